@@ -1,1 +1,30 @@
-//! Placeholder.
+//! The Fluvio client behind the C ABI: transport, cluster view, producer, consumer and administration, as async Rust on
+//! tokio. The control plane is the official `fluvio` crate over a connector of ours; the data path is our own.
+
+mod admin;
+mod client;
+mod consumer;
+pub mod descriptors;
+mod error;
+mod guard;
+mod producer;
+
+pub use admin::{CreateFlags, PartitionAssignment, Topic, TopicSpec, TopicStatus};
+pub use client::{Client, ClientOptions, ClientState, Counts, counts};
+pub use consumer::{Chunk, ChunkBuilder, ChunkEncoder, Consumer, ConsumerOptions, RecordRef, Start, Take};
+pub use error::{Error, ErrorKind, Outcome, Phase, Result};
+pub use guard::{TaskKind, arm_panic, install_panic_hook, maybe_panic, panic_error};
+pub use producer::{
+    Delivery, Producer, ProducerOptions, RECORD_OVERHEAD, Records, Run, Submission, TicketOutcome, TicketSink,
+};
+
+/// Which records a consumer sees, and when a producer's record counts as acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u32)]
+pub enum Isolation {
+    /// As soon as the leader has written them.
+    #[default]
+    ReadUncommitted = 0,
+    /// Once all in-sync replicas have them.
+    ReadCommitted = 1,
+}

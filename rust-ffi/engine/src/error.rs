@@ -1,0 +1,322 @@
+//! The one error type of the engine. Its kinds carry the numbers of the C ABI's statuses, so that a mapping exists once.
+
+use std::fmt;
+
+use fluvio::FluvioError;
+use fluvio_protocol::link::ErrorCode;
+use fluvio_sc_schema::ApiError;
+
+/// What went wrong, as a class. The discriminants are the C ABI's status numbers: append only, never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(i32)]
+pub enum ErrorKind {
+    /// The operation was cancelled; nothing was done, or only the wait was abandoned.
+    Cancelled = 10,
+    /// A deadline passed.
+    Timeout = 11,
+    /// The object was closed.
+    Closed = 12,
+    /// The process is a fork of one that had connected.
+    Forked = 13,
+    /// An argument is out of range or malformed.
+    InvalidArgument = 20,
+    /// A call that the object's state forbids.
+    Usage = 21,
+    /// The peer cannot be reached, or the connection was lost.
+    Connection = 30,
+    /// TLS could not be set up.
+    Tls = 31,
+    /// The server refused the client's identity.
+    Auth = 32,
+    /// Client and server do not understand each other's version.
+    Version = 33,
+    /// The server answered an error that has no class of its own.
+    Server = 40,
+    /// An object that has no class of its own does not exist.
+    NotFound = 41,
+    /// The topic does not exist (any more).
+    TopicNotFound = 42,
+    /// The topic has no such partition.
+    PartitionNotFound = 43,
+    /// There is no such SPU.
+    SpuNotFound = 44,
+    /// There is no such SmartModule.
+    SmartModuleNotFound = 45,
+    /// An object of that name exists.
+    AlreadyExists = 46,
+    /// The server's policy forbids it.
+    PermissionDenied = 47,
+    /// The topic's name or configuration is not allowed.
+    InvalidTopic = 48,
+    /// The SPU does not lead the partition.
+    NotLeader = 49,
+    /// The server could not store or read its log.
+    Storage = 50,
+    /// The offset lies beyond the end of the log.
+    OffsetOutOfRange = 51,
+    /// The offset was removed by retention.
+    OffsetEvicted = 52,
+    /// Producing failed in another way.
+    Producer = 60,
+    /// A record does not fit into a request.
+    RecordTooLarge = 61,
+    /// Bytes may have reached the log, nobody knows.
+    DeliveryUnknown = 62,
+    /// Compressing or decompressing failed, or the topic forbids the codec.
+    Compression = 63,
+    /// Consuming failed in another way.
+    Consumer = 70,
+    /// The log holds bytes that are no valid record batch.
+    CorruptRecord = 71,
+    /// A SmartModule failed.
+    SmartModule = 80,
+    /// A panic was caught.
+    Internal = 90,
+    /// An error of a kind that this version does not know.
+    Unknown = 99,
+}
+
+/// What became of the records that an error speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u32)]
+pub enum Outcome {
+    /// The error is about no record.
+    #[default]
+    None = 0,
+    /// The records are not in the log and never will be.
+    NotWritten = 1,
+    /// Bytes may have reached the log.
+    Unknown = 2,
+    /// Only the wait ended; the records go on until their delivery time-out.
+    Pending = 3,
+}
+
+/// In which part of the work a deadline passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u32)]
+pub enum Phase {
+    /// Not a time-out.
+    #[default]
+    None = 0,
+    /// Connecting, opening a producer or a consumer.
+    Connect = 1,
+    /// Waiting for room in the producer's buffer.
+    Enqueue = 2,
+    /// Waiting for a receipt.
+    Wait = 3,
+    /// Delivering records.
+    Delivery = 4,
+    /// Waiting for a flush.
+    Flush = 5,
+    /// Waiting for records.
+    Read = 6,
+    /// Committing offsets.
+    Commit = 7,
+    /// An administrative call.
+    Admin = 8,
+    /// Closing.
+    Close = 9,
+}
+
+/// An error with all that is known about it.
+#[derive(Debug, Clone)]
+pub struct Error {
+    /// Its class.
+    pub kind: ErrorKind,
+    /// What happened and what to do about it, for people.
+    pub message: String,
+    /// The server's own error code, if a server answered one.
+    pub code: Option<i32>,
+    /// The topic concerned.
+    pub topic: Option<String>,
+    /// The partition concerned.
+    pub partition: Option<u32>,
+    /// The offset concerned.
+    pub offset: Option<i64>,
+    /// For an evicted offset: the first that still exists.
+    pub next_available: Option<i64>,
+    /// True only where trying again cannot write twice.
+    pub retriable: bool,
+    /// What became of the records concerned.
+    pub outcome: Outcome,
+    /// Where a deadline passed.
+    pub phase: Phase,
+}
+
+/// The engine's result.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    /// An error of `kind` that says `message`.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+            code: None,
+            topic: None,
+            partition: None,
+            offset: None,
+            next_available: None,
+            retriable: matches!(kind, ErrorKind::Connection | ErrorKind::NotLeader),
+            outcome: Outcome::None,
+            phase: Phase::None,
+        }
+    }
+
+    /// A bad argument; the message names the argument, its value and what is allowed.
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidArgument, message)
+    }
+
+    /// `what` was closed.
+    pub fn closed(what: &str) -> Self {
+        Self::new(ErrorKind::Closed, format!("the {what} is closed"))
+    }
+
+    /// The deadline for `what` passed.
+    pub fn timeout(phase: Phase, what: impl Into<String>) -> Self {
+        let mut error = Self::new(ErrorKind::Timeout, what);
+        error.phase = phase;
+        error
+    }
+
+    /// A panic was caught.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+
+    /// The same error about a topic.
+    pub fn with_topic(mut self, topic: &str) -> Self {
+        self.topic = Some(topic.to_owned());
+        self
+    }
+
+    /// The same error about a partition.
+    pub fn with_partition(mut self, partition: u32) -> Self {
+        self.partition = Some(partition);
+        self
+    }
+
+    /// The same error about an offset.
+    pub fn with_offset(mut self, offset: i64) -> Self {
+        self.offset = Some(offset);
+        self
+    }
+
+    /// The same error with the fate of its records.
+    pub fn with_outcome(mut self, outcome: Outcome) -> Self {
+        self.outcome = outcome;
+        self
+    }
+
+    /// Topic `name` does not exist.
+    pub fn topic_not_found(name: &str) -> Self {
+        Self::new(ErrorKind::TopicNotFound, format!("topic \"{name}\" does not exist")).with_topic(name)
+    }
+
+    /// Partition `partition` of `topic`, which has `count` of them, does not exist.
+    pub fn partition_not_found(topic: &str, partition: i64, count: u32) -> Self {
+        let error = Self::new(
+            ErrorKind::PartitionNotFound,
+            format!("topic \"{topic}\" has no partition {partition}: it has {count}, numbered from 0"),
+        )
+        .with_topic(topic);
+        match u32::try_from(partition) {
+            Ok(partition) => error.with_partition(partition),
+            Err(_) => error,
+        }
+    }
+
+    /// A socket error while talking to `peer`.
+    pub fn connection(peer: &str, cause: &std::io::Error) -> Self {
+        Self::new(ErrorKind::Connection, format!("connection to {peer}: {cause}"))
+    }
+
+    /// The error that a server's `code` stands for. `text` is what it said beside the code, if anything.
+    pub fn from_code(code: &ErrorCode, text: Option<&str>) -> Self {
+        use ErrorKind as K;
+        let kind = match code {
+            ErrorCode::TopicNotFound | ErrorCode::TopicDeleted => K::TopicNotFound,
+            ErrorCode::SpuNotFound => K::SpuNotFound,
+            ErrorCode::SmartModuleNotFound { .. } => K::SmartModuleNotFound,
+            ErrorCode::TableFormatNotFound | ErrorCode::MirrorNotFound | ErrorCode::ManagedConnectorNotFound => {
+                K::NotFound
+            }
+            ErrorCode::TopicAlreadyExists
+            | ErrorCode::SpuAlreadyExists
+            | ErrorCode::TableFormatAlreadyExists
+            | ErrorCode::MirrorAlreadyExists
+            | ErrorCode::ManagedConnectorAlreadyExists => K::AlreadyExists,
+            ErrorCode::PermissionDenied => K::PermissionDenied,
+            ErrorCode::TopicInvalidName | ErrorCode::TopicInvalidConfiguration | ErrorCode::TopicInvalidReplicaType => {
+                K::InvalidTopic
+            }
+            ErrorCode::NotLeaderForPartition | ErrorCode::PartitionNotLeader => K::NotLeader,
+            ErrorCode::StorageError | ErrorCode::PartitionFull { .. } | ErrorCode::PartitionShortCircuited => {
+                K::Storage
+            }
+            ErrorCode::OffsetOutOfRange => K::OffsetOutOfRange,
+            ErrorCode::OffsetEvicted { .. } => K::OffsetEvicted,
+            ErrorCode::MessageTooLarge => K::RecordTooLarge,
+            ErrorCode::CompressionError => K::Compression,
+            ErrorCode::RequestTimedOut { .. } => K::DeliveryUnknown,
+            ErrorCode::SmartModuleError
+            | ErrorCode::SmartModuleInvalid { .. }
+            | ErrorCode::SmartModuleInvalidExports { .. }
+            | ErrorCode::SmartModuleRuntimeError(_)
+            | ErrorCode::SmartModuleChainInitError(_) => K::SmartModule,
+            _ => K::Server,
+        };
+        let message = match text {
+            Some(text) if !text.is_empty() => format!("the server answered: {text} ({code})"),
+            _ => format!("the server answered: {code}"),
+        };
+        let mut error = Self::new(kind, message);
+        error.code = Some(wire_tag(code));
+        if let ErrorCode::OffsetEvicted { offset, next_available } = code {
+            error.offset = Some(*offset);
+            error.next_available = Some(*next_available);
+        }
+        error
+    }
+
+    /// The error behind what the `fluvio` crate returned, for a call about `what`.
+    pub fn from_anyhow(error: &anyhow::Error, what: &str) -> Self {
+        if let Some(ApiError::Code(code, text)) = error.downcast_ref::<ApiError>() {
+            return Self::from_code(code, text.as_deref());
+        }
+        if let Some(code) = error.downcast_ref::<ErrorCode>() {
+            return Self::from_code(code, None);
+        }
+        let text = format!("{what}: {error:#}");
+        match error.downcast_ref::<FluvioError>() {
+            Some(FluvioError::TopicNotFound(name)) => Self::topic_not_found(name),
+            Some(FluvioError::AdminApi(ApiError::Code(code, text))) => Self::from_code(code, text.as_deref()),
+            Some(FluvioError::Io(_) | FluvioError::Socket(_)) => Self::new(ErrorKind::Connection, text),
+            Some(FluvioError::MinimumPlatformVersion { .. } | FluvioError::MaximumPlatformVersion { .. }) => {
+                Self::new(ErrorKind::Version, text)
+            }
+            Some(FluvioError::ClientConfig(_)) => Self::invalid(text),
+            // What is left comes from sockets and codecs: the next call gets a new connection.
+            _ => Self::new(ErrorKind::Connection, text),
+        }
+    }
+}
+
+/// The number that stands for `code` on the wire.
+fn wire_tag(code: &ErrorCode) -> i32 {
+    use fluvio_protocol::Encoder;
+    let mut bytes = Vec::new();
+    match code.encode(&mut bytes, 0) {
+        Ok(()) if bytes.len() >= 2 => i32::from(i16::from_be_bytes([bytes[0], bytes[1]])),
+        _ => i32::from(i16::MIN),
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {}
