@@ -1,0 +1,41 @@
+//! Zigzag varints.
+
+use crate::WireError;
+
+/// Bytes that `value` takes.
+#[inline]
+pub(crate) fn len(value: i64) -> usize {
+    let zigzag = ((value << 1) ^ (value >> 63)) as u64;
+    // One byte per started group of seven bits.
+    (70 - (zigzag | 1).leading_zeros() as usize) / 7
+}
+
+/// Appends `value`.
+#[inline]
+pub(crate) fn put(out: &mut Vec<u8>, value: i64) {
+    let mut zigzag = ((value << 1) ^ (value >> 63)) as u64;
+    while zigzag >= 0x80 {
+        out.push(zigzag as u8 | 0x80);
+        zigzag >>= 7;
+    }
+    out.push(zigzag as u8);
+}
+
+/// Reads a varint at `*at` and moves `*at` behind it.
+#[inline]
+pub(crate) fn get(bytes: &[u8], at: &mut usize, what: &'static str) -> Result<i64, WireError> {
+    let mut zigzag = 0_u64;
+    let mut shift = 0;
+    loop {
+        let byte = *bytes.get(*at).ok_or(WireError::Truncated(what))?;
+        *at += 1;
+        if shift == 63 && byte > 1 {
+            return Err(WireError::Invalid { field: what, value: i64::from(byte) });
+        }
+        zigzag |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Ok((zigzag >> 1) as i64 ^ -((zigzag & 1) as i64));
+        }
+        shift += 7;
+    }
+}
