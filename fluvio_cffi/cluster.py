@@ -1,0 +1,404 @@
+"""An embedded Fluvio cluster for tests, examples and development: the program ``fluvio-cffi-cluster`` as a child.
+
+The program speaks the real wire protocol over real TCP sockets and keeps real files, so whatever works here works
+against a Fluvio cluster; only the address changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import re
+import select
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+import weakref
+from collections.abc import Generator
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+from ._errors import ConfigError, FluvioError, UsageError
+
+__all__ = ["LocalCluster"]
+
+PROGRAM = "fluvio-cffi-cluster"
+START_TIMEOUT = 10.0
+STOP_TIMEOUT = 5.0
+EXIT_TIMEOUT = 1.0
+
+_READY = re.compile(r"ready (?P<sc>\S+) spu=(?P<spu>\S+)\s*")
+
+# What a start or a stop waits for: this descriptor to become readable (or to end) within that many seconds. It is sent
+# whether it did. The steps are the same for threads, asyncio and trio; only who waits differs.
+_Steps = Generator[tuple[int, float], bool, None]
+
+
+def program() -> str:
+    """The path of the cluster program: ``FLUVIO_CFFI_CLUSTER`` where it is set, else the one in the package."""
+    override = os.environ.get("FLUVIO_CFFI_CLUSTER")
+    path = Path(override) if override else Path(__file__).parent / "bin" / PROGRAM
+    if not path.is_file():
+        hint = "named by FLUVIO_CFFI_CLUSTER" if override else "of the package (from a checkout: make develop)"
+        raise ConfigError(f"the cluster program {str(path)!r} {hint} does not exist")
+    return str(path)
+
+
+class LocalCluster:
+    """An embedded cluster of one machine, run as a child process.
+
+    >>> with LocalCluster() as cluster:
+    ...     client = Fluvio.connect(cluster.endpoint)
+
+    ``async with`` works as well, on asyncio and trio: it waits for the program without holding up the loop. Without a
+    block, ``start`` and ``stop`` do the same.
+
+    :param data_dir: where the cluster keeps its files; created if it is missing. A second cluster on the same directory
+        is refused. Without it the files are temporary and ``stop`` removes them.
+    :param host: the address to listen on. Anything but loopback can be reached, unprotected, from other machines.
+    :param port: the port that clients connect to; 0 takes any free one. Started again, a cluster keeps its ports.
+    :param write_like_real: write replies in the small pieces in which the real server writes them. It costs about 40 ms
+        a reply with clients that are not prepared for it; made for measuring.
+
+    The cluster ends when this process does, however it does. What was acknowledged is in the files by then and survives
+    ``kill``, but not the loss of the machine's power. One thread or task at a time starts and stops it.
+    """
+
+    def __init__(
+        self,
+        data_dir: str | os.PathLike[str] | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        write_like_real: bool = False,
+    ) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        if not isinstance(host, str) or not host:
+            raise ConfigError(f"host must be an address or a name, not {host!r}")
+        if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535:
+            raise ConfigError(f"port must be a number from 0 to 65535, not {port!r}")
+        self._directory = None if data_dir is None else Path(os.path.abspath(os.fspath(data_dir)))
+        self._temporary: str | None = None
+        self._host = host
+        self._port = port
+        self._spu_port = 0
+        self._write_like_real = write_like_real
+        self._endpoint: str | None = None
+        self._output = b""
+        self._messages: IO[bytes] | None = None
+        _clusters.add(self)
+
+    def __repr__(self) -> str:
+        state = f"pid {self._process.pid}" if self.running and self._process is not None else "not running"
+        return f"<LocalCluster {self._endpoint or 'without address'}, {state}>"
+
+    # -- what it is
+
+    @property
+    def endpoint(self) -> str:
+        """``host:port`` for ``connect``. It stays known, and valid, across ``kill`` and ``start``."""
+        if self._endpoint is None:
+            raise UsageError("the cluster has not been started: it has no address yet")
+        return self._endpoint
+
+    @property
+    def pid(self) -> int:
+        """The process id of the cluster program."""
+        if self._process is None:
+            raise UsageError("the cluster is not running: it has no process")
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether the program is up; false as well once it has ended by itself."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
+    def data_dir(self) -> Path:
+        """The directory with the cluster's files."""
+        if self._directory is not None:
+            return self._directory
+        if self._temporary is None:
+            raise UsageError("the cluster has not been started: it has no directory yet")
+        return Path(self._temporary)
+
+    def profile_toml(self) -> str:
+        """The text of a Fluvio profile file (``FLV_PROFILE_PATH``, ``~/.fluvio/config``) whose current profile is this
+        cluster, for programs that read their address from there."""
+        return (
+            'version = "2.0"\n'
+            'current_profile = "local"\n'
+            "\n"
+            "[profile.local]\n"
+            'cluster = "local"\n'
+            "\n"
+            "[cluster.local]\n"
+            f'endpoint = "{self.endpoint}"\n'
+            "use_spu_local_address = false\n"
+            "\n"
+            "[cluster.local.tls]\n"
+            'tls_policy = "disabled"\n'
+        )
+
+    # -- starting and stopping
+
+    def start(self) -> LocalCluster:
+        """Start the program and return once it is ready to be connected to. Waits for at most 10 s."""
+        _run(self._starting())
+        return self
+
+    def stop(self) -> None:
+        """Stop the program and remove its files if they are temporary. Does nothing when it is stopped already.
+
+        Returns within 5 s at the latest: by then the program is killed.
+        """
+        _run(self._stopping(STOP_TIMEOUT))
+        self._remove_temporary()
+
+    def kill(self) -> None:
+        """End the program at once, as ``kill -9`` does. The files stay; ``start`` takes them and the ports up again."""
+        self._kill()
+
+    def restart(self) -> None:
+        """Stop the program if it runs and start it again with the same files and ports."""
+        _run(self._stopping(STOP_TIMEOUT))
+        _run(self._starting())
+
+    def __enter__(self) -> LocalCluster:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    async def __aenter__(self) -> LocalCluster:
+        await _run_async(self._starting())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # A cancelled stop kills the program, which loses nothing that was acknowledged, and still tidies up.
+        try:
+            await _run_async(self._stopping(STOP_TIMEOUT))
+        finally:
+            self._remove_temporary()
+
+    def __del__(self) -> None:
+        if self._process is not None:
+            warnings.warn(f"unstopped cluster {self!r}", ResourceWarning, stacklevel=1, source=self)
+            self._kill()
+        if getattr(self, "_temporary", None) is not None:
+            self._remove_temporary()
+
+    # -- how
+
+    def _command(self) -> list[str]:
+        command = [program(), "--data-dir", str(self.data_dir), "--host", self._host, "--port", str(self._port)]
+        command += ["--spu-port", str(self._spu_port), "--end-with-stdin"]
+        if self._write_like_real:
+            command.append("--write-like-real")
+        return command
+
+    def _starting(self) -> _Steps:
+        if self.running:
+            raise UsageError("the cluster is running already")
+        self._kill()
+        deadline = time.monotonic() + START_TIMEOUT
+        program()
+        if self._directory is None and self._temporary is None:
+            self._temporary = tempfile.mkdtemp(prefix=f"{PROGRAM}-")
+        try:
+            self._spawn()
+            while (ready := self._ready_line()) is None:
+                yield from self._more_output(deadline)
+        except BaseException:
+            self._kill()
+            if self._endpoint is None:
+                self._remove_temporary()
+            raise
+        self._endpoint = ready["sc"]
+        self._port = int(ready["sc"].rpartition(":")[2])
+        self._spu_port = int(ready["spu"].rpartition(":")[2])
+
+    def _spawn(self) -> None:
+        command = self._command()
+        # What the program has to say must not fill a pipe that nobody reads.
+        self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _reap
+        self._output = b""
+        try:
+            # A session of its own: Ctrl-C in a terminal is for this process, which then stops the cluster in order.
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._messages,
+                bufsize=0,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise FluvioError(f"the cluster program {command[0]!r} cannot be run: {error}") from error
+
+    def _ready_line(self) -> re.Match[str] | None:
+        for line in self._output.splitlines(keepends=True):
+            if line.endswith(b"\n") and (match := _READY.fullmatch(line.decode("utf-8", "replace"))):
+                return match
+        return None
+
+    def _more_output(self, deadline: float) -> _Steps:
+        assert self._process is not None and self._process.stdout is not None
+        left = deadline - time.monotonic()
+        ready = False
+        if left > 0:
+            ready = yield self._process.stdout.fileno(), left
+        if not ready:
+            raise FluvioError(f"the cluster was not ready within {START_TIMEOUT:g} s{self._said()}")
+        data = os.read(self._process.stdout.fileno(), 4096)
+        if not data:
+            status = self._process.wait()
+            raise FluvioError(f"the cluster did not start: exit status {status}{self._said()}")
+        self._output += data
+
+    def _said(self) -> str:
+        """The end of what the program wrote to its standard error, for an error message."""
+        if self._messages is None:
+            return ""
+        size = self._messages.seek(0, os.SEEK_END)
+        self._messages.seek(max(0, size - 4096))
+        text = self._messages.read().decode("utf-8", "replace").strip()
+        return f": {text}" if text else ""
+
+    def _stopping(self, seconds: float) -> _Steps:
+        process = self._process
+        if process is None:
+            return
+        assert process.stdin is not None and process.stdout is not None
+        try:
+            process.stdin.close()
+            # The program holds the only other end of its standard output: it is at its end when the program is.
+            deadline = time.monotonic() + seconds
+            while (left := deadline - time.monotonic()) > 0 and (yield process.stdout.fileno(), left):
+                if not os.read(process.stdout.fileno(), 4096):
+                    break
+        finally:
+            self._kill()
+
+    def _kill(self) -> None:
+        """End the program, reap it, and close what belonged to it."""
+        process, self._process = self._process, None
+        if process is not None:
+            try:
+                # One that is at its end already gets the moment that takes.
+                process.wait(0.05 if process.stdin is not None and process.stdin.closed else 0)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            self._close(process)
+        elif self._messages is not None:
+            self._messages.close()
+
+    def _close(self, process: subprocess.Popen[bytes]) -> None:
+        for stream in (process.stdin, process.stdout, self._messages):
+            if stream is not None:
+                stream.close()
+
+    def _remove_temporary(self) -> None:
+        directory, self._temporary = self._temporary, None
+        if directory is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def _forget(self) -> None:
+        """In the child of a fork: the cluster is the parent's. Its pipe must not be held open here."""
+        process, self._process = self._process, None
+        self._temporary = None
+        if process is not None:
+            self._close(process)
+            process.returncode = 0  # not a child of this process: nothing to wait for, nothing to warn about
+
+
+_clusters: weakref.WeakSet[LocalCluster] = weakref.WeakSet()
+
+
+def _run(steps: _Steps) -> None:
+    """Take the steps of a start or a stop in this thread."""
+    try:
+        descriptor, seconds = next(steps)
+        while True:
+            poll = select.poll()
+            poll.register(descriptor, select.POLLIN)
+            try:
+                ready = bool(poll.poll(seconds * 1000))
+            except BaseException as error:
+                descriptor, seconds = steps.throw(error)
+            else:
+                descriptor, seconds = steps.send(ready)
+    except StopIteration:
+        return
+
+
+async def _run_async(steps: _Steps) -> None:
+    """Take the steps of a start or a stop in this task."""
+    readable = _readable_trio if _in_trio() else _readable_asyncio
+    try:
+        descriptor, seconds = next(steps)
+        while True:
+            try:
+                ready = await readable(descriptor, seconds)
+            except BaseException as error:
+                descriptor, seconds = steps.throw(error)
+            else:
+                descriptor, seconds = steps.send(ready)
+    except StopIteration:
+        return
+
+
+def _in_trio() -> bool:
+    trio = sys.modules.get("trio")
+    return trio is not None and bool(trio.lowlevel.in_trio_task())
+
+
+async def _readable_trio(descriptor: int, seconds: float) -> bool:
+    import trio
+
+    with trio.move_on_after(seconds):
+        await trio.lowlevel.wait_readable(descriptor)
+        return True
+    return False
+
+
+async def _readable_asyncio(descriptor: int, seconds: float) -> bool:
+    loop = asyncio.get_running_loop()
+    waiter: asyncio.Future[bool] = loop.create_future()
+
+    def wake(ready: bool) -> None:
+        if not waiter.done():
+            waiter.set_result(ready)
+
+    loop.add_reader(descriptor, wake, True)
+    timer = loop.call_later(seconds, wake, False)
+    try:
+        return await waiter
+    finally:
+        timer.cancel()
+        loop.remove_reader(descriptor)
+
+
+def _at_exit() -> None:
+    for cluster in list(_clusters):
+        _run(cluster._stopping(EXIT_TIMEOUT))
+        cluster._remove_temporary()
+
+
+def _after_fork() -> None:
+    for cluster in list(_clusters):
+        cluster._forget()
+
+
+atexit.register(_at_exit)
+os.register_at_fork(after_in_child=_after_fork)
