@@ -1,0 +1,120 @@
+# make demo     build everything, start an embedded cluster, produce and consume
+# make test     all tests, Rust and Python, the latter against the installed wheel
+# make help     the other targets
+#
+# Needs Rust, Python 3.10 or later, and make. Everything made is in .venv, build, dist and rust-ffi/target.
+
+PYTHON ?= python3
+export CARGO_TARGET_DIR ?= $(CURDIR)/rust-ffi/target
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+# Nothing of these may find its way in from the caller's surroundings.
+unexport PYTHONPATH PYTHONHOME
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint requirements/lock.txt
+PROGRESS := $(BIN)/python tools/progress.py
+CARGO := cargo
+MANIFEST := --manifest-path rust-ffi/Cargo.toml --locked
+
+RUST_SOURCES := $(shell find rust-ffi -name target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
+PYTHON_SOURCES := $(shell find fluvio_cffi \( -name '*.py' -o -name py.typed \) ! -name _binding.py)
+WHEEL_SOURCES := $(RUST_SOURCES) $(PYTHON_SOURCES) include/fluvio_cffi.h tools/build_binding.py setup.py pyproject.toml README.md LICENSE
+
+.PHONY: help demo test test-rust test-python test-pythons develop wheel sdist lint lint-python lint-rust format clean
+
+help:
+	@echo 'make demo          build, start an embedded cluster, produce and consume, and say how fast it was'
+	@echo 'make test          all tests: test-rust, then test-python'
+	@echo 'make test-pythons  the Python tests with the same wheel on every CPython that is here'
+	@echo 'make develop       put library, program and binding into fluvio_cffi/, to work without reinstalling'
+	@echo '                   (a debug build; make develop RELEASE=1 for an optimised one)'
+	@echo 'make wheel         build the wheel into dist/;  make sdist: the source distribution'
+	@echo 'make lint          style, types, generated files, clippy;  make format: put style right'
+	@echo 'make clean         remove everything that was made'
+
+demo: $(VENV)/.wheel $(VENV)/.demo
+	@$(BIN)/python -I -m fluvio_cffi demo
+
+test: test-rust test-python
+
+test-rust:
+	$(CARGO) test --workspace $(MANIFEST)
+
+test-python: $(VENV)/.wheel $(VENV)/.test
+	$(BIN)/pytest
+
+test-pythons: dist/.built
+	PYTHON=$(BIN)/python tools/test-pythons.sh dist/*.whl
+
+# Tests against the checkout: make develop, then .venv/bin/python -m pytest
+develop: $(VENV)/.build $(VENV)/.test
+	@$(PROGRESS) 'building into fluvio_cffi/' $(BIN)/python setup.py build_rust --inplace $(if $(RELEASE),--release,--debug)
+	@$(BIN)/python tools/build_binding.py
+
+wheel: dist/.built
+	@ls -l dist/*.whl
+
+sdist: $(VENV)/.build
+	@$(PROGRESS) 'building the source distribution' $(BIN)/python setup.py sdist
+
+lint: lint-python lint-rust
+
+lint-python: $(VENV)/.lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/python tools/async_to_sync.py --check
+	$(BIN)/mypy
+	$(BIN)/basedpyright --pythonpath $(BIN)/python
+
+lint-rust:
+	$(CARGO) fmt --manifest-path rust-ffi/Cargo.toml --all --check
+	tools/header.sh --check
+	$(CARGO) clippy --workspace --all-targets $(MANIFEST) -- --deny warnings
+
+format: $(VENV)/.lint
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(CARGO) fmt --manifest-path rust-ffi/Cargo.toml --all
+
+clean:
+	rm -rf $(VENV) build dist fluvio_cffi.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf rust-ffi/target fluvio_cffi/bin
+	rm -f fluvio_cffi/_binding.py fluvio_cffi/libfluvio_cffi.so fluvio_cffi/libfluvio_cffi.dylib
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+# -- what these need
+
+$(VENV)/.made:
+	@command -v $(PYTHON) >/dev/null || { echo 'Python 3.10 or later is needed (make PYTHON=/path/to/python3)'; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "Python 3.10 or later is needed, this is $$($(PYTHON) --version) (make PYTHON=/path/to/python3)"; exit 1; }
+	@command -v $(CARGO) >/dev/null || { echo 'Rust is needed: cargo is not on the PATH'; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) || { echo 'The venv module of Python is needed (on Debian: python3-venv)'; exit 1; }
+	@touch $@
+
+$(VENV)/.build: requirements/build.in requirements/lock.txt | $(VENV)/.made
+	@$(PIP_INSTALL) --requirement requirements/build.in
+	@touch $@
+
+$(VENV)/.demo: requirements/lock.txt | $(VENV)/.made
+	@$(PIP_INSTALL) trio
+	@touch $@
+
+$(VENV)/.test: requirements/test.in requirements/lock.txt | $(VENV)/.made
+	@$(PIP_INSTALL) --requirement requirements/test.in
+	@touch $@
+
+$(VENV)/.lint: requirements/lint.in requirements/build.in requirements/test.in requirements/lock.txt | $(VENV)/.made
+	@$(PIP_INSTALL) --requirement requirements/lint.in
+	@touch $@
+
+dist/.built: $(WHEEL_SOURCES) | $(VENV)/.build
+	@rm -rf build dist
+	@$(PROGRESS) 'building the wheel (the first time takes some minutes)' \
+		$(BIN)/python -m pip wheel --verbose --no-deps --no-build-isolation --wheel-dir dist .
+	@touch $@
+
+$(VENV)/.wheel: dist/.built
+	@$(PIP_INSTALL) --no-deps --no-index --force-reinstall dist/*.whl
+	@touch $@
