@@ -1,11 +1,15 @@
 //! The client handle.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::consumer::{ChunkEncoder, Consumer, ConsumerOptions};
+use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::producer::{Producer, ProducerOptions, TicketSink};
+use crate::transport::Connection;
+use crate::view::View;
 
 /// How to connect.
 #[derive(Debug, Clone)]
@@ -51,54 +55,106 @@ pub struct Counts {
 
 /// How many objects are alive now.
 pub fn counts() -> Counts {
-    Counts::default()
+    Counts {
+        clients: CLIENTS.load(Ordering::Relaxed),
+        producers: crate::producer::alive(),
+        consumers: crate::consumer::alive(),
+        connections: crate::transport::connections(),
+    }
 }
 
+static CLIENTS: AtomicUsize = AtomicUsize::new(0);
+
 /// A connection to a cluster; a cheap handle.
-#[derive(Debug, Clone)]
-pub struct Client;
+#[derive(Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    control: Arc<Control>,
+    view: Arc<View>,
+    platform_version: String,
+    request_timeout: Duration,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.view.end(Error::closed("client"));
+        CLIENTS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("endpoint", &self.endpoint()).finish_non_exhaustive()
+    }
+}
 
 impl Client {
-    /// Connects and waits for the first view of the cluster.
-    pub async fn connect(_options: ClientOptions) -> Result<Self> {
-        Err(Error::new(ErrorKind::Connection, "the engine is being built"))
+    /// Connects and waits for the first view of the cluster. No deadline of its own.
+    pub async fn connect(options: ClientOptions) -> Result<Self> {
+        let control = Arc::new(Control::new(&options)?);
+        let (view, platform_version) = View::start(Arc::clone(&control)).await?;
+        CLIENTS.fetch_add(1, Ordering::Relaxed);
+        let request_timeout = options.request_timeout;
+        Ok(Self { inner: Arc::new(Inner { control, view, platform_version, request_timeout }) })
     }
 
-    /// Ends its connections and watches.
-    pub async fn close(&self) {}
+    /// Ends its connections and watches. Producers and consumers that are still open fail.
+    pub async fn close(&self) {
+        self.inner.view.end(Error::closed("client"));
+        self.inner.control.close();
+    }
 
     /// The SC's address as given.
     pub fn endpoint(&self) -> &str {
-        ""
+        self.inner.control.endpoint()
     }
 
     /// The cluster's version.
     pub fn platform_version(&self) -> &str {
-        ""
+        &self.inner.platform_version
     }
 
     /// Whether it sees its cluster.
     pub fn state(&self) -> ClientState {
-        ClientState::Closed
+        self.inner.view.state()
     }
 
-    /// Opens a producer for a topic.
-    pub async fn producer(
-        &self,
-        _topic: &str,
-        _options: ProducerOptions,
-        _sink: Arc<dyn TicketSink>,
-    ) -> Result<Producer> {
-        Err(Error::closed("client"))
+    /// Opens a producer for a topic. Its tickets go to `sink`.
+    pub async fn producer(&self, topic: &str, options: ProducerOptions, sink: Arc<dyn TicketSink>) -> Result<Producer> {
+        Producer::open(self.clone(), topic, options, sink).await
     }
 
     /// Opens a consumer of a topic; its start offsets are fixed when this returns.
     pub async fn consumer(
         &self,
-        _topic: &str,
-        _options: ConsumerOptions,
-        _encoder: Arc<dyn ChunkEncoder>,
+        topic: &str,
+        options: ConsumerOptions,
+        encoder: Arc<dyn ChunkEncoder>,
     ) -> Result<Consumer> {
-        Err(Error::closed("client"))
+        Consumer::open(self.clone(), topic, options, encoder).await
+    }
+
+    pub(crate) fn control(&self) -> &Control {
+        &self.inner.control
+    }
+
+    pub(crate) fn view(&self) -> &View {
+        &self.inner.view
+    }
+
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.inner.request_timeout
+    }
+
+    /// Opens a connection to SPU `spu`.
+    pub(crate) async fn dial(&self, spu: i32, quick: bool) -> Result<Connection> {
+        let address = self
+            .view()
+            .address(spu)
+            .ok_or_else(|| Error::new(ErrorKind::SpuNotFound, format!("SPU {spu} is not known to the cluster")))?;
+        Connection::open(&address, self.control().client_id(), quick, self.request_timeout()).await
     }
 }

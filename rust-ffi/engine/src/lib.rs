@@ -2,12 +2,16 @@
 //! tokio. The control plane is the official `fluvio` crate over a connector of ours; the data path is our own.
 
 mod admin;
+mod backoff;
 mod client;
 mod consumer;
+mod control;
 pub mod descriptors;
 mod error;
 mod guard;
 mod producer;
+mod transport;
+mod view;
 
 pub use admin::{CreateFlags, PartitionAssignment, Topic, TopicSpec, TopicStatus};
 pub use client::{Client, ClientOptions, ClientState, Counts, counts};

@@ -106,7 +106,19 @@ pub enum Take {
 #[derive(Debug, Clone)]
 pub struct Consumer;
 
+pub(crate) fn alive() -> usize {
+    0
+}
 impl Consumer {
+    pub(crate) async fn open(
+        _client: crate::Client,
+        _topic: &str,
+        _options: ConsumerOptions,
+        _encoder: std::sync::Arc<dyn ChunkEncoder>,
+    ) -> Result<Self> {
+        Err(Error::closed("x"))
+    }
+
     /// What is ready now; never waits.
     pub fn take(&self) -> Result<Take> {
         Err(Error::closed("consumer"))

@@ -1,0 +1,154 @@
+//! Connections to the SC, through the `fluvio` crate over our own connector.
+//!
+//! The SC serves the calls of a connection one after another and may hold a create for 90 s, and the crate never
+//! reconnects. So short calls share one connection, each call that can take long gets a fresh one, and a connection on
+//! which a call failed or timed out is dropped.
+
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use fluvio::config::ConfigFile;
+use fluvio::{Fluvio, FluvioAdmin, FluvioClusterConfig};
+
+use crate::client::ClientOptions;
+use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::transport::Connector;
+
+const CLIENT_ID: &str = "fluvio-cffi";
+
+/// How to reach the SC, and the shared connection for short calls.
+pub(crate) struct Control {
+    config: FluvioClusterConfig,
+    timeout: Duration,
+    shared: Mutex<Option<Arc<FluvioAdmin>>>,
+}
+
+impl Control {
+    /// Settles the address: as given, else from the profile.
+    pub(crate) fn new(options: &ClientOptions) -> Result<Self> {
+        let mut config = match &options.endpoint {
+            Some(endpoint) => {
+                check_endpoint(endpoint)?;
+                FluvioClusterConfig::new(endpoint)
+            }
+            None => from_profile(options.profile.as_deref())?,
+        };
+        if let Some(local) = options.use_spu_local_address {
+            config.use_spu_local_address = local;
+        }
+        config.client_id = Some(options.client_id.clone().unwrap_or_else(|| CLIENT_ID.to_owned()));
+        Ok(Self { config, timeout: options.admin_timeout, shared: Mutex::new(None) })
+    }
+
+    /// The SC's address.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.config.endpoint
+    }
+
+    /// The name given in each request.
+    pub(crate) fn client_id(&self) -> &str {
+        self.config.client_id.as_deref().unwrap_or(CLIENT_ID)
+    }
+
+    /// Whether the SPUs' local addresses are dialled.
+    pub(crate) fn use_spu_local_address(&self) -> bool {
+        self.config.use_spu_local_address
+    }
+
+    /// How long one call may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// A fresh connection, and the cluster's version.
+    pub(crate) async fn connect(&self) -> Result<(FluvioAdmin, String)> {
+        let connector = Box::new(Connector::new(&self.config.endpoint));
+        let what = || format!("connecting to the SC at {}", self.config.endpoint);
+        let fluvio = Fluvio::connect_with_connector(connector, &self.config)
+            .await
+            .map_err(|error| Error::from_anyhow(&error, &what()))?;
+        let version = fluvio.platform_version().to_string();
+        Ok((fluvio.admin().await, version))
+    }
+
+    /// Runs a short call on the shared connection.
+    pub(crate) async fn short<T, F>(&self, what: &str, call: impl FnOnce(Arc<FluvioAdmin>) -> F) -> Result<T>
+    where
+        F: Future<Output = anyhow::Result<T>>,
+    {
+        let shared = self.shared.lock().ok().and_then(|mut shared| shared.take());
+        self.bounded(what, async {
+            // A dead connection is only noticed by the call that uses it: taken out first, and put back if it worked.
+            let admin = match shared {
+                Some(admin) => admin,
+                None => Arc::new(self.connect().await?.0),
+            };
+            let value = call(Arc::clone(&admin)).await.map_err(|error| Error::from_anyhow(&error, what));
+            if !matches!(&value, Err(error) if error.kind == ErrorKind::Connection)
+                && let Ok(mut shared) = self.shared.lock()
+            {
+                *shared = Some(admin);
+            }
+            value
+        })
+        .await
+    }
+
+    /// Runs a call that can take long on a connection of its own.
+    pub(crate) async fn long<T, F>(&self, what: &str, call: impl FnOnce(FluvioAdmin) -> F) -> Result<T>
+    where
+        F: Future<Output = anyhow::Result<T>>,
+    {
+        self.bounded(what, async {
+            let (admin, _) = self.connect().await?;
+            call(admin).await.map_err(|error| Error::from_anyhow(&error, what))
+        })
+        .await
+    }
+
+    async fn bounded<T>(&self, what: &str, call: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::time::timeout(self.timeout, call).await.unwrap_or_else(|_| {
+            let text =
+                format!("{what}: the SC at {} did not answer within {} s", self.endpoint(), self.timeout.as_secs_f64());
+            Err(Error::timeout(Phase::Admin, text))
+        })
+    }
+
+    /// Drops the shared connection.
+    pub(crate) fn close(&self) {
+        if let Ok(mut shared) = self.shared.lock() {
+            *shared = None;
+        }
+    }
+}
+
+fn check_endpoint(endpoint: &str) -> Result<()> {
+    let port = endpoint.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    match port {
+        Some(Ok(port)) if port != 0 => Ok(()),
+        _ => Err(Error::invalid(format!(
+            "endpoint is \"{endpoint}\": it must be \"host:port\" with a port from 1 to 65535, such as \"127.0.0.1:9003\""
+        ))),
+    }
+}
+
+fn from_profile(name: Option<&str>) -> Result<FluvioClusterConfig> {
+    let file = ConfigFile::load(None).map_err(|error| {
+        Error::invalid(format!("the profile file cannot be read: {error:#}; give an endpoint, or set FLV_PROFILE_PATH"))
+    })?;
+    let config = file.config();
+    let cluster = match name {
+        Some(name) => config.cluster_with_profile(name).ok_or_else(|| {
+            Error::invalid(format!("profile \"{name}\" is not in the profile file, or names no cluster in it"))
+        })?,
+        None => config
+            .current_cluster()
+            .map_err(|error| Error::invalid(format!("the profile file has no current cluster: {error}")))?,
+    };
+    if cluster.tls != fluvio::config::TlsPolicy::Disabled {
+        return Err(Error::new(ErrorKind::Tls, "the profile asks for TLS, which this version does not speak yet"));
+    }
+    check_endpoint(&cluster.endpoint)?;
+    Ok(cluster.clone())
+}

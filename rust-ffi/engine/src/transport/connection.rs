@@ -1,0 +1,193 @@
+//! A connection to one SPU, owned by one task: requests out, frames in, both driven by one future.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::time::Duration;
+
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use fluvio_cffi_wire::{FrameBuffer, request_header};
+use fluvio_protocol::Decoder;
+use fluvio_protocol::api::Request;
+use fluvio_protocol::link::versions::ApiVersionsRequest;
+use socket2::SockRef;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use super::{SocketGuard, acknowledge_at_once, dial};
+use crate::error::{Error, ErrorKind, Phase, Result};
+
+/// Frames longer than this are refused: no reply that we ask for comes near.
+const FRAME_LIMIT: usize = 256 << 20;
+/// Pieces handed to the kernel in one call.
+const MOST_SLICES: usize = 64;
+const API_VERSIONS_VERSION: i16 = 2;
+
+/// A response: which request it answers, and its body.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    /// The request's number. All replies of a stream carry that of the request that opened it.
+    pub(crate) correlation: i32,
+    /// What follows.
+    pub(crate) body: Bytes,
+}
+
+impl Frame {
+    /// The body as the response `T` in `version`.
+    pub(crate) fn decode<T: Decoder>(&self, version: i16) -> Result<T> {
+        T::decode_from(&mut self.body.clone(), version)
+            .map_err(|cause| Error::new(ErrorKind::Version, format!("a reply of the server cannot be read: {cause}")))
+    }
+}
+
+/// A connection to one SPU.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// Stands first: must go before the socket.
+    _guard: SocketGuard,
+    stream: TcpStream,
+    frames: FrameBuffer,
+    out: VecDeque<Bytes>,
+    peer: String,
+    client_id: String,
+    correlation: i32,
+    /// Whether what arrives is acknowledged at once. Only stream replies come in two pieces.
+    quick: bool,
+}
+
+impl Connection {
+    /// Connects to `address` and exchanges versions, within `timeout`. `quick`: see [`acknowledge_at_once`].
+    pub(crate) async fn open(address: &str, client_id: &str, quick: bool, timeout: Duration) -> Result<Self> {
+        let open = async {
+            let (guard, stream) = dial(address).await.map_err(|cause| Error::connection(address, &cause))?;
+            let mut connection = Self {
+                _guard: guard,
+                stream,
+                frames: FrameBuffer::new(FRAME_LIMIT),
+                out: VecDeque::new(),
+                peer: address.to_owned(),
+                client_id: client_id.to_owned(),
+                correlation: 0,
+                quick,
+            };
+            let versions = ApiVersionsRequest {
+                client_version: env!("CARGO_PKG_VERSION").into(),
+                client_os: std::env::consts::OS.into(),
+                client_arch: std::env::consts::ARCH.into(),
+            };
+            let correlation = connection.request(&versions, API_VERSIONS_VERSION)?;
+            loop {
+                if connection.next_frame().await?.correlation == correlation {
+                    return Ok(connection);
+                }
+            }
+        };
+        tokio::time::timeout(timeout, open).await.unwrap_or_else(|_| {
+            Err(Error::timeout(
+                Phase::Connect,
+                format!("no connection to {address} within {} s", timeout.as_secs_f64()),
+            ))
+        })
+    }
+
+    /// The number of the next request.
+    pub(crate) fn next_correlation(&mut self) -> i32 {
+        self.correlation = self.correlation.wrapping_add(1).max(1);
+        self.correlation
+    }
+
+    /// Queues `request` in `version`; returns its number.
+    pub(crate) fn request<R: Request>(&mut self, request: &R, version: i16) -> Result<i32> {
+        let correlation = self.next_correlation();
+        let mut out = BytesMut::with_capacity(128 + request.write_size(version));
+        out.put_u32(0);
+        request_header(&mut out, R::API_KEY, version, correlation, &self.client_id);
+        request
+            .encode(&mut out, version)
+            .map_err(|cause| Error::internal(format!("a request cannot be encoded: {cause}")))?;
+        let length = (out.len() - 4) as u32;
+        out[..4].copy_from_slice(&length.to_be_bytes());
+        self.out.push_back(out.freeze());
+        Ok(correlation)
+    }
+
+    /// Queues the segments of a frame.
+    pub(crate) fn queue(&mut self, segments: impl IntoIterator<Item = Bytes>) {
+        self.out.extend(segments);
+    }
+
+    /// The name given in each request.
+    pub(crate) fn client_id(&self) -> &str {
+        &self.client_id
+    }
+
+    /// Writes what is queued, as far as the kernel takes it, until the next frame has arrived. Cancelling loses nothing.
+    pub(crate) async fn next_frame(&mut self) -> Result<Frame> {
+        loop {
+            let next = self.frames.next_frame().map_err(|cause| {
+                Error::new(ErrorKind::Version, format!("{} sent something that is no frame: {cause}", self.peer))
+            })?;
+            if let Some(mut body) = next {
+                if body.len() < 4 {
+                    return Err(Error::new(ErrorKind::Version, format!("{} sent a frame without a number", self.peer)));
+                }
+                return Ok(Frame { correlation: body.get_i32(), body });
+            }
+            self.turn().await.map_err(|cause| Error::connection(&self.peer, &cause))?;
+        }
+    }
+
+    /// Writes what is queued, completely.
+    pub(crate) fn try_flush(&mut self) -> Result<()> {
+        self.write().map(|_| ()).map_err(|cause| Error::connection(&self.peer, &cause))
+    }
+
+    /// One step of progress in either direction.
+    async fn turn(&mut self) -> io::Result<()> {
+        let blocked = !self.write()?;
+        match self.stream.try_read_buf(self.frames.space()) {
+            Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed by the other side")),
+            Ok(_) => return Ok(()),
+            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {}
+            Err(cause) => return Err(cause),
+        }
+        if self.quick {
+            acknowledge_at_once(&self.stream);
+        }
+        let interest = if blocked { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
+        self.stream.ready(interest).await.map(|_| ())
+    }
+
+    /// Writes until all is written (true) or the kernel takes no more (false).
+    fn write(&mut self) -> io::Result<bool> {
+        while !self.out.is_empty() {
+            let mut slices = [IoSlice::new(&[]); MOST_SLICES];
+            let mut count = 0;
+            for (slice, segment) in slices.iter_mut().zip(&self.out) {
+                *slice = IoSlice::new(segment);
+                count += 1;
+            }
+            match self.stream.try_write_vectored(&slices[..count]) {
+                Ok(written) => self.advance(written),
+                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(cause) => return Err(cause),
+            }
+        }
+        Ok(true)
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        while let Some(segment) = self.out.front_mut() {
+            if written < segment.len() {
+                segment.advance(written);
+                return;
+            }
+            written -= segment.len();
+            self.out.pop_front();
+        }
+    }
+
+    /// Closes with a reset, so that nothing which the server has not read yet is written to a log later.
+    pub(crate) fn abandon(self) {
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+}

@@ -1,0 +1,365 @@
+//! The client's view of its cluster: topics, partitions and SPUs, kept up to date by watches, read without I/O.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fluvio::metadata::partition::PartitionSpec;
+use fluvio::metadata::spu::SpuSpec;
+use fluvio::metadata::topic::TopicSpec;
+use fluvio_controlplane_metadata::message::MsgType;
+use fluvio_sc_schema::AdminSpec;
+use fluvio_sc_schema::objects::{Metadata, MetadataUpdate, WatchResponse};
+use futures_util::StreamExt;
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+
+use crate::backoff::Backoff;
+use crate::client::ClientState;
+use crate::control::Control;
+use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::guard::{self, TaskKind, maybe_panic};
+
+/// One partition as the SC sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PartitionView {
+    /// The SPU that leads it.
+    pub(crate) leader: i32,
+    /// Whether it can be used.
+    pub(crate) online: bool,
+}
+
+/// What is known of the cluster.
+#[derive(Debug, Default)]
+pub(crate) struct Snapshot {
+    /// Number of partitions by topic.
+    topics: HashMap<String, u32>,
+    /// By topic, then partition.
+    partitions: HashMap<String, BTreeMap<u32, PartitionView>>,
+    /// Addresses by SPU: the public one, and the local one where there is one.
+    spus: HashMap<i32, (String, Option<String>)>,
+    /// Set when the view will not change any more: closed by its owner, or its task died.
+    ended: Option<Error>,
+    reconnecting: bool,
+}
+
+impl Snapshot {
+    /// Number of partitions of `topic`, once all of them are known.
+    pub(crate) fn partition_count(&self, topic: &str) -> Option<u32> {
+        let count = *self.topics.get(topic)?;
+        let known = self.partitions.get(topic)?;
+        (known.len() >= count as usize).then_some(count)
+    }
+
+    /// Whether all partitions of `topic` can be used.
+    pub(crate) fn ready(&self, topic: &str) -> bool {
+        self.partition_count(topic).is_some()
+            && self.partitions.get(topic).is_some_and(|known| {
+                known.values().all(|partition| partition.online && self.spus.contains_key(&partition.leader))
+            })
+    }
+
+    /// One partition of `topic`.
+    pub(crate) fn partition(&self, topic: &str, partition: u32) -> Option<PartitionView> {
+        self.partitions.get(topic)?.get(&partition).copied()
+    }
+}
+
+fn update<S>(item: Option<std::io::Result<WatchResponse<S>>>) -> Result<MetadataUpdate<S>>
+where
+    S: AdminSpec,
+    S::Status: fluvio_protocol::Encoder + fluvio_protocol::Decoder,
+{
+    match item {
+        Some(Ok(response)) => Ok(response.inner()),
+        Some(Err(cause)) => Err(Error::new(ErrorKind::Connection, format!("watching the cluster: {cause}"))),
+        None => Err(Error::new(ErrorKind::Connection, "watching the cluster: the SC closed the connection")),
+    }
+}
+
+/// Calls `set` or `remove` for each object of an update. A full list replaces everything: `clear` is called first.
+fn apply<S>(
+    snapshot: &mut Snapshot,
+    update: MetadataUpdate<S>,
+    clear: impl FnOnce(&mut Snapshot),
+    set: impl Fn(&mut Snapshot, Metadata<S>),
+    remove: impl Fn(&mut Snapshot, Metadata<S>),
+) where
+    S: AdminSpec,
+    S::Status: fluvio_protocol::Encoder + fluvio_protocol::Decoder,
+{
+    if !update.all.is_empty() || update.changes.is_empty() {
+        clear(snapshot);
+    }
+    update.all.into_iter().for_each(|object| set(snapshot, object));
+    for change in update.changes {
+        match change.header {
+            MsgType::UPDATE => set(snapshot, change.content),
+            MsgType::DELETE => remove(snapshot, change.content),
+        }
+    }
+}
+
+/// `topic-3` is partition 3 of `topic`.
+fn replica(name: &str) -> Option<(&str, u32)> {
+    let (topic, partition) = name.rsplit_once('-')?;
+    Some((topic, partition.parse().ok()?))
+}
+
+impl Snapshot {
+    fn apply_topics(&mut self, update: MetadataUpdate<TopicSpec>) {
+        apply(
+            self,
+            update,
+            |view| view.topics.clear(),
+            |view, topic| {
+                if topic.status.resolution.is_being_deleted() {
+                    view.topics.remove(&topic.name);
+                } else {
+                    // A computed topic counts by its spec: partitions that were added last are still to come.
+                    view.topics.insert(topic.name, topic.spec.replicas().partitions());
+                }
+            },
+            |view, topic| {
+                view.topics.remove(&topic.name);
+            },
+        );
+    }
+
+    fn apply_partitions(&mut self, update: MetadataUpdate<PartitionSpec>) {
+        apply(
+            self,
+            update,
+            |view| view.partitions.clear(),
+            |view, object| {
+                if let Some((topic, partition)) = replica(&object.name) {
+                    let state = PartitionView { leader: object.spec.leader, online: object.status.is_online() };
+                    view.partitions.entry(topic.to_owned()).or_default().insert(partition, state);
+                }
+            },
+            |view, object| {
+                if let Some((topic, partition)) = replica(&object.name)
+                    && let Some(known) = view.partitions.get_mut(topic)
+                {
+                    known.remove(&partition);
+                    if known.is_empty() {
+                        view.partitions.remove(topic);
+                    }
+                }
+            },
+        );
+    }
+
+    fn apply_spus(&mut self, update: MetadataUpdate<SpuSpec>) {
+        apply(
+            self,
+            update,
+            |view| view.spus.clear(),
+            |view, spu| {
+                let public = spu.spec.public_endpoint.addr();
+                let local = spu.spec.public_endpoint_local.map(|local| format!("{}:{}", local.host, local.port));
+                view.spus.insert(spu.spec.id, (public, local));
+            },
+            |view, spu| {
+                view.spus.remove(&spu.spec.id);
+            },
+        );
+    }
+}
+
+/// The view, shared by everything that a client made.
+pub(crate) struct View {
+    snapshot: watch::Sender<Snapshot>,
+    control: Arc<Control>,
+}
+
+/// Ends the view of a connect that was given up.
+struct EndOnDrop(Option<Arc<View>>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        if let Some(view) = self.0.take() {
+            view.end(Error::closed("client"));
+        }
+    }
+}
+
+impl View {
+    /// Connects and waits for the first state; also gives the cluster's version. Dropping the future ends the attempt.
+    pub(crate) async fn start(control: Arc<Control>) -> Result<(Arc<Self>, String)> {
+        let view = Arc::new(Self { snapshot: watch::Sender::new(Snapshot::default()), control });
+        let mut given_up = EndOnDrop(Some(Arc::clone(&view)));
+        let (announce, first) = oneshot::channel();
+        let on_panic = Arc::clone(&view);
+        guard::spawn(Arc::clone(&view).follow(announce), move |error| on_panic.end(error));
+        // The task goes without a word only when it panicked.
+        let version = first.await.unwrap_or_else(|_| Err(Error::internal("the task that watches the cluster died")))?;
+        given_up.0 = None;
+        Ok((view, version))
+    }
+
+    /// Follows the cluster until the view ends: applies changes, and reconnects when the SC went away.
+    async fn follow(self: Arc<Self>, announce: oneshot::Sender<Result<String>>) {
+        let mut announce = Some(announce);
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        let mut updates = self.snapshot.subscribe();
+        loop {
+            let ended = updates.wait_for(|view| view.ended.is_some());
+            let error = tokio::select! {
+                error = self.session(&mut announce, &mut backoff) => error,
+                _ = ended => return,
+            };
+            if let Some(announce) = announce.take() {
+                let _ = announce.send(Err(error));
+                return;
+            }
+            self.snapshot.send_modify(|view| view.reconnecting = true);
+            let ended = updates.wait_for(|view| view.ended.is_some());
+            tokio::select! {
+                () = backoff.wait() => {}
+                _ = ended => return,
+            }
+        }
+    }
+
+    /// One connection to the SC, from its watches' first state to its end, which is the error returned.
+    async fn session(&self, announce: &mut Option<oneshot::Sender<Result<String>>>, backoff: &mut Backoff) -> Error {
+        let deadline = Instant::now() + self.control.timeout();
+        let (admin, version) = match self.until(deadline, self.control.connect()).await {
+            Ok(connected) => connected,
+            Err(error) => return error,
+        };
+        let opened = self.until(deadline, async {
+            let what = |error: anyhow::Error| Error::from_anyhow(&error, "watching the cluster");
+            let mut topics = admin.watch::<TopicSpec>().await.map_err(what)?;
+            let mut partitions = admin.watch::<PartitionSpec>().await.map_err(what)?;
+            let mut spus = admin.watch::<SpuSpec>().await.map_err(what)?;
+            // Each watch sends the whole state first.
+            let mut snapshot = Snapshot::default();
+            snapshot.apply_topics(update(topics.next().await)?);
+            snapshot.apply_partitions(update(partitions.next().await)?);
+            snapshot.apply_spus(update(spus.next().await)?);
+            Ok((topics, partitions, spus, snapshot))
+        });
+        let (mut topics, mut partitions, mut spus, snapshot) = match opened.await {
+            Ok(opened) => opened,
+            Err(error) => return error,
+        };
+        self.snapshot.send_modify(|view| {
+            let ended = view.ended.take();
+            *view = Snapshot { ended, ..snapshot };
+        });
+        backoff.reset();
+        if let Some(announce) = announce.take() {
+            let _ = announce.send(Ok(version));
+        }
+        loop {
+            maybe_panic(TaskKind::View);
+            let applied = tokio::select! {
+                item = topics.next() => {
+                    update(item).map(|update| self.snapshot.send_modify(|view| view.apply_topics(update)))
+                }
+                item = partitions.next() => {
+                    update(item).map(|update| self.snapshot.send_modify(|view| view.apply_partitions(update)))
+                }
+                item = spus.next() => {
+                    update(item).map(|update| self.snapshot.send_modify(|view| view.apply_spus(update)))
+                }
+            };
+            if let Err(error) = applied {
+                return error;
+            }
+        }
+    }
+
+    async fn until<T>(&self, deadline: Instant, step: impl Future<Output = Result<T>>) -> Result<T> {
+        tokio::time::timeout_at(deadline, step).await.unwrap_or_else(|_| {
+            let text = format!("the SC at {} does not answer", self.control.endpoint());
+            Err(Error::timeout(Phase::Connect, text))
+        })
+    }
+
+    /// Ends the view: every wait on it ends with `error`.
+    pub(crate) fn end(&self, error: Error) {
+        self.snapshot.send_modify(|view| {
+            view.ended.get_or_insert(error);
+        });
+    }
+
+    /// Whether the watches are alive.
+    pub(crate) fn state(&self) -> ClientState {
+        let view = self.snapshot.borrow();
+        match (&view.ended, view.reconnecting) {
+            (Some(_), _) => ClientState::Closed,
+            (None, true) => ClientState::Reconnecting,
+            (None, false) => ClientState::Connected,
+        }
+    }
+
+    /// Reads the current state.
+    pub(crate) fn read<T>(&self, read: impl FnOnce(&Snapshot) -> T) -> T {
+        read(&self.snapshot.borrow())
+    }
+
+    /// Waits until `read` finds something; fails when the view ends.
+    pub(crate) async fn wait<T>(&self, mut read: impl FnMut(&Snapshot) -> Option<T>) -> Result<T> {
+        let mut found = None;
+        let mut updates = self.snapshot.subscribe();
+        let view = updates.wait_for(|view| {
+            found = read(view);
+            found.is_some() || view.ended.is_some()
+        });
+        let ended = match view.await {
+            Ok(view) => view.ended.clone(),
+            Err(_) => Some(Error::closed("client")),
+        };
+        found.ok_or_else(|| ended.unwrap_or_else(|| Error::closed("client")))
+    }
+
+    /// Something that resolves at the next change.
+    pub(crate) fn changes(&self) -> watch::Receiver<Snapshot> {
+        self.snapshot.subscribe()
+    }
+
+    /// The address that SPU `spu` is dialled at.
+    pub(crate) fn address(&self, spu: i32) -> Option<String> {
+        self.read(|view| {
+            let (public, local) = view.spus.get(&spu)?;
+            let local = local.as_ref().filter(|_| self.control.use_spu_local_address());
+            Some(local.unwrap_or(public).clone())
+        })
+    }
+
+    /// Number of partitions of `topic`. Asks the SC when the view does not know it: absent is an error at once, present
+    /// is waited for.
+    pub(crate) async fn topic(&self, topic: &str) -> Result<u32> {
+        if let Some(count) = self.read(|view| view.partition_count(topic)) {
+            return Ok(count);
+        }
+        self.require(topic).await?;
+        tokio::time::timeout(self.control.timeout(), self.wait(|view| view.partition_count(topic)))
+            .await
+            .unwrap_or_else(|_| {
+                let text = format!("topic \"{topic}\" exists, but its partitions are not there yet");
+                Err(Error::timeout(Phase::Connect, text).with_topic(topic))
+            })
+    }
+
+    /// Asks the SC whether `topic` exists; an error if not.
+    pub(crate) async fn require(&self, topic: &str) -> Result<()> {
+        let name = topic.to_owned();
+        let what = format!("looking up topic \"{topic}\"");
+        let found = self
+            .control
+            .short(&what, |admin| async move {
+                Ok(admin.list::<TopicSpec, _>(vec![name.clone()]).await?.iter().any(|found| found.name == name))
+            })
+            .await?;
+        // System topics are not in that list.
+        if found || self.read(|view| view.topics.contains_key(topic)) {
+            Ok(())
+        } else {
+            Err(Error::topic_not_found(topic))
+        }
+    }
+}
