@@ -1,1 +1,18 @@
-//! Placeholder.
+//! An embedded Fluvio cluster: an SC and one SPU in one process, on real TCP sockets and real segment files.
+//!
+//! It exists for tests, examples and development, and behaves as the real servers do where a client can see it, unpleasant
+//! habits included: stream replies are cut at exactly `max_bytes`, in mid-batch; an empty partition is silent; every reply of
+//! a stream waits for an acknowledgement. It is built on the official protocol crates alone and shares no code with our
+//! client, so that the two cannot agree on a mistake.
+//!
+//! Acknowledged records are in the page cache: they survive the death of the process, not a power cut.
+
+mod cluster;
+mod config;
+mod log;
+mod net;
+mod sc;
+mod spu;
+
+pub use cluster::Cluster;
+pub use config::{Config, DEFAULT_TOPIC_WAIT, StartError};

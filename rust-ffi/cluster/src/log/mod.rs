@@ -1,0 +1,176 @@
+//! The log of one partition: append-only segment files in the layout of the real server
+//! (`<topic>-<partition>/<base offset in 20 digits>.log`), whose bytes are the batches as they go over the wire.
+
+pub(crate) mod batch;
+mod recovery;
+mod segment;
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use batch::Batch;
+use segment::Segment;
+
+/// A piece of one segment file, ready to be read without the log's lock.
+#[derive(Debug)]
+pub(crate) struct Slice {
+    pub(crate) file: Arc<File>,
+    pub(crate) position: u64,
+    pub(crate) length: usize,
+}
+
+/// What a position in the log turned out to be.
+#[derive(Debug)]
+pub(crate) enum Found {
+    /// There are bytes from here.
+    Slice(Slice),
+    /// Nothing yet: the position is the end.
+    End,
+    /// Before the first offset that is kept.
+    Evicted,
+    /// After the end.
+    Beyond,
+}
+
+/// An append-only log.
+#[derive(Debug)]
+pub(crate) struct Log {
+    directory: PathBuf,
+    segment_bytes: u64,
+    /// In order of their bases, never empty.
+    closed: Vec<Segment>,
+    active: Segment,
+    end: i64,
+}
+
+impl Log {
+    /// Makes an empty log, removing what a deleted namesake may have left.
+    pub(crate) fn create(directory: PathBuf, segment_bytes: u32) -> io::Result<Self> {
+        remove(&directory)?;
+        fs::create_dir_all(&directory)?;
+        let active = Segment::create(&directory, 0)?;
+        Ok(Self { directory, segment_bytes: u64::from(segment_bytes), closed: Vec::new(), active, end: 0 })
+    }
+
+    /// Opens a log as a stop has left it. A missing one is an empty one.
+    pub(crate) fn open(directory: PathBuf, segment_bytes: u32) -> io::Result<Self> {
+        let mut bases = segment_bases(&directory)?;
+        let Some(last) = bases.pop() else { return Self::create(directory, segment_bytes) };
+        let mut closed = Vec::with_capacity(bases.len());
+        for base in bases {
+            let file = File::open(directory.join(segment::file_name(base)))?;
+            let scan = recovery::scan(&file, base, false)?;
+            closed.push(Segment::opened(file, base, scan.length, scan.index));
+        }
+        let file = OpenOptions::new().read(true).write(true).open(directory.join(segment::file_name(last)))?;
+        let scan = recovery::scan(&file, last, true)?;
+        if file.metadata()?.len() > scan.length {
+            file.set_len(scan.length)?;
+        }
+        let active = Segment::opened(file, last, scan.length, scan.index);
+        Ok(Self { directory, segment_bytes: u64::from(segment_bytes), closed, active, end: scan.next })
+    }
+
+    /// The first offset that is kept.
+    pub(crate) fn start(&self) -> i64 {
+        self.closed.first().map_or(self.active.base, |segment| segment.base)
+    }
+
+    /// The offset that the next record gets.
+    pub(crate) fn end(&self) -> i64 {
+        self.end
+    }
+
+    /// Bytes in all segments.
+    pub(crate) fn size(&self) -> u64 {
+        self.closed.iter().map(|segment| segment.length).sum::<u64>() + self.active.length
+    }
+
+    /// The largest batch that fits into a segment.
+    pub(crate) fn max_batch(&self) -> u64 {
+        self.segment_bytes
+    }
+
+    /// Seals and appends the batches of a record set; the base offset of the first. Neighbours that go into the same segment
+    /// are written with one call.
+    pub(crate) fn append(&mut self, set: &mut [u8], batches: &[Batch]) -> io::Result<i64> {
+        let first = self.end;
+        let mut rest = batches;
+        while let Some(head) = rest.first() {
+            if self.active.length > 0 && self.active.length + head.size as u64 > self.segment_bytes {
+                let next = Segment::create(&self.directory, self.end)?;
+                self.closed.push(std::mem::replace(&mut self.active, next));
+            }
+            let mut room = self.segment_bytes.saturating_sub(self.active.length);
+            let mut count = 0;
+            let mut next = self.end;
+            let mut bases = Vec::with_capacity(rest.len());
+            for batch in rest {
+                let size = batch.size as u64;
+                if size > room && count > 0 {
+                    break;
+                }
+                batch::seal(&mut set[batch.start..batch.start + batch.size], next);
+                bases.push((next, batch.start - head.start));
+                next = next.saturating_add(batch.header.offsets());
+                room = room.saturating_sub(size);
+                count += 1;
+            }
+            let (run, later) = rest.split_at(count);
+            let stop = run.last().map_or(head.start, |batch| batch.start + batch.size);
+            self.active.append(&set[head.start..stop], bases.into_iter())?;
+            self.end = next;
+            rest = later;
+        }
+        Ok(first)
+    }
+
+    /// Up to `limit` bytes from the start of the batch that contains `offset`, never more than its segment holds.
+    pub(crate) fn find(&self, offset: i64, limit: u32) -> io::Result<Found> {
+        if offset > self.end {
+            return Ok(Found::Beyond);
+        }
+        if offset < self.start() {
+            return Ok(Found::Evicted);
+        }
+        if offset == self.end {
+            return Ok(Found::End);
+        }
+        let segment = if offset >= self.active.base {
+            &self.active
+        } else {
+            let after = self.closed.partition_point(|segment| segment.base <= offset);
+            after.checked_sub(1).and_then(|i| self.closed.get(i)).unwrap_or(&self.active)
+        };
+        let position = segment.locate(offset)?;
+        let length = usize::try_from((segment.length - position).min(u64::from(limit))).unwrap_or(usize::MAX);
+        Ok(Found::Slice(Slice { file: segment.file(), position, length }))
+    }
+}
+
+/// Removes the directory of a log, if it is there.
+pub(crate) fn remove(directory: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(directory) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// The bases of the segment files in a directory, in order.
+fn segment_bases(directory: &Path) -> io::Result<Vec<i64>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut bases = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        let base = name.to_str().and_then(|name| name.strip_suffix(".log")).filter(|digits| digits.len() == 20);
+        bases.extend(base.and_then(|digits| digits.parse::<i64>().ok()));
+    }
+    bases.sort_unstable();
+    Ok(bases)
+}

@@ -1,0 +1,26 @@
+//! FetchOffsets: where a partition begins and ends.
+
+use fluvio_protocol::link::ErrorCode;
+use fluvio_spu_schema::server::fetch_offset::{
+    FetchOffsetPartitionResponse, FetchOffsetTopicResponse, FetchOffsetsRequest, FetchOffsetsResponse,
+};
+
+use super::Spu;
+
+pub(crate) fn fetch_offsets(spu: &Spu, request: FetchOffsetsRequest) -> FetchOffsetsResponse {
+    let topics = request.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|partition| {
+            let partition_index = partition.partition_index;
+            let entry = FetchOffsetPartitionResponse { partition_index, ..Default::default() };
+            match spu.replica(&topic.name, partition_index) {
+                Some(replica) => {
+                    let (start_offset, last_stable_offset, _) = replica.extent();
+                    FetchOffsetPartitionResponse { start_offset, last_stable_offset, ..entry }
+                }
+                None => FetchOffsetPartitionResponse { error_code: ErrorCode::PartitionNotLeader, ..entry },
+            }
+        });
+        FetchOffsetTopicResponse { partitions: partitions.collect(), name: topic.name }
+    });
+    FetchOffsetsResponse { topics: topics.collect() }
+}

@@ -1,0 +1,85 @@
+//! Produce: the record sets stay where they were received; the log seals them there and writes them.
+
+use std::io;
+use std::ops::Range;
+
+use bytes::{Buf, BufMut};
+use fluvio_protocol::api::RequestHeader;
+use fluvio_protocol::link::ErrorCode;
+use fluvio_protocol::{Decoder, Encoder, Version};
+use fluvio_spu_schema::produce::{PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse};
+
+use super::Spu;
+use crate::log::batch;
+use crate::net;
+
+pub(crate) type Produce = ProduceRequest<Place>;
+
+/// Where a record set is in its frame, counted from the frame's end, which is what a decoder can see.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Place {
+    from_end: usize,
+    length: usize,
+}
+
+impl Place {
+    fn range(&self, frame_length: usize) -> Range<usize> {
+        let start = frame_length.saturating_sub(self.from_end);
+        start..start + self.length
+    }
+}
+
+impl Decoder for Place {
+    fn decode<T: Buf>(&mut self, source: &mut T, version: Version) -> io::Result<()> {
+        let mut length = 0_i32;
+        length.decode(source, version)?;
+        self.from_end = source.remaining();
+        self.length = usize::try_from(length)
+            .ok()
+            .filter(|&length| length <= self.from_end)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "record set longer than its frame"))?;
+        source.advance(self.length);
+        Ok(())
+    }
+}
+
+/// Asked for by the request type; a server sends no requests.
+impl Encoder for Place {
+    fn write_size(&self, _version: Version) -> usize {
+        0
+    }
+
+    fn encode<T: BufMut>(&self, _target: &mut T, _version: Version) -> io::Result<()> {
+        Err(io::Error::from(io::ErrorKind::Unsupported))
+    }
+}
+
+/// Serves a request; the reply has one entry for each of its partition entries, in order. An error closes the connection.
+pub(crate) fn produce(spu: &Spu, header: &RequestHeader, frame: &mut [u8], body: usize) -> io::Result<Vec<u8>> {
+    let request = Produce::decode_from(&mut &frame[body..], header.api_version())?;
+    let transformed = !request.smartmodules.is_empty();
+    let mut responses = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for entry in topic.partitions {
+            let place = entry.records.range(frame.len());
+            let set = &mut frame[place];
+            let batches = batch::split(set)
+                .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "schema attribute without its id"))?;
+            let written = match spu.replica(&topic.name, entry.partition_index) {
+                _ if transformed => Err(ErrorCode::Other("SmartModules are not available here".to_owned())),
+                Some(replica) => replica.produce(set, &batches),
+                None => Err(ErrorCode::NotLeaderForPartition),
+            };
+            let mut response =
+                PartitionProduceResponse { partition_index: entry.partition_index, ..Default::default() };
+            match written {
+                Ok(base_offset) => response.base_offset = base_offset,
+                Err(error_code) => response.error_code = error_code,
+            }
+            partitions.push(response);
+        }
+        responses.push(TopicProduceResponse { name: topic.name, partitions });
+    }
+    net::reply(header, &ProduceResponse { responses, ..Default::default() })
+}
