@@ -18,7 +18,7 @@ CARGO := cargo
 MANIFEST := --manifest-path rust-ffi/Cargo.toml --locked
 
 RUST_SOURCES := $(shell find rust-ffi -name target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
-PYTHON_SOURCES := $(shell find fluvio_cffi \( -name '*.py' -o -name py.typed \) ! -name _binding.py)
+PYTHON_SOURCES := $(shell find fluvio_cffi \( -name '*.py' -o -name "*.pyi" -o -name py.typed \) ! -name _binding.py)
 WHEEL_SOURCES := $(RUST_SOURCES) $(PYTHON_SOURCES) include/fluvio_cffi.h tools/build_binding.py setup.py pyproject.toml README.md LICENSE
 
 .PHONY: help demo test test-rust test-python test-pythons develop wheel sdist lint lint-python lint-rust format clean

@@ -15,6 +15,10 @@ class BuildRust(build_rust):
     """The library is opened by its path, by whatever Python: it takes the platform's plain name, not an extension
     module's."""
 
+    def run(self) -> None:
+        self.verbose = 0  # cargo's own lines say enough
+        super().run()
+
     def get_dylib_ext_path(self, ext: RustExtension, target_fname: str) -> str:
         path = super().get_dylib_ext_path(ext, target_fname)
         return path[: path.rindex("libfluvio_cffi")] + LIBRARY

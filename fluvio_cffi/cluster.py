@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
+from . import _ffi
 from ._errors import ConfigError, FluvioError, UsageError
 
 __all__ = ["LocalCluster"]
@@ -390,7 +391,12 @@ async def _readable_asyncio(descriptor: int, seconds: float) -> bool:
 
 
 def _at_exit() -> None:
-    for cluster in list(_clusters):
+    clusters = list(_clusters)
+    if any(cluster.running for cluster in clusters):
+        # Clients first: what they still hold may be meant for this cluster.
+        atexit.unregister(_ffi._shutdown)
+        _ffi._shutdown()
+    for cluster in clusters:
         _run(cluster._stopping(EXIT_TIMEOUT))
         cluster._remove_temporary()
 

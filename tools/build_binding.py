@@ -15,7 +15,7 @@ HEADER = ROOT / "include" / "fluvio_cffi.h"
 BINDING = ROOT / "fluvio_cffi" / "_binding.py"
 
 _CPLUSPLUS = re.compile(r"^[ \t]*#[ \t]*ifdef[ \t]+__cplusplus\b.*?^[ \t]*#[ \t]*endif\b", re.MULTILINE | re.DOTALL)
-_DIRECTIVE = re.compile(r"^[ \t]*#.*(?:\\\n.*)*$", re.MULTILINE)
+_DIRECTIVE = re.compile(r"^[ \t]*#(?:\\\n|[^\n])*", re.MULTILINE)
 
 
 def declarations(header: str) -> str:

@@ -1,0 +1,36 @@
+"""Several asyncio tasks share the records of a topic: python examples/workers.py [ENDPOINT]
+
+One task reads batches, and each batch is spread over the workers. The next is read when all have finished, so a position
+that is kept afterwards never runs ahead of the work.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from fluvio_cffi import AsyncFluvio, Offset, Record
+
+WORKERS = 8
+
+
+async def work(records: list[Record]) -> int:
+    await asyncio.sleep(0.001 * len(records))  # a database, a web service, ...
+    return len(records)
+
+
+async def main(endpoint: str) -> None:
+    async with AsyncFluvio.connect(endpoint) as client:
+        await client.admin.topics.create("work", partitions=2, exist_ok=True)
+        async with client.producer("work") as producer:
+            await producer.send_all(f"item {n}" for n in range(1000))
+
+        done = 0
+        async with client.consumer("work", start=Offset.beginning(), stop_at_end=True) as consumer:
+            async for batch in consumer.batches(max_records=200):
+                shares = [list(batch[n::WORKERS]) for n in range(WORKERS)]
+                done += sum(await asyncio.gather(*map(work, shares)))
+        print(done, "records worked off")
+
+
+asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:9003"))
