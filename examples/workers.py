@@ -1,7 +1,7 @@
 """Several asyncio tasks share the records of a topic: python examples/workers.py [ENDPOINT]
 
-One task reads batches, and each batch is spread over the workers. The next is read when all have finished, so a position
-that is kept afterwards never runs ahead of the work.
+One task reads batches, and each batch is spread over the workers. The next is read when all have finished, so that a
+position which is kept afterwards never runs ahead of the work.
 """
 
 from __future__ import annotations

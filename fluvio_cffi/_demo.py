@@ -146,10 +146,12 @@ def threads_part(endpoint: str, name: str, values: list[bytes]) -> None:
         say("one produces, one consumes", check.seen, phase.seconds)
 
         check = Check(values)
-        with client.consumer(name, start=Offset.beginning(), stop_at_end=True) as consumer:
-            with Phase(f"{name}: consuming one by one") as phase:
-                for record in consumer:
-                    check.record(record.value)
+        with (
+            client.consumer(name, start=Offset.beginning(), stop_at_end=True) as consumer,
+            Phase(f"{name}: consuming one by one") as phase,
+        ):
+            for record in consumer:
+                check.record(record.value)
         check.end()
         say("for record in consumer", check.seen, phase.seconds)
 
