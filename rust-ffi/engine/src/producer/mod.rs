@@ -1,9 +1,21 @@
-//! The producer.
+//! The producer: callers encode records into the open batch of their partition, a sender per leader ships the batches.
 
+mod batches;
+mod partitioner;
+mod sender;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::Isolation;
-use crate::error::{Error, Result};
+use crate::client::Client;
+use crate::error::{Error, ErrorKind, Outcome, Phase, Result};
+use crate::guard;
+
+use batches::{Batches, Settled};
 
 /// What a record costs of the buffer beside the bytes of its key and value.
 pub const RECORD_OVERHEAD: u64 = 24;
@@ -137,63 +149,160 @@ pub struct Submission {
     pub timestamp: i64,
 }
 
-/// A producer of one topic; a cheap handle.
-#[derive(Debug, Clone)]
-pub struct Producer;
+static ALIVE: AtomicUsize = AtomicUsize::new(0);
 
 pub(crate) fn alive() -> usize {
-    0
+    ALIVE.load(Ordering::Relaxed)
 }
+
+/// A producer of one topic; a cheap handle. Dropping the last one gives up what is queued.
+#[derive(Clone)]
+pub struct Producer {
+    owner: Arc<Owner>,
+}
+
+/// What the senders share with the handle.
+struct Shared {
+    client: Client,
+    topic: String,
+    options: ProducerOptions,
+    batches: Batches,
+    sink: Arc<dyn TicketSink>,
+}
+
+/// Ends the senders when the last handle goes.
+struct Owner(Arc<Shared>);
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.0.settle(self.0.batches.abandon());
+        ALIVE.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Shared {
+    /// Hands the fate of tickets to their owner. No lock may be held.
+    fn settle(&self, settled: impl IntoIterator<Item = Settled>) {
+        for Settled { ticket, partition, records, result } in settled {
+            self.sink.complete(ticket, TicketOutcome { partition, records, result });
+        }
+    }
+}
+
+/// Runs a task of a producer; if it panics, everything that is not settled fails, and so does what comes later.
+fn spawn(shared: Arc<Shared>, task: impl Future<Output = ()> + Send + 'static) {
+    guard::spawn(task, move |error| shared.settle(shared.batches.fail(error)));
+}
+
+impl std::fmt::Debug for Producer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Producer").field("topic", &self.topic()).finish_non_exhaustive()
+    }
+}
+
 impl Producer {
     pub(crate) async fn open(
-        _client: crate::Client,
-        _topic: &str,
-        _options: ProducerOptions,
-        _sink: std::sync::Arc<dyn TicketSink>,
+        client: Client,
+        topic: &str,
+        options: ProducerOptions,
+        sink: Arc<dyn TicketSink>,
     ) -> Result<Self> {
-        Err(Error::closed("x"))
+        options.validate()?;
+        let partitions = client.view().topic(topic).await?;
+        let batches = Batches::new(topic, partitions, &options);
+        let shared = Arc::new(Shared { client, topic: topic.to_owned(), options, batches, sink });
+        ALIVE.fetch_add(1, Ordering::Relaxed);
+        let producer = Self { owner: Arc::new(Owner(Arc::clone(&shared))) };
+        spawn(Arc::clone(&shared), sender::supervise(shared));
+        Ok(producer)
     }
 
-    /// Encodes as many records as room and `runs` allow into the open batches. Never waits.
-    pub fn submit(&self, _records: &Records<'_>, _runs: &mut [Run]) -> Result<Submission> {
-        Err(Error::closed("producer"))
+    fn shared(&self) -> &Shared {
+        &self.owner.0
+    }
+
+    /// Encodes as many records as room and `runs` allow into the open batches, in order. Never waits.
+    ///
+    /// All lengths are checked first: an error accepts nothing.
+    pub fn submit(&self, records: &Records<'_>, runs: &mut [Run]) -> Result<Submission> {
+        self.shared().batches.submit(records, runs)
     }
 
     /// How many bytes the buffer takes now.
     pub fn room(&self) -> u64 {
-        0
+        self.shared().batches.room()
     }
 
     /// Records and bytes that are not settled.
     pub fn pending(&self) -> (u64, u64) {
-        (0, 0)
+        self.shared().batches.pending()
     }
 
     /// How many partitions the topic has.
     pub fn partition_count(&self) -> u32 {
-        0
+        self.shared().batches.partition_count()
     }
 
     /// The topic's name.
     pub fn topic(&self) -> &str {
-        ""
+        &self.shared().topic
     }
 
-    /// Waits until `bytes` are free, first come first served.
-    pub async fn wait_room(&self, _bytes: u64) -> Result<u64> {
-        Err(Error::closed("producer"))
+    /// Waits until `bytes` (at most the buffer's size) are free, first come first served; gives the room. Dropping the
+    /// future gives up the place.
+    pub async fn wait_room(&self, bytes: u64) -> Result<u64> {
+        self.shared().batches.wait_room(bytes).await
     }
 
     /// Waits until everything submitted before is settled.
     pub async fn flush(&self) -> Result<()> {
-        Err(Error::closed("producer"))
+        self.shared().batches.flush().await;
+        Ok(())
     }
 
-    /// Takes no more records; waits for the accepted ones if `flush`; fails the rest. Returns how many were dropped.
-    pub async fn close(&self, _flush: bool, _timeout: Option<Duration>) -> u64 {
-        0
+    /// Takes no more records; waits for the accepted ones if `flush`, for up to `timeout`; fails the rest. Returns how
+    /// many were dropped.
+    pub async fn close(&self, flush: bool, timeout: Option<Duration>) -> u64 {
+        let shared = self.shared();
+        shared.batches.close();
+        if flush {
+            let flushed = shared.batches.flush();
+            match timeout.map(|timeout| Instant::now() + timeout) {
+                None => flushed.await,
+                Some(deadline) => {
+                    let _ = tokio::time::timeout_at(deadline, flushed).await;
+                }
+            }
+        }
+        let dropped = shared.batches.abandon();
+        let count = dropped.iter().map(|settled| u64::from(settled.records)).sum();
+        shared.settle(dropped);
+        count
     }
 
     /// Takes no more records and fails what is queued, at once.
-    pub fn abandon(&self) {}
+    pub fn abandon(&self) {
+        self.shared().settle(self.shared().batches.abandon());
+    }
+}
+
+/// The fate of records whose time ran out.
+fn overdue(topic: &str, partition: u32, timeout: Duration, sent: bool) -> Error {
+    let (outcome, fate) = match sent {
+        true => (Outcome::Unknown, "it was sent and may be in the log"),
+        false => (Outcome::NotWritten, "it was not sent"),
+    };
+    let text =
+        format!("a batch was not acknowledged within the delivery time-out of {} s: {fate}", timeout.as_secs_f64());
+    Error::timeout(Phase::Delivery, text).with_topic(topic).with_partition(partition).with_outcome(outcome)
+}
+
+/// The fate of records that were dropped by a close.
+fn dropped(topic: &str, partition: u32, sent: bool) -> Error {
+    let (kind, outcome, fate) = match sent {
+        true => (ErrorKind::DeliveryUnknown, Outcome::Unknown, "it was sent and may be in the log"),
+        false => (ErrorKind::Closed, Outcome::NotWritten, "it was not sent"),
+    };
+    let text = format!("the producer was closed before a batch was acknowledged: {fate}");
+    Error::new(kind, text).with_topic(topic).with_partition(partition).with_outcome(outcome)
 }

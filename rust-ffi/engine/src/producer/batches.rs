@@ -1,0 +1,642 @@
+//! The producer's state under its lock: open and ready batches per partition, the buffer's room, tickets not settled.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use fluvio_cffi_wire::BatchBuilder;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::Instant;
+
+use super::{ProducerOptions, RECORD_OVERHEAD, Records, Run, Submission, dropped, overdue, partitioner};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Tickets are unique in the process, so that a host can keep those of all producers in one table.
+static NEXT_TICKET: AtomicU64 = AtomicU64::new(1);
+
+/// A settled ticket, to be handed to the sink without the lock.
+#[derive(Debug)]
+pub(crate) struct Settled {
+    pub(crate) ticket: u64,
+    pub(crate) partition: u32,
+    pub(crate) records: u32,
+    pub(crate) result: Result<i64>,
+}
+
+/// A batch on its way: what the sender holds. What is known of its ticket stays in [`State::unsettled`].
+#[derive(Debug)]
+pub(crate) struct Batch {
+    pub(crate) ticket: u64,
+    pub(crate) partition: u32,
+    pub(crate) bytes: Bytes,
+    pub(crate) deadline: Instant,
+}
+
+/// A batch that takes records, or waits to be taken by the sender.
+#[derive(Debug)]
+enum Waiting {
+    Full {
+        ticket: u64,
+        builder: BatchBuilder,
+    },
+    /// Was sent before and goes again, first.
+    Again(Batch),
+}
+
+impl Waiting {
+    fn ticket(&self) -> u64 {
+        match self {
+            Self::Full { ticket, .. } | Self::Again(Batch { ticket, .. }) => *ticket,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Full { builder, .. } => builder.len(),
+            Self::Again(batch) => batch.bytes.len(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Open {
+    ticket: u64,
+    builder: BatchBuilder,
+    created: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Partition {
+    open: Option<Open>,
+    /// In order of their tickets.
+    ready: VecDeque<Waiting>,
+    /// Whether it is in [`State::active`].
+    active: bool,
+}
+
+/// What is known of a ticket until it is settled.
+#[derive(Debug)]
+struct Unsettled {
+    partition: u32,
+    records: u32,
+    /// What its records take of the buffer.
+    cost: u64,
+    deadline: Instant,
+    /// Whether bytes of it may have reached a server.
+    sent: bool,
+}
+
+struct RoomWaiter {
+    bytes: u64,
+    granted: oneshot::Sender<()>,
+}
+
+struct State {
+    partitions: Vec<Partition>,
+    /// Partitions that have an open or a ready batch, each once, in the order in which they are served.
+    active: VecDeque<u32>,
+    /// Where records without a key go until the batch there closes.
+    sticky: u32,
+    /// By partition; records without a key avoid those that are offline.
+    online: Vec<bool>,
+    unsettled: BTreeMap<u64, Unsettled>,
+    used: u64,
+    records: u64,
+    waiters: VecDeque<RoomWaiter>,
+    /// Open batches with tickets up to this one are sent without lingering.
+    flush_up_to: u64,
+    /// One a sender, to be told when there is something to do.
+    senders: Vec<Arc<Notify>>,
+    closed: bool,
+    abandoned: bool,
+    failed: Option<Error>,
+}
+
+/// The buffer of one producer. Each method takes the lock once, and briefly.
+pub(crate) struct Batches {
+    topic: String,
+    batch_size: usize,
+    max_request_size: usize,
+    buffer_size: u64,
+    linger: Duration,
+    delivery_timeout: Duration,
+    state: Mutex<State>,
+    /// Some ticket was settled.
+    settled: Notify,
+}
+
+impl Batches {
+    pub(crate) fn new(topic: &str, partitions: u32, options: &ProducerOptions) -> Self {
+        let count = partitions as usize;
+        let state = State {
+            partitions: std::iter::repeat_with(Partition::default).take(count).collect(),
+            active: VecDeque::new(),
+            sticky: 0,
+            online: vec![true; count],
+            unsettled: BTreeMap::new(),
+            used: 0,
+            records: 0,
+            waiters: VecDeque::new(),
+            flush_up_to: 0,
+            senders: Vec::new(),
+            closed: false,
+            abandoned: false,
+            failed: None,
+        };
+        Self {
+            topic: topic.to_owned(),
+            batch_size: options.batch_size,
+            max_request_size: options.max_request_size,
+            buffer_size: options.buffer_size as u64,
+            linger: options.linger,
+            delivery_timeout: options.delivery_timeout,
+            state: Mutex::new(state),
+            settled: Notify::new(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // A panic under the lock fails the producer through `fail`, which still has to look at the tickets.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn partition_count(&self) -> u32 {
+        self.lock().partitions.len() as u32
+    }
+
+    pub(crate) fn room(&self) -> u64 {
+        self.buffer_size.saturating_sub(self.lock().used)
+    }
+
+    pub(crate) fn pending(&self) -> (u64, u64) {
+        let state = self.lock();
+        (state.records, state.used)
+    }
+
+    // ---- the callers' side
+
+    pub(crate) fn submit(&self, records: &Records<'_>, runs: &mut [Run]) -> Result<Submission> {
+        self.check(records)?;
+        let now = Instant::now();
+        let timestamp = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_millis().min(i64::MAX as u128) as i64);
+        let mut submission = Submission { accepted: 0, runs: 0, room: 0, timestamp };
+        let mut at = 0;
+        let mut state = self.lock();
+        state.usable()?;
+        let count = state.partitions.len() as u32;
+        if let Some(partitions) = records.partitions
+            && let Some(wrong) = partitions.iter().find(|partition| **partition >= count as i32)
+        {
+            return Err(Error::partition_not_found(&self.topic, i64::from(*wrong), count));
+        }
+        let mut new_batch = false;
+        while submission.accepted < records.count {
+            let index = submission.accepted;
+            let key_length = records.key_lengths.map_or(-1, |lengths| lengths[index]);
+            let key_end = at + usize::try_from(key_length).unwrap_or(0);
+            let value_end = key_end + records.value_lengths[index] as usize;
+            let cost = (value_end - at) as u64 + RECORD_OVERHEAD;
+            // One record is taken even by a buffer that is too small for it, when it is empty.
+            if state.used + cost > self.buffer_size && state.used > 0 {
+                break;
+            }
+            let key = (key_length >= 0).then(|| &records.data[at..key_end]);
+            let value = &records.data[key_end..value_end];
+            let timestamp = records.timestamps.map_or(timestamp, |timestamps| match timestamps[index] {
+                i64::MIN => timestamp,
+                given => given,
+            });
+            let partition = match records.partitions.map_or(-1, |partitions| partitions[index]) {
+                given if given >= 0 => given as u32,
+                _ => match key {
+                    Some(key) => partitioner::keyed(key, count),
+                    None => state.keyless(|open| self.takes(open, timestamp, None, value)),
+                },
+            };
+            // A batch that is full makes room for a new one; the run would need a place.
+            let slot = &mut state.partitions[partition as usize];
+            let joins = slot.open.as_ref().is_some_and(|open| self.takes(&open.builder, timestamp, key, value));
+            let same_run = joins
+                && submission.runs > 0
+                && slot.open.as_ref().is_some_and(|open| {
+                    let last = &runs[submission.runs - 1];
+                    last.ticket == open.ticket && last.index + last.count == open.builder.count()
+                });
+            if !same_run && submission.runs == runs.len() {
+                break;
+            }
+            let open = if joins {
+                slot.open.as_mut()
+            } else {
+                if let Some(Open { ticket, builder, .. }) = slot.open.take() {
+                    slot.ready.push_back(Waiting::Full { ticket, builder });
+                }
+                let ticket = NEXT_TICKET.fetch_add(1, Ordering::Relaxed);
+                let left = records.data.len() - at + (records.count - index) * RECORD_OVERHEAD as usize;
+                let size = BatchBuilder::alone(key.map(<[u8]>::len), value.len());
+                let builder = BatchBuilder::with_capacity(left.clamp(size, size.max(self.batch_size)));
+                new_batch = true;
+                if !std::mem::replace(&mut slot.active, true) {
+                    state.active.push_back(partition);
+                }
+                let deadline = now + self.delivery_timeout;
+                state.unsettled.insert(ticket, Unsettled { partition, records: 0, cost: 0, deadline, sent: false });
+                state.partitions[partition as usize].open.insert(Open { ticket, builder, created: now }).into()
+            };
+            let Some(open) = open else { break };
+            let ticket = open.ticket;
+            if same_run {
+                runs[submission.runs - 1].count += 1;
+            } else {
+                runs[submission.runs] = Run { ticket, index: open.builder.count(), count: 1 };
+                submission.runs += 1;
+            }
+            open.builder.push(timestamp, key, value);
+            if let Some(unsettled) = state.unsettled.get_mut(&ticket) {
+                unsettled.records += 1;
+                unsettled.cost += cost;
+            }
+            state.used += cost;
+            state.records += 1;
+            submission.accepted += 1;
+            at = value_end;
+        }
+        submission.room = self.buffer_size.saturating_sub(state.used);
+        drop(state);
+        if new_batch {
+            self.wake_senders();
+        }
+        Ok(submission)
+    }
+
+    /// Whether a record joins an open batch.
+    fn takes(&self, builder: &BatchBuilder, timestamp: i64, key: Option<&[u8]>, value: &[u8]) -> bool {
+        builder.len() + builder.cost(timestamp, key, value) <= self.batch_size && builder.takes_timestamp(timestamp)
+    }
+
+    /// Checks every length, so that encoding cannot fail half-way.
+    fn check(&self, records: &Records<'_>) -> Result<()> {
+        let Records { count, data, value_lengths, key_lengths, partitions, timestamps } = *records;
+        let columns = [
+            ("value_lengths", Some(value_lengths.len())),
+            ("key_lengths", key_lengths.map(<[i32]>::len)),
+            ("partitions", partitions.map(<[i32]>::len)),
+            ("timestamps", timestamps.map(<[i64]>::len)),
+        ];
+        for (name, length) in columns {
+            if let Some(length) = length.filter(|length| *length != count) {
+                return Err(Error::invalid(format!("{name} has {length} entries: it must have one a record, {count}")));
+            }
+        }
+        let mut total = 0_u64;
+        for index in 0..count {
+            let value = value_lengths[index] as usize;
+            let key = key_lengths.map(|lengths| lengths[index]);
+            if let Some(key) = key.filter(|key| *key < -1) {
+                return Err(Error::invalid(format!("key_lengths[{index}] is {key}: it must be -1 (no key) or more")));
+            }
+            let key = key.and_then(|key| usize::try_from(key).ok());
+            if BatchBuilder::alone(key, value) > self.max_request_size {
+                return Err(Error::new(
+                    ErrorKind::RecordTooLarge,
+                    format!(
+                        "record {index} has {} bytes of key and value: with its overhead it must fit into \
+                         max_request_size, {} bytes",
+                        value + key.unwrap_or(0),
+                        self.max_request_size
+                    ),
+                )
+                .with_topic(&self.topic)
+                .with_outcome(crate::Outcome::NotWritten));
+            }
+            total += (value + key.unwrap_or(0)) as u64;
+        }
+        if total != data.len() as u64 {
+            return Err(Error::invalid(format!("data has {} bytes: the lengths add up to {total}", data.len())));
+        }
+        Ok(())
+    }
+
+    /// Waits until `bytes` are free, behind those who wait already.
+    pub(crate) async fn wait_room(&self, bytes: u64) -> Result<u64> {
+        if bytes > self.buffer_size {
+            return Err(Error::invalid(format!("bytes is {bytes}: the buffer has {}", self.buffer_size)));
+        }
+        let granted = {
+            let mut state = self.lock();
+            state.usable()?;
+            if state.waiters.is_empty() && state.used + bytes <= self.buffer_size {
+                return Ok(self.buffer_size - state.used);
+            }
+            let (granted, wait) = oneshot::channel();
+            state.waiters.push_back(RoomWaiter { bytes, granted });
+            wait
+        };
+        let granted = granted.await;
+        let mut state = self.lock();
+        state.usable()?;
+        if granted.is_err() {
+            return Err(Error::closed("producer"));
+        }
+        // Whoever stands next may have been waiting for one who gave up.
+        self.grant(&mut state);
+        Ok(self.buffer_size.saturating_sub(state.used))
+    }
+
+    /// Tells those who wait, in order, as far as the room goes.
+    fn grant(&self, state: &mut State) {
+        let mut room = self.buffer_size.saturating_sub(state.used);
+        while let Some(first) = state.waiters.front() {
+            if first.granted.is_closed() {
+                state.waiters.pop_front();
+                continue;
+            }
+            if first.bytes > room {
+                break;
+            }
+            room -= first.bytes;
+            if let Some(first) = state.waiters.pop_front() {
+                let _ = first.granted.send(());
+            }
+        }
+    }
+
+    /// Waits until every ticket that exists now is settled.
+    pub(crate) async fn flush(&self) {
+        let mark = {
+            let mut state = self.lock();
+            let Some(mark) = state.unsettled.last_key_value().map(|(ticket, _)| *ticket) else { return };
+            state.flush_up_to = state.flush_up_to.max(mark);
+            mark
+        };
+        self.wake_senders();
+        loop {
+            let settled = self.settled.notified();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            if self.lock().unsettled.first_key_value().is_none_or(|(ticket, _)| *ticket > mark) {
+                return;
+            }
+            settled.await;
+        }
+    }
+
+    /// Takes no more records.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+    }
+
+    /// Takes no more records and gives up those that are not settled. The sender ends.
+    pub(crate) fn abandon(&self) -> Vec<Settled> {
+        let settled = {
+            let mut state = self.lock();
+            state.closed = true;
+            state.abandoned = true;
+            state.settle_all(|partition, sent| dropped(&self.topic, partition, sent))
+        };
+        self.wake_all();
+        settled
+    }
+
+    /// The sender died of `error`: gives up everything, for ever.
+    pub(crate) fn fail(&self, error: Error) -> Vec<Settled> {
+        let settled = {
+            let mut state = self.lock();
+            state.abandoned = true;
+            state.failed = Some(error.clone());
+            state.settle_all(|partition, sent| {
+                let outcome = if sent { crate::Outcome::Unknown } else { crate::Outcome::NotWritten };
+                error.clone().with_topic(&self.topic).with_partition(partition).with_outcome(outcome)
+            })
+        };
+        self.wake_all();
+        settled
+    }
+
+    fn wake_all(&self) {
+        self.settled.notify_waiters();
+        self.wake_senders();
+    }
+
+    fn wake_senders(&self) {
+        self.lock().senders.iter().for_each(|sender| sender.notify_one());
+    }
+
+    // ---- the senders' side
+
+    /// A new sender's bell.
+    pub(crate) fn add_sender(&self) -> Arc<Notify> {
+        let bell = Arc::new(Notify::new());
+        self.lock().senders.push(Arc::clone(&bell));
+        bell
+    }
+
+    /// Whether the sender shall end.
+    pub(crate) fn abandoned(&self) -> bool {
+        self.lock().abandoned
+    }
+
+    /// Takes batches for one request: in order per partition, at most `max_request_size` in all (one if it alone is
+    /// larger). `idle`: nothing is in flight, so that open batches go too, unless they linger.
+    pub(crate) fn take(&self, idle: bool, only: impl Fn(u32) -> bool, out: &mut Vec<Batch>) {
+        let now = Instant::now();
+        let mut sealed = Vec::new();
+        {
+            let mut state = self.lock();
+            let mut room = self.max_request_size;
+            for _ in 0..state.active.len() {
+                let Some(index) = state.active.pop_front() else { break };
+                if !only(index) {
+                    state.active.push_back(index);
+                    continue;
+                }
+                let flush_up_to = state.flush_up_to;
+                let closed = state.closed;
+                let partition = &mut state.partitions[index as usize];
+                while partition.ready.front().is_some_and(|first| first.len() <= room || sealed.is_empty()) {
+                    let Some(first) = partition.ready.pop_front() else { break };
+                    room = room.saturating_sub(first.len());
+                    sealed.push((index, first));
+                }
+                if partition.ready.is_empty() {
+                    let due = partition.open.as_ref().is_some_and(|open| {
+                        let lingered = match self.linger.is_zero() {
+                            true => idle,
+                            false => now >= open.created + self.linger,
+                        };
+                        (lingered || open.ticket <= flush_up_to || closed)
+                            && (open.builder.len() <= room || sealed.is_empty())
+                    });
+                    if due && let Some(Open { ticket, builder, .. }) = partition.open.take() {
+                        room = room.saturating_sub(builder.len());
+                        sealed.push((index, Waiting::Full { ticket, builder }));
+                    }
+                }
+                partition.active = partition.open.is_some() || !partition.ready.is_empty();
+                if partition.active {
+                    state.active.push_back(index);
+                }
+            }
+            for (_, batch) in &sealed {
+                if let Some(unsettled) = state.unsettled.get_mut(&batch.ticket()) {
+                    unsettled.sent = true;
+                }
+            }
+        }
+        // The checksum is computed without the lock.
+        out.extend(sealed.into_iter().map(|(partition, waiting)| match waiting {
+            Waiting::Again(batch) => batch,
+            Waiting::Full { ticket, builder } => Batch { ticket, partition, bytes: builder.finish(), deadline: now },
+        }));
+        if !out.is_empty() {
+            let state = self.lock();
+            for batch in out.iter_mut() {
+                if let Some(unsettled) = state.unsettled.get(&batch.ticket) {
+                    batch.deadline = unsettled.deadline;
+                }
+            }
+        }
+    }
+
+    /// When the first open batch's linger ends.
+    pub(crate) fn next_linger(&self) -> Option<Instant> {
+        if self.linger.is_zero() {
+            return None;
+        }
+        let state = self.lock();
+        let open = state.active.iter().filter_map(|index| state.partitions[*index as usize].open.as_ref());
+        open.map(|open| open.created + self.linger).min()
+    }
+
+    /// Whether anything waits to be taken from one of these partitions.
+    pub(crate) fn has_work(&self, only: impl Fn(u32) -> bool) -> bool {
+        self.lock().active.iter().any(|partition| only(*partition))
+    }
+
+    /// The deadline of the oldest ticket.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        // Tickets are numbered in the order in which their batches were opened.
+        self.lock().unsettled.first_key_value().map(|(_, unsettled)| unsettled.deadline)
+    }
+
+    /// Puts batches that were not acknowledged back where they came from, to be sent again before anything else.
+    pub(crate) fn put_back(&self, batches: impl IntoIterator<Item = Batch>) {
+        let mut state = self.lock();
+        for batch in batches {
+            if !state.unsettled.contains_key(&batch.ticket) {
+                continue;
+            }
+            let index = batch.partition;
+            let partition = &mut state.partitions[index as usize];
+            let at = partition.ready.partition_point(|waiting| waiting.ticket() < batch.ticket);
+            partition.ready.insert(at, Waiting::Again(batch));
+            if !std::mem::replace(&mut partition.active, true) {
+                state.active.push_back(index);
+            }
+        }
+    }
+
+    /// Settles tickets. Those that are settled already are passed over.
+    pub(crate) fn settle(&self, results: impl IntoIterator<Item = (u64, Result<i64>)>) -> Vec<Settled> {
+        let mut settled = Vec::new();
+        {
+            let mut state = self.lock();
+            for (ticket, result) in results {
+                if let Some(Unsettled { partition, records, cost, .. }) = state.unsettled.remove(&ticket) {
+                    state.used -= cost;
+                    state.records -= u64::from(records);
+                    settled.push(Settled { ticket, partition, records, result });
+                }
+            }
+            self.grant(&mut state);
+        }
+        self.settled.notify_waiters();
+        settled
+    }
+
+    /// Gives up batches whose time ran out, in flight or not.
+    pub(crate) fn expire(&self) -> Vec<Settled> {
+        let now = Instant::now();
+        let mut results = Vec::new();
+        {
+            let mut state = self.lock();
+            let State { unsettled, partitions, .. } = &mut *state;
+            // Tickets are numbered in the order in which their batches were opened.
+            for (ticket, Unsettled { partition, sent, .. }) in unsettled.iter().take_while(|(_, it)| it.deadline <= now)
+            {
+                let queue = &mut partitions[*partition as usize];
+                if queue.open.as_ref().is_some_and(|open| open.ticket == *ticket) {
+                    queue.open = None;
+                }
+                queue.ready.retain(|waiting| waiting.ticket() != *ticket);
+                results.push((*ticket, Err(overdue(&self.topic, *partition, self.delivery_timeout, *sent))));
+            }
+        }
+        if results.is_empty() { Vec::new() } else { self.settle(results) }
+    }
+
+    /// Gives up everything that is not settled now; what comes later is taken.
+    pub(crate) fn give_up(&self, error: &Error) -> Vec<Settled> {
+        let settled =
+            self.lock().settle_all(|partition, _| error.clone().with_partition(partition).with_topic(&self.topic));
+        self.settled.notify_waiters();
+        settled
+    }
+
+    /// Which partitions can be used, and how many there are: the topic may have grown.
+    pub(crate) fn set_online(&self, online: Vec<bool>) {
+        let mut state = self.lock();
+        if online.len() > state.partitions.len() {
+            state.partitions.resize_with(online.len(), Partition::default);
+        }
+        if online.len() >= state.online.len() {
+            state.online = online;
+        }
+    }
+}
+
+impl State {
+    fn usable(&self) -> Result<()> {
+        match &self.failed {
+            Some(error) => Err(error.clone()),
+            None if self.closed => Err(Error::closed("producer")),
+            None => Ok(()),
+        }
+    }
+
+    /// The partition for a record without a key: the same until its batch closes, then the next one that is online.
+    fn keyless(&mut self, joins: impl Fn(&BatchBuilder) -> bool) -> u32 {
+        let open = self.partitions[self.sticky as usize].open.as_ref();
+        if open.is_some_and(|open| joins(&open.builder)) {
+            return self.sticky;
+        }
+        let count = self.partitions.len() as u32;
+        let next = (1..=count).map(|step| (self.sticky + step) % count);
+        self.sticky = next.clone().find(|index| self.online[*index as usize]).unwrap_or((self.sticky + 1) % count);
+        self.sticky
+    }
+
+    fn settle_all(&mut self, error: impl Fn(u32, bool) -> Error) -> Vec<Settled> {
+        for partition in &mut self.partitions {
+            *partition = Partition::default();
+        }
+        self.active.clear();
+        self.used = 0;
+        self.records = 0;
+        // Dropping the other end wakes them.
+        self.waiters.clear();
+        std::mem::take(&mut self.unsettled)
+            .into_iter()
+            .map(|(ticket, Unsettled { partition, records, sent, .. })| Settled {
+                ticket,
+                partition,
+                records,
+                result: Err(error(partition, sent)),
+            })
+            .collect()
+    }
+}
