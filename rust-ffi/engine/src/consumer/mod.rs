@@ -1,7 +1,20 @@
-//! The consumer.
+//! The consumer: a reader per leader streams the partitions that its SPU leads, and keeps decoded chunks ready.
+
+mod chunks;
+mod cursor;
+mod reader;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::Isolation;
+use crate::client::Client;
 use crate::error::{Error, Result};
+
+use chunks::Chunks;
+use cursor::Cursor;
+use reader::Readers;
 
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +57,30 @@ impl Default for ConsumerOptions {
             max_bytes: 1 << 20,
             prefetch: 16 << 20,
         }
+    }
+}
+
+impl ConsumerOptions {
+    /// Checks every option; the error names the option, its value and what is allowed.
+    pub fn validate(&self) -> Result<()> {
+        if !(1..=1 << 30).contains(&self.max_bytes) {
+            return Err(Error::invalid(format!("max_bytes is {}: it must be from 1 to {}", self.max_bytes, 1 << 30)));
+        }
+        if self.prefetch == 0 {
+            return Err(Error::invalid("prefetch is 0: it must be at least 1"));
+        }
+        for start in self.starts.iter().map(|(_, start)| start).chain([&self.start]) {
+            if let Start::At(offset) = start
+                && *offset < 0
+            {
+                return Err(Error::invalid(format!("the start offset is {offset}: it must be 0 or more")));
+            }
+        }
+        Ok(())
+    }
+
+    fn start_of(&self, partition: u32) -> Start {
+        self.starts.iter().rev().find(|(of, _)| *of == partition).map_or(self.start, |(_, start)| *start)
     }
 }
 
@@ -102,44 +139,122 @@ pub enum Take {
     End,
 }
 
-/// A consumer of one topic; a cheap handle.
-#[derive(Debug, Clone)]
-pub struct Consumer;
+static ALIVE: AtomicUsize = AtomicUsize::new(0);
 
 pub(crate) fn alive() -> usize {
-    0
+    ALIVE.load(Ordering::Relaxed)
 }
+
+/// A consumer of one topic; a cheap handle. Dropping the last one closes it.
+#[derive(Clone)]
+pub struct Consumer {
+    owner: Arc<Owner>,
+}
+
+/// What the readers share with the handle.
+struct Shared {
+    client: Client,
+    topic: String,
+    options: ConsumerOptions,
+    /// Bytes that one stream asks for: a quarter of the prefetch, divided over the partitions, and at most `max_bytes`.
+    fetch_bytes: u32,
+    chunks: Chunks,
+    encoder: Arc<dyn ChunkEncoder>,
+    readers: Readers,
+}
+
+/// Ends the readers when the last handle goes.
+struct Owner {
+    shared: Arc<Shared>,
+    assignment: Vec<u32>,
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.shared.chunks.close();
+        ALIVE.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl std::fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Consumer").field("topic", &self.topic()).finish_non_exhaustive()
+    }
+}
+
 impl Consumer {
     pub(crate) async fn open(
-        _client: crate::Client,
-        _topic: &str,
-        _options: ConsumerOptions,
-        _encoder: std::sync::Arc<dyn ChunkEncoder>,
+        client: Client,
+        topic: &str,
+        options: ConsumerOptions,
+        encoder: Arc<dyn ChunkEncoder>,
     ) -> Result<Self> {
-        Err(Error::closed("x"))
+        const LEAST_FETCH: usize = 4096;
+        options.validate()?;
+        let count = client.view().topic(topic).await?;
+        let chosen: BTreeSet<u32> = match options.partitions.is_empty() {
+            true => (0..count).collect(),
+            false => options.partitions.iter().copied().collect(),
+        };
+        let named = chosen.iter().copied().chain(options.starts.iter().map(|(partition, _)| *partition));
+        if let Some(wrong) = named.clone().find(|partition| *partition >= count) {
+            return Err(Error::partition_not_found(topic, i64::from(wrong), count));
+        }
+        let assignment: Vec<u32> = chosen.into_iter().collect();
+        let share = (options.prefetch / 4 / assignment.len()).max(LEAST_FETCH);
+        let fetch_bytes = options.max_bytes.min(u32::try_from(share).unwrap_or(u32::MAX));
+        let chunks = Chunks::new(assignment.len(), options.prefetch);
+        let shared = Arc::new(Shared {
+            client,
+            topic: topic.to_owned(),
+            options,
+            fetch_bytes,
+            chunks,
+            encoder,
+            readers: Readers::default(),
+        });
+        ALIVE.fetch_add(1, Ordering::Relaxed);
+        let consumer = Self { owner: Arc::new(Owner { shared: Arc::clone(&shared), assignment }) };
+        for partition in &consumer.owner.assignment {
+            let start = shared.options.start_of(*partition);
+            reader::assign(&shared, Cursor::new(*partition, start, shared.fetch_bytes));
+        }
+        shared.chunks.resolved().await?;
+        Ok(consumer)
     }
 
-    /// What is ready now; never waits.
+    /// What is ready now; never waits. An error stays: each call returns it.
     pub fn take(&self) -> Result<Take> {
-        Err(Error::closed("consumer"))
+        self.owner.shared.chunks.take()
     }
 
     /// Waits until [`Self::take`] would not say [`Take::Empty`].
-    pub async fn ready(&self) {}
+    pub async fn ready(&self) {
+        self.owner.shared.chunks.ready().await;
+    }
 
-    /// Hands out nothing further.
-    pub fn stop(&self) {}
+    /// Hands out nothing further: what is prefetched is dropped, and [`Self::take`] says [`Take::End`].
+    pub fn stop(&self) {
+        self.owner.shared.chunks.stop();
+    }
 
     /// Ends its connections.
-    pub async fn close(&self) {}
+    pub async fn close(&self) {
+        self.owner.shared.chunks.close();
+    }
 
     /// The partitions it reads.
     pub fn assignment(&self) -> &[u32] {
-        &[]
+        &self.owner.assignment
     }
 
     /// The topic's name.
     pub fn topic(&self) -> &str {
-        ""
+        &self.owner.shared.topic
     }
+}
+
+/// Runs a task of a consumer; if it panics, reading fails.
+fn spawn(shared: Arc<Shared>, task: impl Future<Output = ()> + Send + 'static) {
+    crate::guard::spawn(task, move |error| shared.chunks.fail(error));
 }
