@@ -127,10 +127,10 @@ async fn listen(host: &str, port: u16) -> Result<TcpListener, StartError> {
 async fn listen_spu(config: &Config, sc_port: u16, ports_path: &Path) -> Result<TcpListener, StartError> {
     if config.spu_port == 0 {
         let remembered: Option<Ports> = fs::read(ports_path).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        if let Some(ports) = remembered.filter(|ports| ports.sc == sc_port) {
-            if let Ok(listener) = listen(&config.host, ports.spu).await {
-                return Ok(listener);
-            }
+        if let Some(ports) = remembered.filter(|ports| ports.sc == sc_port)
+            && let Ok(listener) = listen(&config.host, ports.spu).await
+        {
+            return Ok(listener);
         }
     }
     listen(&config.host, config.spu_port).await

@@ -25,7 +25,7 @@ use crate::spu::ReplicaConfig;
 pub(crate) fn consumer_offsets() -> TopicSpec {
     let mut spec = TopicSpec::new_computed(1, 1, None);
     spec.set_cleanup_policy(CleanupPolicy::Segment(SegmentBasedPolicy { time_in_seconds: STORAGE_RETENTION_SECONDS }));
-    spec.set_storage(TopicStorageConfig { segment_size: Some(2_000_000), max_partition_size: Some(8_000_000) });
+    spec.set_storage(TopicStorageConfig { segment_size: Some(512_000_000), max_partition_size: Some(2_048_000_000) });
     spec.set_system(true);
     spec
 }

@@ -1,0 +1,230 @@
+//! What the tests share: a bare client on the official protocol types, and batches made by hand.
+
+#![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::{Buf, BufMut};
+use fluvio_protocol::api::{Request, RequestMessage};
+use fluvio_protocol::{Decoder, Encoder, Version};
+use fluvio_sc_schema::objects::{
+    CommonCreateRequest, CreateRequest, DeleteRequest, ObjectApiCreateRequest, ObjectApiDeleteRequest,
+};
+use fluvio_sc_schema::topic::TopicSpec;
+use fluvio_sc_schema::{Status, TryEncodableFrom};
+use fluvio_spu_schema::produce::{PartitionProduceData, PartitionProduceResponse, ProduceRequest, TopicProduceData};
+use fluvio_spu_schema::server::stream_fetch::{StreamFetchRequest, StreamFetchResponse};
+use fluvio_spu_schema::server::update_offset::{OffsetUpdate, UpdateOffsetsRequest};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Nothing here takes longer, so nothing hangs.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+/// How long silence must last to be believed.
+pub const SILENCE: Duration = Duration::from_millis(100);
+
+/// Runs a test on a runtime of its own, with a limit.
+pub fn run<T>(seconds: u64, test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let ended = runtime.block_on(async { timeout(Duration::from_secs(seconds), test).await });
+    runtime.shutdown_background();
+    ended.expect("the test takes too long")
+}
+
+/// A record set as it is on the wire.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Raw(pub Vec<u8>);
+
+impl Encoder for Raw {
+    fn write_size(&self, _version: Version) -> usize {
+        4 + self.0.len()
+    }
+
+    fn encode<T: BufMut>(&self, target: &mut T, _version: Version) -> std::io::Result<()> {
+        target.put_i32(self.0.len() as i32);
+        target.put_slice(&self.0);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    fn decode<T: Buf>(&mut self, source: &mut T, _version: Version) -> std::io::Result<()> {
+        let length = source.get_i32() as usize;
+        self.0 = source.copy_to_bytes(length).to_vec();
+        Ok(())
+    }
+}
+
+/// A batch of `count` records of `size` bytes each, sealed as a producer would.
+pub fn batch(count: usize, size: usize) -> Vec<u8> {
+    let mut records = Vec::new();
+    records.put_i32(count as i32);
+    for delta in 0..count {
+        let mut record = vec![0];
+        varint(&mut record, 0);
+        varint(&mut record, delta as i64);
+        record.push(0);
+        varint(&mut record, size as i64);
+        record.resize(record.len() + size, b'x');
+        varint(&mut record, 0);
+        varint(&mut records, record.len() as i64);
+        records.extend_from_slice(&record);
+    }
+    let mut batch = Vec::new();
+    batch.put_i64(0);
+    batch.put_i32((45 + records.len()) as i32);
+    batch.put_i32(-1);
+    batch.put_u8(2);
+    batch.put_u32(0);
+    batch.put_i16(0);
+    batch.put_i32(count as i32 - 1);
+    batch.put_i64(1000);
+    batch.put_i64(2000);
+    batch.put_i64(-1);
+    batch.put_i16(-1);
+    batch.put_i32(-1);
+    batch.extend_from_slice(&records);
+    let crc = crc32c::crc32c(&batch[21..]);
+    batch[17..21].copy_from_slice(&crc.to_be_bytes());
+    batch
+}
+
+fn varint(target: &mut Vec<u8>, value: i64) {
+    let mut rest = ((value << 1) ^ (value >> 63)) as u64;
+    while rest >= 0x80 {
+        target.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    target.push(rest as u8);
+}
+
+/// What came instead of a frame.
+#[derive(Debug, PartialEq, Eq)]
+pub enum NoFrame {
+    Silence,
+    Closed,
+}
+
+pub struct Client {
+    pub socket: TcpStream,
+    correlation: i32,
+}
+
+impl Client {
+    pub async fn connect(address: SocketAddr) -> Self {
+        let socket = timeout(PATIENCE, TcpStream::connect(address)).await.unwrap().unwrap();
+        socket.set_nodelay(true).unwrap();
+        Self { socket, correlation: 0 }
+    }
+
+    pub async fn send_frame(&mut self, frame: &[u8]) {
+        let mut bytes = (frame.len() as i32).to_be_bytes().to_vec();
+        bytes.extend_from_slice(frame);
+        self.socket.write_all(&bytes).await.unwrap();
+    }
+
+    pub async fn receive(&mut self, wait: Duration) -> Result<Vec<u8>, NoFrame> {
+        let mut head = [0; 4];
+        match timeout(wait, self.socket.read_exact(&mut head)).await {
+            Err(_) => return Err(NoFrame::Silence),
+            Ok(Err(_)) => return Err(NoFrame::Closed),
+            Ok(Ok(_)) => {}
+        }
+        let mut frame = vec![0; i32::from_be_bytes(head) as usize];
+        match timeout(PATIENCE, self.socket.read_exact(&mut frame)).await {
+            Ok(Ok(_)) => Ok(frame),
+            _ => Err(NoFrame::Closed),
+        }
+    }
+
+    pub async fn send<R: Request>(&mut self, request: R) -> i32 {
+        self.correlation += 1;
+        let mut message = RequestMessage::new_request(request).set_client_id("test");
+        message.header.set_correlation_id(self.correlation);
+        let mut frame = Vec::new();
+        message.encode(&mut frame, 0).unwrap();
+        self.send_frame(&frame).await;
+        self.correlation
+    }
+
+    pub async fn call<R: Request>(&mut self, request: R) -> R::Response {
+        let version = R::DEFAULT_API_VERSION;
+        let correlation = self.send(request).await;
+        let frame = self.receive(PATIENCE).await.unwrap();
+        let mut body = frame.as_slice();
+        assert_eq!(body.get_i32(), correlation);
+        let response = R::Response::decode_from(&mut body, version).unwrap();
+        assert_eq!(body.remaining(), 0, "bytes after the reply");
+        response
+    }
+
+    pub async fn create(&mut self, name: &str, spec: TopicSpec) -> Status {
+        let common = CommonCreateRequest { name: name.to_owned(), dry_run: false, timeout: None };
+        let create = CreateRequest::new(common, spec);
+        self.call(ObjectApiCreateRequest::try_encode_from(create, 19).unwrap()).await
+    }
+
+    pub async fn delete(&mut self, name: &str) -> Status {
+        let delete = DeleteRequest::<TopicSpec>::new(name.to_owned());
+        self.call(ObjectApiDeleteRequest::try_encode_from(delete, 19).unwrap()).await
+    }
+
+    pub async fn produce(&mut self, topic: &str, partition: u32, set: Vec<u8>) -> PartitionProduceResponse {
+        let response = self.call(produce(topic, partition, set)).await;
+        response.responses.into_iter().next().unwrap().partitions.into_iter().next().unwrap()
+    }
+
+    /// Opens a stream; its correlation id.
+    pub async fn stream(&mut self, topic: &str, offset: i64, max_bytes: i32) -> i32 {
+        let mut request = StreamFetchRequest::<Raw>::default();
+        request.topic = topic.to_owned();
+        request.fetch_offset = offset;
+        request.max_bytes = max_bytes;
+        self.send(request).await
+    }
+
+    pub async fn stream_reply(
+        &mut self,
+        correlation: i32,
+        wait: Duration,
+    ) -> Result<StreamFetchResponse<Raw>, NoFrame> {
+        loop {
+            let frame = self.receive(wait).await?;
+            let mut body = frame.as_slice();
+            if body.get_i32() == correlation {
+                return Ok(StreamFetchResponse::decode_from(&mut body, 25).unwrap());
+            }
+        }
+    }
+
+    pub async fn acknowledge(&mut self, session_id: u32, offset: i64) {
+        self.send(UpdateOffsetsRequest::new(vec![OffsetUpdate { offset, session_id }])).await;
+    }
+}
+
+pub fn produce(topic: &str, partition: u32, set: Vec<u8>) -> ProduceRequest<Raw> {
+    let mut request = ProduceRequest::<Raw> { timeout: Duration::from_millis(1500), ..Default::default() };
+    let mut data = TopicProduceData { name: topic.to_owned(), ..Default::default() };
+    data.partitions.push(PartitionProduceData { partition_index: partition, records: Raw(set) });
+    request.topics.push(data);
+    request
+}
+
+/// The whole batches of a log slice: base offset, offsets taken, bytes; and how much of a cut one follows.
+pub fn batches(slice: &[u8]) -> (Vec<(i64, i64, Vec<u8>)>, usize) {
+    let mut found = Vec::new();
+    let mut rest = slice;
+    while rest.len() >= 61 {
+        let size = 12 + i32::from_be_bytes(rest[8..12].try_into().unwrap()) as usize;
+        if size > rest.len() {
+            break;
+        }
+        let base = i64::from_be_bytes(rest[..8].try_into().unwrap());
+        let offsets = i64::from(i32::from_be_bytes(rest[23..27].try_into().unwrap())) + 1;
+        found.push((base, offsets, rest[..size].to_vec()));
+        rest = &rest[size..];
+    }
+    (found, rest.len())
+}
