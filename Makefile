@@ -13,6 +13,8 @@ unexport PYTHONPATH PYTHONHOME
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint requirements/lock.txt
+# Not from the checkout's folder: the tests, and the programs that they start, are to import the installed package.
+PYTEST := cd $(VENV) && bin/pytest --config-file=../pyproject.toml --rootdir=.. ../tests
 PROGRESS := $(BIN)/python tools/progress.py
 CARGO := cargo
 MANIFEST := --manifest-path rust-ffi/Cargo.toml --locked
@@ -31,6 +33,7 @@ help:
 	@echo '                   (a debug build; make develop RELEASE=1 for an optimised one)'
 	@echo 'make wheel         build the wheel into dist/;  make sdist: the source distribution'
 	@echo 'make lint          style, types, generated files, clippy;  make format: put style right'
+	@echo '                   (make test-python PYTEST_ARGS="-k name" for some of the tests)'
 	@echo 'make clean         remove everything that was made'
 
 demo: $(VENV)/.wheel $(VENV)/.demo
@@ -42,10 +45,10 @@ test-rust:
 	$(CARGO) test --workspace $(MANIFEST)
 
 test-python: $(VENV)/.wheel $(VENV)/.test
-	$(BIN)/pytest
+	$(PYTEST) $(PYTEST_ARGS)
 
 test-pythons: dist/.built
-	PYTHON=$(BIN)/python tools/test-pythons.sh dist/*.whl
+	@tools/test-pythons.sh dist/*.whl $(PYTEST_ARGS)
 
 # Tests against the checkout: make develop, then .venv/bin/python -m pytest
 develop: $(VENV)/.build $(VENV)/.test

@@ -377,7 +377,9 @@ def parent(rest: str) -> tuple[subprocess.Popen[str], int, Path]:
         [sys.executable, "-c", PARENT + rest], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
-    pid, data_dir = process.stdout.readline().split()
+    line = process.stdout.readline()
+    assert line, process.communicate()[1]
+    pid, data_dir = line.split()
     return process, int(pid), Path(data_dir)
 
 
@@ -456,6 +458,7 @@ def test_foreground(tmp_path: Path, number: signal.Signals) -> None:
     )
     assert process.stdout is not None
     line = process.stdout.readline()
+    assert line, process.communicate()[1]
     endpoint = line.split()[1].rstrip(",")
     assert line.startswith("ready ")
     assert str(tmp_path / "data") in line
@@ -479,7 +482,7 @@ def test_foreground_says_why_it_cannot(tmp_path: Path) -> None:
 def test_foreground_ends_when_its_cluster_does() -> None:
     process = subprocess.Popen(command("cluster"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
-    process.stdout.readline()
+    assert process.stdout.readline(), process.communicate()[1]
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     assert len(children) == 1
     os.kill(int(children[0]), signal.SIGKILL)

@@ -3,6 +3,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
+root=$PWD
 wheel=$1
 shift
 passed=() failed=() absent=()
@@ -35,7 +36,8 @@ for version in 3.10 3.11 3.12 3.13 3.14; do
     venv=.venv/pythons/$version
     "$python" -m venv --clear "$venv"
     "$venv/bin/python" -m pip install --quiet --constraint requirements/lock.txt --requirement requirements/test.in "$wheel"
-    if "$venv/bin/pytest" -p no:cacheprovider "$@"; then
+    # Not from the checkout's folder: what is tested is the installed package.
+    if (cd "$venv" && bin/pytest -p no:cacheprovider --config-file="$root/pyproject.toml" --rootdir="$root" "$root/tests" "$@"); then
         passed+=("$version")
     else
         failed+=("$version")
