@@ -4,6 +4,8 @@
 pub(crate) mod batch;
 mod recovery;
 mod segment;
+#[cfg(test)]
+mod tests;
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

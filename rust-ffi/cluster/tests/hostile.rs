@@ -1,0 +1,191 @@
+//! Bytes that no client sends. Whatever comes, other connections are served on.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::net::SocketAddr;
+use std::sync::LazyLock;
+
+use common::{Client, NoFrame, PATIENCE};
+use fluvio_cffi_cluster::{Cluster, Config};
+use fluvio_protocol::Encoder;
+use fluvio_protocol::api::RequestMessage;
+use fluvio_protocol::link::ErrorCode;
+use fluvio_protocol::link::versions::ApiVersionsRequest;
+use fluvio_sc_schema::topic::TopicSpec;
+use proptest::prelude::*;
+use tokio::io::AsyncWriteExt;
+use tokio::runtime::Runtime;
+
+struct Shared {
+    runtime: Runtime,
+    sc: SocketAddr,
+    spu: SocketAddr,
+    _cluster: Cluster,
+}
+
+/// One cluster for all cases: it must survive them together.
+static SHARED: LazyLock<Shared> = LazyLock::new(|| {
+    // The official decoders panic on some bytes, which ends the connection; that need not be told each time.
+    std::panic::set_hook(Box::new(|info| {
+        if !std::thread::current().name().is_some_and(|name| name.starts_with("tokio")) {
+            eprintln!("{info}");
+        }
+    }));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let cluster = runtime.block_on(async {
+        let cluster = Cluster::start(Config::default()).await.unwrap();
+        for topic in ["t", "broken"] {
+            let mut client = Client::connect(cluster.endpoint()).await;
+            assert!(!client.create(topic, TopicSpec::new_computed(1, 1, None)).await.is_error());
+        }
+        cluster
+    });
+    Shared { runtime, sc: cluster.endpoint(), spu: cluster.spu_endpoint(), _cluster: cluster }
+});
+
+fn versions() -> ApiVersionsRequest {
+    ApiVersionsRequest { client_version: "0.50.1".into(), client_os: "linux".into(), client_arch: "x86_64".into() }
+}
+
+fn still_served() {
+    SHARED.runtime.block_on(async {
+        for address in [SHARED.sc, SHARED.spu] {
+            let mut client = Client::connect(address).await;
+            assert_eq!(client.call(versions()).await.error_code, ErrorCode::None);
+        }
+    });
+}
+
+/// Sends bytes and waits a moment for what they do. Writing may fail: the server may have hung up.
+fn throw(address: SocketAddr, bytes: &[u8]) {
+    SHARED.runtime.block_on(async {
+        let mut client = Client::connect(address).await;
+        let _ = client.socket.write_all(bytes).await;
+        let _ = client.socket.shutdown().await;
+        let _ = client.receive(PATIENCE).await;
+    });
+}
+
+fn framed(body: &[u8]) -> Vec<u8> {
+    let mut bytes = (body.len() as i32).to_be_bytes().to_vec();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+fn request(api_key: u16, version: i16, body: &[u8]) -> Vec<u8> {
+    let mut bytes = api_key.to_be_bytes().to_vec();
+    bytes.extend_from_slice(&version.to_be_bytes());
+    bytes.extend_from_slice(&[0, 0, 0, 7, 0, 1, b'h']);
+    bytes.extend_from_slice(body);
+    framed(&bytes)
+}
+
+const KEYS: [u16; 12] = [0, 1, 18, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 4242];
+
+fn encoded_produce(topic: &str, set: Vec<u8>) -> Vec<u8> {
+    let message = RequestMessage::new_request(common::produce(topic, 0, set));
+    let mut frame = Vec::new();
+    message.encode(&mut frame, 25).unwrap();
+    frame
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, max_shrink_iters: 50, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn noise(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+        throw(SHARED.sc, &bytes);
+        throw(SHARED.spu, &bytes);
+        still_served();
+    }
+
+    #[test]
+    fn noise_in_a_frame_with_a_header(
+        key in proptest::sample::select(KEYS.to_vec()),
+        version in -2_i16..30,
+        body in proptest::collection::vec(prop_oneof![Just(0_u8), Just(1), Just(255), any::<u8>()], 0..200),
+    ) {
+        let bytes = request(key, version, &body);
+        throw(SHARED.sc, &bytes);
+        throw(SHARED.spu, &bytes);
+        still_served();
+    }
+
+    #[test]
+    fn a_request_with_a_byte_changed_or_its_end_missing(at in 0_usize..200, to in any::<u8>(), cut in any::<bool>()) {
+        let mut body = encoded_produce("t", common::batch(3, 10));
+        let at = at % body.len();
+        if cut { body.truncate(at) } else { body[at] = to }
+        throw(SHARED.spu, &framed(&body));
+        still_served();
+    }
+
+    /// Whatever is accepted can be read back, whole and in order, after any mixture of broken batches.
+    #[test]
+    fn broken_batches_leave_a_whole_log(
+        changes in proptest::collection::vec((0_usize..57, any::<u8>()), 0..4),
+        cut in 0_usize..40,
+    ) {
+        let mut set = [common::batch(2, 5), common::batch(1, 5)].concat();
+        for (at, to) in changes {
+            // The attribute for a schema has a test of its own, and offsets must not run out.
+            if !(21..25).contains(&at) {
+                set[at] = to;
+            }
+        }
+        set.truncate(set.len() - cut);
+        throw(SHARED.spu, &framed(&encoded_produce("broken", set)));
+        SHARED.runtime.block_on(async {
+            let mut client = Client::connect(SHARED.spu).await;
+            let good = client.produce("broken", 0, common::batch(1, 1)).await;
+            assert_eq!(good.error_code, ErrorCode::None);
+            let correlation = client.stream("broken", 0, -1).await;
+            let reply = client.stream_reply(correlation, PATIENCE).await.unwrap().partition;
+            let (batches, rest) = common::batches(&reply.records.0);
+            assert_eq!(rest, 0);
+            let mut next = 0;
+            for (base, offsets, bytes) in &batches {
+                assert_eq!(*base, next);
+                assert_eq!(bytes[17..21], crc32c::crc32c(&bytes[21..]).to_be_bytes());
+                next += offsets;
+            }
+            assert_eq!(next, reply.high_watermark);
+            assert_eq!(good.base_offset + 1, next);
+        });
+    }
+}
+
+#[test]
+fn frames_that_end_a_connection() {
+    SHARED.runtime.block_on(async {
+        for address in [SHARED.sc, SHARED.spu] {
+            let endings: [Vec<u8>; 5] = [
+                framed(&[]),
+                framed(b"garbage"),
+                request(4242, 25, &[]),
+                // A version below zero, and a body that stops in the middle.
+                request(18, -1, &[]),
+                request(1003, 19, &[0, 5, b'T']),
+            ];
+            for bytes in endings {
+                let mut client = Client::connect(address).await;
+                client.call(versions()).await;
+                client.socket.write_all(&bytes).await.unwrap();
+                assert_eq!(client.receive(PATIENCE).await, Err(NoFrame::Closed), "{bytes:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn too_large_is_refused_and_the_connection_lives_on() {
+    SHARED.runtime.block_on(async {
+        let mut client = Client::connect(SHARED.spu).await;
+        let large = client.produce("t", 0, common::batch(1, 33 << 20)).await;
+        assert_eq!(large.error_code, ErrorCode::MessageTooLarge);
+        let fits = client.produce("t", 0, common::batch(1, 5 << 20)).await;
+        assert_eq!(fits.error_code, ErrorCode::None);
+    });
+}
