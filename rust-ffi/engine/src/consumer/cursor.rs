@@ -41,8 +41,8 @@ pub(crate) struct Reply {
     batches: Vec<RawBatch>,
     /// What comes after the reply.
     pub(crate) next: Next,
-    /// The offset to go on at.
-    after: i64,
+    /// The offset to acknowledge: everything before it is in the whole batches.
+    pub(crate) after: i64,
     broken: Option<WireError>,
 }
 
@@ -58,6 +58,11 @@ impl Cursor {
             self.next = match start {
                 Start::Beginning(after) => log_start.saturating_add_unsigned(after).min(log_end),
                 Start::End(before) => log_end.saturating_sub_unsigned(before).max(log_start),
+                Start::At(offset) if stop_at_end && offset > log_end => {
+                    let text = format!("offset {offset} lies beyond the end of the log, {log_end}");
+                    let error = Error::new(ErrorKind::OffsetOutOfRange, text).with_topic(topic);
+                    return Err(error.with_partition(self.partition).with_offset(offset));
+                }
                 Start::At(offset) => offset,
             };
             self.end = stop_at_end.then_some(log_end);
@@ -77,7 +82,7 @@ impl Cursor {
     }
 
     /// Finds the whole batches of a reply and what to do next, before any of them is decoded, so that the server can
-    /// go on meanwhile. Moves to the offset after them.
+    /// go on meanwhile.
     pub(crate) fn split(&mut self, topic: &str, bytes: &Bytes) -> Result<Reply> {
         let mut batches = Vec::new();
         let remainder = split_batches(bytes, &mut batches);
@@ -115,15 +120,10 @@ impl Cursor {
             Ok(_) => {}
             Err(cause) => broken = Some(cause),
         }
-        Ok(Reply { batches, next, after: expected, broken })
-    }
-
-    /// The offset to acknowledge after a reply: everything before it is in its whole batches.
-    pub(crate) fn acknowledge(&mut self, reply: &Reply) -> i64 {
-        if !reply.batches.is_empty() {
+        if !batches.is_empty() {
             self.gap = false;
         }
-        reply.after
+        Ok(Reply { batches, next, after: expected, broken })
     }
 
     /// Decodes a reply into chunks. On an error `chunks` holds what comes before it, and the cursor stands at it.

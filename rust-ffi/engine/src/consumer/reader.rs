@@ -253,110 +253,91 @@ impl Reader {
     }
 
     fn handle(&mut self, frame: &Frame) -> Result<()> {
-        let Some(link) = &mut self.link else { return Ok(()) };
-        match link.waiting.remove(&frame.correlation) {
-            Some(Waiting::Bounds(cursor, deadline)) => {
-                // Kept for `recover` until the stream is open.
-                match self.start(cursor, frame) {
-                    Ok(()) => Ok(()),
-                    Err((cursor, error)) => {
-                        if let Some(link) = &mut self.link {
-                            link.waiting.insert(frame.correlation, Waiting::Bounds(cursor, deadline));
-                        }
-                        Err(error)
-                    }
-                }
+        let (cursor, outcome) = match self.link.as_mut().and_then(|link| link.waiting.remove(&frame.correlation)) {
+            Some(Waiting::Bounds(mut cursor, _)) => {
+                let outcome = self.start(&mut cursor, frame);
+                (cursor, outcome)
             }
-            Some(Waiting::Stream(cursor)) => {
-                let (cursor, outcome) = self.receive(cursor, frame);
-                if let (Some(cursor), Some(link)) = (cursor, &mut self.link) {
-                    link.waiting.insert(frame.correlation, Waiting::Stream(cursor));
-                }
-                outcome
+            Some(Waiting::Stream(mut cursor)) => {
+                let outcome = self.receive(&mut cursor, frame);
+                (cursor, outcome)
             }
             // An acknowledgement's own reply, or a stream that was left.
-            None => Ok(()),
+            None => return Ok(()),
+        };
+        match (outcome, &mut self.link) {
+            (Ok(Some(stream)), Some(link)) => {
+                link.waiting.insert(stream, Waiting::Stream(cursor));
+                Ok(())
+            }
+            (Ok(_), _) => Ok(()),
+            (Err(error), _) => {
+                self.idle.push(cursor);
+                Err(error)
+            }
         }
     }
 
-    /// The log's bounds are here: fix the start, open the stream.
-    fn start(&mut self, mut cursor: Cursor, frame: &Frame) -> std::result::Result<(), (Cursor, Error)> {
-        let shared = Arc::clone(&self.shared);
-        let bounds = bounds(frame).and_then(|(log_start, log_end)| {
-            cursor.resolve(&shared.topic, log_start, log_end, shared.options.stop_at_end)
-        });
-        match bounds {
-            Ok(true) => shared.chunks.resolve(),
-            Ok(false) => {}
-            Err(error) => return Err((cursor, error)),
+    /// The log's bounds are here: fixes the start and opens the stream, whose number it returns. `None`: read to its end.
+    fn start(&mut self, cursor: &mut Cursor, frame: &Frame) -> Result<Option<i32>> {
+        let shared = &self.shared;
+        let (log_start, log_end) = bounds(frame)?;
+        if cursor.resolve(&shared.topic, log_start, log_end, shared.options.stop_at_end)? {
+            shared.chunks.resolve();
         }
         if cursor.finished() {
             shared.chunks.finish();
-            return Ok(());
+            return Ok(None);
         }
-        let Some(link) = &mut self.link else { return Ok(()) };
-        link.stream(&shared, cursor)
+        let Some(link) = &mut self.link else { return Ok(None) };
+        link.stream(shared, cursor).map(Some)
     }
 
-    /// A stream's reply: acknowledge, decode, queue. Gives the cursor back unless it moved on.
-    fn receive(&mut self, mut cursor: Cursor, frame: &Frame) -> (Option<Cursor>, Result<()>) {
-        let shared = Arc::clone(&self.shared);
-        let reply = match frame.decode::<StreamFetchResponse<RecordBytes>>(STREAM_FETCH_VERSION) {
-            Ok(reply) => reply,
-            Err(error) => return (Some(cursor), Err(error)),
-        };
+    /// A stream's reply: acknowledges, decodes, queues. Returns the number of the stream that goes on. `None`: read to
+    /// its end.
+    fn receive(&mut self, cursor: &mut Cursor, frame: &Frame) -> Result<Option<i32>> {
+        let shared = &self.shared;
+        let reply = frame.decode::<StreamFetchResponse<RecordBytes>>(STREAM_FETCH_VERSION)?;
         let code = reply.partition.error_code;
         if code != ErrorCode::None {
-            let error = stream_error(&code, cursor.next).with_topic(&shared.topic).with_partition(cursor.partition);
-            return (Some(cursor), Err(error));
+            let error = stream_error(&code, cursor.next);
+            return Err(error.with_topic(&shared.topic).with_partition(cursor.partition));
         }
         self.backoff.reset();
         let bytes = reply.partition.records.0;
-        let split = match cursor.split(&shared.topic, &bytes) {
-            Ok(split) => split,
-            Err(error) => return (Some(cursor), Err(error)),
-        };
-        let Some(link) = &mut self.link else { return (Some(cursor), Ok(())) };
+        let split = cursor.split(&shared.topic, &bytes)?;
+        let Some(link) = &mut self.link else { return Ok(None) };
         if split.next == Next::Reopen {
             link.orphans += 1;
             if link.orphans > MOST_ORPHANS {
                 let text = "too many streams that nobody reads: the connection is replaced";
-                return (Some(cursor), Err(Error::new(ErrorKind::Connection, text)));
+                return Err(Error::new(ErrorKind::Connection, text));
             }
-            return match link.stream(&shared, cursor) {
-                Ok(()) => (None, Ok(())),
-                Err((cursor, error)) => (Some(cursor), Err(error)),
-            };
+            return link.stream(shared, cursor).map(Some);
         }
         // The server prepares the next reply while this one is decoded, if the budget has room for both.
-        let next = cursor.acknowledge(&split);
-        let at_end = cursor.end.is_some_and(|end| next >= end);
-        if !at_end {
+        if cursor.end.is_none_or(|end| split.after < end) {
             if shared.chunks.has_room(bytes.len()) {
-                if let Err(error) = link.acknowledge(reply.stream_id, next) {
-                    return (Some(cursor), Err(error));
-                }
+                link.acknowledge(reply.stream_id, split.after)?;
             } else {
-                self.owed.push((reply.stream_id, next));
+                self.owed.push((reply.stream_id, split.after));
             }
         }
         let mut chunks = Vec::new();
         let decoded = cursor.decode(&shared.topic, &split, &*shared.encoder, &mut chunks);
         shared.chunks.push(chunks);
-        match decoded {
-            Err(error) => (Some(cursor), Err(error)),
-            Ok(()) if cursor.finished() => {
-                shared.chunks.finish();
-                (None, Ok(()))
-            }
-            Ok(()) => (Some(cursor), Ok(())),
+        decoded?;
+        if cursor.finished() {
+            shared.chunks.finish();
+            return Ok(None);
         }
+        Ok(Some(frame.correlation))
     }
 }
 
 impl Link {
-    /// Opens a stream at the cursor.
-    fn stream(&mut self, shared: &Shared, cursor: Cursor) -> std::result::Result<(), (Cursor, Error)> {
+    /// Opens a stream at the cursor; returns its number.
+    fn stream(&mut self, shared: &Shared, cursor: &Cursor) -> Result<i32> {
         let mut request = StreamFetchRequest::<RecordBytes>::default();
         request.topic.clone_from(&shared.topic);
         request.partition = cursor.partition;
@@ -366,13 +347,7 @@ impl Link {
             Isolation::ReadUncommitted => WireIsolation::ReadUncommitted,
             Isolation::ReadCommitted => WireIsolation::ReadCommitted,
         };
-        match self.connection.request(&request, STREAM_FETCH_VERSION) {
-            Ok(correlation) => {
-                self.waiting.insert(correlation, Waiting::Stream(cursor));
-                Ok(())
-            }
-            Err(error) => Err((cursor, error)),
-        }
+        self.connection.request(&request, STREAM_FETCH_VERSION)
     }
 
     /// Asks a stream for what comes at `offset`; sent at once.

@@ -28,6 +28,7 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
     let mut changes = shared.client.view().changes();
     let bell = shared.batches.add_sender();
     let mut leaders = HashSet::new();
+    let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
     loop {
         let (online, leading) = {
             let view = changes.borrow_and_update();
@@ -43,21 +44,52 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
                 super::spawn(Arc::clone(&shared), Sender::new(Arc::clone(&shared), leader).run());
             }
         }
-        // The bell also rings for every batch; what counts here is the end of the producer.
+        // Batches for a partition that nobody leads: the topic may be gone, which no sender would notice.
+        let shared_view = shared.client.view();
+        let orphaned = || {
+            let led = |partition| shared_view.read(|view| view.partition(&shared.topic, partition)).is_some();
+            shared.batches.has_work(|partition| !led(partition))
+        };
+        let mut pause = None;
         loop {
             if shared.batches.abandoned() {
                 return;
+            }
+            if pause.is_none() && orphaned() {
+                tokio::select! {
+                    () = fail_if_gone(&shared) => {}
+                    () = abandoned(&shared, &bell) => return,
+                }
+                pause = Some(Instant::now() + backoff.next());
             }
             tokio::select! {
                 changed = changes.changed() => {
                     if changed.is_err() {
                         return;
                     }
+                    backoff.reset();
                     break;
                 }
                 () = bell.notified() => {}
+                () = sleep_until(pause) => pause = None,
             }
         }
+    }
+}
+
+/// Waits until the producer is abandoned, which rings every bell.
+async fn abandoned(shared: &Shared, bell: &Notify) {
+    while !shared.batches.abandoned() {
+        bell.notified().await;
+    }
+}
+
+/// Fails what waits if the SC says that the topic does not exist.
+async fn fail_if_gone(shared: &Shared) {
+    if let Err(error) = shared.client.view().require(&shared.topic).await
+        && error.kind == ErrorKind::TopicNotFound
+    {
+        shared.settle(shared.batches.give_up(&error.with_outcome(Outcome::NotWritten)));
     }
 }
 
@@ -86,7 +118,7 @@ struct Sender {
     /// Nothing is sent before.
     pause_until: Option<Instant>,
     /// Asks the SC whether the topic still exists.
-    lookup: Option<BoxFuture<'static, Result<()>>>,
+    lookup: Option<BoxFuture<'static, ()>>,
 }
 
 impl Sender {
@@ -138,16 +170,10 @@ impl Sender {
     async fn connect(&mut self) {
         let shared = Arc::clone(&self.shared);
         let dial = shared.client.dial(self.leader, false);
-        let end = async {
-            // The bell stays rung for `run`.
-            while !shared.batches.abandoned() {
-                self.bell.notified().await;
-            }
-        };
         let deadline = shared.batches.next_deadline();
         let connected = tokio::select! {
             connected = dial => connected,
-            () = end => return,
+            () = abandoned(&shared, &self.bell) => return,
             () = sleep_until(deadline) => return,
         };
         match connected {
@@ -161,7 +187,7 @@ impl Sender {
         self.pause_until = Some(Instant::now() + self.backoff.next());
         if self.lookup.is_none() {
             let shared = Arc::clone(&self.shared);
-            self.lookup = Some(async move { shared.client.view().require(&shared.topic).await }.boxed());
+            self.lookup = Some(async move { fail_if_gone(&shared).await }.boxed());
         }
     }
 
@@ -206,13 +232,7 @@ impl Sender {
                 Ok(frame) => self.answer(&frame),
                 Err(error) => self.lose(error, false),
             },
-            found = lookup => {
-                self.lookup = None;
-                if let Err(error) = found && error.kind == ErrorKind::TopicNotFound {
-                    let error = error.with_outcome(Outcome::NotWritten);
-                    self.shared.settle(self.shared.batches.give_up(&error));
-                }
-            }
+            () = lookup => self.lookup = None,
             () = self.bell.notified() => {}
             () = sleep_until(next) => {
                 if request.is_some_and(|deadline| deadline <= Instant::now()) {
