@@ -13,7 +13,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::config::{Config, StartError};
-use crate::sc::{self, Sc};
+use crate::files;
+use crate::sc::Sc;
 use crate::spu::Spu;
 
 /// The ports of the last run. A restart on the same SC port takes the same SPU port if it can, so that clients find it again.
@@ -39,7 +40,9 @@ impl Cluster {
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let (directory, temporary) = data_directory(&config)?;
         let lock = lock(&directory)?;
-        let spu = Arc::new(Spu::new(directory.join("spu-logs"), config.write_like_real));
+        let spu = Spu::open_in(&directory, config.write_like_real)
+            .map(Arc::new)
+            .map_err(|source| StartError::DataDir { path: directory.clone(), source })?;
         let sc = Arc::new(Sc::load(directory.join("metadata.json"), Arc::clone(&spu), &config)?);
 
         let sc_listener = listen(&config.host, config.port).await?;
@@ -50,7 +53,7 @@ impl Cluster {
         let ports = Ports { sc: sc_address.port(), spu: spu_address.port() };
         serde_json::to_vec(&ports)
             .map_err(io::Error::from)
-            .and_then(|text| sc::replace_file(&ports_path, &text))
+            .and_then(|text| files::replace(&ports_path, &text))
             .map_err(|source| StartError::DataDir { path: ports_path, source })?;
 
         // A wildcard cannot be dialled; who listens on one is asked for on this machine, or brings a host name of its own.

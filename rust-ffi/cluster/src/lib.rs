@@ -9,6 +9,7 @@
 
 mod cluster;
 mod config;
+mod files;
 mod log;
 mod net;
 mod sc;

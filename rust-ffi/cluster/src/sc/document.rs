@@ -1,13 +1,14 @@
 //! The metadata on disk: a JSON document, replaced as a whole by a rename, so that a kill leaves the old or the new one.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
 use fluvio_controlplane_metadata::topic::{
     CleanupPolicy, CompressionAlgorithm, ReplicaSpec, SegmentBasedPolicy, TopicSpec, TopicStorageConfig,
 };
 use serde::{Deserialize, Serialize};
+
+use crate::files;
 
 const VERSION: u32 = 1;
 
@@ -125,11 +126,7 @@ impl Topic {
 
 /// The document of a directory; None when there is none yet.
 pub(crate) fn load(path: &Path) -> Result<Option<Document>, String> {
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error.to_string()),
-    };
+    let Some(text) = files::read(path).map_err(|error| error.to_string())? else { return Ok(None) };
     let document: Document = serde_json::from_slice(&text).map_err(|error| error.to_string())?;
     if document.version != VERSION {
         return Err(format!("version {} is not known, only {VERSION}", document.version));
@@ -141,14 +138,5 @@ pub(crate) fn load(path: &Path) -> Result<Option<Document>, String> {
 pub(crate) fn save<'a>(path: &Path, topics: impl Iterator<Item = (&'a String, &'a TopicSpec)>) -> io::Result<()> {
     let topics = topics.map(|(name, spec)| Topic::from_spec(name, spec)).collect();
     let text = serde_json::to_vec_pretty(&Document { version: VERSION, topics })?;
-    replace(path, &text)
-}
-
-/// Writes a file beside the old one and puts it in its place.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    let mut file = File::create(&fresh)?;
-    file.write_all(bytes)?;
-    drop(file);
-    fs::rename(fresh, path)
+    files::replace(path, &text)
 }

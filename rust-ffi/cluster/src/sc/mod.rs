@@ -6,10 +6,10 @@ mod outbox;
 mod store;
 mod topics;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use std::{fs, io};
 
 use fluvio_controlplane_metadata::partition::{PartitionSpec, ReplicaKey};
 use fluvio_controlplane_metadata::spu::{Endpoint, IngressPort, SpuSpec, SpuStatus};
@@ -21,8 +21,6 @@ use tokio::net::TcpStream;
 use crate::config::{Config, StartError};
 use crate::spu::Spu;
 use store::Store;
-
-pub(crate) use document::replace as replace_file;
 
 /// The one SPU has the number that the real cluster gives its first.
 pub(crate) const SPU_ID: i32 = 5001;
@@ -118,9 +116,6 @@ impl Sc {
         let is_changed = |topic: &&Metadata<TopicSpec>| changed.as_ref().is_none_or(|(name, _)| *name != topic.name);
         let unchanged = objects.topics.all().filter(is_changed).map(|topic| (&topic.name, &topic.spec));
         let fresh = changed.iter().filter_map(|(name, spec)| spec.map(|spec| (name, spec)));
-        if let Some(parent) = self.document.parent() {
-            fs::create_dir_all(parent)?;
-        }
         document::save(&self.document, unchanged.chain(fresh))
     }
 

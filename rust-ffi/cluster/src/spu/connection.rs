@@ -10,6 +10,9 @@ use fluvio_protocol::api::{Request, RequestHeader};
 use fluvio_protocol::link::ErrorCode;
 use fluvio_protocol::link::versions::ApiVersionsRequest;
 use fluvio_spu_schema::fetch::FetchablePartitionResponse;
+use fluvio_spu_schema::server::consumer_offset::{
+    DeleteConsumerOffsetRequest, FetchConsumerOffsetsRequest, UpdateConsumerOffsetRequest, UpdateConsumerOffsetResponse,
+};
 use fluvio_spu_schema::server::fetch_offset::FetchOffsetsRequest;
 use fluvio_spu_schema::server::update_offset::{OffsetUpdateStatus, UpdateOffsetsRequest, UpdateOffsetsResponse};
 use tokio::net::TcpStream;
@@ -21,14 +24,21 @@ use super::produce::{self, Produce};
 use super::stream::{self, NO_ACK, Stream};
 use super::versions::api_versions;
 use super::writer::Writer;
-use super::{Spu, offsets};
+use super::{Replica, Spu, consumers, offsets};
 use crate::net::{self, FrameReader};
 
-/// The streams of a connection, by number. A number stays known after its stream has ended.
+/// What a connection remembers of a stream, also after the stream has ended.
+struct Session {
+    acknowledged: watch::Sender<i64>,
+    consumer: Option<String>,
+    replica: Arc<Replica>,
+}
+
+/// The streams of a connection, by number.
 #[derive(Default)]
 struct Sessions {
     last: u32,
-    acknowledgements: HashMap<u32, watch::Sender<i64>>,
+    known: HashMap<u32, Session>,
     /// Dropped with the connection, which ends the streams.
     tasks: JoinSet<io::Result<()>>,
 }
@@ -70,6 +80,18 @@ impl Connection {
             UpdateOffsetsRequest::API_KEY => {
                 return self.acknowledge(&header, UpdateOffsetsRequest::decode_from(&mut body, version)?).await;
             }
+            UpdateConsumerOffsetRequest::API_KEY => {
+                let request = UpdateConsumerOffsetRequest::decode_from(&mut body, version)?;
+                net::reply(&header, &self.commit(&request))?
+            }
+            DeleteConsumerOffsetRequest::API_KEY => {
+                let request = DeleteConsumerOffsetRequest::decode_from(&mut body, version)?;
+                net::reply(&header, &consumers::delete(&self.spu, request))?
+            }
+            FetchConsumerOffsetsRequest::API_KEY => {
+                let request = FetchConsumerOffsetsRequest::decode_from(&mut body, version)?;
+                net::reply(&header, &consumers::fetch(&self.spu, request))?
+            }
             ApiVersionsRequest::API_KEY => {
                 net::reply(&header, &api_versions(&ApiVersionsRequest::decode_from(&mut body, version)?))?
             }
@@ -91,7 +113,9 @@ impl Connection {
         while sessions.tasks.try_join_next().is_some() {}
         sessions.last += 1;
         let (sender, acknowledged) = watch::channel(NO_ACK);
-        sessions.acknowledgements.insert(sessions.last, sender);
+        let consumer = request.consumer_id.clone();
+        let session = Session { acknowledged: sender, consumer, replica: Arc::clone(&replica) };
+        sessions.known.insert(sessions.last, session);
         let writer = self.writer.clone();
         let stream = Stream { header, session: sessions.last, request, replica, writer, acknowledged };
         sessions.tasks.spawn(stream.run());
@@ -102,7 +126,7 @@ impl Connection {
     async fn acknowledge(&mut self, header: &RequestHeader, request: UpdateOffsetsRequest) -> io::Result<()> {
         let mut last = HashMap::new();
         let status = request.offsets.iter().map(|update| {
-            let error = if self.sessions.acknowledgements.contains_key(&update.session_id) {
+            let error = if self.sessions.known.contains_key(&update.session_id) {
                 last.insert(update.session_id, update.offset);
                 ErrorCode::None
             } else {
@@ -113,10 +137,27 @@ impl Connection {
         let response = UpdateOffsetsResponse { status: status.collect() };
         self.writer.frame(&net::reply(header, &response)?).await?;
         for (session, offset) in last {
-            if let Some(sender) = self.sessions.acknowledgements.get(&session) {
-                sender.send_replace(offset);
+            if let Some(session) = self.sessions.known.get(&session) {
+                session.acknowledged.send_replace(offset);
             }
         }
         Ok(())
+    }
+
+    /// Stores the offset of the consumer that a stream was opened for, whatever has become of the stream. An offset in a
+    /// partition that is gone is answered like any other, and kept nowhere.
+    fn commit(&self, request: &UpdateConsumerOffsetRequest) -> UpdateConsumerOffsetResponse {
+        let stored = match self.sessions.known.get(&request.session_id) {
+            None => Err(ErrorCode::FetchSessionNotFoud),
+            Some(Session { consumer: None, .. }) => Err(ErrorCode::Other("stream without consumer id".to_owned())),
+            Some(Session { replica, .. }) if replica.is_deleted() => Ok(()),
+            Some(Session { consumer: Some(consumer), replica, .. }) => {
+                self.spu.consumers.set(consumer, replica.key(), request.offset)
+            }
+        };
+        match stored {
+            Ok(()) => UpdateConsumerOffsetResponse { offset: request.offset, error_code: ErrorCode::None },
+            Err(error_code) => UpdateConsumerOffsetResponse { offset: 0, error_code },
+        }
     }
 }

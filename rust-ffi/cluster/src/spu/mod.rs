@@ -1,6 +1,7 @@
 //! The SPU: serves records.
 
 mod connection;
+mod consumers;
 mod fetch;
 mod offsets;
 mod produce;
@@ -11,13 +12,14 @@ mod writer;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use fluvio_protocol::record::ReplicaKey;
 use fluvio_types::PartitionId;
 use tokio::net::TcpStream;
 
+use consumers::Consumers;
 pub(crate) use replica::{Replica, ReplicaConfig};
 
 /// The partitions of one SPU and how it writes.
@@ -25,12 +27,15 @@ pub(crate) use replica::{Replica, ReplicaConfig};
 pub(crate) struct Spu {
     log_directory: PathBuf,
     write_like_real: bool,
+    consumers: Consumers,
     topics: RwLock<HashMap<String, BTreeMap<PartitionId, Arc<Replica>>>>,
 }
 
 impl Spu {
-    pub(crate) fn new(log_directory: PathBuf, write_like_real: bool) -> Self {
-        Self { log_directory, write_like_real, topics: RwLock::default() }
+    /// An SPU without partitions, whose files are in `directory`.
+    pub(crate) fn open_in(directory: &Path, write_like_real: bool) -> io::Result<Self> {
+        let consumers = Consumers::open(directory.join("consumer-offsets.jsonl"))?;
+        Ok(Self { log_directory: directory.join("spu-logs"), write_like_real, consumers, topics: RwLock::default() })
     }
 
     fn directory(&self, key: &ReplicaKey) -> PathBuf {
@@ -62,6 +67,7 @@ impl Spu {
         for replica in removed.into_iter().flat_map(BTreeMap::into_values) {
             replica.delete();
         }
+        self.consumers.delete_topic(topic);
     }
 
     /// The partition, if it is led here.

@@ -60,6 +60,14 @@ impl Replica {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(crate) fn key(&self) -> &ReplicaKey {
+        &self.key
+    }
+
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.progress.borrow().deleted
+    }
+
     pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
     }

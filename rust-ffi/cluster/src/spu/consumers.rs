@@ -1,0 +1,173 @@
+//! Consumer offsets: which record of which partition a consumer has processed last.
+//!
+//! The real cluster keeps them as a key-value log in the topic `consumer-offset`; here they are a journal of their own, a line
+//! for each change, with the same promise as for records: what was answered survives the death of the process.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use fluvio_protocol::link::ErrorCode;
+use fluvio_protocol::record::ReplicaKey;
+use fluvio_spu_schema::server::consumer_offset::{
+    ConsumerOffset, DeleteConsumerOffsetRequest, DeleteConsumerOffsetResponse, FetchConsumerOffsetsRequest,
+    FetchConsumerOffsetsResponse,
+};
+use fluvio_types::PartitionId;
+use fluvio_types::defaults::CONSUMER_REPLICA_KEY;
+use serde::{Deserialize, Serialize};
+
+use super::Spu;
+use crate::files;
+
+/// Changes that may follow each other before the journal is written anew, beside four for each entry.
+const SLACK: usize = 1000;
+
+/// A line of the journal.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Change {
+    Set { consumer: String, topic: String, partition: PartitionId, offset: i64, time: u64 },
+    Delete { consumer: String, topic: String, partition: PartitionId },
+    DeleteTopic { topic: String },
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    offset: i64,
+    /// Seconds since 1970.
+    time: u64,
+}
+
+#[derive(Debug)]
+struct State {
+    entries: BTreeMap<(String, ReplicaKey), Entry>,
+    journal: File,
+    lines: usize,
+}
+
+/// The offsets of all consumers.
+#[derive(Debug)]
+pub(crate) struct Consumers {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+fn apply(entries: &mut BTreeMap<(String, ReplicaKey), Entry>, change: Change) {
+    match change {
+        Change::Set { consumer, topic, partition, offset, time } => {
+            entries.insert((consumer, ReplicaKey::new(topic, partition)), Entry { offset, time });
+        }
+        Change::Delete { consumer, topic, partition } => {
+            entries.remove(&(consumer, ReplicaKey::new(topic, partition)));
+        }
+        Change::DeleteTopic { topic } => entries.retain(|(_, replica), _| replica.topic != topic),
+    }
+}
+
+fn line(change: &Change) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(change)?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// Writes the entries as a journal without history.
+fn compact(path: &PathBuf, entries: &BTreeMap<(String, ReplicaKey), Entry>) -> io::Result<File> {
+    let mut text = Vec::new();
+    for ((consumer, replica), Entry { offset, time }) in entries {
+        text.extend(line(&Change::Set {
+            consumer: consumer.clone(),
+            topic: replica.topic.clone(),
+            partition: replica.partition,
+            offset: *offset,
+            time: *time,
+        })?);
+    }
+    files::replace(path, &text)?;
+    OpenOptions::new().append(true).open(path)
+}
+
+impl Consumers {
+    /// Reads the journal. A last line that a kill has cut was not answered, and is dropped.
+    pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
+        let mut entries = BTreeMap::new();
+        let text = files::read(&path)?.unwrap_or_default();
+        for line in text.split(|&byte| byte == b'\n') {
+            if let Ok(change) = serde_json::from_slice(line) {
+                apply(&mut entries, change);
+            }
+        }
+        let journal = compact(&path, &entries)?;
+        let state = State { lines: entries.len(), entries, journal };
+        Ok(Self { path, state: Mutex::new(state) })
+    }
+
+    // Each change leaves the state whole.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: Change) -> Result<(), ErrorCode> {
+        let mut state = self.state();
+        let written = line(&change).and_then(|line| state.journal.write_all(&line)).and_then(|()| {
+            apply(&mut state.entries, change);
+            state.lines += 1;
+            if state.lines > SLACK + 4 * state.entries.len() {
+                state.journal = compact(&self.path, &state.entries)?;
+                state.lines = state.entries.len();
+            }
+            Ok(())
+        });
+        written.map_err(|error| {
+            eprintln!("fluvio-cffi-cluster: consumer offsets: {error}");
+            ErrorCode::StorageError
+        })
+    }
+
+    /// Stores an offset as it is given: the real server checks nothing either.
+    pub(crate) fn set(&self, consumer: &str, replica: &ReplicaKey, offset: i64) -> Result<(), ErrorCode> {
+        let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
+        let (topic, partition) = replica.clone().split();
+        self.change(Change::Set { consumer: consumer.to_owned(), topic, partition, offset, time })
+    }
+
+    /// Forgets the offsets in a topic that is deleted.
+    pub(crate) fn delete_topic(&self, topic: &str) {
+        if self.state().entries.keys().any(|(_, replica)| replica.topic == topic) {
+            // The answer to the deletion does not depend on it: readers do not see offsets in unknown topics.
+            let _ = self.change(Change::DeleteTopic { topic: topic.to_owned() });
+        }
+    }
+}
+
+/// Whether the SPU leads the partition in which the real one keeps the offsets.
+fn leads(spu: &Spu) -> bool {
+    spu.replica(CONSUMER_REPLICA_KEY.0, CONSUMER_REPLICA_KEY.1).is_some()
+}
+
+pub(crate) fn delete(spu: &Spu, request: DeleteConsumerOffsetRequest) -> DeleteConsumerOffsetResponse {
+    let (topic, partition) = request.replica_id.split();
+    let change = Change::Delete { consumer: request.consumer_id, topic, partition };
+    let deleted = if leads(spu) { spu.consumers.change(change) } else { Err(ErrorCode::PartitionNotLeader) };
+    DeleteConsumerOffsetResponse { error_code: deleted.err().unwrap_or_default() }
+}
+
+pub(crate) fn fetch(spu: &Spu, request: FetchConsumerOffsetsRequest) -> FetchConsumerOffsetsResponse {
+    if !leads(spu) {
+        return FetchConsumerOffsetsResponse { error_code: ErrorCode::PartitionNotLeader, consumers: Vec::new() };
+    }
+    let filter = request.filter_opts.unwrap_or_default();
+    let state = spu.consumers.state();
+    let wanted = state.entries.iter().filter(|((consumer, replica), _)| {
+        filter.consumer_id.as_ref().is_none_or(|wanted| wanted == consumer)
+            && filter.replica_id.as_ref().is_none_or(|wanted| wanted == replica)
+            && spu.replica(&replica.topic, replica.partition).is_some()
+    });
+    let consumers = wanted.map(|((consumer, replica), entry)| {
+        ConsumerOffset::new(consumer.clone(), replica.clone(), entry.offset, entry.time)
+    });
+    FetchConsumerOffsetsResponse { error_code: ErrorCode::None, consumers: consumers.collect() }
+}
