@@ -1,0 +1,141 @@
+"""The Fluvio client for Python, for asyncio, trio and threads.
+
+>>> async with AsyncFluvio.connect("127.0.0.1:9003") as client:
+...     async with client.producer("orders") as producer:
+...         await producer.send(b"paid", key="o-1")
+...     async with client.consumer("orders", start=Offset.beginning()) as consumer:
+...         async for record in consumer:
+...             print(record.offset, record.value)
+
+:class:`Fluvio` is the same without ``async`` and ``await``, for threads.
+"""
+
+from ._async.admin import AsyncAdmin, AsyncTopics
+from ._async.client import AsyncFluvio
+from ._async.consumer import AsyncBatches, AsyncConsumer
+from ._async.producer import AsyncProducer, AsyncReceipt
+from ._batch import RecordBatch
+from ._delivery import SendResult
+from ._errors import (
+    AlreadyExistsError,
+    AuthError,
+    ClosedError,
+    CompressionError,
+    ConfigError,
+    ConsumerError,
+    CorruptRecordError,
+    DeliveryError,
+    DeliveryUnknownError,
+    FluvioConnectionError,
+    FluvioError,
+    FluvioTimeoutError,
+    ForkedError,
+    InternalError,
+    InvalidTopicError,
+    NotFoundError,
+    NotLeaderError,
+    OffsetEvictedError,
+    OffsetOutOfRangeError,
+    PartitionNotFoundError,
+    PermissionDeniedError,
+    ProducerError,
+    RecordTooLargeError,
+    ServerError,
+    SmartModuleError,
+    SmartModuleNotFoundError,
+    SpuNotFoundError,
+    StorageError,
+    TLSError,
+    TopicNotFoundError,
+    UsageError,
+    VersionError,
+)
+from ._opening import Opening
+from ._sync.admin import Admin, Topics
+from ._sync.client import Fluvio
+from ._sync.consumer import Batches, Consumer
+from ._sync.producer import Producer, Receipt
+from ._types import (
+    Offset,
+    PartitionAssignment,
+    Pending,
+    ProducerRecord,
+    Record,
+    RecordMetadata,
+    Topic,
+    TopicSpec,
+    TopicStatus,
+)
+from .cluster import LocalCluster
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Admin",
+    "AlreadyExistsError",
+    "AsyncAdmin",
+    "AsyncBatches",
+    "AsyncConsumer",
+    "AsyncFluvio",
+    "AsyncProducer",
+    "AsyncReceipt",
+    "AsyncTopics",
+    "AuthError",
+    "Batches",
+    "ClosedError",
+    "CompressionError",
+    "ConfigError",
+    "Consumer",
+    "ConsumerError",
+    "CorruptRecordError",
+    "DeliveryError",
+    "DeliveryUnknownError",
+    "Fluvio",
+    "FluvioConnectionError",
+    "FluvioError",
+    "FluvioTimeoutError",
+    "ForkedError",
+    "InternalError",
+    "InvalidTopicError",
+    "LocalCluster",
+    "NotFoundError",
+    "NotLeaderError",
+    "Offset",
+    "OffsetEvictedError",
+    "OffsetOutOfRangeError",
+    "Opening",
+    "PartitionAssignment",
+    "PartitionNotFoundError",
+    "Pending",
+    "PermissionDeniedError",
+    "Producer",
+    "ProducerError",
+    "ProducerRecord",
+    "Receipt",
+    "Record",
+    "RecordBatch",
+    "RecordMetadata",
+    "RecordTooLargeError",
+    "SendResult",
+    "ServerError",
+    "SmartModuleError",
+    "SmartModuleNotFoundError",
+    "SpuNotFoundError",
+    "StorageError",
+    "TLSError",
+    "Topic",
+    "TopicNotFoundError",
+    "TopicSpec",
+    "TopicStatus",
+    "Topics",
+    "UsageError",
+    "VersionError",
+    "__version__",
+]
+
+# Where they are defined is nobody's business, and pickles outlive it.
+for _name in __all__:
+    _object = globals()[_name]
+    if isinstance(_object, type) and _object.__module__.startswith("fluvio_cffi."):
+        _object.__module__ = "fluvio_cffi"
+del _name, _object

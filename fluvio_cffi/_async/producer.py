@@ -1,0 +1,1079 @@
+"""The producer."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Sequence
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from fluvio_cffi._delivery import Gathering, Ledger, SendResult, Ticket, delivery_error
+from fluvio_cffi._errors import (
+    ClosedError,
+    DeliveryError,
+    FluvioError,
+    FluvioTimeoutError,
+    ForkedError,
+    PartitionNotFoundError,
+    RecordTooLargeError,
+    UsageError,
+    timed_out,
+)
+from fluvio_cffi._ffi import CData, ffi, lib
+from fluvio_cffi._hub import Operation
+from fluvio_cffi._lifetime import Closeable, logger
+from fluvio_cffi._options import HAND_OVER_TIMEOUT, ProducerOptions
+from fluvio_cffi._submit import (
+    CHUNK_BYTES,
+    CHUNK_RECORDS,
+    NO_STAMP,
+    OVERHEAD,
+    BadElement,
+    Block,
+    Pace,
+    Pipe,
+    as_bytes,
+    at_index,
+    check_partition,
+    check_source,
+    check_timestamp,
+    chunks,
+    encode,
+    many,
+    one,
+)
+from fluvio_cffi._types import Bytes, Pending, ProducerRecord, Record, RecordMetadata, Timeout, parse_timeout
+from fluvio_cffi._waiting import AsyncHost, Waiter
+
+if TYPE_CHECKING:
+    from .client import AsyncFluvio
+
+if True:  # ASYNC
+    # Below so many records in flight each is handed over at once; from there on, once per turn of the loop.
+    DIRECT = 4
+
+
+class AsyncReceipt:
+    """Stands for a record that was accepted. Awaited, it says where the record is, or raises why it is not.
+
+    It can be awaited as often as wanted, by several tasks.
+    """
+
+    __slots__ = ("_delivered", "_host", "_index", "_ledger", "_seen", "_stamp", "_ticket", "_waiters", "_watchers")
+
+    def __init__(self, host: AsyncHost, ledger: Ledger, timestamp: int | None) -> None:
+        self._host = host
+        self._ledger = ledger
+        self._stamp = timestamp
+        self._ticket: Ticket | None = None
+        self._index = 0
+        # Who waits; whether somebody looks at the outcome, or will; and whether somebody has.
+        self._waiters: list[Waiter] | None = None
+        self._watchers = 0
+        self._seen = False
+        self._delivered = False
+
+    async def wait(self, timeout: Timeout = ...) -> RecordMetadata:
+        """Wait until the record is acknowledged.
+
+        :param timeout: seconds; left out or ``None``: until the record is settled, which it is within the producer's
+            ``delivery_timeout``; ``0``: only if it is settled by now.
+        :raises FluvioTimeoutError: with ``outcome="pending"`` when the time is over; the record goes on.
+        :raises FluvioError: why the record was not delivered.
+        """
+        return await self._wait(parse_timeout(timeout, None))
+
+    if True:  # ASYNC
+
+        def __await__(self) -> Generator[Any, Any, RecordMetadata]:
+            return self._wait(None).__await__()
+
+    def done(self) -> bool:
+        """Whether the record is settled, delivered or failed."""
+        if True:  # ASYNC
+            pass
+        else:
+            if self._ticket is None or not self._ticket.done:
+                self._host.look()
+        return self._ticket is not None and self._ticket.done
+
+    def result(self) -> RecordMetadata:
+        """Where the record is, or raises why it was not delivered. Never waits.
+
+        :raises UsageError: while it is not settled.
+        """
+        ticket = self._settled()
+        return ticket.metadata(self._ledger.topic, self._index, self._stamp or 0)
+
+    def exception(self) -> FluvioError | None:
+        """Why the record was not delivered, or ``None`` if it was. Never waits.
+
+        :raises UsageError: while it is not settled.
+        """
+        ticket = self._settled()
+        return None if ticket.error is None else ticket.error._fresh()
+
+    def __repr__(self) -> str:
+        if self._ticket is None or not self._ticket.done:
+            return f"<{type(self).__name__} for {self._ledger.topic!r}, pending>"
+        if self._ticket.error is not None:
+            return f"<{type(self).__name__} for {self._ledger.topic!r}, failed: {self._ticket.error}>"
+        place = f"partition {self._ticket.partition}, offset {self._ticket.base + self._index}"
+        return f"<{type(self).__name__} for {self._ledger.topic!r}, {place}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        raise TypeError(f"cannot pickle {type(self).__name__!r} object")
+
+    # -- for the producer
+
+    def _bind(self, ticket: Ticket, index: int, stamp: int) -> None:
+        self._index = index
+        if self._stamp is None:
+            self._stamp = stamp
+        if self._seen:
+            ticket.look(1)
+        self._ticket = ticket
+        waiters, self._waiters = self._waiters, None
+        if waiters is not None:
+            if ticket.done:
+                for waiter in waiters:
+                    waiter.wake()
+            else:
+                ticket.waiters.extend(waiters)
+
+    def _fail(self, error: FluvioError) -> None:
+        ticket = Ticket()
+        ticket.attach(self._ledger)
+        self._ledger.submitted += 1
+        if self._seen:
+            ticket.seen = 1
+        ticket.fail(error, 1)
+        self._seen, seen = False, self._seen
+        self._bind(ticket, 0, 0)
+        self._seen = seen
+
+    # -- waiting
+
+    async def _wait(self, limit: float | None) -> RecordMetadata:
+        host = self._host
+        host.check()
+        ticket = self._ticket
+        if ticket is None or not ticket.done:
+            waiter = host.waiter()
+            if True:  # ASYNC
+                self._watch(waiter)
+            else:
+                with host.hub.mutex:
+                    self._watch(waiter)
+            try:
+                woken = await host.wait(waiter, limit)
+            except BaseException:
+                self._leave(waiter)
+                raise
+            if not woken:
+                self._leave(waiter)
+                late = timed_out("wait", outcome="pending")
+                late.topic = self._ledger.topic
+                late.receipt = self
+                raise late
+            self._watchers -= 1
+        elif host.due():
+            await host.rest()
+        return self.result()
+
+    def _watch(self, waiter: Waiter) -> None:
+        ticket = self._ticket
+        if not self._seen:
+            self._seen = True
+            if ticket is not None:
+                ticket.look(1)
+        self._watchers += 1
+        if ticket is None:
+            if self._waiters is None:
+                self._waiters = []
+            self._waiters.append(waiter)
+        elif ticket.done:
+            waiter.wake()
+        else:
+            ticket.waiters.append(waiter)
+
+    def _leave(self, waiter: Waiter) -> None:
+        with self._host.hub.mutex:
+            ticket = self._ticket
+            self._watchers -= 1
+            waiters = self._waiters if ticket is None else ticket.waiters
+            if waiters is not None and waiter in waiters:
+                waiters.remove(waiter)
+            if self._watchers == 0 and not self._delivered:
+                self._seen = False
+                if ticket is not None:
+                    ticket.unlook(1)
+
+    def _settled(self) -> Ticket:
+        ticket = self._ticket
+        if ticket is None or not ticket.done:
+            if not self.done():
+                raise self._not_yet()
+            ticket = self._ticket
+            assert ticket is not None
+        self._delivered = True
+        if not self._seen:
+            self._seen = True
+            with self._host.hub.mutex:
+                ticket.look(1)
+        return ticket
+
+    def _not_yet(self) -> FluvioError:
+        return UsageError("the record is not settled yet: wait for the receipt")
+
+
+class _Group:
+    """Records that were accepted one by one and are not handed over."""
+
+    __slots__ = ("block", "keys", "partitions", "receipts", "size", "stamps", "values")
+
+    def __init__(self) -> None:
+        self.values: list[bytes] = []
+        self.keys: list[bytes | None] = []
+        self.partitions: list[int] | None = None
+        self.stamps: list[int] | None = None
+        self.receipts: list[AsyncReceipt] = []
+        self.size = 0
+        self.block: Block | None = None
+
+    def add(
+        self,
+        receipt: AsyncReceipt,
+        value: bytes,
+        key: bytes | None,
+        partition: int | None,
+        timestamp: int | None,
+        cost: int,
+    ) -> None:
+        """One more record."""
+        if partition is not None and self.partitions is None:
+            self.partitions = [-1] * len(self.values)
+        if timestamp is not None and self.stamps is None:
+            self.stamps = [NO_STAMP] * len(self.values)
+        self.values.append(value)
+        self.keys.append(key)
+        if self.partitions is not None:
+            self.partitions.append(-1 if partition is None else partition)
+        if self.stamps is not None:
+            self.stamps.append(NO_STAMP if timestamp is None else timestamp)
+        self.receipts.append(receipt)
+        self.size += cost
+
+    def seal(self) -> Block:
+        """The records as a block; no more come."""
+        if self.block is None:
+            keyed = self.keys.count(None) < len(self.keys)
+            self.block = many(self.values, self.keys if keyed else None, self.partitions, self.stamps)
+            self.values = []
+            self.keys = []
+        return self.block
+
+
+class _Seat:
+    """A place in the queue for room."""
+
+    __slots__ = ("cost", "error", "granted", "waiter")
+
+    def __init__(self, waiter: Waiter, cost: int) -> None:
+        self.waiter = waiter
+        self.cost = cost
+        self.granted = False
+        self.error: FluvioError | None = None
+
+
+class AsyncProducer(Closeable):
+    """Sends records to one topic. Made by :meth:`AsyncFluvio.producer`.
+
+    *What is promised.* A record that is acknowledged is in the leader's log (``isolation="read_committed"``: on its
+    replicas too). Per partition records are in the order in which they were accepted. Failures never vanish: whoever
+    does not look at a receipt hears of it at :meth:`flush`, :meth:`close` or the end of the block.
+
+    Leaving the block flushes, for up to ``delivery_timeout``; a block that is left by cancellation is left at once,
+    and the library goes on for one second.
+    """
+
+    def __init__(self, client: AsyncFluvio, handle: CData, topic: str, options: ProducerOptions) -> None:
+        super().__init__()
+        host = client._host
+        self._client = client
+        self._host: AsyncHost = host
+        self._topic = topic
+        self._handle = ffi.gc(handle, lib.flv_producer_free)
+        self._delivery_timeout = options.delivery_timeout
+        self._most = options.max_request_size
+        self._buffer_size = options.buffer_size
+        self._ledger = Ledger(topic)
+        self._pipe = Pipe(self._handle, host.hub, self._ledger)
+        # Room: what the library granted, less what is queued here and less what waiting tasks were promised.
+        self._room = self._pipe.room
+        self._queued = 0
+        self._promised = 0
+        self._groups: deque[_Group] = deque()
+        self._seats: deque[_Seat] = deque()
+        self._asking: Operation | None = None
+        self._scheduled = False
+        self._closing = False
+        self._closed = False
+        if True:  # ASYNC
+            self._lock = contextlib.nullcontext()
+        else:
+            self._lock = threading.RLock()
+
+    # -- what it is
+
+    @property
+    def topic(self) -> str:
+        """The topic's name."""
+        return self._topic
+
+    @property
+    def pending(self) -> Pending:
+        """Records and bytes that were accepted and are not settled. Any thread."""
+        self._host.check_fork()
+        records = ffi.new("uint64_t *")
+        size = ffi.new("uint64_t *")
+        lib.flv_producer_pending(self._handle, records, size)
+        with self._lock:
+            waiting = sum(len(group.receipts) if group.block is None else _left(group.block) for group in self._groups)
+            return Pending(records[0] + waiting, size[0] + self._queued)
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closing
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} for {self._topic!r}{', closed' if self._closing else ''}>"
+
+    # -- sending
+
+    async def send(
+        self,
+        value: Bytes,
+        *,
+        key: Bytes | None = None,
+        partition: int | None = None,
+        timestamp: int | None = None,
+        timeout: Timeout = ...,
+    ) -> RecordMetadata:
+        """Send a record and wait until it is acknowledged.
+
+        Cancelled before the record is accepted, nothing is sent; after that it is sent, and only the wait is
+        abandoned.
+
+        :param value: its value.
+        :param key: its key; records with equal keys go to one partition. ``None``: none.
+        :param partition: its partition; ``None``: the partitioner decides.
+        :param timestamp: milliseconds since the epoch; ``None``: now.
+        :param timeout: seconds for all of it; left out: the producer's ``delivery_timeout``; ``None``: no limit.
+        :raises FluvioTimeoutError: ``phase="enqueue"``, ``outcome="not_written"``: there was no room in time;
+            ``phase="wait"``, ``outcome="pending"``: it was accepted, goes on, and ``.receipt`` stands for it;
+            ``phase="delivery"``: it was given up.
+        :raises RecordTooLargeError: it exceeds ``max_request_size``.
+        :raises FluvioError: why it was not delivered.
+        """
+        limit = parse_timeout(timeout, self._delivery_timeout)
+        begun = monotonic()
+        receipt = await self.enqueue(value, key=key, partition=partition, timestamp=timestamp, timeout=limit)
+        if limit is not None:
+            spent = monotonic() - begun
+            # The library settles a record within the delivery time-out by itself: that needs no timer here.
+            limit = None if timeout is ... and spent < 0.1 else max(limit - spent, 0.0)
+        return await receipt._wait(limit)
+
+    async def enqueue(
+        self,
+        value: Bytes,
+        *,
+        key: Bytes | None = None,
+        partition: int | None = None,
+        timestamp: int | None = None,
+        timeout: Timeout = ...,
+    ) -> AsyncReceipt:
+        """Accept a record for sending; waits only while the buffer is full, first come, first served.
+
+        If it raises, nothing was sent, nor will be; if it returns, the record is accepted, and the receipt says what
+        becomes of it.
+
+        :param value: its value.
+        :param key: its key; ``None``: none.
+        :param partition: its partition; ``None``: the partitioner decides.
+        :param timestamp: milliseconds since the epoch; ``None``: now.
+        :param timeout: seconds to wait for room; left out: the producer's ``delivery_timeout``; ``None``: no limit;
+            ``0``: only if there is room now.
+        :raises FluvioTimeoutError: ``phase="enqueue"``: there was no room in time.
+        :raises RecordTooLargeError: it exceeds ``max_request_size``.
+        """
+        host = self._host
+        host.check()
+        if type(value) is not bytes:
+            value = as_bytes(value, "value")
+        size = len(value)
+        if key is not None:
+            if type(key) is not bytes:
+                key = as_bytes(key, "key")
+            size += len(key)
+        if partition is not None:
+            self._check_partition(partition)
+        if timestamp is not None:
+            check_timestamp(timestamp)
+        if size > self._most:
+            raise self._too_large(size)
+        cost = size + OVERHEAD
+        if host.due():
+            await host.rest()
+        if True:  # ASYNC
+            if self._closing:
+                raise self._closed_error()
+            if cost <= self._room and not self._seats:
+                self._room -= cost
+            else:
+                await self._wait_for_room(cost, self._deadline(timeout))
+                self._promised -= cost
+            receipt = AsyncReceipt(host, self._ledger, timestamp)
+            if (
+                not self._groups and self._ledger.submitted - self._ledger.settled < DIRECT
+            ) or size > self._most - 4096:
+                self._direct(receipt, value, key, partition, timestamp, cost)
+            else:
+                self._append(receipt, value, key, partition, timestamp, cost)
+            return receipt
+        else:
+            receipt = AsyncReceipt(host, self._ledger, timestamp)
+            with self._lock:
+                if self._closing:
+                    raise self._closed_error()
+                if not self._seats and (cost <= self._room or cost <= self._look()):
+                    self._room -= cost
+                    self._direct(receipt, value, key, partition, timestamp, cost)
+                    if self._ledger.submitted - self._ledger.settled > 10_000:
+                        host.look()
+                    return receipt
+            self._wait_for_room(cost, self._deadline(timeout))
+            with self._lock:
+                self._promised -= cost
+                self._direct(receipt, value, key, partition, timestamp, cost)
+            return receipt
+
+    if True:  # ASYNC
+
+        async def send_all(
+            self,
+            records: Iterable[Bytes | tuple[Bytes | None, Bytes] | ProducerRecord | Record]
+            | AsyncIterable[Bytes | tuple[Bytes | None, Bytes] | ProducerRecord | Record],
+            *,
+            timeout: Timeout = ...,
+        ) -> SendResult:
+            """Send many records and wait until all are acknowledged.
+
+            The input is read no further ahead than one chunk (at most 1,000 records or about 256 KiB); per partition
+            its order is kept. Of what was accepted before an error or a cancellation, all is sent.
+
+            :param records: values, ``(key, value)`` pairs, :class:`ProducerRecord`, or consumed :class:`Record` (of
+                which key and value are used). An iterable or an asynchronous iterable.
+            :param timeout: seconds for all of it; left out or ``None``: no limit beside each record's
+                ``delivery_timeout``.
+            :returns: where the records are.
+            :raises DeliveryError: if any failed; ``.result`` says which.
+            :raises ConfigError: for an element that cannot be sent; it names its index.
+            :raises FluvioTimeoutError: when the time is over; ``outcome="pending"``: what was accepted goes on.
+            """
+            self._host.check()
+            check_source(records)
+            self._check_open()
+            deadline = _end(parse_timeout(timeout, None))
+            result = SendResult(self._topic)
+            pace = Pace(False)
+            try:
+                if isinstance(records, AsyncIterable):
+                    async for chunk in _async_chunks(records, pace):
+                        await self._send_chunk(chunk, result, pace, deadline)
+                else:
+                    for chunk in chunks(records, pace):
+                        await self._send_chunk(chunk, result, pace, deadline)
+                await self._wait_for_all(result, deadline)
+            except BaseException:
+                self._unwatch(result)
+                raise
+            return self._judge(result)
+
+    else:
+
+        def send_all(
+            self,
+            records: Iterable[Bytes | tuple[Bytes | None, Bytes] | ProducerRecord | Record],
+            *,
+            timeout: Timeout = ...,
+        ) -> SendResult:
+            """Send many records and wait until all are acknowledged.
+
+            The input is read no further ahead than one chunk (at most 1,000 records or about 256 KiB); per partition
+            its order is kept. Of what was accepted before an error or an interruption, all is sent.
+
+            :param records: values, ``(key, value)`` pairs, :class:`ProducerRecord`, or consumed :class:`Record` (of
+                which key and value are used).
+            :param timeout: seconds for all of it; left out or ``None``: no limit beside each record's
+                ``delivery_timeout``.
+            :returns: where the records are.
+            :raises DeliveryError: if any failed; ``.result`` says which.
+            :raises ConfigError: for an element that cannot be sent; it names its index.
+            :raises FluvioTimeoutError: when the time is over; ``outcome="pending"``: what was accepted goes on.
+            """
+            self._host.check()
+            check_source(records)
+            self._check_open()
+            deadline = _end(parse_timeout(timeout, None))
+            result = SendResult(self._topic)
+            pace = Pace(False)
+            try:
+                for chunk in chunks(records, pace):
+                    self._send_chunk(chunk, result, pace, deadline)
+                self._wait_for_all(result, deadline)
+            except BaseException:
+                self._unwatch(result)
+                raise
+            return self._judge(result)
+
+    async def flush(self, timeout: Timeout = ...) -> None:
+        """Wait until everything that was accepted before is settled.
+
+        :param timeout: seconds; left out: the producer's ``delivery_timeout``; ``None``: no limit.
+        :raises DeliveryError: for failed records whose receipts nobody looked at.
+        :raises FluvioTimeoutError: ``phase="flush"``; what is queued goes on.
+        """
+        self._host.check()
+        self._check_open()
+        deadline = self._deadline(timeout)
+        try:
+            await self._hand_over_all(deadline)
+        except FluvioTimeoutError:
+            raise timed_out("flush") from None
+        operation = self._host.hub.start(
+            lib.flv_producer_flush,
+            self._handle,
+            timeout=_left_of(deadline),
+            phase="flush",
+            waiter=self._host.waiter(),
+        )
+        (await self._host.finish(operation)).check()
+        self._raise_failures()
+
+    # -- closing
+
+    async def close(self, *, flush: bool = True, timeout: Timeout = ...) -> None:
+        """Take no more records, wait until the accepted ones are settled, and give up the connections.
+
+        Closing twice is fine. When it is cancelled the library goes on in the background, for one second.
+
+        :param flush: false: what is queued is dropped (its receipts fail with ``outcome="not_written"`` or
+            ``"unknown"``).
+        :param timeout: seconds; left out: the producer's ``delivery_timeout``; ``None``: no limit. What is not settled
+            then is dropped.
+        :raises DeliveryError: for failed records whose receipts nobody looked at.
+        """
+        self._host.check()
+        if self._closed:
+            return
+        deadline = self._deadline(timeout)
+        self._begin_to_close()
+        try:
+            if flush:
+                with contextlib.suppress(FluvioTimeoutError):
+                    await self._hand_over_all(deadline)
+            self._fail_queued("the producer was closed before the record was sent")
+            operation = self._host.hub.start(
+                lib.flv_producer_close,
+                self._handle,
+                int(flush),
+                timeout=_left_of(deadline),
+                phase="close",
+                waiter=self._host.waiter(),
+            )
+            (await self._host.finish(operation)).check()
+        except FluvioError:
+            self._end()
+            raise
+        except BaseException:
+            self._hand_over_close(flush)
+            raise
+        self._end()
+        self._raise_failures()
+
+    if True:  # ASYNC
+
+        async def aclose(self, *, flush: bool = True, timeout: Timeout = ...) -> None:
+            """The same as :meth:`close`."""
+            await self.close(flush=flush, timeout=timeout)
+
+    async def __aenter__(self) -> AsyncProducer:
+        self._check_open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            await self.close()
+        elif self._host.is_cancellation(error):
+            self._begin_to_close()
+            self._hand_over_close(True)
+        else:
+            try:
+                await self.close()
+            except FluvioError as failure:
+                logger.error("%r: %s", self, failure)
+
+    def __del__(self) -> None:
+        if getattr(self, "_closed", True) or self._client._gone or self._host.forked:
+            return
+        # The library flushes what it has for one second, in the background.
+        with contextlib.suppress(Exception):
+            self._push()
+        self._forgotten(repr(self))
+
+    # -- inside: accepting, with the lock held
+
+    def _direct(
+        self,
+        receipt: AsyncReceipt,
+        value: bytes,
+        key: bytes | None,
+        partition: int | None,
+        timestamp: int | None,
+        cost: int,
+    ) -> None:
+        """Hands over one record at once; its room is taken already. Queues it if, against all odds, there is none."""
+        if self._groups:
+            self._push()
+        if not self._groups:
+            block = one(value, key, partition, timestamp)
+            self._queued += cost
+            accepted = 0
+            try:
+                accepted, _ = self._pipe.submit(
+                    block, 1, lambda ticket, index, _, stamp: receipt._bind(ticket, index, stamp)
+                )
+            finally:
+                self._queued -= cost
+                self._room = (self._pipe.room if accepted else self._pipe.look()) - self._queued - self._promised
+            if accepted:
+                return
+            self._room -= cost
+        self._append(receipt, value, key, partition, timestamp, cost)
+
+    def _append(
+        self,
+        receipt: AsyncReceipt,
+        value: bytes,
+        key: bytes | None,
+        partition: int | None,
+        timestamp: int | None,
+        cost: int,
+    ) -> None:
+        """Queues one record, which goes to the library when the loop turns; its room is taken already."""
+        groups = self._groups
+        if not groups or groups[-1].block is not None:
+            groups.append(_Group())
+        group = groups[-1]
+        group.add(receipt, value, key, partition, timestamp, cost)
+        self._queued += cost
+        if len(group.receipts) >= CHUNK_RECORDS or group.size >= CHUNK_BYTES:
+            self._push()
+        elif not self._scheduled:
+            self._scheduled = True
+            self._soon()
+
+    if True:  # ASYNC
+
+        def _soon(self) -> None:
+            self._host.soon(self._tick)
+
+        def _tick(self) -> None:
+            self._host.turned()
+            self._scheduled = False
+            self._push()
+
+    else:
+
+        def _soon(self) -> None:
+            self._scheduled = False
+            self._ask_for_room()
+
+    def _push(self) -> None:
+        """Hands over what is queued, as far as there is room. Never raises what concerns a record: its receipt does."""
+        groups = self._groups
+        while groups:
+            group = groups[0]
+            block = group.seal()
+            if not self._push_group(group, block):
+                self._ask_for_room()
+                break
+            groups.popleft()
+        self._room = self._pipe.room - self._queued - self._promised
+
+    def _push_group(self, group: _Group, block: Block) -> bool:
+        """Whether all of the group is out."""
+        receipts = group.receipts
+        single = False
+        while block.start < block.count:
+            place = block.start
+
+            def accept(ticket: Ticket, index: int, count: int, stamp: int) -> None:
+                nonlocal place
+                for receipt in receipts[place : place + count]:
+                    receipt._bind(ticket, index, stamp)
+                    index += 1
+                place += count
+
+            try:
+                accepted, cost = self._pipe.submit(block, 1 if single else block.count - block.start, accept)
+            except FluvioError as error:
+                if single or block.count - block.start == 1 or isinstance(error, (ClosedError, ForkedError)):
+                    # This one is the bad one, or all are.
+                    every = isinstance(error, (ClosedError, ForkedError))
+                    stop = block.count if every else block.start + 1
+                    for receipt in receipts[block.start : stop]:
+                        receipt._fail(error)
+                    self._queued -= block.advance(stop - block.start)
+                    self._pipe.look()
+                else:
+                    single = True
+                continue
+            self._queued -= cost
+            if not accepted:
+                return False
+        return True
+
+    def _fail_queued(self, why: str) -> None:
+        """What is queued here will not be sent."""
+        with self._lock:
+            for group in self._groups:
+                block = group.seal()
+                for receipt in group.receipts[block.start :]:
+                    receipt._fail(ClosedError(why, topic=self._topic, outcome="not_written"))
+            self._groups.clear()
+            self._queued = 0
+
+    # -- inside: waiting for room
+
+    def _look(self) -> int:
+        self._room = self._pipe.look() - self._queued - self._promised
+        return self._room
+
+    async def _wait_for_room(self, cost: int, deadline: float | None) -> None:
+        """Waits until `cost` bytes are promised to the caller: they are in ``_promised`` until it takes them."""
+        with self._lock:
+            self._push()
+            if not self._seats and not self._groups and cost <= self._look():
+                self._room -= cost
+                self._promised += cost
+                return
+            seat = _Seat(self._host.waiter(), cost)
+            self._seats.append(seat)
+            self._ask_for_room()
+        try:
+            left = _left_of(deadline)
+            woken = left != 0 and await self._host.wait(seat.waiter, left)
+        except BaseException:
+            self._give_up(seat)
+            raise
+        if not woken:
+            self._give_up(seat)
+            late = timed_out("enqueue", outcome="not_written")
+            late.topic = self._topic
+            raise late
+        if seat.error is not None:
+            raise seat.error
+
+    def _give_up(self, seat: _Seat) -> None:
+        with self._lock:
+            if seat.granted:
+                self._promised -= seat.cost
+                self._room += seat.cost
+                self._grant()
+            elif seat in self._seats:
+                first = self._seats[0] is seat
+                self._seats.remove(seat)
+                if first and self._asking is not None:
+                    # The next one may need less.
+                    self._host.hub.cancel(self._asking)
+
+    def _ask_for_room(self) -> None:
+        if self._asking is not None or not (self._groups or self._seats):
+            return
+        cost = self._groups[0].seal().next_cost() if self._groups else self._seats[0].cost + self._promised
+        try:
+            self._asking = self._host.hub.start(
+                lib.flv_producer_wait_room,
+                self._handle,
+                max(min(cost, self._buffer_size), 1),
+                timeout=None,
+                phase="enqueue",
+                callback=self._room_came,
+            )
+        except FluvioError as error:
+            self._refuse(error)
+
+    def _room_came(self, operation: Operation) -> None:
+        """The library has room, or the wait for it ended otherwise."""
+        with self._lock:
+            self._asking = None
+            if operation.status not in (lib.FLV_STATUS_OK, lib.FLV_STATUS_CANCELLED):
+                try:
+                    operation.check()
+                except FluvioError as error:
+                    self._refuse(error)
+                    return
+            operation.dispose()
+            self._pipe.look()
+            self._push()
+            self._grant()
+
+    def _grant(self) -> None:
+        """Promises room to those who wait, in their order."""
+        seats = self._seats
+        while seats and not self._groups and seats[0].cost <= self._room:
+            seat = seats.popleft()
+            self._room -= seat.cost
+            self._promised += seat.cost
+            seat.granted = True
+            self._wake(seat)
+        self._ask_for_room()
+
+    def _refuse(self, error: FluvioError) -> None:
+        """There will be no room any more."""
+        self._fail_queued(str(error))
+        seats, self._seats = self._seats, deque()
+        for seat in seats:
+            seat.error = error._fresh()
+            seat.error.outcome = "not_written"
+            self._wake(seat)
+
+    def _wake(self, seat: _Seat) -> None:
+        with self._host.hub.mutex:
+            seat.waiter.wake()
+
+    async def _hand_over_all(self, deadline: float | None) -> None:
+        """Everything that is queued here goes to the library."""
+        with self._lock:
+            self._push()
+            if not self._groups:
+                return
+        await self._wait_for_room(0, deadline)
+
+    # -- inside: send_all
+
+    async def _send_chunk(self, chunk: Sequence[Any], result: SendResult, pace: Pace, deadline: float | None) -> None:
+        first = len(result)
+        bad: FluvioError | None = None
+        try:
+            block: Block | None = encode(chunk, first)
+        except BadElement as error:
+            block = error.block
+            bad = error.error
+        if block is not None:
+            pace.weighed(block)
+            await self._send_block(block, result, first, deadline)
+        if bad is not None:
+            raise bad
+        if True:  # ASYNC
+            await self._host.rest()
+
+    async def _send_block(self, block: Block, result: SendResult, first: int, deadline: float | None) -> None:
+        stamps = block.stamps
+        single = False
+        base = len(result)
+
+        def accept(ticket: Ticket, index: int, count: int, stamp: int) -> None:
+            if stamps is None:
+                result.add(ticket, index, count, stamp)
+            else:
+                start = len(result) - base
+                own = [stamp if item == NO_STAMP else item for item in stamps[start : start + count]]
+                result.add(ticket, index, count, own)
+
+        promised = 0
+        while True:
+            accepted = 0
+            with self._lock:
+                ours = promised > 0 or not self._seats
+                self._promised -= promised
+                promised = 0
+                if self._closing:
+                    self._room = self._pipe.room - self._queued - self._promised
+                    raise self._closed_error()
+                if self._groups:
+                    self._push()
+                if ours and not self._groups:
+                    try:
+                        accepted, _ = self._pipe.submit(block, 1 if single else block.count - block.start, accept)
+                    except FluvioError as error:
+                        self._look()
+                        if isinstance(error, (ClosedError, ForkedError)):
+                            raise
+                        if single or block.count - block.start == 1:
+                            raise at_index(error, first + block.start) from None
+                        single = True
+                        continue
+                    self._room = self._pipe.room - self._queued - self._promised
+            if block.start == block.count:
+                return
+            if accepted:
+                continue
+            want = min(max(block.next_cost(), min(block.cost, self._buffer_size // 4)), self._buffer_size)
+            try:
+                await self._wait_for_room(want, deadline)
+            except FluvioTimeoutError as late:
+                if len(result):
+                    late.outcome = "pending"
+                raise
+            promised = want
+
+    async def _wait_for_all(self, result: SendResult, deadline: float | None) -> None:
+        with self._host.hub.mutex:
+            tickets = result.open_tickets()
+            if not tickets:
+                return
+            waiter = self._host.waiter()
+            gathering = Gathering(waiter, len(tickets))
+            for ticket in tickets:
+                ticket.waiters.append(gathering)
+        try:
+            woken = await self._host.wait(waiter, _left_of(deadline))
+        except BaseException:
+            self._forget(tickets, gathering)
+            raise
+        if not woken:
+            self._forget(tickets, gathering)
+            late = timed_out("wait", "the records were not all acknowledged in time; they go on", outcome="pending")
+            late.topic = self._topic
+            raise late
+
+    def _forget(self, tickets: list[Ticket], gathering: Gathering) -> None:
+        with self._host.hub.mutex:
+            for ticket in tickets:
+                if gathering in ticket.waiters:
+                    ticket.waiters.remove(gathering)
+
+    def _unwatch(self, result: SendResult) -> None:
+        with self._host.hub.mutex:
+            result.unwatch()
+
+    def _judge(self, result: SendResult) -> SendResult:
+        count, errors = result.failures()
+        if count:
+            raise delivery_error(self._topic, count, errors, result)
+        return result
+
+    # -- inside: closing
+
+    def _begin_to_close(self) -> None:
+        """No more records are accepted; who waits for room is refused."""
+        with self._lock:
+            self._closing = True
+            seats = [seat for seat in self._seats if seat.cost]
+            self._seats = deque(seat for seat in self._seats if not seat.cost)
+            for seat in seats:
+                seat.error = self._closed_error()
+                self._wake(seat)
+
+    def _hand_over_close(self, flush: bool) -> None:
+        """The caller leaves at once; the library goes on closing for a second."""
+        if self._closed:
+            return
+        with contextlib.suppress(FluvioError):
+            with self._lock:
+                self._push()
+            self._fail_queued("the producer was closed before the record was sent")
+            self._host.hub.start(
+                lib.flv_producer_close,
+                self._handle,
+                int(flush),
+                timeout=HAND_OVER_TIMEOUT,
+                phase="close",
+                callback=Operation.dispose,
+            )
+        self._end()
+
+    def _end(self) -> None:
+        self._closing = self._closed = True
+        self._client._producers.discard(self)
+
+    def _raise_failures(self) -> None:
+        with self._host.hub.mutex:
+            failure = self._ledger.report()
+        if failure is not None:
+            raise failure
+
+    def _failures(self) -> DeliveryError | None:
+        with self._host.hub.mutex:
+            return self._ledger.report()
+
+    # -- inside: checks
+
+    def _check_open(self) -> None:
+        self._host.check_fork()
+        if self._closing:
+            raise self._closed_error()
+
+    def _closed_error(self) -> ClosedError:
+        return ClosedError("the producer is closed", topic=self._topic, outcome="not_written")
+
+    def _too_large(self, size: int) -> RecordTooLargeError:
+        return RecordTooLargeError(
+            f"the record has {size} bytes, but max_request_size is {self._most}",
+            topic=self._topic,
+            outcome="not_written",
+        )
+
+    def _check_partition(self, partition: int) -> None:
+        check_partition(partition)
+        count = lib.flv_producer_partition_count(self._handle)
+        if partition >= count:
+            raise PartitionNotFoundError(
+                f"the topic {self._topic!r} has {count} partition(s): there is none with the number {partition}",
+                topic=self._topic,
+                partition=partition,
+                outcome="not_written",
+            )
+
+    def _deadline(self, timeout: Timeout) -> float | None:
+        return _end(parse_timeout(timeout, self._delivery_timeout))
+
+
+def _left(block: Block) -> int:
+    return block.count - block.start
+
+
+def _end(limit: float | None) -> float | None:
+    return None if limit is None else monotonic() + limit
+
+
+def _left_of(deadline: float | None) -> float | None:
+    return None if deadline is None else max(deadline - monotonic(), 0.0)
+
+
+if True:  # ASYNC
+
+    async def _async_chunks(records: AsyncIterable[Any], pace: Pace) -> AsyncIterator[Sequence[Any]]:
+        iterator = records.__aiter__()
+        while True:
+            chunk: list[Any] = []
+            pace.begin()
+            while len(chunk) < pace.count:
+                try:
+                    chunk.append(await iterator.__anext__())
+                except StopAsyncIteration:
+                    if chunk:
+                        yield chunk
+                    return
+            pace.taken()
+            yield chunk

@@ -1,0 +1,308 @@
+"""Records that were read, kept in columns: what a consumer takes from the library, and what it hands out."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+from collections import deque
+from collections.abc import Iterator, Sequence
+from operator import length_hint
+from typing import overload
+
+from ._ffi import CData, ffi
+from ._types import Record
+
+_ABSENT = -1
+
+
+class Columns:
+    """Records of one partition, in order. `keys` is ``None`` where none has one; `stamps` is one number where all are
+    equal."""
+
+    __slots__ = ("keys", "nbytes", "next_offset", "offsets", "partition", "stamps", "topic", "values")
+
+    def __init__(
+        self,
+        topic: str,
+        partition: int,
+        offsets: Sequence[int],
+        stamps: int | list[int | None] | None,
+        keys: list[bytes | None] | None,
+        values: list[bytes],
+        next_offset: int,
+        nbytes: int,
+    ) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.offsets = offsets
+        self.stamps = stamps
+        self.keys = keys
+        self.values = values
+        self.next_offset = next_offset
+        self.nbytes = nbytes
+
+    @classmethod
+    def decode(cls, topic: str, chunk: CData) -> Columns:
+        """The records of a chunk of the library (``FLV_FORMAT_PICKLE``), copied out of it."""
+        offsets, stamps, keys, values = pickle.loads(ffi.buffer(chunk.data, chunk.len))
+        if isinstance(offsets, int):
+            offsets = range(offsets, offsets + len(values))
+        if isinstance(stamps, int):
+            stamps = None if stamps == _ABSENT else stamps
+        elif _ABSENT in stamps:
+            stamps = [None if stamp == _ABSENT else stamp for stamp in stamps]
+        return cls(topic, chunk.partition, offsets, stamps, keys, values, chunk.next_offset, chunk.bytes)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Columns, tuple(getattr(self, name) for name in _COLUMNS)
+
+    def slice(self, start: int, stop: int) -> Columns:
+        """The records `start` up to `stop`."""
+        values = self.values[start:stop]
+        keys = None if self.keys is None else self.keys[start:stop]
+        if stop - start == len(self.values):
+            nbytes = self.nbytes
+        else:
+            nbytes = sum(map(len, values)) + (0 if keys is None else sum(len(key) for key in keys if key is not None))
+        return Columns(
+            self.topic,
+            self.partition,
+            self.offsets[start:stop],
+            self.stamps[start:stop] if isinstance(self.stamps, list) else self.stamps,
+            keys,
+            values,
+            self.next_offset if stop == len(self.values) else self.offsets[stop],
+            nbytes,
+        )
+
+    def stamp_list(self) -> list[int | None]:
+        """The timestamps, one a record."""
+        return self.stamps if isinstance(self.stamps, list) else [self.stamps] * len(self.values)
+
+    def key_list(self) -> list[bytes | None]:
+        """The keys, one a record."""
+        return [None] * len(self.values) if self.keys is None else self.keys
+
+    def record(self, index: int) -> Record:
+        """One record."""
+        return Record(
+            self.topic,
+            self.partition,
+            self.offsets[index],
+            self.stamps[index] if isinstance(self.stamps, list) else self.stamps,
+            None if self.keys is None else self.keys[index],
+            self.values[index],
+        )
+
+    def records(self, values: Iterator[bytes], start: int = 0) -> Iterator[Record]:
+        """The records from `start` on, made as they are asked for; `values` is an iterator over their values."""
+        offsets, stamps, keys = self.offsets, self.stamps, self.keys
+        return map(
+            Record,
+            itertools.repeat(self.topic),
+            itertools.repeat(self.partition),
+            offsets[start:] if start else offsets,
+            (stamps[start:] if start else stamps) if isinstance(stamps, list) else itertools.repeat(stamps),
+            itertools.repeat(None) if keys is None else (keys[start:] if start else keys),
+            values,
+        )
+
+
+_COLUMNS = ("topic", "partition", "offsets", "stamps", "keys", "values", "next_offset", "nbytes")
+
+
+class RecordBatch(Sequence[Record]):
+    """Records that were read together, never none. They may be of several partitions; those of one are in order.
+
+    The records are kept in columns, and a :class:`Record` is made when it is asked for: whoever needs the values only
+    takes :meth:`value_list`, which is several times faster.
+    """
+
+    __slots__ = ("_length", "_parts")
+
+    def __init__(self, parts: Sequence[Columns]) -> None:
+        self._parts = tuple(parts)
+        self._length = sum(map(len, self._parts))
+
+    @property
+    def topic(self) -> str:
+        """The topic's name."""
+        return self._parts[0].topic
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all keys and values."""
+        return sum(part.nbytes for part in self._parts)
+
+    @property
+    def last_offsets(self) -> dict[int, int]:
+        """For each partition in the batch the offset of its last record."""
+        return {part.partition: part.offsets[-1] for part in self._parts}
+
+    def value_list(self) -> list[bytes]:
+        """The values, one a record."""
+        if len(self._parts) == 1:
+            return self._parts[0].values.copy()
+        return list(itertools.chain.from_iterable(part.values for part in self._parts))
+
+    def key_list(self) -> list[bytes | None]:
+        """The keys, one a record; ``None`` where it has none."""
+        return list(itertools.chain.from_iterable(part.key_list() for part in self._parts))
+
+    def offset_list(self) -> list[int]:
+        """The offsets, one a record."""
+        return list(itertools.chain.from_iterable(part.offsets for part in self._parts))
+
+    def timestamp_list(self) -> list[int | None]:
+        """The timestamps, one a record: milliseconds since the epoch; ``None`` where it has none."""
+        return list(itertools.chain.from_iterable(part.stamp_list() for part in self._parts))
+
+    def tuples(self) -> list[tuple[int, int, int | None, bytes | None, bytes]]:
+        """``(partition, offset, timestamp, key, value)``, one a record."""
+        return list(
+            itertools.chain.from_iterable(
+                zip(
+                    itertools.repeat(part.partition),
+                    part.offsets,
+                    part.stamp_list(),
+                    part.key_list(),
+                    part.values,
+                )
+                for part in self._parts
+            )
+        )
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[Record]:
+        if len(self._parts) == 1:
+            return self._parts[0].records(iter(self._parts[0].values))
+        return itertools.chain.from_iterable(part.records(iter(part.values)) for part in self._parts)
+
+    @overload
+    def __getitem__(self, index: int) -> Record: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Record]: ...
+
+    def __getitem__(self, index: int | slice) -> Record | list[Record]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(self._length))]
+        position = index + self._length if index < 0 else index
+        if position < 0:
+            raise IndexError("record index out of range")
+        for part in self._parts:
+            if position < len(part):
+                return part.record(position)
+            position -= len(part)
+        raise IndexError("record index out of range")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RecordBatch):
+            return NotImplemented
+        return self._length == other._length and all(map(Record.__eq__, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        spans = ", ".join(f"{part.partition}: {part.offsets[0]}..{part.offsets[-1]}" for part in self._parts)
+        return f"<RecordBatch of {self._length} from {self.topic!r} ({spans}), {self.nbytes} bytes>"
+
+    def __reduce__(self) -> tuple[type[RecordBatch], tuple[tuple[Columns, ...]]]:
+        return RecordBatch, (self._parts,)
+
+
+class Buffer:
+    """Chunks that were taken from the library and are not all handed out.
+
+    Records leave it one by one (:meth:`records`) or as a batch (:meth:`cut`), in any mixture; :attr:`count` and
+    :meth:`position` know what has left.
+    """
+
+    __slots__ = ("_left", "_mark", "_parts", "_positions", "_source", "count")
+
+    def __init__(self) -> None:
+        self._parts: deque[Columns] = deque()
+        self._positions: dict[int, int] = {}
+        # The first part is read through these two once records leave it one by one. What is left of the values' own
+        # iterator says how far that went, so nothing has to be counted record by record.
+        self._source: Iterator[Record] | None = None
+        self._left: Iterator[bytes] = iter(())
+        self._mark = 0
+        self.count = 0
+
+    def push(self, columns: Columns) -> None:
+        """A chunk came in; never an empty one."""
+        self._positions.setdefault(columns.partition, columns.offsets[0])
+        self._parts.append(columns)
+        self.count += len(columns)
+
+    def _settle(self) -> int:
+        """Accounts for what left the first part one by one; the index of the first record that did not."""
+        if self._source is None:
+            return 0
+        left = length_hint(self._left)
+        self.count -= self._mark - left
+        self._mark = left
+        part = self._parts[0]
+        index = len(part) - left
+        if left == 0:
+            self._parts.popleft()
+            self._source = None
+            self._positions[part.partition] = part.next_offset
+        else:
+            self._positions[part.partition] = part.offsets[index]
+        return index if left else 0
+
+    def settle(self) -> None:
+        """Brings :attr:`count` up to date."""
+        self._settle()
+
+    def records(self, stride: int) -> Iterator[Record]:
+        """An iterator over the next records, at most `stride`, and at least one where there is one."""
+        self._settle()
+        if not self._parts:
+            return iter(())
+        if self._source is None:
+            part = self._parts[0]
+            self._left = iter(part.values)
+            self._mark = len(part)
+            self._source = part.records(self._left)
+        return itertools.islice(self._source, stride)
+
+    def cut(self, limit: int) -> RecordBatch:
+        """The next records, at most `limit`; there must be one."""
+        index = self._settle()
+        if self._source is not None:
+            part = self._parts[0]
+            self._parts[0] = part.slice(index, len(part))
+            self._source = None
+        parts: list[Columns] = []
+        while limit and self._parts:
+            part = self._parts[0]
+            if len(part) > limit:
+                self._parts[0] = part.slice(limit, len(part))
+                part = part.slice(0, limit)
+            else:
+                self._parts.popleft()
+            parts.append(part)
+            limit -= len(part)
+            self.count -= len(part)
+            self._positions[part.partition] = part.next_offset
+        return RecordBatch(parts)
+
+    def position(self) -> dict[int, int]:
+        """For each partition that a chunk came from the offset that is handed out next."""
+        self._settle()
+        return dict(self._positions)
+
+    def clear(self) -> None:
+        """Forgets what was not handed out; the positions stay."""
+        self._settle()
+        self._parts.clear()
+        self._source = None
+        self.count = 0

@@ -1,0 +1,330 @@
+"""What becomes of records that were accepted: tickets, the account of failures, and the result of ``send_all``.
+
+A *ticket* stands for one batch of the library and is settled once. Receipts and results are views of their tickets, so
+a million records cost a few thousand small objects.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final, overload
+
+from ._errors import DeliveryError, FluvioError
+from ._types import RecordMetadata
+
+if TYPE_CHECKING:
+    from ._hub import Wakeable
+
+EXAMPLES: Final = 16
+
+
+class Ledger:
+    """A producer's account: what is in flight, and which failures nobody looked at.
+
+    Memory is bounded: a counter and at most 16 examples.
+    """
+
+    __slots__ = ("_examples", "count", "generation", "settled", "submitted", "topic")
+
+    def __init__(self, topic: str) -> None:
+        self.topic = topic
+        self.submitted = 0
+        self.settled = 0
+        self.count = 0
+        # Failures are reported once: those of an earlier generation were.
+        self.generation = 0
+        self._examples: list[Ticket] = []
+
+    def failed(self, ticket: Ticket, unseen: int) -> None:
+        """Records of `ticket` failed, of which nobody looks at `unseen`."""
+        self.count += unseen
+        if len(self._examples) >= EXAMPLES:
+            self._examples = [example for example in self._examples if example.seen < example.count]
+        if len(self._examples) < EXAMPLES:
+            self._examples.append(ticket)
+
+    def report(self, dropped: int = 0) -> DeliveryError | None:
+        """The error for the failures that nobody looked at; they count as looked at from now on."""
+        count = max(self.count, dropped)
+        examples = [ticket for ticket in self._examples if ticket.seen < ticket.count]
+        self.count = 0
+        self.generation += 1
+        self._examples = []
+        if count <= 0:
+            return None
+        errors = tuple(ticket.error for ticket in examples if ticket.error is not None)
+        return delivery_error(self.topic, count, errors)
+
+
+def delivery_error(
+    topic: str, count: int, errors: tuple[FluvioError, ...], result: SendResult | None = None
+) -> DeliveryError:
+    """The error that says how many records were not delivered, and why."""
+    records = "1 record" if count == 1 else f"{count} records"
+    reason = f": {errors[0]}" if errors else ""
+    outcomes = {error.outcome for error in errors}
+    failure = DeliveryError(
+        f"{records} for {topic!r} failed{reason}",
+        count=count,
+        errors=errors[:EXAMPLES],
+        result=result,
+        retriable=bool(errors) and all(error.retriable for error in errors),
+        topic=topic,
+        outcome=outcomes.pop() if len(outcomes) == 1 else "unknown" if outcomes else "not_written",
+    )
+    if errors:
+        failure.__cause__ = errors[0]
+    return failure
+
+
+class Ticket:
+    """One batch of the library.
+
+    :ivar bound: how many of its records submissions have accounted for.
+    :ivar seen: how many of its records somebody looks at, or will.
+    """
+
+    __slots__ = ("base", "bound", "count", "done", "error", "generation", "ledger", "partition", "seen", "waiters")
+
+    def __init__(self) -> None:
+        self.ledger: Ledger | None = None
+        self.generation = -1
+        self.bound = 0
+        self.seen = 0
+        self.done = False
+        self.error: FluvioError | None = None
+        self.base = -1
+        self.count = 0
+        self.partition = 0
+        self.waiters: list[Wakeable] = []
+
+    def attach(self, ledger: Ledger) -> None:
+        """It belongs to this account."""
+        self.ledger = ledger
+        if self.done:
+            self._account(ledger)
+
+    def settle(self, base: int, count: int, partition: int) -> None:
+        """Its records are acknowledged."""
+        self.base = base
+        self.partition = partition
+        self._finish(count)
+
+    def fail(self, error: FluvioError, count: int) -> None:
+        """Its records failed."""
+        self.error = error
+        self._finish(count)
+
+    def look(self, count: int) -> None:
+        """Somebody looks at so many of its records, or will."""
+        self.seen += count
+        self._reckon(-count)
+
+    def unlook(self, count: int) -> None:
+        """Somebody who would have, will not."""
+        self.seen -= count
+        self._reckon(count)
+
+    def metadata(self, topic: str, index: int, stamp: int) -> RecordMetadata:
+        """Where the record `index` of it is; raises the error if it failed."""
+        if self.error is not None:
+            raise self.error._fresh()
+        return RecordMetadata(topic, self.partition, self.base + index, stamp)
+
+    def _reckon(self, count: int) -> None:
+        ledger = self.ledger
+        if self.error is not None and ledger is not None and self.generation == ledger.generation:
+            ledger.count += count
+
+    def _account(self, ledger: Ledger) -> None:
+        ledger.settled += self.count
+        if self.error is not None:
+            self.generation = ledger.generation
+            ledger.failed(self, self.count - self.seen)
+
+    def _finish(self, count: int) -> None:
+        self.count = count
+        self.done = True
+        if self.ledger is not None:
+            self._account(self.ledger)
+        waiters, self.waiters = self.waiters, []
+        for waiter in waiters:
+            waiter.wake()
+
+
+class Gathering:
+    """Wakes once as many tickets as it was added to are settled."""
+
+    __slots__ = ("_left", "_waiter")
+
+    def __init__(self, waiter: Wakeable, tickets: int) -> None:
+        self._waiter = waiter
+        self._left = tickets
+
+    def wake(self) -> None:
+        """One more is settled."""
+        self._left -= 1
+        if self._left == 0:
+            self._waiter.wake()
+
+
+class SendResult:
+    """What became of the records of one ``send_all``: a sequence of :class:`RecordMetadata`, made when asked for.
+
+    Looking at a record that failed raises its error.
+    """
+
+    __slots__ = ("_indices", "_length", "_stamps", "_starts", "_tickets", "_topic", "_watching")
+
+    def __init__(self, topic: str) -> None:
+        self._topic = topic
+        self._length = 0
+        # Runs of consecutive records: where each begins, and where it is in which ticket.
+        self._starts: list[int] = []
+        self._tickets: list[Ticket] = []
+        self._indices: list[int] = []
+        self._stamps: list[int | list[int]] = []
+        self._watching = True
+
+    # -- for the producer
+
+    def add(self, ticket: Ticket, index: int, count: int, stamp: int | list[int]) -> None:
+        """`count` more records are the records `index`.. of `ticket`."""
+        ticket.look(count)
+        self._starts.append(self._length)
+        self._tickets.append(ticket)
+        self._indices.append(index)
+        self._stamps.append(stamp)
+        self._length += count
+
+    def open_tickets(self) -> list[Ticket]:
+        """The tickets that are not settled, each once."""
+        return [ticket for ticket in dict.fromkeys(self._tickets) if not ticket.done]
+
+    def unwatch(self) -> None:
+        """Nobody will look at it: the caller was cancelled or got an error."""
+        if self._watching:
+            self._watching = False
+            for ticket, start, stop in self._runs():
+                ticket.unlook(stop - start)
+
+    def failures(self) -> tuple[int, tuple[FluvioError, ...]]:
+        """How many records failed, and examples of why."""
+        count = 0
+        errors: dict[Ticket, FluvioError] = {}
+        for ticket, start, stop in self._runs():
+            if ticket.error is not None:
+                count += stop - start
+                if len(errors) < EXAMPLES:
+                    errors[ticket] = ticket.error
+        return count, tuple(errors.values())
+
+    def _runs(self) -> Iterator[tuple[Ticket, int, int]]:
+        stops = [*self._starts[1:], self._length]
+        return zip(self._tickets, self._starts, stops, strict=True)
+
+    # -- for everybody
+
+    @property
+    def count(self) -> int:
+        """How many of the records were acknowledged."""
+        return sum(stop - start for ticket, start, stop in self._runs() if ticket.done and ticket.error is None)
+
+    @property
+    def errors(self) -> dict[int, FluvioError]:
+        """The errors of the records that failed, by their index."""
+        found: dict[int, FluvioError] = {}
+        for ticket, start, stop in self._runs():
+            if ticket.error is not None:
+                found.update(dict.fromkeys(range(start, stop), ticket.error))
+        return found
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[RecordMetadata]:
+        return (self._get(index) for index in range(self._length))
+
+    def __reversed__(self) -> Iterator[RecordMetadata]:
+        return (self._get(index) for index in reversed(range(self._length)))
+
+    def __contains__(self, item: object) -> bool:
+        return any(item == (self._topic, *self._place(index)) for index in range(self._length))
+
+    @overload
+    def __getitem__(self, index: int) -> RecordMetadata: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[RecordMetadata]: ...
+
+    def __getitem__(self, index: int | slice) -> RecordMetadata | list[RecordMetadata]:
+        if isinstance(index, slice):
+            return [self._get(i) for i in range(*index.indices(self._length))]
+        position = index + self._length if index < 0 else index
+        if not 0 <= position < self._length:
+            raise IndexError("record index out of range")
+        return self._get(position)
+
+    def index(self, value: RecordMetadata) -> int:
+        """Where the record with this metadata is.
+
+        :raises ValueError: if there is none.
+        """
+        for index in range(self._length):
+            if value == (self._topic, *self._place(index)):
+                return index
+        raise ValueError(f"{value!r} is not in the result")
+
+    def _find(self, index: int) -> tuple[Ticket, int, int]:
+        run = bisect_right(self._starts, index) - 1
+        within = index - self._starts[run]
+        stamp = self._stamps[run]
+        return (
+            self._tickets[run],
+            self._indices[run] + within,
+            stamp if isinstance(stamp, int) else stamp[within],
+        )
+
+    def _get(self, index: int) -> RecordMetadata:
+        ticket, within, stamp = self._find(index)
+        return ticket.metadata(self._topic, within, stamp)
+
+    def _place(self, index: int) -> tuple[int, int, int]:
+        ticket, within, stamp = self._find(index)
+        return (-1, -1, -1) if ticket.error is not None else (ticket.partition, ticket.base + within, stamp)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, SendResult):
+            return NotImplemented
+        if (self._topic, self._length, self.errors) != (other._topic, other._length, other.errors):
+            return False
+        return all(self._place(index) == other._place(index) for index in range(self._length))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        failed = self.failures()[0]
+        return f"<SendResult of {self._length} for {self._topic!r}{f', {failed} failed' if failed else ''}>"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        runs = [
+            (ticket.partition, ticket.base, ticket.error, index, stop - start, stamp)
+            for (ticket, start, stop), index, stamp in zip(self._runs(), self._indices, self._stamps, strict=True)
+        ]
+        return _restore, (self._topic, runs)
+
+
+Sequence.register(SendResult)  # type: ignore[arg-type, type-abstract, unused-ignore]
+
+
+def _restore(topic: str, runs: list[tuple[int, int, FluvioError | None, int, int, int | list[int]]]) -> SendResult:
+    result = SendResult(topic)
+    for partition, base, error, index, count, stamp in runs:
+        ticket = Ticket()
+        if error is None:
+            ticket.settle(base, index + count, partition)
+        else:
+            ticket.fail(error, index + count)
+        result.add(ticket, index, count, stamp)
+    return result

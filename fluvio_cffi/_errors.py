@@ -1,0 +1,465 @@
+"""What the library raises.
+
+::
+
+    FluvioError                       .retriable .code .topic .partition .offset .outcome
+    ├── ConfigError                   (also ValueError) a bad argument or profile
+    ├── UsageError                    a wrong event loop, a second reader
+    │   ├── ClosedError               the object was closed
+    │   └── ForkedError               the client was inherited through a fork
+    ├── FluvioTimeoutError            (also TimeoutError) .phase .receipt
+    ├── FluvioConnectionError         (also ConnectionError) unreachable, or the connection was lost
+    │   ├── TLSError
+    │   ├── AuthError
+    │   └── VersionError
+    ├── ServerError                   the server's own error, .code
+    │   ├── NotFoundError
+    │   │   ├── TopicNotFoundError
+    │   │   ├── PartitionNotFoundError
+    │   │   ├── SpuNotFoundError
+    │   │   └── SmartModuleNotFoundError
+    │   ├── AlreadyExistsError
+    │   ├── PermissionDeniedError
+    │   ├── InvalidTopicError
+    │   ├── NotLeaderError
+    │   ├── StorageError
+    │   ├── OffsetOutOfRangeError
+    │   └── OffsetEvictedError        .next_available
+    ├── ProducerError
+    │   ├── RecordTooLargeError
+    │   ├── DeliveryUnknownError      bytes may have reached the log
+    │   ├── CompressionError
+    │   └── DeliveryError             .count .errors .result
+    ├── ConsumerError
+    │   └── CorruptRecordError
+    ├── SmartModuleError              .module .key .hint
+    └── InternalError                 a panic was caught at the boundary
+
+All of them compare by class, message and attributes, and can be pickled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+
+from ._ffi import CData, ffi, lib
+
+if TYPE_CHECKING:
+    from ._async.producer import AsyncReceipt
+    from ._delivery import SendResult
+    from ._sync.producer import Receipt
+
+Outcome: TypeAlias = Literal["not_written", "unknown", "pending"]
+Phase: TypeAlias = Literal["connect", "enqueue", "wait", "delivery", "flush", "read", "commit", "admin", "close"]
+
+_OUTCOMES: tuple[Outcome | None, ...] = (None, "not_written", "unknown", "pending")
+_PHASES: tuple[Phase | None, ...] = (
+    None,
+    "connect",
+    "enqueue",
+    "wait",
+    "delivery",
+    "flush",
+    "read",
+    "commit",
+    "admin",
+    "close",
+)
+
+
+class FluvioError(Exception):
+    """The base of all errors of this library.
+
+    :ivar retriable: true only where trying again cannot write anything twice.
+    :ivar code: the server's own error code, where a server answered one.
+    :ivar topic: the topic concerned, where known.
+    :ivar partition: the partition concerned, where known.
+    :ivar offset: the offset concerned, where known.
+    :ivar outcome: for errors about records: ``"not_written"``, ``"unknown"`` (bytes may be in the log) or ``"pending"``
+        (only the wait ended; the record goes on until its delivery time-out).
+    """
+
+    _retriable: ClassVar[bool] = False
+    _unpickled: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        retriable: bool | None = None,
+        code: int | None = None,
+        topic: str | None = None,
+        partition: int | None = None,
+        offset: int | None = None,
+        outcome: Outcome | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.retriable: bool = self._retriable if retriable is None else retriable
+        self.code: int | None = code
+        self.topic: str | None = topic
+        self.partition: int | None = partition
+        self.offset: int | None = offset
+        self.outcome: Outcome | None = outcome
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+    def _state(self) -> dict[str, object]:
+        return {
+            name: value for name, value in vars(self).items() if name not in self._unpickled and name != "__notes__"
+        }
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return self.args == other.args and self._state() == other._state()
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.args))
+
+    def __reduce__(self) -> tuple[Callable[..., FluvioError], tuple[type[FluvioError], str, dict[str, object]]]:
+        return _restore, (type(self), str(self), self._state())
+
+    def _fresh(self) -> FluvioError:
+        """A copy to raise: an error that several callers receive must not collect their tracebacks."""
+        copy = _restore(type(self), str(self), dict(vars(self)))
+        copy.__cause__ = self.__cause__
+        return copy
+
+
+def _restore(cls: type[FluvioError], message: str, state: dict[str, object]) -> FluvioError:
+    error = cls(message)
+    vars(error).update(state)
+    return error
+
+
+class ConfigError(FluvioError, ValueError):
+    """An argument, a profile or a file is not usable."""
+
+
+class UsageError(FluvioError):
+    """A call that the state of the object, or the place it is made from, forbids."""
+
+
+class ClosedError(UsageError):
+    """The client, producer or consumer was closed."""
+
+
+class ForkedError(UsageError):
+    """The client was inherited through a fork. Connect in the child (or use the spawn start method)."""
+
+
+class FluvioTimeoutError(FluvioError, TimeoutError):
+    """A deadline passed.
+
+    :ivar phase: what was being waited for: ``"connect"``, ``"enqueue"``, ``"wait"``, ``"delivery"``, ``"flush"``,
+        ``"read"``, ``"commit"``, ``"admin"`` or ``"close"``.
+    :ivar receipt: where :attr:`outcome` is ``"pending"``: the record's receipt.
+    """
+
+    _unpickled = ("receipt",)
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        phase: Phase | None = None,
+        receipt: AsyncReceipt | Receipt | None = None,
+        retriable: bool | None = None,
+        code: int | None = None,
+        topic: str | None = None,
+        partition: int | None = None,
+        offset: int | None = None,
+        outcome: Outcome | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            retriable=outcome in (None, "not_written") if retriable is None else retriable,
+            code=code,
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            outcome=outcome,
+        )
+        self.phase: Phase | None = phase
+        self.receipt: AsyncReceipt | Receipt | None = receipt
+
+
+class FluvioConnectionError(FluvioError, ConnectionError):
+    """The peer cannot be reached, or the connection was lost."""
+
+    _retriable = True
+
+
+class TLSError(FluvioConnectionError):
+    """TLS could not be set up."""
+
+    _retriable = False
+
+
+class AuthError(FluvioConnectionError):
+    """The server refused the client's identity."""
+
+    _retriable = False
+
+
+class VersionError(FluvioConnectionError):
+    """Client and server do not understand each other's protocol version."""
+
+    _retriable = False
+
+
+class ServerError(FluvioError):
+    """The server answered an error; :attr:`code` is its own number."""
+
+
+class NotFoundError(ServerError):
+    """The object does not exist."""
+
+
+class TopicNotFoundError(NotFoundError):
+    """The topic does not exist, or no longer."""
+
+
+class PartitionNotFoundError(NotFoundError):
+    """The topic has no such partition."""
+
+
+class SpuNotFoundError(NotFoundError):
+    """There is no such SPU."""
+
+
+class SmartModuleNotFoundError(NotFoundError):
+    """There is no such SmartModule."""
+
+
+class AlreadyExistsError(ServerError):
+    """An object of that name exists."""
+
+
+class PermissionDeniedError(ServerError):
+    """The server's policy forbids it."""
+
+
+class InvalidTopicError(ServerError):
+    """The topic's name or configuration is not allowed."""
+
+
+class NotLeaderError(ServerError):
+    """The SPU does not lead the partition."""
+
+    _retriable = True
+
+
+class StorageError(ServerError):
+    """The server could not store to or read from its log."""
+
+
+class OffsetOutOfRangeError(ServerError):
+    """The offset lies beyond the end of the log."""
+
+
+class OffsetEvictedError(ServerError):
+    """The offset was removed by the topic's retention.
+
+    :ivar next_available: the first offset that still exists.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        next_available: int | None = None,
+        retriable: bool | None = None,
+        code: int | None = None,
+        topic: str | None = None,
+        partition: int | None = None,
+        offset: int | None = None,
+        outcome: Outcome | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            retriable=retriable,
+            code=code,
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            outcome=outcome,
+        )
+        self.next_available: int | None = next_available
+
+
+class ProducerError(FluvioError):
+    """Producing failed."""
+
+
+class RecordTooLargeError(ProducerError):
+    """The record does not fit into one request (``max_request_size``)."""
+
+
+class DeliveryUnknownError(ProducerError):
+    """Bytes may have reached the log, and nobody can tell."""
+
+
+class CompressionError(ProducerError):
+    """Compressing failed, or the topic forbids the codec."""
+
+
+class DeliveryError(ProducerError):
+    """Records were not delivered.
+
+    :ivar count: how many.
+    :ivar errors: why; at most 16 examples.
+    :ivar result: of ``send_all``: what became of each record.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        count: int = 0,
+        errors: tuple[FluvioError, ...] = (),
+        result: SendResult | None = None,
+        retriable: bool | None = None,
+        topic: str | None = None,
+        outcome: Outcome | None = None,
+    ) -> None:
+        super().__init__(message, retriable=retriable, topic=topic, outcome=outcome)
+        self.count: int = count
+        self.errors: tuple[FluvioError, ...] = errors
+        self.result: SendResult | None = result
+
+
+class ConsumerError(FluvioError):
+    """Consuming failed."""
+
+
+class CorruptRecordError(ConsumerError):
+    """The log holds bytes that are no valid record batch."""
+
+
+class SmartModuleError(FluvioError):
+    """A SmartModule failed.
+
+    :ivar module: its name, where known.
+    :ivar key: the key of the record it failed on, where known.
+    :ivar hint: what the module said.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        module: str | None = None,
+        key: bytes | None = None,
+        hint: str | None = None,
+        retriable: bool | None = None,
+        code: int | None = None,
+        topic: str | None = None,
+        partition: int | None = None,
+        offset: int | None = None,
+        outcome: Outcome | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            retriable=retriable,
+            code=code,
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            outcome=outcome,
+        )
+        self.module: str | None = module
+        self.key: bytes | None = key
+        self.hint: str | None = hint
+
+
+class InternalError(FluvioError):
+    """A bug of this library: a panic was caught at the boundary. The object it happened in is no longer usable."""
+
+
+_CLASSES: dict[int, type[FluvioError]] = {
+    lib.FLV_STATUS_TIMEOUT: FluvioTimeoutError,
+    lib.FLV_STATUS_CANCELLED: ClosedError,
+    lib.FLV_STATUS_CLOSED: ClosedError,
+    lib.FLV_STATUS_FORKED: ForkedError,
+    lib.FLV_STATUS_INVALID_ARGUMENT: ConfigError,
+    lib.FLV_STATUS_USAGE: UsageError,
+    lib.FLV_STATUS_CONNECTION: FluvioConnectionError,
+    lib.FLV_STATUS_TLS: TLSError,
+    lib.FLV_STATUS_AUTH: AuthError,
+    lib.FLV_STATUS_VERSION: VersionError,
+    lib.FLV_STATUS_SERVER: ServerError,
+    lib.FLV_STATUS_NOT_FOUND: NotFoundError,
+    lib.FLV_STATUS_TOPIC_NOT_FOUND: TopicNotFoundError,
+    lib.FLV_STATUS_PARTITION_NOT_FOUND: PartitionNotFoundError,
+    lib.FLV_STATUS_SPU_NOT_FOUND: SpuNotFoundError,
+    lib.FLV_STATUS_SMARTMODULE_NOT_FOUND: SmartModuleNotFoundError,
+    lib.FLV_STATUS_ALREADY_EXISTS: AlreadyExistsError,
+    lib.FLV_STATUS_PERMISSION_DENIED: PermissionDeniedError,
+    lib.FLV_STATUS_INVALID_TOPIC: InvalidTopicError,
+    lib.FLV_STATUS_NOT_LEADER: NotLeaderError,
+    lib.FLV_STATUS_STORAGE: StorageError,
+    lib.FLV_STATUS_OFFSET_OUT_OF_RANGE: OffsetOutOfRangeError,
+    lib.FLV_STATUS_OFFSET_EVICTED: OffsetEvictedError,
+    lib.FLV_STATUS_PRODUCER: ProducerError,
+    lib.FLV_STATUS_RECORD_TOO_LARGE: RecordTooLargeError,
+    lib.FLV_STATUS_DELIVERY_UNKNOWN: DeliveryUnknownError,
+    lib.FLV_STATUS_COMPRESSION: CompressionError,
+    lib.FLV_STATUS_CONSUMER: ConsumerError,
+    lib.FLV_STATUS_CORRUPT_RECORD: CorruptRecordError,
+    lib.FLV_STATUS_SMARTMODULE: SmartModuleError,
+    lib.FLV_STATUS_INTERNAL: InternalError,
+}
+
+_TIMEOUTS: dict[Phase | None, str] = {
+    "connect": "connecting took too long",
+    "enqueue": "there was no room in the producer's buffer in time",
+    "wait": "the record was not acknowledged in time; it goes on",
+    "delivery": "the record was not acknowledged within the delivery time-out",
+    "flush": "the flush did not end in time; what is queued goes on",
+    "read": "no record came in time",
+    "commit": "the commit did not end in time",
+    "admin": "the administrative call did not end in time",
+    "close": "closing did not end in time",
+}
+
+
+def timed_out(phase: Phase | None, what: str | None = None, *, outcome: Outcome | None = None) -> FluvioTimeoutError:
+    """The error for a deadline that passed in `phase`."""
+    return FluvioTimeoutError(what or _TIMEOUTS.get(phase, "a deadline passed"), phase=phase, outcome=outcome)
+
+
+def _text(view: CData) -> str:
+    return bytes(ffi.buffer(view.data, view.len)).decode("utf-8", "replace") if view.len else ""
+
+
+def from_native(status: int, error: CData, phase: Phase | None = None) -> FluvioError:
+    """The exception for a status of the library and its error object, which is freed; NULL: only the status is known.
+
+    :param phase: what was being done, for a time-out that does not say so itself.
+    """
+    cls = _CLASSES.get(status, FluvioError)
+    if not error:
+        if cls is FluvioTimeoutError:
+            return timed_out(phase)
+        return cls(f"the operation ended with status {status}")
+    try:
+        info = ffi.new("flv_error_info_t *")
+        info.struct_size = ffi.sizeof("flv_error_info_t")
+        lib.flv_error_info(error, info)
+        result = cls(_text(info.message) or f"the operation ended with status {status}")
+        result.retriable = bool(info.retriable)
+        result.code = info.code if info.has_code else None
+        result.topic = _text(info.topic) or None
+        result.partition = info.partition if info.partition >= 0 else None
+        result.offset = info.offset if info.offset >= 0 else None
+        result.outcome = _OUTCOMES[info.outcome] if info.outcome < len(_OUTCOMES) else None
+        if isinstance(result, FluvioTimeoutError):
+            result.phase = (_PHASES[info.phase] if info.phase < len(_PHASES) else None) or phase
+        elif isinstance(result, OffsetEvictedError):
+            result.next_available = info.next_available if info.next_available >= 0 else None
+        return result
+    finally:
+        lib.flv_error_free(error)

@@ -1,0 +1,285 @@
+"""One completion queue of the library: starts operations, drains completions, and wakes whoever waits for them.
+
+No event loop occurs here: who waits, and how, is `_waiting`'s business. All methods belong to the hub's loop; with
+threads they are called with :attr:`Hub.mutex` held, where they say so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import struct
+from collections.abc import Callable
+from time import perf_counter
+from typing import TYPE_CHECKING, Final, Protocol
+
+from ._delivery import Ledger, Ticket
+from ._errors import ClosedError, FluvioError, Phase, from_native
+from ._ffi import CData, ffi, lib
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+# flv_completion_t: token, operation, status, kind, result, value, extra, partition, reserved
+_LAYOUT: Final = struct.Struct("=QQiIQqqII")
+_OPERATION: Final = int(lib.FLV_COMPLETION_OPERATION)
+_TICKET: Final = int(lib.FLV_COMPLETION_TICKET)
+_OK: Final = int(lib.FLV_STATUS_OK)
+_TIMEOUT: Final = int(lib.FLV_STATUS_TIMEOUT)
+
+CAP_MIN: Final = 16
+CAP_MAX: Final = 1024
+_SLOW: Final = 0.002
+_FAST: Final = 0.0005
+
+if _LAYOUT.size != ffi.sizeof("flv_completion_t"):  # pragma: no cover - a wrong library
+    raise ImportError(
+        "flv_completion_t has another layout than this package knows: install package and library together"
+    )
+
+
+class Wakeable(Protocol):
+    """Something that a completion wakes."""
+
+    def wake(self) -> None:
+        """It is time. Called at most once from where the hub drains; never blocks."""
+
+
+class Operation:
+    """An operation of the library that was started. Completes exactly once."""
+
+    __slots__ = (
+        "_raw",
+        "abandoned",
+        "callback",
+        "done",
+        "number",
+        "phase",
+        "result",
+        "status",
+        "token",
+        "value",
+        "waiter",
+    )
+
+    def __init__(
+        self, token: int, phase: Phase, waiter: Wakeable | None, callback: Callable[[Operation], None] | None
+    ) -> None:
+        self.token = token
+        self.phase: Phase = phase
+        self.waiter = waiter
+        self.callback = callback
+        self.number = ffi.new("uint64_t *")
+        self.done = False
+        self.abandoned = False
+        self.status = 0
+        self.result = 0
+        self.value = 0
+        self._raw = b""
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether it is complete because its deadline passed."""
+        return self.status == _TIMEOUT
+
+    def check(self) -> None:
+        """Raises the operation's error, if it failed."""
+        if self.status != _OK:
+            error, self.result = self.result, 0
+            raise from_native(self.status, ffi.cast("flv_error_t *", error), self.phase)
+
+    def take(self, ctype: str) -> CData:
+        """The result, which the caller owns from now on; raises the operation's error, if it failed."""
+        self.check()
+        result, self.result = self.result, 0
+        return ffi.cast(ctype, result)
+
+    def dispose(self) -> None:
+        """Frees a result, or an error, that nobody wants."""
+        if self.result:
+            self.result = 0
+            completion = ffi.new("flv_completion_t *")
+            ffi.memmove(completion, self._raw, _LAYOUT.size)
+            lib.flv_completion_dispose(completion)
+
+
+class Hub:
+    """One queue and everything that completes through it.
+
+    :ivar descriptor: readable while completions wait.
+    :ivar mutex: guards the tickets and the draining where several threads use the hub; else it does nothing.
+    :ivar after: callbacks that a drain found due; to be called, with :meth:`run_after`, once the mutex is released.
+    """
+
+    def __init__(self, mutex: AbstractContextManager[object] | None = None) -> None:
+        queue = ffi.new("flv_queue_t **")
+        error = ffi.new("flv_error_t **")
+        status = lib.flv_queue_new(queue, error)
+        if status != _OK:
+            raise from_native(status, error[0])
+        self._queue = ffi.gc(queue[0], lib.flv_queue_free)
+        self.descriptor: int = lib.flv_queue_fd(self._queue)
+        self.mutex: AbstractContextManager[object] = mutex or contextlib.nullcontext()
+        self.after: list[tuple[Callable[[Operation], None], Operation]] = []
+        self.drained_at = 0.0
+        self._adaptive = mutex is None
+        self._cap = CAP_MAX
+        self._completions = ffi.new("flv_completion_t[]", CAP_MAX)
+        # How many completions the last drain brought, and which is the next to be looked at. An exception that comes
+        # out of the blue, such as KeyboardInterrupt, may end a drain anywhere: the next one goes on with what is left.
+        self._count = ffi.new("size_t *")
+        self._next = 0
+        self._tokens = itertools.count(1)
+        self._operations: dict[int, Operation] = {}
+        self._tickets: dict[int, Ticket] = {}
+
+    def start(
+        self,
+        function: Callable[..., int],
+        *arguments: CData,
+        timeout: float | None,
+        phase: Phase,
+        waiter: Wakeable | None = None,
+        callback: Callable[[Operation], None] | None = None,
+    ) -> Operation:
+        """Starts an operation of the library.
+
+        :param function: which; it is called with `arguments` and what all operations end in.
+        :param timeout: seconds, or ``None``.
+        :param waiter: woken when it completes.
+        :param callback: called when it completes, whether or not it was abandoned.
+        :raises FluvioError: if it was not started; then it never completes.
+        """
+        operation = Operation(next(self._tokens), phase, waiter, callback)
+        error = ffi.new("flv_error_t **")
+        self._operations[operation.token] = operation
+        try:
+            status = function(*arguments, milliseconds(timeout), self._queue, operation.token, operation.number, error)
+        except BaseException:
+            if not operation.number[0]:
+                self._operations.pop(operation.token, None)
+            else:
+                self.abandon(operation)
+            raise
+        if status != _OK:
+            self._operations.pop(operation.token, None)
+            raise from_native(status, error[0], phase)
+        return operation
+
+    def abandon(self, operation: Operation) -> None:
+        """Nobody waits for the operation any more: it is cancelled, and what it brings is disposed of."""
+        with self.mutex:
+            operation.waiter = None
+            if operation.done:
+                operation.dispose()
+                return
+            operation.abandoned = True
+        self.cancel(operation)
+
+    def cancel(self, operation: Operation) -> None:
+        """Asks the library to end the operation; it completes all the same."""
+        lib.flv_operation_cancel(self._queue, operation.number[0])
+
+    def bind(self, number: int, count: int, ledger: Ledger) -> Ticket:
+        """The ticket of that number; `count` more records of a submission belong to it. With the mutex held."""
+        ticket = self._tickets.get(number)
+        if ticket is None:
+            ticket = self._tickets[number] = Ticket()
+        if ticket.ledger is None:
+            ticket.attach(ledger)
+        ticket.bound += count
+        if ticket.done and ticket.bound >= ticket.count:
+            del self._tickets[number]
+        return ticket
+
+    def drain(self) -> None:
+        """Looks at the completions that wait; at most so many that a tick stays short. With the mutex held."""
+        count = self._count
+        if self._next >= count[0]:
+            if self._adaptive:
+                self._adapt(count[0])
+            count[0] = 0
+            self._next = 0
+            lib.flv_queue_drain(self._queue, self._completions, self._cap, count)
+        size = _LAYOUT.size
+        first = self._next
+        waiting = ffi.buffer(self._completions, count[0] * size)[first * size :]
+        for token, _, status, kind, result, value, extra, partition, _ in _LAYOUT.iter_unpack(waiting):
+            if kind == _TICKET:
+                self._settle(token, status, result, value, extra, partition)
+            elif kind == _OPERATION:
+                start = (self._next - first) * size
+                self._complete(token, status, result, value, waiting[start : start + size])
+            self._next += 1
+
+    def run_after(self) -> None:
+        """Calls the callbacks that drains found due. Without the mutex."""
+        after = self.after
+        while after:
+            callback, operation = after.pop(0)
+            callback(operation)
+
+    def fail_rest(self) -> None:
+        """No completion will be looked at any more: the tickets that are not settled fail. With the mutex held."""
+        for ticket in list(self._tickets.values()):
+            if not ticket.done:
+                ticket.fail(
+                    ClosedError("the client was closed before the record was settled", outcome="unknown"), ticket.bound
+                )
+        self._tickets.clear()
+
+    def _adapt(self, last: int) -> None:
+        now = perf_counter()
+        gap = now - self.drained_at
+        self.drained_at = now
+        if gap > _SLOW:
+            # An idle loop is no slow one: only a drain that brought much made that tick long.
+            if last >= CAP_MIN and self._cap > CAP_MIN:
+                self._cap //= 2
+        elif gap < _FAST and self._cap < CAP_MAX:
+            self._cap *= 2
+
+    def _settle(self, number: int, status: int, result: int, base: int, count: int, partition: int) -> None:
+        ticket = self._tickets.get(number)
+        if ticket is None:
+            ticket = self._tickets[number] = Ticket()
+        elif ticket.done:
+            return
+        if status == _OK:
+            ticket.settle(base, count, partition)
+        else:
+            error = from_native(status, ffi.cast("flv_error_t *", result), "delivery")
+            ticket.fail(error, count)
+        if ticket.bound >= count:
+            self._tickets.pop(number, None)
+
+    def _complete(self, token: int, status: int, result: int, value: int, raw: bytes) -> None:
+        operation = self._operations.get(token)
+        if operation is None or operation.done:
+            return
+        operation.status = status
+        operation.result = result
+        operation.value = value
+        operation._raw = raw
+        operation.done = True
+        if operation.callback is not None:
+            self.after.append((operation.callback, operation))
+        if operation.abandoned:
+            operation.dispose()
+        elif operation.waiter is not None:
+            operation.waiter.wake()
+        del self._operations[token]
+
+
+def milliseconds(timeout: float | None) -> int:
+    """A time-out as the library takes it: rounded up, -1 for none."""
+    if timeout is None:
+        return -1
+    return min(-int(-timeout * 1000 // 1), (1 << 62))
+
+
+def raise_status(status: int, error: CData, phase: Phase | None = None) -> None:
+    """Raises what a call of the library said, unless it went well."""
+    if status != _OK:
+        failure: FluvioError = from_native(status, error[0], phase)
+        raise failure

@@ -1,0 +1,247 @@
+"""Arguments of ``connect``, ``producer`` and ``consumer``: checked when given, and as the library takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from ._errors import ConfigError
+from ._ffi import CData, ffi, lib
+from ._hub import milliseconds
+from ._types import (
+    Delivery,
+    Duration,
+    Isolation,
+    Offset,
+    Size,
+    Timeout,
+    parse_duration,
+    parse_size,
+    parse_timeout,
+)
+
+CONNECT_TIMEOUT: Final = 10.0
+CLOSE_TIMEOUT: Final = 5.0
+HAND_OVER_TIMEOUT: Final = 1.0
+
+_ISOLATIONS: Final = ("read_uncommitted", "read_committed")
+_DELIVERIES: Final = ("at_least_once", "at_most_once")
+_KINDS: Final = {
+    "beginning": lib.FLV_START_BEGINNING,
+    "end": lib.FLV_START_END,
+    "at": lib.FLV_START_AT,
+}
+
+
+def text(value: str, name: str, *, empty: bool = False) -> str:
+    """A string argument, checked."""
+    if not isinstance(value, str):
+        raise ConfigError(f"{name} must be a str, not {value!r}")
+    if not value and not empty:
+        raise ConfigError(f"{name} must not be empty")
+    return value
+
+
+def number(value: int, name: str, least: int, most: int) -> int:
+    """An int argument, checked."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigError(f"{name} must be an int, not {value!r}")
+    if not least <= value <= most:
+        raise ConfigError(f"{name} is {value}: it must be from {least} to {most}")
+    return value
+
+
+def _choice(value: str, name: str, choices: tuple[str, ...]) -> int:
+    if value not in choices:
+        raise ConfigError(f"{name} is {value!r}: it must be {' or '.join(map(repr, choices))}")
+    return choices.index(value)
+
+
+def _limit(value: Duration, name: str) -> float:
+    seconds = parse_duration(value, name)
+    if seconds <= 0:
+        raise ConfigError(f"{name} is {value!r}: it must be more than nothing")
+    return seconds
+
+
+class ConnectOptions:
+    """How to connect."""
+
+    __slots__ = ("_client_id", "_profile", "_spu_local", "admin_timeout", "endpoint", "request_timeout", "timeout")
+
+    def __init__(
+        self,
+        endpoint: str | None,
+        profile: str | None,
+        client_id: str | None,
+        use_spu_local_address: bool | None,
+        timeout: Timeout,
+        request_timeout: Duration,
+        admin_timeout: Duration,
+    ) -> None:
+        self.endpoint = None if endpoint is None else text(endpoint, "endpoint")
+        if self.endpoint is not None:
+            host, colon, port = self.endpoint.rpartition(":")
+            if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+                raise ConfigError(f'endpoint is {endpoint!r}: it must be "host:port"')
+        self._profile = None if profile is None else text(profile, "profile")
+        self._client_id = None if client_id is None else text(client_id, "client_id")
+        self._spu_local = use_spu_local_address
+        self.timeout = parse_timeout(timeout, CONNECT_TIMEOUT)
+        self.request_timeout = _limit(request_timeout, "request_timeout")
+        self.admin_timeout = _limit(admin_timeout, "admin_timeout")
+
+    def native(self) -> tuple[CData, list[CData]]:
+        """``flv_client_options_t *`` and what it points to."""
+        options = ffi.new("flv_client_options_t *")
+        lib.flv_client_options_init(options)
+        alive: list[CData] = []
+        for name, value in (("endpoint", self.endpoint), ("profile", self._profile), ("client_id", self._client_id)):
+            if value is not None:
+                data = ffi.from_buffer("uint8_t[]", value.encode())
+                alive.append(data)
+                piece = getattr(options, name)
+                piece.data = data
+                piece.len = len(data)
+        if self._spu_local is not None:
+            options.use_spu_local_address = bool(self._spu_local)
+        options.request_timeout_ms = milliseconds(self.request_timeout)
+        options.admin_timeout_ms = milliseconds(self.admin_timeout)
+        return options, alive
+
+
+class ProducerOptions:
+    """How to produce."""
+
+    __slots__ = (
+        "_delivery",
+        "_isolation",
+        "_linger",
+        "_max_in_flight",
+        "batch_size",
+        "buffer_size",
+        "delivery_timeout",
+        "max_request_size",
+    )
+
+    def __init__(
+        self,
+        batch_size: Size,
+        linger: Duration,
+        max_request_size: Size,
+        buffer_size: Size,
+        max_in_flight: int,
+        isolation: Isolation,
+        delivery: Delivery,
+        delivery_timeout: Duration,
+    ) -> None:
+        self.batch_size = number(parse_size(batch_size, "batch_size"), "batch_size", 1, 32 << 20)
+        self._linger = parse_duration(linger, "linger")
+        if self._linger > 60:
+            raise ConfigError(f"linger is {linger!r}: it must be at most 60 s")
+        self.max_request_size = number(
+            parse_size(max_request_size, "max_request_size"), "max_request_size", 1024, 32 << 20
+        )
+        self.buffer_size = number(parse_size(buffer_size, "buffer_size"), "buffer_size", self.max_request_size, 1 << 40)
+        self._max_in_flight = number(max_in_flight, "max_in_flight", 1, 1000)
+        self._isolation = _choice(isolation, "isolation", _ISOLATIONS)
+        self._delivery = _choice(delivery, "delivery", _DELIVERIES)
+        self.delivery_timeout = _limit(delivery_timeout, "delivery_timeout")
+
+    def native(self) -> CData:
+        """``flv_producer_options_t *``."""
+        options = ffi.new("flv_producer_options_t *")
+        lib.flv_producer_options_init(options)
+        options.batch_size = self.batch_size
+        options.linger_us = int(self._linger * 1_000_000)
+        options.max_request_size = self.max_request_size
+        options.buffer_size = self.buffer_size
+        options.max_in_flight = self._max_in_flight
+        options.isolation = self._isolation
+        options.delivery = self._delivery
+        options.delivery_timeout_ms = milliseconds(self.delivery_timeout)
+        return options
+
+
+class ConsumerOptions:
+    """How to consume."""
+
+    __slots__ = ("_isolation", "_max_bytes", "_prefetch", "_start", "_starts", "_stop_at_end", "partitions")
+
+    def __init__(
+        self,
+        partitions: Iterable[int] | int | None,
+        start: Offset | Mapping[int, Offset] | None,
+        stop_at_end: bool,
+        isolation: Isolation,
+        max_bytes: Size,
+        prefetch: Size,
+    ) -> None:
+        self.partitions = self._partitions_of(partitions)
+        self._start, self._starts = self._starts_of(start)
+        self._stop_at_end = bool(stop_at_end)
+        self._isolation = _choice(isolation, "isolation", _ISOLATIONS)
+        self._max_bytes = number(parse_size(max_bytes, "max_bytes"), "max_bytes", 1, (1 << 31) - 1)
+        self._prefetch = number(parse_size(prefetch, "prefetch"), "prefetch", 1, 1 << 40)
+
+    def _partitions_of(self, partitions: Iterable[int] | int | None) -> tuple[int, ...]:
+        if partitions is None:
+            return ()
+        if isinstance(partitions, int):
+            partitions = (partitions,)
+        elif isinstance(partitions, (str, bytes)):
+            raise ConfigError(f"partitions must be numbers of partitions, not {partitions!r}")
+        found = tuple(dict.fromkeys(number(item, "a partition", 0, (1 << 31) - 1) for item in partitions))
+        if not found:
+            raise ConfigError("partitions is empty: leave it out to read all of them")
+        return found
+
+    def _starts_of(self, start: Offset | Mapping[int, Offset] | None) -> tuple[Offset, dict[int, Offset]]:
+        if start is None:
+            return Offset.end(), {}
+        if isinstance(start, Offset):
+            return start, {}
+        if not isinstance(start, Mapping):
+            raise ConfigError(f"start must be an Offset, or one for each partition, not {start!r}")
+        starts: dict[int, Offset] = {}
+        for partition, offset in start.items():
+            number(partition, "a partition in start", 0, (1 << 31) - 1)
+            if not isinstance(offset, Offset):
+                raise ConfigError(f"start[{partition}] must be an Offset, not {offset!r}")
+            if self.partitions and partition not in self.partitions:
+                raise ConfigError(f"start names partition {partition}, which is not in partitions")
+            starts[partition] = offset
+        return Offset.end(), starts
+
+    def known_positions(self) -> dict[int, int]:
+        """The positions that are known without asking the cluster."""
+        found = {partition: offset.value for partition, offset in self._starts.items() if offset.kind == "at"}
+        if self._start.kind == "at":
+            for partition in self.partitions:
+                found.setdefault(partition, self._start.value)
+        return found
+
+    def native(self) -> tuple[CData, list[CData]]:
+        """``flv_consumer_options_t *`` and what it points to."""
+        options = ffi.new("flv_consumer_options_t *")
+        lib.flv_consumer_options_init(options)
+        options.format = lib.FLV_FORMAT_PICKLE
+        partitions = ffi.new("uint32_t[]", self.partitions)
+        if self.partitions:
+            options.partitions = partitions
+            options.partitions_len = len(self.partitions)
+        starts = ffi.new("flv_start_t[]", len(self._starts))
+        for place, (partition, offset) in zip(starts, self._starts.items(), strict=True):
+            place.partition = partition
+            place.kind = _KINDS[offset.kind]
+            place.value = offset.value
+        if self._starts:
+            options.starts = starts
+            options.starts_len = len(self._starts)
+        options.start_kind = _KINDS[self._start.kind]
+        options.start_value = self._start.value
+        options.stop_at_end = self._stop_at_end
+        options.isolation = self._isolation
+        options.max_bytes = self._max_bytes
+        options.prefetch = self._prefetch
+        return options, [partitions, starts]

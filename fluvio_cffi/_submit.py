@@ -1,0 +1,388 @@
+"""How records leave Python: one joined buffer and arrays of lengths, one call of the library for many records."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from struct import Struct
+from time import monotonic
+from typing import Any, Final
+
+from ._delivery import Ledger, Ticket
+from ._errors import ConfigError, FluvioError, from_native
+from ._ffi import CData, ffi, lib
+from ._hub import Hub
+from ._types import Bytes, ProducerRecord, Record
+
+OVERHEAD: Final = 24
+"""``FLV_RECORD_OVERHEAD``: what a record costs of the buffer beside its key and value."""
+
+CHUNK_RECORDS: Final = 1000
+CHUNK_BYTES: Final = 256 * 1024
+_RUNS: Final = 1024
+_RUN: Final = Struct("=QII")
+_NOW: Final = -(1 << 63)
+_NULL: Final = ffi.NULL
+_UINT32: Final = "uint32_t[]"
+
+
+def as_bytes(value: Bytes, what: str) -> bytes:
+    """The bytes of a value or a key: text as UTF-8; what can be changed is copied.
+
+    :raises ConfigError: if it is none of these.
+    """
+    if isinstance(value, bytes):
+        return bytes(value)
+    if isinstance(value, str):
+        try:
+            return value.encode()
+        except UnicodeEncodeError as error:
+            raise ConfigError(f"{what} cannot be encoded as UTF-8: {error}") from None
+    if isinstance(value, (bytearray, memoryview)):
+        return bytes(value)
+    raise ConfigError(f"{what} must be bytes, bytearray, memoryview or str, not {type(value).__name__}")
+
+
+def check_partition(partition: int) -> int:
+    """A partition's number, checked."""
+    if isinstance(partition, bool) or not isinstance(partition, int) or not 0 <= partition < 1 << 31:
+        raise ConfigError(f"partition is {partition!r}: it must be the number of a partition")
+    return partition
+
+
+def check_timestamp(timestamp: int) -> int:
+    """A timestamp, checked."""
+    if isinstance(timestamp, bool) or not isinstance(timestamp, int) or not 0 <= timestamp < 1 << 63:
+        raise ConfigError(f"timestamp is {timestamp!r}: it must be an int, milliseconds since the epoch")
+    return timestamp
+
+
+class Block:
+    """Records in the form in which the library takes them. They leave it in order; :attr:`start` says how many have.
+
+    :ivar cost: bytes of the producer's buffer that the records which have not left it cost.
+    """
+
+    __slots__ = ("_data", "_keys", "_partitions", "_place", "_values", "cost", "count", "stamps", "start")
+
+    def __init__(
+        self,
+        data: bytes,
+        values: array[int],
+        keys: array[int] | None = None,
+        partitions: array[int] | None = None,
+        stamps: array[int] | None = None,
+    ) -> None:
+        self.count = len(values)
+        self.start = 0
+        self.cost = len(data) + OVERHEAD * self.count
+        self._data = data
+        self._values = values
+        self._keys = keys
+        self._partitions = partitions
+        self.stamps = stamps
+        # Where in the data the record at `start` begins.
+        self._place = 0
+
+    def next_cost(self) -> int:
+        """What the next record costs."""
+        key = self._keys[self.start] if self._keys is not None else 0
+        return self._values[self.start] + max(key, 0) + OVERHEAD
+
+    def fill(self, records: CData, count: int) -> list[CData]:
+        """Points ``flv_records_t`` to the next `count` records; the list must live until the call is over."""
+        start = self.start
+        data = ffi.from_buffer("uint8_t[]", self._data)
+        values = ffi.from_buffer(_UINT32, self._values)
+        alive = [data, values]
+        records.count = count
+        records.data = data + self._place
+        records.data_len = len(self._data) - self._place if start + count == self.count else self._size(count)
+        records.value_lengths = values + start
+        records.key_lengths = records.partitions = records.timestamps = _NULL
+        if self._keys is not None:
+            keys = ffi.from_buffer("int32_t[]", self._keys)
+            alive.append(keys)
+            records.key_lengths = keys + start
+        if self._partitions is not None:
+            partitions = ffi.from_buffer("int32_t[]", self._partitions)
+            alive.append(partitions)
+            records.partitions = partitions + start
+        if self.stamps is not None:
+            stamps = ffi.from_buffer("int64_t[]", self.stamps)
+            alive.append(stamps)
+            records.timestamps = stamps + start
+        return alive
+
+    def advance(self, count: int) -> int:
+        """The next `count` records have left; what they cost."""
+        if self.start + count == self.count:
+            cost = self.cost
+        else:
+            size = self._size(count)
+            self._place += size
+            cost = size + OVERHEAD * count
+        self.start += count
+        self.cost -= cost
+        return cost
+
+    def _size(self, count: int) -> int:
+        start = self.start
+        size = sum(self._values[start : start + count])
+        if self._keys is not None:
+            size += sum(length for length in self._keys[start : start + count] if length > 0)
+        return size
+
+
+class Pipe:
+    """The library's producer, as far as records go in. With the producer's lock held."""
+
+    __slots__ = ("_error", "_hub", "_ledger", "_records", "_runs", "_submission", "handle", "room")
+
+    def __init__(self, handle: CData, hub: Hub, ledger: Ledger) -> None:
+        self.handle = handle
+        self._hub = hub
+        self._ledger = ledger
+        self._error = ffi.new("flv_error_t **")
+        self._records = ffi.new("flv_records_t *")
+        self._records.struct_size = ffi.sizeof("flv_records_t")
+        self._runs = ffi.new("flv_run_t[]", _RUNS)
+        self._submission = ffi.new("flv_submission_t *")
+        self._submission.struct_size = ffi.sizeof("flv_submission_t")
+        self.room: int = lib.flv_producer_room(handle)
+
+    def look(self) -> int:
+        """Asks how much room there is."""
+        self.room = lib.flv_producer_room(self.handle)
+        return self.room
+
+    def submit(self, block: Block, count: int, accept: Callable[[Ticket, int, int, int], None]) -> tuple[int, int]:
+        """Hands over the next `count` records of `block`, as many as there is room for.
+
+        :param accept: called with (ticket, index, count, timestamp) for each run of records that went into one batch.
+        :returns: how many were accepted, and what they cost.
+        :raises FluvioError: then none was.
+        """
+        alive = block.fill(self._records, count)
+        submission = self._submission
+        submission.accepted = submission.runs = 0
+        try:
+            status = lib.flv_producer_submit(self.handle, self._records, self._runs, _RUNS, submission, self._error)
+        finally:
+            # Also when an interruption takes the place of the status: what was accepted must be accounted for.
+            del alive
+            accepted: int = submission.accepted
+            cost = 0
+            if accepted:
+                self.room = submission.room
+                self._ledger.submitted += accepted
+                runs = ffi.buffer(self._runs, submission.runs * _RUN.size)
+                stamp: int = submission.timestamp
+                with self._hub.mutex:
+                    for number, index, length in _RUN.iter_unpack(runs):
+                        accept(self._hub.bind(number, length, self._ledger), index, length, stamp)
+                cost = block.advance(accepted)
+        if status:
+            error, self._error[0] = self._error[0], _NULL
+            failure = from_native(status, error, "enqueue")
+            if failure.outcome is None:
+                failure.outcome = "not_written"
+            raise failure
+        return accepted, cost
+
+
+def one(value: bytes, key: bytes | None, partition: int | None, timestamp: int | None) -> Block:
+    """A block of one record."""
+    return Block(
+        value if key is None else key + value,
+        array("I", (len(value),)),
+        None if key is None else array("i", (len(key),)),
+        None if partition is None else array("i", (partition,)),
+        None if timestamp is None else array("q", (timestamp,)),
+    )
+
+
+def many(
+    values: list[bytes],
+    keys: list[bytes | None] | None,
+    partitions: list[int] | None,
+    stamps: list[int] | None,
+) -> Block:
+    """A block of records; where there is no partition -1 stands, where there is no timestamp :data:`NO_STAMP`."""
+    lengths = array("I", map(len, values))
+    if keys is None:
+        data = b"".join(values)
+        key_lengths = None
+    else:
+        data = b"".join(
+            chain.from_iterable(
+                (value,) if key is None else (key, value) for key, value in zip(keys, values, strict=True)
+            )
+        )
+        key_lengths = array("i", [-1 if key is None else len(key) for key in keys])
+    return Block(
+        data,
+        lengths,
+        key_lengths,
+        None if partitions is None else array("i", partitions),
+        None if stamps is None else array("q", stamps),
+    )
+
+
+NO_STAMP: Final = _NOW
+
+
+class BadElement(Exception):
+    """An element of ``send_all``'s input cannot be sent; the block holds those before it."""
+
+    def __init__(self, block: Block | None, error: FluvioError) -> None:
+        super().__init__(str(error))
+        self.block = block
+        self.error = error
+
+
+def encode(chunk: Sequence[Any], first: int) -> Block:
+    """The block of a chunk of ``send_all``'s input, which is not empty; `first` is the index of its first element.
+
+    :raises BadElement: if an element cannot be sent.
+    """
+    kinds = set(map(type, chunk))
+    if kinds == {bytes}:
+        return Block(b"".join(chunk), array("I", map(len, chunk)))
+    if kinds == {tuple}:
+        block = _encode_pairs(chunk)
+        if block is not None:
+            return block
+    return _encode_each(chunk, first)
+
+
+def _encode_pairs(chunk: Sequence[tuple[Any, ...]]) -> Block | None:
+    if set(map(len, chunk)) != {2}:
+        return None
+    if set(map(type, chain.from_iterable(chunk))) != {bytes}:
+        return None
+    keys, values = zip(*chunk, strict=True)
+    return Block(b"".join(chain.from_iterable(chunk)), array("I", map(len, values)), array("i", map(len, keys)))
+
+
+def _encode_each(chunk: Sequence[Any], first: int) -> Block:
+    values: list[bytes] = []
+    keys: list[bytes | None] = []
+    partitions: list[int] = []
+    stamps: list[int] = []
+
+    def block() -> Block | None:
+        if not values:
+            return None
+        return many(
+            values,
+            keys if any(key is not None for key in keys) else None,
+            partitions if any(partition >= 0 for partition in partitions) else None,
+            stamps if any(stamp != _NOW for stamp in stamps) else None,
+        )
+
+    for index, element in enumerate(chunk, first):
+        key: Any = None
+        partition: int | None = None
+        stamp: int | None = None
+        value: Any = element
+        try:
+            if isinstance(element, tuple):
+                if len(element) != 2:
+                    raise ConfigError(f"a tuple must be (key, value), not of {len(element)} elements")
+                key, value = element
+            elif isinstance(element, ProducerRecord):
+                value, key, partition, stamp = element.value, element.key, element.partition, element.timestamp
+            elif isinstance(element, Record):
+                value, key = element.value, element.key
+            data = as_bytes(value, "the value")
+            name = None if key is None else as_bytes(key, "the key")
+            where = -1 if partition is None else check_partition(partition)
+            when = _NOW if stamp is None else check_timestamp(stamp)
+        except FluvioError as error:
+            raise BadElement(block(), at_index(error, index)) from None
+        values.append(data)
+        keys.append(name)
+        partitions.append(where)
+        stamps.append(when)
+    made = block()
+    assert made is not None
+    return made
+
+
+def at_index(error: FluvioError, index: int) -> FluvioError:
+    """The same error about the element `index` of ``send_all``'s input."""
+    error.args = (f"record {index}: {error}",)
+    return error
+
+
+class Pace:
+    """How many elements ``send_all`` takes from its input at a time: at most 1,000, about 256 KiB, about a millisecond.
+
+    It begins with one, so that a slow input is sent as it comes.
+    """
+
+    __slots__ = ("_started", "count")
+
+    def __init__(self, known: bool) -> None:
+        self.count = CHUNK_RECORDS if known else 1
+        self._started = 0.0
+
+    def begin(self) -> None:
+        """A chunk is begun."""
+        self._started = monotonic()
+
+    def taken(self) -> None:
+        """A chunk is complete."""
+        if monotonic() - self._started > 0.001:
+            self.count = max(1, self.count // 4)
+        else:
+            self.count = min(CHUNK_RECORDS, self.count * 4)
+
+    def weighed(self, block: Block) -> None:
+        """The chunk became this block."""
+        most = CHUNK_BYTES * block.count // max(block.cost - OVERHEAD * block.count, 1)
+        self.count = max(1, min(self.count, most))
+
+
+def chunks(records: Any, pace: Pace) -> Iterator[Sequence[Any]]:
+    """Chunks of an iterable of records, which is read no further than needed."""
+    if isinstance(records, (list, tuple)):
+        # The first few tell how large the rest is likely to be.
+        pace.count = 16
+        position = 0
+        while position < len(records):
+            chunk = records[position : position + pace.count]
+            position += len(chunk)
+            pace.count = CHUNK_RECORDS
+            yield chunk
+        return
+    iterator = iter(records)
+    while True:
+        chunk = []
+        pace.begin()
+        try:
+            for element in iterator:
+                chunk.append(element)
+                if len(chunk) >= pace.count:
+                    break
+        except BaseException:
+            # What the input gave before it failed is sent.
+            if chunk:
+                yield chunk
+            raise
+        if not chunk:
+            return
+        pace.taken()
+        yield chunk
+
+
+def check_source(records: Any) -> None:
+    """Raises for what is no sequence of records but looks like one."""
+    if isinstance(records, (str, bytes, bytearray, memoryview)):
+        raise ConfigError(
+            f"send_all takes an iterable of records, not one {type(records).__name__}: use send() or enqueue()"
+        )
+    if isinstance(records, (ProducerRecord, Record)):
+        raise ConfigError("send_all takes an iterable of records, not a single one: use send() or enqueue()")

@@ -1,0 +1,374 @@
+# Made by tools/async_to_sync.py from fluvio_cffi/_async/client.py: change that, and run it.
+"""The client."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+
+from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError
+from fluvio_cffi._ffi import CData, Slice, at_exit, ffi, lib, process, view
+from fluvio_cffi._hub import Operation
+from fluvio_cffi._lifetime import Closeable, logger
+from fluvio_cffi._options import (
+    CLOSE_TIMEOUT,
+    HAND_OVER_TIMEOUT,
+    ConnectOptions,
+    ConsumerOptions,
+    ProducerOptions,
+    text,
+)
+from fluvio_cffi._types import ClientState, Delivery, Duration, Isolation, Offset, Size, Timeout, parse_timeout
+from fluvio_cffi._wait_threads import SyncHost, new_host
+
+from .admin import Admin
+from .consumer import Consumer
+from .producer import Producer
+
+_STATES: tuple[ClientState, ...] = ("closed", "connected", "reconnecting", "closed")
+
+
+class Fluvio(Closeable):
+    """A client of a Fluvio cluster. Made by :meth:`connect`.
+
+    Any thread may use it, several at a time. After a fork its methods raise :class:`ForkedError`.
+    """
+
+    def __init__(self, host: SyncHost, handle: CData, options: ConnectOptions) -> None:
+        super().__init__()
+        self._host: SyncHost = host
+        self._handle = ffi.gc(handle, lib.flv_client_free)
+        self._endpoint = view(lib.flv_client_endpoint, handle)
+        self._platform_version = view(lib.flv_client_platform_version, handle)
+        self._admin_timeout = options.admin_timeout
+        self._admin = Admin(self)
+        self._producers: weakref.WeakSet[Producer] = weakref.WeakSet()
+        self._consumers: weakref.WeakSet[Consumer] = weakref.WeakSet()
+        self._closed = False
+        # Everything of it is closed, or given up.
+        self._gone = False
+        _clients.add(self)
+
+    @classmethod
+    def connect(
+        cls,
+        endpoint: str | None = None,
+        *,
+        profile: str | None = None,
+        client_id: str | None = None,
+        use_spu_local_address: bool | None = None,
+        timeout: Timeout = ...,
+        request_timeout: Duration = 10.0,
+        admin_timeout: Duration = 30.0,
+    ) -> Fluvio:
+        """Connect to a cluster.
+
+        :param endpoint: ``"host:port"`` of its SC; left out: the profile's.
+        :param profile: the name of a profile in the profile file (``FLV_PROFILE_PATH``, else ``~/.fluvio/config``);
+            left out: the current one.
+        :param client_id: how this client calls itself.
+        :param use_spu_local_address: whether to use the addresses that SPUs have inside of their network.
+        :param timeout: seconds; left out: 10; ``None``: no limit.
+        :param request_timeout: seconds for one request to an SPU; then the connection counts as dead.
+        :param admin_timeout: seconds for administrative calls, and for opening producers and consumers.
+        :raises ConfigError: a bad argument, or no usable profile.
+        :raises FluvioTimeoutError: ``phase="connect"``.
+        :raises FluvioConnectionError: the cluster cannot be reached.
+        :raises VersionError: it is too old or too new.
+        """
+        options = ConnectOptions(
+            endpoint, profile, client_id, use_spu_local_address, timeout, request_timeout, admin_timeout
+        )
+        return cls._open(options)
+
+    @classmethod
+    def _open(cls, options: ConnectOptions) -> Fluvio:
+        host = new_host()
+        process.connected = True
+        native, alive = options.native()
+        host.acquire()
+        try:
+            operation = host.hub.start(
+                lib.flv_client_connect, native, timeout=options.timeout, phase="connect", waiter=host.waiter()
+            )
+            del alive
+            handle = (host.finish(operation)).take("flv_client_t *")
+        except BaseException:
+            host.release()
+            raise
+        return cls(host, handle, options)
+
+    # -- what it is
+
+    @property
+    def endpoint(self) -> str:
+        """``host:port`` of the cluster's SC."""
+        return self._endpoint
+
+    @property
+    def platform_version(self) -> str:
+        """The version of the cluster."""
+        return self._platform_version
+
+    @property
+    def state(self) -> ClientState:
+        """``"connected"``, ``"reconnecting"`` or ``"closed"``. Any thread."""
+        self._host.check_fork()
+        if self._closed:
+            return "closed"
+        number = lib.flv_client_state(self._handle)
+        return _STATES[number] if number < len(_STATES) else "closed"
+
+    @property
+    def admin(self) -> Admin:
+        """Administration: topics."""
+        return self._admin
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed."""
+        return self._closed
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._endpoint}{', closed' if self._closed else ''}>"
+
+    # -- producing and consuming
+
+    def producer(
+        self,
+        topic: str,
+        *,
+        batch_size: Size = 16_384,
+        linger: Duration = 0.0,
+        max_request_size: Size = 1_048_576,
+        buffer_size: Size = "32MiB",
+        max_in_flight: int = 8,
+        isolation: Isolation = "read_uncommitted",
+        delivery: Delivery = "at_least_once",
+        delivery_timeout: Duration = 30.0,
+    ) -> Producer:
+        """Open a producer.
+
+        :param topic: the topic's name.
+        :param batch_size: bytes at which a batch is complete.
+        :param linger: seconds that a batch waits for more records, unless the connection is idle.
+        :param max_request_size: bytes of one request, and so of one record, at most.
+        :param buffer_size: bytes of records that are accepted and not settled, at most.
+        :param max_in_flight: requests that are in flight to one SPU, at most; with 1 nothing can be reordered.
+        :param isolation: ``"read_uncommitted"``: acknowledged when the leader has it; ``"read_committed"``: when the
+            replicas have it.
+        :param delivery: ``"at_least_once"``: sent again after a lost connection; ``"at_most_once"``: never.
+        :param delivery_timeout: seconds after which a record that is not acknowledged has failed.
+        :raises ConfigError: a bad argument.
+        :raises TopicNotFoundError: there is no such topic.
+        """
+        options = ProducerOptions(
+            batch_size, linger, max_request_size, buffer_size, max_in_flight, isolation, delivery, delivery_timeout
+        )
+        name = text(topic, "topic")
+        return self._open_producer(name, options)
+
+    def consumer(
+        self,
+        topic: str,
+        *,
+        partitions: Iterable[int] | int | None = None,
+        start: Offset | Mapping[int, Offset] | None = None,
+        stop_at_end: bool = False,
+        isolation: Isolation = "read_uncommitted",
+        max_bytes: Size = 1_048_576,
+        prefetch: Size = "16MiB",
+    ) -> Consumer:
+        """Open a consumer.
+
+        :param topic: the topic's name.
+        :param partitions: which partitions; left out: all, also those that are added later.
+        :param start: where reading begins: an :class:`Offset`, or one for each partition (others: the end); left out:
+            the end, that is, with what comes from now on. It is fixed when the consumer is open.
+        :param stop_at_end: end at the ends that the partitions have when the consumer is opened.
+        :param isolation: ``"read_committed"``: only what the replicas have.
+        :param max_bytes: bytes of one reply of an SPU, at most, unless one batch is larger.
+        :param prefetch: bytes that are read ahead, at most.
+        :raises ConfigError: a bad argument.
+        :raises TopicNotFoundError: there is no such topic.
+        :raises PartitionNotFoundError: it has no such partition.
+        """
+        options = ConsumerOptions(partitions, start, stop_at_end, isolation, max_bytes, prefetch)
+        name = text(topic, "topic")
+        return self._open_consumer(name, options)
+
+    def _open_producer(self, topic: str, options: ProducerOptions) -> Producer:
+        host = self._host
+        host.check()
+        self._check_open()
+        name = Slice(topic)
+        operation = host.hub.start(
+            lib.flv_producer_open,
+            self._handle,
+            name.value,
+            options.native(),
+            timeout=self._admin_timeout,
+            phase="connect",
+            waiter=host.waiter(),
+        )
+        handle = (host.finish(operation)).take("flv_producer_t *")
+        producer = Producer(self, handle, topic, options)
+        self._producers.add(producer)
+        return producer
+
+    def _open_consumer(self, topic: str, options: ConsumerOptions) -> Consumer:
+        host = self._host
+        host.check()
+        self._check_open()
+        name = Slice(topic)
+        native, alive = options.native()
+        operation = host.hub.start(
+            lib.flv_consumer_open,
+            self._handle,
+            name.value,
+            native,
+            timeout=self._admin_timeout,
+            phase="connect",
+            waiter=host.waiter(),
+        )
+        del alive
+        handle = (host.finish(operation)).take("flv_consumer_t *")
+        consumer = Consumer(self, handle, topic, options)
+        self._consumers.add(consumer)
+        return consumer
+
+    # -- closing
+
+    def close(self, timeout: Timeout = ...) -> None:
+        """Close the client with its producers, which are flushed, and consumers. Closing twice is fine.
+
+        When it is interrupted the library goes on in the background, for one second.
+
+        :param timeout: seconds; left out: 5; ``None``: no limit. What is not acknowledged then is dropped.
+        :raises DeliveryError: names what was dropped, and failed records whose receipts nobody looked at.
+        """
+        host = self._host
+        host.check()
+        if self._closed:
+            return
+        producers = self._begin_to_close()
+        try:
+            operation = host.hub.start(
+                lib.flv_client_close,
+                self._handle,
+                timeout=parse_timeout(timeout, CLOSE_TIMEOUT),
+                phase="close",
+                waiter=host.waiter(),
+            )
+            host.finish(operation)
+        except FluvioError:
+            self._end()
+            raise
+        except BaseException:
+            self._hand_over_close()
+            raise
+        self._end()
+        failure = self._failures(producers, operation.value)
+        operation.check()
+        if failure is not None:
+            raise failure
+
+    def __enter__(self) -> Fluvio:
+        self._check_open()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.close()
+        elif self._host.is_cancellation(error):
+            if not self._closed:
+                self._begin_to_close()
+                self._hand_over_close()
+        else:
+            try:
+                self.close()
+            except FluvioError as failure:
+                logger.error("%r: %s", self, failure)
+
+    def __del__(self) -> None:
+        if getattr(self, "_gone", True) or self._host.forked:
+            return
+        self._gone = True
+        self._forgotten(repr(self))
+
+    # -- inside
+
+    def _begin_to_close(self) -> list[Producer]:
+        """Nothing of the client can be used any more; what is queued goes to the library."""
+        self._closed = True
+        producers = [producer for producer in self._producers if not producer._closed]
+        for producer in producers:
+            producer._begin_to_close()
+            with producer._lock:
+                producer._push()
+        for consumer in list(self._consumers):
+            consumer._end()
+        return producers
+
+    def _hand_over_close(self) -> None:
+        """The caller leaves at once; the library goes on closing for a second."""
+        try:
+            self._host.hub.start(
+                lib.flv_client_close,
+                self._handle,
+                timeout=HAND_OVER_TIMEOUT,
+                phase="close",
+                callback=self._handed_over,
+            )
+        except FluvioError:
+            self._end()
+
+    def _handed_over(self, operation: Operation) -> None:
+        operation.dispose()
+        self._end()
+
+    def _end(self) -> None:
+        if self._gone:
+            return
+        self._gone = True
+        for producer in list(self._producers):
+            producer._fail_queued("the client was closed before the record was sent")
+            producer._end()
+        self._host.release()
+
+    def _failures(self, producers: list[Producer], dropped: int) -> DeliveryError | None:
+        failures = [failure for failure in map(Producer._failures, producers) if failure is not None]
+        count = max(sum(failure.count for failure in failures), dropped)
+        if count == 0:
+            return None
+        if len(failures) == 1 and failures[0].count == count:
+            return failures[0]
+        topics = ", ".join(repr(failure.topic) for failure in failures)
+        return DeliveryError(
+            f"{count} record(s) {f'for {topics} ' if topics else ''}were not delivered before the client was closed",
+            count=count,
+            errors=tuple(error for failure in failures for error in failure.errors)[:16],
+            outcome="unknown",
+        )
+
+    def _check_open(self) -> None:
+        self._host.check_fork()
+        if self._closed:
+            raise ClosedError("the client is closed")
+
+
+_clients: weakref.WeakSet[Fluvio] = weakref.WeakSet()
+
+
+def _push_all() -> None:
+    """The program ends: what is queued gets its chance, in the second that is left to the library."""
+    for client in list(_clients):
+        for producer in list(client._producers):
+            with producer._lock:
+                producer._push()
+
+
+at_exit.append(_push_all)

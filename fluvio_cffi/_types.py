@@ -1,0 +1,384 @@
+"""The values that go in and come out: offsets, records, topics. All of them compare, have a ``repr``, and pickle.
+
+Also how sizes and durations are written: ``"10MiB"``, ``"7d"``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import EllipsisType
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from ._errors import ConfigError
+
+Bytes: TypeAlias = "bytes | bytearray | memoryview | str"
+"""What a value or a key may be; a ``str`` is sent as UTF-8."""
+
+Timeout: TypeAlias = "float | EllipsisType | None"
+"""Seconds; ``...`` (left out): the documented default; ``None``: no limit; ``0``: only what is there now."""
+
+Size: TypeAlias = "int | str"
+"""Bytes, or text such as ``"16KiB"``, ``"10MiB"``, ``"1GB"``."""
+
+Duration: TypeAlias = "float | str"
+"""Seconds, or text such as ``"500ms"``, ``"30s"``, ``"12h"``, ``"7d"``."""
+
+Isolation: TypeAlias = Literal["read_uncommitted", "read_committed"]
+Delivery: TypeAlias = Literal["at_least_once", "at_most_once"]
+ClientState: TypeAlias = Literal["connected", "reconnecting", "closed"]
+Compression: TypeAlias = Literal["any", "none", "gzip", "snappy", "lz4", "zstd"]
+
+_UNITS_OF_SIZE: Final = {
+    "": 1,
+    "b": 1,
+    "k": 1 << 10,
+    "kib": 1 << 10,
+    "kb": 1000,
+    "m": 1 << 20,
+    "mib": 1 << 20,
+    "mb": 1000**2,
+    "g": 1 << 30,
+    "gib": 1 << 30,
+    "gb": 1000**3,
+    "t": 1 << 40,
+    "tib": 1 << 40,
+    "tb": 1000**4,
+}
+_UNITS_OF_TIME: Final = {"": 1.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_UNITS_OF_TIME_LONG: Final = {"w": 604800.0, "y": 31536000.0}
+_QUANTITY: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.ASCII)
+
+
+def parse_size(value: Size, name: str = "size") -> int:
+    """Bytes of a size: an ``int``, or text with one of the units B, KB, MB, GB, TB (powers of 1000), KiB, MiB, GiB, TiB
+    (powers of 1024; short: K, M, G, T).
+
+    :raises ConfigError: for anything else; it names the argument.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        raise ConfigError(f'{name} must be a number of bytes or text such as "10MiB", not {value!r}')
+    if isinstance(value, int):
+        size = value
+    else:
+        match = _QUANTITY.fullmatch(value.lower())
+        unit = _UNITS_OF_SIZE.get(match[2]) if match else None
+        if match is None or unit is None:
+            raise ConfigError(f'{name} is {value!r}: it must be a number of bytes or text such as "10MiB"')
+        size = int(float(match[1]) * unit)
+    if size < 0:
+        raise ConfigError(f"{name} is {value!r}: it must not be negative")
+    return size
+
+
+def parse_duration(value: Duration, name: str = "duration") -> float:
+    """Seconds of a duration: a number, or text with one of the units us, ms, s, m, h, d, w, y.
+
+    :raises ConfigError: for anything else; it names the argument.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, str)):
+        raise ConfigError(f'{name} must be a number of seconds or text such as "30s", not {value!r}')
+    if isinstance(value, str):
+        match = _QUANTITY.fullmatch(value.lower())
+        unit = (_UNITS_OF_TIME | _UNITS_OF_TIME_LONG).get(match[2]) if match else None
+        if match is None or unit is None:
+            raise ConfigError(f'{name} is {value!r}: it must be a number of seconds or text such as "30s"')
+        seconds = float(match[1]) * unit
+    else:
+        seconds = float(value)
+    if not 0 <= seconds < math.inf:
+        raise ConfigError(f"{name} is {value!r}: it must be a finite number of seconds, not negative")
+    return seconds
+
+
+def parse_timeout(value: Timeout, default: float | None, name: str = "timeout") -> float | None:
+    """Seconds of a time-out, or ``None`` for no limit."""
+    if value is ...:
+        return default
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(f"{name} must be a number of seconds or None, not {value!r}")
+    if not value >= 0:
+        raise ConfigError(f"{name} is {value!r}: it must not be negative")
+    return None if value == math.inf else float(value)
+
+
+def _cut(data: bytes | None) -> str:
+    if data is None or len(data) <= 64:
+        return repr(data)
+    return f"{data[:64]!r}... ({len(data)} bytes)"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Offset:
+    """Where reading begins. Made by its class methods."""
+
+    kind: Literal["beginning", "end", "at"]
+    value: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("beginning", "end", "at"):
+            raise ConfigError(f"kind is {self.kind!r}: use Offset.beginning(), .end(), .at(n) and so on")
+        if isinstance(self.value, bool) or not isinstance(self.value, int):
+            raise ConfigError(f"an offset must be an int, not {self.value!r}")
+        if not 0 <= self.value < 1 << 63:
+            raise ConfigError(f"an offset is {self.value}: it must not be negative")
+
+    @classmethod
+    def beginning(cls) -> Offset:
+        """The first record that exists."""
+        return cls("beginning")
+
+    @classmethod
+    def end(cls) -> Offset:
+        """After the last record: only what comes from now on."""
+        return cls("end")
+
+    @classmethod
+    def at(cls, offset: int) -> Offset:
+        """Exactly this offset."""
+        return cls("at", offset)
+
+    @classmethod
+    def from_beginning(cls, count: int) -> Offset:
+        """So many records after the first one that exists."""
+        return cls("beginning", count)
+
+    @classmethod
+    def from_end(cls, count: int) -> Offset:
+        """So many records before the end."""
+        return cls("end", count)
+
+    def __repr__(self) -> str:
+        if self.kind == "at":
+            return f"Offset.at({self.value})"
+        return f"Offset.from_{self.kind}({self.value})" if self.value else f"Offset.{self.kind}()"
+
+
+class RecordMetadata(NamedTuple):
+    """Where an acknowledged record is.
+
+    :ivar topic: the topic's name.
+    :ivar partition: the partition's number.
+    :ivar offset: the record's offset in it.
+    :ivar timestamp: the record's timestamp, milliseconds since the epoch.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+
+
+class Pending(NamedTuple):
+    """What a producer has accepted and the cluster has not settled.
+
+    :ivar records: how many records.
+    :ivar bytes: of how many bytes, with what each record costs of the buffer.
+    """
+
+    records: int
+    bytes: int
+
+
+class Record:
+    """A record that was read. Not to be changed.
+
+    :ivar topic: the topic's name.
+    :ivar partition: the partition's number.
+    :ivar offset: its offset.
+    :ivar timestamp: milliseconds since the epoch; ``None`` where the log has none.
+    :ivar key: its key; ``None``: it has none (which is not an empty one).
+    :ivar value: its value.
+    """
+
+    __slots__ = ("key", "offset", "partition", "timestamp", "topic", "value")
+
+    def __init__(
+        self, topic: str, partition: int, offset: int, timestamp: int | None, key: bytes | None, value: bytes
+    ) -> None:
+        self.topic = topic
+        self.partition = partition
+        self.offset = offset
+        self.timestamp = timestamp
+        self.key = key
+        self.value = value
+
+    @property
+    def text(self) -> str:
+        """The value as UTF-8 text.
+
+        :raises UnicodeDecodeError: if it is none.
+        """
+        return self.value.decode()
+
+    def json(self) -> object:
+        """The value parsed as JSON.
+
+        :raises ValueError: if it is none.
+        """
+        parsed: object = json.loads(self.value)
+        return parsed
+
+    def _fields(self) -> tuple[str, int, int, int | None, bytes | None, bytes]:
+        return self.topic, self.partition, self.offset, self.timestamp, self.key, self.value
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Record):
+            return NotImplemented
+        return self._fields() == other._fields()
+
+    def __hash__(self) -> int:
+        return hash((self.topic, self.partition, self.offset))
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        return (
+            f"Record(topic={self.topic!r}, partition={self.partition}, offset={self.offset}, "
+            f"timestamp={self.timestamp}, key={_cut(self.key)}, value={_cut(self.value)})"
+        )
+
+    def __reduce__(self) -> tuple[type[Record], tuple[str, int, int, int | None, bytes | None, bytes]]:
+        return Record, self._fields()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ProducerRecord:
+    """A record to send, for ``send_all``.
+
+    :param value: its value.
+    :param key: its key; ``None``: none.
+    :param partition: its partition; ``None``: the producer's partitioner decides.
+    :param timestamp: milliseconds since the epoch; ``None``: the time of sending.
+    """
+
+    value: Bytes
+    key: Bytes | None = field(default=None, kw_only=True)
+    partition: int | None = field(default=None, kw_only=True)
+    timestamp: int | None = field(default=None, kw_only=True)
+
+    def __repr__(self) -> str:
+        parts = [_shown(self.value)]
+        if self.key is not None:
+            parts.append(f"key={_shown(self.key)}")
+        if self.partition is not None:
+            parts.append(f"partition={self.partition}")
+        if self.timestamp is not None:
+            parts.append(f"timestamp={self.timestamp}")
+        return f"ProducerRecord({', '.join(parts)})"
+
+
+def _shown(value: Bytes) -> str:
+    if isinstance(value, str):
+        return repr(value) if len(value) <= 64 else f"{value[:64]!r}... ({len(value)} characters)"
+    return _cut(bytes(value))
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionAssignment:
+    """Which SPUs hold a partition of a topic that is laid out by hand; the first is the preferred leader."""
+
+    partition: int
+    replicas: tuple[int, ...]
+
+
+def _optional_size(value: Size | None, name: str) -> int | None:
+    return None if value is None else parse_size(value, name)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class TopicSpec:
+    """What a topic is to be.
+
+    :param partitions: how many partitions.
+    :param replication: how many SPUs hold each.
+    :param ignore_rack: whether replicas may share a rack.
+    :param assignment: which SPUs hold which partition; then `partitions` and `replication` follow from it.
+    :param retention: how long records are kept, at least: seconds or text such as ``"7d"``; ``None``: the cluster's
+        default. Kept as whole seconds.
+    :param segment_size: bytes of one file of the log; ``None``: the cluster's default.
+    :param max_partition_size: bytes of one partition, at most, about; ``None``: the cluster's default.
+    :param compression: which codecs producers may use: ``"any"``, or the only one that is allowed.
+    :param system: whether it is one of the cluster's own.
+    """
+
+    partitions: int
+    replication: int
+    ignore_rack: bool
+    assignment: tuple[PartitionAssignment, ...] | None
+    retention: int | None
+    segment_size: int | None
+    max_partition_size: int | None
+    compression: Compression
+    system: bool
+
+    def __init__(
+        self,
+        partitions: int = 1,
+        *,
+        replication: int = 1,
+        ignore_rack: bool = False,
+        assignment: Sequence[PartitionAssignment] | None = None,
+        retention: Duration | None = None,
+        segment_size: Size | None = None,
+        max_partition_size: Size | None = None,
+        compression: Compression = "any",
+        system: bool = False,
+    ) -> None:
+        for name, number in (("partitions", partitions), ("replication", replication)):
+            if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 0xFFFFFFFF:
+                raise ConfigError(f"{name} is {number!r}: it must be a positive int")
+        if compression not in ("any", "none", "gzip", "snappy", "lz4", "zstd"):
+            raise ConfigError(f"compression is {compression!r}: it must be any, none, gzip, snappy, lz4 or zstd")
+        seconds = None if retention is None else parse_duration(retention, "retention")
+        if seconds is not None and not 1 <= seconds <= 0xFFFFFFFF:
+            raise ConfigError(f"retention is {retention!r}: it must be at least one second and at most 136 years")
+        values = {
+            "partitions": partitions,
+            "replication": replication,
+            "ignore_rack": bool(ignore_rack),
+            "assignment": None if assignment is None else tuple(assignment),
+            "retention": None if seconds is None else int(seconds),
+            "segment_size": _optional_size(segment_size, "segment_size"),
+            "max_partition_size": _optional_size(max_partition_size, "max_partition_size"),
+            "compression": compression,
+            "system": bool(system),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+
+@dataclass(frozen=True, slots=True)
+class TopicStatus:
+    """What became of a topic.
+
+    :ivar resolution: ``"init"``, ``"pending"``, ``"insufficient_resources"``, ``"invalid_config"``,
+        ``"provisioned"`` or ``"deleting"``.
+    :ivar reason: why, in the cluster's words.
+    :ivar replica_map: for each partition the SPUs that hold it.
+    """
+
+    resolution: str
+    reason: str = ""
+    replica_map: Mapping[int, tuple[int, ...]] = field(default_factory=dict[int, "tuple[int, ...]"])
+
+    def __hash__(self) -> int:
+        return hash((self.resolution, self.reason, tuple(sorted(self.replica_map.items()))))
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic of the cluster."""
+
+    name: str
+    spec: TopicSpec
+    status: TopicStatus

@@ -1,0 +1,114 @@
+"""Waiting on asyncio, and on uvloop: futures, and a reader for the hub's descriptor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import types
+import weakref
+from collections.abc import Callable, Generator
+
+from ._errors import UsageError
+from ._hub import Hub
+from ._waiting import AsyncHost, Waiter, leaves
+
+_hosts: weakref.WeakValueDictionary[int, AsyncioHost] = weakref.WeakValueDictionary()
+
+
+def host() -> AsyncioHost:
+    """The host of the running loop."""
+    loop = asyncio.get_running_loop()
+    found = _hosts.get(id(loop))
+    if found is None or found.loop is not loop or found.forked:
+        found = _hosts[id(loop)] = AsyncioHost(loop)
+    return found
+
+
+@types.coroutine
+def _turn() -> Generator[None, None, None]:
+    yield
+
+
+class AsyncioWaiter(Waiter):
+    """A future."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, future: asyncio.Future[bool]) -> None:
+        self.future = future
+
+    def wake(self) -> None:
+        if not self.future.done():
+            self.future.set_result(True)
+
+    def expire(self) -> None:
+        """The time is over."""
+        if not self.future.done():
+            self.future.set_result(False)
+
+
+class AsyncioHost(AsyncHost):
+    """Where the tasks of one asyncio loop wait.
+
+    The loop holds the host while its reader is registered, so the descriptor is not closed before. A loop that is
+    closed with clients open has given up the reader: they can only be garbage-collected.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(Hub())
+        self.loop = loop
+
+    def check(self) -> None:
+        self.check_fork()
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
+        if running is not self.loop:
+            raise UsageError(
+                "this client belongs to another event loop"
+                if running is not None
+                else "this client belongs to an event loop and must be used in its thread, inside a running task"
+            )
+
+    def waiter(self) -> AsyncioWaiter:
+        return AsyncioWaiter(self.loop.create_future())
+
+    async def wait(self, waiter: Waiter, timeout: float | None) -> bool:
+        assert isinstance(waiter, AsyncioWaiter)
+        if timeout is None:
+            return await waiter.future
+        timer = self.loop.call_later(timeout, waiter.expire)
+        try:
+            return await waiter.future
+        finally:
+            timer.cancel()
+
+    async def rest(self) -> None:
+        await _turn()
+        self.turned()
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        self.loop.call_soon(callback)
+
+    def threadsafe(self, callback: Callable[[], None]) -> None:
+        # RuntimeError: the loop is closed.
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(callback)
+
+    def is_cancellation(self, error: BaseException) -> bool:
+        return any(
+            isinstance(leaf, (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)) for leaf in leaves(error)
+        )
+
+    def _readable(self) -> None:
+        self.turned()
+        self._pump()
+
+    def _attach(self) -> None:
+        self.loop.add_reader(self.hub.descriptor, self._readable)
+
+    def _detach(self) -> None:
+        if not self.loop.is_closed():
+            self.loop.remove_reader(self.hub.descriptor)
+        self._last_words()

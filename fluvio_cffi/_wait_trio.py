@@ -1,0 +1,149 @@
+"""Waiting on trio: tasks are rescheduled by one system task that waits for the hub's descriptor."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from time import monotonic
+
+import trio
+from trio.lowlevel import (
+    Abort,
+    RaiseCancelT,
+    RunVar,
+    Task,
+    TrioToken,
+    cancel_shielded_checkpoint,
+    checkpoint_if_cancelled,
+    current_task,
+    current_trio_token,
+    reschedule,
+    spawn_system_task,
+    wait_readable,
+    wait_task_rescheduled,
+)
+
+from ._errors import UsageError
+from ._hub import Hub
+from ._waiting import READY_CALLS, READY_SECONDS, AsyncHost, Waiter, leaves
+
+_current: RunVar[TrioHost] = RunVar("fluvio_cffi.host")
+
+
+def host() -> TrioHost:
+    """The host of the trio run that the calling task belongs to."""
+    try:
+        found = _current.get()
+    except LookupError:
+        found = None
+    if found is None or found.forked:
+        found = TrioHost(current_trio_token())
+        _current.set(found)
+    return found
+
+
+class TrioWaiter(Waiter):
+    """A task that sleeps until it is rescheduled."""
+
+    __slots__ = ("task", "woken")
+
+    def __init__(self) -> None:
+        self.task: Task | None = None
+        self.woken = False
+
+    def wake(self) -> None:
+        self.woken = True
+        task, self.task = self.task, None
+        if task is not None:
+            reschedule(task)
+
+    def abort(self, _: RaiseCancelT) -> Abort:
+        """The task was cancelled."""
+        self.task = None
+        return Abort.SUCCEEDED
+
+
+class TrioHost(AsyncHost):
+    """Where the tasks of one trio run wait.
+
+    The system task that drains ends with the host's last client, or with the run.
+    """
+
+    def __init__(self, token: TrioToken) -> None:
+        super().__init__(Hub())
+        self._token = token
+        self._scope: trio.CancelScope | None = None
+
+    def check(self) -> None:
+        self.check_fork()
+        try:
+            token = current_trio_token()
+        except RuntimeError:
+            token = None
+        if token is not self._token:
+            raise UsageError(
+                "this client belongs to another trio run"
+                if token is not None
+                else "this client belongs to a trio run and must be used in its thread, inside a task"
+            )
+
+    def waiter(self) -> TrioWaiter:
+        return TrioWaiter()
+
+    async def wait(self, waiter: Waiter, timeout: float | None) -> bool:
+        assert isinstance(waiter, TrioWaiter)
+        if timeout is None:
+            return await self._sleep(waiter)
+        with trio.move_on_after(timeout):
+            return await self._sleep(waiter)
+        return waiter.woken
+
+    async def _sleep(self, waiter: TrioWaiter) -> bool:
+        if waiter.woken:
+            await cancel_shielded_checkpoint()
+            return True
+        waiter.task = current_task()
+        await wait_task_rescheduled(waiter.abort)
+        return True
+
+    def due(self) -> bool:
+        return True
+
+    async def rest(self) -> None:
+        await checkpoint_if_cancelled()
+        ready = self._ready
+        self._ready = ready + 1
+        if ready == 0:
+            self._since = monotonic()
+        elif ready >= READY_CALLS or monotonic() - self._since > READY_SECONDS:
+            await cancel_shielded_checkpoint()
+            self.turned()
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        self._token.run_sync_soon(callback)
+
+    def threadsafe(self, callback: Callable[[], None]) -> None:
+        with contextlib.suppress(trio.RunFinishedError):
+            self._token.run_sync_soon(callback)
+
+    def is_cancellation(self, error: BaseException) -> bool:
+        return any(isinstance(leaf, (trio.Cancelled, GeneratorExit, KeyboardInterrupt)) for leaf in leaves(error))
+
+    async def _drain(self, scope: trio.CancelScope) -> None:
+        with scope:
+            while True:
+                await wait_readable(self.hub.descriptor)
+                self.turned()
+                self._pump()
+
+    def _attach(self) -> None:
+        self._scope = trio.CancelScope()
+        spawn_system_task(self._drain, self._scope, name="fluvio_cffi")
+
+    def _detach(self) -> None:
+        scope, self._scope = self._scope, None
+        if scope is not None:
+            # Outside the run there is nothing left to cancel.
+            with contextlib.suppress(RuntimeError):
+                scope.cancel()
+        self._last_words()

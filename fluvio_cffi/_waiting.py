@@ -1,0 +1,182 @@
+"""Waiting, in one place: the contract that asyncio, trio and threads fulfil.
+
+A *host* is where the tasks or threads of a client wait. It owns a :class:`Hub` and sees to it that the hub is drained
+while a client is open. Three things pin the contract down:
+
+*Who drains.* asyncio: a reader callback of the loop. trio: one system task. Threads: one of those that wait; it wakes
+the others and hands over when its own wait is over. The first client to open starts the draining, the last to close
+ends it.
+
+*How a wait ends.* ``wait(waiter, timeout)`` returns true once ``waiter.wake()`` was called, false once the time is
+over, and raises the caller's cancellation. It decides nothing else: whoever waited must undo what it waited for.
+Cancellation is never held back; no task outlives the wait.
+
+*When a task yields that has no need to wait.* ``due()`` says so, once per 1,000 calls or per millisecond since the loop
+last turned; then ``await rest()`` lets the other tasks run. Under trio ``due()`` is always true, and ``rest()`` looks
+for a cancellation each time and yields only as often.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+from ._errors import ForkedError, UsageError
+from ._ffi import process
+from ._hub import Hub, Operation
+
+READY_CALLS: Final = 1000
+READY_SECONDS: Final = 0.001
+
+
+class Waiter(ABC):
+    """One wait of one task."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def wake(self) -> None:
+        """Ends the wait. On the host's loop; calls after the first do nothing."""
+
+
+class Host:
+    """What the hosts of loops and threads share."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self.generation = process.generation
+        self._clients = 0
+
+    def check_fork(self) -> None:
+        """Raises :class:`ForkedError` in a child of the process that made the host."""
+        if self.generation != process.generation:
+            raise ForkedError(
+                "this client was inherited through a fork: connect in the child instead, before the parent does, "
+                'or start the child with the "spawn" method'
+            )
+
+    @property
+    def forked(self) -> bool:
+        """Whether this process is a child of the one that made the host."""
+        return self.generation != process.generation
+
+    def acquire(self) -> None:
+        """A client opens: from now on the hub is drained."""
+        self._clients += 1
+        if self._clients == 1:
+            self._attach()
+
+    def release(self) -> None:
+        """A client has closed. With the last one the draining ends; never raises."""
+        self._clients -= 1
+        if self._clients == 0:
+            self._detach()
+
+    def _attach(self) -> None:
+        """Starts draining."""
+
+    def _detach(self) -> None:
+        """Stops draining."""
+
+    def _pump(self) -> None:
+        self.hub.drain()
+        if self.hub.after:
+            self.hub.run_after()
+
+    def _last_words(self) -> None:
+        """The last client is closed: what completed until now is looked at, the rest cannot be."""
+        self._pump()
+        self.hub.fail_rest()
+
+
+class AsyncHost(Host, ABC):
+    """Where the tasks of an event loop wait."""
+
+    def __init__(self, hub: Hub) -> None:
+        super().__init__(hub)
+        self._ready = 0
+        self._since = 0.0
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raises unless it is called in the host's event loop, and not after a fork."""
+
+    @abstractmethod
+    def waiter(self) -> Waiter:
+        """A new wait of the calling task, which must not suspend before it waits."""
+
+    @abstractmethod
+    async def wait(self, waiter: Waiter, timeout: float | None) -> bool:
+        """Waits for ``waiter.wake()``: true; at most `timeout` seconds: false."""
+
+    @abstractmethod
+    async def rest(self) -> None:
+        """Lets other tasks run."""
+
+    @abstractmethod
+    def soon(self, callback: Callable[[], None]) -> None:
+        """Calls `callback`, which must not raise, when the loop turns next."""
+
+    @abstractmethod
+    def threadsafe(self, callback: Callable[[], None]) -> None:
+        """The same from any thread; does nothing when the loop is closed."""
+
+    @abstractmethod
+    def is_cancellation(self, error: BaseException) -> bool:
+        """Whether `error` is how a cancelled task ends."""
+
+    def due(self) -> bool:
+        """Whether a task that need not wait must yield: see the module's comment."""
+        ready = self._ready
+        self._ready = ready + 1
+        if ready == 0:
+            self._since = monotonic()
+            return False
+        return ready >= READY_CALLS or monotonic() - self._since > READY_SECONDS
+
+    def turned(self) -> None:
+        """The loop has turned: nobody need yield for a while."""
+        self._ready = 0
+
+    async def finish(self, operation: Operation) -> Operation:
+        """Waits for an operation that was started with one of this host's waiters.
+
+        A cancelled caller leaves at once, and the operation is cancelled and disposed of.
+        """
+        waiter = operation.waiter
+        assert isinstance(waiter, Waiter)
+        try:
+            await self.wait(waiter, None)
+        except BaseException:
+            self.hub.abandon(operation)
+            raise
+        return operation
+
+
+def leaves(error: BaseException) -> list[BaseException]:
+    """The exceptions of a group, or the one that it is."""
+    inner: object = getattr(error, "exceptions", None)
+    if isinstance(inner, tuple):
+        return [leaf for item in inner if isinstance(item, BaseException) for leaf in leaves(item)]
+    return [error]
+
+
+def running_host() -> AsyncHost:
+    """The host of the event loop that is running, made when it is first asked for.
+
+    :raises UsageError: if none is.
+    """
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_task():
+        from ._wait_trio import host
+    else:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            raise UsageError("no event loop is running: this must be awaited under asyncio or trio") from None
+        from ._wait_asyncio import host
+    return host()

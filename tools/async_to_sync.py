@@ -1,0 +1,268 @@
+"""Make the synchronous classes, ``fluvio_cffi/_sync``, from the asynchronous ones, ``fluvio_cffi/_async``.
+
+``python tools/async_to_sync.py`` writes them; ``--check`` only says whether they are up to date.
+
+The syntax tree says what to change; the change is made in the text, so comments and layout stay:
+
+* ``async def``, ``async for``, ``async with`` and ``await`` lose the word;
+* names are replaced by :data:`NAMES`, also in docstrings and annotations; ``Opening[X]`` becomes ``X``;
+* of ``if True:  # ASYNC`` only the ``else`` branch is left, nothing if there is none;
+* imports that only the asynchronous branch needs are dropped.
+
+The result is formatted by ruff.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "fluvio_cffi" / "_async"
+TARGET = ROOT / "fluvio_cffi" / "_sync"
+MARK = "# ASYNC"
+HEADER = "# Made by tools/async_to_sync.py from fluvio_cffi/_async/{name}: change that, and run it.\n"
+
+NAMES = {
+    "AsyncAdmin": "Admin",
+    "AsyncBatches": "Batches",
+    "AsyncConsumer": "Consumer",
+    "AsyncFluvio": "Fluvio",
+    "AsyncHost": "SyncHost",
+    "AsyncIterator": "Iterator",
+    "AsyncProducer": "Producer",
+    "AsyncReceipt": "Receipt",
+    "AsyncTopics": "Topics",
+    "StopAsyncIteration": "StopIteration",
+    "__aenter__": "__enter__",
+    "__aexit__": "__exit__",
+    "__aiter__": "__iter__",
+    "__anext__": "__next__",
+    "running_host": "new_host",
+}
+PROSE = [
+    (re.compile(r"\basync (?=for |with )"), ""),
+    (re.compile(r"\bawait (?=\w)"), ""),
+    (re.compile(r"another task\b"), "another thread"),
+    (re.compile(r"\bseveral tasks\b"), "several threads"),
+    (re.compile(r"\bone task\b"), "one thread"),
+    (re.compile(r"\bOne task\b"), "One thread"),
+    (re.compile(r"\bother tasks\b"), "other threads"),
+    (re.compile(r"\bis cancelled\b"), "is interrupted"),
+    (re.compile(r"\bCancelled before\b"), "Interrupted before"),
+    (re.compile(r"\bby cancellation\b"), "by an interrupt"),
+    (re.compile(r"\bAwaited, it says\b"), "Waited for, it says"),
+    (re.compile(r"\bIt can be awaited as\b"), "It can be waited for as"),
+    (
+        re.compile(
+            r"It belongs to the event loop and the thread in which it was opened; .*?:class:`ForkedError`\.", re.DOTALL
+        ),
+        "Any thread may use it, several at a time. After a fork its methods raise :class:`ForkedError`.",
+    ),
+]
+# Where modules of the asynchronous side have a counterpart elsewhere.
+IMPORTS = {
+    "from fluvio_cffi._opening import Opening": "",
+    "from fluvio_cffi._waiting import AsyncHost": "from fluvio_cffi._wait_threads import SyncHost",
+    "from fluvio_cffi._waiting import AsyncHost, Waiter": (
+        "from fluvio_cffi._wait_threads import SyncHost\nfrom fluvio_cffi._waiting import Waiter"
+    ),
+    "from fluvio_cffi._waiting import AsyncHost, running_host": (
+        "from fluvio_cffi._wait_threads import SyncHost, new_host"
+    ),
+}
+
+
+class Edits:
+    """Replacements in a text, by position."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.lines = text.splitlines(keepends=True)
+        self._starts = [0]
+        for line in self.lines:
+            self._starts.append(self._starts[-1] + len(line))
+        self._edits: list[tuple[int, int, str]] = []
+
+    def at(self, line: int, column: int) -> int:
+        """The position of a place in the tree; its columns count UTF-8 bytes."""
+        prefix = self.lines[line - 1].encode()[:column].decode()
+        return self._starts[line - 1] + len(prefix)
+
+    def line_start(self, line: int) -> int:
+        return self._starts[line - 1]
+
+    def replace(self, start: int, stop: int, text: str) -> None:
+        self._edits.append((start, stop, text))
+
+    def result(self) -> str:
+        text = self.text
+        for start, stop, new in sorted(self._edits, reverse=True):
+            text = text[:start] + new + text[stop:]
+        return text
+
+
+def branches(text: str) -> str:
+    """The text with each ``if True:  # ASYNC`` replaced by its ``else`` branch."""
+    while True:
+        tree = ast.parse(text)
+        edits = Edits(text)
+        found = False
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.If) or MARK not in edits.lines[node.lineno - 1]:
+                continue
+            assert isinstance(node.test, ast.Constant) and node.test.value is True, ast.dump(node.test)
+            assert node.end_lineno is not None
+            kept = ""
+            if node.orelse:
+                first = node.orelse[0]
+                # Decorators and comments come before the statement, but after the line of the `else`.
+                start = else_line(edits.lines, node) + 1
+                indent = first.col_offset - node.col_offset
+                kept = "".join(
+                    line[indent:] if line.strip() else line for line in edits.lines[start - 1 : node.end_lineno]
+                )
+            edits.replace(edits.line_start(node.lineno), edits.line_start(node.end_lineno + 1), kept)
+            found = True
+            break
+        if not found:
+            return text
+        text = edits.result()
+
+
+def else_line(lines: list[str], node: ast.If) -> int:
+    """The number of the line with the ``else`` of `node`."""
+    last = node.body[-1].end_lineno
+    assert last is not None
+    for number in range(last + 1, node.orelse[0].lineno + 1):
+        if lines[number - 1].strip() == "else:":
+            return number
+    raise AssertionError(f"line {node.lineno}: no else")
+
+
+def rename(text: str) -> str:
+    """The text with all names of :data:`NAMES` replaced, wherever they are."""
+    text = re.sub(r"\bOpening\[(\w+)\]", r"\1", text)
+    return re.sub(r"\b(" + "|".join(map(re.escape, NAMES)) + r")\b", lambda match: NAMES[match[1]], text)
+
+
+def syntax(text: str) -> str:
+    """The text without the words of asynchronous syntax."""
+    edits = Edits(text)
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, (ast.AsyncFunctionDef, ast.AsyncFor, ast.AsyncWith)):
+            start = edits.at(node.lineno, node.col_offset)
+            assert edits.text.startswith("async ", start)
+            edits.replace(start, start + len("async "), "")
+        elif isinstance(node, ast.Await):
+            start = edits.at(node.lineno, node.col_offset)
+            assert edits.text.startswith("await ", start)
+            edits.replace(start, start + len("await "), "")
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            constant = node.value
+            assert constant.end_lineno is not None and constant.end_col_offset is not None
+            start = edits.at(constant.lineno, constant.col_offset)
+            stop = edits.at(constant.end_lineno, constant.end_col_offset)
+            edits.replace(start, stop, prose(edits.text[start:stop]))
+    return edits.result()
+
+
+def prose(text: str) -> str:
+    """A docstring about the synchronous class."""
+    for pattern, replacement in PROSE:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+def unused_imports(text: str) -> str:
+    """The text without the imported names that nothing uses."""
+    tree = ast.parse(text)
+    body = text
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    used |= {
+        node.value.id for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+    edits = Edits(body)
+    for node in ast.walk(tree):
+        if not isinstance(node, (ast.Import, ast.ImportFrom)):
+            continue
+        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
+            continue
+        kept = [alias for alias in node.names if (alias.asname or alias.name).partition(".")[0] in used]
+        if len(kept) == len(node.names):
+            continue
+        assert node.end_lineno is not None
+        start, stop = edits.line_start(node.lineno), edits.line_start(node.end_lineno + 1)
+        if not kept:
+            edits.replace(start, stop, "")
+            continue
+        names = ", ".join(alias.name if alias.asname is None else f"{alias.name} as {alias.asname}" for alias in kept)
+        if isinstance(node, ast.ImportFrom):
+            edits.replace(start, stop, f"from {'.' * node.level}{node.module or ''} import {names}\n")
+        else:
+            edits.replace(start, stop, f"import {names}\n")
+    return edits.result()
+
+
+def convert(source: Path) -> str:
+    """The synchronous module for an asynchronous one."""
+    text = branches(source.read_text(encoding="utf-8"))
+    lines = [IMPORTS.get(line, line) for line in text.splitlines()]
+    text = "\n".join(lines) + "\n"
+    text = unused_imports(syntax(rename(text)))
+    return format_source(HEADER.format(name=source.name) + text)
+
+
+def format_source(text: str) -> str:
+    """The text as ruff formats it, imports sorted."""
+    for command in (["check", "--select", "I", "--fix", "--quiet"], ["format", "--quiet"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--stdin-filename", str(TARGET / "module.py"), "-"],
+            input=text,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            cwd=ROOT,
+        )
+        if done.returncode != 0:
+            raise SystemExit(f"ruff: {done.stderr or done.stdout}")
+        text = done.stdout
+    return text
+
+
+def main(arguments: list[str]) -> int:
+    check = arguments == ["--check"]
+    if arguments and not check:
+        print(__doc__)
+        return 2
+    stale = 0
+    for source in sorted(SOURCE.glob("*.py")):
+        if source.name == "__init__.py":
+            continue
+        target = TARGET / source.name
+        wanted = convert(source)
+        present = target.read_text(encoding="utf-8") if target.exists() else ""
+        if wanted == present:
+            continue
+        stale += 1
+        if check:
+            name = str(target.relative_to(ROOT))
+            sys.stdout.writelines(
+                difflib.unified_diff(
+                    present.splitlines(True), wanted.splitlines(True), name, f"{name} (as it should be)"
+                )
+            )
+        else:
+            target.write_text(wanted, encoding="utf-8")
+            print(f"wrote {target.relative_to(ROOT)}")
+    if check and stale:
+        print(f"{stale} file(s) are stale: run python tools/async_to_sync.py")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
