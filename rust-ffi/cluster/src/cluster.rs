@@ -3,13 +3,15 @@
 use std::fs::{self, File, TryLockError};
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::config::{Config, StartError};
@@ -24,13 +26,20 @@ struct Ports {
     spu: u16,
 }
 
+/// A listener at work, and how to end it.
+#[derive(Debug)]
+struct Accepting {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
 /// A running cluster. Dropping it stops it: sockets are closed, the directory is unlocked, and removed if it was temporary.
 #[derive(Debug)]
 pub struct Cluster {
     sc_address: SocketAddr,
     spu_address: SocketAddr,
     // In this order: what runs ends before the directory is unlocked, and that before it is removed.
-    accepting: [Option<JoinHandle<()>>; 2],
+    accepting: Vec<Accepting>,
     _lock: File,
     _temporary: Option<TempDir>,
 }
@@ -57,18 +66,18 @@ impl Cluster {
             .map_err(|source| StartError::DataDir { path: ports_path, source })?;
 
         // A wildcard cannot be dialled; who listens on one is asked for on this machine, or brings a host name of its own.
-        let reachable = if spu_address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { config.host.clone() };
+        let reachable = match spu_address.ip() {
+            ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+            IpAddr::V4(_) => config.host.clone(),
+        };
         sc.register_spu(&reachable, spu_address.port());
 
-        let sc_accepting = tokio::spawn(accept(sc_listener, move |socket| Arc::clone(&sc).serve(socket)));
-        let spu_accepting = tokio::spawn(accept(spu_listener, move |socket| Arc::clone(&spu).serve(socket)));
-        Ok(Self {
-            sc_address,
-            spu_address,
-            accepting: [Some(sc_accepting), Some(spu_accepting)],
-            _lock: lock,
-            _temporary: temporary,
-        })
+        let accepting = vec![
+            accepting(sc_listener, move |socket| Arc::clone(&sc).serve(socket)),
+            accepting(spu_listener, move |socket| Arc::clone(&spu).serve(socket)),
+        ];
+        Ok(Self { sc_address, spu_address, accepting, _lock: lock, _temporary: temporary })
     }
 
     /// Where clients connect: the SC.
@@ -83,19 +92,18 @@ impl Cluster {
 
     /// Stops the cluster, and returns when its sockets are closed.
     pub async fn shutdown(mut self) {
-        for task in &mut self.accepting {
-            if let Some(task) = task.take() {
-                task.abort();
-                let _ = task.await;
-            }
+        for Accepting { stop, task } in self.accepting.drain(..) {
+            // Only a task that has panicked is not there to hear it.
+            let _ = stop.send(());
+            let _ = task.await;
         }
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        for task in self.accepting.iter().flatten() {
-            task.abort();
+        for accepting in &self.accepting {
+            accepting.task.abort();
         }
     }
 }
@@ -143,15 +151,28 @@ fn address(listener: &TcpListener) -> Result<SocketAddr, StartError> {
     listener.local_addr().map_err(|source| StartError::Bind { address: "local address".to_owned(), source })
 }
 
-/// Accepts connections for ever. The connections are tasks of this one: when it is dropped, they end.
-async fn accept<F, S>(listener: TcpListener, serve: F)
+fn accepting<F, S>(listener: TcpListener, serve: F) -> Accepting
+where
+    F: Fn(TcpStream) -> S + Send + 'static,
+    S: Future<Output = io::Result<()>> + Send + 'static,
+{
+    let (stop, stopped) = oneshot::channel();
+    Accepting { stop, task: tokio::spawn(accept(listener, serve, stopped)) }
+}
+
+/// Accepts connections until told to stop. The connections are tasks of this one: when it ends or is dropped, they end.
+async fn accept<F, S>(listener: TcpListener, serve: F, mut stopped: oneshot::Receiver<()>)
 where
     F: Fn(TcpStream) -> S,
     S: Future<Output = io::Result<()>> + Send + 'static,
 {
     let mut connections = JoinSet::new();
     loop {
-        match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = &mut stopped => break,
+        };
+        match accepted {
             Ok((socket, _)) => {
                 // How a connection ends is the client's affair; the server has nothing to add to it.
                 connections.spawn(serve(socket));
@@ -159,9 +180,11 @@ where
             Err(error) => {
                 // Out of descriptors, most likely: those who go make room.
                 eprintln!("fluvio-cffi-cluster: accept: {error}");
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }
         while connections.try_join_next().is_some() {}
     }
+    drop(listener);
+    connections.shutdown().await;
 }

@@ -6,6 +6,7 @@ mod outbox;
 mod store;
 mod topics;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -60,11 +61,9 @@ impl Sc {
         };
         let path = || sc.document.clone();
         let stored = document::load(&sc.document).map_err(|reason| StartError::Metadata { path: path(), reason })?;
-        let system = (topics::SYSTEM_TOPIC.to_owned(), topics::consumer_offsets());
-        let found = stored.map_or_else(
-            || vec![system],
-            |stored| stored.topics.into_iter().map(|topic| (topic.name.clone(), topic.spec())).collect(),
-        );
+        let mut found: BTreeMap<String, TopicSpec> = BTreeMap::new();
+        found.insert(topics::SYSTEM_TOPIC.to_owned(), topics::consumer_offsets());
+        found.extend(stored.into_iter().flat_map(|it| it.topics).map(|topic| (topic.name.clone(), topic.spec())));
         for (name, spec) in found {
             sc.restore(&name, &spec).map_err(|source| StartError::DataDir { path: path(), source })?;
         }

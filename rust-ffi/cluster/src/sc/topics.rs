@@ -33,6 +33,9 @@ pub(crate) fn consumer_offsets() -> TopicSpec {
 /// The name of [`consumer_offsets`].
 pub(crate) const SYSTEM_TOPIC: &str = CONSUMER_STORAGE_TOPIC;
 
+/// Every partition is a directory and an open file; the real SC has no limit, and no answer to a million either.
+const MAX_PARTITIONS: u32 = 10_000;
+
 fn failure(name: &str, code: ErrorCode, message: impl Into<String>) -> Status {
     Status::new(name.to_owned(), code, Some(message.into()))
 }
@@ -137,7 +140,8 @@ impl Sc {
             },
             ReplicaSpec::Mirror(_) => Some("mirror topics are not available here".to_owned()),
         };
-        reason.map_or(Ok(()), |reason| Err(failure(name, ErrorCode::TopicError, reason)))
+        let too_many = (spec.partitions() > MAX_PARTITIONS).then(|| format!("more than {MAX_PARTITIONS} partitions"));
+        reason.or(too_many).map_or(Ok(()), |reason| Err(failure(name, ErrorCode::TopicError, reason)))
     }
 
     fn make_partitions<'a>(
@@ -204,6 +208,9 @@ impl Sc {
         };
         let mut spec = topic.spec.clone();
         let partitions = param.partitions.saturating_add(add.count);
+        if partitions > MAX_PARTITIONS {
+            return failure(&name, ErrorCode::TopicError, format!("more than {MAX_PARTITIONS} partitions"));
+        }
         spec.set_replicas(ReplicaSpec::Computed(TopicReplicaParam { partitions, ..param.clone() }));
         let old = topic.status.replica_map.clone();
         let map = replica_map(&spec).filter(|_| topic.status.is_resolution_provisioned());
