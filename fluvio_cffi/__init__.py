@@ -134,8 +134,6 @@ __all__ = [
 ]
 
 # Where they are defined is nobody's business, and pickles outlive it.
-for _name in __all__:
-    _object = globals()[_name]
+for _object in [globals()[_name] for _name in __all__]:
     if isinstance(_object, type) and _object.__module__.startswith("fluvio_cffi."):
         _object.__module__ = "fluvio_cffi"
-del _name, _object

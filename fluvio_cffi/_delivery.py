@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final, overload
 
-from ._errors import DeliveryError, FluvioError
+from ._errors import DeliveryError, FluvioError, Outcome
 from ._types import RecordMetadata
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ def delivery_error(
     """The error that says how many records were not delivered, and why."""
     records = "1 record" if count == 1 else f"{count} records"
     reason = f": {errors[0]}" if errors else ""
-    outcomes = {error.outcome for error in errors}
+    outcomes: set[Outcome | None] = {error.outcome for error in errors}
+    outcome: Outcome | None = "not_written" if not outcomes else outcomes.pop() if len(outcomes) == 1 else "unknown"
     failure = DeliveryError(
         f"{records} for {topic!r} failed{reason}",
         count=count,
@@ -71,7 +72,7 @@ def delivery_error(
         result=result,
         retriable=bool(errors) and all(error.retriable for error in errors),
         topic=topic,
-        outcome=outcomes.pop() if len(outcomes) == 1 else "unknown" if outcomes else "not_written",
+        outcome=outcome,
     )
     if errors:
         failure.__cause__ = errors[0]
@@ -221,7 +222,7 @@ class SendResult:
         return count, tuple(errors.values())
 
     def _runs(self) -> Iterator[tuple[Ticket, int, int]]:
-        stops = [*self._starts[1:], self._length]
+        stops = [*self._starts[1:], self._length] if self._starts else []
         return zip(self._tickets, self._starts, stops, strict=True)
 
     # -- for everybody

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from struct import Struct
 from time import monotonic
-from typing import Any, Final
+from typing import Final, cast
 
 from ._delivery import Ledger, Ticket
 from ._errors import ConfigError, FluvioError, from_native
 from ._ffi import CData, ffi, lib
 from ._hub import Hub
-from ._types import Bytes, ProducerRecord, Record
+from ._types import ProducerRecord, Record
 
 OVERHEAD: Final = 24
 """``FLV_RECORD_OVERHEAD``: what a record costs of the buffer beside its key and value."""
@@ -27,7 +27,7 @@ _NULL: Final = ffi.NULL
 _UINT32: Final = "uint32_t[]"
 
 
-def as_bytes(value: Bytes, what: str) -> bytes:
+def as_bytes(value: object, what: str) -> bytes:
     """The bytes of a value or a key: text as UTF-8; what can be changed is copied.
 
     :raises ConfigError: if it is none of these.
@@ -40,7 +40,7 @@ def as_bytes(value: Bytes, what: str) -> bytes:
         except UnicodeEncodeError as error:
             raise ConfigError(f"{what} cannot be encoded as UTF-8: {error}") from None
     if isinstance(value, (bytearray, memoryview)):
-        return bytes(value)
+        return bytes(cast("bytearray | memoryview", value))
     raise ConfigError(f"{what} must be bytes, bytearray, memoryview or str, not {type(value).__name__}")
 
 
@@ -210,7 +210,7 @@ def many(
     stamps: list[int] | None,
 ) -> Block:
     """A block of records; where there is no partition -1 stands, where there is no timestamp :data:`NO_STAMP`."""
-    lengths = array("I", map(len, values))
+    lengths = array("I", [*map(len, values)])
     if keys is None:
         data = b"".join(values)
         key_lengths = None
@@ -242,31 +242,32 @@ class BadElement(Exception):
         self.error = error
 
 
-def encode(chunk: Sequence[Any], first: int) -> Block:
+def encode(chunk: Sequence[object], first: int) -> Block:
     """The block of a chunk of ``send_all``'s input, which is not empty; `first` is the index of its first element.
 
     :raises BadElement: if an element cannot be sent.
     """
-    kinds = set(map(type, chunk))
-    if kinds == {bytes}:
-        return Block(b"".join(chunk), array("I", map(len, chunk)))
-    if kinds == {tuple}:
-        block = _encode_pairs(chunk)
+    # Lists are what `array` and `count` are fastest with.
+    kinds = [*map(type, chunk)]
+    if kinds.count(bytes) == len(kinds):
+        values = cast("Sequence[bytes]", chunk)
+        return Block(b"".join(values), array("I", [*map(len, values)]))
+    if kinds.count(tuple) == len(kinds):
+        block = _encode_pairs(cast("Sequence[tuple[object, ...]]", chunk))
         if block is not None:
             return block
     return _encode_each(chunk, first)
 
 
-def _encode_pairs(chunk: Sequence[tuple[Any, ...]]) -> Block | None:
-    if set(map(len, chunk)) != {2}:
+def _encode_pairs(chunk: Sequence[tuple[object, ...]]) -> Block | None:
+    if set(map(len, chunk)) != {2} or set(map(type, chain.from_iterable(chunk))) != {bytes}:
         return None
-    if set(map(type, chain.from_iterable(chunk))) != {bytes}:
-        return None
-    keys, values = zip(*chunk, strict=True)
-    return Block(b"".join(chain.from_iterable(chunk)), array("I", map(len, values)), array("i", map(len, keys)))
+    pairs = cast("Sequence[tuple[bytes, bytes]]", chunk)
+    keys = array("i", [len(key) for key, _ in pairs])
+    return Block(b"".join(chain.from_iterable(pairs)), array("I", [len(value) for _, value in pairs]), keys)
 
 
-def _encode_each(chunk: Sequence[Any], first: int) -> Block:
+def _encode_each(chunk: Sequence[object], first: int) -> Block:
     values: list[bytes] = []
     keys: list[bytes | None] = []
     partitions: list[int] = []
@@ -283,15 +284,16 @@ def _encode_each(chunk: Sequence[Any], first: int) -> Block:
         )
 
     for index, element in enumerate(chunk, first):
-        key: Any = None
+        key: object = None
         partition: int | None = None
         stamp: int | None = None
-        value: Any = element
+        value = element
         try:
             if isinstance(element, tuple):
-                if len(element) != 2:
-                    raise ConfigError(f"a tuple must be (key, value), not of {len(element)} elements")
-                key, value = element
+                pair = cast("tuple[object, ...]", element)
+                if len(pair) != 2:
+                    raise ConfigError(f"a tuple must be (key, value), not of {len(pair)} elements")
+                key, value = pair
             elif isinstance(element, ProducerRecord):
                 value, key, partition, stamp = element.value, element.key, element.partition, element.timestamp
             elif isinstance(element, Record):
@@ -346,21 +348,22 @@ class Pace:
         self.count = max(1, min(self.count, most))
 
 
-def chunks(records: Any, pace: Pace) -> Iterator[Sequence[Any]]:
+def chunks(records: Iterable[object], pace: Pace) -> Iterator[Sequence[object]]:
     """Chunks of an iterable of records, which is read no further than needed."""
     if isinstance(records, (list, tuple)):
         # The first few tell how large the rest is likely to be.
         pace.count = 16
+        sequence = cast("Sequence[object]", records)
         position = 0
-        while position < len(records):
-            chunk = records[position : position + pace.count]
-            position += len(chunk)
+        while position < len(sequence):
+            part = sequence[position : position + pace.count]
+            position += len(part)
             pace.count = CHUNK_RECORDS
-            yield chunk
+            yield part
         return
     iterator = iter(records)
     while True:
-        chunk = []
+        chunk: list[object] = []
         pace.begin()
         try:
             for element in iterator:
@@ -378,11 +381,10 @@ def chunks(records: Any, pace: Pace) -> Iterator[Sequence[Any]]:
         yield chunk
 
 
-def check_source(records: Any) -> None:
+def check_source(records: object) -> None:
     """Raises for what is no sequence of records but looks like one."""
     if isinstance(records, (str, bytes, bytearray, memoryview)):
-        raise ConfigError(
-            f"send_all takes an iterable of records, not one {type(records).__name__}: use send() or enqueue()"
-        )
+        kind = type(cast("object", records)).__name__
+        raise ConfigError(f"send_all takes an iterable of records, not one {kind}: use send() or enqueue()")
     if isinstance(records, (ProducerRecord, Record)):
         raise ConfigError("send_all takes an iterable of records, not a single one: use send() or enqueue()")

@@ -159,10 +159,8 @@ class AsyncHost(Host, ABC):
 
 def leaves(error: BaseException) -> list[BaseException]:
     """The exceptions of a group, or the one that it is."""
-    inner: object = getattr(error, "exceptions", None)
-    if isinstance(inner, tuple):
-        return [leaf for item in inner if isinstance(item, BaseException) for leaf in leaves(item)]
-    return [error]
+    inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())
+    return [leaf for item in inner for leaf in leaves(item)] if inner else [error]
 
 
 def running_host() -> AsyncHost:
@@ -172,11 +170,13 @@ def running_host() -> AsyncHost:
     """
     trio = sys.modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_task():
-        from ._wait_trio import host
-    else:
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            raise UsageError("no event loop is running: this must be awaited under asyncio or trio") from None
-        from ._wait_asyncio import host
-    return host()
+        from . import _wait_trio
+
+        return _wait_trio.host()
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise UsageError("no event loop is running: this must be awaited under asyncio or trio") from None
+    from . import _wait_asyncio
+
+    return _wait_asyncio.host()

@@ -1,5 +1,7 @@
 """The client."""
 
+# mypy: disable-error-code="unreachable"
+
 from __future__ import annotations
 
 import weakref
@@ -122,7 +124,7 @@ class AsyncFluvio(Closeable):
         self._host.check_fork()
         if self._closed:
             return "closed"
-        number = lib.flv_client_state(self._handle)
+        number: int = lib.flv_client_state(self._handle)
         return _STATES[number] if number < len(_STATES) else "closed"
 
     @property

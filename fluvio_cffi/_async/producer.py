@@ -1,5 +1,7 @@
 """The producer."""
 
+# mypy: disable-error-code="unreachable"
+
 from __future__ import annotations
 
 import contextlib
@@ -871,7 +873,9 @@ class AsyncProducer(Closeable):
 
     # -- inside: send_all
 
-    async def _send_chunk(self, chunk: Sequence[Any], result: SendResult, pace: Pace, deadline: float | None) -> None:
+    async def _send_chunk(
+        self, chunk: Sequence[object], result: SendResult, pace: Pace, deadline: float | None
+    ) -> None:
         first = len(result)
         bad: FluvioError | None = None
         try:
@@ -1063,10 +1067,10 @@ def _left_of(deadline: float | None) -> float | None:
 
 if True:  # ASYNC
 
-    async def _async_chunks(records: AsyncIterable[Any], pace: Pace) -> AsyncIterator[Sequence[Any]]:
+    async def _async_chunks(records: AsyncIterable[object], pace: Pace) -> AsyncIterator[Sequence[object]]:
         iterator = records.__aiter__()
         while True:
-            chunk: list[Any] = []
+            chunk: list[object] = []
             pace.begin()
             while len(chunk) < pace.count:
                 try:

@@ -117,7 +117,7 @@ class Fluvio(Closeable):
         self._host.check_fork()
         if self._closed:
             return "closed"
-        number = lib.flv_client_state(self._handle)
+        number: int = lib.flv_client_state(self._handle)
         return _STATES[number] if number < len(_STATES) else "closed"
 
     @property

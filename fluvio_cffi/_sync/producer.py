@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fluvio_cffi._delivery import Gathering, Ledger, SendResult, Ticket, delivery_error
 from fluvio_cffi._errors import (
@@ -776,7 +776,7 @@ class Producer(Closeable):
 
     # -- inside: send_all
 
-    def _send_chunk(self, chunk: Sequence[Any], result: SendResult, pace: Pace, deadline: float | None) -> None:
+    def _send_chunk(self, chunk: Sequence[object], result: SendResult, pace: Pace, deadline: float | None) -> None:
         first = len(result)
         bad: FluvioError | None = None
         try:

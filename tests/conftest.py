@@ -1,0 +1,212 @@
+"""Tests of the clients are written once, as coroutines that take the `world` fixture, and run everywhere: on asyncio,
+uvloop, trio and, through :class:`Plain`, with the synchronous classes."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+
+import fluvio_cffi
+from fluvio_cffi import AsyncFluvio, Fluvio, LocalCluster
+
+BACKENDS = ("asyncio", "uvloop", "trio", "sync")
+AWAITED = {
+    "send",
+    "enqueue",
+    "send_all",
+    "flush",
+    "close",
+    "aclose",
+    "wait",
+    "receive",
+    "create",
+    "get",
+    "list",
+    "delete",
+}
+OURS = (
+    fluvio_cffi.Fluvio,
+    fluvio_cffi.Producer,
+    fluvio_cffi.Consumer,
+    fluvio_cffi.Receipt,
+    fluvio_cffi.Batches,
+    fluvio_cffi.Admin,
+    fluvio_cffi.Topics,
+)
+
+
+class Plain:
+    """A synchronous object that looks asynchronous; nothing of it ever suspends."""
+
+    def __init__(self, target: Any) -> None:
+        self.target = target
+
+    def __getattr__(self, name: str) -> Any:
+        target = self.target
+        attribute = getattr(target, "close" if name == "aclose" else name)
+        if not callable(attribute):
+            return plain(attribute)
+        if name in AWAITED:
+
+            async def awaited(*args: Any, **keywords: Any) -> Any:
+                return plain(attribute(*args, **keywords))
+
+            return awaited
+        if name in ("producer", "consumer"):
+            return lambda *args, **keywords: PlainOpening(lambda: attribute(*args, **keywords))
+        return lambda *args, **keywords: plain(attribute(*args, **keywords))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "target":
+            object.__setattr__(self, name, value)
+        else:
+            setattr(self.target, name, value)
+
+    def __repr__(self) -> str:
+        return repr(self.target)
+
+    def __await__(self) -> Any:
+        return self._wait().__await__()
+
+    async def _wait(self) -> Any:
+        return self.target.wait()
+
+    def __aiter__(self) -> Plain:
+        iter(self.target)
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            return next(self.target)
+        except StopIteration:
+            raise StopAsyncIteration from None
+
+    async def __aenter__(self) -> Any:
+        self.target.__enter__()
+        return self
+
+    async def __aexit__(self, *error: Any) -> None:
+        self.target.__exit__(*error)
+
+
+class PlainOpening:
+    """What opens something synchronous when it is awaited or entered."""
+
+    def __init__(self, open: Callable[[], Any]) -> None:
+        self._open = open
+
+    def __await__(self) -> Any:
+        return self._now().__await__()
+
+    async def _now(self) -> Any:
+        return plain(self._open())
+
+    async def __aenter__(self) -> Any:
+        self._opened = self._open()
+        self._opened.__enter__()
+        return plain(self._opened)
+
+    async def __aexit__(self, *error: Any) -> None:
+        self._opened.__exit__(*error)
+
+
+def plain(value: Any) -> Any:
+    return Plain(value) if isinstance(value, OURS) else value
+
+
+class World:
+    """Where a test runs: a backend and a cluster."""
+
+    def __init__(self, backend: str, cluster: LocalCluster) -> None:
+        self.backend = backend
+        self.cluster = cluster
+        self._numbers = itertools.count(1)
+
+    @property
+    def is_sync(self) -> bool:
+        return self.backend == "sync"
+
+    def run(self, function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        return run(self.backend, function, *args)
+
+    def connect(self, endpoint: str | None = None, **keywords: Any) -> Any:
+        endpoint = endpoint or self.cluster.endpoint
+        if self.is_sync:
+            return PlainOpening(lambda: Fluvio.connect(endpoint, **keywords))
+        return AsyncFluvio.connect(endpoint, **keywords)
+
+    async def topic(self, client: Any, **spec: Any) -> str:
+        """The name of a new topic."""
+        name = f"t{next(self._numbers)}-{time.time_ns()}"
+        await client.admin.topics.create(name, **spec)
+        return name
+
+    async def sleep(self, seconds: float) -> None:
+        if self.is_sync:
+            time.sleep(seconds)
+        elif self.backend == "trio":
+            import trio
+
+            await trio.sleep(seconds)
+        else:
+            await asyncio.sleep(seconds)
+
+
+def run(backend: str, function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+    """Runs a coroutine function to its end on a backend."""
+    if backend == "trio":
+        import trio
+
+        return trio.run(function, *args)
+    if backend == "uvloop":
+        uvloop = pytest.importorskip("uvloop")
+        return uvloop.run(function(*args))
+    if backend == "asyncio":
+        return asyncio.run(function(*args), debug=False)  # type: ignore[arg-type]
+    coroutine: Any = function(*args)
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+    raise AssertionError("a synchronous test suspended")
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[LocalCluster]:
+    """A cluster that all tests share; they make topics of their own."""
+    with LocalCluster() as running:
+        yield running
+
+
+@pytest.fixture
+def world(backend: str, cluster: LocalCluster) -> Iterator[World]:
+    yield World(backend, cluster)
+    # What is forgotten must say so within the test that forgot it.
+    gc.collect()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "backend" in metafunc.fixturenames:
+        marker = metafunc.definition.get_closest_marker("backends")
+        metafunc.parametrize("backend", marker.args if marker else BACKENDS)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "backends(*names): run the test on these only")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    run(pyfuncitem.funcargs["backend"], lambda: pyfuncitem.obj(**arguments))
+    return True

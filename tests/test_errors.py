@@ -1,0 +1,117 @@
+"""The tree of errors: that it is complete, pickles, compares, and is made from what the library says."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import re
+from typing import Any
+
+import pytest
+
+import fluvio_cffi
+from fluvio_cffi import _errors
+from fluvio_cffi._errors import _CLASSES, FluvioError, from_native
+from fluvio_cffi._ffi import ffi, lib
+
+CLASSES = [item for item in vars(_errors).values() if isinstance(item, type) and issubclass(item, FluvioError)]
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    assert _errors.__doc__ is not None
+    drawn: list[tuple[str, str]] = []
+    path: list[tuple[int, str]] = []
+    for line in _errors.__doc__.splitlines():
+        match = re.match(r"^ {4}([ │├└─]*)(\w+Error)\b", line)
+        if match is None:
+            continue
+        depth = len(match[1])
+        while path and path[-1][0] >= depth:
+            path.pop()
+        if path:
+            drawn.append((match[2], path[-1][1]))
+        path.append((depth, match[2]))
+    real = [(item.__name__, item.__bases__[0].__name__) for item in CLASSES if item is not FluvioError]
+    assert sorted(drawn) == sorted(real)
+
+
+def test_all_are_exported() -> None:
+    for item in CLASSES:
+        assert getattr(fluvio_cffi, item.__name__) is item
+        assert item.__module__ == "fluvio_cffi"
+        assert item.__doc__
+
+
+def test_builtin_bases() -> None:
+    assert issubclass(fluvio_cffi.ConfigError, ValueError)
+    assert issubclass(fluvio_cffi.FluvioTimeoutError, TimeoutError)
+    assert issubclass(fluvio_cffi.FluvioConnectionError, ConnectionError)
+    assert issubclass(fluvio_cffi.ClosedError, fluvio_cffi.UsageError)
+
+
+@pytest.mark.parametrize("cls", CLASSES, ids=lambda cls: cls.__name__)
+def test_pickle_compare_and_show(cls: type[FluvioError]) -> None:
+    error = cls("what happened", retriable=True, topic="t", outcome="unknown")
+    error.offset = 7
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(twin) is cls
+        assert twin == error
+        assert hash(twin) == hash(error)
+        assert str(twin) == "what happened"
+        assert (twin.retriable, twin.topic, twin.outcome, twin.offset) == (True, "t", "unknown", 7)
+    assert error != cls("what happened")
+    assert error != FluvioError("what happened") or cls is FluvioError
+    assert "what happened" in repr(error)
+    fresh = error._fresh()
+    assert fresh == error
+    assert fresh is not error
+
+
+def test_only_what_cannot_write_twice_is_retriable() -> None:
+    retriable = {cls.__name__ for cls in CLASSES if cls("").retriable}
+    assert retriable == {"FluvioConnectionError", "FluvioTimeoutError", "NotLeaderError"}
+    for outcome, expected in (("not_written", True), ("unknown", False), ("pending", False)):
+        error = fluvio_cffi.FluvioTimeoutError("", outcome=outcome)  # type: ignore[arg-type]
+        assert error.retriable is expected
+
+
+def test_every_status_has_a_class() -> None:
+    statuses = {name: getattr(lib, name) for name in dir(lib) if name.startswith("FLV_STATUS_")}
+    none = {"FLV_STATUS_OK", "FLV_STATUS_EMPTY", "FLV_STATUS_END", "FLV_STATUS_UNKNOWN"}
+    assert {name for name, status in statuses.items() if status not in _CLASSES} == none
+    assert {_CLASSES.get(status, FluvioError) for status in statuses.values()} <= set(CLASSES)
+
+
+def test_a_status_without_an_error() -> None:
+    late = from_native(lib.FLV_STATUS_TIMEOUT, ffi.NULL, "read")
+    assert isinstance(late, fluvio_cffi.FluvioTimeoutError)
+    assert late.phase == "read"
+    assert type(from_native(12345, ffi.NULL)) is FluvioError
+
+
+def test_an_error_of_the_library() -> None:
+    error = ffi.new("flv_error_t **")
+    options = ffi.new("flv_client_options_t *")
+    lib.flv_client_options_init(options)
+    queue = ffi.new("flv_queue_t **")
+    assert lib.flv_queue_new(queue, error) == 0
+    number = ffi.new("uint64_t *")
+    status = lib.flv_client_connect(ffi.NULL, -1, queue[0], 1, number, error)
+    assert status != 0
+    raised = from_native(status, error[0], "connect")
+    assert isinstance(raised, (fluvio_cffi.ConfigError, fluvio_cffi.UsageError))
+    assert str(raised)
+    lib.flv_queue_free(queue[0])
+
+
+def test_keyword_attributes() -> None:
+    cases: list[tuple[Any, dict[str, Any]]] = [
+        (fluvio_cffi.OffsetEvictedError, {"next_available": 5}),
+        (fluvio_cffi.DeliveryError, {"count": 3, "errors": (FluvioError("x"),)}),
+        (fluvio_cffi.SmartModuleError, {"module": "m", "key": b"k", "hint": "h"}),
+        (fluvio_cffi.FluvioTimeoutError, {"phase": "flush"}),
+    ]
+    for cls, keywords in cases:
+        error = pickle.loads(pickle.dumps(cls("x", **keywords)))
+        for name, value in keywords.items():
+            assert getattr(error, name) == value

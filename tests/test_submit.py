@@ -1,0 +1,149 @@
+"""How records are put into the form in which the library takes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fluvio_cffi import ConfigError, ProducerRecord, Record
+from fluvio_cffi._submit import NO_STAMP, OVERHEAD, BadElement, Block, Pace, as_bytes, check_source, chunks, encode
+
+
+def contents(block: Block) -> list[tuple[bytes | None, bytes]]:
+    """Keys and values, read back as the library does."""
+    place = 0
+    found = []
+    for index, length in enumerate(block._values):
+        key = None
+        if block._keys is not None and block._keys[index] >= 0:
+            key = block._data[place : place + block._keys[index]]
+            place += len(key)
+        found.append((key, block._data[place : place + length]))
+        place += length
+    assert place == len(block._data)
+    return found
+
+
+raw = st.binary(max_size=20)
+key = st.one_of(st.none(), raw, st.text(max_size=5))
+value = st.one_of(raw, raw.map(bytearray), raw.map(memoryview), st.text(max_size=10))
+element = st.one_of(
+    value,
+    st.tuples(key, value),
+    st.builds(lambda v, k: ProducerRecord(v, key=k), value, key),
+    st.builds(lambda k, v: Record("t", 0, 0, 5, k, v), st.one_of(st.none(), raw), raw),
+)
+
+
+def expected(item: Any) -> tuple[bytes | None, bytes]:
+    if isinstance(item, (ProducerRecord, Record)):
+        item = (item.key, item.value)
+    name, content = item if isinstance(item, tuple) else (None, item)
+    return (None if name is None else as_bytes(name, "key")), as_bytes(content, "value")
+
+
+@given(st.one_of(st.lists(element, min_size=1), st.lists(raw, min_size=1), st.lists(st.tuples(raw, raw), min_size=1)))
+def test_what_is_encoded_is_what_was_given(items: list[Any]) -> None:
+    block = encode(items, 0)
+    assert contents(block) == [expected(item) for item in items]
+    assert block.cost == sum(len(k or b"") + len(v) + OVERHEAD for k, v in map(expected, items))
+    # In any pieces.
+    total = block.cost
+    while block.start < block.count:
+        assert block.next_cost() <= block.cost
+        total -= block.advance(1)
+    assert block.cost == total == 0
+
+
+def test_partition_and_timestamp() -> None:
+    block = encode([b"a", ProducerRecord(b"b", partition=3, timestamp=7), Record("t", 9, 9, 9, None, b"c")], 0)
+    assert block._partitions is not None and list(block._partitions) == [-1, 3, -1]
+    assert block.stamps is not None and list(block.stamps) == [NO_STAMP, 7, NO_STAMP]
+
+
+def test_what_can_change_is_copied() -> None:
+    data = bytearray(b"abc")
+    block = encode([data], 0)
+    data[:] = b"xyz"
+    assert contents(block) == [(None, b"abc")]
+    assert as_bytes(memoryview(b"abcdef")[::2], "value") == b"ace"
+
+    class Odd(bytes):
+        def __len__(self) -> int:
+            return 1
+
+    assert contents(encode([Odd(b"abc")], 0)) == [(None, b"abc")]
+
+
+@pytest.mark.parametrize(
+    "bad, said",
+    [
+        (5, "bytes"),
+        (None, "bytes"),
+        ((1, 2, 3), "tuple"),
+        ((b"k", None), "value"),
+        ((5, b"v"), "key"),
+        (ProducerRecord(b"v", partition=-1), "partition"),
+        (ProducerRecord(b"v", timestamp="now"), "timestamp"),  # type: ignore[arg-type]
+        ("\ud800", "UTF-8"),
+    ],
+)
+def test_a_bad_element_is_named_and_those_before_it_are_kept(bad: Any, said: str) -> None:
+    with pytest.raises(BadElement) as raised:
+        encode([b"a", "b", bad, b"c"], 100)
+    error = raised.value.error
+    assert isinstance(error, ConfigError)
+    assert "record 102" in str(error)
+    assert said in str(error)
+    assert raised.value.block is not None
+    assert contents(raised.value.block) == [(None, b"a"), (None, b"b")]
+
+
+def test_what_is_no_sequence_of_records() -> None:
+    for bad in ("text", b"bytes", bytearray(b"x"), memoryview(b"x"), ProducerRecord(b"x")):
+        with pytest.raises(ConfigError, match="send_all takes an iterable"):
+            check_source(bad)
+
+
+def test_chunks_are_lazy_and_complete() -> None:
+    taken = []
+
+    def source() -> Any:
+        for number in range(5000):
+            taken.append(number)
+            yield b"%d" % number
+
+    found = 0
+    for chunk in chunks(source(), Pace(False)):
+        assert len(chunk) <= 1000
+        found += len(chunk)
+        assert len(taken) == found
+    assert found == 5000
+    for size in (0, 1, 16, 17, 2500):
+        items = [b"x"] * size
+        assert sum(map(len, chunks(items, Pace(False)))) == size
+
+
+def test_what_came_before_a_failing_input_is_kept() -> None:
+    def source() -> Any:
+        yield from (b"a", b"b", b"c")
+        raise ZeroDivisionError
+
+    found: list[Any] = []
+    with pytest.raises(ZeroDivisionError):
+        for chunk in chunks(source(), Pace(False)):
+            found.extend(chunk)
+    assert found == [b"a", b"b", b"c"]
+
+
+def test_large_records_go_in_small_chunks() -> None:
+    pace = Pace(False)
+    sizes = []
+    for chunk in chunks([b"x" * 100_000] * 100, pace):
+        pace.weighed(encode(chunk, 0))
+        sizes.append(len(chunk))
+    assert sum(sizes) == 100
+    assert max(sizes[1:]) <= 3
