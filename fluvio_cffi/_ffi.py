@@ -60,13 +60,19 @@ lib: Any = _load()
 
 
 class _Process:
-    """What must be known of this process: whether it ever connected, and how often it forked since the import."""
+    """What must be known of this process.
 
-    __slots__ = ("connected", "generation")
+    :ivar connected: whether it, or a process that it is a child of, ever connected.
+    :ivar generation: how many forks lie between the process that imported the package and this one.
+    :ivar orphaned: whether it is a child of a process that had connected. Nothing of the library works in it.
+    """
+
+    __slots__ = ("connected", "generation", "orphaned")
 
     def __init__(self) -> None:
         self.connected = False
         self.generation = 0
+        self.orphaned = False
 
 
 process: Final = _Process()
@@ -75,6 +81,7 @@ process: Final = _Process()
 def _after_fork_in_child() -> None:
     process.generation += 1
     if process.connected:
+        process.orphaned = True
         lib.flv_fork_child()
 
 
@@ -83,7 +90,7 @@ at_exit: list[Any] = []
 
 
 def _shutdown() -> None:
-    if not process.connected or process.generation:
+    if not process.connected or process.orphaned:
         return
     for hook in at_exit:
         hook()

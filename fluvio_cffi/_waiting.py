@@ -54,10 +54,7 @@ class Host:
     def check_fork(self) -> None:
         """Raises :class:`ForkedError` in a child of the process that made the host."""
         if self.generation != process.generation:
-            raise ForkedError(
-                "this client was inherited through a fork: connect in the child instead, before the parent does, "
-                'or start the child with the "spawn" method'
-            )
+            raise forked("this client was inherited through a fork")
 
     @property
     def forked(self) -> bool:
@@ -157,6 +154,17 @@ class AsyncHost(Host, ABC):
         return operation
 
 
+def forked(what: str) -> ForkedError:
+    """The error for a use after a fork, with what to do about it."""
+    return ForkedError(f'{what}: connect only after the fork, in parent and child, or use the "spawn" start method')
+
+
+def check_orphaned() -> None:
+    """Raises :class:`ForkedError` in a child of a process that had connected."""
+    if process.orphaned:
+        raise forked("this process was forked from one that had connected")
+
+
 def leaves(error: BaseException) -> list[BaseException]:
     """The exceptions of a group, or the one that it is."""
     inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())
@@ -180,3 +188,13 @@ def running_host() -> AsyncHost:
     from . import _wait_asyncio
 
     return _wait_asyncio.host()
+
+
+def ending(limit: float | None) -> float | None:
+    """The deadline of a wait that may take `limit` seconds."""
+    return None if limit is None else monotonic() + limit
+
+
+def left(deadline: float | None) -> float | None:
+    """The seconds until a deadline, not negative."""
+    return None if deadline is None else max(deadline - monotonic(), 0.0)

@@ -7,7 +7,7 @@ The syntax tree says what to change; the change is made in the text, so comments
 * ``async def``, ``async for``, ``async with`` and ``await`` lose the word;
 * names are replaced by :data:`NAMES`, also in docstrings and annotations; ``Opening[X]`` becomes ``X``;
 * of ``if True:  # ASYNC`` only the ``else`` branch is left, nothing if there is none;
-* imports that only the asynchronous branch needs are dropped.
+* imports that only the asynchronous branch needs are dropped, and those of :data:`MOVED` come from elsewhere.
 
 The result is formatted by ruff.
 """
@@ -65,17 +65,8 @@ PROSE = [
         "Any thread may use it, several at a time. After a fork its methods raise :class:`ForkedError`.",
     ),
 ]
-# Where modules of the asynchronous side have a counterpart elsewhere.
-IMPORTS = {
-    "from fluvio_cffi._opening import Opening": "",
-    "from fluvio_cffi._waiting import AsyncHost": "from fluvio_cffi._wait_threads import SyncHost",
-    "from fluvio_cffi._waiting import AsyncHost, Waiter": (
-        "from fluvio_cffi._wait_threads import SyncHost\nfrom fluvio_cffi._waiting import Waiter"
-    ),
-    "from fluvio_cffi._waiting import AsyncHost, running_host": (
-        "from fluvio_cffi._wait_threads import SyncHost, new_host"
-    ),
-}
+# What the asynchronous side imports from one module and the synchronous one from another.
+MOVED = {"SyncHost": "fluvio_cffi._wait_threads", "new_host": "fluvio_cffi._wait_threads"}
 
 
 class Edits:
@@ -179,42 +170,37 @@ def prose(text: str) -> str:
     return text
 
 
-def unused_imports(text: str) -> str:
-    """The text without the imported names that nothing uses."""
+def imports(text: str) -> str:
+    """The text with its imports put right: names that nothing uses are dropped, and those of :data:`MOVED` come from
+    where they are."""
     tree = ast.parse(text)
-    body = text
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    used |= {
-        node.value.id for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
-    }
-    edits = Edits(body)
+    edits = Edits(text)
     for node in ast.walk(tree):
         if not isinstance(node, (ast.Import, ast.ImportFrom)):
             continue
         if isinstance(node, ast.ImportFrom) and node.module == "__future__":
             continue
-        kept = [alias for alias in node.names if (alias.asname or alias.name).partition(".")[0] in used]
-        if len(kept) == len(node.names):
-            continue
+        indent = " " * node.col_offset
+        lines = []
+        for alias in node.names:
+            if (alias.asname or alias.name).partition(".")[0] not in used:
+                continue
+            name = alias.name if alias.asname is None else f"{alias.name} as {alias.asname}"
+            if isinstance(node, ast.Import):
+                lines.append(f"{indent}import {name}\n")
+            else:
+                module = MOVED.get(alias.name, "." * node.level + (node.module or ""))
+                lines.append(f"{indent}from {module} import {name}\n")
         assert node.end_lineno is not None
-        start, stop = edits.line_start(node.lineno), edits.line_start(node.end_lineno + 1)
-        if not kept:
-            edits.replace(start, stop, "")
-            continue
-        names = ", ".join(alias.name if alias.asname is None else f"{alias.name} as {alias.asname}" for alias in kept)
-        if isinstance(node, ast.ImportFrom):
-            edits.replace(start, stop, f"from {'.' * node.level}{node.module or ''} import {names}\n")
-        else:
-            edits.replace(start, stop, f"import {names}\n")
+        edits.replace(edits.line_start(node.lineno), edits.line_start(node.end_lineno + 1), "".join(lines))
     return edits.result()
 
 
 def convert(source: Path) -> str:
     """The synchronous module for an asynchronous one."""
     text = branches(source.read_text(encoding="utf-8").replace(PRAGMA, ""))
-    lines = [IMPORTS.get(line, line) for line in text.splitlines()]
-    text = "\n".join(lines) + "\n"
-    text = unused_imports(syntax(rename(text)))
+    text = imports(syntax(rename(text)))
     return format_source(HEADER.format(name=source.name) + text)
 
 

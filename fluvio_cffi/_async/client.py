@@ -4,12 +4,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
 
-from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError
+from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, FluvioTimeoutError
 from fluvio_cffi._ffi import CData, Slice, at_exit, ffi, lib, process, view
 from fluvio_cffi._hub import Operation
 from fluvio_cffi._lifetime import Closeable, logger
@@ -23,7 +24,7 @@ from fluvio_cffi._options import (
     text,
 )
 from fluvio_cffi._types import ClientState, Delivery, Duration, Isolation, Offset, Size, Timeout, parse_timeout
-from fluvio_cffi._waiting import AsyncHost, running_host
+from fluvio_cffi._waiting import AsyncHost, check_orphaned, ending, left, running_host
 
 from .admin import AsyncAdmin
 from .consumer import AsyncConsumer
@@ -91,6 +92,7 @@ class AsyncFluvio(Closeable):
 
     @classmethod
     async def _open(cls, options: ConnectOptions) -> AsyncFluvio:
+        check_orphaned()
         host = running_host()
         process.connected = True
         native, alive = options.native()
@@ -265,12 +267,16 @@ class AsyncFluvio(Closeable):
         host.check()
         if self._closed:
             return
+        deadline = ending(parse_timeout(timeout, CLOSE_TIMEOUT))
         producers = self._begin_to_close()
         try:
+            for producer in producers:
+                with contextlib.suppress(FluvioTimeoutError):
+                    await producer._hand_over_all(deadline)
             operation = host.hub.start(
                 lib.flv_client_close,
                 self._handle,
-                timeout=parse_timeout(timeout, CLOSE_TIMEOUT),
+                timeout=left(deadline),
                 phase="close",
                 waiter=host.waiter(),
             )

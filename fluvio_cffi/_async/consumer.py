@@ -15,7 +15,7 @@ from fluvio_cffi._hub import Operation
 from fluvio_cffi._lifetime import Closeable, logger
 from fluvio_cffi._options import CLOSE_TIMEOUT, HAND_OVER_TIMEOUT, ConsumerOptions, number
 from fluvio_cffi._types import Record, Timeout, parse_duration, parse_timeout
-from fluvio_cffi._waiting import AsyncHost
+from fluvio_cffi._waiting import AsyncHost, ending, left
 
 if TYPE_CHECKING:
     from .client import AsyncFluvio
@@ -116,7 +116,7 @@ class AsyncConsumer(Closeable):
         :raises FluvioTimeoutError: ``phase="read"`` when the time is over; nothing is lost.
         :raises ClosedError: at the end (``stop_at_end``), after :meth:`stop`, and when the consumer is closed.
         """
-        deadline = _end(parse_timeout(timeout, None))
+        deadline = ending(parse_timeout(timeout, None))
         self._check_open()
         for record in self._records:
             return record
@@ -227,7 +227,7 @@ class AsyncConsumer(Closeable):
                 return None
             buffer = self._buffer
             if buffer.count < limit:
-                await self._fill(limit, _end(wait))
+                await self._fill(limit, ending(wait))
                 if self._stopped:
                     return None
             return buffer.cut(limit)
@@ -302,12 +302,12 @@ class AsyncConsumer(Closeable):
     async def _wait(self, deadline: float | None) -> bool:
         """Waits until there is something to take; false if the time is over first."""
         host = self._host
-        left = None if deadline is None else deadline - monotonic()
-        if left is not None and left <= 0:
+        seconds = left(deadline)
+        if seconds == 0:
             return False
         try:
             operation = host.hub.start(
-                lib.flv_consumer_wait, self._handle, timeout=left, phase="read", waiter=host.waiter()
+                lib.flv_consumer_wait, self._handle, timeout=seconds, phase="read", waiter=host.waiter()
             )
         except ClosedError:
             if self._closed:
@@ -382,7 +382,3 @@ class AsyncBatches:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._consumer!r}>"
-
-
-def _end(limit: float | None) -> float | None:
-    return None if limit is None else monotonic() + limit

@@ -48,7 +48,7 @@ from fluvio_cffi._submit import (
     one,
 )
 from fluvio_cffi._types import Bytes, Pending, ProducerRecord, Record, RecordMetadata, Timeout, parse_timeout
-from fluvio_cffi._waiting import AsyncHost, Waiter
+from fluvio_cffi._waiting import AsyncHost, Waiter, ending, left
 
 if TYPE_CHECKING:
     from .client import AsyncFluvio
@@ -162,6 +162,11 @@ class AsyncReceipt:
     async def _wait(self, limit: float | None) -> RecordMetadata:
         host = self._host
         host.check()
+        if True:  # ASYNC
+            pass
+        else:
+            if limit == 0:
+                self.done()
         ticket = self._ticket
         if ticket is None or not ticket.done:
             waiter = host.waiter()
@@ -344,7 +349,10 @@ class AsyncProducer(Closeable):
         size = ffi.new("uint64_t *")
         lib.flv_producer_pending(self._handle, records, size)
         with self._lock:
-            waiting = sum(len(group.receipts) if group.block is None else _left(group.block) for group in self._groups)
+            waiting = sum(
+                len(group.receipts) if group.block is None else group.block.count - group.block.start
+                for group in self._groups
+            )
             return Pending(records[0] + waiting, size[0] + self._queued)
 
     @property
@@ -440,6 +448,7 @@ class AsyncProducer(Closeable):
             else:
                 await self._wait_for_room(cost, self._deadline(timeout))
                 self._promised -= cost
+                self._check_open()
             receipt = AsyncReceipt(host, self._ledger, timestamp)
             if (
                 not self._groups and self._ledger.submitted - self._ledger.settled < DIRECT
@@ -462,6 +471,7 @@ class AsyncProducer(Closeable):
             self._wait_for_room(cost, self._deadline(timeout))
             with self._lock:
                 self._promised -= cost
+                self._check_open()
                 self._direct(receipt, value, key, partition, timestamp, cost)
             return receipt
 
@@ -491,7 +501,7 @@ class AsyncProducer(Closeable):
             self._host.check()
             check_source(records)
             self._check_open()
-            deadline = _end(parse_timeout(timeout, None))
+            deadline = ending(parse_timeout(timeout, None))
             result = SendResult(self._topic)
             pace = Pace(False)
             try:
@@ -532,7 +542,7 @@ class AsyncProducer(Closeable):
             self._host.check()
             check_source(records)
             self._check_open()
-            deadline = _end(parse_timeout(timeout, None))
+            deadline = ending(parse_timeout(timeout, None))
             result = SendResult(self._topic)
             pace = Pace(False)
             try:
@@ -561,7 +571,7 @@ class AsyncProducer(Closeable):
         operation = self._host.hub.start(
             lib.flv_producer_flush,
             self._handle,
-            timeout=_left_of(deadline),
+            timeout=left(deadline),
             phase="flush",
             waiter=self._host.waiter(),
         )
@@ -595,7 +605,7 @@ class AsyncProducer(Closeable):
                 lib.flv_producer_close,
                 self._handle,
                 int(flush),
-                timeout=_left_of(deadline),
+                timeout=left(deadline),
                 phase="close",
                 waiter=self._host.waiter(),
             )
@@ -782,8 +792,8 @@ class AsyncProducer(Closeable):
             self._seats.append(seat)
             self._ask_for_room()
         try:
-            left = _left_of(deadline)
-            woken = left != 0 and await self._host.wait(seat.waiter, left)
+            seconds = left(deadline)
+            woken = seconds != 0 and await self._host.wait(seat.waiter, seconds)
         except BaseException:
             self._give_up(seat)
             raise
@@ -951,7 +961,7 @@ class AsyncProducer(Closeable):
             for ticket in tickets:
                 ticket.waiters.append(gathering)
         try:
-            woken = await self._host.wait(waiter, _left_of(deadline))
+            woken = await self._host.wait(waiter, left(deadline))
         except BaseException:
             self._forget(tickets, gathering)
             raise
@@ -1050,19 +1060,7 @@ class AsyncProducer(Closeable):
             )
 
     def _deadline(self, timeout: Timeout) -> float | None:
-        return _end(parse_timeout(timeout, self._delivery_timeout))
-
-
-def _left(block: Block) -> int:
-    return block.count - block.start
-
-
-def _end(limit: float | None) -> float | None:
-    return None if limit is None else monotonic() + limit
-
-
-def _left_of(deadline: float | None) -> float | None:
-    return None if deadline is None else max(deadline - monotonic(), 0.0)
+        return ending(parse_timeout(timeout, self._delivery_timeout))
 
 
 if True:  # ASYNC

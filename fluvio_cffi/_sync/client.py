@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import weakref
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 
-from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError
+from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, FluvioTimeoutError
 from fluvio_cffi._ffi import CData, Slice, at_exit, ffi, lib, process, view
 from fluvio_cffi._hub import Operation
 from fluvio_cffi._lifetime import Closeable, logger
@@ -21,6 +22,7 @@ from fluvio_cffi._options import (
 )
 from fluvio_cffi._types import ClientState, Delivery, Duration, Isolation, Offset, Size, Timeout, parse_timeout
 from fluvio_cffi._wait_threads import SyncHost, new_host
+from fluvio_cffi._waiting import check_orphaned, ending, left
 
 from .admin import Admin
 from .consumer import Consumer
@@ -84,6 +86,7 @@ class Fluvio(Closeable):
 
     @classmethod
     def _open(cls, options: ConnectOptions) -> Fluvio:
+        check_orphaned()
         host = new_host()
         process.connected = True
         native, alive = options.native()
@@ -252,12 +255,16 @@ class Fluvio(Closeable):
         host.check()
         if self._closed:
             return
+        deadline = ending(parse_timeout(timeout, CLOSE_TIMEOUT))
         producers = self._begin_to_close()
         try:
+            for producer in producers:
+                with contextlib.suppress(FluvioTimeoutError):
+                    producer._hand_over_all(deadline)
             operation = host.hub.start(
                 lib.flv_client_close,
                 self._handle,
-                timeout=parse_timeout(timeout, CLOSE_TIMEOUT),
+                timeout=left(deadline),
                 phase="close",
                 waiter=host.waiter(),
             )

@@ -17,6 +17,7 @@ from fluvio_cffi._lifetime import Closeable, logger
 from fluvio_cffi._options import CLOSE_TIMEOUT, HAND_OVER_TIMEOUT, ConsumerOptions, number
 from fluvio_cffi._types import Record, Timeout, parse_duration, parse_timeout
 from fluvio_cffi._wait_threads import SyncHost
+from fluvio_cffi._waiting import ending, left
 
 if TYPE_CHECKING:
     from .client import Fluvio
@@ -117,7 +118,7 @@ class Consumer(Closeable):
         :raises FluvioTimeoutError: ``phase="read"`` when the time is over; nothing is lost.
         :raises ClosedError: at the end (``stop_at_end``), after :meth:`stop`, and when the consumer is closed.
         """
-        deadline = _end(parse_timeout(timeout, None))
+        deadline = ending(parse_timeout(timeout, None))
         self._check_open()
         for record in self._records:
             return record
@@ -222,7 +223,7 @@ class Consumer(Closeable):
                 return None
             buffer = self._buffer
             if buffer.count < limit:
-                self._fill(limit, _end(wait))
+                self._fill(limit, ending(wait))
                 if self._stopped:
                     return None
             return buffer.cut(limit)
@@ -297,12 +298,12 @@ class Consumer(Closeable):
     def _wait(self, deadline: float | None) -> bool:
         """Waits until there is something to take; false if the time is over first."""
         host = self._host
-        left = None if deadline is None else deadline - monotonic()
-        if left is not None and left <= 0:
+        seconds = left(deadline)
+        if seconds == 0:
             return False
         try:
             operation = host.hub.start(
-                lib.flv_consumer_wait, self._handle, timeout=left, phase="read", waiter=host.waiter()
+                lib.flv_consumer_wait, self._handle, timeout=seconds, phase="read", waiter=host.waiter()
             )
         except ClosedError:
             if self._closed:
@@ -377,7 +378,3 @@ class Batches:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._consumer!r}>"
-
-
-def _end(limit: float | None) -> float | None:
-    return None if limit is None else monotonic() + limit

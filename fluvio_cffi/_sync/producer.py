@@ -48,7 +48,7 @@ from fluvio_cffi._submit import (
 )
 from fluvio_cffi._types import Bytes, Pending, ProducerRecord, Record, RecordMetadata, Timeout, parse_timeout
 from fluvio_cffi._wait_threads import SyncHost
-from fluvio_cffi._waiting import Waiter
+from fluvio_cffi._waiting import Waiter, ending, left
 
 if TYPE_CHECKING:
     from .client import Fluvio
@@ -150,6 +150,8 @@ class Receipt:
     def _wait(self, limit: float | None) -> RecordMetadata:
         host = self._host
         host.check()
+        if limit == 0:
+            self.done()
         ticket = self._ticket
         if ticket is None or not ticket.done:
             waiter = host.waiter()
@@ -326,7 +328,10 @@ class Producer(Closeable):
         size = ffi.new("uint64_t *")
         lib.flv_producer_pending(self._handle, records, size)
         with self._lock:
-            waiting = sum(len(group.receipts) if group.block is None else _left(group.block) for group in self._groups)
+            waiting = sum(
+                len(group.receipts) if group.block is None else group.block.count - group.block.start
+                for group in self._groups
+            )
             return Pending(records[0] + waiting, size[0] + self._queued)
 
     @property
@@ -427,6 +432,7 @@ class Producer(Closeable):
         self._wait_for_room(cost, self._deadline(timeout))
         with self._lock:
             self._promised -= cost
+            self._check_open()
             self._direct(receipt, value, key, partition, timestamp, cost)
         return receipt
 
@@ -453,7 +459,7 @@ class Producer(Closeable):
         self._host.check()
         check_source(records)
         self._check_open()
-        deadline = _end(parse_timeout(timeout, None))
+        deadline = ending(parse_timeout(timeout, None))
         result = SendResult(self._topic)
         pace = Pace(False)
         try:
@@ -482,7 +488,7 @@ class Producer(Closeable):
         operation = self._host.hub.start(
             lib.flv_producer_flush,
             self._handle,
-            timeout=_left_of(deadline),
+            timeout=left(deadline),
             phase="flush",
             waiter=self._host.waiter(),
         )
@@ -516,7 +522,7 @@ class Producer(Closeable):
                 lib.flv_producer_close,
                 self._handle,
                 int(flush),
-                timeout=_left_of(deadline),
+                timeout=left(deadline),
                 phase="close",
                 waiter=self._host.waiter(),
             )
@@ -685,8 +691,8 @@ class Producer(Closeable):
             self._seats.append(seat)
             self._ask_for_room()
         try:
-            left = _left_of(deadline)
-            woken = left != 0 and self._host.wait(seat.waiter, left)
+            seconds = left(deadline)
+            woken = seconds != 0 and self._host.wait(seat.waiter, seconds)
         except BaseException:
             self._give_up(seat)
             raise
@@ -850,7 +856,7 @@ class Producer(Closeable):
             for ticket in tickets:
                 ticket.waiters.append(gathering)
         try:
-            woken = self._host.wait(waiter, _left_of(deadline))
+            woken = self._host.wait(waiter, left(deadline))
         except BaseException:
             self._forget(tickets, gathering)
             raise
@@ -949,16 +955,4 @@ class Producer(Closeable):
             )
 
     def _deadline(self, timeout: Timeout) -> float | None:
-        return _end(parse_timeout(timeout, self._delivery_timeout))
-
-
-def _left(block: Block) -> int:
-    return block.count - block.start
-
-
-def _end(limit: float | None) -> float | None:
-    return None if limit is None else monotonic() + limit
-
-
-def _left_of(deadline: float | None) -> float | None:
-    return None if deadline is None else max(deadline - monotonic(), 0.0)
+        return ending(parse_timeout(timeout, self._delivery_timeout))
