@@ -1,1 +1,31 @@
-//! Placeholder.
+//! The C ABI of fluvio_cffi. `docs/c-abi.md` has the conventions that every function here follows.
+//!
+//! The only crate with unsafe code, and it has little: handles are numbers in a table, never pointers that are followed,
+//! so that a stale, foreign or forged one is recognised. What is followed are the caller's own arguments.
+// The exports are for C, which knows no `unsafe`; the contract of each pointer is in its comment.
+#![allow(non_camel_case_types, clippy::not_unsafe_ptr_arg_deref)]
+
+mod admin;
+mod boundary;
+mod bytes;
+mod client;
+mod consumer;
+mod debug;
+mod handle;
+mod operation;
+mod options;
+mod pickle;
+mod producer;
+mod queue;
+mod runtime;
+mod status;
+
+pub use admin::*;
+pub use bytes::*;
+pub use client::*;
+pub use consumer::*;
+pub use debug::*;
+pub use producer::*;
+pub use queue::*;
+pub use runtime::*;
+pub use status::*;

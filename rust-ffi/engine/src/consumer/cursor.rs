@@ -202,8 +202,6 @@ fn corrupt(cause: &WireError) -> Error {
 }
 
 fn chunk(partition: u32, records: &[RecordRef<'_>], next_offset: i64, encoder: &dyn ChunkEncoder) -> Chunk {
-    let mut builder = encoder.begin();
-    builder.push_all(records);
     let bytes = records.iter().map(|record| record.key.map_or(0, <[u8]>::len) + record.value.len()).sum::<usize>();
     Chunk {
         partition,
@@ -211,6 +209,6 @@ fn chunk(partition: u32, records: &[RecordRef<'_>], next_offset: i64, encoder: &
         first_offset: records.first().map_or(next_offset, |first| first.offset),
         next_offset,
         bytes: bytes as u64,
-        payload: builder.finish(),
+        payload: encoder.encode(records),
     }
 }

@@ -97,18 +97,10 @@ pub struct RecordRef<'a> {
     pub value: &'a [u8],
 }
 
-/// Makes builders of chunks; the form in which records leave the engine is the host's choice.
+/// Turns the records of a chunk into bytes, in the consumer's task; the form in which records leave is the host's choice.
 pub trait ChunkEncoder: Send + Sync + 'static {
-    /// A builder for one chunk.
-    fn begin(&self) -> Box<dyn ChunkBuilder>;
-}
-
-/// Turns the records of one chunk into bytes, in the consumer's task.
-pub trait ChunkBuilder: Send {
-    /// Appends records, in order.
-    fn push_all(&mut self, records: &[RecordRef<'_>]);
-    /// Ends the chunk.
-    fn finish(self: Box<Self>) -> Vec<u8>;
+    /// The bytes for `records`, which are never none.
+    fn encode(&self, records: &[RecordRef<'_>]) -> Vec<u8>;
 }
 
 /// Records of one partition, encoded.

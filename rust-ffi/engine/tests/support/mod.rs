@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use fluvio_cffi_cluster::{Cluster, Config};
 use fluvio_cffi_engine::{
-    ChunkBuilder, ChunkEncoder, Client, ClientOptions, Consumer, ConsumerOptions, CreateFlags, Producer,
-    ProducerOptions, RecordRef, Records, Run, Take, TicketOutcome, TicketSink, TopicSpec,
+    ChunkEncoder, Client, ClientOptions, Consumer, ConsumerOptions, CreateFlags, Producer, ProducerOptions, RecordRef,
+    Records, Run, Take, TicketOutcome, TicketSink, TopicSpec,
 };
 
 /// A record as the test sees it.
@@ -35,27 +35,17 @@ impl Tickets {
 /// Chunks as length-prefixed records.
 pub struct Plainly;
 
-struct PlainChunk(Vec<u8>);
-
 impl ChunkEncoder for Plainly {
-    fn begin(&self) -> Box<dyn ChunkBuilder> {
-        Box::new(PlainChunk(Vec::new()))
-    }
-}
-
-impl ChunkBuilder for PlainChunk {
-    fn push_all(&mut self, records: &[RecordRef<'_>]) {
+    fn encode(&self, records: &[RecordRef<'_>]) -> Vec<u8> {
+        let mut out = Vec::new();
         for record in records {
-            self.0.extend_from_slice(&record.offset.to_le_bytes());
-            self.0.extend_from_slice(&record.key.map_or(-1, |key| key.len() as i64).to_le_bytes());
-            self.0.extend_from_slice(&(record.value.len() as i64).to_le_bytes());
-            self.0.extend_from_slice(record.key.unwrap_or_default());
-            self.0.extend_from_slice(record.value);
+            out.extend_from_slice(&record.offset.to_le_bytes());
+            out.extend_from_slice(&record.key.map_or(-1, |key| key.len() as i64).to_le_bytes());
+            out.extend_from_slice(&(record.value.len() as i64).to_le_bytes());
+            out.extend_from_slice(record.key.unwrap_or_default());
+            out.extend_from_slice(record.value);
         }
-    }
-
-    fn finish(self: Box<Self>) -> Vec<u8> {
-        self.0
+        out
     }
 }
 

@@ -1,0 +1,250 @@
+//! The client handle.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use fluvio_cffi_engine::{Client, ClientOptions, ClientState, Error, Phase, Result};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::boundary::{OK, export, quiet, write_out};
+use crate::bytes::{flv_slice_t, flv_view_t};
+use crate::consumer::ConsumerObject;
+use crate::handle::{self, Object};
+use crate::operation::{self, Done, Request, overdue};
+use crate::options;
+use crate::producer::ProducerObject;
+use crate::queue::flv_queue_t;
+use crate::runtime::{self, Runtime};
+use crate::status::{flv_error_t, flv_status_t};
+
+/// A connection to a cluster. May be used from any threads.
+pub struct flv_client_t {
+    _opaque: [u8; 0],
+}
+
+/// How to connect. `flv_client_options_init` fills in the defaults.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct flv_client_options_t {
+    /// `sizeof(flv_client_options_t)`.
+    pub struct_size: u32,
+    /// Dial the SPUs' local addresses: 0 no, 1 yes, 2 as the profile says. Default 2.
+    pub use_spu_local_address: u32,
+    /// `host:port` of the SC. Empty: from the profile.
+    pub endpoint: flv_slice_t,
+    /// A profile of the profile file. Empty: the current one.
+    pub profile: flv_slice_t,
+    /// The name given in each request. Empty: `fluvio-cffi`.
+    pub client_id: flv_slice_t,
+    /// Bounds one data request and one probe, milliseconds. Default 10,000.
+    pub request_timeout_ms: i64,
+    /// Bounds one administrative call, milliseconds. Default 30,000.
+    pub admin_timeout_ms: i64,
+}
+
+/// Whether a client sees its cluster.
+#[repr(C)]
+pub enum flv_client_state {
+    /// Not one that this version knows, or not a client.
+    FLV_CLIENT_STATE_UNKNOWN = 0,
+    /// The SC's watches are alive.
+    FLV_CLIENT_STATE_CONNECTED = 1,
+    /// The SC is away; the data path goes on.
+    FLV_CLIENT_STATE_RECONNECTING = 2,
+    /// Closed.
+    FLV_CLIENT_STATE_CLOSED = 3,
+}
+
+impl flv_client_options_t {
+    const DEFAULT: Self = Self {
+        struct_size: size_of::<Self>() as u32,
+        use_spu_local_address: 2,
+        endpoint: flv_slice_t::EMPTY,
+        profile: flv_slice_t::EMPTY,
+        client_id: flv_slice_t::EMPTY,
+        request_timeout_ms: 10_000,
+        admin_timeout_ms: 30_000,
+    };
+
+    fn parse(&self) -> Result<ClientOptions> {
+        let use_spu_local_address = match self.use_spu_local_address {
+            0 => Some(false),
+            1 => Some(true),
+            2 => None,
+            other => return Err(Error::invalid(format!("use_spu_local_address is {other}: it must be 0, 1 or 2"))),
+        };
+        let client_id = self.client_id.optional_text("client_id")?;
+        if let Some(id) = client_id.as_ref().filter(|id| id.len() > 255) {
+            return Err(Error::invalid(format!("client_id has {} bytes: at most 255 are allowed", id.len())));
+        }
+        Ok(ClientOptions {
+            endpoint: self.endpoint.optional_text("endpoint")?,
+            profile: self.profile.optional_text("profile")?,
+            client_id,
+            use_spu_local_address,
+            request_timeout: millis(self.request_timeout_ms, "request_timeout_ms")?,
+            admin_timeout: millis(self.admin_timeout_ms, "admin_timeout_ms")?,
+        })
+    }
+}
+
+/// A time-out that must be positive.
+pub(crate) fn millis(value: i64, name: &str) -> Result<Duration> {
+    const MOST: i64 = 7 * 24 * 3600 * 1000;
+    match u64::try_from(value) {
+        Ok(positive) if positive > 0 && value <= MOST => Ok(Duration::from_millis(positive)),
+        _ => Err(Error::invalid(format!("{name} is {value}: it must be from 1 to {MOST}"))),
+    }
+}
+
+/// A client and what was opened with it.
+pub(crate) struct ClientObject {
+    pub(crate) client: Client,
+    pub(crate) runtime: Arc<Runtime>,
+    closed: AtomicBool,
+    producers: Mutex<Vec<Weak<ProducerObject>>>,
+    consumers: Mutex<Vec<Weak<ConsumerObject>>>,
+}
+
+fn push<T>(list: &Mutex<Vec<Weak<T>>>, object: &Arc<T>) {
+    let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
+    list.retain(|object| object.strong_count() > 0);
+    list.push(Arc::downgrade(object));
+}
+
+fn alive<T>(list: &Mutex<Vec<Weak<T>>>) -> Vec<Arc<T>> {
+    list.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
+}
+
+impl ClientObject {
+    pub(crate) fn usable(&self) -> Result<()> {
+        if self.closed.load(Ordering::SeqCst) { Err(Error::closed("client")) } else { Ok(()) }
+    }
+
+    pub(crate) fn add_producer(&self, producer: &Arc<ProducerObject>) {
+        push(&self.producers, producer);
+    }
+
+    pub(crate) fn add_consumer(&self, consumer: &Arc<ConsumerObject>) {
+        push(&self.consumers, consumer);
+    }
+
+    /// Closes what was opened with it, then the client itself. Returns how many records were dropped.
+    pub(crate) async fn close(&self, deadline: Option<Instant>) -> u64 {
+        self.closed.store(true, Ordering::SeqCst);
+        let mut closing = JoinSet::new();
+        for producer in alive(&self.producers) {
+            closing.spawn(async move {
+                let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+                producer.producer.close(true, left).await
+            });
+        }
+        for consumer in alive(&self.consumers) {
+            consumer.consumer.close().await;
+        }
+        let dropped = closing.join_all().await.into_iter().sum();
+        self.client.close().await;
+        dropped
+    }
+}
+
+/// Fills in the defaults. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_client_options_init(options: *mut flv_client_options_t) {
+    quiet((), || write_out(options, "options", flv_client_options_t::DEFAULT));
+}
+
+/// Connects to a cluster. The options are read before it returns. Result: `flv_client_t *`, owned by whoever drains, until
+/// `flv_client_free`. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_client_connect(
+    options: *const flv_client_options_t,
+    timeout_ms: i64,
+    queue: *mut flv_queue_t,
+    token: u64,
+    operation: *mut u64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let options = options::read(options, "options", flv_client_options_t::DEFAULT)?.parse()?;
+        let runtime = Runtime::acquire()?;
+        let keep = Arc::clone(&runtime);
+        let late = overdue(Phase::Connect, "connecting to the cluster");
+        let request = Request { timeout_ms, queue, token, operation };
+        operation::start(runtime, &request, late, async move {
+            let client = Client::connect(options).await?;
+            let object = Arc::new(ClientObject {
+                client,
+                runtime: keep,
+                closed: AtomicBool::new(false),
+                producers: Mutex::default(),
+                consumers: Mutex::default(),
+            });
+            runtime::remember(&object);
+            Ok(Done::object(Object::Client(object)))
+        })?;
+        Ok(OK)
+    })
+}
+
+/// Closes a client and what was opened with it; its producers flush within the time-out. Value: how many records were
+/// dropped; their tickets tell. Again: nothing to do. The handle stays until it is freed. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_client_close(
+    client: *mut flv_client_t,
+    timeout_ms: i64,
+    queue: *mut flv_queue_t,
+    token: u64,
+    operation: *mut u64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let client = handle::client(client)?;
+        // The deadline is kept inside: the close itself always succeeds.
+        let deadline = u64::try_from(timeout_ms).ok().map(|millis| Instant::now() + Duration::from_millis(millis));
+        let request = Request { timeout_ms: -1, queue, token, operation };
+        let late = overdue(Phase::Close, "closing the client");
+        operation::start(Arc::clone(&client.runtime), &request, late, async move {
+            Ok(Done::value(client.close(deadline).await))
+        })?;
+        Ok(OK)
+    })
+}
+
+/// Frees a client. Its producers and consumers go on until they are freed. Never blocks. NULL is fine. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_client_free(client: *mut flv_client_t) {
+    quiet((), || {
+        drop(handle::remove(client, |object| matches!(object, Object::Client(_))));
+        Ok(())
+    });
+}
+
+/// The SC's address. `*endpoint` is valid until the client is freed. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_client_endpoint(client: *const flv_client_t, endpoint: *mut flv_view_t) -> flv_status_t {
+    export(std::ptr::null_mut(), || {
+        write_out(endpoint, "endpoint", flv_view_t::new(handle::client(client)?.client.endpoint().as_bytes()))?;
+        Ok(OK)
+    })
+}
+
+/// The cluster's version. `*version` is valid until the client is freed. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_client_platform_version(client: *const flv_client_t, version: *mut flv_view_t) -> flv_status_t {
+    export(std::ptr::null_mut(), || {
+        write_out(version, "version", flv_view_t::new(handle::client(client)?.client.platform_version().as_bytes()))?;
+        Ok(OK)
+    })
+}
+
+/// One of `FLV_CLIENT_STATE_`. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_client_state(client: *const flv_client_t) -> u32 {
+    quiet(flv_client_state::FLV_CLIENT_STATE_UNKNOWN as u32, || {
+        let client = handle::client(client)?;
+        Ok(if client.usable().is_err() { ClientState::Closed } else { client.client.state() } as u32)
+    })
+}

@@ -1,0 +1,425 @@
+//! The consumer handle, and the two forms in which records leave the library.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fluvio_cffi_engine::{
+    Chunk, ChunkEncoder, Consumer, ConsumerOptions, Error, Phase, RecordRef, Result, Start, Take,
+};
+
+use crate::boundary::{OK, export, quiet, require, write_out};
+use crate::bytes::{flv_slice_t, slice};
+use crate::client::flv_client_t;
+use crate::handle::{self, Object};
+use crate::operation::{self, Done, Request, overdue};
+use crate::options;
+use crate::pickle::Pickle;
+use crate::producer::isolation;
+use crate::queue::flv_queue_t;
+use crate::runtime::Runtime;
+use crate::status::{flv_error_t, flv_status, flv_status_t};
+
+/// A consumer of one topic. One reader at a time; everything else from any threads.
+pub struct flv_consumer_t {
+    _opaque: [u8; 0],
+}
+
+/// Where reading begins.
+#[repr(C)]
+pub enum flv_start_kind {
+    /// So many records after the first that exists.
+    FLV_START_BEGINNING = 1,
+    /// So many records before the end.
+    FLV_START_END = 2,
+    /// At this offset.
+    FLV_START_AT = 3,
+}
+
+/// The form in which records leave the library.
+#[repr(C)]
+pub enum flv_format {
+    /// `flv_record_t` structures.
+    FLV_FORMAT_RECORDS = 0,
+    /// A pickle stream for Python: see `docs/c-abi.md`.
+    FLV_FORMAT_PICKLE = 1,
+}
+
+/// Where reading of one partition begins.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct flv_start_t {
+    /// The partition.
+    pub partition: u32,
+    /// One of `FLV_START_`.
+    pub kind: u32,
+    /// Records after the beginning, records before the end, or the offset.
+    pub value: i64,
+}
+
+/// How a consumer works. `flv_consumer_options_init` fills in the defaults.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct flv_consumer_options_t {
+    /// `sizeof(flv_consumer_options_t)`.
+    pub struct_size: u32,
+    /// One of `FLV_FORMAT_`. Default `FLV_FORMAT_RECORDS`.
+    pub format: u32,
+    /// Which partitions. Default none: all.
+    pub partitions: *const u32,
+    /// How many.
+    pub partitions_len: usize,
+    /// Starts of single partitions, which win over `start_kind`. Default none.
+    pub starts: *const flv_start_t,
+    /// How many.
+    pub starts_len: usize,
+    /// One of `FLV_START_`. Default `FLV_START_END`.
+    pub start_kind: u32,
+    /// Not 0: end at the ends seen when it was opened. Default 0.
+    pub stop_at_end: u32,
+    /// Goes with `start_kind`. Default 0.
+    pub start_value: i64,
+    /// One of `FLV_ISOLATION_`. Default `FLV_ISOLATION_READ_UNCOMMITTED`.
+    pub isolation: u32,
+    /// Bytes of one reply, at most, unless one batch is larger. Default 1,048,576.
+    pub max_bytes: u32,
+    /// Decoded bytes kept ready, at most, unless one batch is larger. Default 16,777,216.
+    pub prefetch: u64,
+}
+
+fn start(kind: u32, value: i64, name: &str) -> Result<Start> {
+    let records = u64::try_from(value).map_err(|_| Error::invalid(format!("{name} is {value}: it must be 0 or more")));
+    Ok(match kind {
+        1 => Start::Beginning(records?),
+        2 => Start::End(records?),
+        3 => Start::At(value),
+        other => {
+            return Err(Error::invalid(format!("the kind of {name} is {other}: it must be one of FLV_START_, 1 to 3")));
+        }
+    })
+}
+
+impl flv_consumer_options_t {
+    const DEFAULT: Self = Self {
+        struct_size: size_of::<Self>() as u32,
+        format: 0,
+        partitions: std::ptr::null(),
+        partitions_len: 0,
+        starts: std::ptr::null(),
+        starts_len: 0,
+        start_kind: flv_start_kind::FLV_START_END as u32,
+        stop_at_end: 0,
+        start_value: 0,
+        isolation: 0,
+        max_bytes: 1 << 20,
+        prefetch: 16 << 20,
+    };
+
+    fn parse(&self) -> Result<(ConsumerOptions, Format)> {
+        let format = match self.format {
+            0 => Format::Records,
+            1 => Format::Pickle,
+            other => return Err(Error::invalid(format!("format is {other}: it must be one of FLV_FORMAT_, 0 or 1"))),
+        };
+        let mut starts = Vec::new();
+        for one in slice(self.starts, self.starts_len, "starts")? {
+            starts.push((one.partition, start(one.kind, one.value, "starts")?));
+        }
+        let options = ConsumerOptions {
+            partitions: slice(self.partitions, self.partitions_len, "partitions")?.to_vec(),
+            start: start(self.start_kind, self.start_value, "start")?,
+            starts,
+            stop_at_end: self.stop_at_end != 0,
+            isolation: isolation(self.isolation)?,
+            max_bytes: self.max_bytes,
+            prefetch: usize::try_from(self.prefetch).unwrap_or(usize::MAX),
+        };
+        options.validate()?;
+        Ok((options, format))
+    }
+}
+
+/// A record of a chunk in `FLV_FORMAT_RECORDS`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct flv_record_t {
+    /// Its offset in the partition.
+    pub offset: i64,
+    /// Milliseconds since the epoch; -1: none.
+    pub timestamp: i64,
+    /// The key; NULL: none.
+    pub key: *const u8,
+    /// Bytes of the key; -1: none.
+    pub key_len: i32,
+    /// Bytes of the value.
+    pub value_len: u32,
+    /// The value.
+    pub value: *const u8,
+}
+
+/// Records of one partition, at most 1,000, lent until the next take or the free of their consumer. The caller sets
+/// `struct_size`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct flv_chunk_t {
+    /// `sizeof(flv_chunk_t)`.
+    pub struct_size: u32,
+    /// The partition.
+    pub partition: u32,
+    /// How many records.
+    pub count: u32,
+    /// 0.
+    pub reserved: u32,
+    /// The first record's offset.
+    pub first_offset: i64,
+    /// Where reading goes on after the chunk.
+    pub next_offset: i64,
+    /// Bytes of keys and values.
+    pub bytes: u64,
+    /// `FLV_FORMAT_PICKLE`: the stream. Else NULL.
+    pub data: *const u8,
+    /// Bytes of the stream.
+    pub len: usize,
+    /// `FLV_FORMAT_RECORDS`: `count` records. Else NULL.
+    pub records: *const flv_record_t,
+}
+
+#[derive(Clone, Copy)]
+enum Format {
+    Records,
+    Pickle,
+}
+
+/// What the caller was lent: replaced by the next take.
+#[derive(Default)]
+struct Lent {
+    payload: Vec<u8>,
+    records: Vec<flv_record_t>,
+}
+
+// SAFETY: the pointers in `records` lead into `payload`, which lives and moves with them on the heap.
+unsafe impl Send for Lent {}
+
+/// A consumer and what is lent of it.
+pub(crate) struct ConsumerObject {
+    pub(crate) consumer: Consumer,
+    runtime: Arc<Runtime>,
+    format: Format,
+    lent: Mutex<Lent>,
+}
+
+/// `FLV_FORMAT_RECORDS`: an index entry for each record, then the bytes of keys and values.
+struct Plain;
+
+/// Offset, timestamp, bytes of the key or -1, bytes of the value.
+const ENTRY: usize = 32;
+
+impl ChunkEncoder for Plain {
+    fn encode(&self, records: &[RecordRef<'_>]) -> Vec<u8> {
+        let bytes: usize = records.iter().map(|record| record.key.map_or(0, <[u8]>::len) + record.value.len()).sum();
+        let mut out = Vec::with_capacity(records.len() * ENTRY + bytes);
+        for record in records {
+            out.extend_from_slice(&record.offset.to_ne_bytes());
+            out.extend_from_slice(&record.timestamp.to_ne_bytes());
+            out.extend_from_slice(&record.key.map_or(-1, |key| key.len() as i64).to_ne_bytes());
+            out.extend_from_slice(&(record.value.len() as i64).to_ne_bytes());
+        }
+        for record in records {
+            out.extend_from_slice(record.key.unwrap_or_default());
+            out.extend_from_slice(record.value);
+        }
+        out
+    }
+}
+
+/// The records of a payload that [`Plain`] made, as structures that point into it.
+fn index(payload: &[u8], count: usize) -> Vec<flv_record_t> {
+    let (entries, mut bytes) = payload.split_at(count * ENTRY);
+    let number = |entry: &[u8], at: usize| entry[at..].first_chunk().map_or(0, |bytes| i64::from_ne_bytes(*bytes));
+    entries
+        .chunks_exact(ENTRY)
+        .map(|entry| {
+            let key_len = number(entry, 16);
+            let (key, rest) = bytes.split_at(usize::try_from(key_len).unwrap_or(0));
+            let (value, rest) = rest.split_at(usize::try_from(number(entry, 24)).unwrap_or(0));
+            bytes = rest;
+            flv_record_t {
+                offset: number(entry, 0),
+                timestamp: number(entry, 8),
+                key: if key_len < 0 { std::ptr::null() } else { key.as_ptr() },
+                key_len: key_len as i32,
+                value_len: value.len() as u32,
+                value: value.as_ptr(),
+            }
+        })
+        .collect()
+}
+
+/// Fills in the defaults. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_consumer_options_init(options: *mut flv_consumer_options_t) {
+    quiet((), || write_out(options, "options", flv_consumer_options_t::DEFAULT));
+}
+
+/// Opens a consumer of `topic`. Once it completes, the offsets at which reading begins are fixed. Result:
+/// `flv_consumer_t *`, owned by whoever drains, until `flv_consumer_free`. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_consumer_open(
+    client: *mut flv_client_t,
+    topic: flv_slice_t,
+    options: *const flv_consumer_options_t,
+    timeout_ms: i64,
+    queue: *mut flv_queue_t,
+    token: u64,
+    operation: *mut u64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let client = handle::client(client)?;
+        client.usable()?;
+        let topic = topic.text("topic")?.to_owned();
+        let (options, format) = options::read(options, "options", flv_consumer_options_t::DEFAULT)?.parse()?;
+        let encoder: Arc<dyn ChunkEncoder> = match format {
+            Format::Records => Arc::new(Plain),
+            Format::Pickle => Arc::new(Pickle),
+        };
+        let request = Request { timeout_ms, queue, token, operation };
+        let late = overdue(Phase::Connect, "opening the consumer");
+        operation::start(Arc::clone(&client.runtime), &request, late, async move {
+            let consumer = client.client.consumer(&topic, options, encoder).await?;
+            let runtime = Arc::clone(&client.runtime);
+            let object = Arc::new(ConsumerObject { consumer, runtime, format, lent: Mutex::default() });
+            client.add_consumer(&object);
+            Ok(Done::object(Object::Consumer(object)))
+        })?;
+        Ok(OK)
+    })
+}
+
+/// Completes once `flv_consumer_take` would not say EMPTY: there are records, the end, or an error. A passed deadline
+/// completes with `FLV_STATUS_TIMEOUT` and no error object. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_consumer_wait(
+    consumer: *mut flv_consumer_t,
+    timeout_ms: i64,
+    queue: *mut flv_queue_t,
+    token: u64,
+    operation: *mut u64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let consumer = handle::consumer(consumer)?;
+        let request = Request { timeout_ms, queue, token, operation };
+        let late = overdue(Phase::Read, "waiting for records");
+        operation::start(Arc::clone(&consumer.runtime), &request, late, async move {
+            consumer.consumer.ready().await;
+            Ok(Done::default())
+        })?;
+        Ok(OK)
+    })
+}
+
+/// Takes what is ready. Never blocks. OK: `*chunk` is filled, and what was lent before is not valid any more. EMPTY:
+/// nothing now. END: read to its end, or stopped. Otherwise the error at which the stream stands; it stays. One thread at
+/// a time.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_consumer_take(
+    consumer: *mut flv_consumer_t,
+    chunk: *mut flv_chunk_t,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let consumer = handle::consumer(consumer)?;
+        require(chunk, "chunk")?;
+        let Chunk { partition, count, first_offset, next_offset, bytes, payload } = match consumer.consumer.take()? {
+            Take::Chunk(taken) => taken,
+            Take::Empty => return Ok(flv_status::FLV_STATUS_EMPTY as flv_status_t),
+            Take::End => return Ok(flv_status::FLV_STATUS_END as flv_status_t),
+        };
+        let mut lent = consumer.lent.lock().unwrap_or_else(PoisonError::into_inner);
+        lent.payload = payload;
+        lent.records = match consumer.format {
+            Format::Records => index(&lent.payload, count as usize),
+            Format::Pickle => Vec::new(),
+        };
+        let (data, len, records) = match consumer.format {
+            Format::Records => (std::ptr::null(), 0, lent.records.as_ptr()),
+            Format::Pickle => (lent.payload.as_ptr(), lent.payload.len(), std::ptr::null()),
+        };
+        let filled = flv_chunk_t {
+            struct_size: 0,
+            partition,
+            count,
+            reserved: 0,
+            first_offset,
+            next_offset,
+            bytes,
+            data,
+            len,
+            records,
+        };
+        options::write(chunk, filled)?;
+        Ok(OK)
+    })
+}
+
+/// Hands out nothing further: what is prefetched is dropped, a wait completes, a take says END. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_consumer_stop(consumer: *mut flv_consumer_t) -> flv_status_t {
+    export(std::ptr::null_mut(), || {
+        handle::consumer(consumer)?.consumer.stop();
+        Ok(OK)
+    })
+}
+
+/// The partitions that it reads: up to `capacity` of them to `partitions`, and how many there are to `*count`. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_consumer_assignment(
+    consumer: *const flv_consumer_t,
+    partitions: *mut u32,
+    capacity: usize,
+    count: *mut usize,
+) -> flv_status_t {
+    export(std::ptr::null_mut(), || {
+        let consumer = handle::consumer(consumer)?;
+        let assignment = consumer.consumer.assignment();
+        write_out(count, "count", assignment.len())?;
+        let copied = capacity.min(assignment.len());
+        if copied > 0 {
+            require(partitions, "partitions")?;
+            // SAFETY: not null; the caller vouches for room for `capacity` numbers.
+            unsafe { std::ptr::copy_nonoverlapping(assignment.as_ptr(), partitions, copied) };
+        }
+        Ok(OK)
+    })
+}
+
+/// Ends reading: a wait completes, a take says CLOSED. The handle, and what is lent, stay until it is freed. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_consumer_close(
+    consumer: *mut flv_consumer_t,
+    timeout_ms: i64,
+    queue: *mut flv_queue_t,
+    token: u64,
+    operation: *mut u64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let consumer = handle::consumer(consumer)?;
+        let request = Request { timeout_ms, queue, token, operation };
+        let late = overdue(Phase::Close, "closing the consumer");
+        operation::start(Arc::clone(&consumer.runtime), &request, late, async move {
+            consumer.consumer.close().await;
+            Ok(Done::default())
+        })?;
+        Ok(OK)
+    })
+}
+
+/// Frees a consumer, which ends reading, and what is lent of it. Never blocks. NULL is fine. Any thread but that of a take
+/// under way.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_consumer_free(consumer: *mut flv_consumer_t) {
+    quiet((), || {
+        drop(handle::remove(consumer, |object| matches!(object, Object::Consumer(_))));
+        Ok(())
+    });
+}

@@ -1,0 +1,139 @@
+//! Operations: one task each, which completes exactly once whatever becomes of it.
+
+use std::ffi::c_void;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fluvio_cffi_engine::{Error, Phase, Result, TaskKind, maybe_panic, panic_error};
+
+use crate::boundary::{require, write_out};
+use crate::handle::{self, Object};
+use crate::queue::{OPERATION, Queue, flv_completion_t, flv_queue_t};
+use crate::runtime::Runtime;
+use crate::status::{flv_status, flv_status_t};
+
+/// What every function that starts an operation ends in.
+pub(crate) struct Request {
+    pub(crate) timeout_ms: i64,
+    pub(crate) queue: *mut flv_queue_t,
+    pub(crate) token: u64,
+    pub(crate) operation: *mut u64,
+}
+
+/// What an operation gives when it succeeds.
+#[derive(Default)]
+pub(crate) struct Done {
+    pub(crate) object: Option<Object>,
+    pub(crate) value: i64,
+}
+
+impl Done {
+    pub(crate) fn object(object: Object) -> Self {
+        Self { object: Some(object), value: 0 }
+    }
+
+    pub(crate) fn value(value: u64) -> Self {
+        Self { object: None, value: value.min(i64::MAX as u64) as i64 }
+    }
+}
+
+/// Posts the completion; dropped before, because the task was aborted or its runtime stopped, posts a cancellation.
+struct Guard {
+    queue: Arc<Queue>,
+    completion: flv_completion_t,
+    posted: bool,
+}
+
+impl Guard {
+    fn finish(mut self, result: Result<Done>) {
+        match result {
+            Ok(Done { object, value }) => {
+                self.completion.status = flv_status::FLV_STATUS_OK as flv_status_t;
+                self.completion.value = value;
+                self.completion.result = object.map_or(std::ptr::null_mut(), handle::insert);
+            }
+            // A wait that ran out is no news worth an object.
+            Err(error) if error.phase == Phase::Read => self.completion.status = error.kind as flv_status_t,
+            Err(error) => self.completion.set_error(error),
+        }
+        self.posted = true;
+        self.queue.post(self.completion);
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if !self.posted {
+            self.completion.status = flv_status::FLV_STATUS_CANCELLED as flv_status_t;
+            self.queue.post(self.completion);
+        }
+    }
+}
+
+/// Starts `work` as an operation on `runtime`. `overdue` says what a passed deadline means.
+pub(crate) fn start(
+    runtime: Arc<Runtime>,
+    request: &Request,
+    overdue: impl FnOnce(Duration) -> Error + Send + 'static,
+    work: impl Future<Output = Result<Done>> + Send + 'static,
+) -> Result<()> {
+    require(request.operation, "operation")?;
+    let queue = handle::queue(request.queue)?;
+    let timeout = u64::try_from(request.timeout_ms).ok().map(Duration::from_millis);
+    let token = request.token;
+    let tasks = runtime.handle()?.clone();
+    Arc::clone(&queue).begin(|id| {
+        // The caller knows the id before anything can complete. The pointer was checked.
+        let _ = write_out(request.operation, "operation", id);
+        let completion = flv_completion_t {
+            token,
+            operation: id,
+            status: 0,
+            kind: OPERATION,
+            result: std::ptr::null_mut::<c_void>(),
+            value: 0,
+            extra: 0,
+            partition: 0,
+            reserved: 0,
+        };
+        let guard = Guard { queue, completion, posted: false };
+        let task = async move {
+            // Moved in as a whole: dropped with the task if it never runs. The runtime goes last.
+            let (runtime, guard) = (runtime, guard);
+            let work = async move {
+                maybe_panic(TaskKind::Operation);
+                match timeout {
+                    None => work.await,
+                    Some(timeout) => match tokio::time::timeout(timeout, work).await {
+                        Ok(result) => result,
+                        Err(_) => Err(overdue(timeout)),
+                    },
+                }
+            };
+            let result = futures_catch(AssertUnwindSafe(work)).await;
+            guard.finish(result);
+            drop(runtime);
+        };
+        tasks.spawn(task).abort_handle()
+    })
+}
+
+/// The result of `work`; a panic in it is an error.
+async fn futures_catch(work: AssertUnwindSafe<impl Future<Output = Result<Done>>>) -> Result<Done> {
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(move |cx| {
+        let work = work.as_mut();
+        match std::panic::catch_unwind(AssertUnwindSafe(|| work.poll(cx))) {
+            Ok(poll) => poll,
+            Err(payload) => std::task::Poll::Ready(Err(panic_error(&*payload))),
+        }
+    })
+    .await
+}
+
+/// The usual meaning of a passed deadline.
+pub(crate) fn overdue(phase: Phase, what: &'static str) -> impl FnOnce(Duration) -> Error {
+    move |timeout| Error::timeout(phase, format!("{what} took longer than {} s", timeout.as_secs_f64()))
+}

@@ -1,0 +1,43 @@
+//! Structures that begin with their size, so that they can grow: the caller may know fewer or more fields than we do.
+
+use fluvio_cffi_engine::{Error, Result};
+
+use crate::boundary::require;
+
+/// The size that the caller gave its structure.
+fn size_of_callers<T>(pointer: *const T, name: &str) -> Result<usize> {
+    require(pointer, name)?;
+    // SAFETY: not null; every such structure begins with its `uint32_t` size, whatever its version.
+    let size = unsafe { pointer.cast::<u32>().read() } as usize;
+    if size < size_of::<u32>() || size > 1 << 16 {
+        return Err(Error::invalid(format!("{name}->struct_size is {size}: it must be sizeof(*{name})")));
+    }
+    Ok(size)
+}
+
+/// Reads the fields that the caller knows over the defaults. Fields that we do not know must be zero.
+pub(crate) fn read<T: Copy>(pointer: *const T, name: &str, mut defaults: T) -> Result<T> {
+    let size = size_of_callers(pointer, name)?;
+    let known = size.min(size_of::<T>());
+    // SAFETY: the caller's structure has `size` readable bytes, by its own word; the types of the fields take any bits.
+    unsafe { std::ptr::copy_nonoverlapping(pointer.cast::<u8>(), (&raw mut defaults).cast::<u8>(), known) };
+    // SAFETY: as above, for the rest of it.
+    let tail = unsafe { std::slice::from_raw_parts(pointer.cast::<u8>().add(known), size - known) };
+    if tail.iter().any(|byte| *byte != 0) {
+        return Err(Error::invalid(format!("{name} sets a field that this version of the library does not know")));
+    }
+    Ok(defaults)
+}
+
+/// Writes the fields that the caller knows. `struct_size` stays as the caller set it.
+pub(crate) fn write<T: Copy>(pointer: *mut T, value: T) -> Result<()> {
+    let size = size_of_callers(pointer, "the structure to fill")?;
+    let from = size_of::<u32>();
+    let known = size.min(size_of::<T>()) - from;
+    // SAFETY: the caller's structure has `size` writable bytes, by its own word.
+    unsafe {
+        let source = (&raw const value).cast::<u8>().add(from);
+        std::ptr::copy_nonoverlapping(source, pointer.cast::<u8>().add(from), known);
+    }
+    Ok(())
+}

@@ -1,0 +1,426 @@
+//! The producer handle.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use fluvio_cffi_engine::{
+    Delivery, Error, Isolation, Phase, Producer, ProducerOptions, Records, Result, Run, TicketOutcome, TicketSink,
+};
+
+use crate::boundary::{OK, export, quiet, require, write_out};
+use crate::bytes::{flv_slice_t, slice};
+use crate::client::{flv_client_t, millis};
+use crate::handle::{self, Object};
+use crate::operation::{self, Done, Request, overdue};
+use crate::options;
+use crate::queue::{Queue, TICKET, flv_completion_t, flv_queue_t};
+use crate::runtime::Runtime;
+use crate::status::{flv_error_t, flv_status, flv_status_t};
+
+/// A producer of one topic. May be used from any threads.
+pub struct flv_producer_t {
+    _opaque: [u8; 0],
+}
+
+/// Which records a consumer sees, and when a producer's record counts as acknowledged.
+#[repr(C)]
+pub enum flv_isolation {
+    /// As soon as the leader has written them.
+    FLV_ISOLATION_READ_UNCOMMITTED = 0,
+    /// Once all in-sync replicas have them.
+    FLV_ISOLATION_READ_COMMITTED = 1,
+}
+
+/// How often a record may be sent.
+#[repr(C)]
+pub enum flv_delivery {
+    /// Again after a lost connection, until it is acknowledged.
+    FLV_DELIVERY_AT_LEAST_ONCE = 0,
+    /// Once.
+    FLV_DELIVERY_AT_MOST_ONCE = 1,
+}
+
+/// Numbers that hosts need.
+#[repr(C)]
+pub enum flv_limit {
+    /// What a record takes of the producer's buffer beside the bytes of its key and value.
+    FLV_RECORD_OVERHEAD = 24,
+}
+
+const _: () = assert!(flv_limit::FLV_RECORD_OVERHEAD as u64 == fluvio_cffi_engine::RECORD_OVERHEAD);
+
+/// How a producer works. `flv_producer_options_init` fills in the defaults.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct flv_producer_options_t {
+    /// `sizeof(flv_producer_options_t)`.
+    pub struct_size: u32,
+    /// Requests in flight per leader, at most. Default 8.
+    pub max_in_flight: u32,
+    /// Bytes at which a batch closes. Default 16,384.
+    pub batch_size: u64,
+    /// Bytes of one request, and so of one record, at most. Default 1,048,576.
+    pub max_request_size: u64,
+    /// Bytes of records accepted and not settled, at most; at least `max_request_size`. Default 33,554,432.
+    pub buffer_size: u64,
+    /// How long a batch waits for more records, microseconds. 0: as long as a request is in flight. Default 0.
+    pub linger_us: i64,
+    /// How long a record may take from its acceptance to its acknowledgement, milliseconds. Default 30,000.
+    pub delivery_timeout_ms: i64,
+    /// One of `FLV_ISOLATION_`. Default `FLV_ISOLATION_READ_UNCOMMITTED`.
+    pub isolation: u32,
+    /// One of `FLV_DELIVERY_`. Default `FLV_DELIVERY_AT_LEAST_ONCE`.
+    pub delivery: u32,
+}
+
+pub(crate) fn isolation(value: u32) -> Result<Isolation> {
+    match value {
+        0 => Ok(Isolation::ReadUncommitted),
+        1 => Ok(Isolation::ReadCommitted),
+        other => Err(Error::invalid(format!("isolation is {other}: it must be one of FLV_ISOLATION_, 0 or 1"))),
+    }
+}
+
+impl flv_producer_options_t {
+    const DEFAULT: Self = Self {
+        struct_size: size_of::<Self>() as u32,
+        max_in_flight: 8,
+        batch_size: 16_384,
+        max_request_size: 1 << 20,
+        buffer_size: 32 << 20,
+        linger_us: 0,
+        delivery_timeout_ms: 30_000,
+        isolation: 0,
+        delivery: 0,
+    };
+
+    fn parse(&self) -> Result<ProducerOptions> {
+        let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
+        let linger = u64::try_from(self.linger_us)
+            .map_err(|_| Error::invalid(format!("linger_us is {}: it must be 0 or more", self.linger_us)))?;
+        let options = ProducerOptions {
+            batch_size: size(self.batch_size),
+            linger: Duration::from_micros(linger),
+            max_request_size: size(self.max_request_size),
+            buffer_size: size(self.buffer_size),
+            max_in_flight: self.max_in_flight as usize,
+            isolation: isolation(self.isolation)?,
+            delivery: match self.delivery {
+                0 => Delivery::AtLeastOnce,
+                1 => Delivery::AtMostOnce,
+                other => {
+                    return Err(Error::invalid(format!("delivery is {other}: it must be one of FLV_DELIVERY_, 0 or 1")));
+                }
+            },
+            delivery_timeout: millis(self.delivery_timeout_ms, "delivery_timeout_ms")?,
+        };
+        options.validate()?;
+        Ok(options)
+    }
+}
+
+/// A producer and where its tickets go.
+pub(crate) struct ProducerObject {
+    pub(crate) producer: Producer,
+    runtime: Arc<Runtime>,
+    closed: AtomicBool,
+}
+
+/// How long the records of a producer that was freed unclosed may still take.
+const FREED_FLUSH: Duration = Duration::from_secs(1);
+
+impl Drop for ProducerObject {
+    fn drop(&mut self) {
+        if self.closed.load(Ordering::SeqCst) || self.producer.pending().0 == 0 {
+            return;
+        }
+        let (producer, runtime) = (self.producer.clone(), Arc::clone(&self.runtime));
+        if let Ok(handle) = self.runtime.handle() {
+            handle.spawn(async move {
+                producer.close(true, Some(FREED_FLUSH)).await;
+                drop(runtime);
+            });
+        }
+    }
+}
+
+/// Posts the fate of tickets.
+struct Sink(Arc<Queue>);
+
+impl TicketSink for Sink {
+    fn complete(&self, ticket: u64, TicketOutcome { partition, records, result }: TicketOutcome) {
+        let mut completion = flv_completion_t {
+            token: ticket,
+            operation: 0,
+            status: flv_status::FLV_STATUS_OK as flv_status_t,
+            kind: TICKET,
+            result: std::ptr::null_mut(),
+            value: 0,
+            extra: records.into(),
+            partition,
+            reserved: 0,
+        };
+        match result {
+            Ok(base_offset) => completion.value = base_offset,
+            Err(error) => completion.set_error(error),
+        }
+        self.0.post(completion);
+    }
+}
+
+/// Records to submit, borrowed for the call.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct flv_records_t {
+    /// `sizeof(flv_records_t)`.
+    pub struct_size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// How many records.
+    pub count: usize,
+    /// One record after the other: the bytes of its key, if it has one, then of its value.
+    pub data: *const u8,
+    /// Bytes of `data`.
+    pub data_len: usize,
+    /// Bytes of each value; `count` entries.
+    pub value_lengths: *const u32,
+    /// NULL: no record has a key. Else `count` entries: bytes of the key, or -1 for no key (0 is an empty one).
+    pub key_lengths: *const i32,
+    /// NULL: the partitioner decides. Else `count` entries: the partition, or -1.
+    pub partitions: *const i32,
+    /// NULL: now. Else `count` entries: milliseconds since the epoch, or INT64_MIN for now.
+    pub timestamps: *const i64,
+}
+
+/// `count` consecutive records of a submission are the records `index`, `index + 1`, ... of the batch `ticket`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct flv_run_t {
+    /// Unique in the process, never 0.
+    pub ticket: u64,
+    /// The first record's index in the batch: its offset is the ticket's base offset plus this.
+    pub index: u32,
+    /// How many records.
+    pub count: u32,
+}
+
+const _: () = assert!(size_of::<flv_run_t>() == size_of::<Run>() && align_of::<flv_run_t>() == align_of::<Run>());
+
+/// What became of a submission. The caller sets `struct_size`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct flv_submission_t {
+    /// `sizeof(flv_submission_t)`.
+    pub struct_size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// How many records, from the first, were accepted.
+    pub accepted: usize,
+    /// How many runs were filled; together they cover the accepted records, in order.
+    pub runs: usize,
+    /// How many bytes the buffer takes now.
+    pub room: u64,
+    /// The timestamp of the records that came without one.
+    pub timestamp: i64,
+}
+
+/// Fills in the defaults. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_producer_options_init(options: *mut flv_producer_options_t) {
+    quiet((), || write_out(options, "options", flv_producer_options_t::DEFAULT));
+}
+
+/// Opens a producer of `topic`. Result: `flv_producer_t *`, owned by whoever drains, until `flv_producer_free`. Its
+/// tickets complete on `queue`. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_producer_open(
+    client: *mut flv_client_t,
+    topic: flv_slice_t,
+    options: *const flv_producer_options_t,
+    timeout_ms: i64,
+    queue: *mut flv_queue_t,
+    token: u64,
+    operation: *mut u64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let client = handle::client(client)?;
+        client.usable()?;
+        let topic = topic.text("topic")?.to_owned();
+        let options = options::read(options, "options", flv_producer_options_t::DEFAULT)?.parse()?;
+        let sink = Arc::new(Sink(handle::queue(queue)?));
+        let request = Request { timeout_ms, queue, token, operation };
+        let late = overdue(Phase::Connect, "opening the producer");
+        operation::start(Arc::clone(&client.runtime), &request, late, async move {
+            let producer = client.client.producer(&topic, options, sink).await?;
+            let runtime = Arc::clone(&client.runtime);
+            let object = Arc::new(ProducerObject { producer, runtime, closed: AtomicBool::new(false) });
+            client.add_producer(&object);
+            Ok(Done::object(Object::Producer(object)))
+        })?;
+        Ok(OK)
+    })
+}
+
+/// How many partitions the topic has now; 0 if `producer` is no producer. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_producer_partition_count(producer: *const flv_producer_t) -> u32 {
+    quiet(0, || Ok(handle::producer(producer)?.producer.partition_count()))
+}
+
+/// Encodes the first `submission->accepted` records into batches, in order: as many as the buffer has room and `runs` has
+/// places for. With fewer than all, wait for room, then submit the rest. Never waits. All lengths are checked first: a
+/// status other than OK accepts nothing. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_producer_submit(
+    producer: *mut flv_producer_t,
+    records: *const flv_records_t,
+    runs: *mut flv_run_t,
+    runs_capacity: usize,
+    submission: *mut flv_submission_t,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let producer = handle::producer(producer)?;
+        let none = flv_records_t {
+            struct_size: size_of::<flv_records_t>() as u32,
+            reserved: 0,
+            count: 0,
+            data: std::ptr::null(),
+            data_len: 0,
+            value_lengths: std::ptr::null(),
+            key_lengths: std::ptr::null(),
+            partitions: std::ptr::null(),
+            timestamps: std::ptr::null(),
+        };
+        let given = options::read(records, "records", none)?;
+        let count = given.count;
+        require(submission, "submission")?;
+        fn column<'a, T>(pointer: *const T, count: usize, name: &str) -> Result<Option<&'a [T]>> {
+            if pointer.is_null() { Ok(None) } else { slice(pointer, count, name).map(Some) }
+        }
+        let records = Records {
+            count,
+            data: slice(given.data, given.data_len, "records->data")?,
+            value_lengths: slice(given.value_lengths, count, "records->value_lengths")?,
+            key_lengths: column(given.key_lengths, count, "records->key_lengths")?,
+            partitions: column(given.partitions, count, "records->partitions")?,
+            timestamps: column(given.timestamps, count, "records->timestamps")?,
+        };
+        // Checks the pointer; never read, only written.
+        slice(runs, runs_capacity, "runs")?;
+        let runs: &mut [Run] = match runs_capacity {
+            0 => &mut [],
+            // SAFETY: checked above; the two types have the same layout; the caller vouches for room, and any bits are a
+            // valid `Run`.
+            _ => unsafe { std::slice::from_raw_parts_mut(runs.cast(), runs_capacity) },
+        };
+        let done = producer.producer.submit(&records, runs)?;
+        let result = flv_submission_t {
+            struct_size: 0,
+            reserved: 0,
+            accepted: done.accepted,
+            runs: done.runs,
+            room: done.room,
+            timestamp: done.timestamp,
+        };
+        options::write(submission, result)?;
+        Ok(OK)
+    })
+}
+
+/// How many bytes the buffer takes now. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_producer_room(producer: *const flv_producer_t) -> u64 {
+    quiet(0, || Ok(handle::producer(producer)?.producer.room()))
+}
+
+/// Completes once `bytes` (at most the buffer's size) are free, first come, first served. Value: the room then. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_producer_wait_room(
+    producer: *mut flv_producer_t,
+    bytes: u64,
+    timeout_ms: i64,
+    queue: *mut flv_queue_t,
+    token: u64,
+    operation: *mut u64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let producer = handle::producer(producer)?;
+        let request = Request { timeout_ms, queue, token, operation };
+        let late = overdue(Phase::Enqueue, "waiting for room in the producer's buffer");
+        operation::start(Arc::clone(&producer.runtime), &request, late, async move {
+            Ok(Done::value(producer.producer.wait_room(bytes).await?))
+        })?;
+        Ok(OK)
+    })
+}
+
+/// Completes once everything that was submitted before is settled: delivered or failed, as the tickets tell. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_producer_flush(
+    producer: *mut flv_producer_t,
+    timeout_ms: i64,
+    queue: *mut flv_queue_t,
+    token: u64,
+    operation: *mut u64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let producer = handle::producer(producer)?;
+        let request = Request { timeout_ms, queue, token, operation };
+        let late = overdue(Phase::Flush, "the flush");
+        operation::start(Arc::clone(&producer.runtime), &request, late, async move {
+            producer.producer.flush().await?;
+            Ok(Done::default())
+        })?;
+        Ok(OK)
+    })
+}
+
+/// Takes no more records. With `flush` not 0 waits for what was accepted, within the time-out; then fails the rest.
+/// Value: how many records were dropped; their tickets tell. The handle stays until it is freed. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_producer_close(
+    producer: *mut flv_producer_t,
+    flush: u32,
+    timeout_ms: i64,
+    queue: *mut flv_queue_t,
+    token: u64,
+    operation: *mut u64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let producer = handle::producer(producer)?;
+        let timeout = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
+        let request = Request { timeout_ms: -1, queue, token, operation };
+        let late = overdue(Phase::Close, "closing the producer");
+        operation::start(Arc::clone(&producer.runtime), &request, late, async move {
+            producer.closed.store(true, Ordering::SeqCst);
+            Ok(Done::value(producer.producer.close(flush != 0, timeout).await))
+        })?;
+        Ok(OK)
+    })
+}
+
+/// How many records and bytes are not settled. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_producer_pending(producer: *const flv_producer_t, records: *mut u64, bytes: *mut u64) {
+    quiet((), || {
+        let (count, size) = handle::producer(producer).map_or((0, 0), |producer| producer.producer.pending());
+        write_out(records, "records", count)?;
+        write_out(bytes, "bytes", size)
+    });
+}
+
+/// Frees a producer. Not closed before, its records get one more second in the background. Never blocks. NULL is fine. Any
+/// thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_producer_free(producer: *mut flv_producer_t) {
+    quiet((), || {
+        drop(handle::remove(producer, |object| matches!(object, Object::Producer(_))));
+        Ok(())
+    });
+}

@@ -1,0 +1,383 @@
+//! The completion queue: a list, a descriptor that is readable while it is not empty, and the operations under way.
+
+use std::collections::{HashMap, VecDeque};
+use std::ffi::c_void;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use fluvio_cffi_engine::{Error, ErrorKind, Result, descriptors};
+use tokio::task::AbortHandle;
+
+use crate::boundary::{OK, export, quiet, require, write_out};
+use crate::handle::{self, Object};
+use crate::status::{flv_error_t, flv_status_t};
+
+/// What a completion is about.
+#[repr(C)]
+pub enum flv_completion_kind {
+    /// Not one that this version knows.
+    FLV_COMPLETION_UNKNOWN = 0,
+    /// An operation ended.
+    FLV_COMPLETION_OPERATION = 1,
+    /// A ticket, that is a batch of records, was settled.
+    FLV_COMPLETION_TICKET = 2,
+}
+
+pub(crate) const OPERATION: u32 = flv_completion_kind::FLV_COMPLETION_OPERATION as u32;
+pub(crate) const TICKET: u32 = flv_completion_kind::FLV_COMPLETION_TICKET as u32;
+
+/// The end of an operation, or the fate of a ticket. The layout is frozen: 56 bytes.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct flv_completion_t {
+    /// OPERATION: the submitter's token. TICKET: the ticket.
+    pub token: u64,
+    /// OPERATION: its id. TICKET: 0.
+    pub operation: u64,
+    /// How it ended.
+    pub status: flv_status_t,
+    /// One of `FLV_COMPLETION_`.
+    pub kind: u32,
+    /// With `FLV_STATUS_OK`: what the operation gives, owned by whoever drains, or NULL. Otherwise an `flv_error_t *`,
+    /// owned likewise, or NULL.
+    pub result: *mut c_void,
+    /// TICKET: the offset of the batch's first record. OPERATION: what its function's comment says.
+    pub value: i64,
+    /// TICKET: how many records the batch has. OPERATION: 0.
+    pub extra: i64,
+    /// TICKET: the partition. OPERATION: 0.
+    pub partition: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+// SAFETY: `result` is a number in the handle table, never followed; the table may be used from any thread.
+unsafe impl Send for flv_completion_t {}
+
+impl flv_completion_t {
+    /// A completion that carries the error `error`.
+    pub(crate) fn set_error(&mut self, error: Error) {
+        self.status = error.kind as flv_status_t;
+        self.result = handle::insert(Object::Error(Box::new(error)));
+    }
+
+    fn dispose(&self) {
+        // Whatever it is: objects end when their last reference goes.
+        drop(handle::remove(self.result, |object| !matches!(object, Object::Queue(_))));
+    }
+}
+
+/// A completion queue. May be used from any thread; one thread drains at a time.
+pub struct flv_queue_t {
+    _opaque: [u8; 0],
+}
+
+/// Called with each completion, on a thread of the library. Must not block, and must not call back into the library but
+/// for `flv_operation_cancel`, `flv_completion_dispose` and the functions that free.
+pub type flv_callback_t = Option<unsafe extern "C" fn(ctx: *mut c_void, completion: *const flv_completion_t)>;
+
+/// Called once, on any thread, when `ctx` will not be used any more.
+pub type flv_finalizer_t = Option<unsafe extern "C" fn(ctx: *mut c_void)>;
+
+struct Callback {
+    function: unsafe extern "C" fn(*mut c_void, *const flv_completion_t),
+    ctx: *mut c_void,
+    finalizer: flv_finalizer_t,
+}
+
+// SAFETY: the contract of callback mode is that `function` and `finalizer` may be called with `ctx` on any thread.
+unsafe impl Send for Callback {}
+// SAFETY: as above; nothing in it is ever changed.
+unsafe impl Sync for Callback {}
+
+impl Drop for Callback {
+    fn drop(&mut self) {
+        if let Some(finalizer) = self.finalizer {
+            // SAFETY: the caller gave both for this one call; nothing uses `ctx` after the last reference to the queue.
+            unsafe { finalizer(self.ctx) };
+        }
+    }
+}
+
+/// A descriptor that is readable while it was signalled.
+struct Signal {
+    read: OwnedFd,
+    #[cfg(not(target_os = "linux"))]
+    write: OwnedFd,
+}
+
+impl Signal {
+    #[cfg(target_os = "linux")]
+    fn new() -> std::io::Result<Self> {
+        // SAFETY: no memory is involved.
+        let descriptor = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if descriptor < 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        descriptors::register(descriptor);
+        // SAFETY: just made, and owned by nobody else.
+        Ok(Self { read: unsafe { OwnedFd::from_raw_fd(descriptor) } })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn new() -> std::io::Result<Self> {
+        let mut ends = [0; 2];
+        // SAFETY: room for both ends.
+        if unsafe { libc::pipe(ends.as_mut_ptr()) } < 0 {
+            return Err(std::io::Error::last_os_error());
+        }
+        for end in ends {
+            // SAFETY: a descriptor of ours, no memory is involved.
+            unsafe {
+                libc::fcntl(end, libc::F_SETFL, libc::O_NONBLOCK);
+                libc::fcntl(end, libc::F_SETFD, libc::FD_CLOEXEC);
+            }
+            descriptors::register(end);
+        }
+        // SAFETY: just made, and owned by nobody else.
+        Ok(unsafe { Self { read: OwnedFd::from_raw_fd(ends[0]), write: OwnedFd::from_raw_fd(ends[1]) } })
+    }
+
+    fn descriptor(&self) -> RawFd {
+        self.read.as_raw_fd()
+    }
+
+    fn set(&self) {
+        let one = 1_u64.to_ne_bytes();
+        #[cfg(target_os = "linux")]
+        let write = &self.read;
+        #[cfg(not(target_os = "linux"))]
+        let write = &self.write;
+        // SAFETY: eight readable bytes. Can only fail when it is readable already.
+        unsafe { libc::write(write.as_raw_fd(), one.as_ptr().cast(), one.len()) };
+    }
+
+    fn clear(&self) {
+        let mut bytes = [0_u8; 8];
+        // SAFETY: eight writable bytes. Fails when a `set` is still to come, which then makes a spurious wake-up.
+        unsafe { libc::read(self.read.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len()) };
+    }
+}
+
+impl Drop for Signal {
+    fn drop(&mut self) {
+        descriptors::unregister(self.read.as_raw_fd());
+        #[cfg(not(target_os = "linux"))]
+        descriptors::unregister(self.write.as_raw_fd());
+    }
+}
+
+enum Mode {
+    Descriptor(Signal),
+    Callback(Callback),
+}
+
+#[derive(Default)]
+struct State {
+    completions: VecDeque<flv_completion_t>,
+    /// Whether the descriptor is readable, or about to be.
+    signalled: bool,
+    /// Whether the owner gave it up.
+    closed: bool,
+    running: HashMap<u64, AbortHandle>,
+}
+
+/// The queue behind a handle. Operations and producers keep references to it.
+pub(crate) struct Queue {
+    state: Mutex<State>,
+    mode: Mode,
+}
+
+/// Operation ids are unique in the process.
+static NEXT_OPERATION: AtomicU64 = AtomicU64::new(1);
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// How many operations are under way.
+pub(crate) fn running() -> usize {
+    RUNNING.load(Ordering::Relaxed)
+}
+
+impl Queue {
+    fn new(mode: Mode) -> Self {
+        Self { state: Mutex::default(), mode }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts an operation: `spawn` gets its id and gives what aborts it.
+    pub(crate) fn begin(&self, spawn: impl FnOnce(u64) -> AbortHandle) -> Result<()> {
+        // Held until the handle is stored, so that an operation which ends at once finds it.
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Error::closed("queue"));
+        }
+        let id = NEXT_OPERATION.fetch_add(1, Ordering::Relaxed);
+        RUNNING.fetch_add(1, Ordering::Relaxed);
+        let handle = spawn(id);
+        state.running.insert(id, handle);
+        Ok(())
+    }
+
+    /// Queues a completion; wakes whoever waits on the descriptor.
+    pub(crate) fn post(&self, completion: flv_completion_t) {
+        let mut state = self.lock();
+        if completion.kind == OPERATION && state.running.remove(&completion.operation).is_some() {
+            RUNNING.fetch_sub(1, Ordering::Relaxed);
+        }
+        if state.closed {
+            drop(state);
+            return completion.dispose();
+        }
+        match &self.mode {
+            Mode::Callback(callback) => {
+                drop(state);
+                // SAFETY: the contract of callback mode; the completion lives for the call.
+                unsafe { (callback.function)(callback.ctx, &raw const completion) };
+            }
+            Mode::Descriptor(signal) => {
+                state.completions.push_back(completion);
+                let set = !std::mem::replace(&mut state.signalled, true);
+                drop(state);
+                if set {
+                    signal.set();
+                }
+            }
+        }
+    }
+
+    fn drain(&self, out: &mut [std::mem::MaybeUninit<flv_completion_t>]) -> usize {
+        let mut state = self.lock();
+        let count = out.len().min(state.completions.len());
+        for (slot, completion) in out.iter_mut().zip(state.completions.drain(..count)) {
+            slot.write(completion);
+        }
+        // Under the lock, and only when nothing is left: otherwise a wake-up could be lost.
+        if state.completions.is_empty()
+            && std::mem::replace(&mut state.signalled, false)
+            && let Mode::Descriptor(signal) = &self.mode
+        {
+            signal.clear();
+        }
+        count
+    }
+
+    fn cancel(&self, operation: u64) {
+        let handle = self.lock().running.get(&operation).cloned();
+        if let Some(handle) = handle {
+            handle.abort();
+        }
+    }
+
+    fn close(&self) {
+        let left = {
+            let mut state = self.lock();
+            state.closed = true;
+            std::mem::take(&mut state.completions)
+        };
+        left.iter().for_each(flv_completion_t::dispose);
+    }
+}
+
+fn make(queue: *mut *mut flv_queue_t, mode: Mode) -> Result<flv_status_t> {
+    require(queue, "queue")?;
+    let handle = handle::insert(Object::Queue(Arc::new(Queue::new(mode))));
+    write_out(queue, "queue", handle.cast())?;
+    Ok(OK)
+}
+
+/// Makes a queue with a descriptor to wait on. The caller owns it until `flv_queue_free`. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_queue_new(queue: *mut *mut flv_queue_t, error: *mut *mut flv_error_t) -> flv_status_t {
+    export(error, || {
+        let signal = Signal::new()
+            .map_err(|cause| Error::new(ErrorKind::Internal, format!("a queue cannot be made: {cause}")))?;
+        make(queue, Mode::Descriptor(signal))
+    })
+}
+
+/// Makes a queue that calls `callback` with each completion, on a thread of the library, exactly once an operation and a
+/// ticket. `finalizer` is called once with `ctx` after the last call; NULL is fine. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_queue_new_callback(
+    callback: flv_callback_t,
+    ctx: *mut c_void,
+    finalizer: flv_finalizer_t,
+    queue: *mut *mut flv_queue_t,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        require(queue, "queue")?;
+        let function = callback.ok_or_else(|| Error::invalid("callback is NULL"))?;
+        make(queue, Mode::Callback(Callback { function, ctx, finalizer }))
+    })
+}
+
+/// The descriptor that is readable while completions wait: for poll, epoll or an event loop. It belongs to the library:
+/// never read, write or close it. -1 in callback mode. Valid until the queue is freed. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_queue_fd(queue: *const flv_queue_t) -> i32 {
+    quiet(-1, || {
+        Ok(match &handle::queue(queue)?.mode {
+            Mode::Descriptor(signal) => signal.descriptor(),
+            Mode::Callback(_) => -1,
+        })
+    })
+}
+
+/// Takes up to `capacity` completions; `*count` says how many. Never blocks. What does not fit keeps the descriptor
+/// readable. The caller owns the results. One thread at a time.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_queue_drain(
+    queue: *mut flv_queue_t,
+    completions: *mut flv_completion_t,
+    capacity: usize,
+    count: *mut usize,
+) -> flv_status_t {
+    export(std::ptr::null_mut(), || {
+        write_out(count, "count", 0)?;
+        let queue = handle::queue(queue)?;
+        if capacity == 0 {
+            return Ok(OK);
+        }
+        require(completions, "completions")?;
+        // SAFETY: not null; the caller vouches for room for `capacity` completions, which need not be initialised.
+        let out = unsafe { std::slice::from_raw_parts_mut(completions.cast(), capacity) };
+        write_out(count, "count", queue.drain(out))?;
+        Ok(OK)
+    })
+}
+
+/// Asks an operation to end. It completes all the same, exactly once: cancelled, or with what it had come to. The id of
+/// an operation that is over, or never was, is ignored. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_operation_cancel(queue: *mut flv_queue_t, operation: u64) -> flv_status_t {
+    export(std::ptr::null_mut(), || {
+        handle::queue(queue)?.cancel(operation);
+        Ok(OK)
+    })
+}
+
+/// Gives a queue up. Completions that wait, or come later, are disposed of; its operations go on. NULL is fine. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_queue_free(queue: *mut flv_queue_t) {
+    quiet((), || {
+        if let Some(Object::Queue(queue)) = handle::remove(queue, |object| matches!(object, Object::Queue(_))) {
+            queue.close();
+        }
+        Ok(())
+    });
+}
+
+/// Frees the result of a completion that nobody wants, whatever it is. NULL is fine. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_completion_dispose(completion: *const flv_completion_t) {
+    quiet((), || {
+        require(completion, "completion")?;
+        // SAFETY: not null; the caller vouches for it.
+        unsafe { completion.read() }.dispose();
+        Ok(())
+    });
+}

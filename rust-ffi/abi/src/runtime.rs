@@ -1,0 +1,168 @@
+//! The process-wide tokio runtime: made with the first client, stopped with the last; and what a fork and an exit need.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
+use std::time::Duration;
+
+use fluvio_cffi_engine::{Error, ErrorKind, Result, descriptors, install_panic_hook};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::boundary::{OK, export, quiet, write_out};
+use crate::client::ClientObject;
+use crate::status::{flv_error_t, flv_status_t};
+
+/// Major version of the ABI: another one is another interface.
+const ABI_MAJOR: u32 = 0;
+/// Minor version of the ABI: rises with each addition.
+const ABI_MINOR: u32 = 1;
+
+static FORKED: AtomicBool = AtomicBool::new(false);
+static SHUT_DOWN: AtomicBool = AtomicBool::new(false);
+/// 0: not configured.
+static WORKERS: AtomicU32 = AtomicU32::new(0);
+static CURRENT: Mutex<Weak<Runtime>> = Mutex::new(Weak::new());
+static CLIENTS: Mutex<Vec<Weak<ClientObject>>> = Mutex::new(Vec::new());
+static FIRST: Once = Once::new();
+
+/// Whether this process is the child of one that had a runtime.
+pub(crate) fn forked() -> bool {
+    FORKED.load(Ordering::Relaxed)
+}
+
+/// The runtime; everything that runs on it keeps a reference.
+pub(crate) struct Runtime(Option<tokio::runtime::Runtime>);
+
+impl Runtime {
+    /// The running one, or a new one.
+    pub(crate) fn acquire() -> Result<Arc<Self>> {
+        if SHUT_DOWN.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Closed, "the library was shut down, as at the interpreter's exit"));
+        }
+        let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(runtime) = current.upgrade() {
+            return Ok(runtime);
+        }
+        FIRST.call_once(|| {
+            install_panic_hook();
+            install_fork_handler();
+        });
+        let workers = match WORKERS.load(Ordering::Relaxed) {
+            0 => std::thread::available_parallelism().map_or(2, |cores| cores.get().min(2)),
+            given => given as usize,
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(workers)
+            .thread_name("fluvio-cffi")
+            .enable_all()
+            .build()
+            .map_err(|cause| Error::new(ErrorKind::Internal, format!("the runtime cannot be started: {cause}")))?;
+        let runtime = Arc::new(Self(Some(runtime)));
+        *current = Arc::downgrade(&runtime);
+        Ok(runtime)
+    }
+
+    pub(crate) fn handle(&self) -> Result<&tokio::runtime::Handle> {
+        self.0.as_ref().map(tokio::runtime::Runtime::handle).ok_or_else(|| Error::closed("runtime"))
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        // May run on one of its own threads, where waiting for them is impossible.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Remembers a client for [`flv_runtime_shutdown`].
+pub(crate) fn remember(client: &Arc<ClientObject>) {
+    let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    clients.retain(|client| client.strong_count() > 0);
+    clients.push(Arc::downgrade(client));
+}
+
+#[cfg(unix)]
+fn install_fork_handler() {
+    extern "C" fn child() {
+        in_child();
+    }
+    // SAFETY: the handler is a function of this library, which is never unloaded, and async-signal-safe.
+    unsafe { libc::pthread_atfork(None, None, Some(child)) };
+}
+
+/// Async-signal-safe: atomics and close(2) only.
+fn in_child() {
+    if FIRST.is_completed() && !FORKED.swap(true, Ordering::SeqCst) {
+        descriptors::each(|descriptor| {
+            // SAFETY: the parent's descriptor, which nothing in the child uses any more.
+            unsafe { libc::close(descriptor) };
+        });
+    }
+}
+
+/// The version of the ABI, major in the upper 16 bits. Check it before anything else. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_abi_version() -> u32 {
+    ABI_MAJOR << 16 | ABI_MINOR
+}
+
+/// The version of the library, such as "0.1.0". `*version` is valid for ever. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_version(version: *mut crate::bytes::flv_view_t) {
+    quiet((), || write_out(version, "version", crate::bytes::flv_view_t::new(env!("CARGO_PKG_VERSION").as_bytes())));
+}
+
+/// Sets the number of the library's threads (1 to 256; default: 2, or 1 on a single core). Before the first connect, else
+/// `FLV_STATUS_USAGE`. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_runtime_configure(worker_threads: u32, error: *mut *mut flv_error_t) -> flv_status_t {
+    export(error, || {
+        if !(1..=256).contains(&worker_threads) {
+            return Err(Error::invalid(format!("worker_threads is {worker_threads}: it must be from 1 to 256")));
+        }
+        if FIRST.is_completed() {
+            return Err(Error::new(
+                ErrorKind::Usage,
+                "the runtime was started already: configure it before connecting",
+            ));
+        }
+        WORKERS.store(worker_threads, Ordering::Relaxed);
+        Ok(OK)
+    })
+}
+
+/// To be called in the child after a fork, if the host cannot rely on `pthread_atfork`: if the parent had connected, every
+/// function says `FLV_STATUS_FORKED` from here on, and the inherited descriptors are closed. Async-signal-safe.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_fork_child() {
+    in_child();
+}
+
+/// Closes every client within `timeout_ms`, producers flush; then stops the library for good, as at a host's exit. Blocks;
+/// not on a thread of the library. `*dropped_records`: how many records were given up. NULL is fine.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_runtime_shutdown(timeout_ms: i64, dropped_records: *mut u64) {
+    quiet((), || {
+        SHUT_DOWN.store(true, Ordering::SeqCst);
+        let clients: Vec<_> = std::mem::take(&mut *CLIENTS.lock().unwrap_or_else(PoisonError::into_inner));
+        let clients: Vec<_> = clients.iter().filter_map(Weak::upgrade).collect();
+        let runtime = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let mut dropped = 0;
+        if let Some(runtime) = runtime {
+            let deadline = Instant::now() + Duration::from_millis(timeout_ms.max(0).unsigned_abs().min(3_600_000));
+            dropped = runtime.handle()?.block_on(async move {
+                let mut closing = JoinSet::new();
+                for client in clients {
+                    closing.spawn(async move { client.close(Some(deadline)).await });
+                }
+                closing.join_all().await.into_iter().sum()
+            });
+        }
+        if !dropped_records.is_null() {
+            write_out(dropped_records, "dropped_records", dropped)?;
+        }
+        Ok(())
+    });
+}

@@ -1,0 +1,198 @@
+//! Statuses and owned errors.
+
+use fluvio_cffi_engine::Error;
+
+use crate::boundary::{OK, export, quiet};
+use crate::bytes::flv_view_t;
+use crate::handle::{self, Object};
+use crate::options;
+
+/// What a call or a completion says: one of the `FLV_STATUS_` numbers.
+pub type flv_status_t = i32;
+
+/// The numbers of `flv_status_t`. New ones are appended, none is ever reused.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum flv_status {
+    /// Done.
+    FLV_STATUS_OK = 0,
+    /// Nothing is there now.
+    FLV_STATUS_EMPTY = 1,
+    /// Nothing will ever be there again.
+    FLV_STATUS_END = 2,
+    /// The operation was cancelled: nothing was done, or only the wait was abandoned.
+    FLV_STATUS_CANCELLED = 10,
+    /// A deadline passed.
+    FLV_STATUS_TIMEOUT = 11,
+    /// The object was closed or freed.
+    FLV_STATUS_CLOSED = 12,
+    /// The process is a fork of one that had connected. Comes without an error object.
+    FLV_STATUS_FORKED = 13,
+    /// An argument is out of range or malformed; the message names it, its value and what is allowed.
+    FLV_STATUS_INVALID_ARGUMENT = 20,
+    /// A call that the object's state forbids.
+    FLV_STATUS_USAGE = 21,
+    /// The peer cannot be reached, or the connection was lost.
+    FLV_STATUS_CONNECTION = 30,
+    /// TLS could not be set up.
+    FLV_STATUS_TLS = 31,
+    /// The server refused the client's identity.
+    FLV_STATUS_AUTH = 32,
+    /// Client and server do not understand each other's version.
+    FLV_STATUS_VERSION = 33,
+    /// The server answered an error that has no number of its own here.
+    FLV_STATUS_SERVER = 40,
+    /// An object that has no number of its own here does not exist.
+    FLV_STATUS_NOT_FOUND = 41,
+    /// The topic does not exist (any more).
+    FLV_STATUS_TOPIC_NOT_FOUND = 42,
+    /// The topic has no such partition.
+    FLV_STATUS_PARTITION_NOT_FOUND = 43,
+    /// There is no such SPU.
+    FLV_STATUS_SPU_NOT_FOUND = 44,
+    /// There is no such SmartModule.
+    FLV_STATUS_SMARTMODULE_NOT_FOUND = 45,
+    /// An object of that name exists.
+    FLV_STATUS_ALREADY_EXISTS = 46,
+    /// The server's policy forbids it.
+    FLV_STATUS_PERMISSION_DENIED = 47,
+    /// The topic's name or configuration is not allowed.
+    FLV_STATUS_INVALID_TOPIC = 48,
+    /// The SPU does not lead the partition.
+    FLV_STATUS_NOT_LEADER = 49,
+    /// The server could not store or read its log.
+    FLV_STATUS_STORAGE = 50,
+    /// The offset lies beyond the end of the log.
+    FLV_STATUS_OFFSET_OUT_OF_RANGE = 51,
+    /// The offset was removed by retention.
+    FLV_STATUS_OFFSET_EVICTED = 52,
+    /// Producing failed in another way.
+    FLV_STATUS_PRODUCER = 60,
+    /// A record does not fit into a request.
+    FLV_STATUS_RECORD_TOO_LARGE = 61,
+    /// Bytes may have reached the log, nobody knows.
+    FLV_STATUS_DELIVERY_UNKNOWN = 62,
+    /// Compressing or decompressing failed, or the topic forbids the codec.
+    FLV_STATUS_COMPRESSION = 63,
+    /// Consuming failed in another way.
+    FLV_STATUS_CONSUMER = 70,
+    /// The log holds bytes that are no valid record batch.
+    FLV_STATUS_CORRUPT_RECORD = 71,
+    /// A SmartModule failed.
+    FLV_STATUS_SMARTMODULE = 80,
+    /// A panic was caught: a bug in the library.
+    FLV_STATUS_INTERNAL = 90,
+    /// An error of a kind that this version does not know.
+    FLV_STATUS_UNKNOWN = 99,
+}
+
+/// What became of the records that an error speaks of.
+#[repr(C)]
+pub enum flv_outcome {
+    /// The error is about no record.
+    FLV_OUTCOME_NONE = 0,
+    /// They are not in the log and never will be.
+    FLV_OUTCOME_NOT_WRITTEN = 1,
+    /// Bytes may have reached the log.
+    FLV_OUTCOME_UNKNOWN = 2,
+    /// Only the wait ended; they go on until their delivery time-out.
+    FLV_OUTCOME_PENDING = 3,
+}
+
+/// In which part of the work a deadline passed.
+#[repr(C)]
+pub enum flv_phase {
+    /// Not a time-out.
+    FLV_PHASE_NONE = 0,
+    /// Connecting, opening a producer or a consumer.
+    FLV_PHASE_CONNECT = 1,
+    /// Waiting for room in a producer's buffer.
+    FLV_PHASE_ENQUEUE = 2,
+    /// Waiting for a receipt.
+    FLV_PHASE_WAIT = 3,
+    /// Delivering records.
+    FLV_PHASE_DELIVERY = 4,
+    /// Flushing.
+    FLV_PHASE_FLUSH = 5,
+    /// Waiting for records.
+    FLV_PHASE_READ = 6,
+    /// Committing offsets.
+    FLV_PHASE_COMMIT = 7,
+    /// An administrative call.
+    FLV_PHASE_ADMIN = 8,
+    /// Closing.
+    FLV_PHASE_CLOSE = 9,
+}
+
+/// An error, owned by whoever received it until `flv_error_free`. May be used and freed on any thread.
+pub struct flv_error_t {
+    _opaque: [u8; 0],
+}
+
+/// What is known about an error. The caller sets `struct_size`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct flv_error_info_t {
+    /// `sizeof(flv_error_info_t)`, set by the caller.
+    pub struct_size: u32,
+    /// The class of the error, the status that came with it.
+    pub status: flv_status_t,
+    /// The server's own error code, if `has_code`.
+    pub code: i32,
+    /// Not 0: a server answered `code`.
+    pub has_code: u32,
+    /// Not 0: trying again cannot write twice, and can succeed.
+    pub retriable: u32,
+    /// One of `FLV_OUTCOME_`.
+    pub outcome: u32,
+    /// One of `FLV_PHASE_`.
+    pub phase: u32,
+    /// The partition concerned; -1: not known.
+    pub partition: i32,
+    /// The offset concerned; -1: not known.
+    pub offset: i64,
+    /// The first offset that still exists; -1: not known.
+    pub next_available: i64,
+    /// What happened and what to do about it, UTF-8. Valid until the error is freed.
+    pub message: flv_view_t,
+    /// The topic concerned; empty: not known. Valid until the error is freed.
+    pub topic: flv_view_t,
+}
+
+/// Tells what is known about an error. `info->struct_size` must be set. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_error_info(error: *const flv_error_t, info: *mut flv_error_info_t) -> flv_status_t {
+    export(std::ptr::null_mut(), || {
+        handle::with(error, "error", |object| match object {
+            Object::Error(error) => Some(options::write(info, describe(error))),
+            _ => None,
+        })??;
+        Ok(OK)
+    })
+}
+
+fn describe(error: &Error) -> flv_error_info_t {
+    flv_error_info_t {
+        struct_size: 0,
+        status: error.kind as flv_status_t,
+        code: error.code.unwrap_or(0),
+        has_code: error.code.is_some().into(),
+        retriable: error.retriable.into(),
+        outcome: error.outcome as u32,
+        phase: error.phase as u32,
+        partition: error.partition.and_then(|partition| i32::try_from(partition).ok()).unwrap_or(-1),
+        offset: error.offset.unwrap_or(-1),
+        next_available: error.next_available.unwrap_or(-1),
+        message: flv_view_t::new(error.message.as_bytes()),
+        topic: flv_view_t::new(error.topic.as_deref().unwrap_or_default().as_bytes()),
+    }
+}
+
+/// Frees an error. NULL is fine. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_error_free(error: *mut flv_error_t) {
+    quiet((), || {
+        drop(handle::remove(error, |object| matches!(object, Object::Error(_))));
+        Ok(())
+    });
+}
