@@ -1,0 +1,1223 @@
+#ifndef FLUVIO_CFFI_H
+#define FLUVIO_CFFI_H
+
+/* Generated from rust-ffi/abi by cbindgen; do not edit. The conventions are in docs/c-abi.md. */
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ The numbers of `flv_status_t`. New ones are appended, none is ever reused.
+ */
+typedef enum {
+    /*
+     Done.
+     */
+    FLV_STATUS_OK = 0,
+    /*
+     Nothing is there now.
+     */
+    FLV_STATUS_EMPTY = 1,
+    /*
+     Nothing will ever be there again.
+     */
+    FLV_STATUS_END = 2,
+    /*
+     The operation was cancelled: nothing was done, or only the wait was abandoned.
+     */
+    FLV_STATUS_CANCELLED = 10,
+    /*
+     A deadline passed.
+     */
+    FLV_STATUS_TIMEOUT = 11,
+    /*
+     The object was closed or freed.
+     */
+    FLV_STATUS_CLOSED = 12,
+    /*
+     The process is a fork of one that had connected. Comes without an error object.
+     */
+    FLV_STATUS_FORKED = 13,
+    /*
+     An argument is out of range or malformed; the message names it, its value and what is allowed.
+     */
+    FLV_STATUS_INVALID_ARGUMENT = 20,
+    /*
+     A call that the object's state forbids.
+     */
+    FLV_STATUS_USAGE = 21,
+    /*
+     The peer cannot be reached, or the connection was lost.
+     */
+    FLV_STATUS_CONNECTION = 30,
+    /*
+     TLS could not be set up.
+     */
+    FLV_STATUS_TLS = 31,
+    /*
+     The server refused the client's identity.
+     */
+    FLV_STATUS_AUTH = 32,
+    /*
+     Client and server do not understand each other's version.
+     */
+    FLV_STATUS_VERSION = 33,
+    /*
+     The server answered an error that has no number of its own here.
+     */
+    FLV_STATUS_SERVER = 40,
+    /*
+     An object that has no number of its own here does not exist.
+     */
+    FLV_STATUS_NOT_FOUND = 41,
+    /*
+     The topic does not exist (any more).
+     */
+    FLV_STATUS_TOPIC_NOT_FOUND = 42,
+    /*
+     The topic has no such partition.
+     */
+    FLV_STATUS_PARTITION_NOT_FOUND = 43,
+    /*
+     There is no such SPU.
+     */
+    FLV_STATUS_SPU_NOT_FOUND = 44,
+    /*
+     There is no such SmartModule.
+     */
+    FLV_STATUS_SMARTMODULE_NOT_FOUND = 45,
+    /*
+     An object of that name exists.
+     */
+    FLV_STATUS_ALREADY_EXISTS = 46,
+    /*
+     The server's policy forbids it.
+     */
+    FLV_STATUS_PERMISSION_DENIED = 47,
+    /*
+     The topic's name or configuration is not allowed.
+     */
+    FLV_STATUS_INVALID_TOPIC = 48,
+    /*
+     The SPU does not lead the partition.
+     */
+    FLV_STATUS_NOT_LEADER = 49,
+    /*
+     The server could not store or read its log.
+     */
+    FLV_STATUS_STORAGE = 50,
+    /*
+     The offset lies beyond the end of the log.
+     */
+    FLV_STATUS_OFFSET_OUT_OF_RANGE = 51,
+    /*
+     The offset was removed by retention.
+     */
+    FLV_STATUS_OFFSET_EVICTED = 52,
+    /*
+     Producing failed in another way.
+     */
+    FLV_STATUS_PRODUCER = 60,
+    /*
+     A record does not fit into a request.
+     */
+    FLV_STATUS_RECORD_TOO_LARGE = 61,
+    /*
+     Bytes may have reached the log, nobody knows.
+     */
+    FLV_STATUS_DELIVERY_UNKNOWN = 62,
+    /*
+     Compressing or decompressing failed, or the topic forbids the codec.
+     */
+    FLV_STATUS_COMPRESSION = 63,
+    /*
+     Consuming failed in another way.
+     */
+    FLV_STATUS_CONSUMER = 70,
+    /*
+     The log holds bytes that are no valid record batch.
+     */
+    FLV_STATUS_CORRUPT_RECORD = 71,
+    /*
+     A SmartModule failed.
+     */
+    FLV_STATUS_SMARTMODULE = 80,
+    /*
+     A panic was caught: a bug in the library.
+     */
+    FLV_STATUS_INTERNAL = 90,
+    /*
+     An error of a kind that this version does not know.
+     */
+    FLV_STATUS_UNKNOWN = 99,
+} flv_status;
+
+/*
+ What became of the records that an error speaks of.
+ */
+typedef enum {
+    /*
+     The error is about no record.
+     */
+    FLV_OUTCOME_NONE = 0,
+    /*
+     They are not in the log and never will be.
+     */
+    FLV_OUTCOME_NOT_WRITTEN = 1,
+    /*
+     Bytes may have reached the log.
+     */
+    FLV_OUTCOME_UNKNOWN = 2,
+    /*
+     Only the wait ended; they go on until their delivery time-out.
+     */
+    FLV_OUTCOME_PENDING = 3,
+} flv_outcome;
+
+/*
+ In which part of the work a deadline passed.
+ */
+typedef enum {
+    /*
+     Not a time-out.
+     */
+    FLV_PHASE_NONE = 0,
+    /*
+     Connecting, opening a producer or a consumer.
+     */
+    FLV_PHASE_CONNECT = 1,
+    /*
+     Waiting for room in a producer's buffer.
+     */
+    FLV_PHASE_ENQUEUE = 2,
+    /*
+     Waiting for a receipt.
+     */
+    FLV_PHASE_WAIT = 3,
+    /*
+     Delivering records.
+     */
+    FLV_PHASE_DELIVERY = 4,
+    /*
+     Flushing.
+     */
+    FLV_PHASE_FLUSH = 5,
+    /*
+     Waiting for records.
+     */
+    FLV_PHASE_READ = 6,
+    /*
+     Committing offsets.
+     */
+    FLV_PHASE_COMMIT = 7,
+    /*
+     An administrative call.
+     */
+    FLV_PHASE_ADMIN = 8,
+    /*
+     Closing.
+     */
+    FLV_PHASE_CLOSE = 9,
+} flv_phase;
+
+/*
+ What a completion is about.
+ */
+typedef enum {
+    /*
+     Not one that this version knows.
+     */
+    FLV_COMPLETION_UNKNOWN = 0,
+    /*
+     An operation ended.
+     */
+    FLV_COMPLETION_OPERATION = 1,
+    /*
+     A ticket, that is a batch of records, was settled.
+     */
+    FLV_COMPLETION_TICKET = 2,
+} flv_completion_kind;
+
+/*
+ Whether a client sees its cluster.
+ */
+typedef enum {
+    /*
+     Not one that this version knows, or not a client.
+     */
+    FLV_CLIENT_STATE_UNKNOWN = 0,
+    /*
+     The SC's watches are alive.
+     */
+    FLV_CLIENT_STATE_CONNECTED = 1,
+    /*
+     The SC is away; the data path goes on.
+     */
+    FLV_CLIENT_STATE_RECONNECTING = 2,
+    /*
+     Closed.
+     */
+    FLV_CLIENT_STATE_CLOSED = 3,
+} flv_client_state;
+
+/*
+ Which records a consumer sees, and when a producer's record counts as acknowledged.
+ */
+typedef enum {
+    /*
+     As soon as the leader has written them.
+     */
+    FLV_ISOLATION_READ_UNCOMMITTED = 0,
+    /*
+     Once all in-sync replicas have them.
+     */
+    FLV_ISOLATION_READ_COMMITTED = 1,
+} flv_isolation;
+
+/*
+ How often a record may be sent.
+ */
+typedef enum {
+    /*
+     Again after a lost connection, until it is acknowledged.
+     */
+    FLV_DELIVERY_AT_LEAST_ONCE = 0,
+    /*
+     Once.
+     */
+    FLV_DELIVERY_AT_MOST_ONCE = 1,
+} flv_delivery;
+
+/*
+ Numbers that hosts need.
+ */
+typedef enum {
+    /*
+     What a record takes of the producer's buffer beside the bytes of its key and value.
+     */
+    FLV_RECORD_OVERHEAD = 24,
+} flv_limit;
+
+/*
+ Where reading begins.
+ */
+typedef enum {
+    /*
+     So many records after the first that exists.
+     */
+    FLV_START_BEGINNING = 1,
+    /*
+     So many records before the end.
+     */
+    FLV_START_END = 2,
+    /*
+     At this offset.
+     */
+    FLV_START_AT = 3,
+} flv_start_kind;
+
+/*
+ The form in which records leave the library.
+ */
+typedef enum {
+    /*
+     `flv_record_t` structures.
+     */
+    FLV_FORMAT_RECORDS = 0,
+    /*
+     A pickle stream for Python: see `docs/c-abi.md`.
+     */
+    FLV_FORMAT_PICKLE = 1,
+} flv_format;
+
+/*
+ Kinds of task inside the library.
+ */
+typedef enum {
+    /*
+     One operation.
+     */
+    FLV_TASK_OPERATION = 1,
+    /*
+     A client's watch of its cluster.
+     */
+    FLV_TASK_VIEW = 2,
+    /*
+     A producer's sender.
+     */
+    FLV_TASK_PRODUCER = 3,
+    /*
+     A consumer's reader.
+     */
+    FLV_TASK_CONSUMER = 4,
+} flv_task;
+
+/*
+ Bytes that are the caller's, until `flv_buffer_free`.
+ */
+typedef struct flv_buffer_t flv_buffer_t;
+
+/*
+ A connection to a cluster. May be used from any threads.
+ */
+typedef struct flv_client_t flv_client_t;
+
+/*
+ A consumer of one topic. One reader at a time; everything else from any threads.
+ */
+typedef struct flv_consumer_t flv_consumer_t;
+
+/*
+ An error, owned by whoever received it until `flv_error_free`. May be used and freed on any thread.
+ */
+typedef struct flv_error_t flv_error_t;
+
+/*
+ A producer of one topic. May be used from any threads.
+ */
+typedef struct flv_producer_t flv_producer_t;
+
+/*
+ A completion queue. May be used from any thread; one thread drains at a time.
+ */
+typedef struct flv_queue_t flv_queue_t;
+
+/*
+ What a call or a completion says: one of the `FLV_STATUS_` numbers.
+ */
+typedef int32_t flv_status_t;
+
+/*
+ Bytes of the caller's, borrowed for one call. With `len` 0, `data` is ignored.
+ */
+typedef struct {
+    /*
+     The first byte.
+     */
+    const uint8_t *data;
+    /*
+     How many.
+     */
+    size_t len;
+} flv_slice_t;
+
+/*
+ Bytes of the library's, lent to the caller for as long as the function that gave them says.
+ */
+typedef struct {
+    /*
+     The first byte.
+     */
+    const uint8_t *data;
+    /*
+     How many.
+     */
+    size_t len;
+} flv_view_t;
+
+/*
+ How to connect. `flv_client_options_init` fills in the defaults.
+ */
+typedef struct {
+    /*
+     `sizeof(flv_client_options_t)`.
+     */
+    uint32_t struct_size;
+    /*
+     Dial the SPUs' local addresses: 0 no, 1 yes, 2 as the profile says. Default 2.
+     */
+    uint32_t use_spu_local_address;
+    /*
+     `host:port` of the SC. Empty: from the profile.
+     */
+    flv_slice_t endpoint;
+    /*
+     A profile of the profile file. Empty: the current one.
+     */
+    flv_slice_t profile;
+    /*
+     The name given in each request. Empty: `fluvio-cffi`.
+     */
+    flv_slice_t client_id;
+    /*
+     Bounds one data request and one probe, milliseconds. Default 10,000.
+     */
+    int64_t request_timeout_ms;
+    /*
+     Bounds one administrative call, milliseconds. Default 30,000.
+     */
+    int64_t admin_timeout_ms;
+} flv_client_options_t;
+
+/*
+ Where reading of one partition begins.
+ */
+typedef struct {
+    /*
+     The partition.
+     */
+    uint32_t partition;
+    /*
+     One of `FLV_START_`.
+     */
+    uint32_t kind;
+    /*
+     Records after the beginning, records before the end, or the offset.
+     */
+    int64_t value;
+} flv_start_t;
+
+/*
+ How a consumer works. `flv_consumer_options_init` fills in the defaults.
+ */
+typedef struct {
+    /*
+     `sizeof(flv_consumer_options_t)`.
+     */
+    uint32_t struct_size;
+    /*
+     One of `FLV_FORMAT_`. Default `FLV_FORMAT_RECORDS`.
+     */
+    uint32_t format;
+    /*
+     Which partitions. Default none: all.
+     */
+    const uint32_t *partitions;
+    /*
+     How many.
+     */
+    size_t partitions_len;
+    /*
+     Starts of single partitions, which win over `start_kind`. Default none.
+     */
+    const flv_start_t *starts;
+    /*
+     How many.
+     */
+    size_t starts_len;
+    /*
+     One of `FLV_START_`. Default `FLV_START_END`.
+     */
+    uint32_t start_kind;
+    /*
+     Not 0: end at the ends seen when it was opened. Default 0.
+     */
+    uint32_t stop_at_end;
+    /*
+     Goes with `start_kind`. Default 0.
+     */
+    int64_t start_value;
+    /*
+     One of `FLV_ISOLATION_`. Default `FLV_ISOLATION_READ_UNCOMMITTED`.
+     */
+    uint32_t isolation;
+    /*
+     Bytes of one reply, at most, unless one batch is larger. Default 1,048,576.
+     */
+    uint32_t max_bytes;
+    /*
+     Decoded bytes kept ready, at most, unless one batch is larger. Default 16,777,216.
+     */
+    uint64_t prefetch;
+} flv_consumer_options_t;
+
+/*
+ A record of a chunk in `FLV_FORMAT_RECORDS`.
+ */
+typedef struct {
+    /*
+     Its offset in the partition.
+     */
+    int64_t offset;
+    /*
+     Milliseconds since the epoch; -1: none.
+     */
+    int64_t timestamp;
+    /*
+     The key; NULL: none.
+     */
+    const uint8_t *key;
+    /*
+     Bytes of the key; -1: none.
+     */
+    int32_t key_len;
+    /*
+     Bytes of the value.
+     */
+    uint32_t value_len;
+    /*
+     The value.
+     */
+    const uint8_t *value;
+} flv_record_t;
+
+/*
+ Records of one partition, at most 1,000, lent until the next take or the free of their consumer. The caller sets
+ `struct_size`.
+ */
+typedef struct {
+    /*
+     `sizeof(flv_chunk_t)`.
+     */
+    uint32_t struct_size;
+    /*
+     The partition.
+     */
+    uint32_t partition;
+    /*
+     How many records.
+     */
+    uint32_t count;
+    /*
+     0.
+     */
+    uint32_t reserved;
+    /*
+     The first record's offset.
+     */
+    int64_t first_offset;
+    /*
+     Where reading goes on after the chunk.
+     */
+    int64_t next_offset;
+    /*
+     Bytes of keys and values.
+     */
+    uint64_t bytes;
+    /*
+     `FLV_FORMAT_PICKLE`: the stream. Else NULL.
+     */
+    const uint8_t *data;
+    /*
+     Bytes of the stream.
+     */
+    size_t len;
+    /*
+     `FLV_FORMAT_RECORDS`: `count` records. Else NULL.
+     */
+    const flv_record_t *records;
+} flv_chunk_t;
+
+/*
+ What is alive in the process. The caller sets `struct_size`.
+ */
+typedef struct {
+    /*
+     `sizeof(flv_counts_t)`.
+     */
+    uint32_t struct_size;
+    /*
+     Handles of queues.
+     */
+    uint32_t queues;
+    /*
+     Operations under way.
+     */
+    uint32_t operations;
+    /*
+     Handles of clients.
+     */
+    uint32_t clients;
+    /*
+     Handles of producers.
+     */
+    uint32_t producers;
+    /*
+     Handles of consumers.
+     */
+    uint32_t consumers;
+    /*
+     Errors not freed.
+     */
+    uint32_t errors;
+    /*
+     Buffers not freed.
+     */
+    uint32_t buffers;
+    /*
+     Clients inside the library: outlive their handles for as long as something of theirs does.
+     */
+    uint32_t inner_clients;
+    /*
+     Producers inside the library.
+     */
+    uint32_t inner_producers;
+    /*
+     Consumers inside the library.
+     */
+    uint32_t inner_consumers;
+    /*
+     Sockets open.
+     */
+    uint32_t connections;
+    /*
+     Descriptors open: sockets and queues.
+     */
+    uint32_t descriptors;
+    /*
+     0.
+     */
+    uint32_t reserved;
+} flv_counts_t;
+
+/*
+ How a producer works. `flv_producer_options_init` fills in the defaults.
+ */
+typedef struct {
+    /*
+     `sizeof(flv_producer_options_t)`.
+     */
+    uint32_t struct_size;
+    /*
+     Requests in flight per leader, at most. Default 8.
+     */
+    uint32_t max_in_flight;
+    /*
+     Bytes at which a batch closes. Default 16,384.
+     */
+    uint64_t batch_size;
+    /*
+     Bytes of one request, and so of one record, at most. Default 1,048,576.
+     */
+    uint64_t max_request_size;
+    /*
+     Bytes of records accepted and not settled, at most; at least `max_request_size`. Default 33,554,432.
+     */
+    uint64_t buffer_size;
+    /*
+     How long a batch waits for more records, microseconds. 0: as long as a request is in flight. Default 0.
+     */
+    int64_t linger_us;
+    /*
+     How long a record may take from its acceptance to its acknowledgement, milliseconds. Default 30,000.
+     */
+    int64_t delivery_timeout_ms;
+    /*
+     One of `FLV_ISOLATION_`. Default `FLV_ISOLATION_READ_UNCOMMITTED`.
+     */
+    uint32_t isolation;
+    /*
+     One of `FLV_DELIVERY_`. Default `FLV_DELIVERY_AT_LEAST_ONCE`.
+     */
+    uint32_t delivery;
+} flv_producer_options_t;
+
+/*
+ Records to submit, borrowed for the call.
+ */
+typedef struct {
+    /*
+     `sizeof(flv_records_t)`.
+     */
+    uint32_t struct_size;
+    /*
+     0.
+     */
+    uint32_t reserved;
+    /*
+     How many records.
+     */
+    size_t count;
+    /*
+     One record after the other: the bytes of its key, if it has one, then of its value.
+     */
+    const uint8_t *data;
+    /*
+     Bytes of `data`.
+     */
+    size_t data_len;
+    /*
+     Bytes of each value; `count` entries.
+     */
+    const uint32_t *value_lengths;
+    /*
+     NULL: no record has a key. Else `count` entries: bytes of the key, or -1 for no key (0 is an empty one).
+     */
+    const int32_t *key_lengths;
+    /*
+     NULL: the partitioner decides. Else `count` entries: the partition, or -1.
+     */
+    const int32_t *partitions;
+    /*
+     NULL: now. Else `count` entries: milliseconds since the epoch, or INT64_MIN for now.
+     */
+    const int64_t *timestamps;
+} flv_records_t;
+
+/*
+ `count` consecutive records of a submission are the records `index`, `index + 1`, ... of the batch `ticket`.
+ */
+typedef struct {
+    /*
+     Unique in the process, never 0.
+     */
+    uint64_t ticket;
+    /*
+     The first record's index in the batch: its offset is the ticket's base offset plus this.
+     */
+    uint32_t index;
+    /*
+     How many records.
+     */
+    uint32_t count;
+} flv_run_t;
+
+/*
+ What became of a submission. The caller sets `struct_size`.
+ */
+typedef struct {
+    /*
+     `sizeof(flv_submission_t)`.
+     */
+    uint32_t struct_size;
+    /*
+     0.
+     */
+    uint32_t reserved;
+    /*
+     How many records, from the first, were accepted.
+     */
+    size_t accepted;
+    /*
+     How many runs were filled; together they cover the accepted records, in order.
+     */
+    size_t runs;
+    /*
+     How many bytes the buffer takes now.
+     */
+    uint64_t room;
+    /*
+     The timestamp of the records that came without one.
+     */
+    int64_t timestamp;
+} flv_submission_t;
+
+/*
+ The end of an operation, or the fate of a ticket. The layout is frozen: 56 bytes.
+ */
+typedef struct {
+    /*
+     OPERATION: the submitter's token. TICKET: the ticket.
+     */
+    uint64_t token;
+    /*
+     OPERATION: its id. TICKET: 0.
+     */
+    uint64_t operation;
+    /*
+     How it ended.
+     */
+    flv_status_t status;
+    /*
+     One of `FLV_COMPLETION_`.
+     */
+    uint32_t kind;
+    /*
+     With `FLV_STATUS_OK`: what the operation gives, owned by whoever drains, or NULL. Otherwise an `flv_error_t *`,
+     owned likewise, or NULL.
+     */
+    void *result;
+    /*
+     TICKET: the offset of the batch's first record. OPERATION: what its function's comment says.
+     */
+    int64_t value;
+    /*
+     TICKET: how many records the batch has. OPERATION: 0.
+     */
+    int64_t extra;
+    /*
+     TICKET: the partition. OPERATION: 0.
+     */
+    uint32_t partition;
+    /*
+     0.
+     */
+    uint32_t reserved;
+} flv_completion_t;
+
+/*
+ Called with each completion, on a thread of the library. Must not block, and must not call back into the library but
+ for `flv_operation_cancel`, `flv_completion_dispose` and the functions that free.
+ */
+typedef void (*flv_callback_t)(void *ctx, const flv_completion_t *completion);
+
+/*
+ Called once, on any thread, when `ctx` will not be used any more.
+ */
+typedef void (*flv_finalizer_t)(void *ctx);
+
+/*
+ What is known about an error. The caller sets `struct_size`.
+ */
+typedef struct {
+    /*
+     `sizeof(flv_error_info_t)`, set by the caller.
+     */
+    uint32_t struct_size;
+    /*
+     The class of the error, the status that came with it.
+     */
+    flv_status_t status;
+    /*
+     The server's own error code, if `has_code`.
+     */
+    int32_t code;
+    /*
+     Not 0: a server answered `code`.
+     */
+    uint32_t has_code;
+    /*
+     Not 0: trying again cannot write twice, and can succeed.
+     */
+    uint32_t retriable;
+    /*
+     One of `FLV_OUTCOME_`.
+     */
+    uint32_t outcome;
+    /*
+     One of `FLV_PHASE_`.
+     */
+    uint32_t phase;
+    /*
+     The partition concerned; -1: not known.
+     */
+    int32_t partition;
+    /*
+     The offset concerned; -1: not known.
+     */
+    int64_t offset;
+    /*
+     The first offset that still exists; -1: not known.
+     */
+    int64_t next_available;
+    /*
+     What happened and what to do about it, UTF-8. Valid until the error is freed.
+     */
+    flv_view_t message;
+    /*
+     The topic concerned; empty: not known. Valid until the error is freed.
+     */
+    flv_view_t topic;
+} flv_error_info_t;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/*
+ Calls an administrative method with a JSON document, as `docs/admin-json.md` describes; `binary` goes beside it where a
+ method takes bytes, else it must be empty. All are read before it returns. Result: `flv_buffer_t *` with JSON, owned by
+ whoever drains. Any thread.
+ */
+flv_status_t flv_admin_call(flv_client_t *client,
+                            flv_slice_t method,
+                            flv_slice_t document,
+                            flv_slice_t binary,
+                            int64_t timeout_ms,
+                            flv_queue_t *queue,
+                            uint64_t token,
+                            uint64_t *operation,
+                            flv_error_t **error);
+
+/*
+ The bytes of a buffer; `*view` is valid until the buffer is freed. Any thread.
+ */
+flv_status_t flv_buffer_view(const flv_buffer_t *buffer, flv_view_t *view);
+
+/*
+ Frees a buffer. NULL is fine. Any thread.
+ */
+void flv_buffer_free(flv_buffer_t *buffer);
+
+/*
+ Fills in the defaults. Any thread.
+ */
+void flv_client_options_init(flv_client_options_t *options);
+
+/*
+ Connects to a cluster. The options are read before it returns. Result: `flv_client_t *`, owned by whoever drains, until
+ `flv_client_free`. Any thread.
+ */
+flv_status_t flv_client_connect(const flv_client_options_t *options,
+                                int64_t timeout_ms,
+                                flv_queue_t *queue,
+                                uint64_t token,
+                                uint64_t *operation,
+                                flv_error_t **error);
+
+/*
+ Closes a client and what was opened with it; its producers flush within the time-out. Value: how many records were
+ dropped; their tickets tell. Again: nothing to do. The handle stays until it is freed. Any thread.
+ */
+flv_status_t flv_client_close(flv_client_t *client,
+                              int64_t timeout_ms,
+                              flv_queue_t *queue,
+                              uint64_t token,
+                              uint64_t *operation,
+                              flv_error_t **error);
+
+/*
+ Frees a client. Its producers and consumers go on until they are freed. Never blocks. NULL is fine. Any thread.
+ */
+void flv_client_free(flv_client_t *client);
+
+/*
+ The SC's address. `*endpoint` is valid until the client is freed. Any thread.
+ */
+flv_status_t flv_client_endpoint(const flv_client_t *client, flv_view_t *endpoint);
+
+/*
+ The cluster's version. `*version` is valid until the client is freed. Any thread.
+ */
+flv_status_t flv_client_platform_version(const flv_client_t *client, flv_view_t *version);
+
+/*
+ One of `FLV_CLIENT_STATE_`. Any thread.
+ */
+uint32_t flv_client_state(const flv_client_t *client);
+
+/*
+ Fills in the defaults. Any thread.
+ */
+void flv_consumer_options_init(flv_consumer_options_t *options);
+
+/*
+ Opens a consumer of `topic`. Once it completes, the offsets at which reading begins are fixed. Result:
+ `flv_consumer_t *`, owned by whoever drains, until `flv_consumer_free`. Any thread.
+ */
+flv_status_t flv_consumer_open(flv_client_t *client,
+                               flv_slice_t topic,
+                               const flv_consumer_options_t *options,
+                               int64_t timeout_ms,
+                               flv_queue_t *queue,
+                               uint64_t token,
+                               uint64_t *operation,
+                               flv_error_t **error);
+
+/*
+ Completes once `flv_consumer_take` would not say EMPTY: there are records, the end, or an error. A passed deadline
+ completes with `FLV_STATUS_TIMEOUT` and no error object. Any thread.
+ */
+flv_status_t flv_consumer_wait(flv_consumer_t *consumer,
+                               int64_t timeout_ms,
+                               flv_queue_t *queue,
+                               uint64_t token,
+                               uint64_t *operation,
+                               flv_error_t **error);
+
+/*
+ Takes what is ready. Never blocks. OK: `*chunk` is filled, and what was lent before is not valid any more. EMPTY:
+ nothing now. END: read to its end, or stopped. Otherwise the error at which the stream stands; it stays. One thread at
+ a time.
+ */
+flv_status_t flv_consumer_take(flv_consumer_t *consumer, flv_chunk_t *chunk, flv_error_t **error);
+
+/*
+ Hands out nothing further: what is prefetched is dropped, a wait completes, a take says END. Any thread.
+ */
+flv_status_t flv_consumer_stop(flv_consumer_t *consumer);
+
+/*
+ The partitions that it reads: up to `capacity` of them to `partitions`, and how many there are to `*count`. Any thread.
+ */
+flv_status_t flv_consumer_assignment(const flv_consumer_t *consumer,
+                                     uint32_t *partitions,
+                                     size_t capacity,
+                                     size_t *count);
+
+/*
+ Ends reading: a wait completes, a take says CLOSED. The handle, and what is lent, stay until it is freed. Any thread.
+ */
+flv_status_t flv_consumer_close(flv_consumer_t *consumer,
+                                int64_t timeout_ms,
+                                flv_queue_t *queue,
+                                uint64_t token,
+                                uint64_t *operation,
+                                flv_error_t **error);
+
+/*
+ Frees a consumer, which ends reading, and what is lent of it. Never blocks. NULL is fine. Any thread but that of a take
+ under way.
+ */
+void flv_consumer_free(flv_consumer_t *consumer);
+
+/*
+ For leak tests: what is alive now. Any thread.
+ */
+flv_status_t flv_debug_counts(flv_counts_t *out);
+
+/*
+ For tests: the next task of kind `task`, one of `FLV_TASK_`, that takes a turn panics, once. Any thread.
+ */
+flv_status_t flv_debug_panic(uint32_t task, flv_error_t **error);
+
+/*
+ Fills in the defaults. Any thread.
+ */
+void flv_producer_options_init(flv_producer_options_t *options);
+
+/*
+ Opens a producer of `topic`. Result: `flv_producer_t *`, owned by whoever drains, until `flv_producer_free`. Its
+ tickets complete on `queue`. Any thread.
+ */
+flv_status_t flv_producer_open(flv_client_t *client,
+                               flv_slice_t topic,
+                               const flv_producer_options_t *options,
+                               int64_t timeout_ms,
+                               flv_queue_t *queue,
+                               uint64_t token,
+                               uint64_t *operation,
+                               flv_error_t **error);
+
+/*
+ How many partitions the topic has now; 0 if `producer` is no producer. Any thread.
+ */
+uint32_t flv_producer_partition_count(const flv_producer_t *producer);
+
+/*
+ Encodes the first `submission->accepted` records into batches, in order: as many as the buffer has room and `runs` has
+ places for. With fewer than all, wait for room, then submit the rest. Never waits. All lengths are checked first: a
+ status other than OK accepts nothing. Any thread.
+ */
+flv_status_t flv_producer_submit(flv_producer_t *producer,
+                                 const flv_records_t *records,
+                                 flv_run_t *runs,
+                                 size_t runs_capacity,
+                                 flv_submission_t *submission,
+                                 flv_error_t **error);
+
+/*
+ How many bytes the buffer takes now. Any thread.
+ */
+uint64_t flv_producer_room(const flv_producer_t *producer);
+
+/*
+ Completes once `bytes` (at most the buffer's size) are free, first come, first served. Value: the room then. Any thread.
+ */
+flv_status_t flv_producer_wait_room(flv_producer_t *producer,
+                                    uint64_t bytes,
+                                    int64_t timeout_ms,
+                                    flv_queue_t *queue,
+                                    uint64_t token,
+                                    uint64_t *operation,
+                                    flv_error_t **error);
+
+/*
+ Completes once everything that was submitted before is settled: delivered or failed, as the tickets tell. Any thread.
+ */
+flv_status_t flv_producer_flush(flv_producer_t *producer,
+                                int64_t timeout_ms,
+                                flv_queue_t *queue,
+                                uint64_t token,
+                                uint64_t *operation,
+                                flv_error_t **error);
+
+/*
+ Takes no more records. With `flush` not 0 waits for what was accepted, within the time-out; then fails the rest.
+ Value: how many records were dropped; their tickets tell. The handle stays until it is freed. Any thread.
+ */
+flv_status_t flv_producer_close(flv_producer_t *producer,
+                                uint32_t flush,
+                                int64_t timeout_ms,
+                                flv_queue_t *queue,
+                                uint64_t token,
+                                uint64_t *operation,
+                                flv_error_t **error);
+
+/*
+ How many records and bytes are not settled. Any thread.
+ */
+void flv_producer_pending(const flv_producer_t *producer, uint64_t *records, uint64_t *bytes);
+
+/*
+ Frees a producer. Not closed before, its records get one more second in the background. Never blocks. NULL is fine. Any
+ thread.
+ */
+void flv_producer_free(flv_producer_t *producer);
+
+/*
+ Makes a queue with a descriptor to wait on. The caller owns it until `flv_queue_free`. Any thread.
+ */
+flv_status_t flv_queue_new(flv_queue_t **queue, flv_error_t **error);
+
+/*
+ Makes a queue that calls `callback` with each completion, on a thread of the library, exactly once an operation and a
+ ticket. `finalizer` is called once with `ctx` after the last call; NULL is fine. Any thread.
+ */
+flv_status_t flv_queue_new_callback(flv_callback_t callback,
+                                    void *ctx,
+                                    flv_finalizer_t finalizer,
+                                    flv_queue_t **queue,
+                                    flv_error_t **error);
+
+/*
+ The descriptor that is readable while completions wait: for poll, epoll or an event loop. It belongs to the library:
+ never read, write or close it. -1 in callback mode. Valid until the queue is freed. Any thread.
+ */
+int32_t flv_queue_fd(const flv_queue_t *queue);
+
+/*
+ Takes up to `capacity` completions; `*count` says how many. Never blocks. What does not fit keeps the descriptor
+ readable. The caller owns the results. One thread at a time.
+ */
+flv_status_t flv_queue_drain(flv_queue_t *queue, flv_completion_t *completions, size_t capacity, size_t *count);
+
+/*
+ Asks an operation to end. It completes all the same, exactly once: cancelled, or with what it had come to. The id of
+ an operation that is over, or never was, is ignored. Any thread.
+ */
+flv_status_t flv_operation_cancel(flv_queue_t *queue, uint64_t operation);
+
+/*
+ Gives a queue up. Completions that wait, or come later, are disposed of; its operations go on. NULL is fine. Any thread.
+ */
+void flv_queue_free(flv_queue_t *queue);
+
+/*
+ Frees the result of a completion that nobody wants, whatever it is. NULL is fine. Any thread.
+ */
+void flv_completion_dispose(const flv_completion_t *completion);
+
+/*
+ The version of the ABI, major in the upper 16 bits. Check it before anything else. Any thread.
+ */
+uint32_t flv_abi_version(void);
+
+/*
+ The version of the library, such as "0.1.0". `*version` is valid for ever. Any thread.
+ */
+void flv_version(flv_view_t *version);
+
+/*
+ Sets the number of the library's threads (1 to 256; default: 2, or 1 on a single core). Before the first connect, else
+ `FLV_STATUS_USAGE`. Any thread.
+ */
+flv_status_t flv_runtime_configure(uint32_t worker_threads, flv_error_t **error);
+
+/*
+ To be called in the child after a fork, if the host cannot rely on `pthread_atfork`: if the parent had connected, every
+ function says `FLV_STATUS_FORKED` from here on, and the inherited descriptors are closed. Async-signal-safe.
+ */
+void flv_fork_child(void);
+
+/*
+ Closes every client within `timeout_ms`, producers flush; then stops the library for good, as at a host's exit. Blocks;
+ not on a thread of the library. `*dropped_records`: how many records were given up. NULL is fine.
+ */
+void flv_runtime_shutdown(int64_t timeout_ms, uint64_t *dropped_records);
+
+/*
+ Tells what is known about an error. `info->struct_size` must be set. Any thread.
+ */
+flv_status_t flv_error_info(const flv_error_t *error, flv_error_info_t *info);
+
+/*
+ Frees an error. NULL is fine. Any thread.
+ */
+void flv_error_free(flv_error_t *error);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* FLUVIO_CFFI_H */
