@@ -150,7 +150,7 @@ typedef enum {
      An error of a kind that this version does not know.
      */
     FLV_STATUS_UNKNOWN = 99,
-} flv_status;
+} flv_status_e;
 
 /*
  What became of the records that an error speaks of.
@@ -172,7 +172,7 @@ typedef enum {
      Only the wait ended; they go on until their delivery time-out.
      */
     FLV_OUTCOME_PENDING = 3,
-} flv_outcome;
+} flv_outcome_e;
 
 /*
  In which part of the work a deadline passed.
@@ -218,7 +218,7 @@ typedef enum {
      Closing.
      */
     FLV_PHASE_CLOSE = 9,
-} flv_phase;
+} flv_phase_e;
 
 /*
  What a completion is about.
@@ -236,7 +236,7 @@ typedef enum {
      A ticket, that is a batch of records, was settled.
      */
     FLV_COMPLETION_TICKET = 2,
-} flv_completion_kind;
+} flv_completion_kind_e;
 
 /*
  Whether a client sees its cluster.
@@ -258,7 +258,7 @@ typedef enum {
      Closed.
      */
     FLV_CLIENT_STATE_CLOSED = 3,
-} flv_client_state;
+} flv_client_state_e;
 
 /*
  Which records a consumer sees, and when a producer's record counts as acknowledged.
@@ -272,7 +272,7 @@ typedef enum {
      Once all in-sync replicas have them.
      */
     FLV_ISOLATION_READ_COMMITTED = 1,
-} flv_isolation;
+} flv_isolation_e;
 
 /*
  How often a record may be sent.
@@ -286,7 +286,7 @@ typedef enum {
      Once.
      */
     FLV_DELIVERY_AT_MOST_ONCE = 1,
-} flv_delivery;
+} flv_delivery_e;
 
 /*
  Numbers that hosts need.
@@ -296,7 +296,7 @@ typedef enum {
      What a record takes of the producer's buffer beside the bytes of its key and value.
      */
     FLV_RECORD_OVERHEAD = 24,
-} flv_limit;
+} flv_limit_e;
 
 /*
  Where reading begins.
@@ -314,7 +314,7 @@ typedef enum {
      At this offset.
      */
     FLV_START_AT = 3,
-} flv_start_kind;
+} flv_start_kind_e;
 
 /*
  The form in which records leave the library.
@@ -328,7 +328,7 @@ typedef enum {
      A pickle stream for Python: see `docs/c-abi.md`.
      */
     FLV_FORMAT_PICKLE = 1,
-} flv_format;
+} flv_format_e;
 
 /*
  Kinds of task inside the library.
@@ -350,7 +350,7 @@ typedef enum {
      A consumer's reader.
      */
     FLV_TASK_CONSUMER = 4,
-} flv_task;
+} flv_task_e;
 
 /*
  Bytes that are the caller's, until `flv_buffer_free`.

@@ -6,10 +6,10 @@ use fluvio_cffi_engine::{Error, Result, panic_error};
 
 use crate::handle::{self, Object};
 use crate::runtime;
-use crate::status::{flv_error_t, flv_status, flv_status_t};
+use crate::status::{flv_error_t, flv_status_e, flv_status_t};
 
-pub(crate) const OK: flv_status_t = flv_status::FLV_STATUS_OK as flv_status_t;
-pub(crate) const FORKED: flv_status_t = flv_status::FLV_STATUS_FORKED as flv_status_t;
+pub(crate) const OK: flv_status_t = flv_status_e::FLV_STATUS_OK as flv_status_t;
+pub(crate) const FORKED: flv_status_t = flv_status_e::FLV_STATUS_FORKED as flv_status_t;
 
 /// Runs the body of an export. An error goes to `*error`, if the caller wants it.
 ///

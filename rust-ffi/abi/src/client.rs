@@ -46,7 +46,7 @@ pub struct flv_client_options_t {
 
 /// Whether a client sees its cluster.
 #[repr(C)]
-pub enum flv_client_state {
+pub enum flv_client_state_e {
     /// Not one that this version knows, or not a client.
     FLV_CLIENT_STATE_UNKNOWN = 0,
     /// The SC's watches are alive.
@@ -243,7 +243,7 @@ pub extern "C" fn flv_client_platform_version(client: *const flv_client_t, versi
 /// One of `FLV_CLIENT_STATE_`. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_client_state(client: *const flv_client_t) -> u32 {
-    quiet(flv_client_state::FLV_CLIENT_STATE_UNKNOWN as u32, || {
+    quiet(flv_client_state_e::FLV_CLIENT_STATE_UNKNOWN as u32, || {
         let client = handle::client(client)?;
         Ok(if client.usable().is_err() { ClientState::Closed } else { client.client.state() } as u32)
     })

@@ -16,7 +16,7 @@ use crate::pickle::Pickle;
 use crate::producer::isolation;
 use crate::queue::flv_queue_t;
 use crate::runtime::Runtime;
-use crate::status::{flv_error_t, flv_status, flv_status_t};
+use crate::status::{flv_error_t, flv_status_e, flv_status_t};
 
 /// A consumer of one topic. One reader at a time; everything else from any threads.
 pub struct flv_consumer_t {
@@ -25,7 +25,7 @@ pub struct flv_consumer_t {
 
 /// Where reading begins.
 #[repr(C)]
-pub enum flv_start_kind {
+pub enum flv_start_kind_e {
     /// So many records after the first that exists.
     FLV_START_BEGINNING = 1,
     /// So many records before the end.
@@ -36,7 +36,7 @@ pub enum flv_start_kind {
 
 /// The form in which records leave the library.
 #[repr(C)]
-pub enum flv_format {
+pub enum flv_format_e {
     /// `flv_record_t` structures.
     FLV_FORMAT_RECORDS = 0,
     /// A pickle stream for Python: see `docs/c-abi.md`.
@@ -105,7 +105,7 @@ impl flv_consumer_options_t {
         partitions_len: 0,
         starts: std::ptr::null(),
         starts_len: 0,
-        start_kind: flv_start_kind::FLV_START_END as u32,
+        start_kind: flv_start_kind_e::FLV_START_END as u32,
         stop_at_end: 0,
         start_value: 0,
         isolation: 0,
@@ -331,8 +331,8 @@ pub extern "C" fn flv_consumer_take(
         require(chunk, "chunk")?;
         let Chunk { partition, count, first_offset, next_offset, bytes, payload } = match consumer.consumer.take()? {
             Take::Chunk(taken) => taken,
-            Take::Empty => return Ok(flv_status::FLV_STATUS_EMPTY as flv_status_t),
-            Take::End => return Ok(flv_status::FLV_STATUS_END as flv_status_t),
+            Take::Empty => return Ok(flv_status_e::FLV_STATUS_EMPTY as flv_status_t),
+            Take::End => return Ok(flv_status_e::FLV_STATUS_END as flv_status_t),
         };
         let mut lent = consumer.lent.lock().unwrap_or_else(PoisonError::into_inner);
         lent.payload = payload;

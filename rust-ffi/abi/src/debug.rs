@@ -44,7 +44,7 @@ pub struct flv_counts_t {
 
 /// Kinds of task inside the library.
 #[repr(C)]
-pub enum flv_task {
+pub enum flv_task_e {
     /// One operation.
     FLV_TASK_OPERATION = 1,
     /// A client's watch of its cluster.

@@ -12,7 +12,7 @@ use crate::boundary::{require, write_out};
 use crate::handle::{self, Object};
 use crate::queue::{OPERATION, Queue, flv_completion_t, flv_queue_t};
 use crate::runtime::Runtime;
-use crate::status::{flv_status, flv_status_t};
+use crate::status::{flv_status_e, flv_status_t};
 
 /// What every function that starts an operation ends in.
 pub(crate) struct Request {
@@ -50,7 +50,7 @@ impl Guard {
     fn finish(mut self, result: Result<Done>) {
         match result {
             Ok(Done { object, value }) => {
-                self.completion.status = flv_status::FLV_STATUS_OK as flv_status_t;
+                self.completion.status = flv_status_e::FLV_STATUS_OK as flv_status_t;
                 self.completion.value = value;
                 self.completion.result = object.map_or(std::ptr::null_mut(), handle::insert);
             }
@@ -66,7 +66,7 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if !self.posted {
-            self.completion.status = flv_status::FLV_STATUS_CANCELLED as flv_status_t;
+            self.completion.status = flv_status_e::FLV_STATUS_CANCELLED as flv_status_t;
             self.queue.post(self.completion);
         }
     }

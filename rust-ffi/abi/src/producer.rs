@@ -16,7 +16,7 @@ use crate::operation::{self, Done, Request, overdue};
 use crate::options;
 use crate::queue::{Queue, TICKET, flv_completion_t, flv_queue_t};
 use crate::runtime::Runtime;
-use crate::status::{flv_error_t, flv_status, flv_status_t};
+use crate::status::{flv_error_t, flv_status_e, flv_status_t};
 
 /// A producer of one topic. May be used from any threads.
 pub struct flv_producer_t {
@@ -25,7 +25,7 @@ pub struct flv_producer_t {
 
 /// Which records a consumer sees, and when a producer's record counts as acknowledged.
 #[repr(C)]
-pub enum flv_isolation {
+pub enum flv_isolation_e {
     /// As soon as the leader has written them.
     FLV_ISOLATION_READ_UNCOMMITTED = 0,
     /// Once all in-sync replicas have them.
@@ -34,7 +34,7 @@ pub enum flv_isolation {
 
 /// How often a record may be sent.
 #[repr(C)]
-pub enum flv_delivery {
+pub enum flv_delivery_e {
     /// Again after a lost connection, until it is acknowledged.
     FLV_DELIVERY_AT_LEAST_ONCE = 0,
     /// Once.
@@ -43,12 +43,12 @@ pub enum flv_delivery {
 
 /// Numbers that hosts need.
 #[repr(C)]
-pub enum flv_limit {
+pub enum flv_limit_e {
     /// What a record takes of the producer's buffer beside the bytes of its key and value.
     FLV_RECORD_OVERHEAD = 24,
 }
 
-const _: () = assert!(flv_limit::FLV_RECORD_OVERHEAD as u64 == fluvio_cffi_engine::RECORD_OVERHEAD);
+const _: () = assert!(flv_limit_e::FLV_RECORD_OVERHEAD as u64 == fluvio_cffi_engine::RECORD_OVERHEAD);
 
 /// How a producer works. `flv_producer_options_init` fills in the defaults.
 #[repr(C)]
@@ -110,7 +110,9 @@ impl flv_producer_options_t {
                 0 => Delivery::AtLeastOnce,
                 1 => Delivery::AtMostOnce,
                 other => {
-                    return Err(Error::invalid(format!("delivery is {other}: it must be one of FLV_DELIVERY_, 0 or 1")));
+                    return Err(Error::invalid(format!(
+                        "delivery is {other}: it must be one of FLV_DELIVERY_, 0 or 1"
+                    )));
                 }
             },
             delivery_timeout: millis(self.delivery_timeout_ms, "delivery_timeout_ms")?,
@@ -153,7 +155,7 @@ impl TicketSink for Sink {
         let mut completion = flv_completion_t {
             token: ticket,
             operation: 0,
-            status: flv_status::FLV_STATUS_OK as flv_status_t,
+            status: flv_status_e::FLV_STATUS_OK as flv_status_t,
             kind: TICKET,
             result: std::ptr::null_mut(),
             value: 0,

@@ -15,7 +15,7 @@ use crate::status::{flv_error_t, flv_status_t};
 
 /// What a completion is about.
 #[repr(C)]
-pub enum flv_completion_kind {
+pub enum flv_completion_kind_e {
     /// Not one that this version knows.
     FLV_COMPLETION_UNKNOWN = 0,
     /// An operation ended.
@@ -24,8 +24,8 @@ pub enum flv_completion_kind {
     FLV_COMPLETION_TICKET = 2,
 }
 
-pub(crate) const OPERATION: u32 = flv_completion_kind::FLV_COMPLETION_OPERATION as u32;
-pub(crate) const TICKET: u32 = flv_completion_kind::FLV_COMPLETION_TICKET as u32;
+pub(crate) const OPERATION: u32 = flv_completion_kind_e::FLV_COMPLETION_OPERATION as u32;
+pub(crate) const TICKET: u32 = flv_completion_kind_e::FLV_COMPLETION_TICKET as u32;
 
 /// The end of an operation, or the fate of a ticket. The layout is frozen: 56 bytes.
 #[repr(C)]

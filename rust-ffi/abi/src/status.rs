@@ -13,7 +13,7 @@ pub type flv_status_t = i32;
 /// The numbers of `flv_status_t`. New ones are appended, none is ever reused.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum flv_status {
+pub enum flv_status_e {
     /// Done.
     FLV_STATUS_OK = 0,
     /// Nothing is there now.
@@ -88,7 +88,7 @@ pub enum flv_status {
 
 /// What became of the records that an error speaks of.
 #[repr(C)]
-pub enum flv_outcome {
+pub enum flv_outcome_e {
     /// The error is about no record.
     FLV_OUTCOME_NONE = 0,
     /// They are not in the log and never will be.
@@ -101,7 +101,7 @@ pub enum flv_outcome {
 
 /// In which part of the work a deadline passed.
 #[repr(C)]
-pub enum flv_phase {
+pub enum flv_phase_e {
     /// Not a time-out.
     FLV_PHASE_NONE = 0,
     /// Connecting, opening a producer or a consumer.
