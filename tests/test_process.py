@@ -176,7 +176,6 @@ client = Fluvio.connect(endpoint)
 client.admin.topics.create("exit", exist_ok=True)
 producer = client.producer("exit", linger=LINGER)
 consumer = client.consumer("exit")
-producer.send(b"x")
 receipts = [producer.enqueue(b"x") for _ in range(1000)]
 reader = threading.Thread(target=lambda: [None for _ in consumer], daemon=True)
 reader.start()

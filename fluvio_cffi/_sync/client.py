@@ -155,7 +155,7 @@ class Fluvio(Closeable):
 
         :param topic: the topic's name.
         :param batch_size: bytes at which a batch is complete.
-        :param linger: seconds that a batch waits for more records, unless the connection is idle.
+        :param linger: seconds that a batch waits for more records; 0: it goes as soon as nothing is in flight.
         :param max_request_size: bytes of one request, and so of one record, at most.
         :param buffer_size: bytes of records that are accepted and not settled, at most.
         :param max_in_flight: requests that are in flight to one SPU, at most; with 1 nothing can be reordered.
@@ -304,7 +304,8 @@ class Fluvio(Closeable):
         if getattr(self, "_gone", True) or self._host.forked:
             return
         self._gone = True
-        self._forgotten(repr(self))
+        if not self._closed:
+            self._forgotten(repr(self))
 
     # -- inside
 

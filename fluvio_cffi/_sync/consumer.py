@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .client import Fluvio
 
 _NOTHING: Iterator[Record] = iter(())
+_ENDS = (lib.FLV_STATUS_END, lib.FLV_STATUS_CLOSED)
 _STRIDE = 64
 _STRIDE_SECONDS = 0.0005
 
@@ -195,7 +196,7 @@ class Consumer(Closeable):
                 logger.error("%r: %s", self, failure)
 
     def __del__(self) -> None:
-        if getattr(self, "_closed", True) or self._client._gone or self._host.forked:
+        if getattr(self, "_closed", True) or self._client._closed or self._host.forked:
             return
         self._forgotten(repr(self))
 
@@ -289,10 +290,11 @@ class Consumer(Closeable):
             return bool(len(columns)) or self._take()
         if status == lib.FLV_STATUS_EMPTY:
             return False
-        if status == lib.FLV_STATUS_END or self._closed or self._stopped:
+        error, self._error[0] = self._error[0], ffi.NULL
+        if status in _ENDS or self._closed or self._stopped:
+            lib.flv_error_free(error)
             self._ended = True
             return False
-        error, self._error[0] = self._error[0], ffi.NULL
         raise from_native(status, error, "read")
 
     def _wait(self, deadline: float | None) -> bool:
@@ -305,19 +307,15 @@ class Consumer(Closeable):
             operation = host.hub.start(
                 lib.flv_consumer_wait, self._handle, timeout=seconds, phase="read", waiter=host.waiter()
             )
-        except ClosedError:
-            if self._closed:
+            host.finish(operation)
+            if not operation.timed_out:
+                operation.check()
                 return True
-            raise
-        host.finish(operation)
-        if operation.timed_out:
             operation.dispose()
             return False
-        if self._closed or self._stopped:
-            operation.dispose()
+        except ClosedError:
+            # Closed meanwhile, or the library was shut down at the end of the program: the next take says so.
             return True
-        operation.check()
-        return True
 
     def _hand_over_close(self) -> None:
         try:

@@ -555,7 +555,7 @@ class Producer(Closeable):
                 logger.error("%r: %s", self, failure)
 
     def __del__(self) -> None:
-        if getattr(self, "_closed", True) or self._client._gone or self._host.forked:
+        if getattr(self, "_closing", True) or self._client._closed or self._host.forked:
             return
         # The library flushes what it has for one second, in the background.
         with contextlib.suppress(Exception):
