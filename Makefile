@@ -23,12 +23,13 @@ RUST_SOURCES := $(shell find rust-ffi -name target -prune -o \( -name '*.rs' -o 
 PYTHON_SOURCES := $(shell find fluvio_cffi \( -name '*.py' -o -name "*.pyi" -o -name py.typed \) ! -name _binding.py)
 WHEEL_SOURCES := $(RUST_SOURCES) $(PYTHON_SOURCES) include/fluvio_cffi.h tools/build_binding.py setup.py pyproject.toml README.md LICENSE
 
-.PHONY: help demo test test-rust test-python test-pythons develop wheel sdist lint lint-python lint-rust format clean
+.PHONY: help demo test test-rust test-python test-pythons bench develop wheel sdist lint lint-python lint-rust format clean
 
 help:
 	@echo 'make demo          build, start an embedded cluster, produce and consume, and say how fast it was'
 	@echo 'make test          all tests: test-rust, then test-python'
 	@echo 'make test-pythons  the Python tests with the same wheel on every CPython that is here'
+	@echo 'make bench         compare with the official client (make bench BENCH_ARGS=--quick; benchmarks/README.md)'
 	@echo 'make develop       put library, program and binding into fluvio_cffi/, to work without reinstalling'
 	@echo '                   (a debug build; make develop RELEASE=1 for an optimised one)'
 	@echo 'make wheel         build the wheel into dist/;  make sdist: the source distribution'
@@ -49,6 +50,11 @@ test-python: $(VENV)/.wheel $(VENV)/.test
 
 test-pythons: dist/.built
 	@tools/test-pythons.sh dist/*.whl $(PYTEST_ARGS)
+
+# With a script's path Python looks for modules in its folder, not here: the installed wheel is measured.
+bench: $(VENV)/.wheel $(VENV)/.test
+	@$(PROGRESS) 'building the official client' $(CARGO) build --release $(MANIFEST) -p fluvio-cffi-cluster --example official
+	@$(BIN)/python benchmarks/bench.py --official $(CARGO_TARGET_DIR)/release/examples/official $(BENCH_ARGS)
 
 # Tests against the checkout: make develop, then .venv/bin/python -m pytest
 develop: $(VENV)/.build $(VENV)/.test
