@@ -72,6 +72,8 @@ struct Partition {
     open: Option<Open>,
     /// In order of their tickets.
     ready: VecDeque<Waiting>,
+    /// Batches taken by the sender and neither settled nor put back.
+    in_flight: usize,
     /// Whether it is in [`State::active`].
     active: bool,
 }
@@ -86,6 +88,8 @@ struct Unsettled {
     deadline: Instant,
     /// Whether bytes of it may have reached a server.
     sent: bool,
+    /// Whether the sender has it.
+    in_flight: bool,
 }
 
 struct RoomWaiter {
@@ -244,7 +248,10 @@ impl Batches {
                     state.active.push_back(partition);
                 }
                 let deadline = now + self.delivery_timeout;
-                state.unsettled.insert(ticket, Unsettled { partition, records: 0, cost: 0, deadline, sent: false });
+                state.unsettled.insert(
+                    ticket,
+                    Unsettled { partition, records: 0, cost: 0, deadline, sent: false, in_flight: false },
+                );
                 state.partitions[partition as usize].open.insert(Open { ticket, builder, created: now }).into()
             };
             let Some(open) = open else { break };
@@ -441,8 +448,8 @@ impl Batches {
     }
 
     /// Takes batches for one request: in order per partition, at most `max_request_size` in all (one if it alone is
-    /// larger). `idle`: nothing is in flight, so that open batches go too, unless they linger.
-    pub(crate) fn take(&self, idle: bool, only: impl Fn(u32) -> bool, out: &mut Vec<Batch>) {
+    /// larger). Open batches of partitions that have nothing in flight go too, unless they linger.
+    pub(crate) fn take(&self, only: impl Fn(u32) -> bool, out: &mut Vec<Batch>) {
         let now = Instant::now();
         let mut sealed = Vec::new();
         {
@@ -465,7 +472,7 @@ impl Batches {
                 if partition.ready.is_empty() {
                     let due = partition.open.as_ref().is_some_and(|open| {
                         let lingered = match self.linger.is_zero() {
-                            true => idle,
+                            true => partition.in_flight == 0,
                             false => now >= open.created + self.linger,
                         };
                         (lingered || open.ticket <= flush_up_to || closed)
@@ -482,8 +489,11 @@ impl Batches {
                 }
             }
             for (_, batch) in &sealed {
-                if let Some(unsettled) = state.unsettled.get_mut(&batch.ticket()) {
+                let State { unsettled, partitions, .. } = &mut *state;
+                if let Some(unsettled) = unsettled.get_mut(&batch.ticket()) {
                     unsettled.sent = true;
+                    unsettled.in_flight = true;
+                    partitions[unsettled.partition as usize].in_flight += 1;
                 }
             }
         }
@@ -527,6 +537,7 @@ impl Batches {
     pub(crate) fn put_back(&self, batches: impl IntoIterator<Item = Batch>) {
         let mut state = self.lock();
         for batch in batches {
+            state.landed(batch.ticket);
             if !state.unsettled.contains_key(&batch.ticket) {
                 continue;
             }
@@ -546,6 +557,7 @@ impl Batches {
         {
             let mut state = self.lock();
             for (ticket, result) in results {
+                state.landed(ticket);
                 if let Some(Unsettled { partition, records, cost, .. }) = state.unsettled.remove(&ticket) {
                     state.used -= cost;
                     state.records -= u64::from(records);
@@ -605,6 +617,15 @@ impl State {
             Some(error) => Err(error.clone()),
             None if self.closed => Err(Error::closed("producer")),
             None => Ok(()),
+        }
+    }
+
+    /// The sender does not have this batch any more.
+    fn landed(&mut self, ticket: u64) {
+        if let Some(unsettled) = self.unsettled.get_mut(&ticket)
+            && std::mem::replace(&mut unsettled.in_flight, false)
+        {
+            self.partitions[unsettled.partition as usize].in_flight -= 1;
         }
     }
 

@@ -198,7 +198,7 @@ impl Sender {
         if self.pause_until.is_none() {
             while link.in_flight.len() < link.window {
                 let mut batches = Vec::new();
-                self.shared.batches.take(link.in_flight.is_empty(), |partition| self.leads(partition), &mut batches);
+                self.shared.batches.take(|partition| self.leads(partition), &mut batches);
                 if batches.is_empty() {
                     break;
                 }
