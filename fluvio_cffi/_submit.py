@@ -138,7 +138,7 @@ class Block:
 class Pipe:
     """The library's producer, as far as records go in. With the producer's lock held."""
 
-    __slots__ = ("_error", "_hub", "_ledger", "_records", "_runs", "_submission", "handle", "room")
+    __slots__ = ("_error", "_hub", "_ledger", "_one", "_records", "_runs", "_single", "_submission", "handle", "room")
 
     def __init__(self, handle: CData, hub: Hub, ledger: Ledger) -> None:
         self.handle = handle
@@ -150,6 +150,17 @@ class Pipe:
         self._runs = ffi.new("flv_run_t[]", _RUNS)
         self._submission = ffi.new("flv_submission_t *")
         self._submission.struct_size = ffi.sizeof("flv_submission_t")
+        # For single records: the struct, and what it points to beside the record.
+        self._single = ffi.new("flv_records_t *")
+        self._single.struct_size = ffi.sizeof("flv_records_t")
+        self._single.count = 1
+        self._one = (
+            ffi.new("uint32_t[]", 1),
+            ffi.new("int32_t[]", 1),
+            ffi.new("int32_t[]", 1),
+            ffi.new("int64_t[]", 1),
+        )
+        self._single.value_lengths = self._one[0]
         self.room: int = lib.flv_producer_room(handle)
 
     def look(self) -> int:
@@ -184,23 +195,67 @@ class Pipe:
                         accept(self._hub.bind(number, length, self._ledger), index, length, stamp)
                 cost = block.advance(accepted)
         if status:
-            error, self._error[0] = self._error[0], _NULL
-            failure = from_native(status, error, "enqueue")
-            if failure.outcome is None:
-                failure.outcome = "not_written"
-            raise failure
+            raise self._failure(status)
         return accepted, cost
 
+    def submit_one(
+        self,
+        value: bytes,
+        key: bytes | None,
+        partition: int | None,
+        timestamp: int | None,
+        accept: Callable[[Ticket, int, int], None],
+    ) -> bool:
+        """Hands over one record; false if there is no room for it.
 
-def one(value: bytes, key: bytes | None, partition: int | None, timestamp: int | None) -> Block:
-    """A block of one record."""
-    return Block(
-        value if key is None else key + value,
-        array("I", (len(value),)),
-        None if key is None else array("i", (len(key),)),
-        None if partition is None else array("i", (partition,)),
-        None if timestamp is None else array("q", (timestamp,)),
-    )
+        :param accept: called with (ticket, index, timestamp).
+        :raises FluvioError: then it was not accepted.
+        """
+        single = self._single
+        values, keys, partitions, stamps = self._one
+        values[0] = len(value)
+        if key is None:
+            single.key_lengths = _NULL
+        else:
+            keys[0] = len(key)
+            single.key_lengths = keys
+            value = key + value
+        if partition is None:
+            single.partitions = _NULL
+        else:
+            partitions[0] = partition
+            single.partitions = partitions
+        if timestamp is None:
+            single.timestamps = _NULL
+        else:
+            stamps[0] = timestamp
+            single.timestamps = stamps
+        data = ffi.from_buffer("uint8_t[]", value)
+        single.data = data
+        single.data_len = len(value)
+        submission = self._submission
+        submission.accepted = 0
+        try:
+            status = lib.flv_producer_submit(self.handle, single, self._runs, 1, submission, self._error)
+        finally:
+            accepted: bool = submission.accepted == 1
+            if accepted:
+                self.room = submission.room
+                self._ledger.submitted += 1
+                run = self._runs[0]
+                with self._hub.mutex:
+                    accept(self._hub.bind(run.ticket, 1, self._ledger), run.index, submission.timestamp)
+        del data
+        if status:
+            raise self._failure(status)
+        return accepted
+
+    def _failure(self, status: int) -> FluvioError:
+        error, self._error[0] = self._error[0], _NULL
+        failure = from_native(status, error, "enqueue")
+        if failure.outcome is None:
+            failure.outcome = "not_written"
+        return failure
 
 
 def many(

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Generator
 
 from ._errors import UsageError
+from ._ffi import process
 from ._hub import Hub
 from ._waiting import AsyncHost, Waiter, leaves
 
@@ -59,7 +60,8 @@ class AsyncioHost(AsyncHost):
         self.loop = loop
 
     def check(self) -> None:
-        self.check_fork()
+        if self.generation != process.generation:
+            self.check_fork()
         try:
             running = asyncio.get_running_loop()
         except RuntimeError:

@@ -110,6 +110,9 @@ class SyncHost(Host):
             if self._parked:
                 self._parked.popleft().nudge()
 
+    def turned(self) -> None:
+        """Threads need not yield."""
+
     def due(self) -> bool:
         """Threads need not yield."""
         return False

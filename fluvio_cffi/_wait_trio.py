@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from time import monotonic
+from math import inf
 
 import trio
+from trio import current_effective_deadline
 from trio.lowlevel import (
     Abort,
     RaiseCancelT,
@@ -14,7 +15,7 @@ from trio.lowlevel import (
     Task,
     TrioToken,
     cancel_shielded_checkpoint,
-    checkpoint_if_cancelled,
+    checkpoint,
     current_task,
     current_trio_token,
     reschedule,
@@ -25,7 +26,7 @@ from trio.lowlevel import (
 
 from ._errors import UsageError
 from ._hub import Hub
-from ._waiting import READY_CALLS, READY_SECONDS, AsyncHost, Waiter, leaves
+from ._waiting import AsyncHost, Waiter, leaves
 
 _current: RunVar[TrioHost] = RunVar("fluvio_cffi.host")
 
@@ -107,17 +108,12 @@ class TrioHost(AsyncHost):
         return True
 
     def due(self) -> bool:
-        return True
+        # A cancelled task is always due: `rest` raises.
+        return super().due() or current_effective_deadline() == -inf
 
     async def rest(self) -> None:
-        await checkpoint_if_cancelled()
-        ready = self._ready
-        self._ready = ready + 1
-        if ready == 0:
-            self._since = monotonic()
-        elif ready >= READY_CALLS or monotonic() - self._since > READY_SECONDS:
-            await cancel_shielded_checkpoint()
-            self.turned()
+        await checkpoint()
+        self.turned()
 
     def soon(self, callback: Callable[[], None]) -> None:
         self._token.run_sync_soon(callback)

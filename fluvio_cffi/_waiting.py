@@ -11,9 +11,9 @@ ends it.
 over, and raises the caller's cancellation. It decides nothing else: whoever waited must undo what it waited for.
 Cancellation is never held back; no task outlives the wait.
 
-*When a task yields that has no need to wait.* ``due()`` says so, once per 1,000 calls or per millisecond since the loop
-last turned; then ``await rest()`` lets the other tasks run. Under trio ``due()`` is always true, and ``rest()`` looks
-for a cancellation each time and yields only as often.
+*When a task yields that has no need to wait.* ``due()`` says so, once per 1,000 calls or per millisecond that no task
+has waited; then ``await rest()`` lets the other tasks run. Under trio it also says so in a cancelled task, and
+``rest()`` raises.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ class AsyncHost(Host, ABC):
         return ready >= READY_CALLS or monotonic() - self._since > READY_SECONDS
 
     def turned(self) -> None:
-        """The loop has turned: nobody need yield for a while."""
+        """The loop has turned, or another task has its turn: nobody need yield for a while."""
         self._ready = 0
 
     async def finish(self, operation: Operation) -> Operation:

@@ -185,11 +185,16 @@ def cluster() -> Iterator[LocalCluster]:
         yield running
 
 
-@pytest.fixture
-def world(backend: str, cluster: LocalCluster) -> Iterator[World]:
-    yield World(backend, cluster)
-    # What is forgotten must say so within the test that forgot it.
+@pytest.fixture(autouse=True)
+def nothing_is_forgotten() -> Iterator[None]:
+    """What is forgotten unclosed says so within the test that forgot it."""
+    yield
     gc.collect()
+
+
+@pytest.fixture
+def world(backend: str, cluster: LocalCluster) -> World:
+    return World(backend, cluster)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -45,7 +45,6 @@ from fluvio_cffi._submit import (
     chunks,
     encode,
     many,
-    one,
 )
 from fluvio_cffi._types import Bytes, Pending, ProducerRecord, Record, RecordMetadata, Timeout, parse_timeout
 from fluvio_cffi._waiting import AsyncHost, Waiter, ending, left
@@ -187,6 +186,7 @@ class AsyncReceipt:
                 late.receipt = self
                 raise late
             self._watchers -= 1
+            host.turned()
         elif host.due():
             await host.rest()
         return self.result()
@@ -316,6 +316,8 @@ class AsyncProducer(Closeable):
         self._handle = ffi.gc(handle, lib.flv_producer_free)
         self._delivery_timeout = options.delivery_timeout
         self._most = options.max_request_size
+        # What is no larger fits for certain; of the rest only the library knows.
+        self._sure = options.max_request_size - 4096
         self._buffer_size = options.buffer_size
         self._ledger = Ledger(topic)
         self._pipe = Pipe(self._handle, host.hub, self._ledger)
@@ -390,12 +392,16 @@ class AsyncProducer(Closeable):
         :raises RecordTooLargeError: it exceeds ``max_request_size``.
         :raises FluvioError: why it was not delivered.
         """
+        if True:  # ASYNC
+            receipt = self._at_once(value, key, partition, timestamp) if timeout is ... else None
+            if receipt is not None:
+                # The library settles a record within the delivery time-out by itself: that needs no timer here.
+                return await receipt._wait(None)
         limit = parse_timeout(timeout, self._delivery_timeout)
         begun = monotonic()
         receipt = await self.enqueue(value, key=key, partition=partition, timestamp=timestamp, timeout=limit)
         if limit is not None:
             spent = monotonic() - begun
-            # The library settles a record within the delivery time-out by itself: that needs no timer here.
             limit = None if timeout is ... and spent < 0.1 else max(limit - spent, 0.0)
         return await receipt._wait(limit)
 
@@ -423,7 +429,12 @@ class AsyncProducer(Closeable):
         :raises RecordTooLargeError: it exceeds ``max_request_size``.
         """
         host = self._host
+        if True:  # ASYNC
+            receipt = self._at_once(value, key, partition, timestamp) if timeout is ... else None
+            if receipt is not None:
+                return receipt
         host.check()
+        deadline = self._deadline(timeout)
         if type(value) is not bytes:
             value = as_bytes(value, "value")
         size = len(value)
@@ -446,13 +457,11 @@ class AsyncProducer(Closeable):
             if cost <= self._room and not self._seats:
                 self._room -= cost
             else:
-                await self._wait_for_room(cost, self._deadline(timeout))
+                await self._wait_for_room(cost, deadline)
                 self._promised -= cost
                 self._check_open()
             receipt = AsyncReceipt(host, self._ledger, timestamp)
-            if (
-                not self._groups and self._ledger.submitted - self._ledger.settled < DIRECT
-            ) or size > self._most - 4096:
+            if size > self._sure or (not self._groups and self._ledger.submitted - self._ledger.settled < DIRECT):
                 self._direct(receipt, value, key, partition, timestamp, cost)
             else:
                 self._append(receipt, value, key, partition, timestamp, cost)
@@ -468,7 +477,7 @@ class AsyncProducer(Closeable):
                     if self._ledger.submitted - self._ledger.settled > 10_000:
                         host.look()
                     return receipt
-            self._wait_for_room(cost, self._deadline(timeout))
+            self._wait_for_room(cost, deadline)
             with self._lock:
                 self._promised -= cost
                 self._check_open()
@@ -653,6 +662,33 @@ class AsyncProducer(Closeable):
 
     # -- inside: accepting, with the lock held
 
+    if True:  # ASYNC
+
+        def _at_once(
+            self, value: Bytes, key: Bytes | None, partition: int | None, timestamp: int | None
+        ) -> AsyncReceipt | None:
+            """The short way for the usual record: accepts it if nothing needs a closer look, nor a wait."""
+            host = self._host
+            host.check()
+            if type(value) is not bytes or partition is not None or timestamp is not None:
+                return None
+            size = len(value)
+            if key is not None:
+                if type(key) is not bytes:
+                    return None
+                size += len(key)
+            cost = size + OVERHEAD
+            if cost > self._room or size > self._sure or self._seats or self._closing or host.due():
+                return None
+            self._room -= cost
+            ledger = self._ledger
+            receipt = AsyncReceipt(host, ledger, None)
+            if not self._groups and ledger.submitted - ledger.settled < DIRECT:
+                self._direct(receipt, value, key, None, None, cost)
+            else:
+                self._append(receipt, value, key, None, None, cost)
+            return receipt
+
     def _direct(
         self,
         receipt: AsyncReceipt,
@@ -666,19 +702,15 @@ class AsyncProducer(Closeable):
         if self._groups:
             self._push()
         if not self._groups:
-            block = one(value, key, partition, timestamp)
-            self._queued += cost
-            accepted = 0
             try:
-                accepted, _ = self._pipe.submit(
-                    block, 1, lambda ticket, index, _, stamp: receipt._bind(ticket, index, stamp)
-                )
-            finally:
-                self._queued -= cost
-                self._room = (self._pipe.room if accepted else self._pipe.look()) - self._queued - self._promised
+                accepted = self._pipe.submit_one(value, key, partition, timestamp, receipt._bind)
+            except BaseException:
+                self._look()
+                raise
             if accepted:
+                self._room = self._pipe.room - self._queued - self._promised
                 return
-            self._room -= cost
+            self._room = self._pipe.look() - self._queued - self._promised - cost
         self._append(receipt, value, key, partition, timestamp, cost)
 
     def _append(

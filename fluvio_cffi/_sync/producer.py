@@ -44,7 +44,6 @@ from fluvio_cffi._submit import (
     chunks,
     encode,
     many,
-    one,
 )
 from fluvio_cffi._types import Bytes, Pending, ProducerRecord, Record, RecordMetadata, Timeout, parse_timeout
 from fluvio_cffi._wait_threads import SyncHost
@@ -169,6 +168,7 @@ class Receipt:
                 late.receipt = self
                 raise late
             self._watchers -= 1
+            host.turned()
         elif host.due():
             host.rest()
         return self.result()
@@ -298,6 +298,8 @@ class Producer(Closeable):
         self._handle = ffi.gc(handle, lib.flv_producer_free)
         self._delivery_timeout = options.delivery_timeout
         self._most = options.max_request_size
+        # What is no larger fits for certain; of the rest only the library knows.
+        self._sure = options.max_request_size - 4096
         self._buffer_size = options.buffer_size
         self._ledger = Ledger(topic)
         self._pipe = Pipe(self._handle, host.hub, self._ledger)
@@ -374,7 +376,6 @@ class Producer(Closeable):
         receipt = self.enqueue(value, key=key, partition=partition, timestamp=timestamp, timeout=limit)
         if limit is not None:
             spent = monotonic() - begun
-            # The library settles a record within the delivery time-out by itself: that needs no timer here.
             limit = None if timeout is ... and spent < 0.1 else max(limit - spent, 0.0)
         return receipt._wait(limit)
 
@@ -403,6 +404,7 @@ class Producer(Closeable):
         """
         host = self._host
         host.check()
+        deadline = self._deadline(timeout)
         if type(value) is not bytes:
             value = as_bytes(value, "value")
         size = len(value)
@@ -429,7 +431,7 @@ class Producer(Closeable):
                 if self._ledger.submitted - self._ledger.settled > 10_000:
                     host.look()
                 return receipt
-        self._wait_for_room(cost, self._deadline(timeout))
+        self._wait_for_room(cost, deadline)
         with self._lock:
             self._promised -= cost
             self._check_open()
@@ -577,19 +579,15 @@ class Producer(Closeable):
         if self._groups:
             self._push()
         if not self._groups:
-            block = one(value, key, partition, timestamp)
-            self._queued += cost
-            accepted = 0
             try:
-                accepted, _ = self._pipe.submit(
-                    block, 1, lambda ticket, index, _, stamp: receipt._bind(ticket, index, stamp)
-                )
-            finally:
-                self._queued -= cost
-                self._room = (self._pipe.room if accepted else self._pipe.look()) - self._queued - self._promised
+                accepted = self._pipe.submit_one(value, key, partition, timestamp, receipt._bind)
+            except BaseException:
+                self._look()
+                raise
             if accepted:
+                self._room = self._pipe.room - self._queued - self._promised
                 return
-            self._room -= cost
+            self._room = self._pipe.look() - self._queued - self._promised - cost
         self._append(receipt, value, key, partition, timestamp, cost)
 
     def _append(
