@@ -289,6 +289,36 @@ typedef enum {
 } flv_delivery_e;
 
 /*
+ How batches are compressed.
+ */
+typedef enum {
+    /*
+     As the topic asks; not at all if it takes any codec.
+     */
+    FLV_COMPRESSION_TOPIC = 0,
+    /*
+     Not at all.
+     */
+    FLV_COMPRESSION_NONE = 1,
+    /*
+     gzip.
+     */
+    FLV_COMPRESSION_GZIP = 2,
+    /*
+     Snappy.
+     */
+    FLV_COMPRESSION_SNAPPY = 3,
+    /*
+     LZ4.
+     */
+    FLV_COMPRESSION_LZ4 = 4,
+    /*
+     Zstandard.
+     */
+    FLV_COMPRESSION_ZSTD = 5,
+} flv_compression_e;
+
+/*
  Numbers that hosts need.
  */
 typedef enum {
@@ -700,6 +730,14 @@ typedef struct {
      One of `FLV_DELIVERY_`. Default `FLV_DELIVERY_AT_LEAST_ONCE`.
      */
     uint32_t delivery;
+    /*
+     One of `FLV_COMPRESSION_`. Default `FLV_COMPRESSION_TOPIC`.
+     */
+    uint32_t compression;
+    /*
+     0.
+     */
+    uint32_t reserved;
 } flv_producer_options_t;
 
 /*

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fluvio_cffi_engine::{
-    Delivery, Error, Isolation, Phase, Producer, ProducerOptions, Records, Result, Run, TicketOutcome, TicketSink,
+    Codec, Delivery, Error, Isolation, Phase, Producer, ProducerOptions, Records, Result, Run, TicketOutcome,
+    TicketSink,
 };
 
 use crate::boundary::{OK, export, quiet, require, write_out};
@@ -41,6 +42,23 @@ pub enum flv_delivery_e {
     FLV_DELIVERY_AT_MOST_ONCE = 1,
 }
 
+/// How batches are compressed.
+#[repr(C)]
+pub enum flv_compression_e {
+    /// As the topic asks; not at all if it takes any codec.
+    FLV_COMPRESSION_TOPIC = 0,
+    /// Not at all.
+    FLV_COMPRESSION_NONE = 1,
+    /// gzip.
+    FLV_COMPRESSION_GZIP = 2,
+    /// Snappy.
+    FLV_COMPRESSION_SNAPPY = 3,
+    /// LZ4.
+    FLV_COMPRESSION_LZ4 = 4,
+    /// Zstandard.
+    FLV_COMPRESSION_ZSTD = 5,
+}
+
 /// Numbers that hosts need.
 #[repr(C)]
 pub enum flv_limit_e {
@@ -72,6 +90,10 @@ pub struct flv_producer_options_t {
     pub isolation: u32,
     /// One of `FLV_DELIVERY_`. Default `FLV_DELIVERY_AT_LEAST_ONCE`.
     pub delivery: u32,
+    /// One of `FLV_COMPRESSION_`. Default `FLV_COMPRESSION_TOPIC`.
+    pub compression: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 pub(crate) fn isolation(value: u32) -> Result<Isolation> {
@@ -93,6 +115,8 @@ impl flv_producer_options_t {
         delivery_timeout_ms: 30_000,
         isolation: 0,
         delivery: 0,
+        compression: 0,
+        reserved: 0,
     };
 
     fn parse(&self) -> Result<ProducerOptions> {
@@ -116,6 +140,19 @@ impl flv_producer_options_t {
                 }
             },
             delivery_timeout: millis(self.delivery_timeout_ms, "delivery_timeout_ms")?,
+            compression: match self.compression {
+                0 => None,
+                1 => Some(Codec::None),
+                2 => Some(Codec::Gzip),
+                3 => Some(Codec::Snappy),
+                4 => Some(Codec::Lz4),
+                5 => Some(Codec::Zstd),
+                other => {
+                    return Err(Error::invalid(format!(
+                        "compression is {other}: it must be one of FLV_COMPRESSION_, 0 to 5"
+                    )));
+                }
+            },
         };
         options.validate()?;
         Ok(options)

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use fluvio::metadata::partition::PartitionSpec;
 use fluvio::metadata::spu::SpuSpec;
-use fluvio::metadata::topic::TopicSpec;
+use fluvio::metadata::topic::{CompressionAlgorithm, TopicSpec};
+use fluvio_cffi_wire::Codec;
 use fluvio_controlplane_metadata::message::MsgType;
 use fluvio_sc_schema::AdminSpec;
 use fluvio_sc_schema::objects::{Metadata, MetadataUpdate, WatchResponse};
@@ -20,6 +21,15 @@ use crate::control::Control;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::guard::{self, TaskKind, maybe_panic};
 
+/// One topic as the SC sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TopicView {
+    /// How many partitions it has, or will have.
+    pub(crate) partitions: u32,
+    /// The codec that its batches must have; `None`: any.
+    pub(crate) compression: Option<Codec>,
+}
+
 /// One partition as the SC sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct PartitionView {
@@ -32,8 +42,7 @@ pub(crate) struct PartitionView {
 /// What is known of the cluster.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
-    /// Number of partitions by topic.
-    topics: HashMap<String, u32>,
+    topics: HashMap<String, TopicView>,
     /// By topic, then partition.
     partitions: HashMap<String, BTreeMap<u32, PartitionView>>,
     /// Addresses by SPU: the public one, and the local one where there is one.
@@ -44,16 +53,16 @@ pub(crate) struct Snapshot {
 }
 
 impl Snapshot {
-    /// Number of partitions of `topic`, once all of them are known.
-    pub(crate) fn partition_count(&self, topic: &str) -> Option<u32> {
-        let count = *self.topics.get(topic)?;
+    /// `topic`, once all of its partitions are known.
+    pub(crate) fn topic(&self, topic: &str) -> Option<TopicView> {
+        let state = *self.topics.get(topic)?;
         let known = self.partitions.get(topic)?;
-        (known.len() >= count as usize).then_some(count)
+        (known.len() >= state.partitions as usize).then_some(state)
     }
 
     /// Whether all partitions of `topic` can be used.
     pub(crate) fn ready(&self, topic: &str) -> bool {
-        self.partition_count(topic).is_some()
+        self.topic(topic).is_some()
             && self.partitions.get(topic).is_some_and(|known| {
                 known.values().all(|partition| partition.online && self.spus.contains_key(&partition.leader))
             })
@@ -117,7 +126,18 @@ impl Snapshot {
                     view.topics.remove(&topic.name);
                 } else {
                     // A computed topic counts by its spec: partitions that were added last are still to come.
-                    view.topics.insert(topic.name, topic.spec.replicas().partitions());
+                    let state = TopicView {
+                        partitions: topic.spec.replicas().partitions(),
+                        compression: match topic.spec.get_compression_type() {
+                            CompressionAlgorithm::Any => None,
+                            CompressionAlgorithm::None => Some(Codec::None),
+                            CompressionAlgorithm::Gzip => Some(Codec::Gzip),
+                            CompressionAlgorithm::Snappy => Some(Codec::Snappy),
+                            CompressionAlgorithm::Lz4 => Some(Codec::Lz4),
+                            CompressionAlgorithm::Zstd => Some(Codec::Zstd),
+                        },
+                    };
+                    view.topics.insert(topic.name, state);
                 }
             },
             |view, topic| {
@@ -330,19 +350,17 @@ impl View {
         })
     }
 
-    /// Number of partitions of `topic`. Asks the SC when the view does not know it: absent is an error at once, present
+    /// What is known of `topic`. Asks the SC when the view does not know it: absent is an error at once, present
     /// is waited for.
-    pub(crate) async fn topic(&self, topic: &str) -> Result<u32> {
-        if let Some(count) = self.read(|view| view.partition_count(topic)) {
-            return Ok(count);
+    pub(crate) async fn topic(&self, topic: &str) -> Result<TopicView> {
+        if let Some(state) = self.read(|view| view.topic(topic)) {
+            return Ok(state);
         }
         self.require(topic).await?;
-        tokio::time::timeout(self.control.timeout(), self.wait(|view| view.partition_count(topic)))
-            .await
-            .unwrap_or_else(|_| {
-                let text = format!("topic \"{topic}\" exists, but its partitions are not there yet");
-                Err(Error::timeout(Phase::Connect, text).with_topic(topic))
-            })
+        tokio::time::timeout(self.control.timeout(), self.wait(|view| view.topic(topic))).await.unwrap_or_else(|_| {
+            let text = format!("topic \"{topic}\" exists, but its partitions are not there yet");
+            Err(Error::timeout(Phase::Connect, text).with_topic(topic))
+        })
     }
 
     /// Asks the SC whether `topic` exists; an error if not.

@@ -5,7 +5,9 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use fluvio_cffi_engine::{ConsumerOptions, ErrorKind, Outcome, ProducerOptions, Records, Run, Start, Take};
+use fluvio_cffi_engine::{
+    Codec, ConsumerOptions, ErrorKind, Outcome, ProducerOptions, Records, Run, Start, Take, TopicSpec,
+};
 use support::*;
 
 async fn within<T>(seconds: u64, future: impl Future<Output = T>) -> T {
@@ -69,6 +71,43 @@ async fn batches_larger_than_max_bytes_are_read() {
             let records = read(&consumer, usize::MAX).await;
             assert!(records.iter().map(|record| &record.2).eq(&values), "{max_bytes}: {}", records.len());
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_codec_comes_back() {
+    within(60, async {
+        let cluster = cluster().await;
+        let client = connect(&cluster.endpoint().to_string()).await;
+        client.create_topic("packed", spec(1), CREATE).await.unwrap();
+        let codecs = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
+        let values = numbered(0..50_000, 100);
+        for (codec, values) in codecs.iter().zip(values.chunks(10_000)) {
+            let options = ProducerOptions { compression: Some(*codec), batch_size: 200_000, ..Default::default() };
+            let (producer, _) = producer(&client, "packed", options).await;
+            submit(&producer, values).await;
+            producer.flush().await.unwrap();
+        }
+        // The last is far smaller than what the replies unpack to.
+        for prefetch in [16 << 20, 50_000] {
+            let consumer = consumer(&client, "packed", ConsumerOptions { prefetch, ..from_beginning() }).await;
+            let records = read(&consumer, usize::MAX).await;
+            assert!(records.iter().map(|record| record.0).eq(0..50_000));
+            assert!(records.iter().map(|record| &record.2).eq(&values));
+        }
+
+        let zstd = TopicSpec { compression: "zstd".into(), ..spec(1) };
+        client.create_topic("zstd-only", zstd, CREATE).await.unwrap();
+        let refused = ProducerOptions { compression: Some(Codec::Gzip), ..Default::default() };
+        let tickets = std::sync::Arc::new(Tickets::default());
+        let error = client.producer("zstd-only", refused, tickets).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::InvalidArgument);
+        // Follows the topic.
+        let (producer, tickets) = producer(&client, "zstd-only", ProducerOptions::default()).await;
+        let runs = submit(&producer, &values[..100]).await;
+        producer.flush().await.unwrap();
+        assert_eq!(tickets.offset(&runs[0]), 0);
     })
     .await;
 }

@@ -1,8 +1,10 @@
 //! Record batches: built from the bytes of records, and taken apart without copying.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
-use crate::{Records, WireError, varint};
+use crate::{Codec, Records, WireError, varint};
 
 /// Bytes of a batch before its (schema id,) record count and records.
 pub const HEADER_LEN: usize = 57;
@@ -112,21 +114,28 @@ impl BatchBuilder {
         self.count += 1;
     }
 
-    /// Fills in the header and gives the batch away, uncompressed, with base offset 0: the server assigns the real one.
-    pub fn finish(mut self) -> Bytes {
+    /// Fills in the header and gives the batch away, with base offset 0: the server assigns the real one.
+    pub fn finish(mut self, codec: Codec) -> std::io::Result<Bytes> {
+        self.bytes[HEADER_LEN..BODY_AT].copy_from_slice(&self.count.to_be_bytes());
+        if codec != Codec::None {
+            let mut packed = Vec::with_capacity(HEADER_LEN + self.bytes.len() / 2);
+            packed.resize(HEADER_LEN, 0);
+            codec.compress(&self.bytes[HEADER_LEN..], &mut packed)?;
+            self.bytes = packed;
+        }
         let length = (self.bytes.len() - LENGTH_END) as i32;
         let header = &mut self.bytes[..];
         header[LENGTH_AT..LENGTH_END].copy_from_slice(&length.to_be_bytes());
         header[12..16].copy_from_slice(&(-1_i32).to_be_bytes()); // leader epoch: unknown to producers
         header[16] = MAGIC;
+        header[CRC_END..23].copy_from_slice(&i16::from(codec as u8).to_be_bytes());
         header[23..27].copy_from_slice(&(self.count - 1).to_be_bytes());
         header[27..35].copy_from_slice(&self.first_timestamp.to_be_bytes());
         header[35..43].copy_from_slice(&self.max_timestamp.to_be_bytes());
         header[43..57].fill(0xff); // producer id, epoch and sequence: -1
-        header[HEADER_LEN..BODY_AT].copy_from_slice(&self.count.to_be_bytes());
         let crc = crc32c::crc32c(&header[CRC_END..]);
         header[CRC_AT..CRC_END].copy_from_slice(&crc.to_be_bytes());
-        Bytes::from(self.bytes)
+        Ok(Bytes::from(self.bytes))
     }
 }
 
@@ -146,9 +155,9 @@ pub struct BatchHeader {
 }
 
 impl BatchHeader {
-    /// The codec's number: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd.
-    pub fn codec(&self) -> u8 {
-        (self.attributes & CODEC_MASK) as u8
+    /// The codec of the body.
+    pub fn codec(&self) -> Result<Codec, WireError> {
+        Codec::from_wire((self.attributes & CODEC_MASK) as u8)
     }
 
     /// The offset after the batch.
@@ -180,15 +189,16 @@ impl RawBatch {
         Err(WireError::Checksum { stored: self.header.crc, computed })
     }
 
-    /// Record count and records, compressed as the codec says, without the schema id.
-    pub fn body(&self) -> Result<&[u8], WireError> {
+    /// Record count and records, unpacked to at most `limit` bytes.
+    pub fn body(&self, limit: usize) -> Result<Cow<'_, [u8]>, WireError> {
         let at = if self.header.attributes & SCHEMA_MASK == 0 { HEADER_LEN } else { HEADER_LEN + 4 };
-        self.bytes.get(at..).ok_or(WireError::Truncated("the schema id"))
+        let packed = self.bytes.get(at..).ok_or(WireError::Truncated("the schema id"))?;
+        self.header.codec()?.decompress(packed, limit)
     }
 
-    /// The records of an uncompressed batch.
-    pub fn records(&self) -> Result<Records<'_>, WireError> {
-        Records::new(self.body()?, self.header.last_offset_delta)
+    /// The records in `body`.
+    pub fn records<'a>(&self, body: &'a [u8]) -> Result<Records<'a>, WireError> {
+        Records::new(body, self.header.last_offset_delta)
     }
 }
 

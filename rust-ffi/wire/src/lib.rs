@@ -5,12 +5,14 @@
 //! tests). All fixed-width integers are big-endian; varints are zigzag-coded, seven bits a byte, least significant first.
 
 mod batch;
+mod codec;
 mod frame;
 mod produce;
 mod records;
 mod varint;
 
 pub use batch::{BatchBuilder, BatchHeader, HEADER_LEN, RawBatch, Remainder, split_batches};
+pub use codec::Codec;
 pub use frame::{FrameBuffer, request_header};
 pub use produce::{ProduceEntry, produce_request};
 pub use records::{RecordView, Records};
@@ -28,6 +30,15 @@ pub enum WireError {
         field: &'static str,
         /// Its value.
         value: i64,
+    },
+    /// The body of a batch is not what its codec makes.
+    #[error("the body of a batch is not valid {0}")]
+    Packed(&'static str),
+    /// The body of a batch unpacks to more than is allowed.
+    #[error("the body of a batch unpacks to more than {limit} bytes")]
+    Unpacked {
+        /// What is allowed.
+        limit: usize,
     },
     /// The checksum of a batch does not match its bytes.
     #[error("the checksum is {stored:#010x} but that of the bytes is {computed:#010x}")]

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fluvio_cffi_wire::{
-    BatchBuilder, FrameBuffer, HEADER_LEN, ProduceEntry, Remainder, WireError, produce_request, split_batches,
+    BatchBuilder, Codec, FrameBuffer, HEADER_LEN, ProduceEntry, Remainder, WireError, produce_request, split_batches,
 };
+use fluvio_compression::Compression;
 use fluvio_protocol::api::{Request, RequestMessage};
 use fluvio_protocol::record::{Batch, MemoryRecords, RawRecords, Record, RecordSet};
 use fluvio_protocol::{Decoder, Encoder};
@@ -24,7 +25,14 @@ fn hex(text: &str) -> Vec<u8> {
     digits.chunks(2).map(|pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap()).collect()
 }
 
+const CODECS: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
+const LIMIT: usize = 1 << 20;
+
 fn build(records: &[Plain]) -> Bytes {
+    build_with(records, Codec::None)
+}
+
+fn build_with(records: &[Plain], codec: Codec) -> Bytes {
     let mut builder = BatchBuilder::with_capacity(1024);
     for (timestamp, key, value) in records {
         let cost = builder.cost(*timestamp, key.as_deref(), value);
@@ -32,7 +40,7 @@ fn build(records: &[Plain]) -> Bytes {
         builder.push(*timestamp, key.as_deref(), value);
         assert_eq!(builder.len() - before, cost);
     }
-    builder.finish()
+    builder.finish(codec).unwrap()
 }
 
 fn read(bytes: &Bytes) -> Result<Vec<(i64, Plain)>, WireError> {
@@ -41,7 +49,8 @@ fn read(bytes: &Bytes) -> Result<Vec<(i64, Plain)>, WireError> {
     let mut out = Vec::new();
     for batch in &batches {
         batch.check_crc()?;
-        for record in batch.records()? {
+        let body = batch.body(LIMIT)?;
+        for record in batch.records(&body)? {
             let record = record?;
             let timestamp = batch.header.first_timestamp.wrapping_add(record.timestamp_delta);
             let plain = (timestamp, record.key.map(<[u8]>::to_vec), record.value.to_vec());
@@ -51,7 +60,7 @@ fn read(bytes: &Bytes) -> Result<Vec<(i64, Plain)>, WireError> {
     Ok(out)
 }
 
-fn official(records: &[Plain]) -> Vec<u8> {
+fn official(records: &[Plain]) -> Batch<MemoryRecords> {
     let mut batch = Batch::<MemoryRecords>::default();
     let first = records.first().map_or(0, |record| record.0);
     batch.header.first_timestamp = first;
@@ -64,8 +73,16 @@ fn official(records: &[Plain]) -> Vec<u8> {
         record.preamble.set_timestamp_delta(timestamp - first);
         batch.add_record(record);
     }
+    batch
+}
+
+/// The official batch with its body compressed by the official crate.
+fn official_with(records: &[Plain], compression: Compression) -> Vec<u8> {
+    let mut batch = official(records);
+    batch.header.set_compression(compression);
+    let raw = Batch::<RawRecords>::try_from(batch).unwrap();
     let mut bytes = Vec::new();
-    batch.encode(&mut bytes, 0).unwrap();
+    raw.encode(&mut bytes, 0).unwrap();
     bytes
 }
 
@@ -127,6 +144,16 @@ fn a_timestamp_far_from_the_first_does_not_fit() {
 }
 
 #[test]
+fn what_unpacks_to_too_much_is_refused() {
+    let records: Vec<Plain> = vec![(0, None, vec![0; LIMIT])];
+    for codec in &CODECS[1..] {
+        let bytes = build_with(&records, *codec);
+        assert!(bytes.len() < LIMIT / 10);
+        assert_eq!(read(&bytes).unwrap_err(), WireError::Unpacked { limit: LIMIT });
+    }
+}
+
+#[test]
 fn a_length_alone_allocates_nothing() {
     let mut frames = FrameBuffer::new(i32::MAX as usize);
     frames.space().extend_from_slice(&i32::MAX.to_be_bytes());
@@ -140,28 +167,35 @@ fn a_length_alone_allocates_nothing() {
 proptest! {
     #[test]
     fn the_official_crate_reads_what_is_built_here(records in proptest::collection::vec(plain(), 1..40)) {
-        let bytes = build(&records);
-        let mut batch = Batch::<MemoryRecords>::default();
-        batch.decode(&mut std::io::Cursor::new(&bytes[..]), 0).unwrap();
-        prop_assert_eq!(batch.records().len(), records.len());
-        prop_assert_eq!(batch.header.last_offset_delta as usize, records.len() - 1);
-        prop_assert_eq!(batch.header.max_time_stamp, records.iter().map(|record| record.0).max().unwrap());
-        for (theirs, (timestamp, key, value)) in batch.records().iter().zip(&records) {
-            prop_assert_eq!(theirs.value.as_ref(), &value[..]);
-            prop_assert_eq!(theirs.key.as_ref().map(|key| key.as_ref().to_vec()), key.clone());
-            prop_assert_eq!(batch.header.first_timestamp + theirs.timestamp_delta(), *timestamp);
+        for codec in CODECS {
+            let bytes = build_with(&records, codec);
+            let mut raw = Batch::<RawRecords>::default();
+            raw.decode(&mut std::io::Cursor::new(&bytes[..]), 0).unwrap();
+            prop_assert_eq!(raw.header.last_offset_delta as usize, records.len() - 1);
+            prop_assert_eq!(raw.header.max_time_stamp, records.iter().map(|record| record.0).max().unwrap());
+            let first_timestamp = raw.header.first_timestamp;
+            let mut again = Vec::new();
+            raw.encode(&mut again, 0).unwrap();
+            prop_assert_eq!(&again[17..21], &bytes[17..21], "checksum");
+            let theirs = raw.memory_records().unwrap();
+            prop_assert_eq!(theirs.len(), records.len());
+            for (theirs, (timestamp, key, value)) in theirs.iter().zip(&records) {
+                prop_assert_eq!(theirs.value.as_ref(), &value[..]);
+                prop_assert_eq!(theirs.key.as_ref().map(|key| key.as_ref().to_vec()), key.clone());
+                prop_assert_eq!(first_timestamp + theirs.timestamp_delta(), *timestamp);
+            }
+            prop_assert_eq!(read(&bytes).unwrap().into_iter().map(|record| record.1).collect::<Vec<_>>(), records.clone());
         }
-        let mut again = Vec::new();
-        batch.encode(&mut again, 0).unwrap();
-        prop_assert_eq!(&again[HEADER_LEN..], &bytes[HEADER_LEN..]);
-        prop_assert_eq!(&again[17..21], &bytes[17..21], "checksum");
     }
 
     #[test]
     fn what_the_official_crate_builds_is_read_here(records in proptest::collection::vec(plain(), 1..40)) {
-        let got = read(&Bytes::from(official(&records))).unwrap();
-        prop_assert_eq!(got.iter().map(|record| record.0).collect::<Vec<_>>(), (0..records.len() as i64).collect::<Vec<_>>());
-        prop_assert_eq!(got.into_iter().map(|record| record.1).collect::<Vec<_>>(), records);
+        let numbered: Vec<_> = (0..).zip(records.clone()).collect();
+        for compression in
+            [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd]
+        {
+            prop_assert_eq!(&read(&Bytes::from(official_with(&records, compression))).unwrap(), &numbered);
+        }
     }
 
     #[test]
@@ -208,7 +242,9 @@ proptest! {
         let mut batches = Vec::new();
         if split_batches(&Bytes::from(bytes), &mut batches).is_ok() {
             for batch in &batches {
-                if let Ok(records) = batch.records() {
+                if let Ok(body) = batch.body(LIMIT)
+                    && let Ok(records) = batch.records(&body)
+                {
                     let _: Vec<_> = records.collect();
                 }
             }

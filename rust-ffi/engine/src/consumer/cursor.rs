@@ -1,7 +1,10 @@
 //! Where one partition is read, and how its replies become chunks without a gap and without a repeat.
 
+use std::borrow::Cow;
+use std::collections::VecDeque;
+
 use bytes::Bytes;
-use fluvio_cffi_wire::{RawBatch, Remainder, WireError, split_batches};
+use fluvio_cffi_wire::{Codec, RawBatch, Remainder, WireError, split_batches};
 
 use super::{Chunk, ChunkEncoder, RecordRef, Start};
 use crate::error::{Error, ErrorKind, Result};
@@ -10,6 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 const CHUNK_RECORDS: usize = 1_000;
 /// Bytes of keys and values of one chunk, at most, unless one record is larger.
 const CHUNK_BYTES: usize = 256 << 10;
+/// Bytes that one batch may unpack to. The server takes no batch of more than 32 MiB.
+const MOST_UNPACKED: usize = 128 << 20;
 
 /// The position in one partition.
 #[derive(Debug)]
@@ -38,12 +43,31 @@ pub(crate) enum Next {
 
 /// The whole batches of a reply.
 pub(crate) struct Reply {
-    batches: Vec<RawBatch>,
+    batches: VecDeque<RawBatch>,
     /// What comes after the reply.
     pub(crate) next: Next,
     /// The offset to acknowledge: everything before it is in the whole batches.
     pub(crate) after: i64,
+    /// What is wrong with the bytes after the whole batches.
     broken: Option<WireError>,
+}
+
+impl Reply {
+    /// Whether decoding takes more memory than the reply itself.
+    pub(crate) fn grows(&self) -> bool {
+        self.batches.iter().any(|batch| batch.header.codec() != Ok(Codec::None))
+    }
+
+    /// Whether there is more to decode.
+    pub(crate) fn is_decoded(&self) -> bool {
+        self.batches.is_empty() && self.broken.is_none()
+    }
+
+    /// The batches that are decoded in one go: one that is compressed, or all up to the next one that is.
+    fn step(&mut self) -> Vec<RawBatch> {
+        let plain = self.batches.iter().take_while(|batch| batch.header.codec() == Ok(Codec::None)).count();
+        self.batches.drain(..plain.max(1).min(self.batches.len())).collect()
+    }
 }
 
 impl Cursor {
@@ -102,7 +126,7 @@ impl Cursor {
                     let error = Error::new(ErrorKind::Consumer, text).with_topic(topic);
                     return Err(error.with_partition(self.partition).with_offset(expected));
                 }
-                return Ok(Reply { batches: Vec::new(), next: Next::Acknowledge, after: expected, broken: None });
+                return Ok(Reply { batches: VecDeque::new(), next: Next::Acknowledge, after: expected, broken: None });
             }
             expected = batch.header.next_offset();
         }
@@ -123,82 +147,92 @@ impl Cursor {
         if !batches.is_empty() {
             self.gap = false;
         }
-        Ok(Reply { batches, next, after: expected, broken })
+        Ok(Reply { batches: batches.into(), next, after: expected, broken })
     }
 
-    /// Decodes a reply into chunks. On an error `chunks` holds what comes before it, and the cursor stands at it.
+    /// Decodes the next batches of a reply into chunks. On an error `chunks` holds what comes before it, and the cursor
+    /// stands at it.
     pub(crate) fn decode(
         &mut self,
         topic: &str,
-        reply: &Reply,
+        reply: &mut Reply,
         encoder: &dyn ChunkEncoder,
         chunks: &mut Vec<Chunk>,
     ) -> Result<()> {
+        let batches = reply.step();
+        // Bodies outlive the records that point into them.
+        let bodies: Vec<_> = batches.iter().map(body).collect();
         let mut records = Vec::with_capacity(CHUNK_RECORDS);
         let mut bytes = 0;
         let mut outcome = Ok(());
         // Where the records of the chunk under construction end in the log.
         let mut position = self.next;
-        'batches: for batch in &reply.batches {
-            let (next, end) = (self.next, self.end.unwrap_or(i64::MAX));
-            let walk = walk(batch, |record| {
-                if record.offset < next || record.offset >= end {
-                    return;
-                }
-                let size = record.key.map_or(0, <[u8]>::len) + record.value.len();
-                if records.len() == CHUNK_RECORDS || (bytes + size > CHUNK_BYTES && !records.is_empty()) {
-                    chunks.push(chunk(self.partition, &records, position, encoder));
-                    records.clear();
-                    bytes = 0;
-                }
-                bytes += size;
-                position = record.offset + 1;
-                records.push(record);
+        let (next, end) = (self.next, self.end.unwrap_or(i64::MAX));
+        for (batch, body) in batches.iter().zip(&bodies) {
+            let walked = body.as_ref().map_err(|cause| *cause).and_then(|body| {
+                walk(batch, body, |record| {
+                    if record.offset < next || record.offset >= end {
+                        return;
+                    }
+                    let size = record.key.map_or(0, <[u8]>::len) + record.value.len();
+                    if records.len() == CHUNK_RECORDS || (bytes + size > CHUNK_BYTES && !records.is_empty()) {
+                        chunks.push(chunk(self.partition, &records, position, encoder));
+                        records.clear();
+                        bytes = 0;
+                    }
+                    bytes += size;
+                    position = record.offset + 1;
+                    records.push(record);
+                })
             });
-            if let Err(error) = walk {
-                outcome = Err(error.with_topic(topic).with_partition(self.partition).with_offset(position));
-                break 'batches;
+            if let Err(cause) = walked {
+                outcome = Err(cause);
+                break;
             }
-            // Holes at the end of a batch are passed, but a stop at the end is exact.
+            // Holes at the end of a batch are passed.
             position = batch.header.next_offset();
         }
         if !records.is_empty() {
             chunks.push(chunk(self.partition, &records, position, encoder));
         }
         self.next = position;
-        if let (Ok(()), Some(cause)) = (&outcome, reply.broken) {
-            outcome = Err(corrupt(&cause).with_topic(topic).with_partition(self.partition).with_offset(self.next));
+        if outcome.is_ok()
+            && reply.batches.is_empty()
+            && let Some(cause) = reply.broken.take()
+        {
+            outcome = Err(cause);
         }
-        outcome
+        outcome.map_err(|cause| {
+            let text = format!("the log holds bytes that are no valid batch: {cause}");
+            let error = Error::new(ErrorKind::CorruptRecord, text).with_topic(topic);
+            error.with_partition(self.partition).with_offset(self.next)
+        })
     }
 }
 
-/// Calls `each` with the records of a batch, after its checksum and codec were checked.
-fn walk<'a>(batch: &'a RawBatch, mut each: impl FnMut(RecordRef<'a>)) -> Result<()> {
+/// The body of a batch, unpacked, after its checksum was compared.
+fn body(batch: &RawBatch) -> std::result::Result<Cow<'_, [u8]>, WireError> {
+    batch.check_crc()?;
+    batch.body(MOST_UNPACKED)
+}
+
+/// Calls `each` with the records of a batch.
+fn walk<'a>(
+    batch: &RawBatch,
+    body: &'a [u8],
+    mut each: impl FnMut(RecordRef<'a>),
+) -> std::result::Result<(), WireError> {
     let header = &batch.header;
-    if header.codec() != 0 {
-        let text = format!("a batch is compressed with codec {}, which this version does not read yet", header.codec());
-        return Err(Error::new(ErrorKind::Compression, text));
-    }
-    batch.check_crc().map_err(|cause| corrupt(&cause))?;
-    for record in batch.records().map_err(|cause| corrupt(&cause))? {
-        let record = record.map_err(|cause| corrupt(&cause))?;
+    for record in batch.records(body)? {
+        let record = record?;
         let timestamp = match header.first_timestamp {
             none if none < 0 => -1,
             first => first.saturating_add(record.timestamp_delta),
         };
-        each(RecordRef {
-            offset: header.base_offset + record.offset_delta,
-            timestamp,
-            key: record.key,
-            value: record.value,
-        });
+        let offset = header.base_offset.saturating_add(record.offset_delta);
+        each(RecordRef { offset, timestamp, key: record.key, value: record.value });
     }
     Ok(())
-}
-
-fn corrupt(cause: &WireError) -> Error {
-    Error::new(ErrorKind::CorruptRecord, format!("the log holds bytes that are no valid batch: {cause}"))
 }
 
 fn chunk(partition: u32, records: &[RecordRef<'_>], next_offset: i64, encoder: &dyn ChunkEncoder) -> Chunk {

@@ -183,7 +183,7 @@ impl Consumer {
     ) -> Result<Self> {
         const LEAST_FETCH: usize = 4096;
         options.validate()?;
-        let count = client.view().topic(topic).await?;
+        let count = client.view().topic(topic).await?.partitions;
         let chosen: BTreeSet<u32> = match options.partitions.is_empty() {
             true => (0..count).collect(),
             false => options.partitions.iter().copied().collect(),

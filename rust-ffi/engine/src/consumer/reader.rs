@@ -189,15 +189,18 @@ impl Reader {
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
-            frame = link.connection.next_frame() => self.handle(&frame?),
+        let frame = tokio::select! {
+            frame = link.connection.next_frame() => frame?,
             cursor = self.incoming.recv() => {
                 self.idle.extend(cursor);
-                Ok(())
+                return Ok(());
             }
-            () = shared.chunks.wait_over() => Ok(()),
-            () = late => Err(Error::new(ErrorKind::Connection, format!("SPU {} does not answer", self.leader))),
-        }
+            () = shared.chunks.wait_over() => return Ok(()),
+            () = late => {
+                return Err(Error::new(ErrorKind::Connection, format!("SPU {} does not answer", self.leader)));
+            }
+        };
+        self.handle(&frame).await
     }
 
     /// Asks for the log's bounds of the partitions that are not read yet; their streams follow from the replies.
@@ -252,14 +255,14 @@ impl Reader {
         }
     }
 
-    fn handle(&mut self, frame: &Frame) -> Result<()> {
+    async fn handle(&mut self, frame: &Frame) -> Result<()> {
         let (cursor, outcome) = match self.link.as_mut().and_then(|link| link.waiting.remove(&frame.correlation)) {
             Some(Waiting::Bounds(mut cursor, _)) => {
                 let outcome = self.start(&mut cursor, frame);
                 (cursor, outcome)
             }
             Some(Waiting::Stream(mut cursor)) => {
-                let outcome = self.receive(&mut cursor, frame);
+                let outcome = self.receive(&mut cursor, frame).await;
                 (cursor, outcome)
             }
             // An acknowledgement's own reply, or a stream that was left.
@@ -295,7 +298,7 @@ impl Reader {
 
     /// A stream's reply: acknowledges, decodes, queues. Returns the number of the stream that goes on. `None`: read to
     /// its end.
-    fn receive(&mut self, cursor: &mut Cursor, frame: &Frame) -> Result<Option<i32>> {
+    async fn receive(&mut self, cursor: &mut Cursor, frame: &Frame) -> Result<Option<i32>> {
         let shared = &self.shared;
         let reply = frame.decode::<StreamFetchResponse<RecordBytes>>(STREAM_FETCH_VERSION)?;
         let code = reply.partition.error_code;
@@ -305,7 +308,7 @@ impl Reader {
         }
         self.backoff.reset();
         let bytes = reply.partition.records.0;
-        let split = cursor.split(&shared.topic, &bytes)?;
+        let mut split = cursor.split(&shared.topic, &bytes)?;
         let Some(link) = &mut self.link else { return Ok(None) };
         if split.next == Next::Reopen {
             link.orphans += 1;
@@ -317,16 +320,23 @@ impl Reader {
         }
         // The server prepares the next reply while this one is decoded, if the budget has room for both.
         if cursor.end.is_none_or(|end| split.after < end) {
-            if shared.chunks.has_room(bytes.len()) {
+            if !split.grows() && shared.chunks.has_room(bytes.len()) {
                 link.acknowledge(reply.stream_id, split.after)?;
             } else {
                 self.owed.push((reply.stream_id, split.after));
             }
         }
-        let mut chunks = Vec::new();
-        let decoded = cursor.decode(&shared.topic, &split, &*shared.encoder, &mut chunks);
-        shared.chunks.push(chunks);
-        decoded?;
+        while !split.is_decoded() {
+            // What unpacks to more than it was waits for the reader in between.
+            shared.chunks.wait_room().await;
+            let mut chunks = Vec::new();
+            let decoded = cursor.decode(&shared.topic, &mut split, &*shared.encoder, &mut chunks);
+            shared.chunks.push(chunks);
+            decoded?;
+            if shared.chunks.over() {
+                break;
+            }
+        }
         if cursor.finished() {
             shared.chunks.finish();
             return Ok(None);

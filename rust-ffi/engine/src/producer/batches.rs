@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use fluvio_cffi_wire::BatchBuilder;
+use fluvio_cffi_wire::{BatchBuilder, Codec};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
@@ -40,6 +40,7 @@ enum Waiting {
     Full {
         ticket: u64,
         builder: BatchBuilder,
+        deadline: Instant,
     },
     /// Was sent before and goes again, first.
     Again(Batch),
@@ -65,6 +66,13 @@ struct Open {
     ticket: u64,
     builder: BatchBuilder,
     created: Instant,
+}
+
+impl Open {
+    fn close(self, delivery_timeout: Duration) -> Waiting {
+        let Self { ticket, builder, created } = self;
+        Waiting::Full { ticket, builder, deadline: created + delivery_timeout }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -121,6 +129,7 @@ struct State {
 /// The buffer of one producer. Each method takes the lock once, and briefly.
 pub(crate) struct Batches {
     topic: String,
+    codec: Codec,
     batch_size: usize,
     max_request_size: usize,
     buffer_size: u64,
@@ -132,7 +141,7 @@ pub(crate) struct Batches {
 }
 
 impl Batches {
-    pub(crate) fn new(topic: &str, partitions: u32, options: &ProducerOptions) -> Self {
+    pub(crate) fn new(topic: &str, partitions: u32, codec: Codec, options: &ProducerOptions) -> Self {
         let count = partitions as usize;
         let state = State {
             partitions: std::iter::repeat_with(Partition::default).take(count).collect(),
@@ -151,6 +160,7 @@ impl Batches {
         };
         Self {
             topic: topic.to_owned(),
+            codec,
             batch_size: options.batch_size,
             max_request_size: options.max_request_size,
             buffer_size: options.buffer_size as u64,
@@ -236,8 +246,8 @@ impl Batches {
             let open = if joins {
                 slot.open.as_mut()
             } else {
-                if let Some(Open { ticket, builder, .. }) = slot.open.take() {
-                    slot.ready.push_back(Waiting::Full { ticket, builder });
+                if let Some(open) = slot.open.take() {
+                    slot.ready.push_back(open.close(self.delivery_timeout));
                 }
                 let ticket = NEXT_TICKET.fetch_add(1, Ordering::Relaxed);
                 let left = records.data.len() - at + (records.count - index) * RECORD_OVERHEAD as usize;
@@ -448,8 +458,9 @@ impl Batches {
     }
 
     /// Takes batches for one request: in order per partition, at most `max_request_size` in all (one if it alone is
-    /// larger). Open batches of partitions that have nothing in flight go too, unless they linger.
-    pub(crate) fn take(&self, only: impl Fn(u32) -> bool, out: &mut Vec<Batch>) {
+    /// larger). Open batches of partitions that have nothing in flight go too, unless they linger. Returns the fate of
+    /// batches that could not be compressed.
+    pub(crate) fn take(&self, only: impl Fn(u32) -> bool, out: &mut Vec<Batch>) -> Vec<Settled> {
         let now = Instant::now();
         let mut sealed = Vec::new();
         {
@@ -478,9 +489,9 @@ impl Batches {
                         (lingered || open.ticket <= flush_up_to || closed)
                             && (open.builder.len() <= room || sealed.is_empty())
                     });
-                    if due && let Some(Open { ticket, builder, .. }) = partition.open.take() {
-                        room = room.saturating_sub(builder.len());
-                        sealed.push((index, Waiting::Full { ticket, builder }));
+                    if due && let Some(open) = partition.open.take() {
+                        room = room.saturating_sub(open.builder.len());
+                        sealed.push((index, open.close(self.delivery_timeout)));
                     }
                 }
                 partition.active = partition.open.is_some() || !partition.ready.is_empty();
@@ -497,19 +508,29 @@ impl Batches {
                 }
             }
         }
-        // The checksum is computed without the lock.
-        out.extend(sealed.into_iter().map(|(partition, waiting)| match waiting {
-            Waiting::Again(batch) => batch,
-            Waiting::Full { ticket, builder } => Batch { ticket, partition, bytes: builder.finish(), deadline: now },
-        }));
-        if !out.is_empty() {
-            let state = self.lock();
-            for batch in out.iter_mut() {
-                if let Some(unsettled) = state.unsettled.get(&batch.ticket) {
-                    batch.deadline = unsettled.deadline;
-                }
+        if sealed.is_empty() {
+            return Vec::new();
+        }
+        // Compression and checksum are computed without the lock.
+        let mut failed = Vec::new();
+        for (partition, waiting) in sealed {
+            match waiting {
+                Waiting::Again(batch) => out.push(batch),
+                Waiting::Full { ticket, builder, deadline } => match self.finish(builder) {
+                    Ok(bytes) => out.push(Batch { ticket, partition, bytes, deadline }),
+                    Err(error) => failed.push((ticket, Err(error.with_partition(partition)))),
+                },
             }
         }
+        if failed.is_empty() { Vec::new() } else { self.settle(failed) }
+    }
+
+    fn finish(&self, builder: BatchBuilder) -> Result<Bytes> {
+        builder.finish(self.codec).map_err(|cause| {
+            Error::new(ErrorKind::Compression, format!("a batch cannot be compressed: {cause}"))
+                .with_topic(&self.topic)
+                .with_outcome(crate::Outcome::NotWritten)
+        })
     }
 
     /// When the first open batch's linger ends.

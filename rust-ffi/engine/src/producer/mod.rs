@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use fluvio_cffi_wire::Codec;
 use tokio::time::Instant;
 
 use crate::Isolation;
@@ -50,6 +51,8 @@ pub struct ProducerOptions {
     pub delivery: Delivery,
     /// How long a record may take from its acceptance to its acknowledgement.
     pub delivery_timeout: Duration,
+    /// How batches are compressed. `None`: as the topic asks, not at all if it takes any codec.
+    pub compression: Option<Codec>,
 }
 
 impl Default for ProducerOptions {
@@ -63,6 +66,7 @@ impl Default for ProducerOptions {
             isolation: Isolation::ReadUncommitted,
             delivery: Delivery::AtLeastOnce,
             delivery_timeout: Duration::from_secs(30),
+            compression: None,
         }
     }
 }
@@ -208,8 +212,9 @@ impl Producer {
         sink: Arc<dyn TicketSink>,
     ) -> Result<Self> {
         options.validate()?;
-        let partitions = client.view().topic(topic).await?;
-        let batches = Batches::new(topic, partitions, &options);
+        let state = client.view().topic(topic).await?;
+        let codec = codec(topic, options.compression, state.compression)?;
+        let batches = Batches::new(topic, state.partitions, codec, &options);
         let shared = Arc::new(Shared { client, topic: topic.to_owned(), options, batches, sink });
         ALIVE.fetch_add(1, Ordering::Relaxed);
         let producer = Self { owner: Arc::new(Owner(Arc::clone(&shared))) };
@@ -283,6 +288,19 @@ impl Producer {
     /// Takes no more records and fails what is queued, at once.
     pub fn abandon(&self) {
         self.shared().settle(self.shared().batches.abandon());
+    }
+}
+
+/// The codec for a topic that asks for `asked`, if it asks for one.
+fn codec(topic: &str, chosen: Option<Codec>, asked: Option<Codec>) -> Result<Codec> {
+    match (chosen, asked) {
+        (Some(chosen), Some(asked)) if chosen != asked => Err(Error::invalid(format!(
+            "compression is \"{}\": topic \"{topic}\" takes only \"{}\"",
+            chosen.name(),
+            asked.name()
+        ))
+        .with_topic(topic)),
+        (chosen, asked) => Ok(chosen.or(asked).unwrap_or_default()),
     }
 }
 

@@ -32,7 +32,7 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
     loop {
         let (online, leading) = {
             let view = changes.borrow_and_update();
-            let count = view.partition_count(&shared.topic).unwrap_or(0);
+            let count = view.topic(&shared.topic).map_or(0, |topic| topic.partitions);
             let partitions = (0..count).map(|partition| view.partition(&shared.topic, partition));
             let online: Vec<bool> = partitions.clone().map(|state| state.is_some_and(|state| state.online)).collect();
             let leading: Vec<i32> = partitions.flatten().map(|state| state.leader).collect();
@@ -198,7 +198,7 @@ impl Sender {
         if self.pause_until.is_none() {
             while link.in_flight.len() < link.window {
                 let mut batches = Vec::new();
-                self.shared.batches.take(|partition| self.leads(partition), &mut batches);
+                self.shared.settle(self.shared.batches.take(|partition| self.leads(partition), &mut batches));
                 if batches.is_empty() {
                     break;
                 }
