@@ -238,7 +238,7 @@ class Pipe:
         try:
             status = lib.flv_producer_submit(self.handle, single, self._runs, 1, submission, self._error)
         finally:
-            accepted: bool = submission.accepted == 1
+            accepted = bool(submission.accepted)
             if accepted:
                 self.room = submission.room
                 self._ledger.submitted += 1
