@@ -36,6 +36,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--official", type=Path, required=True, metavar="PROGRAM", help="the built example `official`")
     parser.add_argument("--records", type=int, default=1_000_000, help="records of a bulk run [%(default)s]")
     parser.add_argument("--rounds", type=int, default=5, help="runs of each contestant in each measure [%(default)s]")
+    parser.add_argument(
+        "--interval", type=int, default=50, metavar="MS", help="between records, end to end [%(default)s]"
+    )
     parser.add_argument("--quick", action="store_true", help="a tenth of the records, 3 rounds, fewer samples")
     parser.add_argument("--measures", type=names(measures), default=measures, help=f"some of {','.join(measures)}")
     parser.add_argument("--hosts", type=names(HOSTS), help=f"some of {','.join(HOSTS)} [those that are installed]")
@@ -61,6 +64,7 @@ def surroundings(options: argparse.Namespace, amounts: Amounts) -> dict[str, Any
         "load_before": os.getloadavg()[0],
         "records": amounts.records,
         "size": SIZE,
+        "interval_ms": amounts.interval_ms,
         "rounds": options.rounds,
         "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
@@ -88,7 +92,7 @@ def interleaved(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
-    amounts = Amounts(options.records, 500 if options.quick else 5000, 25 if options.quick else 60)
+    amounts = Amounts(options.records, 500 if options.quick else 5000, 25 if options.quick else 60, options.interval)
     facts = surroundings(options, amounts)
     print(", ".join(f"{name} {value}" for name, value in facts.items()))
     base = official(options.official)

@@ -12,7 +12,6 @@ from contestants import Contestant
 from fluvio_cffi import Fluvio
 
 SIZE = 100
-INTERVAL_MS = 50
 
 
 @dataclass(frozen=True)
@@ -22,6 +21,7 @@ class Amounts:
     records: int
     sends: int
     intervals: int
+    interval_ms: int
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ MEASURES = (
     Measure("latency", "one record sent and acknowledged, one in flight", "µs (p50)"),
     Measure(
         "end-to-end",
-        f"from send to another client, a record every {INTERVAL_MS} ms, the cluster writing as the real one does",
+        "from send to another client, a record now and then, the cluster writing as the real one does",
         "µs (p50)",
         write_like_real=True,
         at_most=1000.0,
@@ -99,7 +99,7 @@ class Bench:
             return contestant.run(measure.name, self._endpoint, backlog, amounts.records, SIZE)
         with self.topic() as topic:
             if measure.name == "end-to-end":
-                return contestant.run(measure.name, self._endpoint, topic, amounts.intervals, INTERVAL_MS)
+                return contestant.run(measure.name, self._endpoint, topic, amounts.intervals, amounts.interval_ms)
             count = amounts.records if measure.name == "produce" else amounts.sends
             result = contestant.run(measure.name, self._endpoint, topic, count, SIZE)
             self._referee.run("consume-records", self._endpoint, topic, count, SIZE)
