@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from fluvio_cffi import ConfigError, FluvioError, LocalCluster, UsageError
+from fluvio_cffi import ConfigError, Fluvio, FluvioError, LocalCluster, Offset, UsageError
 
 RUNNERS: dict[str, Callable[[Callable[[], Awaitable[None]]], None]] = {
     "asyncio": lambda main: asyncio.run(main()),  # type: ignore[arg-type]
@@ -390,6 +390,28 @@ def test_ends_with_a_parent_that_exits(rest: str) -> None:
     assert (process.returncode, errors) == (0, "")
     wait_until(lambda: not alive(pid))
     assert not data_dir.exists()
+
+
+def test_clients_end_before_it_does(tmp_path: Path) -> None:
+    # What a producer still holds at the end of the program gets to the cluster that ends with the same program.
+    process, pid, _ = parent(
+        "from fluvio_cffi import Fluvio, Offset\n"
+        f"cluster.stop()\ncluster = LocalCluster({str(tmp_path)!r}).start()\n"
+        "client = Fluvio.connect(cluster.endpoint)\n"
+        "client.admin.topics.create('late')\n"
+        "producer = client.producer('late', linger=0.5)\n"
+        "for n in range(100):\n"
+        "    producer.enqueue(b'%d' % n)\n"
+    )
+    _, errors = process.communicate(timeout=10)
+    assert (process.returncode, errors) == (0, "")
+    wait_until(lambda: not alive(pid))
+    with (
+        LocalCluster(tmp_path) as cluster,
+        Fluvio.connect(cluster.endpoint) as client,
+        client.consumer("late", start=Offset.beginning(), stop_at_end=True) as consumer,
+    ):
+        assert [record.text for record in consumer] == [str(n) for n in range(100)]
 
 
 def test_ends_with_a_parent_that_is_killed() -> None:
