@@ -549,6 +549,26 @@ typedef struct {
      Decoded bytes kept ready, at most, unless one batch is larger. Default 16,777,216.
      */
     uint64_t prefetch;
+    /*
+     Under which id offsets are stored, and found again. Empty: they are not. Default empty.
+     */
+    flv_slice_t consumer_id;
+    /*
+     How often what was processed (`flv_consumer_processed`) is committed, milliseconds. 0: only on demand. Default 0.
+     */
+    int64_t auto_commit_ms;
+    /*
+     How long a silent stream may be silent before its peer is asked whether it is there, milliseconds. Default 10,000.
+     */
+    int64_t probe_ms;
+    /*
+     Not 0: offsets that retention removed are passed over instead of being an error. Default 0.
+     */
+    uint32_t skip_evicted;
+    /*
+     0.
+     */
+    uint32_t reserved;
 } flv_consumer_options_t;
 
 /*
@@ -627,6 +647,46 @@ typedef struct {
      */
     const flv_record_t *records;
 } flv_chunk_t;
+
+/*
+ Where a consumer is in a partition.
+ */
+typedef struct {
+    /*
+     The partition.
+     */
+    uint32_t partition;
+    /*
+     0.
+     */
+    uint32_t reserved;
+    /*
+     The offset after what was taken; the start before; -1: not known yet.
+     */
+    int64_t position;
+    /*
+     The offset after the last record of the log, as far as it was seen; -1: not known yet.
+     */
+    int64_t end;
+} flv_position_t;
+
+/*
+ An offset in a partition.
+ */
+typedef struct {
+    /*
+     The partition.
+     */
+    uint32_t partition;
+    /*
+     0.
+     */
+    uint32_t reserved;
+    /*
+     The offset.
+     */
+    int64_t offset;
+} flv_offset_t;
 
 /*
  What is alive in the process. The caller sets `struct_size`.
@@ -1056,15 +1116,75 @@ flv_status_t flv_consumer_take(flv_consumer_t *consumer, flv_chunk_t *chunk, flv
 flv_status_t flv_consumer_stop(flv_consumer_t *consumer);
 
 /*
- The partitions that it reads: up to `capacity` of them to `partitions`, and how many there are to `*count`. Any thread.
+ The partitions that it reads, and where it is in them: up to `capacity` to `positions`, and how many there are to
+ `*count`. Partitions that the topic gets later appear by themselves. Any thread.
  */
-flv_status_t flv_consumer_assignment(const flv_consumer_t *consumer,
-                                     uint32_t *partitions,
-                                     size_t capacity,
-                                     size_t *count);
+flv_status_t flv_consumer_positions(const flv_consumer_t *consumer,
+                                    flv_position_t *positions,
+                                    size_t capacity,
+                                    size_t *count);
 
 /*
- Ends reading: a wait completes, a take says CLOSED. The handle, and what is lent, stay until it is freed. Any thread.
+ Goes on elsewhere in a partition. What is ready of it is dropped before the call returns; an error at which the
+ partition stands is passed. Completes once the new position is known; value: that position. Cancelling, or a passed
+ deadline, abandons the wait; the seek stays in force. Any thread.
+ */
+flv_status_t flv_consumer_seek(flv_consumer_t *consumer,
+                               flv_start_t to,
+                               int64_t timeout_ms,
+                               flv_queue_t *queue,
+                               uint64_t token,
+                               uint64_t *operation,
+                               flv_error_t **error);
+
+/*
+ Holds partitions back: nothing more of them is handed out until they are resumed. Any thread.
+ */
+flv_status_t flv_consumer_pause(flv_consumer_t *consumer,
+                                const uint32_t *partitions,
+                                size_t count,
+                                flv_error_t **error);
+
+/*
+ Goes on with partitions that were paused, where they were. Any thread.
+ */
+flv_status_t flv_consumer_resume(flv_consumer_t *consumer,
+                                 const uint32_t *partitions,
+                                 size_t count,
+                                 flv_error_t **error);
+
+/*
+ Stores the offsets of the last processed records, exactly as given, under the consumer's id. They are read before it
+ returns. Retries while leaders change or are away, until the deadline. Any thread.
+ */
+flv_status_t flv_consumer_commit(flv_consumer_t *consumer,
+                                 const flv_offset_t *processed,
+                                 size_t count,
+                                 int64_t timeout_ms,
+                                 flv_queue_t *queue,
+                                 uint64_t token,
+                                 uint64_t *operation,
+                                 flv_error_t **error);
+
+/*
+ Fetches the stored offsets of the consumer's id in its topic: those of the last processed records. Result:
+ `flv_buffer_t *` that holds an array of `flv_offset_t`, owned by whoever drains. Any thread.
+ */
+flv_status_t flv_consumer_committed(flv_consumer_t *consumer,
+                                    int64_t timeout_ms,
+                                    flv_queue_t *queue,
+                                    uint64_t token,
+                                    uint64_t *operation,
+                                    flv_error_t **error);
+
+/*
+ Where the caller writes the offset of the last record of a partition that it has processed, for automatic commits; -1:
+ none yet. `*slot` is valid until the consumer is freed. One writer at a time, any thread.
+ */
+flv_status_t flv_consumer_processed(flv_consumer_t *consumer, uint32_t partition, int64_t **slot, flv_error_t **error);
+
+/*
+ Ends reading: a wait completes, a take says CLOSED. With automatic commits, commits what was processed. The handle, and what is lent, stay until it is freed. Any thread.
  */
 flv_status_t flv_consumer_close(flv_consumer_t *consumer,
                                 int64_t timeout_ms,

@@ -142,7 +142,15 @@ impl ClientObject {
             });
         }
         for consumer in alive(&self.consumers) {
-            consumer.consumer.close().await;
+            closing.spawn(async move {
+                // What could not be committed comes again: at least once holds.
+                let close = consumer.consumer.close();
+                match deadline {
+                    Some(deadline) => drop(tokio::time::timeout_at(deadline, close).await),
+                    None => drop(close.await),
+                }
+                0
+            });
         }
         let dropped = closing.join_all().await.into_iter().sum();
         self.client.close().await;

@@ -8,7 +8,7 @@ use fluvio_cffi_engine::{
 
 use crate::boundary::{OK, export, quiet, require, write_out};
 use crate::bytes::{flv_slice_t, slice};
-use crate::client::flv_client_t;
+use crate::client::{flv_client_t, millis};
 use crate::handle::{self, Object};
 use crate::operation::{self, Done, Request, overdue};
 use crate::options;
@@ -83,6 +83,16 @@ pub struct flv_consumer_options_t {
     pub max_bytes: u32,
     /// Decoded bytes kept ready, at most, unless one batch is larger. Default 16,777,216.
     pub prefetch: u64,
+    /// Under which id offsets are stored, and found again. Empty: they are not. Default empty.
+    pub consumer_id: flv_slice_t,
+    /// How often what was processed (`flv_consumer_processed`) is committed, milliseconds. 0: only on demand. Default 0.
+    pub auto_commit_ms: i64,
+    /// How long a silent stream may be silent before its peer is asked whether it is there, milliseconds. Default 10,000.
+    pub probe_ms: i64,
+    /// Not 0: offsets that retention removed are passed over instead of being an error. Default 0.
+    pub skip_evicted: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 fn start(kind: u32, value: i64, name: &str) -> Result<Start> {
@@ -111,6 +121,11 @@ impl flv_consumer_options_t {
         isolation: 0,
         max_bytes: 1 << 20,
         prefetch: 16 << 20,
+        consumer_id: flv_slice_t::EMPTY,
+        auto_commit_ms: 0,
+        probe_ms: 10_000,
+        skip_evicted: 0,
+        reserved: 0,
     };
 
     fn parse(&self) -> Result<(ConsumerOptions, Format)> {
@@ -131,6 +146,13 @@ impl flv_consumer_options_t {
             isolation: isolation(self.isolation)?,
             max_bytes: self.max_bytes,
             prefetch: usize::try_from(self.prefetch).unwrap_or(usize::MAX),
+            skip_evicted: self.skip_evicted != 0,
+            probe_interval: millis(self.probe_ms, "probe_ms")?,
+            consumer_id: self.consumer_id.optional_text("consumer_id")?,
+            auto_commit: match self.auto_commit_ms {
+                0 => None,
+                interval => Some(millis(interval, "auto_commit_ms")?),
+            },
         };
         options.validate()?;
         Ok((options, format))
@@ -370,29 +392,205 @@ pub extern "C" fn flv_consumer_stop(consumer: *mut flv_consumer_t) -> flv_status
     })
 }
 
-/// The partitions that it reads: up to `capacity` of them to `partitions`, and how many there are to `*count`. Any thread.
+/// Where a consumer is in a partition.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct flv_position_t {
+    /// The partition.
+    pub partition: u32,
+    /// 0.
+    pub reserved: u32,
+    /// The offset after what was taken; the start before; -1: not known yet.
+    pub position: i64,
+    /// The offset after the last record of the log, as far as it was seen; -1: not known yet.
+    pub end: i64,
+}
+
+/// The partitions that it reads, and where it is in them: up to `capacity` to `positions`, and how many there are to
+/// `*count`. Partitions that the topic gets later appear by themselves. Any thread.
 #[unsafe(no_mangle)]
-pub extern "C" fn flv_consumer_assignment(
+pub extern "C" fn flv_consumer_positions(
     consumer: *const flv_consumer_t,
-    partitions: *mut u32,
+    positions: *mut flv_position_t,
     capacity: usize,
     count: *mut usize,
 ) -> flv_status_t {
     export(std::ptr::null_mut(), || {
         let consumer = handle::consumer(consumer)?;
-        let assignment = consumer.consumer.assignment();
-        write_out(count, "count", assignment.len())?;
-        let copied = capacity.min(assignment.len());
-        if copied > 0 {
-            require(partitions, "partitions")?;
-            // SAFETY: not null; the caller vouches for room for `capacity` numbers.
-            unsafe { std::ptr::copy_nonoverlapping(assignment.as_ptr(), partitions, copied) };
+        let states = consumer.consumer.partitions();
+        write_out(count, "count", states.len())?;
+        for (index, state) in states.iter().take(capacity).enumerate() {
+            require(positions, "positions")?;
+            let position = flv_position_t {
+                partition: state.partition,
+                reserved: 0,
+                position: state.position.unwrap_or(-1),
+                end: state.end.unwrap_or(-1),
+            };
+            // SAFETY: not null; the caller vouches for room for `capacity` positions, of which this is one.
+            unsafe { positions.add(index).write(position) };
         }
         Ok(OK)
     })
 }
 
-/// Ends reading: a wait completes, a take says CLOSED. The handle, and what is lent, stay until it is freed. Any thread.
+/// Goes on elsewhere in a partition. What is ready of it is dropped before the call returns; an error at which the
+/// partition stands is passed. Completes once the new position is known; value: that position. Cancelling, or a passed
+/// deadline, abandons the wait; the seek stays in force. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_consumer_seek(
+    consumer: *mut flv_consumer_t,
+    to: flv_start_t,
+    timeout_ms: i64,
+    queue: *mut flv_queue_t,
+    token: u64,
+    operation: *mut u64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let consumer = handle::consumer(consumer)?;
+        let start = start(to.kind, to.value, "to")?;
+        if let Start::At(offset) = start
+            && offset < 0
+        {
+            return Err(Error::invalid(format!("the offset to seek is {offset}: it must be 0 or more")));
+        }
+        let request = Request { timeout_ms, queue, token, operation };
+        let late = overdue(Phase::Read, "the seek");
+        // Begun here, not in the task: the next take sees it.
+        let runtime = Arc::clone(&consumer.runtime);
+        let _inside = runtime.handle()?.enter();
+        let seek = consumer.consumer.seek(to.partition, start)?;
+        operation::start(Arc::clone(&runtime), &request, late, async move {
+            let position = seek.await?;
+            Ok(Done::value(position.unsigned_abs()))
+        })?;
+        Ok(OK)
+    })
+}
+
+fn change(
+    consumer: *mut flv_consumer_t,
+    partitions: *const u32,
+    count: usize,
+    error: *mut *mut flv_error_t,
+    how: impl FnOnce(&Consumer, &[u32]) -> Result<()>,
+) -> flv_status_t {
+    export(error, || {
+        let consumer = handle::consumer(consumer)?;
+        let _inside = consumer.runtime.handle()?.enter();
+        how(&consumer.consumer, slice(partitions, count, "partitions")?)?;
+        Ok(OK)
+    })
+}
+
+/// Holds partitions back: nothing more of them is handed out until they are resumed. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_consumer_pause(
+    consumer: *mut flv_consumer_t,
+    partitions: *const u32,
+    count: usize,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    change(consumer, partitions, count, error, Consumer::pause)
+}
+
+/// Goes on with partitions that were paused, where they were. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_consumer_resume(
+    consumer: *mut flv_consumer_t,
+    partitions: *const u32,
+    count: usize,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    change(consumer, partitions, count, error, Consumer::resume)
+}
+
+/// An offset in a partition.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct flv_offset_t {
+    /// The partition.
+    pub partition: u32,
+    /// 0.
+    pub reserved: u32,
+    /// The offset.
+    pub offset: i64,
+}
+
+/// Stores the offsets of the last processed records, exactly as given, under the consumer's id. They are read before it
+/// returns. Retries while leaders change or are away, until the deadline. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_consumer_commit(
+    consumer: *mut flv_consumer_t,
+    processed: *const flv_offset_t,
+    count: usize,
+    timeout_ms: i64,
+    queue: *mut flv_queue_t,
+    token: u64,
+    operation: *mut u64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let consumer = handle::consumer(consumer)?;
+        let processed: Vec<(u32, i64)> =
+            slice(processed, count, "processed")?.iter().map(|one| (one.partition, one.offset)).collect();
+        let request = Request { timeout_ms, queue, token, operation };
+        let late = overdue(Phase::Commit, "the commit");
+        operation::start(Arc::clone(&consumer.runtime), &request, late, async move {
+            consumer.consumer.commit(&processed).await?;
+            Ok(Done::default())
+        })?;
+        Ok(OK)
+    })
+}
+
+/// Fetches the stored offsets of the consumer's id in its topic: those of the last processed records. Result:
+/// `flv_buffer_t *` that holds an array of `flv_offset_t`, owned by whoever drains. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_consumer_committed(
+    consumer: *mut flv_consumer_t,
+    timeout_ms: i64,
+    queue: *mut flv_queue_t,
+    token: u64,
+    operation: *mut u64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let consumer = handle::consumer(consumer)?;
+        let request = Request { timeout_ms, queue, token, operation };
+        let late = overdue(Phase::Commit, "fetching the stored offsets");
+        operation::start(Arc::clone(&consumer.runtime), &request, late, async move {
+            let mut bytes = Vec::new();
+            for (partition, offset) in consumer.consumer.committed().await? {
+                bytes.extend_from_slice(&partition.to_ne_bytes());
+                bytes.extend_from_slice(&0_u32.to_ne_bytes());
+                bytes.extend_from_slice(&offset.to_ne_bytes());
+            }
+            Ok(Done::object(Object::Buffer(bytes.into())))
+        })?;
+        Ok(OK)
+    })
+}
+
+/// Where the caller writes the offset of the last record of a partition that it has processed, for automatic commits; -1:
+/// none yet. `*slot` is valid until the consumer is freed. One writer at a time, any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_consumer_processed(
+    consumer: *mut flv_consumer_t,
+    partition: u32,
+    slot: *mut *mut i64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let consumer = handle::consumer(consumer)?;
+        // The consumer keeps the slot for as long as it lives.
+        write_out(slot, "slot", consumer.consumer.processed(partition)?.as_ptr())?;
+        Ok(OK)
+    })
+}
+
+/// Ends reading: a wait completes, a take says CLOSED. With automatic commits, commits what was processed. The handle, and what is lent, stay until it is freed. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_close(
     consumer: *mut flv_consumer_t,
@@ -407,7 +605,7 @@ pub extern "C" fn flv_consumer_close(
         let request = Request { timeout_ms, queue, token, operation };
         let late = overdue(Phase::Close, "closing the consumer");
         operation::start(Arc::clone(&consumer.runtime), &request, late, async move {
-            consumer.consumer.close().await;
+            consumer.consumer.close().await?;
             Ok(Done::default())
         })?;
         Ok(OK)

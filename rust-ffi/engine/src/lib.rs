@@ -15,7 +15,7 @@ mod view;
 
 pub use admin::{CreateFlags, PartitionAssignment, Topic, TopicSpec, TopicStatus};
 pub use client::{Client, ClientOptions, ClientState, Counts, counts};
-pub use consumer::{Chunk, ChunkEncoder, Consumer, ConsumerOptions, RecordRef, Start, Take};
+pub use consumer::{Chunk, ChunkEncoder, Consumer, ConsumerOptions, PartitionState, RecordRef, Start, Take};
 pub use error::{Error, ErrorKind, Outcome, Phase, Result};
 pub use fluvio_cffi_wire::Codec;
 pub use guard::{TaskKind, arm_panic, install_panic_hook, maybe_panic, panic_error};

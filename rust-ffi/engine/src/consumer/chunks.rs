@@ -1,25 +1,100 @@
-//! What is ready for the caller: encoded chunks, within the prefetch budget, and how the stream ended.
+//! What is ready for the caller: encoded chunks within the prefetch budget, and for each partition what the caller wants
+//! of it and where it stands. The readers look here for their orders; the caller never waits for a reader.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot, watch};
 
-use super::{Chunk, Take};
+use super::cursor::Cursor;
+use super::{Chunk, PartitionState, Start, Take};
 use crate::error::{Error, Result};
 
+/// Something for the caller, in order.
+enum Item {
+    Chunk(Chunk),
+    /// The partition stands at an error; what is behind it waits until the caller passes it with a seek.
+    Error(u32, Error),
+}
+
+impl Item {
+    fn partition(&self) -> u32 {
+        match self {
+            Self::Chunk(chunk) => chunk.partition,
+            Self::Error(partition, _) => *partition,
+        }
+    }
+}
+
+/// One partition.
+#[derive(Default)]
+struct Slot {
+    /// Rises with each seek: what was read before is not wanted any more.
+    epoch: u64,
+    /// Where the last seek goes, until a reader has carried it out, and who waits for it.
+    seek: Option<Start>,
+    sought: Option<oneshot::Sender<Result<i64>>>,
+    paused: bool,
+    /// The first offset of what was dropped because the partition is paused.
+    resume_at: Option<i64>,
+    /// The cursor, while no reader has it: paused, at an error, or at its end.
+    parked: Option<Cursor>,
+    /// Read to the end that `stop_at_end` set.
+    finished: bool,
+    /// Where the caller goes on, once the start is known.
+    position: Option<i64>,
+    /// The end of the log, as far as it was seen.
+    end: Option<i64>,
+}
+
 struct State {
-    chunks: VecDeque<Chunk>,
-    /// Bytes of their payloads.
+    items: VecDeque<Item>,
+    /// Bytes of the payloads.
     bytes: usize,
-    /// Partitions whose start offset is not fixed yet.
-    unresolved: usize,
-    /// Partitions that are still read.
-    reading: usize,
-    /// Where the stream stands, behind the chunks.
-    error: Option<Error>,
+    slots: BTreeMap<u32, Slot>,
+    /// Nothing goes on after this.
+    fatal: Option<Error>,
     stopped: bool,
     closed: bool,
+}
+
+impl State {
+    fn slot(&mut self, partition: u32) -> &mut Slot {
+        self.slots.entry(partition).or_default()
+    }
+
+    /// The index of the first item that may be handed out.
+    fn first(&self) -> Option<usize> {
+        let paused = |partition: u32| self.slots.get(&partition).is_some_and(|slot| slot.paused);
+        self.items.iter().position(|item| !paused(item.partition()))
+    }
+
+    /// Drops what is ready of a partition; returns the offset of the first record dropped.
+    fn drop_ready(&mut self, partition: u32, errors: bool) -> Option<i64> {
+        let mut first = None;
+        let bytes = &mut self.bytes;
+        self.items.retain(|item| match item {
+            Item::Chunk(chunk) if chunk.partition == partition => {
+                first.get_or_insert(chunk.first_offset);
+                *bytes -= chunk.payload.len();
+                false
+            }
+            Item::Error(of, _) => *of != partition || !errors,
+            Item::Chunk(_) => true,
+        });
+        first
+    }
+}
+
+/// What a reader shall do with a cursor.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Go on.
+    Keep,
+    /// Find its new start: the caller has sought.
+    Restart,
+    /// Give it back: the caller paused it.
+    Park,
 }
 
 /// The queue between the readers and the caller.
@@ -30,20 +105,27 @@ pub(crate) struct Chunks {
     readable: Notify,
     /// The readers may go on, or shall end.
     room: Notify,
+    /// Rises with each order to the readers.
+    orders: watch::Sender<u64>,
 }
 
 impl Chunks {
-    pub(crate) fn new(partitions: usize, budget: usize) -> Self {
+    pub(crate) fn new(partitions: &[u32], budget: usize) -> Self {
         let state = State {
-            chunks: VecDeque::new(),
+            items: VecDeque::new(),
             bytes: 0,
-            unresolved: partitions,
-            reading: partitions,
-            error: None,
+            slots: partitions.iter().map(|partition| (*partition, Slot::default())).collect(),
+            fatal: None,
             stopped: false,
             closed: false,
         };
-        Self { state: Mutex::new(state), budget, readable: Notify::new(), room: Notify::new() }
+        Self {
+            state: Mutex::new(state),
+            budget,
+            readable: Notify::new(),
+            room: Notify::new(),
+            orders: watch::Sender::new(0),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -57,88 +139,178 @@ impl Chunks {
         if state.closed {
             return Err(Error::closed("consumer"));
         }
-        if let Some(chunk) = state.chunks.pop_front() {
-            let full = state.bytes >= self.budget;
-            state.bytes -= chunk.payload.len();
-            let freed = full && state.bytes < self.budget;
-            drop(state);
-            if freed {
-                self.room.notify_waiters();
-            }
-            return Ok(Take::Chunk(chunk));
+        if state.stopped {
+            return Ok(Take::End);
         }
-        match &state.error {
-            _ if state.stopped => Ok(Take::End),
+        if let Some(first) = state.first() {
+            if let Item::Error(_, error) = &state.items[first] {
+                return Err(error.clone());
+            }
+            if let Some(Item::Chunk(chunk)) = state.items.remove(first) {
+                let full = state.bytes >= self.budget;
+                state.bytes -= chunk.payload.len();
+                let freed = full && state.bytes < self.budget;
+                state.slot(chunk.partition).position = Some(chunk.next_offset);
+                drop(state);
+                if freed {
+                    self.room.notify_waiters();
+                }
+                return Ok(Take::Chunk(chunk));
+            }
+        }
+        match &state.fatal {
             Some(error) => Err(error.clone()),
-            None if state.reading == 0 => Ok(Take::End),
+            None if state.slots.values().all(|slot| slot.finished) => Ok(Take::End),
             None => Ok(Take::Empty),
         }
     }
 
     fn is_empty(&self) -> bool {
         let state = self.lock();
-        state.chunks.is_empty() && state.error.is_none() && state.reading > 0 && !state.stopped && !state.closed
+        let going_on = !state.closed && !state.stopped && state.fatal.is_none();
+        going_on && state.first().is_none() && state.slots.values().any(|slot| !slot.finished)
     }
 
     pub(crate) async fn ready(&self) {
-        self.until(&self.readable, || !self.is_empty()).await;
+        until(&self.readable, || !self.is_empty()).await;
     }
 
-    /// Waits until all start offsets are fixed, or the stream failed before.
+    /// Waits until all start offsets are fixed, or one cannot be.
     pub(crate) async fn resolved(&self) -> Result<()> {
-        self.until(&self.readable, || {
+        let outcome = || {
             let state = self.lock();
-            state.unresolved == 0 || state.error.is_some()
-        })
-        .await;
-        let state = self.lock();
-        match &state.error {
-            Some(error) if state.unresolved > 0 => Err(error.clone()),
-            _ => Ok(()),
-        }
+            let error = state.items.iter().find_map(|item| match item {
+                Item::Error(partition, error) => {
+                    state.slots.get(partition).is_some_and(|slot| slot.position.is_none()).then_some(error)
+                }
+                Item::Chunk(_) => None,
+            });
+            match error.or(state.fatal.as_ref()) {
+                Some(error) => Some(Err(error.clone())),
+                None => state.slots.values().all(|slot| slot.position.is_some()).then_some(Ok(())),
+            }
+        };
+        until(&self.readable, || outcome().is_some()).await;
+        outcome().unwrap_or(Ok(()))
     }
 
-    async fn until(&self, bell: &Notify, holds: impl Fn() -> bool) {
-        loop {
-            let rung = bell.notified();
-            tokio::pin!(rung);
-            rung.as_mut().enable();
-            if holds() {
-                return;
-            }
-            rung.await;
+    /// Goes on elsewhere in a partition: what is ready of it is dropped. Gives a cursor that nobody has, and what resolves
+    /// to the new position.
+    pub(crate) fn seek(
+        &self,
+        partition: u32,
+        start: Start,
+    ) -> Result<(Option<Cursor>, oneshot::Receiver<Result<i64>>)> {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.lock();
+        if state.closed {
+            return Err(Error::closed("consumer"));
         }
+        if let Some(error) = &state.fatal {
+            return Err(error.clone());
+        }
+        state.drop_ready(partition, true);
+        let slot = state.slot(partition);
+        slot.epoch += 1;
+        slot.finished = false;
+        slot.resume_at = None;
+        // An earlier seek that was not carried out gives way.
+        slot.seek = Some(start);
+        slot.sought = Some(sender);
+        let cursor = slot.parked.take();
+        drop(state);
+        self.order();
+        self.room.notify_waiters();
+        Ok((cursor, receiver))
+    }
+
+    /// Holds partitions back until they are resumed: what is ready of them is dropped, and read again then.
+    pub(crate) fn pause(&self, partitions: &[u32]) {
+        let mut state = self.lock();
+        for partition in partitions {
+            let first = state.drop_ready(*partition, false);
+            let slot = state.slot(*partition);
+            slot.paused = true;
+            slot.resume_at = slot.resume_at.or(first);
+            slot.finished &= slot.resume_at.is_none();
+        }
+        drop(state);
+        self.order();
+        self.room.notify_waiters();
+    }
+
+    /// Goes on with partitions; gives the cursors that nobody has.
+    pub(crate) fn resume(&self, partitions: &[u32]) -> Vec<Cursor> {
+        let mut cursors = Vec::new();
+        let mut state = self.lock();
+        for partition in partitions {
+            let at_error = state.items.iter().any(|item| matches!(item, Item::Error(of, _) if of == partition));
+            let slot = state.slot(*partition);
+            slot.paused = false;
+            if let Some(first) = slot.resume_at.take() {
+                match &mut slot.parked {
+                    Some(cursor) => cursor.next = first,
+                    // A reader has it still, and is ahead.
+                    None => {
+                        slot.epoch += 1;
+                        slot.seek = Some(Start::At(first));
+                    }
+                }
+            }
+            if !slot.finished && !at_error {
+                cursors.extend(slot.parked.take());
+            }
+        }
+        drop(state);
+        self.order();
+        self.readable.notify_waiters();
+        cursors
+    }
+
+    /// The partitions, where the caller is in them, and where they end.
+    pub(crate) fn partitions(&self) -> Vec<PartitionState> {
+        let state = self.lock();
+        let slots = state.slots.iter();
+        slots
+            .map(|(partition, slot)| PartitionState { partition: *partition, position: slot.position, end: slot.end })
+            .collect()
     }
 
     pub(crate) fn stop(&self) {
-        let mut state = self.lock();
-        state.stopped = true;
-        state.chunks.clear();
-        state.bytes = 0;
-        drop(state);
-        self.wake_all();
+        self.finish_all(|state| state.stopped = true);
     }
 
     pub(crate) fn close(&self) {
-        let mut state = self.lock();
-        state.closed = true;
-        state.chunks.clear();
-        state.bytes = 0;
-        drop(state);
-        self.wake_all();
+        self.finish_all(|state| state.closed = true);
     }
 
-    fn wake_all(&self) {
+    fn finish_all(&self, how: impl FnOnce(&mut State)) {
+        let mut state = self.lock();
+        how(&mut state);
+        state.items.clear();
+        state.bytes = 0;
+        // Whoever waits for a seek hears of it by the other end's going.
+        state.slots.values_mut().for_each(|slot| slot.sought = None);
+        drop(state);
         self.readable.notify_waiters();
         self.room.notify_waiters();
     }
 
     // ---- the readers' side
 
+    fn order(&self) {
+        self.orders.send_modify(|order| *order += 1);
+    }
+
+    /// Resolves to something new at each order.
+    pub(crate) fn orders(&self) -> watch::Receiver<u64> {
+        self.orders.subscribe()
+    }
+
     /// Whether the readers shall end.
     pub(crate) fn over(&self) -> bool {
         let state = self.lock();
-        state.closed || state.stopped || state.error.is_some() || state.reading == 0
+        state.closed || state.stopped || state.fatal.is_some()
     }
 
     /// Whether `bytes` more are within the budget.
@@ -148,46 +320,151 @@ impl Chunks {
 
     /// Waits until there is room again, or the readers shall end.
     pub(crate) async fn wait_room(&self) {
-        self.until(&self.room, || {
+        until(&self.room, || {
             let state = self.lock();
-            state.bytes < self.budget || state.closed || state.stopped || state.error.is_some()
+            state.bytes < self.budget || state.closed || state.stopped || state.fatal.is_some()
         })
         .await;
     }
 
     /// Waits until the readers shall end.
     pub(crate) async fn wait_over(&self) {
-        self.until(&self.room, || self.over()).await;
+        until(&self.room, || self.over()).await;
     }
 
-    pub(crate) fn push(&self, chunks: impl IntoIterator<Item = Chunk>) {
+    /// A partition that appeared later. False: it is known.
+    pub(crate) fn add(&self, partition: u32) -> bool {
         let mut state = self.lock();
-        if state.closed || state.stopped {
-            return;
+        let known = state.slots.contains_key(&partition);
+        state.slot(partition);
+        !known
+    }
+
+    /// What the caller wants of the cursor's partition; a new start is put into it. A start that is not known yet is
+    /// found even if the partition is paused.
+    pub(crate) fn look(&self, cursor: &mut Cursor) -> Order {
+        let mut state = self.lock();
+        let slot = state.slot(cursor.partition);
+        if slot.epoch != cursor.epoch {
+            cursor.epoch = slot.epoch;
+            if let Some(start) = slot.seek.take() {
+                cursor.restart(start);
+            }
+            return Order::Restart;
         }
-        for chunk in chunks {
-            state.bytes += chunk.payload.len();
-            state.chunks.push_back(chunk);
+        if slot.paused && cursor.start.is_none() { Order::Park } else { Order::Keep }
+    }
+
+    /// Keeps the cursor of a paused partition. Gives it back if the caller has resumed, or sought, meanwhile.
+    pub(crate) fn park(&self, mut cursor: Cursor) -> Option<Cursor> {
+        let mut state = self.lock();
+        let slot = state.slot(cursor.partition);
+        if !slot.paused || slot.epoch != cursor.epoch {
+            return Some(cursor);
+        }
+        if let Some(first) = slot.resume_at.take() {
+            cursor.next = first;
+        }
+        slot.parked = Some(cursor);
+        None
+    }
+
+    /// The cursor's start is known, and the end of its log.
+    pub(crate) fn resolve(&self, cursor: &Cursor, end: i64) {
+        let mut state = self.lock();
+        let slot = state.slot(cursor.partition);
+        slot.end = slot.end.max(Some(end));
+        if slot.epoch == cursor.epoch {
+            slot.position = Some(cursor.next);
+            if let Some(waiting) = slot.sought.take() {
+                let _ = waiting.send(Ok(cursor.next));
+            }
         }
         drop(state);
         self.readable.notify_waiters();
     }
 
-    /// One more start offset is fixed.
-    pub(crate) fn resolve(&self) {
-        self.lock().unresolved -= 1;
+    /// The log of a partition reaches at least so far.
+    pub(crate) fn note_end(&self, partition: u32, end: i64) {
+        let mut state = self.lock();
+        let slot = state.slot(partition);
+        slot.end = slot.end.max(Some(end));
+    }
+
+    /// Hands over what was read for a cursor, unless the caller has sought meanwhile.
+    pub(crate) fn push(&self, cursor: &Cursor, chunks: Vec<Chunk>) {
+        let mut state = self.lock();
+        let slot = state.slot(cursor.partition);
+        if slot.epoch != cursor.epoch {
+            return;
+        }
+        if slot.paused {
+            slot.resume_at = slot.resume_at.or(chunks.first().map(|first| first.first_offset));
+            return;
+        }
+        if state.closed || state.stopped {
+            return;
+        }
+        for chunk in chunks {
+            state.bytes += chunk.payload.len();
+            state.items.push_back(Item::Chunk(chunk));
+        }
+        drop(state);
         self.readable.notify_waiters();
     }
 
-    /// One partition was read to its end.
-    pub(crate) fn finish(&self) {
-        self.lock().reading -= 1;
-        self.wake_all();
+    /// A partition was read to its end. Gives the cursor back if the caller has sought, or paused, meanwhile.
+    pub(crate) fn finish(&self, cursor: Cursor) -> Option<Cursor> {
+        let mut state = self.lock();
+        let slot = state.slot(cursor.partition);
+        if slot.epoch != cursor.epoch || slot.resume_at.is_some() {
+            return Some(cursor);
+        }
+        slot.finished = true;
+        slot.parked = Some(cursor);
+        drop(state);
+        self.readable.notify_waiters();
+        None
     }
 
-    /// The stream stands at an error, behind what is ready.
-    pub(crate) fn fail(&self, error: Error) {
-        self.lock().error.get_or_insert(error);
-        self.wake_all();
+    /// A partition stands at an error, behind what is ready of it. Gives the cursor back if the caller has sought
+    /// meanwhile.
+    pub(crate) fn fail(&self, cursor: Cursor, error: Error) -> Option<Cursor> {
+        let mut state = self.lock();
+        let partition = cursor.partition;
+        let slot = state.slot(partition);
+        if slot.epoch != cursor.epoch {
+            return Some(cursor);
+        }
+        if let Some(waiting) = slot.sought.take() {
+            let _ = waiting.send(Err(error.clone()));
+        }
+        slot.parked = Some(cursor);
+        state.items.push_back(Item::Error(partition, error));
+        drop(state);
+        self.readable.notify_waiters();
+        None
+    }
+
+    /// Nothing goes on after this.
+    pub(crate) fn end(&self, error: Error) {
+        let mut state = self.lock();
+        state.fatal.get_or_insert(error);
+        state.slots.values_mut().for_each(|slot| slot.sought = None);
+        drop(state);
+        self.readable.notify_waiters();
+        self.room.notify_waiters();
+    }
+}
+
+async fn until(bell: &Notify, holds: impl Fn() -> bool) {
+    loop {
+        let rung = bell.notified();
+        tokio::pin!(rung);
+        rung.as_mut().enable();
+        if holds() {
+            return;
+        }
+        rung.await;
     }
 }

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use fluvio_cffi_wire::{Codec, RawBatch, Remainder, WireError, split_batches};
 
-use super::{Chunk, ChunkEncoder, RecordRef, Start};
+use super::{Chunk, ChunkEncoder, ConsumerOptions, RecordRef, Start};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Records of one chunk, at most.
@@ -20,6 +20,8 @@ const MOST_UNPACKED: usize = 128 << 20;
 #[derive(Debug)]
 pub(crate) struct Cursor {
     pub(crate) partition: u32,
+    /// Which of the caller's seeks it follows.
+    pub(crate) epoch: u64,
     /// How to find the first offset; `None` once it is known.
     pub(crate) start: Option<Start>,
     /// The offset expected next.
@@ -30,6 +32,15 @@ pub(crate) struct Cursor {
     pub(crate) fetch_bytes: u32,
     /// Set when a reply began beyond the expected offset and was asked for again.
     gap: bool,
+}
+
+/// The bounds of a partition's log.
+pub(crate) struct Log<'a> {
+    pub(crate) topic: &'a str,
+    /// The first offset that exists.
+    pub(crate) start: i64,
+    /// The offset after the last.
+    pub(crate) end: i64,
 }
 
 /// What a reply asks for.
@@ -72,32 +83,49 @@ impl Reply {
 
 impl Cursor {
     pub(crate) fn new(partition: u32, start: Start, fetch_bytes: u32) -> Self {
-        Self { partition, start: Some(start), next: 0, end: None, fetch_bytes, gap: false }
+        Self { partition, epoch: 0, start: Some(start), next: 0, end: None, fetch_bytes, gap: false }
     }
 
-    /// Fixes the start, now that the log's bounds are known. Nothing to do later on.
-    pub(crate) fn resolve(&mut self, topic: &str, log_start: i64, log_end: i64, stop_at_end: bool) -> Result<bool> {
-        let first = self.start.take();
-        if let Some(start) = first {
-            self.next = match start {
-                Start::Beginning(after) => log_start.saturating_add_unsigned(after).min(log_end),
-                Start::End(before) => log_end.saturating_sub_unsigned(before).max(log_start),
-                Start::At(offset) if stop_at_end && offset > log_end => {
-                    let text = format!("offset {offset} lies beyond the end of the log, {log_end}");
-                    let error = Error::new(ErrorKind::OffsetOutOfRange, text).with_topic(topic);
-                    return Err(error.with_partition(self.partition).with_offset(offset));
-                }
-                Start::At(offset) => offset,
-            };
-            self.end = stop_at_end.then_some(log_end);
+    /// Goes on elsewhere. The end stays the one that was seen first.
+    pub(crate) fn restart(&mut self, start: Start) {
+        self.start = Some(start);
+        self.gap = false;
+    }
+
+    /// Fixes the start, if it is not known yet, now that the log's bounds are; true if it was not.
+    pub(crate) fn resolve(&mut self, log: &Log, options: &ConsumerOptions) -> Result<bool> {
+        let first = self.start.is_some();
+        let Log { topic, start: log_start, end: log_end } = *log;
+        let error = |kind, offset, text: String| {
+            Error::new(kind, text).with_topic(topic).with_partition(self.partition).with_offset(offset)
+        };
+        let end = if options.stop_at_end { self.end.or(Some(log_end)) } else { None };
+        let mut next = match self.start {
+            None => self.next,
+            Some(Start::Beginning(after)) => log_start.saturating_add_unsigned(after).min(log_end),
+            Some(Start::End(before)) => log_end.saturating_sub_unsigned(before).max(log_start),
+            Some(Start::After(offset, records)) => {
+                offset.saturating_add(records).clamp(log_start, log_end.max(log_start))
+            }
+            Some(Start::At(offset)) => offset,
+        };
+        if next > log_end && end.is_some() {
+            let text = format!("offset {next} lies beyond the end of the log, {log_end}");
+            return Err(error(ErrorKind::OffsetOutOfRange, next, text));
         }
-        if self.next < log_start {
-            let text = format!("offset {} was removed by retention: the log begins at {log_start}", self.next);
-            let mut error = Error::new(ErrorKind::OffsetEvicted, text);
-            error.next_available = Some(log_start);
-            return Err(error.with_topic(topic).with_partition(self.partition).with_offset(self.next));
+        if next < log_start {
+            if !options.skip_evicted {
+                let text = format!("offset {next} was removed by retention: the log begins at {log_start}");
+                let mut error = error(ErrorKind::OffsetEvicted, next, text);
+                error.next_available = Some(log_start);
+                return Err(error);
+            }
+            next = log_start;
         }
-        Ok(first.is_some())
+        self.start = None;
+        self.next = next;
+        self.end = end;
+        Ok(first)
     }
 
     /// Whether the end was reached.

@@ -2,11 +2,13 @@
 
 mod chunks;
 mod cursor;
+mod offsets;
 mod reader;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::Isolation;
 use crate::client::Client;
@@ -14,6 +16,7 @@ use crate::error::{Error, Result};
 
 use chunks::Chunks;
 use cursor::Cursor;
+use offsets::Offsets;
 use reader::Readers;
 
 /// Where reading begins.
@@ -25,6 +28,8 @@ pub enum Start {
     End(u64),
     /// At this offset.
     At(i64),
+    /// At an offset, plus or minus so many records: where a stored offset and a relative start lead together.
+    After(i64, i64),
 }
 
 /// How a consumer works.
@@ -44,6 +49,14 @@ pub struct ConsumerOptions {
     pub max_bytes: u32,
     /// Decoded bytes kept ready, at most, unless one batch is larger.
     pub prefetch: usize,
+    /// Offsets that retention removed are passed over instead of being an error.
+    pub skip_evicted: bool,
+    /// How long a silent stream may be silent before its peer is asked whether it is still there.
+    pub probe_interval: Duration,
+    /// Under which id offsets are committed, and found again. `None`: they are not.
+    pub consumer_id: Option<String>,
+    /// How often the offsets that the caller marked as processed are committed. `None`: only on demand.
+    pub auto_commit: Option<Duration>,
 }
 
 impl Default for ConsumerOptions {
@@ -56,6 +69,10 @@ impl Default for ConsumerOptions {
             isolation: Isolation::ReadUncommitted,
             max_bytes: 1 << 20,
             prefetch: 16 << 20,
+            skip_evicted: false,
+            probe_interval: Duration::from_secs(10),
+            consumer_id: None,
+            auto_commit: None,
         }
     }
 }
@@ -68,6 +85,20 @@ impl ConsumerOptions {
         }
         if self.prefetch == 0 {
             return Err(Error::invalid("prefetch is 0: it must be at least 1"));
+        }
+        if self.probe_interval.is_zero() {
+            return Err(Error::invalid("the probe interval is 0: it must be positive"));
+        }
+        if let Some(id) = &self.consumer_id
+            && (id.is_empty() || id.len() > 255)
+        {
+            return Err(Error::invalid(format!("consumer_id has {} bytes: it must have 1 to 255", id.len())));
+        }
+        if self.auto_commit.is_some() && self.consumer_id.is_none() {
+            return Err(Error::invalid("automatic commits need a consumer_id"));
+        }
+        if self.auto_commit.is_some_and(|interval| interval < Duration::from_millis(1)) {
+            return Err(Error::invalid("the interval of automatic commits must be at least 1 ms"));
         }
         for start in self.starts.iter().map(|(_, start)| start).chain([&self.start]) {
             if let Start::At(offset) = start
@@ -137,6 +168,17 @@ pub(crate) fn alive() -> usize {
     ALIVE.load(Ordering::Relaxed)
 }
 
+/// Where a consumer is in a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionState {
+    /// The partition.
+    pub partition: u32,
+    /// The offset after what was taken; the start before. `None`: the start is not known yet.
+    pub position: Option<i64>,
+    /// The offset after the last record of the log, as far as it was seen.
+    pub end: Option<i64>,
+}
+
 /// A consumer of one topic; a cheap handle. Dropping the last one closes it.
 #[derive(Clone)]
 pub struct Consumer {
@@ -158,7 +200,7 @@ struct Shared {
 /// Ends the readers when the last handle goes.
 struct Owner {
     shared: Arc<Shared>,
-    assignment: Vec<u32>,
+    offsets: Option<Arc<Offsets>>,
 }
 
 impl Drop for Owner {
@@ -192,10 +234,15 @@ impl Consumer {
         if let Some(wrong) = named.clone().find(|partition| *partition >= count) {
             return Err(Error::partition_not_found(topic, i64::from(wrong), count));
         }
+        let offsets = options.consumer_id.as_ref().map(|id| Arc::new(Offsets::new(client.clone(), topic, id)));
+        let stored = match &offsets {
+            Some(offsets) => offsets.committed().await?,
+            None => BTreeMap::new(),
+        };
         let assignment: Vec<u32> = chosen.into_iter().collect();
         let share = (options.prefetch / 4 / assignment.len()).max(LEAST_FETCH);
         let fetch_bytes = options.max_bytes.min(u32::try_from(share).unwrap_or(u32::MAX));
-        let chunks = Chunks::new(assignment.len(), options.prefetch);
+        let chunks = Chunks::new(&assignment, options.prefetch);
         let shared = Arc::new(Shared {
             client,
             topic: topic.to_owned(),
@@ -206,16 +253,22 @@ impl Consumer {
             readers: Readers::default(),
         });
         ALIVE.fetch_add(1, Ordering::Relaxed);
-        let consumer = Self { owner: Arc::new(Owner { shared: Arc::clone(&shared), assignment }) };
-        for partition in &consumer.owner.assignment {
-            let start = shared.options.start_of(*partition);
+        let consumer = Self { owner: Arc::new(Owner { shared: Arc::clone(&shared), offsets }) };
+        for partition in &assignment {
+            let start = after_stored(shared.options.start_of(*partition), stored.get(partition).copied());
             reader::assign(&shared, Cursor::new(*partition, start, shared.fetch_bytes));
         }
         shared.chunks.resolved().await?;
+        if let (Some(interval), Some(offsets)) = (shared.options.auto_commit, &consumer.owner.offsets) {
+            spawn(Arc::clone(&shared), auto_commit(Arc::clone(&shared), Arc::clone(offsets), interval));
+        }
+        if shared.options.partitions.is_empty() && !shared.options.stop_at_end {
+            spawn(Arc::clone(&shared), reader::follow_new_partitions(shared));
+        }
         Ok(consumer)
     }
 
-    /// What is ready now; never waits. An error stays: each call returns it.
+    /// What is ready now; never waits. An error stays, at the front, until a seek in its partition passes it.
     pub fn take(&self) -> Result<Take> {
         self.owner.shared.chunks.take()
     }
@@ -225,19 +278,91 @@ impl Consumer {
         self.owner.shared.chunks.ready().await;
     }
 
+    /// Goes on elsewhere in a partition: what is ready of it is dropped before this returns. The future gives the new
+    /// position once it is known; dropping it leaves the seek in force.
+    pub fn seek(&self, partition: u32, start: Start) -> Result<impl Future<Output = Result<i64>> + Send + use<>> {
+        self.assigned(&[partition])?;
+        let shared = &self.owner.shared;
+        let (cursor, sought) = shared.chunks.seek(partition, start)?;
+        if let Some(cursor) = cursor {
+            reader::assign(shared, cursor);
+        }
+        Ok(async move { sought.await.unwrap_or_else(|_| Err(Error::closed("consumer"))) })
+    }
+
+    /// Holds partitions back: nothing more of them is handed out until they are resumed.
+    pub fn pause(&self, partitions: &[u32]) -> Result<()> {
+        self.assigned(partitions)?;
+        self.owner.shared.chunks.pause(partitions);
+        Ok(())
+    }
+
+    /// Goes on with partitions that were paused, where they were.
+    pub fn resume(&self, partitions: &[u32]) -> Result<()> {
+        self.assigned(partitions)?;
+        let shared = &self.owner.shared;
+        shared.chunks.resume(partitions).into_iter().for_each(|cursor| reader::assign(shared, cursor));
+        Ok(())
+    }
+
+    fn assigned(&self, partitions: &[u32]) -> Result<()> {
+        let known = self.partitions();
+        match partitions.iter().find(|partition| known.iter().all(|state| state.partition != **partition)) {
+            None => Ok(()),
+            Some(other) => {
+                let text = format!("partition {other} of topic \"{}\" is not read by this consumer", self.topic());
+                Err(Error::new(crate::ErrorKind::PartitionNotFound, text)
+                    .with_topic(self.topic())
+                    .with_partition(*other))
+            }
+        }
+    }
+
+    /// Stores the offsets of the last processed records under the consumer's id.
+    pub async fn commit(&self, processed: &[(u32, i64)]) -> Result<()> {
+        let known: Vec<u32> = processed.iter().map(|(partition, _)| *partition).collect();
+        self.assigned(&known)?;
+        self.offsets()?.commit(processed).await
+    }
+
+    /// The stored offsets of the consumer's id, by partition: those of the last processed records.
+    pub async fn committed(&self) -> Result<BTreeMap<u32, i64>> {
+        self.offsets()?.committed().await
+    }
+
+    /// Where the caller writes the offset of the last record of a partition that it has processed, for automatic commits;
+    /// -1: none yet. Valid for ever.
+    pub fn processed(&self, partition: u32) -> Result<Arc<AtomicI64>> {
+        self.assigned(&[partition])?;
+        Ok(self.offsets()?.slot(partition))
+    }
+
+    fn offsets(&self) -> Result<&Offsets> {
+        self.owner.offsets.as_deref().ok_or_else(|| {
+            Error::new(
+                crate::ErrorKind::Usage,
+                "the consumer was opened without a consumer_id: it has no stored offsets",
+            )
+        })
+    }
+
     /// Hands out nothing further: what is prefetched is dropped, and [`Self::take`] says [`Take::End`].
     pub fn stop(&self) {
         self.owner.shared.chunks.stop();
     }
 
-    /// Ends its connections.
-    pub async fn close(&self) {
+    /// Ends reading; with automatic commits, commits what was processed.
+    pub async fn close(&self) -> Result<()> {
         self.owner.shared.chunks.close();
+        match &self.owner.offsets {
+            Some(offsets) if self.owner.shared.options.auto_commit.is_some() => offsets.commit_processed().await,
+            _ => Ok(()),
+        }
     }
 
-    /// The partitions it reads.
-    pub fn assignment(&self) -> &[u32] {
-        &self.owner.assignment
+    /// The partitions that it reads, and where it is in them.
+    pub fn partitions(&self) -> Vec<PartitionState> {
+        self.owner.shared.chunks.partitions()
     }
 
     /// The topic's name.
@@ -246,7 +371,33 @@ impl Consumer {
     }
 }
 
+/// The start for a partition with a stored offset, the last processed one: relative starts are relative to what follows
+/// it, as in the official client.
+fn after_stored(start: Start, stored: Option<i64>) -> Start {
+    let Some(next) = stored.map(|stored| stored.saturating_add(1)) else { return start };
+    let records = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    match start {
+        Start::Beginning(after) => Start::After(next, records(after)),
+        Start::End(before) => Start::After(next, -records(before)),
+        absolute => absolute,
+    }
+}
+
+/// Commits what was processed, again and again. What fails is tried again next time; the close tells.
+async fn auto_commit(shared: Arc<Shared>, offsets: Arc<Offsets>, interval: Duration) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(interval) => {}
+            () = shared.chunks.wait_over() => return,
+        }
+        tokio::select! {
+            _ = offsets.commit_processed() => {}
+            () = shared.chunks.wait_over() => return,
+        }
+    }
+}
+
 /// Runs a task of a consumer; if it panics, reading fails.
 fn spawn(shared: Arc<Shared>, task: impl Future<Output = ()> + Send + 'static) {
-    crate::guard::spawn(task, move |error| shared.chunks.fail(error));
+    crate::guard::spawn(task, move |error| shared.chunks.end(error));
 }

@@ -1,7 +1,7 @@
 //! The readers, one a leader: each streams the partitions that its SPU leads over a connection of its own, decodes
 //! ahead of the caller within the budget, and hands a partition on when its leader changes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -9,14 +9,17 @@ use bytes::{Buf, BufMut, Bytes};
 use fluvio_protocol::link::ErrorCode;
 use fluvio_protocol::{Decoder, Encoder, Version};
 use fluvio_spu_schema::Isolation as WireIsolation;
-use fluvio_spu_schema::server::fetch_offset::{FetchOffsetsRequest, FetchOffsetsResponse};
+use fluvio_spu_schema::server::fetch_offset::{
+    FetchOffsetPartition, FetchOffsetTopic, FetchOffsetsRequest, FetchOffsetsResponse,
+};
 use fluvio_spu_schema::server::stream_fetch::{StreamFetchRequest, StreamFetchResponse};
 use fluvio_spu_schema::server::update_offset::{OffsetUpdate, UpdateOffsetsRequest};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::Shared;
-use super::cursor::{Cursor, Next};
+use super::chunks::Order;
+use super::cursor::{Cursor, Log, Next, Reply};
+use super::{Shared, Start};
 use crate::Isolation;
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Result};
@@ -30,9 +33,12 @@ const UPDATE_OFFSETS_VERSION: i16 = 0;
 /// Streams cannot be ended: a connection with more than so many that nobody reads is replaced.
 const MOST_ORPHANS: usize = 8;
 
+/// How long to wait before the SC is asked again for a partition's leader.
+const RETRY_SEARCH: Duration = Duration::from_millis(100);
+
 /// The bytes of a record set, taken from the frame without copying.
 #[derive(Debug, Default, Clone)]
-struct RecordBytes(Bytes);
+pub(super) struct RecordBytes(Bytes);
 
 impl Encoder for RecordBytes {
     fn write_size(&self, _version: Version) -> usize {
@@ -66,11 +72,7 @@ pub(crate) struct Readers(Mutex<HashMap<i32, mpsc::UnboundedSender<Cursor>>>);
 /// partition has no leader.
 pub(super) fn assign(shared: &Arc<Shared>, cursor: Cursor) {
     let leader = shared.client.view().read(|view| view.partition(&shared.topic, cursor.partition)).map(|it| it.leader);
-    let Some(leader) = leader else {
-        let waiting = Arc::clone(shared);
-        super::spawn(Arc::clone(shared), async move { find_leader(waiting, cursor).await });
-        return;
-    };
+    let Some(leader) = leader else { return search(shared, cursor, Duration::ZERO) };
     let mut readers = shared.readers.0.lock().unwrap_or_else(PoisonError::into_inner);
     let cursor = match readers.get(&leader) {
         Some(reader) => match reader.send(cursor) {
@@ -86,23 +88,50 @@ pub(super) fn assign(shared: &Arc<Shared>, cursor: Cursor) {
     super::spawn(Arc::clone(shared), Reader::new(Arc::clone(shared), leader, receiver).run());
 }
 
-/// The partition is not in the view: it was deleted, or is about to appear.
-async fn find_leader(shared: Arc<Shared>, cursor: Cursor) {
-    let search = async {
-        shared.client.view().require(&shared.topic).await?;
-        shared.client.view().wait(|view| view.partition(&shared.topic, cursor.partition)).await
-    };
-    let found = tokio::select! {
-        found = search => found,
-        () = shared.chunks.wait_over() => return,
-    };
-    match found {
-        Ok(_) => assign(&shared, cursor),
-        Err(error) if error.kind == ErrorKind::Connection || error.kind == ErrorKind::Timeout => {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            assign(&shared, cursor);
+/// After a pause, asks the SC whether the topic still exists, and gives the partition to its leader once there is one.
+fn search(shared: &Arc<Shared>, cursor: Cursor, pause: Duration) {
+    let shared = Arc::clone(shared);
+    super::spawn(Arc::clone(&shared), async move {
+        let found = async {
+            tokio::time::sleep(pause).await;
+            shared.client.view().require(&shared.topic).await?;
+            shared.client.view().wait(|view| view.partition(&shared.topic, cursor.partition)).await
+        };
+        let found = tokio::select! {
+            found = found => found,
+            () = shared.chunks.wait_over() => return,
+        };
+        match found {
+            Ok(_) => assign(&shared, cursor),
+            Err(error) if matches!(error.kind, ErrorKind::Connection | ErrorKind::Timeout) => {
+                search(&shared, cursor, RETRY_SEARCH);
+            }
+            Err(error) => fail(&shared, cursor, error),
         }
-        Err(error) => shared.chunks.fail(error),
+    });
+}
+
+/// The partition stands at an error, unless the caller has sought elsewhere meanwhile.
+fn fail(shared: &Arc<Shared>, cursor: Cursor, error: Error) {
+    if let Some(cursor) = shared.chunks.fail(cursor, error) {
+        assign(shared, cursor);
+    }
+}
+
+/// Reads partitions that appear later from their first offset.
+pub(super) async fn follow_new_partitions(shared: Arc<Shared>) {
+    let mut changes = shared.client.view().changes();
+    loop {
+        let count = changes.borrow_and_update().topic(&shared.topic).map_or(0, |topic| topic.partitions);
+        for partition in 0..count {
+            if shared.chunks.add(partition) {
+                assign(&shared, Cursor::new(partition, Start::Beginning(0), shared.fetch_bytes));
+            }
+        }
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = shared.chunks.wait_over() => return,
+        }
     }
 }
 
@@ -112,31 +141,76 @@ enum Waiting {
     Bounds(Cursor, Instant),
     /// A stream.
     Stream(Cursor),
+    /// The log's bounds, to see whether the peer lives and whether a stream keeps something back.
+    Probe(Instant),
+}
+
+impl Waiting {
+    /// Whether the peer owes an answer; a stream may be silent.
+    fn is_answer(&self) -> bool {
+        !matches!(self, Self::Stream(_))
+    }
 }
 
 struct Link {
     connection: Connection,
     waiting: HashMap<i32, Waiting>,
-    /// Streams that were left for a larger one.
+    /// Streams that were left, for a larger one or for another position.
     orphans: usize,
+    /// When the peer was last heard, or asked.
+    heard: Instant,
+    /// Streams that had records waiting at the last probe, and where they stood.
+    suspects: HashMap<u32, i64>,
+}
+
+impl Link {
+    fn new(connection: Connection) -> Self {
+        Self { connection, waiting: HashMap::new(), orphans: 0, heard: Instant::now(), suspects: HashMap::new() }
+    }
+}
+
+/// An acknowledgement that waits for room.
+struct Owed {
+    stream: i32,
+    session: u32,
+    offset: i64,
+}
+
+/// A reply that is decoded as far as the budget has room.
+struct Decoding {
+    stream: i32,
+    cursor: Cursor,
+    reply: Reply,
 }
 
 struct Reader {
     shared: Arc<Shared>,
     leader: i32,
     incoming: mpsc::UnboundedReceiver<Cursor>,
+    orders: watch::Receiver<u64>,
     /// Partitions to open at the next opportunity.
     idle: Vec<Cursor>,
     link: Option<Link>,
-    /// Acknowledgements that wait for room: stream, session and offset.
-    owed: Vec<(u32, i64)>,
+    owed: Vec<Owed>,
+    decoding: VecDeque<Decoding>,
     backoff: Backoff,
 }
 
 impl Reader {
     fn new(shared: Arc<Shared>, leader: i32, incoming: mpsc::UnboundedReceiver<Cursor>) -> Self {
         let backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
-        Self { shared, leader, incoming, idle: Vec::new(), link: None, owed: Vec::new(), backoff }
+        let orders = shared.chunks.orders();
+        Self {
+            shared,
+            leader,
+            incoming,
+            orders,
+            idle: Vec::new(),
+            link: None,
+            owed: Vec::new(),
+            decoding: VecDeque::new(),
+            backoff,
+        }
     }
 
     async fn run(mut self) {
@@ -147,17 +221,22 @@ impl Reader {
                 return;
             }
             if let Err(error) = self.turn().await {
-                self.recover(error).await;
+                self.recover(&error).await;
             }
         }
     }
 
-    /// One step: open what is idle, acknowledge what is owed, or handle what arrives.
+    /// One step: carry out orders, open what is idle, acknowledge what is owed, or handle what arrives.
     async fn turn(&mut self) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         while let Ok(cursor) = self.incoming.try_recv() {
             self.idle.push(cursor);
         }
+        if self.orders.has_changed().unwrap_or(false) {
+            self.orders.mark_unchanged();
+            self.obey()?;
+        }
+        self.decode();
         if !self.idle.is_empty() {
             return self.open().await;
         }
@@ -168,18 +247,28 @@ impl Reader {
             }
             return Ok(());
         };
-        if !self.owed.is_empty() && shared.chunks.has_room(0) {
-            for (session, offset) in std::mem::take(&mut self.owed) {
-                link.acknowledge(session, offset)?;
+        let room = shared.chunks.has_room(0);
+        // The socket is not read while the budget is used up, unless an answer is waited for: a start that somebody waits
+        // for must not wait for the reader. Streams send nothing new until they are acknowledged.
+        if !room && !link.waiting.values().any(Waiting::is_answer) {
+            tokio::select! {
+                () = shared.chunks.wait_room() => {}
+                cursor = self.incoming.recv() => self.idle.extend(cursor),
+                _ = self.orders.changed() => self.orders.mark_changed(),
             }
-        }
-        if !shared.chunks.has_room(0) {
-            // The socket is not read while the budget is used up.
-            shared.chunks.wait_room().await;
             return Ok(());
         }
-        let deadline = link.waiting.values().filter_map(|it| match it {
-            Waiting::Bounds(_, deadline) => Some(*deadline),
+        if room {
+            for owed in std::mem::take(&mut self.owed) {
+                if link.waiting.contains_key(&owed.stream) {
+                    link.acknowledge(owed.session, owed.offset)?;
+                } else if self.decoding.iter().any(|decoding| decoding.stream == owed.stream) {
+                    self.owed.push(owed);
+                }
+            }
+        }
+        let deadline = link.waiting.values().filter_map(|waiting| match waiting {
+            Waiting::Bounds(_, deadline) | Waiting::Probe(deadline) => Some(*deadline),
             Waiting::Stream(_) => None,
         });
         let deadline = deadline.min();
@@ -189,29 +278,82 @@ impl Reader {
                 None => std::future::pending().await,
             }
         };
+        let probe = link.heard + shared.options.probe_interval;
+        let more = !room;
         let frame = tokio::select! {
             frame = link.connection.next_frame() => frame?,
             cursor = self.incoming.recv() => {
                 self.idle.extend(cursor);
                 return Ok(());
             }
+            _ = self.orders.changed() => {
+                self.orders.mark_changed();
+                return Ok(());
+            }
             () = shared.chunks.wait_over() => return Ok(()),
+            () = shared.chunks.wait_room(), if more => return Ok(()),
             () = late => {
                 return Err(Error::new(ErrorKind::Connection, format!("SPU {} does not answer", self.leader)));
             }
+            () = tokio::time::sleep_until(probe) => return link.probe(&shared),
         };
-        self.handle(&frame).await
+        link.heard = Instant::now();
+        self.handle(&frame)
+    }
+
+    /// Looks what the caller wants of each partition now.
+    fn obey(&mut self) -> Result<()> {
+        let chunks = &self.shared.chunks;
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let mut leave = |mut cursor: Cursor| match chunks.look(&mut cursor) {
+            Order::Keep => Some(cursor),
+            Order::Park => {
+                self.idle.extend(chunks.park(cursor));
+                None
+            }
+            Order::Restart => {
+                self.idle.push(cursor);
+                None
+            }
+        };
+        for (number, waiting) in std::mem::take(&mut link.waiting) {
+            match waiting {
+                Waiting::Stream(cursor) => match leave(cursor) {
+                    Some(cursor) => drop(link.waiting.insert(number, Waiting::Stream(cursor))),
+                    None => link.orphans += 1,
+                },
+                // Looked at when the answer is here.
+                answer => drop(link.waiting.insert(number, answer)),
+            }
+        }
+        for Decoding { stream, cursor, reply } in std::mem::take(&mut self.decoding) {
+            match leave(cursor) {
+                Some(cursor) => self.decoding.push_back(Decoding { stream, cursor, reply }),
+                None => link.orphans += 1,
+            }
+        }
+        if link.orphans > MOST_ORPHANS { Err(too_many_orphans()) } else { Ok(()) }
     }
 
     /// Asks for the log's bounds of the partitions that are not read yet; their streams follow from the replies.
     async fn open(&mut self) -> Result<()> {
+        let chunks = &self.shared.chunks;
+        for mut cursor in std::mem::take(&mut self.idle) {
+            match chunks.look(&mut cursor) {
+                Order::Park => self.idle.extend(chunks.park(cursor)),
+                Order::Keep | Order::Restart => self.idle.push(cursor),
+            }
+        }
+        if self.idle.is_empty() {
+            return Ok(());
+        }
         if self.link.is_none() {
             let dial = self.shared.client.dial(self.leader, true);
             let connection = tokio::select! {
                 connection = dial => connection?,
                 () = self.shared.chunks.wait_over() => return Ok(()),
             };
-            self.link = Some(Link { connection, waiting: HashMap::new(), orphans: 0 });
+            self.link = Some(Link::new(connection));
         }
         let Some(link) = &mut self.link else { return Ok(()) };
         let deadline = Instant::now() + self.shared.client.request_timeout();
@@ -223,126 +365,189 @@ impl Reader {
         Ok(())
     }
 
-    /// Gives every partition back after the connection was lost, or was not to be had.
-    async fn recover(&mut self, error: Error) {
+    /// The connection is gone, or was not to be had: every partition looks for its leader again.
+    async fn recover(&mut self, error: &Error) {
         self.owed.clear();
         if let Some(link) = self.link.take() {
-            self.idle.extend(link.waiting.into_values().map(|waiting| match waiting {
-                Waiting::Bounds(cursor, _) | Waiting::Stream(cursor) => cursor,
+            self.idle.extend(link.waiting.into_values().filter_map(|waiting| match waiting {
+                Waiting::Bounds(cursor, _) | Waiting::Stream(cursor) => Some(cursor),
+                Waiting::Probe(_) => None,
             }));
             link.connection.abandon();
         }
+        self.idle.extend(self.decoding.drain(..).map(|decoding| decoding.cursor));
         let shared = Arc::clone(&self.shared);
-        let again = matches!(
-            error.kind,
-            ErrorKind::Connection | ErrorKind::NotLeader | ErrorKind::Timeout | ErrorKind::SpuNotFound
-        );
-        if !again {
-            return shared.chunks.fail(error);
+        if !transient(error) {
+            return self.idle.drain(..).for_each(|cursor| fail(&shared, cursor, error.clone()));
         }
-        let pause = async {
-            self.backoff.wait().await;
-            // A partition without a leader and one whose topic is gone get the same answer from an SPU.
-            if error.kind == ErrorKind::NotLeader { shared.client.view().require(&shared.topic).await } else { Ok(()) }
-        };
-        let found = tokio::select! {
-            found = pause => found,
+        tokio::select! {
+            () = self.backoff.wait() => {}
             () = shared.chunks.wait_over() => return,
-        };
-        match found {
-            Err(error) if error.kind == ErrorKind::TopicNotFound => shared.chunks.fail(error),
-            _ => self.idle.drain(..).for_each(|cursor| assign(&shared, cursor)),
         }
+        self.idle.drain(..).for_each(|cursor| assign(&shared, cursor));
     }
 
-    async fn handle(&mut self, frame: &Frame) -> Result<()> {
+    fn handle(&mut self, frame: &Frame) -> Result<()> {
         let (cursor, outcome) = match self.link.as_mut().and_then(|link| link.waiting.remove(&frame.correlation)) {
             Some(Waiting::Bounds(mut cursor, _)) => {
                 let outcome = self.start(&mut cursor, frame);
                 (cursor, outcome)
             }
             Some(Waiting::Stream(mut cursor)) => {
-                let outcome = self.receive(&mut cursor, frame).await;
+                let outcome = self.receive(&mut cursor, frame);
                 (cursor, outcome)
             }
+            Some(Waiting::Probe(_)) => return self.probed(frame),
             // An acknowledgement's own reply, or a stream that was left.
             None => return Ok(()),
         };
-        match (outcome, &mut self.link) {
-            (Ok(Some(stream)), Some(link)) => {
-                link.waiting.insert(stream, Waiting::Stream(cursor));
-                Ok(())
+        match outcome {
+            Ok(Then::Stream(stream)) => self.wait_on(stream, cursor),
+            Ok(Then::Decode(reply)) => {
+                self.decoding.push_back(Decoding { stream: frame.correlation, cursor, reply });
+                self.decode();
             }
-            (Ok(_), _) => Ok(()),
-            (Err(error), _) => {
+            Ok(Then::Finished) => self.idle.extend(self.shared.chunks.finish(cursor)),
+            Ok(Then::Again) => self.idle.push(cursor),
+            Err(error) if matches!(error.kind, ErrorKind::Connection | ErrorKind::Version) => {
                 self.idle.push(cursor);
-                Err(error)
+                return Err(error);
+            }
+            // What concerns one partition alone leaves the others in peace.
+            Err(error) if transient(&error) => search(&self.shared, cursor, self.backoff.next()),
+            Err(error) => fail(&self.shared, cursor, error),
+        }
+        Ok(())
+    }
+
+    fn wait_on(&mut self, stream: i32, cursor: Cursor) {
+        match &mut self.link {
+            Some(link) => drop(link.waiting.insert(stream, Waiting::Stream(cursor))),
+            None => self.idle.push(cursor),
+        }
+    }
+
+    /// Decodes what has arrived, as far as the budget has room.
+    fn decode(&mut self) {
+        let shared = Arc::clone(&self.shared);
+        while shared.chunks.has_room(0)
+            && let Some(Decoding { stream, mut cursor, mut reply }) = self.decoding.pop_front()
+        {
+            let mut chunks = Vec::new();
+            let decoded = cursor.decode(&shared.topic, &mut reply, &*shared.encoder, &mut chunks);
+            shared.chunks.push(&cursor, chunks);
+            match decoded {
+                Err(error) => fail(&shared, cursor, error),
+                Ok(()) if !reply.is_decoded() => self.decoding.push_front(Decoding { stream, cursor, reply }),
+                Ok(()) if cursor.finished() => self.idle.extend(shared.chunks.finish(cursor)),
+                Ok(()) => self.wait_on(stream, cursor),
             }
         }
     }
 
-    /// The log's bounds are here: fixes the start and opens the stream, whose number it returns. `None`: read to its end.
-    fn start(&mut self, cursor: &mut Cursor, frame: &Frame) -> Result<Option<i32>> {
+    /// The log's bounds are here: fixes the start and opens the stream.
+    fn start(&mut self, cursor: &mut Cursor, frame: &Frame) -> Result<Then> {
         let shared = &self.shared;
-        let (log_start, log_end) = bounds(frame)?;
-        if cursor.resolve(&shared.topic, log_start, log_end, shared.options.stop_at_end)? {
-            shared.chunks.resolve();
+        if shared.chunks.look(cursor) != Order::Keep {
+            return Ok(Then::Again);
+        }
+        let response = frame.decode::<FetchOffsetsResponse>(FETCH_OFFSETS_VERSION)?;
+        let bounds = response.topics.into_iter().flat_map(|topic| topic.partitions).next();
+        let bounds = bounds.ok_or_else(|| Error::new(ErrorKind::Version, "a reply about offsets is empty"))?;
+        if bounds.error_code != ErrorCode::None {
+            return Err(Error::from_code(&bounds.error_code, None));
+        }
+        let log = Log { topic: &shared.topic, start: bounds.start_offset, end: bounds.last_stable_offset };
+        if cursor.resolve(&log, &shared.options)? {
+            shared.chunks.resolve(cursor, log.end);
+            if shared.chunks.look(cursor) != Order::Keep {
+                return Ok(Then::Again);
+            }
         }
         if cursor.finished() {
-            shared.chunks.finish();
-            return Ok(None);
+            return Ok(Then::Finished);
         }
-        let Some(link) = &mut self.link else { return Ok(None) };
-        link.stream(shared, cursor).map(Some)
+        match &mut self.link {
+            Some(link) => link.stream(shared, cursor).map(Then::Stream),
+            None => Ok(Then::Again),
+        }
     }
 
-    /// A stream's reply: acknowledges, decodes, queues. Returns the number of the stream that goes on. `None`: read to
-    /// its end.
-    async fn receive(&mut self, cursor: &mut Cursor, frame: &Frame) -> Result<Option<i32>> {
+    /// A stream's reply: acknowledges it if the budget has room for what it becomes.
+    fn receive(&mut self, cursor: &mut Cursor, frame: &Frame) -> Result<Then> {
         let shared = &self.shared;
         let reply = frame.decode::<StreamFetchResponse<RecordBytes>>(STREAM_FETCH_VERSION)?;
-        let code = reply.partition.error_code;
-        if code != ErrorCode::None {
-            let error = stream_error(&code, cursor.next);
-            return Err(error.with_topic(&shared.topic).with_partition(cursor.partition));
+        match &reply.partition.error_code {
+            ErrorCode::None => {}
+            // The bounds decide what becomes of it.
+            ErrorCode::OffsetEvicted { .. } => return Ok(Then::Again),
+            code => {
+                let error = stream_error(code, cursor.next);
+                return Err(error.with_topic(&shared.topic).with_partition(cursor.partition));
+            }
         }
         self.backoff.reset();
+        shared.chunks.note_end(cursor.partition, reply.partition.high_watermark);
         let bytes = reply.partition.records.0;
-        let mut split = cursor.split(&shared.topic, &bytes)?;
-        let Some(link) = &mut self.link else { return Ok(None) };
+        let split = cursor.split(&shared.topic, &bytes)?;
+        let Some(link) = &mut self.link else { return Ok(Then::Again) };
         if split.next == Next::Reopen {
             link.orphans += 1;
             if link.orphans > MOST_ORPHANS {
-                let text = "too many streams that nobody reads: the connection is replaced";
-                return Err(Error::new(ErrorKind::Connection, text));
+                return Err(too_many_orphans());
             }
-            return link.stream(shared, cursor).map(Some);
+            return link.stream(shared, cursor).map(Then::Stream);
         }
         // The server prepares the next reply while this one is decoded, if the budget has room for both.
         if cursor.end.is_none_or(|end| split.after < end) {
             if !split.grows() && shared.chunks.has_room(bytes.len()) {
                 link.acknowledge(reply.stream_id, split.after)?;
             } else {
-                self.owed.push((reply.stream_id, split.after));
+                self.owed.push(Owed { stream: frame.correlation, session: reply.stream_id, offset: split.after });
             }
         }
-        while !split.is_decoded() {
-            // What unpacks to more than it was waits for the reader in between.
-            shared.chunks.wait_room().await;
-            let mut chunks = Vec::new();
-            let decoded = cursor.decode(&shared.topic, &mut split, &*shared.encoder, &mut chunks);
-            shared.chunks.push(chunks);
-            decoded?;
-            if shared.chunks.over() {
-                break;
-            }
-        }
-        if cursor.finished() {
-            shared.chunks.finish();
-            return Ok(None);
-        }
-        Ok(Some(frame.correlation))
+        Ok(Then::Decode(split))
     }
+
+    /// The peer lives. A stream that keeps back what is in the log, twice in a row, is opened again.
+    fn probed(&mut self, frame: &Frame) -> Result<()> {
+        let response = frame.decode::<FetchOffsetsResponse>(FETCH_OFFSETS_VERSION)?;
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let mut suspects = HashMap::new();
+        for bounds in response.topics.into_iter().flat_map(|topic| topic.partitions) {
+            let partition = bounds.partition_index;
+            let stream = link.waiting.iter().find_map(|(number, waiting)| match waiting {
+                Waiting::Stream(cursor) if cursor.partition == partition => Some((*number, cursor.next)),
+                _ => None,
+            });
+            let Some((number, next)) = stream else { continue };
+            self.shared.chunks.note_end(partition, bounds.last_stable_offset);
+            let failed = bounds.error_code != ErrorCode::None;
+            let kept_back = bounds.last_stable_offset > next;
+            if failed || (kept_back && link.suspects.get(&partition) == Some(&next)) {
+                if let Some(Waiting::Stream(cursor)) = link.waiting.remove(&number) {
+                    link.orphans += 1;
+                    self.idle.push(cursor);
+                }
+            } else if kept_back {
+                suspects.insert(partition, next);
+            }
+        }
+        link.suspects = suspects;
+        Ok(())
+    }
+}
+
+/// How it goes on with a cursor.
+enum Then {
+    /// On the stream of that number.
+    Stream(i32),
+    /// Once the reply is decoded.
+    Decode(Reply),
+    /// From the log's bounds.
+    Again,
+    /// Not at all: it was read to its end.
+    Finished,
 }
 
 impl Link {
@@ -366,17 +571,35 @@ impl Link {
         self.connection.request(&request, UPDATE_OFFSETS_VERSION)?;
         self.connection.try_flush()
     }
+
+    /// Asks for the bounds of the logs that are streamed, if any: an answer shows that the peer lives.
+    fn probe(&mut self, shared: &Shared) -> Result<()> {
+        self.heard = Instant::now();
+        let streams = self.waiting.values().filter_map(|waiting| match waiting {
+            Waiting::Stream(cursor) => Some(FetchOffsetPartition { partition_index: cursor.partition }),
+            _ => None,
+        });
+        let topic = FetchOffsetTopic { name: shared.topic.clone(), partitions: streams.collect() };
+        if topic.partitions.is_empty() {
+            return Ok(());
+        }
+        let mut request = FetchOffsetsRequest::default();
+        request.topics.push(topic);
+        let correlation = self.connection.request(&request, FETCH_OFFSETS_VERSION)?;
+        let deadline = Instant::now() + shared.client.request_timeout();
+        self.waiting.insert(correlation, Waiting::Probe(deadline));
+        Ok(())
+    }
 }
 
-/// The first offset of the log and the one after its last.
-fn bounds(frame: &Frame) -> Result<(i64, i64)> {
-    let response = frame.decode::<FetchOffsetsResponse>(FETCH_OFFSETS_VERSION)?;
-    let partition = response.topics.into_iter().flat_map(|topic| topic.partitions).next();
-    let partition = partition.ok_or_else(|| Error::new(ErrorKind::Version, "a reply about offsets is empty"))?;
-    match partition.error_code {
-        ErrorCode::None => Ok((partition.start_offset, partition.last_stable_offset)),
-        code => Err(Error::from_code(&code, None)),
-    }
+/// Whether looking for the leader again can help.
+fn transient(error: &Error) -> bool {
+    use ErrorKind as K;
+    matches!(error.kind, K::Connection | K::NotLeader | K::Timeout | K::SpuNotFound)
+}
+
+fn too_many_orphans() -> Error {
+    Error::new(ErrorKind::Connection, "too many streams that nobody reads: the connection is replaced")
 }
 
 /// The error that a stream was answered with at `offset`.
@@ -384,16 +607,9 @@ fn stream_error(code: &ErrorCode, offset: i64) -> Error {
     match code {
         // The server has no code for it.
         ErrorCode::Other(text) if text.contains("greater than leo") => {
-            let mut error = Error::new(
-                ErrorKind::OffsetOutOfRange,
-                format!("offset {offset} lies beyond the end of the log: {text}"),
-            );
-            error.offset = Some(offset);
-            error
+            let text = format!("offset {offset} lies beyond the end of the log: {text}");
+            Error::new(ErrorKind::OffsetOutOfRange, text).with_offset(offset)
         }
-        code => {
-            let error = Error::from_code(code, None);
-            if error.offset.is_some() { error } else { error.with_offset(offset) }
-        }
+        code => Error::from_code(code, None).with_offset(offset),
     }
 }

@@ -1,6 +1,6 @@
 //! The producer's state under its lock: open and ready batches per partition, the buffer's room, tickets not settled.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -114,6 +114,8 @@ struct State {
     /// By partition; records without a key avoid those that are offline.
     online: Vec<bool>,
     unsettled: BTreeMap<u64, Unsettled>,
+    /// Settled, but their owner is still being told.
+    telling: BTreeSet<u64>,
     used: u64,
     records: u64,
     waiters: VecDeque<RoomWaiter>,
@@ -149,6 +151,7 @@ impl Batches {
             sticky: 0,
             online: vec![true; count],
             unsettled: BTreeMap::new(),
+            telling: BTreeSet::new(),
             used: 0,
             records: 0,
             waiters: VecDeque::new(),
@@ -382,11 +385,12 @@ impl Batches {
         }
     }
 
-    /// Waits until every ticket that exists now is settled.
+    /// Waits until every ticket that exists now is settled, and its owner was told.
     pub(crate) async fn flush(&self) {
         let mark = {
             let mut state = self.lock();
-            let Some(mark) = state.unsettled.last_key_value().map(|(ticket, _)| *ticket) else { return };
+            let newest = state.unsettled.last_key_value().map(|(ticket, _)| *ticket);
+            let Some(mark) = newest.max(state.telling.last().copied()) else { return };
             state.flush_up_to = state.flush_up_to.max(mark);
             mark
         };
@@ -395,11 +399,21 @@ impl Batches {
             let settled = self.settled.notified();
             tokio::pin!(settled);
             settled.as_mut().enable();
-            if self.lock().unsettled.first_key_value().is_none_or(|(ticket, _)| *ticket > mark) {
+            if self.lock().oldest().is_none_or(|ticket| ticket > mark) {
                 return;
             }
             settled.await;
         }
+    }
+
+    /// The owner of these tickets was told of their fate.
+    pub(crate) fn told(&self, tickets: impl IntoIterator<Item = u64>) {
+        let mut state = self.lock();
+        for ticket in tickets {
+            state.telling.remove(&ticket);
+        }
+        drop(state);
+        self.settled.notify_waiters();
     }
 
     /// Takes no more records.
@@ -415,7 +429,7 @@ impl Batches {
             state.abandoned = true;
             state.settle_all(|partition, sent| dropped(&self.topic, partition, sent))
         };
-        self.wake_all();
+        self.wake_senders();
         settled
     }
 
@@ -430,13 +444,8 @@ impl Batches {
                 error.clone().with_topic(&self.topic).with_partition(partition).with_outcome(outcome)
             })
         };
-        self.wake_all();
-        settled
-    }
-
-    fn wake_all(&self) {
-        self.settled.notify_waiters();
         self.wake_senders();
+        settled
     }
 
     fn wake_senders(&self) {
@@ -580,6 +589,7 @@ impl Batches {
             for (ticket, result) in results {
                 state.landed(ticket);
                 if let Some(Unsettled { partition, records, cost, .. }) = state.unsettled.remove(&ticket) {
+                    state.telling.insert(ticket);
                     state.used -= cost;
                     state.records -= u64::from(records);
                     settled.push(Settled { ticket, partition, records, result });
@@ -587,7 +597,6 @@ impl Batches {
             }
             self.grant(&mut state);
         }
-        self.settled.notify_waiters();
         settled
     }
 
@@ -614,10 +623,7 @@ impl Batches {
 
     /// Gives up everything that is not settled now; what comes later is taken.
     pub(crate) fn give_up(&self, error: &Error) -> Vec<Settled> {
-        let settled =
-            self.lock().settle_all(|partition, _| error.clone().with_partition(partition).with_topic(&self.topic));
-        self.settled.notify_waiters();
-        settled
+        self.lock().settle_all(|partition, _| error.clone().with_partition(partition).with_topic(&self.topic))
     }
 
     /// Which partitions can be used, and how many there are: the topic may have grown.
@@ -639,6 +645,12 @@ impl State {
             None if self.closed => Err(Error::closed("producer")),
             None => Ok(()),
         }
+    }
+
+    /// The oldest ticket that is not settled, or whose owner is still being told.
+    fn oldest(&self) -> Option<u64> {
+        let unsettled = self.unsettled.first_key_value().map(|(ticket, _)| *ticket);
+        unsettled.into_iter().chain(self.telling.first().copied()).min()
     }
 
     /// The sender does not have this batch any more.
@@ -671,6 +683,7 @@ impl State {
         self.records = 0;
         // Dropping the other end wakes them.
         self.waiters.clear();
+        self.telling.extend(self.unsettled.keys());
         std::mem::take(&mut self.unsettled)
             .into_iter()
             .map(|(ticket, Unsettled { partition, records, sent, .. })| Settled {

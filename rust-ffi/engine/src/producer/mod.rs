@@ -186,10 +186,16 @@ impl Drop for Owner {
 
 impl Shared {
     /// Hands the fate of tickets to their owner. No lock may be held.
-    fn settle(&self, settled: impl IntoIterator<Item = Settled>) {
+    fn settle(&self, settled: Vec<Settled>) {
+        if settled.is_empty() {
+            return;
+        }
+        let tickets: Vec<u64> = settled.iter().map(|settled| settled.ticket).collect();
         for Settled { ticket, partition, records, result } in settled {
             self.sink.complete(ticket, TicketOutcome { partition, records, result });
         }
+        // Only now: a flush that is over must have nothing left to tell.
+        self.batches.told(tickets);
     }
 }
 

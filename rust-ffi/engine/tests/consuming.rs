@@ -1,0 +1,190 @@
+//! Seek, pause, stored offsets, partitions added later, and errors that can be passed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fluvio_cffi_engine::{Client, Consumer, ConsumerOptions, ErrorKind, PartitionState, ProducerOptions, Start, Take};
+use support::*;
+
+async fn within<T>(seconds: u64, future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(seconds), future).await.expect("in time")
+}
+
+fn beginning() -> ConsumerOptions {
+    ConsumerOptions { start: Start::Beginning(0), ..Default::default() }
+}
+
+async fn fill(client: &Client, topic: &str, partitions: u32, count: usize) {
+    client.create_topic(topic, spec(partitions), CREATE).await.unwrap();
+    let (producer, _) = producer(client, topic, ProducerOptions { batch_size: 2000, ..Default::default() }).await;
+    submit(&producer, &numbered(0..count, 100)).await;
+    producer.flush().await.unwrap();
+}
+
+async fn next(consumer: &Consumer) -> Vec<Plain> {
+    loop {
+        match consumer.take().unwrap() {
+            Take::Chunk(chunk) => return plain(&chunk.payload),
+            Take::Empty => consumer.ready().await,
+            Take::End => panic!("ended"),
+        }
+    }
+}
+
+fn position(consumer: &Consumer) -> Option<i64> {
+    consumer.partitions()[0].position
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn seek_goes_anywhere_and_drops_what_was_ready() {
+    within(30, async {
+        let cluster = cluster().await;
+        let client = connect(&cluster.endpoint().to_string()).await;
+        fill(&client, "sought", 1, 20_000).await;
+        let consumer = consumer(&client, "sought", beginning()).await;
+        assert_eq!(next(&consumer).await[0].0, 0);
+        for (start, expected) in [
+            (Start::At(15_000), 15_000),
+            (Start::At(3), 3),
+            (Start::End(10), 19_990),
+            (Start::Beginning(7), 7),
+            (Start::At(3), 3),
+        ] {
+            assert_eq!(consumer.seek(0, start).unwrap().await.unwrap(), expected);
+            assert_eq!(position(&consumer), Some(expected));
+            assert_eq!(next(&consumer).await[0].0, expected);
+        }
+        // Many more than a connection may have orphans.
+        for offset in 0..50 {
+            consumer.seek(0, Start::At(offset * 100)).unwrap().await.unwrap();
+            assert_eq!(next(&consumer).await[0].0, offset * 100);
+        }
+        assert_eq!(consumer.seek(1, Start::At(0)).err().unwrap().kind, ErrorKind::PartitionNotFound);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_seek_passes_an_error_and_wakes_what_ended() {
+    within(30, async {
+        let cluster = cluster().await;
+        let client = connect(&cluster.endpoint().to_string()).await;
+        fill(&client, "passed", 1, 100).await;
+        let at_end = consumer(&client, "passed", ConsumerOptions { stop_at_end: true, ..beginning() }).await;
+        assert_eq!(read(&at_end, usize::MAX).await.len(), 100);
+        assert_eq!(at_end.seek(0, Start::At(40)).unwrap().await.unwrap(), 40);
+        assert_eq!(read(&at_end, usize::MAX).await.len(), 60);
+
+        let consumer = consumer(&client, "passed", beginning()).await;
+        assert_eq!(next(&consumer).await[0].0, 0);
+        consumer.seek(0, Start::At(1000)).unwrap().await.unwrap();
+        consumer.ready().await;
+        for _ in 0..2 {
+            assert_eq!(consumer.take().unwrap_err().kind, ErrorKind::OffsetOutOfRange, "it stays");
+        }
+        consumer.seek(0, Start::At(90)).unwrap().await.unwrap();
+        assert_eq!(next(&consumer).await[0].0, 90);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pause_holds_a_partition_back_and_resume_loses_nothing() {
+    within(60, async {
+        let cluster = cluster().await;
+        let client = connect(&cluster.endpoint().to_string()).await;
+        fill(&client, "paused", 2, 40_000).await;
+        // A budget that one partition alone would use up.
+        let options = ConsumerOptions { prefetch: 200_000, stop_at_end: true, ..beginning() };
+        let consumer = consumer(&client, "paused", options).await;
+        let mut seen = [Vec::new(), Vec::new()];
+        let mut turn = 0_usize;
+        loop {
+            match consumer.take().unwrap() {
+                Take::Chunk(chunk) => {
+                    let records = plain(&chunk.payload);
+                    seen[chunk.partition as usize].extend(records.iter().map(|record| record.0));
+                    turn += 1;
+                    let (one, other) = if turn.is_multiple_of(2) { (0, 1) } else { (1, 0) };
+                    consumer.resume(&[one]).unwrap();
+                    consumer.pause(&[other]).unwrap();
+                    if turn.is_multiple_of(7) {
+                        consumer.resume(&[0, 1]).unwrap();
+                    }
+                }
+                Take::Empty => match tokio::time::timeout(Duration::from_millis(200), consumer.ready()).await {
+                    Ok(()) => {}
+                    Err(_) => consumer.resume(&[0, 1]).unwrap(),
+                },
+                Take::End => break,
+            }
+        }
+        let ends: Vec<PartitionState> = consumer.partitions();
+        for (offsets, state) in seen.iter().zip(ends) {
+            assert!(offsets.iter().copied().eq(0..state.end.unwrap()), "{} of {state:?}", offsets.len());
+        }
+        assert_eq!(seen[0].len() + seen[1].len(), 40_000);
+
+        consumer.pause(&[0]).unwrap();
+        assert_eq!(consumer.seek(0, Start::At(5)).unwrap().await.unwrap(), 5, "also while it is paused");
+        assert!(matches!(consumer.take().unwrap(), Take::Empty));
+        consumer.resume(&[0]).unwrap();
+        assert_eq!(next(&consumer).await[0].0, 5);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stored_offsets_are_found_again() {
+    within(30, async {
+        let cluster = cluster().await;
+        let client = connect(&cluster.endpoint().to_string()).await;
+        fill(&client, "stored", 2, 1000).await;
+        let of = |id: &str, start| ConsumerOptions { consumer_id: Some(id.into()), start, ..Default::default() };
+        let first = consumer(&client, "stored", of("billing", Start::Beginning(0))).await;
+        assert!(first.committed().await.unwrap().is_empty());
+        // Nothing was read: it works on what is idle too.
+        first.commit(&[(0, 41), (1, 6)]).await.unwrap();
+        first.commit(&[(1, 5)]).await.unwrap();
+        assert_eq!(first.committed().await.unwrap().into_iter().collect::<Vec<_>>(), [(0, 41), (1, 5)]);
+        let positions =
+            |consumer: &Consumer| consumer.partitions().iter().map(|it| it.position.unwrap()).collect::<Vec<_>>();
+        for (start, expected) in [
+            (Start::Beginning(0), [42, 6]),
+            (Start::Beginning(3), [45, 9]),
+            (Start::End(2), [40, 4]),
+            (Start::At(10), [10, 10]),
+        ] {
+            assert_eq!(positions(&consumer(&client, "stored", of("billing", start)).await), expected, "{start:?}");
+        }
+        assert_eq!(positions(&consumer(&client, "stored", of("other", Start::Beginning(0))).await), [0, 0]);
+        let without = consumer(&client, "stored", beginning()).await;
+        assert_eq!(without.commit(&[(0, 1)]).await.unwrap_err().kind, ErrorKind::Usage);
+        assert_eq!(first.commit(&[(2, 1)]).await.unwrap_err().kind, ErrorKind::PartitionNotFound);
+        client.delete_topic("stored", false, false).await.unwrap();
+        let fresh = client.consumer("stored", of("billing", Start::Beginning(0)), Arc::new(Plainly)).await;
+        assert_eq!(fresh.unwrap_err().kind, ErrorKind::TopicNotFound);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_stream_is_probed() {
+    within(30, async {
+        let cluster = cluster().await;
+        let client = connect(&cluster.endpoint().to_string()).await;
+        fill(&client, "probed", 1, 10).await;
+        let options = ConsumerOptions { probe_interval: Duration::from_millis(20), ..beginning() };
+        let consumer = consumer(&client, "probed", options).await;
+        assert_eq!(read(&consumer, 10).await.len(), 10);
+        // Many probes of a stream that has nothing to say change nothing.
+        assert!(tokio::time::timeout(Duration::from_millis(400), consumer.ready()).await.is_err());
+        let (producer, _) = producer(&client, "probed", ProducerOptions::default()).await;
+        submit(&producer, &numbered(10..20, 100)).await;
+        assert!(read(&consumer, 10).await.iter().map(|record| record.0).eq(10..20));
+    })
+    .await;
+}
