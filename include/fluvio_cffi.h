@@ -1359,8 +1359,9 @@ flv_status_t flv_runtime_configure(uint32_t worker_threads, flv_error_t **error)
 void flv_fork_child(void);
 
 /*
- Closes every client within `timeout_ms`, producers flush; then stops the library for good, as at a host's exit. Blocks;
- not on a thread of the library. `*dropped_records`: how many records were given up. NULL is fine.
+ Closes every client within `timeout_ms` (negative: 0), producers flush; nobody can connect afterwards. For a host's
+ exit. Blocks for up to that time; any thread but the library's. `*dropped_records`: how many records were given up;
+ NULL is fine.
  */
 void flv_runtime_shutdown(int64_t timeout_ms, uint64_t *dropped_records);
 

@@ -51,12 +51,18 @@ fn guarded<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
 /// Writes `value` to where the caller wants it.
 pub(crate) fn write_out<T>(out: *mut T, name: &str, value: T) -> Result<()> {
     require(out, name)?;
-    // SAFETY: not null; the contract of an out-argument is to point to writable memory for its type.
+    // SAFETY: not null and aligned; the contract of an out-argument is to point to writable memory for its type.
     unsafe { out.write(value) };
     Ok(())
 }
 
-/// An argument that must not be null.
+/// An argument that must point somewhere.
 pub(crate) fn require<T>(pointer: *const T, name: &str) -> Result<()> {
-    if pointer.is_null() { Err(Error::invalid(format!("{name} is NULL"))) } else { Ok(()) }
+    if pointer.is_null() {
+        Err(Error::invalid(format!("{name} is NULL")))
+    } else if !pointer.is_aligned() {
+        Err(Error::invalid(format!("{name} is {pointer:p}: it must be a multiple of {}", align_of::<T>())))
+    } else {
+        Ok(())
+    }
 }

@@ -152,7 +152,10 @@ impl ClientObject {
                 0
             });
         }
-        let dropped = closing.join_all().await.into_iter().sum();
+        let mut dropped = 0;
+        while let Some(count) = closing.join_next().await {
+            dropped += count.unwrap_or_default();
+        }
         self.client.close().await;
         dropped
     }
@@ -190,7 +193,7 @@ pub extern "C" fn flv_client_connect(
                 producers: Mutex::default(),
                 consumers: Mutex::default(),
             });
-            runtime::remember(&object);
+            runtime::remember(&object)?;
             Ok(Done::object(Object::Client(object)))
         })?;
         Ok(OK)

@@ -350,7 +350,8 @@ pub extern "C" fn flv_consumer_take(
 ) -> flv_status_t {
     export(error, || {
         let consumer = handle::consumer(consumer)?;
-        require(chunk, "chunk")?;
+        // Before anything is taken: what could not be handed over would be lost.
+        options::check(chunk, "chunk")?;
         let Chunk { partition, count, first_offset, next_offset, bytes, payload } = match consumer.consumer.take()? {
             Take::Chunk(taken) => taken,
             Take::Empty => return Ok(flv_status_e::FLV_STATUS_EMPTY as flv_status_t),
@@ -378,7 +379,7 @@ pub extern "C" fn flv_consumer_take(
             len,
             records,
         };
-        options::write(chunk, filled)?;
+        options::write(chunk, "chunk", filled)?;
         Ok(OK)
     })
 }

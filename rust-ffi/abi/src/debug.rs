@@ -78,7 +78,7 @@ pub extern "C" fn flv_debug_counts(out: *mut flv_counts_t) -> flv_status_t {
             descriptors: number(descriptors::count()),
             reserved: 0,
         };
-        options::write(out, counted)?;
+        options::write(out, "out", counted)?;
         Ok(OK)
     })
 }

@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fluvio_cffi_engine::{Error, Phase, Result, TaskKind, maybe_panic, panic_error};
+use fluvio_cffi_engine::{Error, ErrorKind, Outcome, Phase, Result, TaskKind, maybe_panic, panic_error};
 
 use crate::boundary::{require, write_out};
 use crate::handle::{self, Object};
@@ -55,7 +55,9 @@ impl Guard {
                 self.completion.result = object.map_or(std::ptr::null_mut(), handle::insert);
             }
             // A wait that ran out is no news worth an object.
-            Err(error) if error.phase == Phase::Read => self.completion.status = error.kind as flv_status_t,
+            Err(error) if error.kind == ErrorKind::Timeout && error.phase == Phase::Read => {
+                self.completion.status = error.kind as flv_status_t
+            }
             Err(error) => self.completion.set_error(error),
         }
         self.posted = true;
@@ -66,7 +68,11 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         if !self.posted {
-            self.completion.status = flv_status_e::FLV_STATUS_CANCELLED as flv_status_t;
+            match std::thread::panicking() {
+                // While what had been cancelled was cleaned up.
+                true => self.completion.set_error(Error::internal("a bug in the library was caught, please report it")),
+                false => self.completion.status = flv_status_e::FLV_STATUS_CANCELLED as flv_status_t,
+            }
             self.queue.post(self.completion);
         }
     }
@@ -135,5 +141,13 @@ async fn futures_catch(work: AssertUnwindSafe<impl Future<Output = Result<Done>>
 
 /// The usual meaning of a passed deadline.
 pub(crate) fn overdue(phase: Phase, what: &'static str) -> impl FnOnce(Duration) -> Error {
-    move |timeout| Error::timeout(phase, format!("{what} took longer than {} s", timeout.as_secs_f64()))
+    let outcome = match phase {
+        // Nothing was submitted yet.
+        Phase::Enqueue => Outcome::NotWritten,
+        Phase::Flush => Outcome::Pending,
+        _ => Outcome::None,
+    };
+    move |timeout| {
+        Error::timeout(phase, format!("{what} took longer than {} s", timeout.as_secs_f64())).with_outcome(outcome)
+    }
 }

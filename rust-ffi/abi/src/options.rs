@@ -4,10 +4,10 @@ use fluvio_cffi_engine::{Error, Result};
 
 use crate::boundary::require;
 
-/// The size that the caller gave its structure.
-fn size_of_callers<T>(pointer: *const T, name: &str) -> Result<usize> {
+/// The size that the caller gave its structure. To be called before anything is done whose outcome goes into it.
+pub(crate) fn check<T>(pointer: *const T, name: &str) -> Result<usize> {
     require(pointer, name)?;
-    // SAFETY: not null; every such structure begins with its `uint32_t` size, whatever its version.
+    // SAFETY: not null and aligned; every such structure begins with its `uint32_t` size, whatever its version.
     let size = unsafe { pointer.cast::<u32>().read() } as usize;
     if size < size_of::<u32>() || size > 1 << 16 {
         return Err(Error::invalid(format!("{name}->struct_size is {size}: it must be sizeof(*{name})")));
@@ -17,7 +17,7 @@ fn size_of_callers<T>(pointer: *const T, name: &str) -> Result<usize> {
 
 /// Reads the fields that the caller knows over the defaults. Fields that we do not know must be zero.
 pub(crate) fn read<T: Copy>(pointer: *const T, name: &str, mut defaults: T) -> Result<T> {
-    let size = size_of_callers(pointer, name)?;
+    let size = check(pointer, name)?;
     let known = size.min(size_of::<T>());
     // SAFETY: the caller's structure has `size` readable bytes, by its own word; the types of the fields take any bits.
     unsafe { std::ptr::copy_nonoverlapping(pointer.cast::<u8>(), (&raw mut defaults).cast::<u8>(), known) };
@@ -30,8 +30,8 @@ pub(crate) fn read<T: Copy>(pointer: *const T, name: &str, mut defaults: T) -> R
 }
 
 /// Writes the fields that the caller knows. `struct_size` stays as the caller set it.
-pub(crate) fn write<T: Copy>(pointer: *mut T, value: T) -> Result<()> {
-    let size = size_of_callers(pointer, "the structure to fill")?;
+pub(crate) fn write<T: Copy>(pointer: *mut T, name: &str, value: T) -> Result<()> {
+    let size = check(pointer, name)?;
     let from = size_of::<u32>();
     let known = size.min(size_of::<T>()) - from;
     // SAFETY: the caller's structure has `size` writable bytes, by its own word.

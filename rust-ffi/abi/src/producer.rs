@@ -1,7 +1,6 @@
 //! The producer handle.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fluvio_cffi_engine::{
@@ -9,7 +8,7 @@ use fluvio_cffi_engine::{
     TicketSink,
 };
 
-use crate::boundary::{OK, export, quiet, require, write_out};
+use crate::boundary::{OK, export, quiet, write_out};
 use crate::bytes::{flv_slice_t, slice};
 use crate::client::{flv_client_t, millis};
 use crate::handle::{self, Object};
@@ -163,7 +162,6 @@ impl flv_producer_options_t {
 pub(crate) struct ProducerObject {
     pub(crate) producer: Producer,
     runtime: Arc<Runtime>,
-    closed: AtomicBool,
 }
 
 /// How long the records of a producer that was freed unclosed may still take.
@@ -171,7 +169,7 @@ const FREED_FLUSH: Duration = Duration::from_secs(1);
 
 impl Drop for ProducerObject {
     fn drop(&mut self) {
-        if self.closed.load(Ordering::SeqCst) || self.producer.pending().0 == 0 {
+        if self.producer.pending().0 == 0 {
             return;
         }
         let (producer, runtime) = (self.producer.clone(), Arc::clone(&self.runtime));
@@ -294,7 +292,7 @@ pub extern "C" fn flv_producer_open(
         operation::start(Arc::clone(&client.runtime), &request, late, async move {
             let producer = client.client.producer(&topic, options, sink).await?;
             let runtime = Arc::clone(&client.runtime);
-            let object = Arc::new(ProducerObject { producer, runtime, closed: AtomicBool::new(false) });
+            let object = Arc::new(ProducerObject { producer, runtime });
             client.add_producer(&object);
             Ok(Done::object(Object::Producer(object)))
         })?;
@@ -335,7 +333,7 @@ pub extern "C" fn flv_producer_submit(
         };
         let given = options::read(records, "records", none)?;
         let count = given.count;
-        require(submission, "submission")?;
+        options::check(submission, "submission")?;
         fn column<'a, T>(pointer: *const T, count: usize, name: &str) -> Result<Option<&'a [T]>> {
             if pointer.is_null() { Ok(None) } else { slice(pointer, count, name).map(Some) }
         }
@@ -364,7 +362,7 @@ pub extern "C" fn flv_producer_submit(
             room: done.room,
             timestamp: done.timestamp,
         };
-        options::write(submission, result)?;
+        options::write(submission, "submission", result)?;
         Ok(OK)
     })
 }
@@ -437,7 +435,6 @@ pub extern "C" fn flv_producer_close(
         let request = Request { timeout_ms: -1, queue, token, operation };
         let late = overdue(Phase::Close, "closing the producer");
         operation::start(Arc::clone(&producer.runtime), &request, late, async move {
-            producer.closed.store(true, Ordering::SeqCst);
             Ok(Done::value(producer.producer.close(flush != 0, timeout).await))
         })?;
         Ok(OK)

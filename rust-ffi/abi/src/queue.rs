@@ -254,12 +254,13 @@ impl Queue {
         for (slot, completion) in out.iter_mut().zip(state.completions.drain(..count)) {
             slot.write(completion);
         }
-        // Under the lock, and only when nothing is left: otherwise a wake-up could be lost.
-        if state.completions.is_empty()
-            && std::mem::replace(&mut state.signalled, false)
-            && let Mode::Descriptor(signal) = &self.mode
-        {
-            signal.clear();
+        // Under the lock, and only when nothing is left: otherwise a wake-up could be lost. Whatever `signalled` says: a
+        // `set` may come after the drain that took its completion, and would keep the descriptor readable for nothing.
+        if state.completions.is_empty() {
+            state.signalled = false;
+            if let Mode::Descriptor(signal) = &self.mode {
+                signal.clear();
+            }
         }
         count
     }
@@ -343,7 +344,9 @@ pub extern "C" fn flv_queue_drain(
             return Ok(OK);
         }
         require(completions, "completions")?;
-        // SAFETY: not null; the caller vouches for room for `capacity` completions, which need not be initialised.
+        let capacity = capacity.min(isize::MAX as usize / size_of::<flv_completion_t>());
+        // SAFETY: not null and aligned; the caller vouches for room for `capacity` completions, which need not be
+        // initialised.
         let out = unsafe { std::slice::from_raw_parts_mut(completions.cast(), capacity) };
         write_out(count, "count", queue.drain(out))?;
         Ok(OK)
@@ -376,8 +379,98 @@ pub extern "C" fn flv_queue_free(queue: *mut flv_queue_t) {
 pub extern "C" fn flv_completion_dispose(completion: *const flv_completion_t) {
     quiet((), || {
         require(completion, "completion")?;
-        // SAFETY: not null; the caller vouches for it.
+        // SAFETY: not null and aligned; the caller vouches for it.
         unsafe { completion.read() }.dispose();
         Ok(())
     });
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn ticket(token: u64) -> flv_completion_t {
+        flv_completion_t {
+            token,
+            operation: 0,
+            status: OK,
+            kind: TICKET,
+            result: std::ptr::null_mut(),
+            value: 0,
+            extra: 0,
+            partition: 0,
+            reserved: 0,
+        }
+    }
+
+    fn readable(queue: &Queue) -> bool {
+        let Mode::Descriptor(signal) = &queue.mode else { panic!("it has no descriptor") };
+        let mut poll = libc::pollfd { fd: signal.descriptor(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: one entry.
+        unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
+    }
+
+    fn tokens(queue: &Queue, capacity: usize) -> Vec<u64> {
+        let mut out = vec![std::mem::MaybeUninit::uninit(); capacity];
+        let count = queue.drain(&mut out);
+        // SAFETY: a drain fills the first `count`.
+        out[..count].iter().map(|one| unsafe { one.assume_init() }.token).collect()
+    }
+
+    #[test]
+    fn readable_while_completions_wait() {
+        let queue = Queue::new(Mode::Descriptor(Signal::new().unwrap()));
+        assert!(!readable(&queue));
+        (1..=3).for_each(|token| queue.post(ticket(token)));
+        assert!(readable(&queue));
+        assert_eq!(tokens(&queue, 2), [1, 2]);
+        assert!(readable(&queue), "a drain that leaves something must leave the descriptor readable");
+        assert_eq!(tokens(&queue, 2), [3]);
+        assert!(!readable(&queue));
+        queue.post(ticket(4));
+        assert!(readable(&queue));
+        assert_eq!(tokens(&queue, 2), [4]);
+    }
+
+    #[test]
+    fn a_late_signal_wakes_once() {
+        let queue = Queue::new(Mode::Descriptor(Signal::new().unwrap()));
+        queue.post(ticket(1));
+        assert_eq!(tokens(&queue, 2), [1]);
+        // As if the poster had been held up between the lock and the write.
+        let Mode::Descriptor(signal) = &queue.mode else { panic!("it has no descriptor") };
+        signal.set();
+        assert!(readable(&queue));
+        assert!(tokens(&queue, 2).is_empty());
+        assert!(!readable(&queue), "a wake-up for nothing must not repeat itself");
+        queue.post(ticket(2));
+        assert!(readable(&queue));
+    }
+
+    #[test]
+    fn nothing_is_lost_between_threads() {
+        const COUNT: u64 = 20_000;
+        let queue = Arc::new(Queue::new(Mode::Descriptor(Signal::new().unwrap())));
+        let posters: Vec<_> = (0..2)
+            .map(|poster| {
+                let queue = Arc::clone(&queue);
+                std::thread::spawn(move || (0..COUNT).for_each(|i| queue.post(ticket(2 * i + poster))))
+            })
+            .collect();
+        let mut seen = Vec::new();
+        while seen.len() < 2 * COUNT as usize {
+            let Mode::Descriptor(signal) = &queue.mode else { panic!("it has no descriptor") };
+            let mut poll = libc::pollfd { fd: signal.descriptor(), events: libc::POLLIN, revents: 0 };
+            // SAFETY: one entry.
+            assert_eq!(unsafe { libc::poll(&raw mut poll, 1, 10_000) }, 1, "a wake-up was lost");
+            seen.extend(tokens(&queue, 7));
+        }
+        posters.into_iter().for_each(|poster| poster.join().unwrap());
+        seen.sort_unstable();
+        assert!(seen.into_iter().eq(0..2 * COUNT));
+        // Late signals may be left; one drain each ends them.
+        tokens(&queue, 1);
+        assert!(!readable(&queue));
+    }
 }

@@ -37,7 +37,7 @@ impl Runtime {
     /// The running one, or a new one.
     pub(crate) fn acquire() -> Result<Arc<Self>> {
         if SHUT_DOWN.load(Ordering::SeqCst) {
-            return Err(Error::new(ErrorKind::Closed, "the library was shut down, as at the interpreter's exit"));
+            return Err(shut_down());
         }
         let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(runtime) = current.upgrade() {
@@ -76,11 +76,19 @@ impl Drop for Runtime {
     }
 }
 
-/// Remembers a client for [`flv_runtime_shutdown`].
-pub(crate) fn remember(client: &Arc<ClientObject>) {
+fn shut_down() -> Error {
+    Error::new(ErrorKind::Closed, "the library was shut down, as at the host's exit")
+}
+
+/// Remembers a client for [`flv_runtime_shutdown`]; one that connected too late for it is refused.
+pub(crate) fn remember(client: &Arc<ClientObject>) -> Result<()> {
     let mut clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+    if SHUT_DOWN.load(Ordering::SeqCst) {
+        return Err(shut_down());
+    }
     clients.retain(|client| client.strong_count() > 0);
     clients.push(Arc::downgrade(client));
+    Ok(())
 }
 
 #[cfg(unix)]
@@ -140,8 +148,9 @@ pub extern "C" fn flv_fork_child() {
     in_child();
 }
 
-/// Closes every client within `timeout_ms`, producers flush; then stops the library for good, as at a host's exit. Blocks;
-/// not on a thread of the library. `*dropped_records`: how many records were given up. NULL is fine.
+/// Closes every client within `timeout_ms` (negative: 0), producers flush; nobody can connect afterwards. For a host's
+/// exit. Blocks for up to that time; any thread but the library's. `*dropped_records`: how many records were given up;
+/// NULL is fine.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_runtime_shutdown(timeout_ms: i64, dropped_records: *mut u64) {
     quiet((), || {
@@ -157,7 +166,11 @@ pub extern "C" fn flv_runtime_shutdown(timeout_ms: i64, dropped_records: *mut u6
                 for client in clients {
                     closing.spawn(async move { client.close(Some(deadline)).await });
                 }
-                closing.join_all().await.into_iter().sum()
+                let mut dropped = 0;
+                while let Some(count) = closing.join_next().await {
+                    dropped += count.unwrap_or_default();
+                }
+                dropped
             });
         }
         if !dropped_records.is_null() {

@@ -164,7 +164,7 @@ pub struct flv_error_info_t {
 pub extern "C" fn flv_error_info(error: *const flv_error_t, info: *mut flv_error_info_t) -> flv_status_t {
     export(std::ptr::null_mut(), || {
         handle::with(error, "error", |object| match object {
-            Object::Error(error) => Some(options::write(info, describe(error))),
+            Object::Error(error) => Some(options::write(info, "info", describe(error))),
             _ => None,
         })??;
         Ok(OK)
