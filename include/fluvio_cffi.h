@@ -1283,7 +1283,8 @@ flv_status_t flv_producer_close(flv_producer_t *producer,
                                 flv_error_t **error);
 
 /*
- How many records and bytes are not settled. Any thread.
+ How many records and bytes are not settled; 0 if `producer` is no producer. NULL is fine for what nobody asks. Any
+ thread.
  */
 void flv_producer_pending(const flv_producer_t *producer, uint64_t *records, uint64_t *bytes);
 

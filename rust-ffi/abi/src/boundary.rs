@@ -44,6 +44,13 @@ pub(crate) fn quiet<T>(otherwise: T, body: impl FnOnce() -> Result<T>) -> T {
     guarded(body).unwrap_or(otherwise)
 }
 
+/// Fills in what the caller asks for, if he asks: for exports that touch nothing of the library's, and so work in a forked
+/// child too.
+pub(crate) fn fill<T>(out: *mut T, value: T) {
+    // Whoever passes NULL wants nothing.
+    let _ = write_out(out, "out", value);
+}
+
 fn guarded<T>(body: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| Err(panic_error(&*payload)))
 }

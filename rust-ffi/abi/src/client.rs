@@ -8,7 +8,7 @@ use fluvio_cffi_engine::{Client, ClientOptions, ClientState, Error, Phase, Resul
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::boundary::{OK, export, quiet, write_out};
+use crate::boundary::{OK, export, fill, quiet, write_out};
 use crate::bytes::{flv_slice_t, flv_view_t};
 use crate::consumer::ConsumerObject;
 use crate::handle::{self, Object};
@@ -164,7 +164,7 @@ impl ClientObject {
 /// Fills in the defaults. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_client_options_init(options: *mut flv_client_options_t) {
-    quiet((), || write_out(options, "options", flv_client_options_t::DEFAULT));
+    fill(options, flv_client_options_t::DEFAULT);
 }
 
 /// Connects to a cluster. The options are read before it returns. Result: `flv_client_t *`, owned by whoever drains, until

@@ -6,7 +6,7 @@ use fluvio_cffi_engine::{
     Chunk, ChunkEncoder, Consumer, ConsumerOptions, Error, Phase, RecordRef, Result, Start, Take,
 };
 
-use crate::boundary::{OK, export, quiet, require, write_out};
+use crate::boundary::{OK, export, fill, quiet, require, write_out};
 use crate::bytes::{flv_slice_t, slice};
 use crate::client::{flv_client_t, millis};
 use crate::handle::{self, Object};
@@ -278,7 +278,7 @@ fn index(payload: &[u8], count: usize) -> Vec<flv_record_t> {
 /// Fills in the defaults. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_options_init(options: *mut flv_consumer_options_t) {
-    quiet((), || write_out(options, "options", flv_consumer_options_t::DEFAULT));
+    fill(options, flv_consumer_options_t::DEFAULT);
 }
 
 /// Opens a consumer of `topic`. Once it completes, the offsets at which reading begins are fixed. Result:

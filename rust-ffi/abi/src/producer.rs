@@ -8,7 +8,7 @@ use fluvio_cffi_engine::{
     TicketSink,
 };
 
-use crate::boundary::{OK, export, quiet, write_out};
+use crate::boundary::{OK, export, fill, quiet};
 use crate::bytes::{flv_slice_t, slice};
 use crate::client::{flv_client_t, millis};
 use crate::handle::{self, Object};
@@ -265,7 +265,7 @@ pub struct flv_submission_t {
 /// Fills in the defaults. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_producer_options_init(options: *mut flv_producer_options_t) {
-    quiet((), || write_out(options, "options", flv_producer_options_t::DEFAULT));
+    fill(options, flv_producer_options_t::DEFAULT);
 }
 
 /// Opens a producer of `topic`. Result: `flv_producer_t *`, owned by whoever drains, until `flv_producer_free`. Its
@@ -441,14 +441,13 @@ pub extern "C" fn flv_producer_close(
     })
 }
 
-/// How many records and bytes are not settled. Any thread.
+/// How many records and bytes are not settled; 0 if `producer` is no producer. NULL is fine for what nobody asks. Any
+/// thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_producer_pending(producer: *const flv_producer_t, records: *mut u64, bytes: *mut u64) {
-    quiet((), || {
-        let (count, size) = handle::producer(producer).map_or((0, 0), |producer| producer.producer.pending());
-        write_out(records, "records", count)?;
-        write_out(bytes, "bytes", size)
-    });
+    let (count, size) = quiet((0, 0), || Ok(handle::producer(producer)?.producer.pending()));
+    fill(records, count);
+    fill(bytes, size);
 }
 
 /// Frees a producer. Not closed before, its records get one more second in the background. Never blocks. NULL is fine. Any

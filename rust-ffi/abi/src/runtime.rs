@@ -8,7 +8,8 @@ use fluvio_cffi_engine::{Error, ErrorKind, Result, descriptors, install_panic_ho
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::boundary::{OK, export, quiet, write_out};
+use crate::boundary::{OK, export, fill, quiet};
+use crate::bytes::flv_view_t;
 use crate::client::ClientObject;
 use crate::status::{flv_error_t, flv_status_t};
 
@@ -118,8 +119,8 @@ pub extern "C" fn flv_abi_version() -> u32 {
 
 /// The version of the library, such as "0.1.0". `*version` is valid for ever. Any thread.
 #[unsafe(no_mangle)]
-pub extern "C" fn flv_version(version: *mut crate::bytes::flv_view_t) {
-    quiet((), || write_out(version, "version", crate::bytes::flv_view_t::new(env!("CARGO_PKG_VERSION").as_bytes())));
+pub extern "C" fn flv_version(version: *mut flv_view_t) {
+    fill(version, flv_view_t::new(env!("CARGO_PKG_VERSION").as_bytes()));
 }
 
 /// Sets the number of the library's threads (1 to 256; default: 2, or 1 on a single core). Before the first connect, else
@@ -153,6 +154,7 @@ pub extern "C" fn flv_fork_child() {
 /// NULL is fine.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_runtime_shutdown(timeout_ms: i64, dropped_records: *mut u64) {
+    fill(dropped_records, 0);
     quiet((), || {
         SHUT_DOWN.store(true, Ordering::SeqCst);
         let clients: Vec<_> = std::mem::take(&mut *CLIENTS.lock().unwrap_or_else(PoisonError::into_inner));
@@ -173,9 +175,7 @@ pub extern "C" fn flv_runtime_shutdown(timeout_ms: i64, dropped_records: *mut u6
                 dropped
             });
         }
-        if !dropped_records.is_null() {
-            write_out(dropped_records, "dropped_records", dropped)?;
-        }
+        fill(dropped_records, dropped);
         Ok(())
     });
 }
