@@ -15,11 +15,6 @@ pub(crate) fn check<T>(pointer: *const T, name: &str) -> Result<usize> {
     Ok(size)
 }
 
-/// That a structure can be filled in: to be asked before anything is done that its caller could then not hear of.
-pub(crate) fn check<T>(pointer: *const T, name: &str) -> Result<()> {
-    size_of_callers(pointer, name).map(drop)
-}
-
 /// Reads the fields that the caller knows over the defaults. Fields that we do not know must be zero.
 pub(crate) fn read<T: Copy>(pointer: *const T, name: &str, mut defaults: T) -> Result<T> {
     let size = check(pointer, name)?;
