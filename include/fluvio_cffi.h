@@ -934,13 +934,15 @@ typedef struct {
 } flv_completion_t;
 
 /*
- Called with each completion, on a thread of the library. Must not block, and must not call back into the library but
- for `flv_operation_cancel`, `flv_completion_dispose` and the functions that free.
+ Called with each completion, on a thread of the library, perhaps on several at once. `*completion` is valid for the call,
+ its `result` is the callee's. Must not block, nor leave by an exception, nor call back into the library but for
+ `flv_operation_cancel`, `flv_completion_dispose`, `flv_error_info`, `flv_buffer_view` and the functions that free.
  */
 typedef void (*flv_callback_t)(void *ctx, const flv_completion_t *completion);
 
 /*
- Called once, on any thread, when `ctx` will not be used any more.
+ Called once, on any thread, when `ctx` will not be used any more: after the owner gave the queue up, and the last
+ operation and producer that complete on it are over.
  */
 typedef void (*flv_finalizer_t)(void *ctx);
 
@@ -1184,7 +1186,8 @@ flv_status_t flv_consumer_committed(flv_consumer_t *consumer,
 flv_status_t flv_consumer_processed(flv_consumer_t *consumer, uint32_t partition, int64_t **slot, flv_error_t **error);
 
 /*
- Ends reading: a wait completes, a take says CLOSED. With automatic commits, commits what was processed. The handle, and what is lent, stay until it is freed. Any thread.
+ Ends reading: a wait completes, a take says CLOSED. With automatic commits, commits what was processed. The handle, and
+ what is lent, stay until it is freed. Any thread.
  */
 flv_status_t flv_consumer_close(flv_consumer_t *consumer,
                                 int64_t timeout_ms,
@@ -1194,7 +1197,7 @@ flv_status_t flv_consumer_close(flv_consumer_t *consumer,
                                 flv_error_t **error);
 
 /*
- Frees a consumer, which ends reading, and what is lent of it. Never blocks. NULL is fine. Any thread but that of a take
+ Frees a consumer, which ends reading, and what is lent of it; a wait under way completes. Never blocks. NULL is fine. Any thread but that of a take
  under way.
  */
 void flv_consumer_free(flv_consumer_t *consumer);
@@ -1301,7 +1304,8 @@ flv_status_t flv_queue_new(flv_queue_t **queue, flv_error_t **error);
 
 /*
  Makes a queue that calls `callback` with each completion, on a thread of the library, exactly once an operation and a
- ticket. `finalizer` is called once with `ctx` after the last call; NULL is fine. Any thread.
+ ticket. `finalizer` is called once with `ctx` after the last call; NULL is fine. If this fails it is not called. The
+ caller owns the queue until `flv_queue_free`. Any thread.
  */
 flv_status_t flv_queue_new_callback(flv_callback_t callback,
                                     void *ctx,

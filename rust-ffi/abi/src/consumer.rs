@@ -591,7 +591,8 @@ pub extern "C" fn flv_consumer_processed(
     })
 }
 
-/// Ends reading: a wait completes, a take says CLOSED. With automatic commits, commits what was processed. The handle, and what is lent, stay until it is freed. Any thread.
+/// Ends reading: a wait completes, a take says CLOSED. With automatic commits, commits what was processed. The handle, and
+/// what is lent, stay until it is freed. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_close(
     consumer: *mut flv_consumer_t,
@@ -613,12 +614,17 @@ pub extern "C" fn flv_consumer_close(
     })
 }
 
-/// Frees a consumer, which ends reading, and what is lent of it. Never blocks. NULL is fine. Any thread but that of a take
+/// Frees a consumer, which ends reading, and what is lent of it; a wait under way completes. Never blocks. NULL is fine. Any thread but that of a take
 /// under way.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_free(consumer: *mut flv_consumer_t) {
     quiet((), || {
-        drop(handle::remove(consumer, |object| matches!(object, Object::Consumer(_))));
+        if let Some(Object::Consumer(consumer)) =
+            handle::remove(consumer, |object| matches!(object, Object::Consumer(_)))
+        {
+            // A wait under way holds it, and is not to hold it for ever.
+            consumer.consumer.stop();
+        }
         Ok(())
     });
 }

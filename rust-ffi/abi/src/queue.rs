@@ -73,11 +73,13 @@ pub struct flv_queue_t {
     _opaque: [u8; 0],
 }
 
-/// Called with each completion, on a thread of the library. Must not block, and must not call back into the library but
-/// for `flv_operation_cancel`, `flv_completion_dispose` and the functions that free.
+/// Called with each completion, on a thread of the library, perhaps on several at once. `*completion` is valid for the call,
+/// its `result` is the callee's. Must not block, nor leave by an exception, nor call back into the library but for
+/// `flv_operation_cancel`, `flv_completion_dispose`, `flv_error_info`, `flv_buffer_view` and the functions that free.
 pub type flv_callback_t = Option<unsafe extern "C" fn(ctx: *mut c_void, completion: *const flv_completion_t)>;
 
-/// Called once, on any thread, when `ctx` will not be used any more.
+/// Called once, on any thread, when `ctx` will not be used any more: after the owner gave the queue up, and the last
+/// operation and producer that complete on it are over.
 pub type flv_finalizer_t = Option<unsafe extern "C" fn(ctx: *mut c_void)>;
 
 struct Callback {
@@ -300,7 +302,8 @@ pub extern "C" fn flv_queue_new(queue: *mut *mut flv_queue_t, error: *mut *mut f
 }
 
 /// Makes a queue that calls `callback` with each completion, on a thread of the library, exactly once an operation and a
-/// ticket. `finalizer` is called once with `ctx` after the last call; NULL is fine. Any thread.
+/// ticket. `finalizer` is called once with `ctx` after the last call; NULL is fine. If this fails it is not called. The
+/// caller owns the queue until `flv_queue_free`. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_queue_new_callback(
     callback: flv_callback_t,
