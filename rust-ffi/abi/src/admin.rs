@@ -14,7 +14,7 @@ use crate::operation::{self, Done, Request, overdue};
 use crate::queue::flv_queue_t;
 use crate::status::{flv_error_t, flv_status_t};
 
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct CreateTopic {
     name: String,
@@ -54,14 +54,14 @@ fn any() -> String {
     "any".to_owned()
 }
 
-#[derive(Deserialize, Serialize)]
+#[derive(Debug, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Assignment {
     partition: u32,
     replicas: Vec<i32>,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ListTopics {
     #[serde(default)]
@@ -70,13 +70,13 @@ struct ListTopics {
     system: bool,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct GetTopic {
     name: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct DeleteTopic {
     name: String,
@@ -137,6 +137,7 @@ impl From<Topic> for TopicDocument {
     }
 }
 
+#[derive(Debug, PartialEq)]
 enum Call {
     CreateTopic(CreateTopic),
     ListTopics(ListTopics),
@@ -147,8 +148,13 @@ enum Call {
 impl Call {
     fn parse(method: &str, document: &[u8]) -> Result<Self> {
         fn read<T: DeserializeOwned>(method: &str, document: &[u8]) -> Result<T> {
-            serde_json::from_slice(document)
-                .map_err(|cause| Error::invalid(format!("the document of {method} is wrong: {cause}")))
+            let wrong =
+                |why: &dyn std::fmt::Display| Error::invalid(format!("the document of {method} is wrong: {why}"));
+            // An array of the fields' values would pass, and depend on their order.
+            if document.trim_ascii_start().first() == Some(&b'[') {
+                return Err(wrong(&"it must be an object"));
+            }
+            serde_json::from_slice(document).map_err(|cause| wrong(&cause))
         }
         Ok(match method {
             "topics.create" => Self::CreateTopic(read(method, document)?),
@@ -233,4 +239,101 @@ pub extern "C" fn flv_admin_call(
         })?;
         Ok(OK)
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests {
+    use fluvio_cffi_engine::ErrorKind;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// The examples of the documentation: what each is of, and the document.
+    fn examples() -> Vec<(&'static str, &'static str)> {
+        let documentation = include_str!("../../../docs/admin-json.md");
+        let blocks = documentation.split("```json ").skip(1);
+        blocks.map(|block| block.split_once("```").unwrap().0.split_once('\n').unwrap()).collect()
+    }
+
+    fn example(of: &str) -> &'static str {
+        examples().into_iter().find(|(name, _)| *name == of).unwrap().1
+    }
+
+    #[test]
+    fn the_examples_show_all_fields_with_their_defaults() {
+        for (method, least) in [
+            ("topics.create", r#"{"name": "orders"}"#),
+            ("topics.list", "{}"),
+            ("topics.get", r#"{"name": "orders"}"#),
+            ("topics.delete", r#"{"name": "orders"}"#),
+        ] {
+            let shown = Call::parse(method, example(method).as_bytes()).unwrap();
+            assert_eq!(shown, Call::parse(method, least.as_bytes()).unwrap(), "{method}");
+            // All of them: leaving one out must leave a document without it.
+            let fields = serde_json::from_str::<Value>(example(method)).unwrap().as_object().unwrap().len();
+            let known = format!("{shown:?}").matches(": ").count();
+            assert_eq!(fields, known, "{method}: the documentation shows {fields} fields, there are {known}");
+        }
+        assert_eq!(examples().len(), 5);
+    }
+
+    #[test]
+    fn the_topic_is_as_documented() {
+        let topic = Topic {
+            name: "orders".to_owned(),
+            spec: TopicSpec {
+                partitions: 2,
+                replication: 1,
+                ignore_rack: false,
+                assignment: Some(vec![
+                    PartitionAssignment { partition: 0, replicas: vec![5001] },
+                    PartitionAssignment { partition: 1, replicas: vec![5002] },
+                ]),
+                retention_seconds: Some(3600),
+                segment_size: Some(1 << 20),
+                max_partition_size: None,
+                compression: "zstd".to_owned(),
+                system: false,
+            },
+            status: TopicStatus {
+                resolution: "provisioned".to_owned(),
+                reason: String::new(),
+                replica_map: BTreeMap::from([(0, vec![5001]), (1, vec![5002])]),
+            },
+        };
+        let written = json(&TopicDocument::from(topic)).unwrap();
+        let documented: String = example("Topic").split_whitespace().collect();
+        assert_eq!(
+            String::from_utf8(written).unwrap(),
+            documented,
+            "also the order of the fields is the documented one"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (method, document, named) in [
+            ("topics.create", r#"{"name": "a", "partitons": 2}"#, "`partitons`"),
+            ("topics.create", r#"{"name": "a", "partitions": -1}"#, "-1"),
+            ("topics.create", r#"{"name": "a", "partitions": "2"}"#, "\"2\""),
+            ("topics.create", r#"{"name": "a", "assignment": [{"partition": 0}]}"#, "`replicas`"),
+            ("topics.create", "{}", "`name`"),
+            ("topics.get", r#"{"name": null}"#, "null"),
+            ("topics.get", r#"{"name": "a", "name": "b"}"#, "`name`"),
+            ("topics.list", r#"{"system": 1}"#, "`1`"),
+            ("topics.list", "", "EOF"),
+            ("topics.list", "{} {}", "trailing"),
+            ("topics.list", "\u{feff}{}", "value"),
+            ("topics.get", r#" ["orders"]"#, "object"),
+            ("topics.rename", "{}", "topics.rename"),
+        ] {
+            let error = Call::parse(method, document.as_bytes()).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::InvalidArgument);
+            assert!(error.message.contains(named), "{method} {document}: {}", error.message);
+        }
+        assert!(Call::parse("topics.list", b"{\"name_contains\": \"\xff\"}").is_err());
+        // Nested so deeply that a parser without a limit would run out of stack.
+        assert!(Call::parse("topics.list", "[".repeat(1_000_000).as_bytes()).is_err());
+    }
 }
