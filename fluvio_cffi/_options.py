@@ -213,14 +213,6 @@ class ConsumerOptions:
             starts[partition] = offset
         return Offset.end(), starts
 
-    def known_positions(self) -> dict[int, int]:
-        """The positions that are known without asking the cluster."""
-        found = {partition: offset.value for partition, offset in self._starts.items() if offset.kind == "at"}
-        if self._start.kind == "at":
-            for partition in self.partitions:
-                found.setdefault(partition, self._start.value)
-        return found
-
     def native(self) -> tuple[CData, list[CData]]:
         """``flv_consumer_options_t *`` and what it points to."""
         options = ffi.new("flv_consumer_options_t *")

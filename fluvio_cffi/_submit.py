@@ -15,8 +15,8 @@ from ._ffi import CData, ffi, lib
 from ._hub import Hub
 from ._types import ProducerRecord, Record
 
-OVERHEAD: Final = 24
-"""``FLV_RECORD_OVERHEAD``: what a record costs of the buffer beside its key and value."""
+OVERHEAD: Final = int(lib.FLV_RECORD_OVERHEAD)
+"""What a record costs of the buffer beside its key and value."""
 
 CHUNK_RECORDS: Final = 1000
 CHUNK_BYTES: Final = 256 * 1024

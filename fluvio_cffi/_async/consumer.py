@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from fluvio_cffi._batch import Buffer, Columns, RecordBatch
 from fluvio_cffi._errors import ClosedError, FluvioError, UsageError, from_native, timed_out
 from fluvio_cffi._ffi import CData, ffi, lib
-from fluvio_cffi._hub import Operation
+from fluvio_cffi._hub import Operation, raise_status
 from fluvio_cffi._lifetime import Closeable, logger
-from fluvio_cffi._options import CLOSE_TIMEOUT, HAND_OVER_TIMEOUT, ConsumerOptions, number
+from fluvio_cffi._options import CLOSE_TIMEOUT, HAND_OVER_TIMEOUT, number
 from fluvio_cffi._types import Record, Timeout, parse_duration, parse_timeout
 from fluvio_cffi._waiting import AsyncHost, ending, left
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _NOTHING: Iterator[Record] = iter(())
 _ENDS = (lib.FLV_STATUS_END, lib.FLV_STATUS_CLOSED)
+_NO_ERROR = (ffi.NULL,)
 _STRIDE = 64
 _STRIDE_SECONDS = 0.0005
 
@@ -37,7 +38,7 @@ class AsyncConsumer(Closeable):
     consumer open, at the same position.
     """
 
-    def __init__(self, client: AsyncFluvio, handle: CData, topic: str, options: ConsumerOptions) -> None:
+    def __init__(self, client: AsyncFluvio, handle: CData, topic: str) -> None:
         super().__init__()
         host = client._host
         self._client = client
@@ -51,7 +52,6 @@ class AsyncConsumer(Closeable):
         self._records = _NOTHING
         self._stride = 1
         self._strode = 0.0
-        self._known = options.known_positions()
         self._reading = threading.Lock()
         self._stopped = False
         self._ended = False
@@ -66,26 +66,17 @@ class AsyncConsumer(Closeable):
 
     @property
     def assignment(self) -> tuple[int, ...]:
-        """The partitions that are read. Any thread."""
-        self._host.check_fork()
-        count = ffi.new("size_t *")
-        capacity = 64
-        while True:
-            partitions = ffi.new("uint32_t[]", capacity)
-            status = lib.flv_consumer_assignment(self._handle, partitions, capacity, count)
-            if status:
-                raise from_native(status, ffi.NULL)
-            if count[0] <= capacity:
-                return tuple(ffi.unpack(partitions, count[0]))
-            capacity = count[0]
+        """The partitions that are read. Partitions that the topic gets later appear by themselves. Any thread."""
+        return tuple(sorted(partition for partition, _ in self._native_positions()))
 
     def position(self) -> dict[int, int]:
-        """For each partition the offset of the record that is handed out next.
+        """For each partition the offset of the record that is handed out next. Any thread.
 
-        A partition is missing as long as nothing of it has arrived and its start is not an ``Offset.at``.
+        A partition that the topic has just got is missing until its first offset is known.
         """
-        self._host.check_fork()
-        return self._known | self._buffer.position()
+        known = {partition: position for partition, position in self._native_positions() if position >= 0}
+        # What was taken from the library is not handed out yet.
+        return known | self._buffer.position()
 
     @property
     def closed(self) -> bool:
@@ -234,6 +225,18 @@ class AsyncConsumer(Closeable):
             return buffer.cut(limit)
         finally:
             self._reading.release()
+
+    def _native_positions(self) -> list[tuple[int, int]]:
+        """Partitions and where the library is in them; -1: not known yet."""
+        self._host.check_fork()
+        count = ffi.new("size_t *")
+        capacity = 64
+        while True:
+            positions = ffi.new("flv_position_t[]", capacity)
+            raise_status(lib.flv_consumer_positions(self._handle, positions, capacity, count), _NO_ERROR)
+            if count[0] <= capacity:
+                return [(positions[index].partition, positions[index].position) for index in range(count[0])]
+            capacity = count[0]
 
     def _begin_to_read(self) -> None:
         self._host.check()

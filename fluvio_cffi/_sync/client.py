@@ -237,7 +237,7 @@ class Fluvio(Closeable):
         )
         del alive
         handle = (host.finish(operation)).take("flv_consumer_t *")
-        consumer = Consumer(self, handle, topic, options)
+        consumer = Consumer(self, handle, topic)
         self._consumers.add(consumer)
         return consumer
 
