@@ -292,6 +292,7 @@ class AsyncConsumer(Closeable):
         status = lib.flv_consumer_take(self._handle, chunk, self._error)
         if status == lib.FLV_STATUS_OK:
             columns = Columns.decode(self._topic, chunk)
+            self._host.breathe()
             if len(columns):
                 self._buffer.push(columns)
             return bool(len(columns)) or self._take()
