@@ -59,8 +59,13 @@ def structures() -> dict[str, list[str]]:
     found = {}
     for name in _ffi.ffi.list_types()[0]:
         kind = _ffi.ffi.typeof(name)
-        if kind.kind == "struct" and kind.fields:
-            found[name] = [field for field, _ in kind.fields]
+        if kind.kind != "struct":
+            continue
+        try:
+            _ffi.ffi.sizeof(kind)
+        except _ffi.ffi.error:
+            continue  # a handle: opaque, and cffi must not be asked for its fields
+        found[name] = [field for field, _ in kind.fields]
     return found
 
 

@@ -70,7 +70,7 @@ def test_every_name_has_the_prefix() -> None:
 
 # -- the layout
 #
-# tests/golden/layout.json is written from Rust: rust-ffi/abi/tests/layout.rs says how, and compares the library with it.
+# Rust writes tests/golden/layout.json and compares the library with it: rust-ffi/abi/tests/layout.rs says how.
 
 sixty_four_bits = pytest.mark.skipif(sys.maxsize < 2**32, reason="the table is of 64-bit platforms")
 
@@ -120,6 +120,10 @@ def test_quickstart(toolchain: Toolchain, cluster: LocalCluster, checked: bool) 
     assert first is not None
     read = re.findall(r"^offset (\d+): (.*)$", printed, re.MULTILINE)
     assert read == [(str(int(first[1]) + i), f"hello number {i}") for i in range(5)]
+
+
+def test_quickstart_frees_all(toolchain: Toolchain, cluster: LocalCluster) -> None:
+    run(toolchain, SOURCES / "frees_all.c", False, cluster.endpoint)
 
 
 def test_quickstart_says_what_is_wrong(toolchain: Toolchain) -> None:
