@@ -49,7 +49,7 @@ fn numbers_are_never_used_twice() {
     let mut seen = std::collections::HashSet::new();
     for _ in 0..1000 {
         let number = new_queue();
-        assert!(number % 16 == 0 && number >= 0x1000 && seen.insert(number));
+        assert!(number >= 0x1000 && number.is_multiple_of(16) && seen.insert(number));
         flv_queue_free(queue(number));
         assert_eq!(drain(number), CLOSED);
     }
