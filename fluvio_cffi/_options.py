@@ -9,6 +9,7 @@ from ._errors import ConfigError
 from ._ffi import CData, ffi, lib
 from ._hub import milliseconds
 from ._types import (
+    Codec,
     Delivery,
     Duration,
     Isolation,
@@ -26,6 +27,14 @@ HAND_OVER_TIMEOUT: Final = 1.0
 
 _ISOLATIONS: Final = ("read_uncommitted", "read_committed")
 _DELIVERIES: Final = ("at_least_once", "at_most_once")
+_COMPRESSIONS: Final = {
+    None: lib.FLV_COMPRESSION_TOPIC,
+    "none": lib.FLV_COMPRESSION_NONE,
+    "gzip": lib.FLV_COMPRESSION_GZIP,
+    "snappy": lib.FLV_COMPRESSION_SNAPPY,
+    "lz4": lib.FLV_COMPRESSION_LZ4,
+    "zstd": lib.FLV_COMPRESSION_ZSTD,
+}
 _KINDS: Final = {
     "beginning": lib.FLV_START_BEGINNING,
     "end": lib.FLV_START_END,
@@ -114,6 +123,7 @@ class ProducerOptions:
     """How to produce."""
 
     __slots__ = (
+        "_compression",
         "_delivery",
         "_isolation",
         "_linger",
@@ -128,6 +138,7 @@ class ProducerOptions:
         self,
         batch_size: Size,
         linger: Duration,
+        compression: Codec | None,
         max_request_size: Size,
         buffer_size: Size,
         max_in_flight: int,
@@ -139,6 +150,10 @@ class ProducerOptions:
         self._linger = parse_duration(linger, "linger")
         if self._linger > 60:
             raise ConfigError(f"linger is {linger!r}: it must be at most 60 s")
+        if compression not in _COMPRESSIONS:
+            allowed = ", ".join(repr(name) for name in _COMPRESSIONS if name is not None)
+            raise ConfigError(f"compression is {compression!r}: it must be {allowed}, or None to follow the topic")
+        self._compression = _COMPRESSIONS[compression]
         self.max_request_size = number(
             parse_size(max_request_size, "max_request_size"), "max_request_size", 1024, 32 << 20
         )
@@ -154,6 +169,7 @@ class ProducerOptions:
         lib.flv_producer_options_init(options)
         options.batch_size = self.batch_size
         options.linger_us = int(self._linger * 1_000_000)
+        options.compression = self._compression
         options.max_request_size = self.max_request_size
         options.buffer_size = self.buffer_size
         options.max_in_flight = self._max_in_flight

@@ -30,6 +30,7 @@ Duration: TypeAlias = "float | str"
 Isolation: TypeAlias = Literal["read_uncommitted", "read_committed"]
 Delivery: TypeAlias = Literal["at_least_once", "at_most_once"]
 ClientState: TypeAlias = Literal["connected", "reconnecting", "closed"]
+Codec: TypeAlias = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 Compression: TypeAlias = Literal["any", "none", "gzip", "snappy", "lz4", "zstd"]
 
 _UNITS_OF_SIZE: Final = {

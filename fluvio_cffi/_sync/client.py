@@ -20,7 +20,7 @@ from fluvio_cffi._options import (
     ProducerOptions,
     text,
 )
-from fluvio_cffi._types import ClientState, Delivery, Duration, Isolation, Offset, Size, Timeout, parse_timeout
+from fluvio_cffi._types import ClientState, Codec, Delivery, Duration, Isolation, Offset, Size, Timeout, parse_timeout
 from fluvio_cffi._wait_threads import SyncHost, new_host
 from fluvio_cffi._waiting import check_orphaned, ending, left
 
@@ -144,6 +144,7 @@ class Fluvio(Closeable):
         *,
         batch_size: Size = 16_384,
         linger: Duration = 0.0,
+        compression: Codec | None = None,
         max_request_size: Size = 1_048_576,
         buffer_size: Size = "32MiB",
         max_in_flight: int = 8,
@@ -156,6 +157,7 @@ class Fluvio(Closeable):
         :param topic: the topic's name.
         :param batch_size: bytes at which a batch is complete.
         :param linger: seconds that a batch waits for more records; 0: it goes as soon as nothing is in flight.
+        :param compression: ``"gzip"``, ``"snappy"``, ``"lz4"``, ``"zstd"`` or ``"none"``; ``None``: as the topic asks.
         :param max_request_size: bytes of one request, and so of one record, at most.
         :param buffer_size: bytes of records that are accepted and not settled, at most.
         :param max_in_flight: requests that are in flight to one SPU, at most; with 1 nothing can be reordered.
@@ -163,11 +165,19 @@ class Fluvio(Closeable):
             replicas have it.
         :param delivery: ``"at_least_once"``: sent again after a lost connection; ``"at_most_once"``: never.
         :param delivery_timeout: seconds after which a record that is not acknowledged has failed.
-        :raises ConfigError: a bad argument.
+        :raises ConfigError: a bad argument, or a compression that the topic forbids.
         :raises TopicNotFoundError: there is no such topic.
         """
         options = ProducerOptions(
-            batch_size, linger, max_request_size, buffer_size, max_in_flight, isolation, delivery, delivery_timeout
+            batch_size,
+            linger,
+            compression,
+            max_request_size,
+            buffer_size,
+            max_in_flight,
+            isolation,
+            delivery,
+            delivery_timeout,
         )
         name = text(topic, "topic")
         return self._open_producer(name, options)
