@@ -300,6 +300,27 @@ class Buffer:
         self._settle()
         return dict(self._positions)
 
+    def in_hand(self) -> tuple[int, int] | None:
+        """Partition and offset of the record that left last one by one, if one left since :meth:`records`."""
+        if self._source is None:
+            return None
+        part = self._parts[0]
+        index = len(part) - length_hint(self._left)
+        return (part.partition, part.offsets[index - 1]) if index else None
+
+    def drop(self, partition: int) -> int | None:
+        """Forgets what was not handed out of a partition; returns the offset of the first record forgotten."""
+        index = self._settle()
+        if self._source is not None:
+            part = self._parts[0]
+            self._parts[0] = part.slice(index, len(part))
+            self._source = None
+        dropped = [part for part in self._parts if part.partition == partition]
+        self._parts = deque(part for part in self._parts if part.partition != partition)
+        self.count -= sum(map(len, dropped))
+        self._positions.pop(partition, None)
+        return dropped[0].offsets[0] if dropped else None
+
     def clear(self) -> None:
         """Forgets what was not handed out; the positions stay."""
         self._settle()

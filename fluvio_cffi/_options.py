@@ -6,14 +6,16 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from ._errors import ConfigError
-from ._ffi import CData, ffi, lib
+from ._ffi import CData, Slice, ffi, lib
 from ._hub import milliseconds
 from ._types import (
     Codec,
+    Commit,
     Delivery,
     Duration,
     Isolation,
     Offset,
+    OnEvicted,
     Size,
     Timeout,
     parse_duration,
@@ -35,7 +37,7 @@ _COMPRESSIONS: Final = {
     "lz4": lib.FLV_COMPRESSION_LZ4,
     "zstd": lib.FLV_COMPRESSION_ZSTD,
 }
-_KINDS: Final = {
+KINDS: Final = {
     "beginning": lib.FLV_START_BEGINNING,
     "end": lib.FLV_START_END,
     "at": lib.FLV_START_AT,
@@ -182,17 +184,44 @@ class ProducerOptions:
 class ConsumerOptions:
     """How to consume."""
 
-    __slots__ = ("_isolation", "_max_bytes", "_prefetch", "_start", "_starts", "_stop_at_end", "partitions")
+    __slots__ = (
+        "_auto_commit",
+        "_isolation",
+        "_max_bytes",
+        "_prefetch",
+        "_skip_evicted",
+        "_start",
+        "_starts",
+        "_stop_at_end",
+        "consumer_id",
+        "partitions",
+    )
 
     def __init__(
         self,
         partitions: Iterable[int] | int | None,
         start: Offset | Mapping[int, Offset] | None,
         stop_at_end: bool,
+        consumer_id: str | None,
+        commit: Commit | None,
+        auto_commit_interval: Duration,
         isolation: Isolation,
         max_bytes: Size,
         prefetch: Size,
+        on_evicted: OnEvicted,
     ) -> None:
+        if consumer_id is not None and not 0 < len(text(consumer_id, "consumer_id").encode()) < 256:
+            raise ConfigError(f"consumer_id has {len(consumer_id.encode())} bytes: it must have 1 to 255")
+        if commit not in (None, "manual", "auto"):
+            raise ConfigError(f"commit is {commit!r}: it must be 'manual' or 'auto'")
+        if commit is not None and consumer_id is None:
+            raise ConfigError(f"commit is {commit!r}, which needs a consumer_id")
+        interval = parse_duration(auto_commit_interval, "auto_commit_interval")
+        if interval < 0.001:
+            raise ConfigError(f"auto_commit_interval is {auto_commit_interval!r}: it must be at least 1 ms")
+        self.consumer_id = consumer_id
+        self._auto_commit = interval if commit == "auto" else None
+        self._skip_evicted = bool(_choice(on_evicted, "on_evicted", ("raise", "skip")))
         self.partitions = self._partitions_of(partitions)
         self._start, self._starts = self._starts_of(start)
         self._stop_at_end = bool(stop_at_end)
@@ -213,8 +242,10 @@ class ConsumerOptions:
         return found
 
     def _starts_of(self, start: Offset | Mapping[int, Offset] | None) -> tuple[Offset, dict[int, Offset]]:
+        # Nothing is lost before the first commit.
+        usual = Offset.end() if self.consumer_id is None else Offset.beginning()
         if start is None:
-            return Offset.end(), {}
+            return usual, {}
         if isinstance(start, Offset):
             return start, {}
         if not isinstance(start, Mapping):
@@ -227,9 +258,9 @@ class ConsumerOptions:
             if self.partitions and partition not in self.partitions:
                 raise ConfigError(f"start names partition {partition}, which is not in partitions")
             starts[partition] = offset
-        return Offset.end(), starts
+        return usual, starts
 
-    def native(self) -> tuple[CData, list[CData]]:
+    def native(self) -> tuple[CData, list[object]]:
         """``flv_consumer_options_t *`` and what it points to."""
         options = ffi.new("flv_consumer_options_t *")
         lib.flv_consumer_options_init(options)
@@ -241,15 +272,25 @@ class ConsumerOptions:
         starts = ffi.new("flv_start_t[]", len(self._starts))
         for place, (partition, offset) in zip(starts, self._starts.items(), strict=True):
             place.partition = partition
-            place.kind = _KINDS[offset.kind]
+            place.kind = KINDS[offset.kind]
             place.value = offset.value
         if self._starts:
             options.starts = starts
             options.starts_len = len(self._starts)
-        options.start_kind = _KINDS[self._start.kind]
+        options.start_kind = KINDS[self._start.kind]
         options.start_value = self._start.value
         options.stop_at_end = self._stop_at_end
         options.isolation = self._isolation
         options.max_bytes = self._max_bytes
         options.prefetch = self._prefetch
-        return options, [partitions, starts]
+        options.skip_evicted = self._skip_evicted
+        identity = Slice(self.consumer_id or "")
+        options.consumer_id = identity.value
+        if self._auto_commit is not None:
+            options.auto_commit_ms = milliseconds(self._auto_commit)
+        return options, [partitions, starts, identity]
+
+    @property
+    def commits_by_itself(self) -> bool:
+        """Whether what was processed is committed in the background."""
+        return self._auto_commit is not None

@@ -30,6 +30,8 @@ Duration: TypeAlias = "float | str"
 Isolation: TypeAlias = Literal["read_uncommitted", "read_committed"]
 Delivery: TypeAlias = Literal["at_least_once", "at_most_once"]
 ClientState: TypeAlias = Literal["connected", "reconnecting", "closed"]
+Commit: TypeAlias = Literal["manual", "auto"]
+OnEvicted: TypeAlias = Literal["raise", "skip"]
 Codec: TypeAlias = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 Compression: TypeAlias = Literal["any", "none", "gzip", "snappy", "lz4", "zstd"]
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from struct import Struct
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from fluvio_cffi._batch import Buffer, Columns, RecordBatch
-from fluvio_cffi._errors import ClosedError, FluvioError, UsageError, from_native, timed_out
+from fluvio_cffi._errors import ClosedError, ConfigError, FluvioError, UsageError, from_native, timed_out
 from fluvio_cffi._ffi import CData, ffi, lib
 from fluvio_cffi._hub import Operation, raise_status
 from fluvio_cffi._lifetime import Closeable, logger
-from fluvio_cffi._options import CLOSE_TIMEOUT, HAND_OVER_TIMEOUT, number
-from fluvio_cffi._types import Record, Timeout, parse_duration, parse_timeout
-from fluvio_cffi._waiting import AsyncHost, ending, left
+from fluvio_cffi._options import CLOSE_TIMEOUT, HAND_OVER_TIMEOUT, KINDS, ConsumerOptions, number
+from fluvio_cffi._types import Offset, Record, Timeout, parse_duration, parse_timeout
+from fluvio_cffi._waiting import AsyncHost, Waiter, ending, left
 
 if TYPE_CHECKING:
     from .client import AsyncFluvio
 
 _NOTHING: Iterator[Record] = iter(())
+# flv_offset_t
+_STORED = Struct("=IIq")
 _ENDS = (lib.FLV_STATUS_END, lib.FLV_STATUS_CLOSED)
 _NO_ERROR = (ffi.NULL,)
 _STRIDE = 64
@@ -38,7 +41,7 @@ class AsyncConsumer(Closeable):
     consumer open, at the same position.
     """
 
-    def __init__(self, client: AsyncFluvio, handle: CData, topic: str) -> None:
+    def __init__(self, client: AsyncFluvio, handle: CData, topic: str, options: ConsumerOptions) -> None:
         super().__init__()
         host = client._host
         self._client = client
@@ -53,9 +56,15 @@ class AsyncConsumer(Closeable):
         self._stride = 1
         self._strode = 0.0
         self._reading = threading.Lock()
+        # Between the library and the buffer: a seek must not find a chunk in between.
+        self._taking = threading.Lock()
         self._stopped = False
         self._ended = False
         self._closed = False
+        self._commits = options.consumer_id is not None
+        self._commits_by_itself = options.commits_by_itself
+        # What the library commits in the background: by partition, the last processed offset.
+        self._slots: dict[int, CData] = {}
 
     # -- what it is
 
@@ -67,16 +76,30 @@ class AsyncConsumer(Closeable):
     @property
     def assignment(self) -> tuple[int, ...]:
         """The partitions that are read. Partitions that the topic gets later appear by themselves. Any thread."""
-        return tuple(sorted(partition for partition, _ in self._native_positions()))
+        return tuple(sorted(partition for partition, _, _ in self._native_positions()))
 
     def position(self) -> dict[int, int]:
         """For each partition the offset of the record that is handed out next. Any thread.
 
         A partition that the topic has just got is missing until its first offset is known.
         """
-        known = {partition: position for partition, position in self._native_positions() if position >= 0}
+        known = {partition: position for partition, position, _ in self._native_positions() if position >= 0}
         # What was taken from the library is not handed out yet.
         return known | self._buffer.position()
+
+    def lag(self) -> dict[int, int]:
+        """For each partition how many offsets lie between :meth:`position` and the end of its log, as far as it was
+        seen. Any thread.
+
+        A partition is missing as long as its position or its end is not known.
+        """
+        positions = self.position()
+        ends = {partition: end for partition, _, end in self._native_positions()}
+        return {
+            partition: max(0, ends[partition] - position)
+            for partition, position in positions.items()
+            if ends.get(partition, -1) >= 0
+        }
 
     @property
     def closed(self) -> bool:
@@ -128,6 +151,113 @@ class AsyncConsumer(Closeable):
         number(max_records, "max_records", 1, 1 << 31)
         wait = None if max_wait is None else parse_duration(max_wait, "max_wait")
         return AsyncBatches(self, max_records, wait)
+
+    # -- elsewhere, later
+
+    async def seek(self, partition: int, offset: Offset | int, *, timeout: Timeout = ...) -> None:
+        """Go on elsewhere in a partition. What was read ahead of it is dropped; an error at which it stands is passed.
+
+        The seek is in force at once: when it is cancelled or runs out of time, only the wait for the new position is
+        abandoned.
+
+        :param partition: one that is read.
+        :param offset: the next offset to read, or an :class:`Offset`.
+        :param timeout: seconds; left out: the client's ``admin_timeout``; ``None``: no limit.
+        :raises PartitionNotFoundError: the partition is not read by this consumer.
+        :raises OffsetEvictedError: retention has removed the offset.
+        """
+        host = self._host
+        host.check()
+        self._check_open()
+        number(partition, "partition", 0, (1 << 31) - 1)
+        target = offset if isinstance(offset, Offset) else Offset.at(offset)
+        operation = self._start_seek(
+            partition, target, parse_timeout(timeout, self._client._admin_timeout), host.waiter()
+        )
+        (await host.finish(operation)).check()
+
+    def pause(self, *partitions: int) -> None:
+        """Hold partitions back: nothing more of them is handed out until :meth:`resume`. Any thread.
+
+        :raises PartitionNotFoundError: one of them is not read by this consumer.
+        """
+        self._change(lib.flv_consumer_pause, partitions)
+        for partition in partitions:
+            # What was taken of it goes back: it is read again.
+            with self._taking:
+                self._records = _NOTHING
+                first = self._buffer.drop(partition)
+            if first is not None:
+                self._start_seek(partition, Offset.at(first), HAND_OVER_TIMEOUT, None)
+
+    def resume(self, *partitions: int) -> None:
+        """Go on with partitions that were paused, where they were. Any thread.
+
+        :raises PartitionNotFoundError: one of them is not read by this consumer.
+        """
+        self._change(lib.flv_consumer_resume, partitions)
+
+    # -- stored offsets
+
+    async def commit(
+        self, what: Record | RecordBatch | Mapping[int, int] | None = None, *, timeout: Timeout = ...
+    ) -> None:
+        """Store, under the consumer's id, which record of each partition was processed last.
+
+        A consumer that is opened with this id later goes on after it. It is stored exactly as given, also backwards; of
+        several commits the last one wins.
+
+        :param what: a record, a batch, or ``{partition: offset}`` of the last processed records; left out: all that was
+            handed out.
+        :param timeout: seconds; left out: the client's ``admin_timeout``; ``None``: no limit.
+        :raises UsageError: the consumer was opened without a ``consumer_id``.
+        :raises ConfigError: `what` is of another topic, or no offsets.
+        :raises FluvioTimeoutError: ``phase="commit"``: it may be stored, or not.
+        """
+        host = self._host
+        host.check()
+        self._check_open()
+        self._check_commits()
+        processed = self._handed_out() if what is None else self._offsets_of(what)
+        if not processed:
+            return
+        native = ffi.new("flv_offset_t[]", [(partition, 0, offset) for partition, offset in processed.items()])
+        operation = host.hub.start(
+            lib.flv_consumer_commit,
+            self._handle,
+            native,
+            len(processed),
+            timeout=parse_timeout(timeout, self._client._admin_timeout),
+            phase="commit",
+            waiter=host.waiter(),
+        )
+        (await host.finish(operation)).check()
+
+    async def committed(self, timeout: Timeout = ...) -> dict[int, int]:
+        """The stored offsets of the consumer's id, by partition: those of the last processed records.
+
+        :param timeout: seconds; left out: the client's ``admin_timeout``; ``None``: no limit.
+        :raises UsageError: the consumer was opened without a ``consumer_id``.
+        """
+        host = self._host
+        host.check()
+        self._check_open()
+        self._check_commits()
+        operation = host.hub.start(
+            lib.flv_consumer_committed,
+            self._handle,
+            timeout=parse_timeout(timeout, self._client._admin_timeout),
+            phase="commit",
+            waiter=host.waiter(),
+        )
+        buffer = (await host.finish(operation)).take("flv_buffer_t *")
+        try:
+            view = ffi.new("flv_view_t *")
+            raise_status(lib.flv_buffer_view(buffer, view), _NO_ERROR)
+            data = bytes(ffi.buffer(view.data, view.len)) if view.len else b""
+        finally:
+            lib.flv_buffer_free(buffer)
+        return {partition: offset for partition, _, offset in _STORED.iter_unpack(data)}
 
     def stop(self) -> None:
         """End reading: nothing further is handed out, and the loop ends at its next read.
@@ -226,7 +356,7 @@ class AsyncConsumer(Closeable):
         finally:
             self._reading.release()
 
-    def _native_positions(self) -> list[tuple[int, int]]:
+    def _native_positions(self) -> list[tuple[int, int, int]]:
         """Partitions and where the library is in them; -1: not known yet."""
         self._host.check_fork()
         count = ffi.new("size_t *")
@@ -235,13 +365,82 @@ class AsyncConsumer(Closeable):
             positions = ffi.new("flv_position_t[]", capacity)
             raise_status(lib.flv_consumer_positions(self._handle, positions, capacity, count), _NO_ERROR)
             if count[0] <= capacity:
-                return [(positions[index].partition, positions[index].position) for index in range(count[0])]
+                return [
+                    (positions[index].partition, positions[index].position, positions[index].end)
+                    for index in range(count[0])
+                ]
             capacity = count[0]
 
     def _begin_to_read(self) -> None:
         self._host.check()
         if not self._reading.acquire(blocking=False):
             raise UsageError("another task is reading this consumer: one reads at a time")
+        if self._commits_by_itself:
+            # Who reads on has processed what he was given.
+            self._mark(self._handed_out())
+
+    def _handed_out(self) -> dict[int, int]:
+        """By partition, the offset of the last record that was handed out."""
+        return {partition: position - 1 for partition, position in self._buffer.position().items() if position > 0}
+
+    def _mark(self, processed: dict[int, int]) -> None:
+        """Tells the library what it may commit in the background."""
+        for partition, offset in processed.items():
+            slot = self._slots.get(partition)
+            if slot is None:
+                place = ffi.new("int64_t **")
+                raise_status(lib.flv_consumer_processed(self._handle, partition, place, _NO_ERROR), _NO_ERROR)
+                slot = self._slots[partition] = place[0]
+            slot[0] = offset
+
+    def _mark_before_hand(self) -> None:
+        """At the end: what was handed out one by one counts but for the last record, which is in the caller's hand."""
+        if self._commits_by_itself:
+            in_hand = self._buffer.in_hand()
+            if in_hand is not None and in_hand[1] > 0:
+                partition, offset = in_hand
+                self._mark({partition: offset - 1})
+
+    def _start_seek(self, partition: int, to: Offset, timeout: float | None, waiter: Waiter | None) -> Operation:
+        start = ffi.new("flv_start_t *", (partition, KINDS[to.kind], to.value))
+        with self._taking:
+            operation = self._host.hub.start(
+                lib.flv_consumer_seek,
+                self._handle,
+                start[0],
+                timeout=timeout,
+                phase="read",
+                waiter=waiter,
+                callback=None if waiter else Operation.dispose,
+            )
+            self._records = _NOTHING
+            self._buffer.drop(partition)
+            self._ended = False
+        return operation
+
+    def _change(self, function: Callable[..., int], partitions: tuple[int, ...]) -> None:
+        self._host.check_fork()
+        self._check_open()
+        for partition in partitions:
+            number(partition, "a partition", 0, (1 << 31) - 1)
+        error = ffi.new("flv_error_t **")
+        raise_status(function(self._handle, ffi.new("uint32_t[]", partitions), len(partitions), error), error)
+
+    def _check_commits(self) -> None:
+        if not self._commits:
+            raise UsageError("the consumer was opened without a consumer_id: it has no stored offsets")
+
+    def _offsets_of(self, what: Record | RecordBatch | Mapping[int, int]) -> dict[int, int]:
+        if isinstance(what, Mapping):
+            for partition, offset in what.items():
+                number(partition, "a partition to commit", 0, (1 << 31) - 1)
+                number(offset, f"the offset to commit of partition {partition}", 0, (1 << 63) - 1)
+            return dict(what)
+        if not isinstance(what, (Record, RecordBatch)):
+            raise ConfigError(f"what is {what!r}: commit a Record, a RecordBatch or {{partition: offset}}")
+        if what.topic != self._topic:
+            raise ConfigError(f"what is of topic {what.topic!r}: this consumer reads {self._topic!r}")
+        return {what.partition: what.offset} if isinstance(what, Record) else what.last_offsets
 
     def _pace(self) -> int:
         """How many records may leave before the clock is looked at: few while the caller is slow, so that other tasks
@@ -289,13 +488,13 @@ class AsyncConsumer(Closeable):
             self._ended = True
             return False
         chunk = self._chunk
-        status = lib.flv_consumer_take(self._handle, chunk, self._error)
+        with self._taking:
+            status = lib.flv_consumer_take(self._handle, chunk, self._error)
+            if status == lib.FLV_STATUS_OK:
+                self._buffer.push(Columns.decode(self._topic, chunk))
         if status == lib.FLV_STATUS_OK:
-            columns = Columns.decode(self._topic, chunk)
             self._host.breathe()
-            if len(columns):
-                self._buffer.push(columns)
-            return bool(len(columns)) or self._take()
+            return True
         if status == lib.FLV_STATUS_EMPTY:
             return False
         error, self._error[0] = self._error[0], ffi.NULL
@@ -338,6 +537,7 @@ class AsyncConsumer(Closeable):
             logger.debug("%r: %s", self, failure)
 
     def _end(self) -> None:
+        self._mark_before_hand()
         self._closed = True
         self._records = _NOTHING
         self._client._consumers.discard(self)

@@ -20,7 +20,19 @@ from fluvio_cffi._options import (
     ProducerOptions,
     text,
 )
-from fluvio_cffi._types import ClientState, Codec, Delivery, Duration, Isolation, Offset, Size, Timeout, parse_timeout
+from fluvio_cffi._types import (
+    ClientState,
+    Codec,
+    Commit,
+    Delivery,
+    Duration,
+    Isolation,
+    Offset,
+    OnEvicted,
+    Size,
+    Timeout,
+    parse_timeout,
+)
 from fluvio_cffi._wait_threads import SyncHost, new_host
 from fluvio_cffi._waiting import check_orphaned, ending, left
 
@@ -189,25 +201,50 @@ class Fluvio(Closeable):
         partitions: Iterable[int] | int | None = None,
         start: Offset | Mapping[int, Offset] | None = None,
         stop_at_end: bool = False,
+        consumer_id: str | None = None,
+        commit: Commit | None = None,
+        auto_commit_interval: Duration = 5.0,
         isolation: Isolation = "read_uncommitted",
         max_bytes: Size = 1_048_576,
         prefetch: Size = "16MiB",
+        on_evicted: OnEvicted = "raise",
     ) -> Consumer:
         """Open a consumer.
 
         :param topic: the topic's name.
         :param partitions: which partitions; left out: all, also those that are added later.
-        :param start: where reading begins: an :class:`Offset`, or one for each partition (others: the end); left out:
-            the end, that is, with what comes from now on. It is fixed when the consumer is open.
+        :param start: where reading begins: an :class:`Offset`, or one for each partition; left out, or for the others:
+            the end, that is, with what comes from now on; with a `consumer_id` the beginning. Where an offset is stored
+            under the `consumer_id`, ``Offset.beginning()`` and the like are relative to it: reading goes on after it.
+            It is fixed when the consumer is open.
         :param stop_at_end: end at the ends that the partitions have when the consumer is opened.
+        :param consumer_id: under which id offsets are stored, and found again. It is no group: two consumers with one
+            id both read everything, and the last commit wins.
+        :param commit: with a `consumer_id`: ``"manual"`` (the default): by :meth:`Consumer.commit`; ``"auto"``:
+            every `auto_commit_interval` and at the end. A record, or a batch, counts as processed when the next read
+            begins.
+        :param auto_commit_interval: seconds.
         :param isolation: ``"read_committed"``: only what the replicas have.
         :param max_bytes: bytes of one reply of an SPU, at most, unless one batch is larger.
         :param prefetch: bytes that are read ahead, at most.
+        :param on_evicted: when retention has removed the next offset: ``"raise"`` :class:`OffsetEvictedError`, or
+            ``"skip"`` to the next one that exists.
         :raises ConfigError: a bad argument.
         :raises TopicNotFoundError: there is no such topic.
         :raises PartitionNotFoundError: it has no such partition.
         """
-        options = ConsumerOptions(partitions, start, stop_at_end, isolation, max_bytes, prefetch)
+        options = ConsumerOptions(
+            partitions,
+            start,
+            stop_at_end,
+            consumer_id,
+            commit,
+            auto_commit_interval,
+            isolation,
+            max_bytes,
+            prefetch,
+            on_evicted,
+        )
         name = text(topic, "topic")
         return self._open_consumer(name, options)
 
@@ -247,7 +284,7 @@ class Fluvio(Closeable):
         )
         del alive
         handle = (host.finish(operation)).take("flv_consumer_t *")
-        consumer = Consumer(self, handle, topic)
+        consumer = Consumer(self, handle, topic, options)
         self._consumers.add(consumer)
         return consumer
 
