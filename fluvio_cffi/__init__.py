@@ -58,6 +58,7 @@ from ._sync.producer import Producer, Receipt
 from ._types import (
     Offset,
     PartitionAssignment,
+    Partitioner,
     Pending,
     ProducerRecord,
     Record,
@@ -106,6 +107,7 @@ __all__ = [
     "Opening",
     "PartitionAssignment",
     "PartitionNotFoundError",
+    "Partitioner",
     "Pending",
     "PermissionDeniedError",
     "Producer",

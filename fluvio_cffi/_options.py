@@ -16,6 +16,7 @@ from ._types import (
     Isolation,
     Offset,
     OnEvicted,
+    Partitioning,
     Size,
     Timeout,
     parse_duration,
@@ -134,6 +135,7 @@ class ProducerOptions:
         "buffer_size",
         "delivery_timeout",
         "max_request_size",
+        "partitioner",
     )
 
     def __init__(
@@ -147,7 +149,11 @@ class ProducerOptions:
         isolation: Isolation,
         delivery: Delivery,
         delivery_timeout: Duration,
+        partitioner: Partitioning | None,
     ) -> None:
+        if partitioner is not None and not callable(partitioner):
+            raise ConfigError(f"partitioner is {partitioner!r}: it must be callable, such as Partitioner.fixed(0)")
+        self.partitioner = partitioner
         self.batch_size = number(parse_size(batch_size, "batch_size"), "batch_size", 1, 32 << 20)
         self._linger = parse_duration(linger, "linger")
         if self._linger > 60:

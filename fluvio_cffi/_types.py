@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import EllipsisType
 from typing import Final, Literal, NamedTuple, TypeAlias
 
@@ -26,6 +27,9 @@ Size: TypeAlias = "int | str"
 
 Duration: TypeAlias = "float | str"
 """Seconds, or text such as ``"500ms"``, ``"30s"``, ``"12h"``, ``"7d"``."""
+
+Partitioning: TypeAlias = "Callable[[bytes | None, bytes, int], int]"
+"""Chooses the partition of a record: gets key, value and the number of partitions. See :class:`Partitioner`."""
 
 Isolation: TypeAlias = Literal["read_uncommitted", "read_committed"]
 Delivery: TypeAlias = Literal["at_least_once", "at_most_once"]
@@ -160,6 +164,26 @@ class Offset:
         if self.kind == "at":
             return f"Offset.at({self.value})"
         return f"Offset.from_{self.kind}({self.value})" if self.value else f"Offset.{self.kind}()"
+
+
+class Partitioner:
+    """Ready-made values of a producer's ``partitioner``.
+
+    A partitioner of one's own is any callable ``(key, value, partitions) -> int``: it gets the key (``bytes`` or
+    ``None``), the value (``bytes``) and how many partitions there are, and returns the number of one of them. It is
+    called in the caller's thread, when the record is accepted.
+    """
+
+    @staticmethod
+    def fixed(partition: int) -> Partitioning:
+        """All records go to this partition."""
+        if isinstance(partition, bool) or not isinstance(partition, int) or not 0 <= partition < 1 << 31:
+            raise ConfigError(f"partition is {partition!r}: it must be the number of a partition")
+        return partial(_fixed, partition)
+
+
+def _fixed(partition: int, key: bytes | None, value: bytes, partitions: int) -> int:
+    return partition
 
 
 class RecordMetadata(NamedTuple):

@@ -113,6 +113,7 @@ class AsyncHost(Host, ABC):
         super().__init__(hub)
         self._ready = 0
         self._since = 0.0
+        self._turning = False
 
     @abstractmethod
     def check(self) -> None:
@@ -148,8 +149,16 @@ class AsyncHost(Host, ABC):
         self._ready = ready + 1
         if ready == 0:
             self._since = monotonic()
+            # The caller may let the loop turn by waiting for something else, of which nothing is heard here.
+            if not self._turning:
+                self._turning = True
+                self.soon(self._turn)
             return False
         return ready >= READY_CALLS or monotonic() - self._since > READY_SECONDS
+
+    def _turn(self) -> None:
+        self._turning = False
+        self.turned()
 
     def turned(self) -> None:
         """The loop has turned, or another task has its turn: nobody need yield for a while."""

@@ -10,11 +10,12 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Sequence
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fluvio_cffi._delivery import Gathering, Ledger, SendResult, Ticket, delivery_error
 from fluvio_cffi._errors import (
     ClosedError,
+    ConfigError,
     DeliveryError,
     FluvioError,
     FluvioTimeoutError,
@@ -316,6 +317,7 @@ class AsyncProducer(Closeable):
         self._handle = ffi.gc(handle, lib.flv_producer_free)
         self._delivery_timeout = options.delivery_timeout
         self._most = options.max_request_size
+        self._partitioner = options.partitioner
         # What is no larger fits for certain; of the rest only the library knows.
         self._sure = options.max_request_size - 4096
         self._buffer_size = options.buffer_size
@@ -442,6 +444,8 @@ class AsyncProducer(Closeable):
             if type(key) is not bytes:
                 key = as_bytes(key, "key")
             size += len(key)
+        if partition is None and self._partitioner is not None:
+            partition = self._choose(key, value)
         if partition is not None:
             self._check_partition(partition)
         if timestamp is not None:
@@ -670,7 +674,7 @@ class AsyncProducer(Closeable):
             """The short way for the usual record: accepts it if nothing needs a closer look, nor a wait."""
             host = self._host
             host.check()
-            if type(value) is not bytes or partition is not None or timestamp is not None:
+            if type(value) is not bytes or partition is not None or timestamp is not None or self._partitioner:
                 return None
             size = len(value)
             if key is not None:
@@ -920,6 +924,8 @@ class AsyncProducer(Closeable):
     ) -> None:
         first = len(result)
         bad: FluvioError | None = None
+        if self._partitioner is not None:
+            chunk = [self._placed(element) for element in chunk]
         try:
             block: Block | None = encode(chunk, first)
         except BadElement as error:
@@ -1079,6 +1085,35 @@ class AsyncProducer(Closeable):
             topic=self._topic,
             outcome="not_written",
         )
+
+    def _choose(self, key: bytes | None, value: bytes) -> int:
+        """What the caller's own partitioner says."""
+        assert self._partitioner is not None
+        return self._partitioner(key, value, lib.flv_producer_partition_count(self._handle))
+
+    def _placed(self, element: object) -> object:
+        """The element with the partition that the caller's own partitioner chooses. What is wrong stays as it is: it is
+        refused later, with its index."""
+        key: object = None
+        value: object = element
+        stamp: int | None = None
+        if isinstance(element, ProducerRecord):
+            if element.partition is not None:
+                return element
+            key, value, stamp = element.key, element.value, element.timestamp
+        elif isinstance(element, Record):
+            key, value = element.key, element.value
+        elif isinstance(element, tuple):
+            pair = cast("tuple[object, ...]", element)
+            if len(pair) != 2:
+                return element
+            key, value = pair
+        try:
+            plain_key = None if key is None else as_bytes(key, "key")
+            plain = as_bytes(value, "value")
+        except ConfigError:
+            return element
+        return ProducerRecord(plain, key=plain_key, partition=self._choose(plain_key, plain), timestamp=stamp)
 
     def _check_partition(self, partition: int) -> None:
         check_partition(partition)

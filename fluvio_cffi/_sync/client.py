@@ -29,6 +29,7 @@ from fluvio_cffi._types import (
     Isolation,
     Offset,
     OnEvicted,
+    Partitioning,
     Size,
     Timeout,
     parse_timeout,
@@ -163,6 +164,7 @@ class Fluvio(Closeable):
         isolation: Isolation = "read_uncommitted",
         delivery: Delivery = "at_least_once",
         delivery_timeout: Duration = 30.0,
+        partitioner: Partitioning | None = None,
     ) -> Producer:
         """Open a producer.
 
@@ -177,6 +179,9 @@ class Fluvio(Closeable):
             replicas have it.
         :param delivery: ``"at_least_once"``: sent again after a lost connection; ``"at_most_once"``: never.
         :param delivery_timeout: seconds after which a record that is not acknowledged has failed.
+        :param partitioner: ``(key, value, partitions) -> int``, called in the caller's thread, or
+            ``Partitioner.fixed(n)``; ``None``: as the official client's: records with a key by its hash, the others
+            round robin over the partitions that are online, a batch at a time.
         :raises ConfigError: a bad argument, or a compression that the topic forbids.
         :raises TopicNotFoundError: there is no such topic.
         """
@@ -190,6 +195,7 @@ class Fluvio(Closeable):
             isolation,
             delivery,
             delivery_timeout,
+            partitioner,
         )
         name = text(topic, "topic")
         return self._open_producer(name, options)

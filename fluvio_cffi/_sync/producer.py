@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from fluvio_cffi._delivery import Gathering, Ledger, SendResult, Ticket, delivery_error
 from fluvio_cffi._errors import (
     ClosedError,
+    ConfigError,
     DeliveryError,
     FluvioError,
     FluvioTimeoutError,
@@ -298,6 +299,7 @@ class Producer(Closeable):
         self._handle = ffi.gc(handle, lib.flv_producer_free)
         self._delivery_timeout = options.delivery_timeout
         self._most = options.max_request_size
+        self._partitioner = options.partitioner
         # What is no larger fits for certain; of the rest only the library knows.
         self._sure = options.max_request_size - 4096
         self._buffer_size = options.buffer_size
@@ -412,6 +414,8 @@ class Producer(Closeable):
             if type(key) is not bytes:
                 key = as_bytes(key, "key")
             size += len(key)
+        if partition is None and self._partitioner is not None:
+            partition = self._choose(key, value)
         if partition is not None:
             self._check_partition(partition)
         if timestamp is not None:
@@ -783,6 +787,8 @@ class Producer(Closeable):
     def _send_chunk(self, chunk: Sequence[object], result: SendResult, pace: Pace, deadline: float | None) -> None:
         first = len(result)
         bad: FluvioError | None = None
+        if self._partitioner is not None:
+            chunk = [self._placed(element) for element in chunk]
         try:
             block: Block | None = encode(chunk, first)
         except BadElement as error:
@@ -940,6 +946,35 @@ class Producer(Closeable):
             topic=self._topic,
             outcome="not_written",
         )
+
+    def _choose(self, key: bytes | None, value: bytes) -> int:
+        """What the caller's own partitioner says."""
+        assert self._partitioner is not None
+        return self._partitioner(key, value, lib.flv_producer_partition_count(self._handle))
+
+    def _placed(self, element: object) -> object:
+        """The element with the partition that the caller's own partitioner chooses. What is wrong stays as it is: it is
+        refused later, with its index."""
+        key: object = None
+        value: object = element
+        stamp: int | None = None
+        if isinstance(element, ProducerRecord):
+            if element.partition is not None:
+                return element
+            key, value, stamp = element.key, element.value, element.timestamp
+        elif isinstance(element, Record):
+            key, value = element.key, element.value
+        elif isinstance(element, tuple):
+            pair = cast("tuple[object, ...]", element)
+            if len(pair) != 2:
+                return element
+            key, value = pair
+        try:
+            plain_key = None if key is None else as_bytes(key, "key")
+            plain = as_bytes(value, "value")
+        except ConfigError:
+            return element
+        return ProducerRecord(plain, key=plain_key, partition=self._choose(plain_key, plain), timestamp=stamp)
 
     def _check_partition(self, partition: int) -> None:
         check_partition(partition)
