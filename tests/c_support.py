@@ -83,6 +83,12 @@ class Toolchain:
             (self.libraries / name).symlink_to(library())
         self._made: dict[Path, Path] = {}
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """For programs: where the library is."""
+        paths = {"LD_LIBRARY_PATH": str(self.libraries), "DYLD_LIBRARY_PATH": str(self.libraries)}
+        return {**os.environ, **paths}
+
     def program(self, source: Path) -> Path:
         """The program of a C file, compiled once."""
         if source not in self._made:
@@ -93,21 +99,17 @@ class Toolchain:
         program = self.folder / f"{source.stem}{len(list(self.folder.iterdir()))}"
         language = ("-x", "c++", str(source), "-x", "none") if cplusplus else (str(source),)
         command = [compiler(cplusplus), *WARNINGS, *options, f"-I{INCLUDE}", *language, "-o", str(program)]
+        command += ["-Wl,--as-needed"] if sys.platform == "linux" else []
         command += [f"-L{self.libraries}", "-lfluvio_cffi", f"-Wl,-rpath,{self.libraries}", "-pthread"]
         made = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert made.returncode == 0, f"{' '.join(command)}\n{made.stderr}"
         return program
 
     def run(self, program: Path, *arguments: str, under: tuple[str, ...] = (), timeout: float = 30) -> str:
-        """Runs a program, which must succeed; returns what it printed."""
-        paths = {"LD_LIBRARY_PATH": str(self.libraries), "DYLD_LIBRARY_PATH": str(self.libraries)}
-        ended = subprocess.run(
-            [*under, str(program), *arguments],
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            env={**os.environ, **paths},
-        )
+        """Runs a program, which must succeed and, as the library prints nothing, say nothing on standard error; returns
+        what it printed."""
+        command = [*under, str(program), *arguments]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=timeout, env=self.environment)
         assert ended.returncode == 0, f"{program.name} ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}"
-        assert not under or ended.stderr == "", ended.stderr
+        assert ended.stderr == ""
         return ended.stdout

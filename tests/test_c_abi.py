@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import c_support
@@ -151,3 +152,31 @@ def test_cancelled_connects_complete_once(toolchain: Toolchain, checked: bool) -
 def test_fork(toolchain: Toolchain, cluster: LocalCluster, checked: bool) -> None:
     # In a child the memory of the parent's threads is leaked on purpose.
     run(toolchain, SOURCES / "fork.c", checked, cluster.endpoint, leaks=False)
+
+
+def test_a_server_that_dies_is_no_signal(toolchain: Toolchain) -> None:
+    program = toolchain.program(SOURCES / "host.c")
+    with LocalCluster() as cluster:
+        host = subprocess.Popen(
+            [program, cluster.endpoint],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=toolchain.environment,
+        )
+        try:
+            assert host.stdout is not None
+            assert host.stdout.readline() == "ready\n"
+            time.sleep(0.05)  # in the middle of its work
+            cluster.kill()
+            printed, said = host.communicate(timeout=30)
+        finally:
+            host.kill()
+            host.communicate()
+    assert (host.returncode, printed, said) == (0, "", "")
+
+
+def test_library_stays_after_dlclose(toolchain: Toolchain) -> None:
+    # Its threads, and its part in pthread_atfork, outlive whoever unloads it.
+    program = toolchain.program(SOURCES / "unload.c")
+    toolchain.run(program, str(c_support.library()))
