@@ -405,7 +405,7 @@ fn closing_a_client_closes_what_was_opened_with_it() {
     assert_eq!(submit(producer, 5, 10).0, OK);
     assert_eq!(flv_client_close(client, 10_000, queue.0, 2, &raw mut close, std::ptr::null_mut()), OK);
     // The record that lingers is written, the wait ends, nothing is dropped.
-    let mut ended = vec![queue.next(), queue.next()];
+    let mut ended = [queue.next(), queue.next()];
     ended.sort_by_key(|completion| completion.token);
     assert_eq!((ended[0].operation, ended[0].status), (wait, OK));
     assert_eq!((ended[1].operation, ended[1].status, ended[1].value), (close, OK, 0));
