@@ -955,25 +955,26 @@ class Producer(Closeable):
     def _placed(self, element: object) -> object:
         """The element with the partition that the caller's own partitioner chooses. What is wrong stays as it is: it is
         refused later, with its index."""
+        whole = element
         key: object = None
         value: object = element
         stamp: int | None = None
         if isinstance(element, ProducerRecord):
             if element.partition is not None:
-                return element
+                return whole
             key, value, stamp = element.key, element.value, element.timestamp
         elif isinstance(element, Record):
             key, value = element.key, element.value
         elif isinstance(element, tuple):
             pair = cast("tuple[object, ...]", element)
             if len(pair) != 2:
-                return element
+                return whole
             key, value = pair
         try:
             plain_key = None if key is None else as_bytes(key, "key")
             plain = as_bytes(value, "value")
         except ConfigError:
-            return element
+            return whole
         return ProducerRecord(plain, key=plain_key, partition=self._choose(plain_key, plain), timestamp=stamp)
 
     def _check_partition(self, partition: int) -> None:
