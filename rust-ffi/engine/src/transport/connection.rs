@@ -21,6 +21,11 @@ const FRAME_LIMIT: usize = 256 << 20;
 /// Pieces handed to the kernel in one call.
 const MOST_SLICES: usize = 64;
 const API_VERSIONS_VERSION: i16 = 2;
+/// A peer that is gone is an error, not a SIGPIPE that ends a host which does not ignore it.
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: i32 = 0;
 
 /// A response: which request it answers, and its body.
 #[derive(Debug)]
@@ -166,7 +171,9 @@ impl Connection {
                 *slice = IoSlice::new(segment);
                 count += 1;
             }
-            match self.stream.try_write_vectored(&slices[..count]) {
+            let socket = SockRef::from(&self.stream);
+            let send = || socket.send_vectored_with_flags(&slices[..count], NO_SIGNAL);
+            match self.stream.try_io(Interest::WRITABLE, send) {
                 Ok(written) => self.advance(written),
                 Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(cause) => return Err(cause),
