@@ -81,6 +81,7 @@ def test_ctrl_c_in_a_blocking_call(cluster: Any, call: str) -> None:
             )
             if {call!r} not in ("receive", "for", "batches", "connect"):
                 os.kill(int(sys.stdin.readline()), signal.SIGSTOP)
+                time.sleep(0.2)  # until all of its threads stand
             threading.Thread(target=interrupt).start()
             try:
                 {BLOCKING[call]}
