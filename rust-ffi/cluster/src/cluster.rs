@@ -1,45 +1,45 @@
 //! Starting and stopping.
 
 use std::fs::{self, File, TryLockError};
-use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
 
-use crate::config::{Config, StartError};
+use crate::config::{Config, FIRST_SPU, StartError};
+use crate::control::{Command, ControlError};
+use crate::door::{Door, Ending};
+use crate::faults::Faults;
 use crate::files;
 use crate::sc::Sc;
-use crate::spu::Spu;
+use crate::spu::{Consumers, Node};
 
-/// The ports of the last run. A restart on the same SC port takes the same SPU port if it can, so that clients find it again.
-#[derive(Debug, Serialize, Deserialize)]
+/// The ports of the last run. A restart on the same SC port takes the same SPU ports if it can, so that clients find them again.
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Ports {
     sc: u16,
     spu: u16,
+    /// Those of the second SPU and the following ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    more: Vec<u16>,
 }
 
-/// A listener at work, and how to end it.
-#[derive(Debug)]
-struct Accepting {
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<()>,
-}
+/// The most SPUs there may be.
+const MAX_SPUS: u16 = 1000;
 
 /// A running cluster. Dropping it stops it: sockets are closed, the directory is unlocked, and removed if it was temporary.
 #[derive(Debug)]
 pub struct Cluster {
-    sc_address: SocketAddr,
-    spu_address: SocketAddr,
     // In this order: what runs ends before the directory is unlocked, and that before it is removed.
-    accepting: Vec<Accepting>,
+    ticking: JoinHandle<()>,
+    door: Door,
+    sc: Arc<Sc>,
     _lock: File,
     _temporary: Option<TempDir>,
 }
@@ -47,64 +47,137 @@ pub struct Cluster {
 impl Cluster {
     /// Starts a cluster on the current tokio runtime. It accepts connections when this returns.
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        if !(1..=MAX_SPUS).contains(&config.spus) {
+            return Err(StartError::Spus(config.spus));
+        }
         let (directory, temporary) = data_directory(&config)?;
         let lock = lock(&directory)?;
-        let spu = Spu::open_in(&directory, config.write_like_real)
-            .map(Arc::new)
-            .map_err(|source| StartError::DataDir { path: directory.clone(), source })?;
-        let sc = Arc::new(Sc::load(directory.join("metadata.json"), Arc::clone(&spu), &config)?);
+        let failed = |path: &Path, source| StartError::DataDir { path: path.to_owned(), source };
+        take_over_logs(&directory).map_err(|source| failed(&directory, source))?;
 
-        let sc_listener = listen(&config.host, config.port).await?;
-        let sc_address = address(&sc_listener)?;
+        // The ports are taken first and open when all is ready: clients are refused meanwhile.
+        let sc_door = door(&config.host, config.port).await?;
         let ports_path = directory.join("ports.json");
-        let spu_listener = listen_spu(&config, sc_address.port(), &ports_path).await?;
-        let spu_address = address(&spu_listener)?;
-        let ports = Ports { sc: sc_address.port(), spu: spu_address.port() };
+        let spu_doors = spu_doors(&config, sc_door.address().port(), &ports_path).await?;
+        let mut spu_ports = spu_doors.iter().map(|door| door.address().port());
+        let ports = Ports {
+            sc: sc_door.address().port(),
+            spu: spu_ports.next().unwrap_or_default(),
+            more: spu_ports.collect(),
+        };
+
+        let consumers = Arc::new(Consumers::new(directory.join("consumer-offsets.jsonl")));
+        let nodes = (FIRST_SPU..).zip(spu_doors).map(|(id, door)| {
+            let logs = directory.join(format!("spu-logs-{id}"));
+            Arc::new(Node::new(id, logs, door, config.write_like_real, Arc::clone(&consumers)))
+        });
+        let (nodes, faults) = (nodes.collect(), Arc::clone(sc_door.faults()));
+        let sc = Arc::new(Sc::load(directory.join("metadata.json"), nodes, consumers, faults, &config)?);
+
+        let busy = |door: &Door| {
+            let address = door.address().to_string();
+            move |source| StartError::Bind { address, source }
+        };
+        for node in sc.nodes() {
+            node.listen().map_err(busy(node.door()))?;
+            sc.register_spu(node.id(), &reachable(&config, node.door().address()), node.door().address().port());
+        }
+        let served = Arc::clone(&sc);
+        sc_door.open(move |line| Arc::clone(&served).serve(line)).map_err(busy(&sc_door))?;
         serde_json::to_vec(&ports)
             .map_err(io::Error::from)
             .and_then(|text| files::replace(&ports_path, &text))
-            .map_err(|source| StartError::DataDir { path: ports_path, source })?;
+            .map_err(|source| failed(&ports_path, source))?;
 
-        // A wildcard cannot be dialled; who listens on one is asked for on this machine, or brings a host name of its own.
-        let reachable = match spu_address.ip() {
-            ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
-            IpAddr::V6(ip) => format!("[{ip}]"),
-            IpAddr::V4(_) => config.host.clone(),
-        };
-        sc.register_spu(&reachable, spu_address.port());
-
-        let accepting = vec![
-            accepting(sc_listener, move |socket| Arc::clone(&sc).serve(socket)),
-            accepting(spu_listener, move |socket| Arc::clone(&spu).serve(socket)),
-        ];
-        Ok(Self { sc_address, spu_address, accepting, _lock: lock, _temporary: temporary })
+        let ticking = tokio::spawn(tick(Arc::downgrade(&sc), config.status_interval, config.retention_interval));
+        Ok(Self { ticking, door: sc_door, sc, _lock: lock, _temporary: temporary })
     }
 
     /// Where clients connect: the SC.
     pub fn endpoint(&self) -> SocketAddr {
-        self.sc_address
+        self.door.address()
     }
 
-    /// Where the SPU serves records.
+    /// Where the first SPU serves records.
     pub fn spu_endpoint(&self) -> SocketAddr {
-        self.spu_address
+        self.spu_endpoints().first().map_or_else(|| self.endpoint(), |(_, address)| *address)
+    }
+
+    /// The numbers of the SPUs and where they serve records.
+    pub fn spu_endpoints(&self) -> Vec<(i32, SocketAddr)> {
+        self.sc.nodes().iter().map(|node| (node.id(), node.door().address())).collect()
+    }
+
+    /// Does something to the cluster that a test wants to see its client endure.
+    pub async fn run(&self, command: Command) -> Result<(), ControlError> {
+        if command == Command::ResetSc {
+            self.door.reset().await;
+            return Ok(());
+        }
+        self.sc.run(command).await
+    }
+
+    /// The same, as a line of text; see [`Command`].
+    pub async fn control(&self, line: &str) -> Result<(), ControlError> {
+        self.run(line.parse()?).await
     }
 
     /// Stops the cluster, and returns when its sockets are closed.
-    pub async fn shutdown(mut self) {
-        for Accepting { stop, task } in self.accepting.drain(..) {
-            // Only a task that has panicked is not there to hear it.
-            let _ = stop.send(());
-            let _ = task.await;
+    pub async fn shutdown(self) {
+        self.ticking.abort();
+        self.door.close(Ending::Orderly).await;
+        for node in self.sc.nodes() {
+            node.stop(Ending::Orderly).await;
         }
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        for accepting in &self.accepting {
-            accepting.task.abort();
+        self.ticking.abort();
+        self.door.abort();
+        for node in self.sc.nodes() {
+            node.door().abort();
         }
+    }
+}
+
+/// Does what is due from time to time, as long as the cluster is there.
+async fn tick(sc: Weak<Sc>, status: Duration, retention: Duration) {
+    let interval = |period: Duration| {
+        let mut interval = tokio::time::interval(period.max(Duration::from_millis(1)));
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        interval
+    };
+    let (mut status, mut retention) = (interval(status), interval(retention));
+    loop {
+        let is_retention = tokio::select! {
+            _ = status.tick() => false,
+            _ = retention.tick() => true,
+        };
+        let Some(sc) = sc.upgrade() else { return };
+        if is_retention {
+            for spu in sc.nodes().iter().filter_map(|node| node.spu()) {
+                spu.retain();
+            }
+        } else {
+            sc.refresh_partitions();
+        }
+    }
+}
+
+/// The logs of the time when there was one SPU are those of the first.
+fn take_over_logs(directory: &Path) -> io::Result<()> {
+    let (old, new) = (directory.join("spu-logs"), directory.join(format!("spu-logs-{FIRST_SPU}")));
+    if old.is_dir() && !new.exists() { fs::rename(old, new) } else { Ok(()) }
+}
+
+/// A wildcard cannot be dialled; who listens on one is asked for on this machine, or brings a host name of its own.
+fn reachable(config: &Config, address: SocketAddr) -> String {
+    match address.ip() {
+        ip if ip.is_unspecified() => "127.0.0.1".to_owned(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+        IpAddr::V4(_) => config.host.clone(),
     }
 }
 
@@ -130,61 +203,28 @@ fn lock(directory: &Path) -> Result<File, StartError> {
     }
 }
 
-async fn listen(host: &str, port: u16) -> Result<TcpListener, StartError> {
-    let bound = TcpListener::bind((host, port)).await;
-    bound.map_err(|source| StartError::Bind { address: format!("{host}:{port}"), source })
+async fn door(host: &str, port: u16) -> Result<Door, StartError> {
+    let taken = Door::new(host, port, Arc::new(Faults::default())).await;
+    taken.map_err(|source| StartError::Bind { address: format!("{host}:{port}"), source })
 }
 
-async fn listen_spu(config: &Config, sc_port: u16, ports_path: &Path) -> Result<TcpListener, StartError> {
-    if config.spu_port == 0 {
-        let remembered: Option<Ports> = fs::read(ports_path).ok().and_then(|text| serde_json::from_slice(&text).ok());
-        if let Some(ports) = remembered.filter(|ports| ports.sc == sc_port)
-            && let Ok(listener) = listen(&config.host, ports.spu).await
-        {
-            return Ok(listener);
-        }
-    }
-    listen(&config.host, config.spu_port).await
-}
-
-fn address(listener: &TcpListener) -> Result<SocketAddr, StartError> {
-    listener.local_addr().map_err(|source| StartError::Bind { address: "local address".to_owned(), source })
-}
-
-fn accepting<F, S>(listener: TcpListener, serve: F) -> Accepting
-where
-    F: Fn(TcpStream) -> S + Send + 'static,
-    S: Future<Output = io::Result<()>> + Send + 'static,
-{
-    let (stop, stopped) = oneshot::channel();
-    Accepting { stop, task: tokio::spawn(accept(listener, serve, stopped)) }
-}
-
-/// Accepts connections until told to stop. The connections are tasks of this one: when it ends or is dropped, they end.
-async fn accept<F, S>(listener: TcpListener, serve: F, mut stopped: oneshot::Receiver<()>)
-where
-    F: Fn(TcpStream) -> S,
-    S: Future<Output = io::Result<()>> + Send + 'static,
-{
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = &mut stopped => break,
+/// The ports of the SPUs: those of the last run where they are free.
+async fn spu_doors(config: &Config, sc_port: u16, ports_path: &Path) -> Result<Vec<Door>, StartError> {
+    let stored: Option<Ports> = fs::read(ports_path).ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let stored = stored.filter(|ports| ports.sc == sc_port).unwrap_or_default();
+    let remembered = [stored.spu].into_iter().chain(stored.more).chain(std::iter::repeat(0));
+    let mut doors = Vec::with_capacity(usize::from(config.spus));
+    for (number, remembered) in (0..config.spus).zip(remembered) {
+        let wanted = if number == 0 { config.spu_port } else { 0 };
+        let door = if wanted == 0 && remembered != 0 {
+            match door(&config.host, remembered).await {
+                Err(_) => door(&config.host, 0).await?,
+                Ok(door) => door,
+            }
+        } else {
+            door(&config.host, wanted).await?
         };
-        match accepted {
-            Ok((socket, _)) => {
-                // How a connection ends is the client's affair; the server has nothing to add to it.
-                connections.spawn(serve(socket));
-            }
-            Err(error) => {
-                // Out of descriptors, most likely: those who go make room.
-                eprintln!("fluvio-cffi-cluster: accept: {error}");
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        }
-        while connections.try_join_next().is_some() {}
+        doors.push(door);
     }
-    drop(listener);
-    connections.shutdown().await;
+    Ok(doors)
 }

@@ -3,8 +3,13 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use fluvio_types::SpuId;
+
 /// How the real SC behaves when `FLV_TOPIC_WAIT` is not set.
 pub const DEFAULT_TOPIC_WAIT: Duration = Duration::from_secs(90);
+
+/// The number that the real cluster gives its first SPU.
+pub(crate) const FIRST_SPU: SpuId = 5001;
 
 /// Settings of an embedded cluster.
 #[derive(Debug, Clone)]
@@ -15,7 +20,9 @@ pub struct Config {
     pub host: String,
     /// The port of the SC; 0: any free one.
     pub port: u16,
-    /// The port of the SPU; 0: the one remembered in the data directory, else any free one.
+    /// How many SPUs there are, with the numbers 5001, 5002 and so on.
+    pub spus: u16,
+    /// The port of the first SPU; 0: the one remembered in the data directory, else any free one, as for the other SPUs.
     pub spu_port: u16,
     /// Leave Nagle's algorithm on and write replies in two pieces, as the real servers do.
     pub write_like_real: bool,
@@ -23,6 +30,10 @@ pub struct Config {
     pub topic_wait: Duration,
     /// The size at which a segment file is closed, for topics that do not say it themselves.
     pub segment_bytes: u32,
+    /// How often records beyond their topic's retention are looked for.
+    pub retention_interval: Duration,
+    /// How often watches of partitions are told how far these have come.
+    pub status_interval: Duration,
 }
 
 impl Default for Config {
@@ -31,10 +42,13 @@ impl Default for Config {
             data_dir: None,
             host: "127.0.0.1".to_owned(),
             port: 0,
+            spus: 1,
             spu_port: 0,
             write_like_real: false,
             topic_wait: DEFAULT_TOPIC_WAIT,
             segment_bytes: fluvio_types::defaults::SPU_LOG_SEGMENT_MAX_BYTES,
+            retention_interval: Duration::from_secs(10),
+            status_interval: Duration::from_secs(1),
         }
     }
 }
@@ -64,6 +78,9 @@ pub enum StartError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The settings ask for no SPU, or for more than there are numbers.
+    #[error("{0} SPUs are not possible, only 1 to 1000")]
+    Spus(u16),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]
     Bind {

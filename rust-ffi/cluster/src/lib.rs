@@ -1,4 +1,4 @@
-//! An embedded Fluvio cluster: an SC and one SPU in one process, on real TCP sockets and real segment files.
+//! An embedded Fluvio cluster: an SC and its SPUs in one process, on real TCP sockets and real segment files.
 //!
 //! It exists for tests, examples and development, and behaves as the real servers do where a client can see it, unpleasant
 //! habits included: stream replies are cut at exactly `max_bytes`, in mid-batch; an empty partition is silent; every reply of
@@ -9,6 +9,9 @@
 
 mod cluster;
 mod config;
+mod control;
+mod door;
+mod faults;
 mod files;
 mod log;
 mod net;
@@ -17,3 +20,5 @@ mod spu;
 
 pub use cluster::Cluster;
 pub use config::{Config, DEFAULT_TOPIC_WAIT, StartError};
+pub use control::{Command, ControlError};
+pub use faults::RequestKind;

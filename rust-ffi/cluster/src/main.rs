@@ -1,17 +1,18 @@
 //! The program `fluvio-cffi-cluster`: an embedded Fluvio cluster.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use fluvio_cffi_cluster::{Cluster, Config};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 
 const NAME: &str = env!("CARGO_PKG_NAME");
 
 const HELP: &str = "\
-An embedded Fluvio cluster: an SC and one SPU in one process, for tests and development.
+An embedded Fluvio cluster: an SC and its SPUs in one process, for tests and development.
 
 Usage: fluvio-cffi-cluster [OPTIONS]
 
@@ -19,23 +20,36 @@ Options:
   --data-dir DIR      where to keep records and metadata [a temporary directory, removed at the end]
   --host HOST         the address to listen on [127.0.0.1]
   --port PORT         the port that clients connect to; 0: any free one [9003]
-  --spu-port PORT     the port of the SPU; 0: the one of the last run on this directory and port, else any free one [0]
+  --spus N            how many SPUs there are; their numbers are 5001, 5002 and so on [1]
+  --spu-port PORT     the port of the first SPU; 0: the one of the last run on this directory and port, else any free one, as
+                      the others get it [0]
+  --retention-interval SECONDS
+                      how often records beyond their topic's retention are looked for [10]
   --end-with-stdin    end when the standard input is closed
+  --control           for tests: take commands on the standard input, a line each, and answer each with a line,
+                      \"ok\" or \"error\" and the reason (they are listed in src/control.rs)
   --write-like-real   write replies as the real servers do: Nagle's algorithm on, in two pieces
   --help, --version
 
-Prints one line on the standard output once it accepts connections: ready HOST:PORT spu=HOST:PORT
+Prints one line on the standard output once it accepts connections: ready HOST:PORT spu=HOST:PORT, with an spu= for each SPU.
 Ends with SIGINT and SIGTERM. Acknowledged records survive a kill, not a power cut.";
 
 /// What the command line asks for.
-enum Command {
-    Run { config: Config, end_with_stdin: bool },
+enum Asked {
+    Run(Run),
     Print(String),
 }
 
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, String> {
+/// How to run.
+struct Run {
+    config: Config,
+    end_with_stdin: bool,
+    control: bool,
+}
+
+fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
     let mut config = Config { port: 9003, ..Config::default() };
-    let mut end_with_stdin = false;
+    let (mut end_with_stdin, mut control) = (false, false);
     while let Some(argument) = arguments.next() {
         // Both `--port 1` and `--port=1`.
         let (option, mut inline) = match argument.split_once('=') {
@@ -50,48 +64,77 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Command, String>
             "--host" => config.host = value()?,
             "--port" => config.port = port(value()?)?,
             "--spu-port" => config.spu_port = port(value()?)?,
+            "--spus" => {
+                let text = value()?;
+                config.spus = text.parse().map_err(|_| format!("{text:?} is not a number of SPUs"))?;
+            }
+            "--retention-interval" => {
+                let text = value()?;
+                let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                config.retention_interval = seconds.ok_or_else(|| format!("{text:?} is not a number of seconds"))?;
+            }
             _ if given => return Err(format!("{option} is not an option with a value; see --help")),
+            "--control" => control = true,
             "--end-with-stdin" => end_with_stdin = true,
             "--write-like-real" => config.write_like_real = true,
-            "--help" | "-h" => return Ok(Command::Print(HELP.to_owned())),
-            "--version" | "-V" => return Ok(Command::Print(format!("{NAME} {}", env!("CARGO_PKG_VERSION")))),
+            "--help" | "-h" => return Ok(Asked::Print(HELP.to_owned())),
+            "--version" | "-V" => return Ok(Asked::Print(format!("{NAME} {}", env!("CARGO_PKG_VERSION")))),
             _ => return Err(format!("unknown option {option}; see --help")),
         }
     }
-    Ok(Command::Run { config, end_with_stdin })
+    Ok(Asked::Run(Run { config, end_with_stdin, control }))
 }
 
-/// Resolves when the standard input ends. A thread of its own: a blocked read cannot be cancelled, and must not hold up the end.
-fn end_of_stdin() -> oneshot::Receiver<()> {
-    let (sender, receiver) = oneshot::channel();
+/// The lines of the standard input, until it ends. A thread of its own: a blocked read cannot be cancelled, and must not hold up
+/// the end. Without `keep` there is only the end.
+fn stdin_lines(keep: bool) -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel(16);
     std::thread::spawn(move || {
-        let mut scratch = [0_u8; 1024];
         let mut stdin = io::stdin().lock();
-        loop {
-            match stdin.read(&mut scratch) {
-                Ok(0) => break,
-                Err(error) if error.kind() != io::ErrorKind::Interrupted => break,
-                _ => {}
+        if keep {
+            for line in stdin.lines().map_while(Result::ok) {
+                if sender.blocking_send(line).is_err() {
+                    return;
+                }
             }
+        } else {
+            // It ends with an error as well.
+            let _ = io::copy(&mut stdin, &mut io::sink());
         }
-        let _ = sender.send(());
     });
     receiver
 }
 
-async fn run(config: Config, end_with_stdin: bool) -> Result<(), Box<dyn std::error::Error>> {
+fn say(line: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "{line}")?;
+    stdout.flush()
+}
+
+/// Carries out commands until the standard input ends.
+async fn obey(cluster: &Cluster, mut lines: mpsc::Receiver<String>) {
+    while let Some(line) = lines.recv().await {
+        let answer = match cluster.control(&line).await {
+            Ok(()) => "ok".to_owned(),
+            Err(error) => format!("error {error}").replace('\n', " "),
+        };
+        // Whoever has closed the output does not want the answer.
+        let _ = say(&answer);
+    }
+}
+
+async fn run(Run { config, end_with_stdin, control }: Run) -> Result<(), Box<dyn std::error::Error>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let cluster = Cluster::start(config).await?;
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "ready {} spu={}", cluster.endpoint(), cluster.spu_endpoint())?;
-    stdout.flush()?;
-    drop(stdout);
-    let stdin = end_with_stdin.then(end_of_stdin);
+    let spus: String = cluster.spu_endpoints().iter().map(|(_, address)| format!(" spu={address}")).collect();
+    say(&format!("ready {}{spus}", cluster.endpoint()))?;
     let stdin_ended = async {
-        match stdin {
-            Some(ended) => drop(ended.await),
-            None => std::future::pending().await,
+        if end_with_stdin || control {
+            obey(&cluster, stdin_lines(control)).await;
+        }
+        if !end_with_stdin {
+            std::future::pending().await
         }
     };
     tokio::select! {
@@ -104,9 +147,9 @@ async fn run(config: Config, end_with_stdin: bool) -> Result<(), Box<dyn std::er
 }
 
 fn main() -> ExitCode {
-    let (config, end_with_stdin) = match parse(std::env::args().skip(1)) {
-        Ok(Command::Run { config, end_with_stdin }) => (config, end_with_stdin),
-        Ok(Command::Print(text)) => {
+    let asked = match parse(std::env::args().skip(1)) {
+        Ok(Asked::Run(run)) => run,
+        Ok(Asked::Print(text)) => {
             // Whoever closed the output does not want it.
             let _ = writeln!(io::stdout(), "{text}");
             return ExitCode::SUCCESS;
@@ -118,7 +161,7 @@ fn main() -> ExitCode {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let ended = runtime.map_err(Into::into).and_then(|runtime| {
-        let ended = runtime.block_on(run(config, end_with_stdin));
+        let ended = runtime.block_on(run(asked));
         runtime.shutdown_background();
         ended
     });

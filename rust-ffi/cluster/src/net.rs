@@ -1,11 +1,14 @@
 //! Frames: a big-endian i32 length, then a request (header and body) or a reply (correlation id and body).
 
+use std::collections::VecDeque;
 use std::io;
 
 use bytes::{Buf, BufMut, BytesMut};
 use fluvio_protocol::api::RequestHeader;
 use fluvio_protocol::{Decoder, Encoder};
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::net::tcp::OwnedReadHalf;
+use tokio::sync::watch;
 
 /// A longer frame is swallowed without being kept: the real servers wait for its bytes, and so do we, but without their memory.
 const MAX_FRAME: usize = 512 << 20;
@@ -53,6 +56,55 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let mut scratch = [0_u8; 4096];
         while self.source.read(&mut scratch).await? != 0 {}
         Ok(None)
+    }
+}
+
+/// Bytes of requests that a stalled server takes in; then it stops reading.
+const MAX_HELD: usize = 64 << 20;
+
+/// The requests of a connection. While the server is stalled they are read and held back.
+pub(crate) struct Requests {
+    frames: FrameReader<OwnedReadHalf>,
+    held: VecDeque<BytesMut>,
+    held_bytes: usize,
+    stalled: watch::Receiver<bool>,
+}
+
+impl Requests {
+    pub(crate) fn new(source: OwnedReadHalf, stalled: watch::Receiver<bool>) -> Self {
+        Self { frames: FrameReader::new(source), held: VecDeque::new(), held_bytes: 0, stalled }
+    }
+
+    /// The next request, or None when the peer is done (what is held back then is dropped).
+    pub(crate) async fn next(&mut self) -> io::Result<Option<BytesMut>> {
+        loop {
+            let stalled = *self.stalled.borrow_and_update();
+            if !stalled && let Some(frame) = self.held.pop_front() {
+                self.held_bytes -= frame.len();
+                return Ok(Some(frame));
+            }
+            let frame = tokio::select! {
+                frame = self.frames.next(), if self.held_bytes < MAX_HELD => frame?,
+                // The sender lives as long as the cluster; without it there is nothing to wait for.
+                changed = self.stalled.changed() => match changed {
+                    Ok(()) => continue,
+                    Err(_) => return Ok(None),
+                },
+            };
+            match frame {
+                Some(frame) if stalled => {
+                    self.held_bytes += frame.len();
+                    self.held.push_back(frame);
+                }
+                frame => return Ok(frame),
+            }
+        }
+    }
+
+    /// Lets the connection end with a reset, whatever is still under way.
+    pub(crate) fn reset_on_close(&self) {
+        // It fails on a connection that is gone already.
+        let _ = self.frames.source.as_ref().set_zero_linger();
     }
 }
 

@@ -144,7 +144,7 @@ fn a_torn_tail_is_cut() {
             client.produce("t", 0, common::batch(3, 100)).await;
         }
         program.kill();
-        let path = directory.path().join("spu-logs/t-0/00000000000000000000.log");
+        let path = directory.path().join("spu-logs-5001/t-0/00000000000000000000.log");
         let whole = std::fs::metadata(&path).unwrap().len();
         let mut torn = common::batch(3, 100);
         torn[..8].copy_from_slice(&15_i64.to_be_bytes());
@@ -216,6 +216,9 @@ fn says_what_is_wrong_with_its_arguments() {
         (&["--help"][..], 0, "Usage"),
         (&["--version"], 0, env!("CARGO_PKG_VERSION")),
         (&["--port", "x"], 2, "is not a port"),
+        (&["--spus", "0", "--port", "0"], 1, "0 SPUs are not possible"),
+        (&["--spus", "x"], 2, "is not a number of SPUs"),
+        (&["--retention-interval", "-1"], 2, "is not a number of seconds"),
         (&["--nonsense"], 2, "unknown option"),
         (&["--data-dir"], 2, "needs a value"),
         (&["--host", "192.0.2.1", "--port", "0"], 1, "cannot listen on 192.0.2.1:0"),

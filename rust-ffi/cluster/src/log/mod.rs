@@ -11,7 +11,9 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use crate::files;
 use batch::Batch;
 use segment::Segment;
 
@@ -44,8 +46,13 @@ pub(crate) struct Log {
     /// In order of their bases, never empty.
     closed: Vec<Segment>,
     active: Segment,
+    /// Not below the first segment's base; above it when a part of it was given up.
+    start: i64,
     end: i64,
 }
+
+/// The file that holds a start which is not a segment's base.
+const START_FILE: &str = "log-start";
 
 impl Log {
     /// Makes an empty log, removing what a deleted namesake may have left.
@@ -53,7 +60,7 @@ impl Log {
         remove(&directory)?;
         fs::create_dir_all(&directory)?;
         let active = Segment::create(&directory, 0)?;
-        Ok(Self { directory, segment_bytes: u64::from(segment_bytes), closed: Vec::new(), active, end: 0 })
+        Ok(Self { directory, segment_bytes: u64::from(segment_bytes), closed: Vec::new(), active, start: 0, end: 0 })
     }
 
     /// Opens a log as a stop has left it. A missing one is an empty one.
@@ -72,12 +79,52 @@ impl Log {
             file.set_len(scan.length)?;
         }
         let active = Segment::opened(file, last, scan.length, scan.index);
-        Ok(Self { directory, segment_bytes: u64::from(segment_bytes), closed, active, end: scan.next })
+        let stored = files::read(&directory.join(START_FILE))?;
+        let stored = stored.and_then(|bytes| bytes.first_chunk().map(|bytes| i64::from_be_bytes(*bytes)));
+        let first = closed.first().unwrap_or(&active).base;
+        let start = stored.unwrap_or(first).clamp(first, scan.next);
+        Ok(Self { directory, segment_bytes: u64::from(segment_bytes), closed, active, start, end: scan.next })
     }
 
     /// The first offset that is kept.
     pub(crate) fn start(&self) -> i64 {
-        self.closed.first().map_or(self.active.base, |segment| segment.base)
+        self.start
+    }
+
+    /// Removes the oldest closed segments.
+    fn remove_segments(&mut self, count: usize) -> io::Result<()> {
+        for segment in self.closed.drain(..count) {
+            fs::remove_file(self.directory.join(segment::file_name(segment.base)))?;
+        }
+        self.start = self.start.max(self.closed.first().unwrap_or(&self.active).base);
+        Ok(())
+    }
+
+    /// Gives up everything before `offset`, which must be within the log. Files that hold nothing else are removed.
+    pub(crate) fn evict(&mut self, offset: i64) -> io::Result<()> {
+        files::replace(&self.directory.join(START_FILE), &offset.to_be_bytes())?;
+        self.start = offset;
+        let bases = self.closed.iter().skip(1).chain([&self.active]).map(|segment| segment.base);
+        let count = bases.take_while(|base| *base <= offset).count();
+        self.remove_segments(count)
+    }
+
+    /// Does what the real server does about retention: as many closed segments as the log is too large go, the oldest first, and
+    /// then those that were last written too long ago.
+    pub(crate) fn retain(&mut self, retention: Duration, max_bytes: u64, now: SystemTime) -> io::Result<()> {
+        let excess = self.size().saturating_sub(max_bytes).div_ceil(self.segment_bytes.max(1));
+        let count = usize::try_from(excess).unwrap_or(usize::MAX).min(self.closed.len());
+        self.remove_segments(count)?;
+        let mut old = 0;
+        for segment in &self.closed {
+            // A file of the future is not old.
+            if now.duration_since(segment.modified()?).is_ok_and(|age| age > retention) {
+                old += 1;
+            } else {
+                break;
+            }
+        }
+        self.remove_segments(old)
     }
 
     /// The offset that the next record gets.
@@ -134,7 +181,7 @@ impl Log {
         if offset > self.end {
             return Ok(Found::Beyond);
         }
-        if offset < self.start() {
+        if offset < self.start {
             return Ok(Found::Evicted);
         }
         if offset == self.end {

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::batch::{HEADER, Header};
 
@@ -89,6 +90,11 @@ impl Segment {
                 _ => return Ok(found),
             }
         }
+    }
+
+    /// When it was written last.
+    pub(crate) fn modified(&self) -> io::Result<SystemTime> {
+        self.file.metadata()?.modified()
     }
 
     pub(crate) fn file(&self) -> Arc<File> {

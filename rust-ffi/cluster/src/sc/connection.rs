@@ -23,31 +23,34 @@ use fluvio_sc_schema::spg::SpuGroupSpec;
 use fluvio_sc_schema::store::KeyFilter;
 use fluvio_sc_schema::tableformat::TableFormatSpec;
 use fluvio_sc_schema::{AdminSpec, Status, TryEncodableFrom};
-use tokio::net::TcpStream;
 
 use super::Sc;
 use super::outbox::{Outbox, outbox};
 use super::store::{Store, Watch};
-use crate::net::{self, FrameReader};
+use crate::door::{Ending, Line};
+use crate::net;
 
 /// The version that the real SC of these protocol crates gives.
 const PLATFORM_VERSION: &str = "0.18.2";
 
-pub(crate) async fn serve(sc: Arc<Sc>, socket: TcpStream) -> io::Result<()> {
-    socket.set_nodelay(!sc.write_like_real)?;
-    let (read, write) = socket.into_split();
+pub(crate) async fn serve(sc: Arc<Sc>, line: Line) -> io::Result<()> {
+    let (mut requests, replies, mut end) = line.split(!sc.write_like_real)?;
     let (outbox, outgoing) = outbox();
-    let requests = async {
-        let mut frames = FrameReader::new(read);
-        while let Some(frame) = frames.next().await? {
+    let work = async {
+        while let Some(frame) = requests.next().await? {
             handle(&sc, &outbox, &frame).await?;
         }
         Ok(())
     };
-    tokio::select! {
-        ended = requests => ended,
-        ended = outgoing.run(write, sc.write_like_real) => ended,
+    let (ended, ending) = tokio::select! {
+        ended = work => (ended, Ending::Orderly),
+        ended = outgoing.run(replies, &sc.faults, sc.write_like_real) => (ended, Ending::Orderly),
+        ending = end.ordered() => (Ok(()), ending),
+    };
+    if ending == Ending::Reset {
+        requests.reset_on_close();
     }
+    ended
 }
 
 /// Serves one request. An error closes the connection, as the real SC does for what it does not understand.

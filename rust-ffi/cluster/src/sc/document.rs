@@ -6,6 +6,7 @@ use std::path::Path;
 use fluvio_controlplane_metadata::topic::{
     CleanupPolicy, CompressionAlgorithm, ReplicaSpec, SegmentBasedPolicy, TopicSpec, TopicStorageConfig,
 };
+use fluvio_types::{ReplicaMap, SpuId};
 use serde::{Deserialize, Serialize};
 
 use crate::files;
@@ -24,6 +25,9 @@ pub(crate) struct Document {
 pub(crate) struct Topic {
     pub(crate) name: String,
     replicas: Replicas,
+    /// The SPUs of each partition, the leader first. Documents of one SPU do not have it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) placement: Vec<Vec<SpuId>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     retention_seconds: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,7 +68,7 @@ enum Compression {
 }
 
 impl Topic {
-    pub(crate) fn from_spec(name: &str, spec: &TopicSpec) -> Self {
+    fn from_spec(name: &str, spec: &TopicSpec, placement: &ReplicaMap) -> Self {
         let replicas = match spec.replicas() {
             ReplicaSpec::Assigned(maps) => {
                 Replicas::Assigned(maps.maps().iter().map(|map| map.replicas.clone()).collect())
@@ -78,6 +82,7 @@ impl Topic {
         Self {
             name: name.to_owned(),
             replicas,
+            placement: placement.values().cloned().collect(),
             retention_seconds: spec.get_clean_policy().map(CleanupPolicy::retention_secs),
             storage: spec.get_storage().map(|storage| Storage {
                 segment_size: storage.segment_size,
@@ -135,8 +140,11 @@ pub(crate) fn load(path: &Path) -> Result<Option<Document>, String> {
 }
 
 /// Replaces the document.
-pub(crate) fn save<'a>(path: &Path, topics: impl Iterator<Item = (&'a String, &'a TopicSpec)>) -> io::Result<()> {
-    let topics = topics.map(|(name, spec)| Topic::from_spec(name, spec)).collect();
+pub(crate) fn save<'a>(
+    path: &Path,
+    topics: impl Iterator<Item = (&'a str, &'a TopicSpec, &'a ReplicaMap)>,
+) -> io::Result<()> {
+    let topics = topics.map(|(name, spec, placement)| Topic::from_spec(name, spec, placement)).collect();
     let text = serde_json::to_vec_pretty(&Document { version: VERSION, topics })?;
     files::replace(path, &text)
 }

@@ -3,8 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
-use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc};
+
+use crate::door::Replies;
+use crate::faults::Faults;
 
 /// Frames that may wait for a client that does not read. One more, and the connection is closed: a watch cannot skip an event.
 const CAPACITY: usize = 4096;
@@ -57,7 +59,7 @@ impl Outbox {
 
 impl Outgoing {
     /// Writes what is queued until the connection ends.
-    pub(crate) async fn run(mut self, mut socket: impl AsyncWrite + Unpin, like_real: bool) -> io::Result<()> {
+    pub(crate) async fn run(mut self, mut replies: Replies, faults: &Faults, like_real: bool) -> io::Result<()> {
         loop {
             let frame = tokio::select! {
                 () = self.overflow.notified() => return Err(io::Error::other("client does not read its watches")),
@@ -66,8 +68,9 @@ impl Outgoing {
             let Some(Frame { bytes, in_pieces }) = frame else { return Ok(()) };
             let at = if like_real && in_pieces { bytes.len().min(8) } else { bytes.len() };
             let (first, second) = bytes.split_at(at);
-            socket.write_all(first).await?;
-            socket.write_all(second).await?;
+            faults.silence().await?;
+            replies.write_all(first).await?;
+            replies.write_all(second).await?;
         }
     }
 }

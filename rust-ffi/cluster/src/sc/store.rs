@@ -85,6 +85,17 @@ where
         self.publish(&object, Message::update);
     }
 
+    /// Sets the status of an object, and tells the watches if it is another one.
+    pub(crate) fn set_status(&mut self, name: &str, status: S::Status)
+    where
+        S::Status: PartialEq,
+    {
+        if let Some(object) = self.objects.get(name).filter(|object| object.status != status) {
+            let spec = object.spec.clone();
+            self.put(name, spec, status);
+        }
+    }
+
     /// Removes an object and tells the watches its last state.
     pub(crate) fn remove(&mut self, name: &str) {
         if let Some(object) = self.objects.remove(name) {

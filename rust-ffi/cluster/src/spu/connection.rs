@@ -15,7 +15,6 @@ use fluvio_spu_schema::server::consumer_offset::{
 };
 use fluvio_spu_schema::server::fetch_offset::FetchOffsetsRequest;
 use fluvio_spu_schema::server::update_offset::{OffsetUpdateStatus, UpdateOffsetsRequest, UpdateOffsetsResponse};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -25,7 +24,9 @@ use super::stream::{self, NO_ACK, Stream};
 use super::versions::api_versions;
 use super::writer::Writer;
 use super::{Replica, Spu, consumers, offsets};
-use crate::net::{self, FrameReader};
+use crate::door::{Ending, Line};
+use crate::faults::RequestKind;
+use crate::net;
 
 /// What a connection remembers of a stream, also after the stream has ended.
 struct Session {
@@ -49,16 +50,26 @@ struct Connection {
     sessions: Sessions,
 }
 
-pub(crate) async fn serve(spu: Arc<Spu>, socket: TcpStream) -> io::Result<()> {
-    socket.set_nodelay(!spu.write_like_real)?;
-    let (read, write) = socket.into_split();
-    let writer = Writer::new(write, spu.write_like_real);
-    let mut frames = FrameReader::new(read);
+pub(crate) async fn serve(spu: Arc<Spu>, line: Line) -> io::Result<()> {
+    let (mut requests, replies, mut end) = line.split(!spu.write_like_real)?;
+    let writer = Writer::new(replies, Arc::clone(&spu.faults), spu.write_like_real);
     let mut connection = Connection { spu, writer, sessions: Sessions::default() };
-    while let Some(frame) = frames.next().await? {
-        connection.handle(frame).await?;
+    let work = async {
+        while let Some(frame) = requests.next().await? {
+            connection.handle(frame).await?;
+        }
+        Ok(())
+    };
+    let (ended, ending) = tokio::select! {
+        ended = work => (ended, Ending::Orderly),
+        ending = end.ordered() => (Ok(()), ending),
+    };
+    if ending == Ending::Reset {
+        requests.reset_on_close();
     }
-    Ok(())
+    // The streams hold the socket, too.
+    connection.sessions.tasks.shutdown().await;
+    ended
 }
 
 impl Connection {
@@ -68,11 +79,19 @@ impl Connection {
         let version = header.api_version();
         let mut body = &frame[at..];
         let reply = match header.api_key() {
-            Produce::API_KEY => produce::produce(&self.spu, &header, &mut frame, at)?,
-            Fetch::API_KEY => net::reply(&header, &fetch::fetch(&self.spu, Fetch::decode_from(&mut body, version)?)?)?,
+            Produce::API_KEY => {
+                let failure = self.spu.faults.failure(RequestKind::Produce);
+                produce::produce(&self.spu, &header, &mut frame, at, failure.as_ref())?
+            }
+            Fetch::API_KEY => {
+                let failure = self.spu.faults.failure(RequestKind::Fetch);
+                let request = Fetch::decode_from(&mut body, version)?;
+                net::reply(&header, &fetch::fetch(&self.spu, request, failure.as_ref())?)?
+            }
             FetchOffsetsRequest::API_KEY => {
+                let failure = self.spu.faults.failure(RequestKind::Offsets);
                 let request = FetchOffsetsRequest::decode_from(&mut body, version)?;
-                net::reply(&header, &offsets::fetch_offsets(&self.spu, request))?
+                net::reply(&header, &offsets::fetch_offsets(&self.spu, request, failure.as_ref()))?
             }
             StreamFetch::API_KEY => {
                 return self.open_stream(header, StreamFetch::decode_from(&mut body, version)?).await;
@@ -97,17 +116,19 @@ impl Connection {
             }
             key => return Err(io::Error::new(io::ErrorKind::InvalidData, format!("unknown api key {key}"))),
         };
-        self.writer.frame(&reply).await
+        self.writer.reply(&reply).await
     }
 
     async fn open_stream(&mut self, header: RequestHeader, request: StreamFetch) -> io::Result<()> {
-        let Some(replica) = self.spu.replica(&request.topic, request.partition) else {
+        let failure = self.spu.faults.failure(RequestKind::Stream);
+        let replica = self.spu.replica(&request.topic, request.partition);
+        let Some(replica) = replica.filter(|_| failure != Some(ErrorCode::NotLeaderForPartition)) else {
             let partition = FetchablePartitionResponse::<Records> {
                 partition_index: request.partition,
                 error_code: ErrorCode::NotLeaderForPartition,
                 ..Default::default()
             };
-            return self.writer.frame(&stream::frame(&header, &request.topic, 0, partition)?).await;
+            return self.writer.reply(&stream::frame(&header, &request.topic, 0, partition)?).await;
         };
         let sessions = &mut self.sessions;
         while sessions.tasks.try_join_next().is_some() {}
@@ -118,7 +139,10 @@ impl Connection {
         sessions.known.insert(sessions.last, session);
         let writer = self.writer.clone();
         let stream = Stream { header, session: sessions.last, request, replica, writer, acknowledged };
-        sessions.tasks.spawn(stream.run());
+        match failure {
+            Some(failure) => return stream.fail(failure).await,
+            None => sessions.tasks.spawn(stream.run()),
+        };
         Ok(())
     }
 
@@ -135,7 +159,7 @@ impl Connection {
             OffsetUpdateStatus { session_id: update.session_id, error }
         });
         let response = UpdateOffsetsResponse { status: status.collect() };
-        self.writer.frame(&net::reply(header, &response)?).await?;
+        self.writer.reply(&net::reply(header, &response)?).await?;
         for (session, offset) in last {
             if let Some(session) = self.sessions.known.get(&session) {
                 session.acknowledged.send_replace(offset);

@@ -3,7 +3,7 @@
 //! The real cluster keeps them as a key-value log in the topic `consumer-offset`; here they are a journal of their own, a line
 //! for each change, with the same promise as for records: what was answered survives the death of the process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -49,11 +49,13 @@ struct State {
     lines: usize,
 }
 
-/// The offsets of all consumers.
+/// The offsets of all consumers, as kept by the SPU that leads `consumer-offset`; closed while it is down.
 #[derive(Debug)]
 pub(crate) struct Consumers {
     path: PathBuf,
-    state: Mutex<State>,
+    state: Mutex<Option<State>>,
+    /// Offsets in other topics are not shown.
+    topics: Mutex<BTreeSet<String>>,
 }
 
 fn apply(entries: &mut BTreeMap<(String, ReplicaKey), Entry>, change: Change) {
@@ -91,27 +93,48 @@ fn compact(path: &PathBuf, entries: &BTreeMap<(String, ReplicaKey), Entry>) -> i
 }
 
 impl Consumers {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path, state: Mutex::default(), topics: Mutex::default() }
+    }
+
     /// Reads the journal. A last line that a kill has cut was not answered, and is dropped.
-    pub(crate) fn open(path: PathBuf) -> io::Result<Self> {
+    pub(crate) fn open(&self) -> io::Result<()> {
         let mut entries = BTreeMap::new();
-        let text = files::read(&path)?.unwrap_or_default();
+        let text = files::read(&self.path)?.unwrap_or_default();
         for line in text.split(|&byte| byte == b'\n') {
             if let Ok(change) = serde_json::from_slice(line) {
                 apply(&mut entries, change);
             }
         }
-        let journal = compact(&path, &entries)?;
-        let state = State { lines: entries.len(), entries, journal };
-        Ok(Self { path, state: Mutex::new(state) })
+        let journal = compact(&self.path, &entries)?;
+        *self.state() = Some(State { lines: entries.len(), entries, journal });
+        Ok(())
+    }
+
+    /// Drops what is in memory.
+    pub(crate) fn close(&self) {
+        *self.state() = None;
     }
 
     // Each change leaves the state whole.
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Option<State>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn topics(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of a topic.
+    pub(crate) fn add_topic(&self, topic: &str) {
+        self.topics().insert(topic.to_owned());
     }
 
     fn change(&self, change: Change) -> Result<(), ErrorCode> {
         let mut state = self.state();
+        let Some(state) = &mut *state else {
+            return Err(ErrorCode::Other("the leader of consumer-offset is not available".to_owned()));
+        };
         let written = line(&change).and_then(|line| state.journal.write_all(&line)).and_then(|()| {
             apply(&mut state.entries, change);
             state.lines += 1;
@@ -127,6 +150,11 @@ impl Consumers {
         })
     }
 
+    /// Adds a line to the journal while it is closed.
+    fn note(&self, change: &Change) -> io::Result<()> {
+        OpenOptions::new().append(true).open(&self.path)?.write_all(&line(change)?)
+    }
+
     /// Stores an offset as it is given: the real server checks nothing either.
     pub(crate) fn set(&self, consumer: &str, replica: &ReplicaKey, offset: i64) -> Result<(), ErrorCode> {
         let time = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |elapsed| elapsed.as_secs());
@@ -136,9 +164,15 @@ impl Consumers {
 
     /// Forgets the offsets in a topic that is deleted.
     pub(crate) fn delete_topic(&self, topic: &str) {
-        if self.state().entries.keys().any(|(_, replica)| replica.topic == topic) {
-            // The answer to the deletion does not depend on it: readers do not see offsets in unknown topics.
-            let _ = self.change(Change::DeleteTopic { topic: topic.to_owned() });
+        self.topics().remove(topic);
+        let change = Change::DeleteTopic { topic: topic.to_owned() };
+        let concerned = |state: &State| state.entries.keys().any(|(_, replica)| replica.topic == topic);
+        let state = self.state().as_ref().map(concerned);
+        // The answer to the deletion does not depend on it: readers do not see offsets in unknown topics.
+        match state {
+            Some(true) => drop(self.change(change)),
+            Some(false) => {}
+            None => drop(self.note(&change)),
         }
     }
 }
@@ -161,10 +195,11 @@ pub(crate) fn fetch(spu: &Spu, request: FetchConsumerOffsetsRequest) -> FetchCon
     }
     let filter = request.filter_opts.unwrap_or_default();
     let state = spu.consumers.state();
-    let wanted = state.entries.iter().filter(|((consumer, replica), _)| {
+    let topics = spu.consumers.topics();
+    let wanted = state.iter().flat_map(|state| &state.entries).filter(|((consumer, replica), _)| {
         filter.consumer_id.as_ref().is_none_or(|wanted| wanted == consumer)
             && filter.replica_id.as_ref().is_none_or(|wanted| wanted == replica)
-            && spu.replica(&replica.topic, replica.partition).is_some()
+            && topics.contains(&replica.topic)
     });
     let consumers = wanted.map(|((consumer, replica), entry)| {
         ConsumerOffset::new(consumer.clone(), replica.clone(), entry.offset, entry.time)

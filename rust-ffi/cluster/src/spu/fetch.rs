@@ -82,14 +82,18 @@ pub(crate) fn look(
     (response, None)
 }
 
-/// Serves a plain Fetch. It never waits.
-pub(crate) fn fetch(spu: &Spu, request: Fetch) -> io::Result<FetchResponse<Records>> {
+/// Serves a plain Fetch, or answers `failure`. It never waits.
+pub(crate) fn fetch(spu: &Spu, request: Fetch, failure: Option<&ErrorCode>) -> io::Result<FetchResponse<Records>> {
     let mut room = MAX_FETCH;
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.fetch_partitions.len());
         for wanted in topic.fetch_partitions {
             let partition_index = wanted.partition_index;
+            if let Some(error_code) = failure.cloned() {
+                partitions.push(FetchablePartitionResponse { partition_index, error_code, ..Default::default() });
+                continue;
+            }
             let Some(replica) = spu.replica(&topic.name, partition_index) else {
                 let error_code = ErrorCode::NotLeaderForPartition;
                 partitions.push(FetchablePartitionResponse { partition_index, error_code, ..Default::default() });

@@ -1,8 +1,9 @@
-//! The SPU: serves records.
+//! An SPU: serves records.
 
 mod connection;
 mod consumers;
 mod fetch;
+mod node;
 mod offsets;
 mod produce;
 mod replica;
@@ -12,62 +13,42 @@ mod writer;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use fluvio_protocol::record::ReplicaKey;
 use fluvio_types::PartitionId;
-use tokio::net::TcpStream;
 
-use consumers::Consumers;
-pub(crate) use replica::{Replica, ReplicaConfig};
+use crate::door::Line;
+use crate::faults::Faults;
+pub(crate) use consumers::Consumers;
+pub(crate) use node::Node;
+pub(crate) use replica::{Gone, Replica, ReplicaConfig};
 
-/// The partitions of one SPU and how it writes.
+/// A running SPU: the partitions that it leads.
 #[derive(Debug)]
 pub(crate) struct Spu {
-    log_directory: PathBuf,
     write_like_real: bool,
-    consumers: Consumers,
+    faults: Arc<Faults>,
+    consumers: Arc<Consumers>,
     topics: RwLock<HashMap<String, BTreeMap<PartitionId, Arc<Replica>>>>,
 }
 
 impl Spu {
-    /// An SPU without partitions, whose files are in `directory`.
-    pub(crate) fn open_in(directory: &Path, write_like_real: bool) -> io::Result<Self> {
-        let consumers = Consumers::open(directory.join("consumer-offsets.jsonl"))?;
-        Ok(Self { log_directory: directory.join("spu-logs"), write_like_real, consumers, topics: RwLock::default() })
-    }
-
-    fn directory(&self, key: &ReplicaKey) -> PathBuf {
-        self.log_directory.join(key.to_string())
-    }
-
-    fn add(&self, key: ReplicaKey, replica: Replica) {
+    /// Takes the lead of a partition.
+    pub(crate) fn add(&self, key: ReplicaKey, replica: Replica) {
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         topics.entry(key.topic).or_default().insert(key.partition, Arc::new(replica));
     }
 
-    /// Makes an empty partition.
-    pub(crate) fn create(&self, key: ReplicaKey, config: &ReplicaConfig) -> io::Result<()> {
-        let replica = Replica::create(key.clone(), self.directory(&key), config)?;
-        self.add(key, replica);
-        Ok(())
-    }
-
-    /// Opens a partition of an earlier run.
-    pub(crate) fn open(&self, key: ReplicaKey, config: &ReplicaConfig) -> io::Result<()> {
-        let replica = Replica::open(key.clone(), self.directory(&key), config)?;
-        self.add(key, replica);
-        Ok(())
-    }
-
-    /// Deletes all partitions of a topic; their streams end.
-    pub(crate) fn delete_topic(&self, topic: &str) {
-        let removed = self.topics.write().unwrap_or_else(PoisonError::into_inner).remove(topic);
-        for replica in removed.into_iter().flat_map(BTreeMap::into_values) {
-            replica.delete();
+    /// Gives up the lead of a partition.
+    pub(crate) fn remove(&self, key: &ReplicaKey) -> Option<Arc<Replica>> {
+        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+        let partitions = topics.get_mut(&key.topic)?;
+        let removed = partitions.remove(&key.partition);
+        if partitions.is_empty() {
+            topics.remove(&key.topic);
         }
-        self.consumers.delete_topic(topic);
+        removed
     }
 
     /// The partition, if it is led here.
@@ -75,8 +56,20 @@ impl Spu {
         self.topics.read().unwrap_or_else(PoisonError::into_inner).get(topic)?.get(&partition).cloned()
     }
 
+    /// Removes what is beyond the retention of its partition.
+    pub(crate) fn retain(&self) {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        let replicas: Vec<_> = topics.values().flat_map(BTreeMap::values).cloned().collect();
+        drop(topics);
+        for replica in replicas {
+            if let Err(error) = replica.retain() {
+                eprintln!("fluvio-cffi-cluster: retention of partition {}: {error}", replica.key());
+            }
+        }
+    }
+
     /// Serves one client until it goes.
-    pub(crate) async fn serve(self: Arc<Self>, socket: TcpStream) -> io::Result<()> {
-        connection::serve(self, socket).await
+    pub(crate) async fn serve(self: Arc<Self>, line: Line) -> io::Result<()> {
+        connection::serve(self, line).await
     }
 }

@@ -7,11 +7,18 @@ use fluvio_spu_schema::server::fetch_offset::{
 
 use super::Spu;
 
-pub(crate) fn fetch_offsets(spu: &Spu, request: FetchOffsetsRequest) -> FetchOffsetsResponse {
+pub(crate) fn fetch_offsets(
+    spu: &Spu,
+    request: FetchOffsetsRequest,
+    failure: Option<&ErrorCode>,
+) -> FetchOffsetsResponse {
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| {
             let partition_index = partition.partition_index;
             let entry = FetchOffsetPartitionResponse { partition_index, ..Default::default() };
+            if let Some(error_code) = failure.cloned() {
+                return FetchOffsetPartitionResponse { error_code, ..entry };
+            }
             match spu.replica(&topic.name, partition_index) {
                 Some(replica) => {
                     let (start_offset, last_stable_offset, _) = replica.extent();

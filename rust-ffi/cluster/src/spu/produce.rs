@@ -4,10 +4,13 @@ use std::io;
 use std::ops::Range;
 
 use bytes::{Buf, BufMut};
-use fluvio_protocol::api::RequestHeader;
+use fluvio_protocol::api::{RequestHeader, RequestKind};
 use fluvio_protocol::link::ErrorCode;
+use fluvio_protocol::record::ReplicaKey;
 use fluvio_protocol::{Decoder, Encoder, Version};
 use fluvio_spu_schema::produce::{PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse};
+
+use fluvio_types::PartitionId;
 
 use super::Spu;
 use crate::log::batch;
@@ -54,8 +57,23 @@ impl Encoder for Place {
     }
 }
 
+/// An error as it is told of a partition.
+fn with_partition(error: &ErrorCode, topic: &str, partition: PartitionId) -> ErrorCode {
+    match error {
+        ErrorCode::PartitionFull { .. } => ErrorCode::PartitionFull { replica_key: ReplicaKey::new(topic, partition) },
+        error => error.clone(),
+    }
+}
+
 /// Serves a request; the reply has one entry for each of its partition entries, in order. An error closes the connection.
-pub(crate) fn produce(spu: &Spu, header: &RequestHeader, frame: &mut [u8], body: usize) -> io::Result<Vec<u8>> {
+/// With a `failure` that is the answer; nothing is written, unless it says that the records were not replicated in time.
+pub(crate) fn produce(
+    spu: &Spu,
+    header: &RequestHeader,
+    frame: &mut [u8],
+    body: usize,
+    failure: Option<&ErrorCode>,
+) -> io::Result<Vec<u8>> {
     let request = Produce::decode_from(&mut &frame[body..], header.api_version())?;
     let transformed = !request.smartmodules.is_empty();
     let mut responses = Vec::with_capacity(request.topics.len());
@@ -66,10 +84,18 @@ pub(crate) fn produce(spu: &Spu, header: &RequestHeader, frame: &mut [u8], body:
             let set = &mut frame[place];
             let batches = batch::split(set)
                 .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "schema attribute without its id"))?;
-            let written = match spu.replica(&topic.name, entry.partition_index) {
+            let replica = spu.replica(&topic.name, entry.partition_index);
+            let written = match (replica, failure) {
+                (Some(replica), Some(ErrorCode::RequestTimedOut { .. })) => {
+                    let timeout_ms = u64::try_from(request.timeout.as_millis()).unwrap_or(u64::MAX);
+                    replica
+                        .produce(set, &batches, &spu.faults)
+                        .and(Err(ErrorCode::RequestTimedOut { timeout_ms, kind: RequestKind::Produce }))
+                }
+                (_, Some(failure)) => Err(with_partition(failure, &topic.name, entry.partition_index)),
                 _ if transformed => Err(ErrorCode::Other("SmartModules are not available here".to_owned())),
-                Some(replica) => replica.produce(set, &batches),
-                None => Err(ErrorCode::NotLeaderForPartition),
+                (Some(replica), None) => replica.produce(set, &batches, &spu.faults),
+                (None, None) => Err(ErrorCode::NotLeaderForPartition),
             };
             let mut response =
                 PartitionProduceResponse { partition_index: entry.partition_index, ..Default::default() };

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use fluvio_controlplane_metadata::topic::CompressionAlgorithm;
 use fluvio_protocol::link::ErrorCode;
@@ -10,6 +12,7 @@ use fluvio_protocol::record::ReplicaKey;
 use fluvio_types::defaults::STORAGE_MAX_REQUEST_SIZE;
 use tokio::sync::watch;
 
+use crate::faults::Faults;
 use crate::log::batch::Batch;
 use crate::log::{self, Found, Log};
 
@@ -17,13 +20,23 @@ use crate::log::{self, Found, Log};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Progress {
     pub(crate) end: i64,
-    pub(crate) deleted: bool,
+    pub(crate) gone: Option<Gone>,
+}
+
+/// Why a partition is no longer served here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gone {
+    Deleted,
+    /// Another SPU leads it now.
+    Moved,
 }
 
 /// What the metadata says about a partition's log.
 #[derive(Debug, Clone)]
 pub(crate) struct ReplicaConfig {
     pub(crate) segment_bytes: u32,
+    pub(crate) retention: Duration,
+    pub(crate) max_bytes: u64,
     pub(crate) compression: CompressionAlgorithm,
 }
 
@@ -33,8 +46,11 @@ pub(crate) struct Replica {
     key: ReplicaKey,
     directory: PathBuf,
     compression: CompressionAlgorithm,
+    retention: Duration,
+    max_bytes: u64,
     log: Mutex<Log>,
     progress: watch::Sender<Progress>,
+    failed: AtomicBool,
 }
 
 impl Replica {
@@ -51,8 +67,17 @@ impl Replica {
     }
 
     fn with(key: ReplicaKey, directory: PathBuf, config: &ReplicaConfig, log: Log) -> Self {
-        let (progress, _) = watch::channel(Progress { end: log.end(), deleted: false });
-        Self { key, directory, compression: config.compression.clone(), log: Mutex::new(log), progress }
+        let (progress, _) = watch::channel(Progress { end: log.end(), gone: None });
+        Self {
+            key,
+            directory,
+            compression: config.compression.clone(),
+            retention: config.retention,
+            max_bytes: config.max_bytes,
+            log: Mutex::new(log),
+            progress,
+            failed: AtomicBool::new(false),
+        }
     }
 
     // A panic while the lock is held leaves a log that is still whole: its fields change only after the write.
@@ -65,7 +90,12 @@ impl Replica {
     }
 
     pub(crate) fn is_deleted(&self) -> bool {
-        self.progress.borrow().deleted
+        self.progress.borrow().gone == Some(Gone::Deleted)
+    }
+
+    /// Whether an append has failed since the SPU started.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
     }
 
     pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
@@ -96,7 +126,7 @@ impl Replica {
 
     /// Appends a record set; the base offset of its first batch. The real server's checks, and no others, all before a byte
     /// is written.
-    pub(crate) fn produce(&self, set: &mut [u8], batches: &[Batch]) -> Result<i64, ErrorCode> {
+    pub(crate) fn produce(&self, set: &mut [u8], batches: &[Batch], faults: &Faults) -> Result<i64, ErrorCode> {
         if batches.iter().all(|batch| batch.header.offsets() == 0) {
             return Ok(0);
         }
@@ -104,6 +134,10 @@ impl Replica {
             return Err(ErrorCode::CompressionError);
         }
         let mut log = self.log();
+        // With the lock held: what is written after this check is not lost by a move.
+        if self.progress.borrow().gone.is_some() {
+            return Err(ErrorCode::NotLeaderForPartition);
+        }
         let limit = log.max_batch().min(u64::from(STORAGE_MAX_REQUEST_SIZE));
         if batches.iter().any(|batch| batch.size as u64 > limit) {
             return Err(ErrorCode::MessageTooLarge);
@@ -111,7 +145,13 @@ impl Replica {
         if batches.iter().any(|batch| batch.header.offsets() == 0) {
             return Err(ErrorCode::StorageError);
         }
-        let written = log.append(set, batches);
+        if self.has_failed() {
+            return Err(ErrorCode::PartitionShortCircuited);
+        }
+        let written =
+            if faults.disk_is_full() { Err(io::ErrorKind::StorageFull.into()) } else { log.append(set, batches) };
+        // As on the real server, nothing more is written after a failure until the SPU starts again.
+        self.failed.store(written.is_err(), Ordering::Relaxed);
         let end = log.end();
         self.progress.send_if_modified(|progress| std::mem::replace(&mut progress.end, end) != end);
         drop(log);
@@ -124,9 +164,30 @@ impl Replica {
         })
     }
 
+    /// Gives up the records before `offset`, which must be within the log.
+    pub(crate) fn evict(&self, offset: i64) -> io::Result<()> {
+        self.log().evict(offset)
+    }
+
+    /// Removes what is beyond the partition's retention.
+    pub(crate) fn retain(&self) -> io::Result<()> {
+        let mut log = self.log();
+        // The files of a partition that is gone belong to someone else.
+        if self.progress.borrow().gone.is_some() {
+            return Ok(());
+        }
+        log.retain(self.retention, self.max_bytes, SystemTime::now())
+    }
+
+    /// Ends all that wait; nothing is written any more.
+    pub(crate) fn end(&self, reason: Gone) {
+        let _log = self.log();
+        self.progress.send_modify(|progress| progress.gone = Some(reason));
+    }
+
     /// Ends all that wait, and removes the files. Streams in the middle of a slice still hold theirs open.
     pub(crate) fn delete(&self) {
-        self.progress.send_modify(|progress| progress.deleted = true);
+        self.end(Gone::Deleted);
         if let Err(error) = log::remove(&self.directory) {
             eprintln!("fluvio-cffi-cluster: cannot remove {}: {error}", self.directory.display());
         }

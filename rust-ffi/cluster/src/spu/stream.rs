@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::Replica;
 use super::fetch::{self, Records, StreamFetch};
+use super::replica::Gone;
 use super::writer::Writer;
 use crate::log::Slice;
 use crate::net;
@@ -43,6 +44,13 @@ pub(crate) fn frame(
     net::reply_to(header.correlation_id(), header.api_version(), &response, following)
 }
 
+fn error_of(gone: Gone) -> ErrorCode {
+    match gone {
+        Gone::Deleted => ErrorCode::TopicDeleted,
+        Gone::Moved => ErrorCode::NotLeaderForPartition,
+    }
+}
+
 impl Stream {
     /// Runs until the topic goes, an error was sent, or the connection is closed (then it is dropped).
     pub(crate) async fn run(mut self) -> io::Result<()> {
@@ -56,8 +64,9 @@ impl Stream {
         // The first look also finds what is wrong with the start; later ones only happen below the end.
         let mut look = true;
         loop {
-            if progress.borrow_and_update().deleted {
-                return self.fail(ErrorCode::TopicDeleted).await;
+            let gone = progress.borrow_and_update().gone;
+            if let Some(gone) = gone {
+                return self.fail(error_of(gone)).await;
             }
             if let Some(offset) = owed.filter(|&offset| look || offset < progress.borrow().end) {
                 look = false;
@@ -65,8 +74,8 @@ impl Stream {
                 let (response, slice) = fetch::look(&self.replica, self.request.partition, offset, limit);
                 if response.error_code.is_error() {
                     // The log of a deleted topic is gone before its streams hear of it.
-                    let deleted = progress.borrow().deleted;
-                    return self.fail(if deleted { ErrorCode::TopicDeleted } else { response.error_code }).await;
+                    let gone = progress.borrow().gone;
+                    return self.fail(gone.map_or(response.error_code, error_of)).await;
                 }
                 if let Some(slice) = slice.filter(|slice| slice.length > 0) {
                     self.send(response, &slice, &mut buffer).await?;
@@ -105,7 +114,7 @@ impl Stream {
         self.writer.frame_and_slice(&frame, slice, buffer).await
     }
 
-    async fn fail(&self, error_code: ErrorCode) -> io::Result<()> {
+    pub(crate) async fn fail(&self, error_code: ErrorCode) -> io::Result<()> {
         let partition =
             FetchablePartitionResponse { partition_index: self.request.partition, error_code, ..Default::default() };
         self.writer.frame(&frame(&self.header, &self.request.topic, self.session, partition)?).await

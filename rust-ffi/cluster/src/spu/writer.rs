@@ -4,10 +4,10 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::Mutex;
 
+use crate::door::Replies;
+use crate::faults::Faults;
 use crate::log::Slice;
 
 /// Slices up to this length (the official client asks for a little over 1 MiB) go out with their header in one write; longer ones in pieces of it, so that memory stays bounded
@@ -16,26 +16,38 @@ const CHUNK: usize = (1 << 20) + (64 << 10);
 
 #[derive(Debug, Clone)]
 pub(crate) struct Writer {
-    socket: Arc<Mutex<OwnedWriteHalf>>,
+    replies: Arc<Mutex<Replies>>,
+    faults: Arc<Faults>,
     /// Write a slice apart from its header, as the real server does (it sends the file with another system call).
     in_pieces: bool,
 }
 
 impl Writer {
-    pub(crate) fn new(socket: OwnedWriteHalf, in_pieces: bool) -> Self {
-        Self { socket: Arc::new(Mutex::new(socket)), in_pieces }
+    pub(crate) fn new(replies: Replies, faults: Arc<Faults>, in_pieces: bool) -> Self {
+        Self { replies: Arc::new(Mutex::new(replies)), faults, in_pieces }
     }
 
+    /// Answers a request. One that was taken up before the server was stalled is answered still.
+    pub(crate) async fn reply(&self, frame: &[u8]) -> io::Result<()> {
+        self.faults.delay().await;
+        self.replies.lock().await.write_all(frame).await
+    }
+
+    /// Sends a frame of a stream.
     pub(crate) async fn frame(&self, frame: &[u8]) -> io::Result<()> {
-        self.socket.lock().await.write_all(frame).await
+        self.faults.delay().await;
+        self.faults.silence().await?;
+        self.replies.lock().await.write_all(frame).await
     }
 
-    /// Sends a frame that ends with a slice of a file. `buffer` is kept by the caller for the next time.
+    /// Sends a frame of a stream that ends with a slice of a file. `buffer` is kept by the caller for the next time.
     pub(crate) async fn frame_and_slice(&self, frame: &[u8], slice: &Slice, buffer: &mut Vec<u8>) -> io::Result<()> {
-        let mut socket = self.socket.lock().await;
+        self.faults.delay().await;
+        self.faults.silence().await?;
+        let mut replies = self.replies.lock().await;
         let mut head = frame.len();
         if self.in_pieces {
-            socket.write_all(frame).await?;
+            replies.write_all(frame).await?;
             head = 0;
         }
         let mut sent = 0;
@@ -48,10 +60,10 @@ impl Writer {
             bytes[..head].copy_from_slice(&frame[..head]);
             if let Err(error) = slice.file.read_exact_at(&mut bytes[head..], slice.position + sent as u64) {
                 // The frame has begun: there is no way to say it, and nothing may follow it.
-                let _ = socket.shutdown().await;
+                replies.end().await;
                 return Err(error);
             }
-            socket.write_all(bytes).await?;
+            replies.write_all(bytes).await?;
             sent += piece;
             head = 0;
         }

@@ -6,10 +6,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut};
+use fluvio_controlplane_metadata::message::MsgType;
 use fluvio_protocol::api::{Request, RequestMessage};
 use fluvio_protocol::{Decoder, Encoder, Version};
+use fluvio_sc_schema::AdminSpec;
 use fluvio_sc_schema::objects::{
-    CommonCreateRequest, CreateRequest, DeleteRequest, ObjectApiCreateRequest, ObjectApiDeleteRequest,
+    CommonCreateRequest, CreateRequest, DeleteRequest, ListRequest, ListResponse, Metadata, ObjectApiCreateRequest,
+    ObjectApiDeleteRequest, ObjectApiListRequest, ObjectApiListResponse, ObjectApiWatchRequest, ObjectApiWatchResponse,
+    WatchRequest, WatchResponse,
 };
 use fluvio_sc_schema::topic::TopicSpec;
 use fluvio_sc_schema::{Status, TryEncodableFrom};
@@ -171,6 +175,19 @@ impl Client {
         self.call(ObjectApiDeleteRequest::try_encode_from(delete, 19).unwrap()).await
     }
 
+    pub async fn list<S>(&mut self) -> Vec<Metadata<S>>
+    where
+        S: AdminSpec,
+        S::Status: Encoder + Decoder,
+        ObjectApiListRequest: TryEncodableFrom<ListRequest<S>>,
+        ObjectApiListResponse: TryEncodableFrom<ListResponse<S>>,
+    {
+        let request = ListRequest::<S>::new(vec![], false);
+        let response = self.call(ObjectApiListRequest::try_encode_from(request, 19).unwrap()).await;
+        let list: ListResponse<S> = response.downcast().unwrap().unwrap();
+        list.inner()
+    }
+
     pub async fn produce(&mut self, topic: &str, partition: u32, set: Vec<u8>) -> PartitionProduceResponse {
         let response = self.call(produce(topic, partition, set)).await;
         response.responses.into_iter().next().unwrap().partitions.into_iter().next().unwrap()
@@ -201,6 +218,52 @@ impl Client {
 
     pub async fn acknowledge(&mut self, session_id: u32, offset: i64) {
         self.send(UpdateOffsetsRequest::new(vec![OffsetUpdate { offset, session_id }])).await;
+    }
+}
+
+/// A watch of the SC, on a connection of its own.
+pub struct Watch<S> {
+    client: Client,
+    kind: std::marker::PhantomData<S>,
+}
+
+impl<S> Watch<S>
+where
+    S: AdminSpec,
+    S::Status: Encoder + Decoder,
+    ObjectApiWatchRequest: TryEncodableFrom<WatchRequest<S>>,
+    ObjectApiWatchResponse: TryEncodableFrom<WatchResponse<S>>,
+{
+    /// Begins a watch; what there is already.
+    pub async fn begin(sc: SocketAddr) -> (Self, Vec<Metadata<S>>) {
+        let mut client = Client::connect(sc).await;
+        client.send(ObjectApiWatchRequest::try_encode_from(WatchRequest::<S>::default(), 19).unwrap()).await;
+        let mut watch = Self { client, kind: std::marker::PhantomData };
+        let all = watch.receive(PATIENCE).await.unwrap().all;
+        (watch, all)
+    }
+
+    async fn receive(&mut self, wait: Duration) -> Result<fluvio_sc_schema::objects::MetadataUpdate<S>, NoFrame> {
+        let frame = self.client.receive(wait).await?;
+        let response = ObjectApiWatchResponse::decode_from(&mut &frame[4..], 19).unwrap();
+        let response: WatchResponse<S> = response.downcast().unwrap().unwrap();
+        Ok(response.inner())
+    }
+
+    /// The next change.
+    pub async fn next(&mut self, wait: Duration) -> Result<(MsgType, Metadata<S>), NoFrame> {
+        let change = self.receive(wait).await?.changes.remove(0);
+        Ok((change.header, change.content))
+    }
+
+    /// The next update that is as wanted.
+    pub async fn until(&mut self, wanted: impl Fn(&Metadata<S>) -> bool) -> Metadata<S> {
+        loop {
+            let (kind, object) = self.next(PATIENCE).await.unwrap();
+            if kind == MsgType::UPDATE && wanted(&object) {
+                return object;
+            }
+        }
     }
 }
 

@@ -1,0 +1,234 @@
+//! What a test can do to a running cluster.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use fluvio_types::{PartitionId, SpuId};
+
+use crate::faults::RequestKind;
+
+/// Something to do to a running cluster. As a line of text (see each one) it is what the program takes on its standard
+/// input with `--control`, and what [`FromStr`] reads.
+///
+/// What is done to an SPU's connections and replies holds until it is undone, also across a stop and a start of the SPU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// `kill-spu ID`: ends an SPU as a kill would: connections are reset, its port refuses, its memory is gone. It and the
+    /// partitions that it leads are offline.
+    KillSpu {
+        /// The SPU.
+        id: SpuId,
+    },
+    /// `start-spu ID [not-leader-for SECONDS]`: starts it again on its files and its port.
+    StartSpu {
+        /// The SPU.
+        id: SpuId,
+        /// How long it answers that it leads nothing, as the real SPU does for about 3 s. It is offline for the SC meanwhile.
+        not_leader_for: Duration,
+    },
+    /// `reset-sockets ID`: resets the connections that an SPU has now.
+    ResetSockets {
+        /// The SPU.
+        id: SpuId,
+    },
+    /// `drop-after ID BYTES [CONNECTIONS]`: the next connections (one, if their number is not said) end after so many bytes of
+    /// replies, wherever in a frame that is.
+    DropAfter {
+        /// The SPU.
+        id: SpuId,
+        /// Bytes that are still sent.
+        bytes: u64,
+        /// How many connections; 0: none any more.
+        connections: u32,
+    },
+    /// `delay ID MILLISECONDS`: each reply comes so much later; 0 ends it. The requests of a connection are still served one
+    /// after another, so those that wait add up.
+    Delay {
+        /// The SPU.
+        id: SpuId,
+        /// How much later.
+        delay: Duration,
+    },
+    /// `refuse ID on|off`: new connections are accepted and reset at once.
+    Refuse {
+        /// The SPU.
+        id: SpuId,
+        /// Whether it begins or ends.
+        on: bool,
+    },
+    /// `stall ID on|off`: an SPU accepts and reads, but does nothing and answers nothing. What it has read it does when this
+    /// ends, unless the client has gone.
+    Stall {
+        /// The SPU.
+        id: SpuId,
+        /// Whether it begins or ends.
+        on: bool,
+    },
+    /// `fail-next ID produce|fetch|stream|offsets CODE`: the next request of that kind is answered with that error. Nothing is
+    /// written then, except with code 7, which says that the records are written and not replicated in time. Several wait in line.
+    FailNext {
+        /// The SPU.
+        id: SpuId,
+        /// The kind of request.
+        request: RequestKind,
+        /// The number of the error on the wire.
+        code: i16,
+    },
+    /// `disk-full ID on|off`: the first produce to a partition is answered PartitionFull, later ones PartitionShortCircuited until
+    /// the SPU is started again, also after the disk has room.
+    DiskFull {
+        /// The SPU.
+        id: SpuId,
+        /// Whether it begins or ends.
+        on: bool,
+    },
+    /// `move TOPIC PARTITION ID`: another SPU leads a partition from now on, with its files. Both may be down.
+    Move {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionId,
+        /// The new leader.
+        id: SpuId,
+    },
+    /// `evict TOPIC PARTITION OFFSET`: the partition begins at that offset from now on, exactly.
+    Evict {
+        /// The topic.
+        topic: String,
+        /// The partition.
+        partition: PartitionId,
+        /// Its new first offset.
+        offset: i64,
+    },
+    /// `add-partitions TOPIC COUNT`
+    AddPartitions {
+        /// The topic.
+        topic: String,
+        /// How many more.
+        count: u32,
+    },
+    /// `sc stall on|off`: the SC accepts and reads, but answers nothing; watches are silent.
+    StallSc {
+        /// Whether it begins or ends.
+        on: bool,
+    },
+    /// `sc reset`: resets the connections that the SC has now.
+    ResetSc,
+}
+
+/// A command that was not understood or cannot be done; the text says why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct ControlError(pub(crate) String);
+
+impl ControlError {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Self(reason.into())
+    }
+}
+
+/// The words of a line that are still to be read.
+struct Words<'a>(std::str::SplitWhitespace<'a>);
+
+impl<'a> Words<'a> {
+    fn word(&mut self, meaning: &str) -> Result<&'a str, ControlError> {
+        self.0.next().ok_or_else(|| ControlError(format!("{meaning} is missing")))
+    }
+
+    fn parsed<T: FromStr>(&mut self, meaning: &str) -> Result<T, ControlError> {
+        let word = self.word(meaning)?;
+        word.parse().map_err(|_| ControlError(format!("{word:?} is not a {meaning}")))
+    }
+
+    fn optional<T: FromStr>(&mut self, meaning: &str) -> Result<Option<T>, ControlError> {
+        if self.0.clone().next().is_some() { self.parsed(meaning).map(Some) } else { Ok(None) }
+    }
+
+    fn spu(&mut self) -> Result<SpuId, ControlError> {
+        self.parsed("number of an SPU")
+    }
+
+    fn on_off(&mut self) -> Result<bool, ControlError> {
+        match self.word("on or off")? {
+            "on" => Ok(true),
+            "off" => Ok(false),
+            other => Err(ControlError(format!("{other:?} is neither on nor off"))),
+        }
+    }
+
+    fn seconds(&mut self) -> Result<Duration, ControlError> {
+        let seconds: f64 = self.parsed("number of seconds")?;
+        Duration::try_from_secs_f64(seconds).map_err(|_| ControlError(format!("{seconds} is not a number of seconds")))
+    }
+
+    fn command(&mut self) -> Result<Command, ControlError> {
+        Ok(match self.word("command")? {
+            "kill-spu" => Command::KillSpu { id: self.spu()? },
+            "start-spu" => {
+                let id = self.spu()?;
+                let not_leader_for = match self.optional::<String>("word")?.as_deref() {
+                    None => Duration::ZERO,
+                    Some("not-leader-for") => self.seconds()?,
+                    Some(other) => return Err(ControlError(format!("{other:?} is not not-leader-for"))),
+                };
+                Command::StartSpu { id, not_leader_for }
+            }
+            "reset-sockets" => Command::ResetSockets { id: self.spu()? },
+            "drop-after" => Command::DropAfter {
+                id: self.spu()?,
+                bytes: self.parsed("number of bytes")?,
+                connections: self.optional("number of connections")?.unwrap_or(1),
+            },
+            "delay" => {
+                Command::Delay { id: self.spu()?, delay: Duration::from_millis(self.parsed("number of milliseconds")?) }
+            }
+            "refuse" => Command::Refuse { id: self.spu()?, on: self.on_off()? },
+            "stall" => Command::Stall { id: self.spu()?, on: self.on_off()? },
+            "fail-next" => {
+                let id = self.spu()?;
+                let request = match self.word("kind of request")? {
+                    "produce" => RequestKind::Produce,
+                    "fetch" => RequestKind::Fetch,
+                    "stream" => RequestKind::Stream,
+                    "offsets" => RequestKind::Offsets,
+                    other => return Err(ControlError(format!("{other:?} is not produce, fetch, stream or offsets"))),
+                };
+                Command::FailNext { id, request, code: self.parsed("error code")? }
+            }
+            "disk-full" => Command::DiskFull { id: self.spu()?, on: self.on_off()? },
+            "move" => Command::Move {
+                topic: self.word("topic")?.to_owned(),
+                partition: self.parsed("partition")?,
+                id: self.spu()?,
+            },
+            "evict" => Command::Evict {
+                topic: self.word("topic")?.to_owned(),
+                partition: self.parsed("partition")?,
+                offset: self.parsed("offset")?,
+            },
+            "add-partitions" => Command::AddPartitions {
+                topic: self.word("topic")?.to_owned(),
+                count: self.parsed("number of partitions")?,
+            },
+            "sc" => match self.word("stall or reset")? {
+                "stall" => Command::StallSc { on: self.on_off()? },
+                "reset" => Command::ResetSc,
+                other => return Err(ControlError(format!("{other:?} is neither stall nor reset"))),
+            },
+            other => return Err(ControlError(format!("unknown command {other:?}"))),
+        })
+    }
+}
+
+impl FromStr for Command {
+    type Err = ControlError;
+
+    fn from_str(line: &str) -> Result<Self, ControlError> {
+        let mut words = Words(line.split_whitespace());
+        let command = words.command()?;
+        match words.0.next() {
+            Some(word) => Err(ControlError(format!("{word:?} is one word too many"))),
+            None => Ok(command),
+        }
+    }
+}

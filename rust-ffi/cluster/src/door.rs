@@ -1,0 +1,262 @@
+//! A port at which clients are served while it is open, and their connections.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::tcp::OwnedWriteHalf;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::{JoinHandle, JoinSet};
+
+use crate::faults::Faults;
+use crate::net::Requests;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+/// How connections end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Orderly,
+    /// With RST, as those of a process that was killed.
+    Reset,
+}
+
+#[derive(Debug)]
+enum Order {
+    /// Ends all connections, and says when it is done.
+    Reset(oneshot::Sender<()>),
+    Close(Ending),
+}
+
+#[derive(Debug)]
+struct Accepting {
+    orders: mpsc::UnboundedSender<Order>,
+    task: JoinHandle<()>,
+}
+
+/// A port. While it is closed it stays reserved, and connections to it are refused.
+#[derive(Debug)]
+pub(crate) struct Door {
+    address: SocketAddr,
+    faults: Arc<Faults>,
+    reserved: Mutex<Option<TcpSocket>>,
+    accepting: Mutex<Option<Accepting>>,
+}
+
+/// Takes a port without listening on it.
+fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
+}
+
+impl Door {
+    /// Takes a port (0: any free one) and keeps it closed.
+    pub(crate) async fn new(host: &str, port: u16, faults: Arc<Faults>) -> io::Result<Self> {
+        let mut failed = io::Error::new(io::ErrorKind::InvalidInput, "the host has no address");
+        for address in tokio::net::lookup_host((host, port)).await? {
+            match reserve(address).and_then(|socket| Ok((socket.local_addr()?, socket))) {
+                Ok((address, socket)) => {
+                    let (reserved, accepting) = (Mutex::new(Some(socket)), Mutex::default());
+                    return Ok(Self { address, faults, reserved, accepting });
+                }
+                Err(error) => failed = error,
+            }
+        }
+        Err(failed)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn faults(&self) -> &Arc<Faults> {
+        &self.faults
+    }
+
+    /// Serves those who connect from now on.
+    pub(crate) fn open<F, S>(&self, serve: F) -> io::Result<()>
+    where
+        F: Fn(Line) -> S + Send + 'static,
+        S: Future<Output = io::Result<()>> + Send + 'static,
+    {
+        let reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let listener = reserved.map_or_else(|| reserve(self.address), Ok)?.listen(BACKLOG)?;
+        let (orders, receiver) = mpsc::unbounded_channel();
+        let task = tokio::spawn(accept(listener, serve, receiver, Arc::clone(&self.faults)));
+        *self.accepting.lock().unwrap_or_else(PoisonError::into_inner) = Some(Accepting { orders, task });
+        Ok(())
+    }
+
+    /// Ends the connections and refuses new ones. Returns when it is done.
+    pub(crate) async fn close(&self, ending: Ending) {
+        let accepting = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Accepting { orders, task }) = accepting {
+            // Only a task that has panicked is not there to hear it.
+            let _ = orders.send(Order::Close(ending));
+            let _ = task.await;
+        }
+        // If another program was quicker, `open` will say so.
+        *self.reserved.lock().unwrap_or_else(PoisonError::into_inner) = reserve(self.address).ok();
+    }
+
+    /// Ends everything without waiting for it.
+    pub(crate) fn abort(&self) {
+        if let Some(accepting) = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            accepting.task.abort();
+        }
+    }
+
+    /// Resets the connections there are. Returns when it is done.
+    pub(crate) async fn reset(&self) {
+        let (done, wait) = oneshot::channel();
+        match &*self.accepting.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(accepting) => drop(accepting.orders.send(Order::Reset(done))),
+            // A closed door has no connections.
+            None => return,
+        }
+        let _ = wait.await;
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}
+
+/// Accepts connections until told to stop. The connections are tasks of this one: when it ends or is dropped, they end.
+async fn accept<F, S>(listener: TcpListener, serve: F, mut orders: mpsc::UnboundedReceiver<Order>, faults: Arc<Faults>)
+where
+    F: Fn(Line) -> S,
+    S: Future<Output = io::Result<()>> + Send + 'static,
+{
+    let mut connections = JoinSet::new();
+    let mut reset = watch::Sender::new(false);
+    let ending = loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            order = orders.recv() => match order {
+                None => break Ending::Orderly,
+                Some(Order::Close(ending)) => break ending,
+                Some(Order::Reset(done)) => {
+                    reset.send_replace(true);
+                    while connections.join_next().await.is_some() {}
+                    reset = watch::Sender::new(false);
+                    let _ = done.send(());
+                    continue;
+                }
+            },
+        };
+        match accepted {
+            Ok((socket, _)) if faults.refuses() => drop(socket.set_zero_linger()),
+            Ok((socket, _)) => {
+                let line =
+                    Line { socket, reset: reset.subscribe(), cut_after: faults.next_cut(), faults: faults.clone() };
+                // How a connection ends is the client's affair; the server has nothing to add to it.
+                connections.spawn(serve(line));
+            }
+            Err(error) => {
+                // Out of descriptors, most likely: those who go make room.
+                eprintln!("fluvio-cffi-cluster: accept: {error}");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+        while connections.try_join_next().is_some() {}
+    };
+    drop(listener);
+    if ending == Ending::Reset {
+        reset.send_replace(true);
+        while connections.join_next().await.is_some() {}
+    }
+    connections.shutdown().await;
+}
+
+/// A new connection.
+pub(crate) struct Line {
+    socket: TcpStream,
+    reset: watch::Receiver<bool>,
+    cut_after: Option<u64>,
+    faults: Arc<Faults>,
+}
+
+impl Line {
+    /// The two directions, and what may end them.
+    pub(crate) fn split(self, nodelay: bool) -> io::Result<(Requests, Replies, End)> {
+        self.socket.set_nodelay(nodelay)?;
+        let (read, write) = self.socket.into_split();
+        let cut = Arc::new(Notify::new());
+        let requests = Requests::new(read, self.faults.stalled());
+        let replies = Replies { half: Some(write), left: self.cut_after, cut: Arc::clone(&cut) };
+        Ok((requests, replies, End { reset: self.reset, cut }))
+    }
+}
+
+/// What ends a connection from this side.
+pub(crate) struct End {
+    reset: watch::Receiver<bool>,
+    cut: Arc<Notify>,
+}
+
+impl End {
+    /// Waits for the order to end.
+    pub(crate) async fn ordered(&mut self) -> Ending {
+        tokio::select! {
+            reset = self.reset.wait_for(|reset| *reset) => match reset {
+                Ok(_) => Ending::Reset,
+                Err(_) => Ending::Orderly,
+            },
+            () = self.cut.notified() => Ending::Orderly,
+        }
+    }
+}
+
+/// The sending half of a connection.
+#[derive(Debug)]
+pub(crate) struct Replies {
+    half: Option<OwnedWriteHalf>,
+    /// How many bytes may still be sent.
+    left: Option<u64>,
+    cut: Arc<Notify>,
+}
+
+impl Replies {
+    pub(crate) async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        let Some(half) = &mut self.half else { return Err(io::ErrorKind::NotConnected.into()) };
+        let Some(left) = &mut self.left else { return half.write_all(bytes).await };
+        let room = usize::try_from(*left).unwrap_or(usize::MAX);
+        let is_cut = room < bytes.len();
+        bytes = &bytes[..room.min(bytes.len())];
+        *left -= bytes.len() as u64;
+        half.write_all(bytes).await?;
+        if is_cut {
+            self.end().await;
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        Ok(())
+    }
+
+    /// Sends nothing more, and ends the connection.
+    pub(crate) async fn end(&mut self) {
+        if let Some(half) = &mut self.half {
+            // It fails on a connection that is gone already.
+            let _ = half.shutdown().await;
+        }
+        self.cut.notify_one();
+    }
+}
+
+impl Drop for Replies {
+    fn drop(&mut self) {
+        // Dropping the half would end the stream in order first, also where it is to be reset.
+        if let Some(half) = self.half.take() {
+            half.forget();
+        }
+    }
+}

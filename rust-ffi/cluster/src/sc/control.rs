@@ -1,0 +1,238 @@
+//! Carrying out the commands of a test.
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use fluvio_controlplane_metadata::partition::{PartitionSpec, PartitionStatus, ReplicaKey};
+use fluvio_controlplane_metadata::spu::SpuStatus;
+use fluvio_controlplane_metadata::topic::{AddPartition, UpdateTopicAction};
+use fluvio_types::defaults::CONSUMER_REPLICA_KEY;
+use fluvio_types::{PartitionId, SpuId};
+
+use super::{Sc, spu_name, topics};
+use crate::control::{Command, ControlError};
+use crate::door::Ending;
+use crate::faults::error_of;
+use crate::log;
+use crate::spu::{Node, Spu};
+
+fn failed(error: &io::Error) -> ControlError {
+    ControlError::new(error.to_string())
+}
+
+fn online(on: bool) -> SpuStatus {
+    let mut status = SpuStatus::offline();
+    if on {
+        status.set_online();
+    }
+    status
+}
+
+impl Sc {
+    /// Carries out all commands but those about the SC's own connections.
+    pub(crate) async fn run(self: &Arc<Self>, command: Command) -> Result<(), ControlError> {
+        match command {
+            Command::KillSpu { id } => return self.kill_spu(id).await,
+            Command::StartSpu { id, not_leader_for } => return self.start_spu(id, not_leader_for).await,
+            Command::ResetSockets { id } => self.known(id)?.door().reset().await,
+            Command::DropAfter { id, bytes, connections } => {
+                self.known(id)?.door().faults().set_cut(bytes, connections);
+            }
+            Command::Delay { id, delay } => self.known(id)?.door().faults().set_delay(delay),
+            Command::Refuse { id, on } => self.known(id)?.door().faults().set_refuse(on),
+            Command::Stall { id, on } => self.known(id)?.door().faults().set_stalled(on),
+            Command::FailNext { id, request, code } => {
+                let error = error_of(code).ok_or_else(|| ControlError::new(format!("no error has the code {code}")))?;
+                self.known(id)?.door().faults().fail_next(request, error);
+            }
+            Command::DiskFull { id, on } => self.known(id)?.door().faults().set_disk_full(on),
+            Command::Move { topic, partition, id } => return self.move_partition(&topic, partition, id).await,
+            Command::Evict { topic, partition, offset } => return self.evict(&topic, partition, offset).await,
+            Command::AddPartitions { topic, count } => {
+                let status = self.update_topic(topic, UpdateTopicAction::AddPartition(AddPartition { count })).await;
+                if status.is_error() {
+                    let message = status.error_message.unwrap_or_else(|| status.error_code.to_string());
+                    return Err(ControlError::new(message));
+                }
+            }
+            Command::StallSc { on } => self.faults.set_stalled(on),
+            Command::ResetSc => {}
+        }
+        Ok(())
+    }
+
+    fn known(&self, id: SpuId) -> Result<&Arc<Node>, ControlError> {
+        self.node(id).ok_or_else(|| ControlError::new(format!("there is no SPU {id}")))
+    }
+
+    async fn kill_spu(&self, id: SpuId) -> Result<(), ControlError> {
+        let _changing = self.changing.lock().await;
+        let node = self.known(id)?;
+        if node.spu().is_none() {
+            return Err(ControlError::new(format!("SPU {id} is down already")));
+        }
+        node.stop(Ending::Reset).await;
+        if self.keeps_consumer_offsets(id) {
+            self.consumers.close();
+        }
+        self.objects().spus.set_status(&spu_name(id), online(false));
+        self.refresh_partitions();
+        Ok(())
+    }
+
+    async fn start_spu(self: &Arc<Self>, id: SpuId, not_leader_for: Duration) -> Result<(), ControlError> {
+        let _changing = self.changing.lock().await;
+        let node = self.known(id)?;
+        if node.spu().is_some() {
+            return Err(ControlError::new(format!("SPU {id} is up already")));
+        }
+        let spu = node.start();
+        let mut started = Ok(());
+        if not_leader_for.is_zero() {
+            started = self.take_lead(node);
+        }
+        started = started.and_then(|()| node.listen());
+        if let Err(error) = started {
+            node.stop(Ending::Orderly).await;
+            return Err(failed(&error));
+        }
+        if not_leader_for.is_zero() {
+            self.announce_spu(id);
+        } else {
+            tokio::spawn(Arc::clone(self).take_lead_later(id, spu, not_leader_for));
+        }
+        Ok(())
+    }
+
+    async fn take_lead_later(self: Arc<Self>, id: SpuId, spu: Arc<Spu>, wait: Duration) {
+        let (sc, spu) = (Arc::downgrade(&self), { Arc::downgrade(&spu) });
+        drop(self);
+        tokio::time::sleep(wait).await;
+        let Some(sc) = sc.upgrade() else { return };
+        let _changing = sc.changing.lock().await;
+        let Some(node) = sc.node(id) else { return };
+        // It may have been killed, and be another one by now.
+        if node.spu().is_none_or(|running| !std::ptr::eq(Arc::as_ptr(&running), spu.as_ptr())) {
+            return;
+        }
+        match sc.take_lead(node) {
+            Ok(()) => sc.announce_spu(id),
+            Err(error) => eprintln!("fluvio-cffi-cluster: SPU {id}: {error}"),
+        }
+    }
+
+    fn keeps_consumer_offsets(&self, id: SpuId) -> bool {
+        let key = ReplicaKey::new(CONSUMER_REPLICA_KEY.0, CONSUMER_REPLICA_KEY.1).to_string();
+        self.objects().partitions.get(&key).is_some_and(|partition| partition.spec.leader == id)
+    }
+
+    /// Opens what an SPU leads.
+    fn take_lead(&self, node: &Node) -> io::Result<()> {
+        let led: Vec<_> = {
+            let objects = self.objects();
+            let led = objects.partitions.all().filter(|partition| partition.spec.leader == node.id());
+            let with_config = led.filter_map(|partition| {
+                let key = partition.name.parse::<ReplicaKey>().ok()?;
+                let config = self.replica_config(&objects.topics.get(&key.topic)?.spec);
+                Some((key, config))
+            });
+            with_config.collect()
+        };
+        for (key, config) in led {
+            node.open(key, &config)?;
+        }
+        if self.keeps_consumer_offsets(node.id()) {
+            self.consumers.open()?;
+        }
+        Ok(())
+    }
+
+    /// Tells that an SPU is there, and gives it what has waited for one.
+    fn announce_spu(&self, id: SpuId) {
+        self.objects().spus.set_status(&spu_name(id), online(true));
+        self.refresh_partitions();
+        self.provision_waiting();
+    }
+
+    fn partition(&self, topic: &str, partition: PartitionId) -> Result<(ReplicaKey, PartitionSpec), ControlError> {
+        let key = ReplicaKey::new(topic, partition);
+        match self.objects().partitions.get(&key.to_string()) {
+            Some(found) => Ok((key, found.spec.clone())),
+            None => Err(ControlError::new(format!("there is no partition {key}"))),
+        }
+    }
+
+    async fn move_partition(&self, topic: &str, partition: PartitionId, id: SpuId) -> Result<(), ControlError> {
+        let _changing = self.changing.lock().await;
+        let (key, spec) = self.partition(topic, partition)?;
+        let (old, new) = (self.known(spec.leader)?, self.known(id)?);
+        if old.id() == id {
+            return Err(ControlError::new(format!("SPU {id} leads {key} already")));
+        }
+        let Some((topic_spec, mut topic_status)) =
+            self.objects().topics.get(topic).map(|topic| (topic.spec.clone(), topic.status.clone()))
+        else {
+            return Err(ControlError::new(format!("there is no topic {topic}")));
+        };
+        // The new leader first, then those who held it before; an SPU that is new to it takes the old leader's place.
+        let stays = |other: &SpuId| *other != id && (spec.replicas.contains(&id) || *other != spec.leader);
+        let replicas: Vec<SpuId> = [id].into_iter().chain(spec.replicas.iter().copied().filter(stays)).collect();
+        topic_status.replica_map.insert(partition, replicas.clone());
+
+        let config = self.replica_config(&topic_spec);
+        old.give_up(&key);
+        let moved = move_directory(&key, old, new)
+            .and_then(|()| self.save(&self.objects(), Some((topic, Some((&topic_spec, &topic_status.replica_map))))))
+            .and_then(|()| new.open(key.clone(), &config));
+        if let Err(error) = moved {
+            // Whatever was done is undone as far as it can be.
+            let _ = move_directory(&key, new, old);
+            let _ = old.open(key, &config);
+            return Err(failed(&error));
+        }
+        if (key.topic.as_str(), key.partition) == CONSUMER_REPLICA_KEY {
+            match new.spu() {
+                Some(_) => self.consumers.open().map_err(|error| failed(&error))?,
+                None => self.consumers.close(),
+            }
+        }
+        let mut objects = self.objects();
+        let name = key.to_string();
+        let spec = topics::partition_spec(&topic_spec, &replicas);
+        let last = objects.partitions.get(&name).map_or_else(PartitionStatus::default, |it| it.status.clone());
+        let status = self.partition_status(&key, &spec, &last);
+        objects.topics.put(topic, topic_spec, topic_status);
+        objects.partitions.put(&name, spec, status);
+        Ok(())
+    }
+
+    async fn evict(&self, topic: &str, partition: PartitionId, offset: i64) -> Result<(), ControlError> {
+        let _changing = self.changing.lock().await;
+        let (key, spec) = self.partition(topic, partition)?;
+        let spu = self.known(spec.leader)?.spu();
+        let Some(replica) = spu.and_then(|spu| spu.replica(topic, partition)) else {
+            return Err(ControlError::new(format!("the leader of {key} is not available")));
+        };
+        let (start, end, _) = replica.extent();
+        if !(start..=end).contains(&offset) {
+            return Err(ControlError::new(format!("offset {offset} is not within {start} and {end}")));
+        }
+        replica.evict(offset).map_err(|error| failed(&error))?;
+        self.refresh_partitions();
+        Ok(())
+    }
+}
+
+fn move_directory(key: &ReplicaKey, from: &Node, to: &Node) -> io::Result<()> {
+    let (from, to) = (from.directory(key), to.directory(key));
+    if !from.exists() {
+        return Ok(());
+    }
+    log::remove(&to)?;
+    if let Some(parent) = to.parent() {
+        fs::create_dir_all(parent)?;
+    }
+    fs::rename(from, to)
+}

@@ -1,0 +1,220 @@
+//! Several SPUs in one cluster.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use common::{Client, PATIENCE, Watch, batch};
+use fluvio::consumer::ConsumerConfigExtBuilder;
+use fluvio::{Fluvio, FluvioClusterConfig, Isolation, Offset};
+use fluvio_cffi_cluster::{Cluster, Config, StartError};
+use fluvio_controlplane_metadata::partition::ReplicaStatus;
+use fluvio_controlplane_metadata::topic::{AddPartition, UpdateTopicAction};
+use fluvio_protocol::link::ErrorCode;
+use fluvio_sc_schema::TryEncodableFrom;
+use fluvio_sc_schema::objects::{ObjectApiUpdateRequest, UpdateRequest};
+use fluvio_sc_schema::partition::PartitionSpec;
+use fluvio_sc_schema::spu::SpuSpec;
+use fluvio_sc_schema::topic::TopicSpec;
+use fluvio_spu_schema::server::consumer_offset::{FetchConsumerOffsetsRequest, UpdateConsumerOffsetRequest};
+use fluvio_spu_schema::server::stream_fetch::StreamFetchRequest;
+use futures_util::StreamExt;
+use tokio::time::timeout;
+
+async fn start(spus: u16) -> Cluster {
+    Cluster::start(Config { spus, ..Config::default() }).await.unwrap()
+}
+
+/// The SPUs of each partition of a topic, the leader first.
+async fn placement(cluster: &Cluster, topic: &str) -> Vec<Vec<i32>> {
+    let mut sc = Client::connect(cluster.endpoint()).await;
+    let partitions = sc.list::<PartitionSpec>().await;
+    let of_topic = partitions.into_iter().filter(|it| it.name.starts_with(&format!("{topic}-")));
+    let rows = of_topic.inspect(|it| assert_eq!(it.spec.leader, it.spec.replicas[0])).map(|it| it.spec.replicas);
+    rows.collect()
+}
+
+#[test]
+fn are_all_listed_and_watched() {
+    common::run(30, async {
+        let cluster = start(3).await;
+        let (_watch, watched) = Watch::<SpuSpec>::begin(cluster.endpoint()).await;
+        let listed = Client::connect(cluster.endpoint()).await.list::<SpuSpec>().await;
+        assert_eq!(format!("{watched:?}"), format!("{listed:?}"));
+        let endpoints = listed.iter().map(|spu| {
+            assert!(spu.status.is_online());
+            assert_eq!(spu.name, format!("custom-spu-{}", spu.spec.id));
+            let address: SocketAddr = spu.spec.public_endpoint.addr().parse().unwrap();
+            (spu.spec.id, address)
+        });
+        let endpoints: Vec<_> = endpoints.collect();
+        assert_eq!(endpoints, cluster.spu_endpoints());
+        assert_eq!(endpoints.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [5001, 5002, 5003]);
+        assert_eq!(cluster.spu_endpoint(), endpoints[0].1);
+        cluster.shutdown().await;
+    });
+}
+
+#[test]
+fn partitions_are_dealt_out_in_turn_and_served_by_their_leader_alone() {
+    common::run(30, async {
+        let cluster = start(3).await;
+        let mut sc = Client::connect(cluster.endpoint()).await;
+        assert!(!sc.create("t", TopicSpec::new_computed(4, 1, None)).await.is_error());
+        assert_eq!(placement(&cluster, "t").await, [[5001], [5002], [5003], [5001]]);
+        let more = UpdateTopicAction::AddPartition(AddPartition { count: 2 });
+        let update = UpdateRequest::<TopicSpec>::new("t".to_owned(), more);
+        assert!(!sc.call(ObjectApiUpdateRequest::try_encode_from(update, 19).unwrap()).await.is_error());
+        assert_eq!(placement(&cluster, "t").await, [[5001], [5002], [5003], [5001], [5002], [5003]]);
+        for (number, (_, address)) in cluster.spu_endpoints().into_iter().enumerate() {
+            let mut spu = Client::connect(address).await;
+            for partition in 0..6 {
+                let produced = spu.produce("t", partition, batch(1, 1)).await;
+                let is_leader = partition as usize % 3 == number;
+                assert_eq!(produced.error_code == ErrorCode::None, is_leader);
+                assert!(is_leader || produced.error_code == ErrorCode::NotLeaderForPartition);
+            }
+        }
+        let unknown = sc.create("u", TopicSpec::new_assigned(vec![(0, vec![5003, 5004])])).await;
+        assert_eq!(unknown.error_code, ErrorCode::TopicError);
+        assert!(!sc.create("u", TopicSpec::new_assigned(vec![(0, vec![5003, 5001])])).await.is_error());
+        assert_eq!(placement(&cluster, "u").await, [[5003, 5001]]);
+        cluster.shutdown().await;
+    });
+}
+
+#[test]
+fn replicas_are_listed_and_committed_at_once() {
+    common::run(30, async {
+        let cluster = start(3).await;
+        let mut sc = Client::connect(cluster.endpoint()).await;
+        assert!(!sc.create("t", TopicSpec::new_computed(3, 2, None)).await.is_error());
+        assert!(!sc.create("all", TopicSpec::new_computed(1, 3, None)).await.is_error());
+        assert_eq!(placement(&cluster, "t").await, [[5001, 5002], [5002, 5003], [5003, 5001]]);
+        let (_, address) = cluster.spu_endpoints()[1];
+        let mut request = common::produce("t", 1, batch(7, 1));
+        request.isolation = Isolation::ReadCommitted;
+        let response = Client::connect(address).await.call(request).await;
+        assert_eq!(response.responses[0].partitions[0].error_code, ErrorCode::None);
+        let partitions = sc.list::<PartitionSpec>().await;
+        let status = &partitions.iter().find(|it| it.name == "t-1").unwrap().status;
+        assert_eq!(status.leader, ReplicaStatus::new(5002, 7, 7));
+        assert_eq!(status.replicas, [ReplicaStatus::new(5003, 7, 7)]);
+        cluster.shutdown().await;
+    });
+}
+
+#[test]
+fn a_restart_finds_ports_and_places_again() {
+    common::run(60, async {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config { data_dir: Some(directory.path().to_owned()), spus: 2, ..Config::default() };
+        let cluster = Cluster::start(config.clone()).await.unwrap();
+        let endpoints = cluster.spu_endpoints();
+        let config = Config { port: cluster.endpoint().port(), ..config };
+        let mut sc = Client::connect(cluster.endpoint()).await;
+        sc.create("t", TopicSpec::new_computed(2, 1, None)).await;
+        for (partition, (_, address)) in (0..).zip(&endpoints) {
+            let mut spu = Client::connect(*address).await;
+            assert_eq!(spu.produce("t", partition, batch(3, 1)).await.base_offset, 0);
+        }
+        cluster.shutdown().await;
+        for (id, topic) in [(5001, "t-0"), (5002, "t-1")] {
+            assert!(directory.path().join(format!("spu-logs-{id}/{topic}")).is_dir());
+        }
+
+        // Fewer than the topics need are refused; more are welcome, and take nothing away.
+        let fewer = Cluster::start(Config { spus: 1, ..config.clone() }).await;
+        assert!(matches!(fewer, Err(StartError::Metadata { reason, .. }) if reason.contains("at least 2 SPUs")));
+        let cluster = Cluster::start(Config { spus: 3, ..config }).await.unwrap();
+        assert_eq!(cluster.spu_endpoints()[..2], endpoints);
+        assert_eq!(placement(&cluster, "t").await, [[5001], [5002]]);
+        for (partition, (_, address)) in (0..).zip(&endpoints) {
+            let mut spu = Client::connect(*address).await;
+            assert_eq!(spu.produce("t", partition, batch(1, 1)).await.base_offset, 3);
+        }
+        cluster.shutdown().await;
+    });
+}
+
+/// A directory as it was when there was one SPU.
+#[test]
+fn an_older_directory_is_the_first_ones() {
+    common::run(30, async {
+        let directory = tempfile::tempdir().unwrap();
+        let config = Config { data_dir: Some(directory.path().to_owned()), ..Config::default() };
+        let cluster = Cluster::start(config.clone()).await.unwrap();
+        let mut sc = Client::connect(cluster.endpoint()).await;
+        sc.create("t", TopicSpec::new_computed(3, 1, None)).await;
+        assert_eq!(Client::connect(cluster.spu_endpoint()).await.produce("t", 2, batch(5, 1)).await.base_offset, 0);
+        cluster.shutdown().await;
+        let path = |name: &str| directory.path().join(name);
+        std::fs::rename(path("spu-logs-5001"), path("spu-logs")).unwrap();
+        let text = std::fs::read(path("metadata.json")).unwrap();
+        let mut document: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        for topic in document["topics"].as_array_mut().unwrap() {
+            topic.as_object_mut().unwrap().remove("placement").unwrap();
+        }
+        std::fs::write(path("metadata.json"), document.to_string()).unwrap();
+
+        let cluster = Cluster::start(Config { spus: 2, ..config }).await.unwrap();
+        assert_eq!(placement(&cluster, "t").await, [[5001], [5001], [5001]]);
+        assert_eq!(Client::connect(cluster.spu_endpoint()).await.produce("t", 2, batch(1, 1)).await.base_offset, 5);
+        cluster.shutdown().await;
+    });
+}
+
+#[test]
+fn consumer_offsets_are_with_one_of_them() {
+    common::run(30, async {
+        let cluster = start(2).await;
+        Client::connect(cluster.endpoint()).await.create("t", TopicSpec::new_computed(2, 1, None)).await;
+        let endpoints = cluster.spu_endpoints();
+        for (partition, (_, address)) in (0..).zip(&endpoints) {
+            let mut spu = Client::connect(*address).await;
+            let mut request = StreamFetchRequest::<common::Raw>::default();
+            (request.topic, request.partition, request.consumer_id) = ("t".into(), partition, Some("me".into()));
+            spu.send(request).await;
+            let offset = 10 + i64::from(partition);
+            assert_eq!(spu.call(UpdateConsumerOffsetRequest::new(offset, 1)).await.error_code, ErrorCode::None);
+        }
+        let ask = |address| async move {
+            Client::connect(address).await.call(FetchConsumerOffsetsRequest::with_opts(None, None)).await
+        };
+        let list = ask(endpoints[0].1).await;
+        let offsets: BTreeMap<_, _> =
+            list.consumers.into_iter().map(|it| (it.replica_id.partition, it.offset)).collect();
+        assert_eq!(offsets, BTreeMap::from([(0, 10), (1, 11)]));
+        assert_eq!(ask(endpoints[1].1).await.error_code, ErrorCode::PartitionNotLeader);
+        cluster.shutdown().await;
+    });
+}
+
+#[test]
+fn the_official_client_finds_each_leader() {
+    common::run(60, async {
+        let cluster = start(3).await;
+        let config = FluvioClusterConfig::new(cluster.endpoint().to_string());
+        let fluvio = timeout(PATIENCE, Fluvio::connect_with_config(&config)).await.unwrap().unwrap();
+        let admin = fluvio.admin().await;
+        admin.create("hello".to_owned(), false, TopicSpec::new_computed(6, 2, None)).await.unwrap();
+        let producer = fluvio.topic_producer("hello").await.unwrap();
+        for number in 0..120 {
+            producer.send(format!("key-{number}"), format!("value-{number}")).await.unwrap();
+        }
+        producer.flush().await.unwrap();
+        let mut config = ConsumerConfigExtBuilder::default();
+        config.topic("hello").offset_start(Offset::beginning());
+        let mut stream = fluvio.consumer_with_config(config.build().unwrap()).await.unwrap();
+        let mut partitions: BTreeMap<u32, usize> = BTreeMap::new();
+        for _ in 0..120 {
+            let record = timeout(PATIENCE, stream.next()).await.unwrap().unwrap().unwrap();
+            *partitions.entry(record.partition()).or_default() += 1;
+        }
+        assert_eq!(partitions.len(), 6, "{partitions:?}");
+        cluster.shutdown().await;
+    });
+}
