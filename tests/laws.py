@@ -1,0 +1,94 @@
+"""What the tests of the laws have in common: the long variants, and what may be left when all is closed."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fluvio_cffi._ffi import ffi, lib
+
+LONG = os.environ.get("FLUVIO_CFFI_LONG", "") not in ("", "0")
+"""Whether the long variants run: set the environment variable FLUVIO_CFFI_LONG to 1."""
+
+long_only = pytest.mark.skipif(not LONG, reason="long: set FLUVIO_CFFI_LONG=1")
+
+
+def native_counts() -> dict[str, int]:
+    """What is alive in the library."""
+    found = ffi.new("flv_counts_t *")
+    found.struct_size = ffi.sizeof("flv_counts_t")
+    assert lib.flv_debug_counts(found) == 0
+    return {name: getattr(found, name) for name in dir(found) if name not in ("struct_size", "reserved")}
+
+
+def native_threads() -> list[str]:
+    """The names of our threads in this process. Those of the official client's crates, async-io and
+    async-global-executor, are made once, hold nothing of ours, and stay."""
+    names: list[str] = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):
+            name = (task / "comm").read_text().strip()
+            if name.startswith(("fluvio", "tokio")):
+                names.append(name)
+    return sorted(names)
+
+
+def connections() -> int:
+    """The TCP sockets of this process."""
+    sockets: set[str] = set()
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            sockets.add(os.readlink(link))
+    rows = [row.split() for name in ("tcp", "tcp6") for row in Path("/proc/self/net", name).read_text().splitlines()]
+    return sum(f"socket:[{row[9]}]" in sockets for row in rows)
+
+
+def descriptors() -> int:
+    """The descriptors of this process."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def state() -> dict[str, object]:
+    """Everything that must be after a test as it was before it."""
+    return {**native_counts(), "threads": native_threads(), "tcp": connections()}
+
+
+@contextlib.contextmanager
+def nothing_left(seconds: float = 5.0) -> Iterator[None]:
+    """What the block makes is gone within `seconds` after it: handles, operations, descriptors, connections, threads.
+
+    The official client's crates hold on to the last event loop of the library, of which four poll descriptors are left,
+    until the next one is made; sometimes to the last two. So of the descriptors only the number is bounded.
+    """
+    gc.collect()
+    before = settled()
+    opened = descriptors()
+    yield
+    deadline = time.monotonic() + seconds
+    while True:
+        gc.collect()
+        now = state()
+        if (now == before and descriptors() <= opened + 12) or time.monotonic() > deadline:
+            break
+        time.sleep(0.02)
+    changed = {name: (value, now[name]) for name, value in before.items() if now[name] != value}
+    assert descriptors() <= opened + 12
+    assert not changed, f"was, and is: {changed}"
+
+
+def settled(quiet: float = 0.1, seconds: float = 5.0) -> dict[str, object]:
+    """The state, once it has not changed for a while: what was closed in the background is gone."""
+    deadline = time.monotonic() + seconds
+    last, since = state(), time.monotonic()
+    while time.monotonic() - since < quiet and time.monotonic() < deadline:
+        time.sleep(0.02)
+        now = state()
+        if now != last:
+            last, since = now, time.monotonic()
+    return last
