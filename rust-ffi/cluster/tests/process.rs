@@ -211,6 +211,34 @@ fn ends_with_stdin_and_signals() {
 }
 
 #[test]
+fn takes_commands_on_stdin() {
+    let mut child = command(&["--port", "0", "--spus", "3", "--control", "--end-with-stdin"]).spawn().unwrap();
+    let (mut stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    // The answers are awaited in a thread of their own, so that none can hang the test.
+    let (sender, lines) = std::sync::mpsc::channel();
+    std::thread::spawn(move || BufReader::new(stdout).lines().try_for_each(|line| sender.send(line.unwrap())));
+    let next = || lines.recv_timeout(PATIENCE).unwrap();
+    let ready = next();
+    let addresses: Vec<SocketAddr> = ready.split(" spu=").skip(1).map(|address| address.parse().unwrap()).collect();
+    assert_eq!(addresses.len(), 3, "{ready}");
+    let mut control = |line: &str| {
+        writeln!(stdin, "{line}").unwrap();
+        next()
+    };
+    assert_eq!(control("kill-spu 5002"), "ok");
+    let reached = addresses.iter().map(|address| std::net::TcpStream::connect(address).is_ok());
+    assert_eq!(reached.collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(control("start-spu 5002 not-leader-for 0.01"), "ok");
+    assert!(std::net::TcpStream::connect(addresses[1]).is_ok());
+    assert_eq!(control("kill-spu 5004"), "error there is no SPU 5004");
+    assert_eq!(control(""), "error command is missing");
+    drop(stdin);
+    let mut program = Program { child, sc: addresses[0], spu: addresses[0] };
+    assert_eq!(program.end().code(), Some(0));
+    assert!(lines.recv_timeout(PATIENCE).is_err(), "nothing more is said");
+}
+
+#[test]
 fn says_what_is_wrong_with_its_arguments() {
     for (arguments, code, text) in [
         (&["--help"][..], 0, "Usage"),

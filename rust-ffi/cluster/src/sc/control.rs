@@ -73,6 +73,8 @@ impl Sc {
         if node.spu().is_none() {
             return Err(ControlError::new(format!("SPU {id} is down already")));
         }
+        // What is known of its partitions from now on.
+        self.refresh_partitions();
         node.stop(Ending::Reset).await;
         if self.keeps_consumer_offsets(id) {
             self.consumers.close();
