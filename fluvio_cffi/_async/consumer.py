@@ -329,21 +329,21 @@ class AsyncConsumer(Closeable):
 
     async def _next(self, deadline: float | None) -> Record | None:
         """The next record, or ``None`` at the end; called when the current stride is used up."""
-        self._begin_to_read()
-        try:
+        self._check_reader()
+        with self._reading:
+            self._begin_to_read()
             if await self._ready(deadline):
                 self._records = self._buffer.records(self._pace())
                 if not self._stopped:
                     return next(self._records)
                 self._records = _NOTHING
             return None
-        finally:
-            self._reading.release()
 
     async def _batch(self, limit: int, wait: float | None) -> RecordBatch | None:
         """The next batch, or ``None`` at the end."""
-        self._begin_to_read()
-        try:
+        self._check_reader()
+        with self._reading:
+            self._begin_to_read()
             self._records = _NOTHING
             if not await self._ready(None):
                 return None
@@ -353,8 +353,6 @@ class AsyncConsumer(Closeable):
                 if self._stopped:
                     return None
             return buffer.cut(limit)
-        finally:
-            self._reading.release()
 
     def _native_positions(self) -> list[tuple[int, int, int]]:
         """Partitions and where the library is in them; -1: not known yet."""
@@ -371,10 +369,14 @@ class AsyncConsumer(Closeable):
                 ]
             capacity = count[0]
 
-    def _begin_to_read(self) -> None:
+    def _check_reader(self) -> None:
+        # The lock is only ever taken by `with`: KeyboardInterrupt may come after any call, also after one that took a
+        # lock, but not between a `with` and its block. Two threads that both find it free take turns.
         self._host.check()
-        if not self._reading.acquire(blocking=False):
+        if self._reading.locked():
             raise UsageError("another task is reading this consumer: one reads at a time")
+
+    def _begin_to_read(self) -> None:
         if self._commits_by_itself:
             # Who reads on has processed what he was given.
             self._mark(self._handed_out())

@@ -519,7 +519,7 @@ class AsyncProducer(Closeable):
             pace = Pace(False)
             try:
                 if isinstance(records, AsyncIterable):
-                    async for chunk in _async_chunks(records, pace):
+                    async for chunk in _AsyncChunks(records, pace):
                         await self._send_chunk(chunk, result, pace, deadline)
                 else:
                     for chunk in chunks(records, pace):
@@ -1133,17 +1133,31 @@ class AsyncProducer(Closeable):
 
 if True:  # ASYNC
 
-    async def _async_chunks(records: AsyncIterable[object], pace: Pace) -> AsyncIterator[Sequence[object]]:
-        iterator = records.__aiter__()
-        while True:
+    class _AsyncChunks:
+        """Chunks of an asynchronous iterable of records, which is read no further than needed.
+
+        No generator: one that is left in the middle would have to be closed by a task of its own.
+        """
+
+        def __init__(self, records: AsyncIterable[object], pace: Pace) -> None:
+            self._iterator = records.__aiter__()
+            self._pace = pace
+            self._end: Exception | None = None
+
+        def __aiter__(self) -> AsyncIterator[Sequence[object]]:
+            return self
+
+        async def __anext__(self) -> Sequence[object]:
             chunk: list[object] = []
-            pace.begin()
-            while len(chunk) < pace.count:
+            self._pace.begin()
+            while len(chunk) < self._pace.count and self._end is None:
                 try:
-                    chunk.append(await iterator.__anext__())
-                except StopAsyncIteration:
-                    if chunk:
-                        yield chunk
-                    return
-            pace.taken()
-            yield chunk
+                    chunk.append(await self._iterator.__anext__())
+                except Exception as end:
+                    # Or an error of the input: what it gave before is sent.
+                    self._end = end
+            if not chunk:
+                assert self._end is not None
+                raise self._end
+            self._pace.taken()
+            return chunk
