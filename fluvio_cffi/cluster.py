@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import warnings
 import weakref
@@ -32,8 +33,10 @@ PROGRAM = "fluvio-cffi-cluster"
 START_TIMEOUT = 10.0
 STOP_TIMEOUT = 5.0
 EXIT_TIMEOUT = 1.0
+CONTROL_TIMEOUT = 10.0
+MAX_SPUS = 1000
 
-_READY = re.compile(r"ready (?P<sc>\S+) spu=(?P<spu>\S+)\s*")
+_READY = re.compile(r"ready (?P<sc>\S+) spu=(?P<spu>\S+)(?: spu=\S+)*\s*")
 
 # What a start or a stop waits for: this descriptor to become readable (or to end) within that many seconds. It is sent
 # whether it did. The steps are the same for threads, asyncio and trio; only who waits differs.
@@ -61,6 +64,8 @@ class LocalCluster:
 
     :param data_dir: where the cluster keeps its files; created if it is missing. A second cluster on the same directory
         is refused. Without it the files are temporary and ``stop`` removes them.
+    :param spus: how many servers (SPUs) the cluster has, all in its one process. Their numbers are 5001, 5002 and so
+        on; the partitions of a topic are dealt out to them in turn.
     :param host: the address to listen on. Anything but loopback can be reached, unprotected, from other machines.
     :param port: the port that clients connect to; 0 takes any free one. Started again, a cluster keeps its ports.
     :param write_like_real: write replies in the small pieces in which the real server writes them. It costs about 40 ms
@@ -74,23 +79,29 @@ class LocalCluster:
         self,
         data_dir: str | os.PathLike[str] | None = None,
         *,
+        spus: int = 1,
         host: str = "127.0.0.1",
         port: int = 0,
         write_like_real: bool = False,
     ) -> None:
         self._process: subprocess.Popen[bytes] | None = None
+        if not isinstance(spus, int) or isinstance(spus, bool) or not 1 <= spus <= MAX_SPUS:
+            raise ConfigError(f"spus must be a number from 1 to {MAX_SPUS}, not {spus!r}")
         if not isinstance(host, str) or not host:
             raise ConfigError(f"host must be an address or a name, not {host!r}")
         if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535:
             raise ConfigError(f"port must be a number from 0 to 65535, not {port!r}")
         self._directory = None if data_dir is None else Path(os.path.abspath(os.fspath(data_dir)))
         self._temporary: str | None = None
+        self._spus = spus
         self._host = host
         self._port = port
         self._spu_port = 0
         self._write_like_real = write_like_real
         self._endpoint: str | None = None
         self._output = b""
+        self._controlling = threading.Lock()
+        self._unanswered = 0
         self._messages: IO[bytes] | None = None
         _clusters.add(self)
 
@@ -170,6 +181,36 @@ class LocalCluster:
         _run(self._stopping(STOP_TIMEOUT))
         _run(self._starting())
 
+    # -- what can happen to it
+
+    def kill_spu(self, id: int) -> None:
+        """End one of the SPUs as ``kill -9`` does, while the others and the controller go on.
+
+        Its connections are reset, its memory is dropped, and connecting to it is refused. It and the partitions that it
+        leads are offline; its files stay.
+        """
+        self._command_spu("kill-spu", id)
+
+    def start_spu(self, id: int) -> None:
+        """Start an SPU that was killed, on its files and its port. It serves records when this returns."""
+        self._command_spu("start-spu", id)
+
+    def control(self, line: str) -> None:
+        """Have the program do what a line of text says. Made for the tests of this package: the lines are listed in
+        ``rust-ffi/cluster/src/control.rs`` and change without notice.
+
+        It returns when it is done, normally within a millisecond; until then it holds up its thread, loop included.
+        """
+        if not isinstance(line, str) or len(line.splitlines()) != 1:
+            raise UsageError(f"a command is one line of text, not {line!r}")
+        with self._controlling:
+            _run(self._commanding(line.strip()))
+
+    def _command_spu(self, command: str, id: int) -> None:
+        if not isinstance(id, int) or isinstance(id, bool):
+            raise UsageError(f"the id of an SPU is a number, not {id!r}")
+        self.control(f"{command} {id}")
+
     def __enter__(self) -> LocalCluster:
         return self.start()
 
@@ -202,7 +243,7 @@ class LocalCluster:
 
     def _command(self) -> list[str]:
         command = [program(), "--data-dir", str(self.data_dir), "--host", self._host, "--port", str(self._port)]
-        command += ["--spu-port", str(self._spu_port), "--end-with-stdin"]
+        command += ["--spus", str(self._spus), "--spu-port", str(self._spu_port), "--end-with-stdin", "--control"]
         if self._write_like_real:
             command.append("--write-like-real")
         return command
@@ -218,7 +259,8 @@ class LocalCluster:
         try:
             self._spawn()
             while (ready := self._ready_line()) is None:
-                yield from self._more_output(deadline)
+                if not (yield from self._more_output(deadline, "did not start")):
+                    raise FluvioError(f"the cluster was not ready within {START_TIMEOUT:g} s{self._said()}")
         except BaseException:
             self._kill()
             if self._endpoint is None:
@@ -227,6 +269,8 @@ class LocalCluster:
         self._endpoint = ready["sc"]
         self._port = int(ready["sc"].rpartition(":")[2])
         self._spu_port = int(ready["spu"].rpartition(":")[2])
+        self._output = b""
+        self._unanswered = 0
 
     def _spawn(self) -> None:
         command = self._command()
@@ -252,19 +296,40 @@ class LocalCluster:
                 return match
         return None
 
-    def _more_output(self, deadline: float) -> _Steps:
+    def _more_output(self, deadline: float, ended: str) -> Generator[tuple[int, float], bool, bool]:
+        """Wait for more output; false when there was none in time. ``ended``: what to say of a program that has."""
         assert self._process is not None and self._process.stdout is not None
         left = deadline - time.monotonic()
-        ready = False
-        if left > 0:
-            ready = yield self._process.stdout.fileno(), left
-        if not ready:
-            raise FluvioError(f"the cluster was not ready within {START_TIMEOUT:g} s{self._said()}")
+        if left <= 0 or not (yield self._process.stdout.fileno(), left):
+            return False
         data = os.read(self._process.stdout.fileno(), 4096)
         if not data:
             status = self._process.wait()
-            raise FluvioError(f"the cluster did not start: exit status {status}{self._said()}")
+            raise FluvioError(f"the cluster {ended}: exit status {status}{self._said()}")
         self._output += data
+        return True
+
+    def _commanding(self, line: str) -> _Steps:
+        process = self._process
+        if process is None:
+            raise UsageError("the cluster is not running: it takes no commands")
+        assert process.stdin is not None
+        deadline = time.monotonic() + CONTROL_TIMEOUT
+        try:
+            process.stdin.write(line.encode() + b"\n")
+        except BrokenPipeError:
+            raise FluvioError(f"the cluster has ended: exit status {process.wait()}{self._said()}") from None
+        # Answers that were given up earlier come first.
+        self._unanswered += 1
+        answer = b""
+        while self._unanswered:
+            while b"\n" not in self._output:
+                if not (yield from self._more_output(deadline, "has ended")):
+                    raise FluvioError(f"the cluster did not answer {line!r} within {CONTROL_TIMEOUT:g} s{self._said()}")
+            answer, _, self._output = self._output.partition(b"\n")
+            self._unanswered -= 1
+        if answer != b"ok":
+            raise UsageError(f"{line!r}: {answer.decode('utf-8', 'replace').removeprefix('error ')}")
 
     def _said(self) -> str:
         """The end of what the program wrote to its standard error, for an error message."""

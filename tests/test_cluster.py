@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -192,10 +194,135 @@ def test_profile(tmp_path: Path) -> None:
     assert f'endpoint = "{cluster.endpoint}"' in text
 
 
-@pytest.mark.parametrize("arguments", [{"port": -1}, {"port": 65536}, {"port": True}, {"port": "1"}, {"host": ""}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"port": -1},
+        {"port": 65536},
+        {"port": True},
+        {"port": "1"},
+        {"host": ""},
+        {"spus": 0},
+        {"spus": 1001},
+        {"spus": True},
+        {"spus": "2"},
+    ],
+)
 def test_bad_arguments(arguments: dict[str, object]) -> None:
     with pytest.raises(ConfigError):
         LocalCluster(**arguments)  # type: ignore[arg-type]
+
+
+# -- several SPUs, and what can happen to them
+
+
+def spu_endpoints(cluster: LocalCluster) -> list[str]:
+    """Where the SPUs listen, as the cluster remembers it."""
+    ports = json.loads((cluster.data_dir / "ports.json").read_text())
+    return [f"127.0.0.1:{port}" for port in [ports["spu"], *ports.get("more", [])]]
+
+
+def test_several_spus() -> None:
+    with LocalCluster(spus=3) as cluster, Fluvio.connect(cluster.endpoint) as client:
+        endpoints = spu_endpoints(cluster)
+        assert len(set(endpoints)) == 3
+        assert all(map(accepts, endpoints))
+        client.admin.topics.create("spread", partitions=6)
+        with client.producer("spread") as producer:
+            results = producer.send_all([(b"key %d" % n, b"%d" % n) for n in range(600)])
+        assert {result.partition for result in results} == set(range(6))
+        with client.consumer("spread", start=Offset.beginning(), stop_at_end=True) as consumer:
+            assert sorted(int(record.value) for record in consumer) == list(range(600))
+        leaders = [
+            sorted(path.name for path in cluster.data_dir.glob(f"spu-logs-{id}/spread-*")) for id in (5001, 5002, 5003)
+        ]
+        assert leaders == [["spread-0", "spread-3"], ["spread-1", "spread-4"], ["spread-2", "spread-5"]]
+        cluster.restart()
+        assert spu_endpoints(cluster) == endpoints
+
+
+def test_spu_is_killed_and_started(tmp_path: Path) -> None:
+    with LocalCluster(tmp_path, spus=2) as cluster, Fluvio.connect(cluster.endpoint) as client:
+        first, second = spu_endpoints(cluster)
+        client.admin.topics.create("t")
+        with client.producer("t") as producer:
+            assert producer.send(b"before").offset == 0
+            with socket.create_connection(first.split(":"), timeout=5) as held:
+                # ApiVersions: a connection that has been answered is one that was accepted.
+                held.sendall(bytes.fromhex("00000017 0012 0000 00000001 0000 0005302e302e30 00016c 000178"))
+                assert held.recv(4)
+                cluster.kill_spu(5001)
+                with pytest.raises(ConnectionResetError):
+                    while held.recv(4096):
+                        pass
+            assert not accepts(first)
+            assert accepts(second) and accepts(cluster.endpoint)
+            cluster.start_spu(5001)
+            assert accepts(first)
+            assert producer.send(b"after").offset == 1
+        with client.consumer("t", start=Offset.beginning(), stop_at_end=True) as consumer:
+            assert [record.value for record in consumer] == [b"before", b"after"]
+        with pytest.raises(UsageError, match="SPU 5001 is up already"):
+            cluster.start_spu(5001)
+        with pytest.raises(UsageError, match="there is no SPU 5003"):
+            cluster.kill_spu(5003)
+        with pytest.raises(UsageError, match="is a number"):
+            cluster.kill_spu("5001")  # type: ignore[arg-type]
+
+
+def test_commands() -> None:
+    with LocalCluster() as cluster:
+        cluster.control("refuse 5001 on")
+        cluster.control("  refuse 5001 off ")
+        with pytest.raises(UsageError, match="'nonsense': unknown command"):
+            cluster.control("nonsense")
+        for line in ("", "stall 5001 on\nstall 5001 off", 5):
+            with pytest.raises(UsageError, match="one line of text"):
+                cluster.control(line)  # type: ignore[arg-type]
+        cluster.kill()
+        with pytest.raises(UsageError, match="not running"):
+            cluster.control("refuse 5001 on")
+        cluster.start()
+        cluster.control("refuse 5001 on")
+        os.kill(cluster.pid, signal.SIGKILL)
+        wait_until(lambda: not cluster.running)
+        for _ in range(2):
+            with pytest.raises(FluvioError, match="the cluster has ended: exit status -9"):
+                cluster.control("refuse 5001 off")
+
+
+def test_commands_of_several_threads() -> None:
+    with LocalCluster(spus=4) as cluster, ThreadPoolExecutor(4) as threads:
+
+        def repeat(id: int) -> None:
+            for _ in range(20):
+                cluster.kill_spu(id)
+                with pytest.raises(UsageError, match=f"SPU {id} is down already"):
+                    cluster.kill_spu(id)
+                cluster.start_spu(id)
+
+        list(threads.map(repeat, range(5001, 5005)))
+
+
+def test_command_that_is_not_answered(fake: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    # The answer to one that was given up is not taken for that of the next one.
+    fake(
+        """
+        echo 'ready 127.0.0.1:1 spu=127.0.0.1:2 spu=127.0.0.1:3'
+        read line; read line
+        echo 'error the first'; echo ok
+        read line; echo 'error the third'
+        cat >/dev/null
+        """
+    )
+    with LocalCluster() as cluster:
+        monkeypatch.setattr("fluvio_cffi.cluster.CONTROL_TIMEOUT", 0.1)
+        with pytest.raises(FluvioError, match=r"did not answer 'one' within 0\.1 s"):
+            cluster.control("one")
+        monkeypatch.undo()
+        cluster.control("two")
+        with pytest.raises(UsageError, match="'three': the third"):
+            cluster.control("three")
 
 
 # -- out of order
