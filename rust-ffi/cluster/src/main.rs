@@ -27,12 +27,21 @@ Options:
                       how often records beyond their topic's retention are looked for [10]
   --end-with-stdin    end when the standard input is closed
   --control           for tests: take commands on the standard input, a line each, and answer each with a line,
-                      \"ok\" or \"error\" and the reason (they are listed in src/control.rs)
+                      \"ok\" or \"error\" and the reason
   --write-like-real   write replies as the real servers do: Nagle's algorithm on, in two pieces
   --help, --version
 
 Prints one line on the standard output once it accepts connections: ready HOST:PORT spu=HOST:PORT, with an spu= for each SPU.
-Ends with SIGINT and SIGTERM. Acknowledged records survive a kill, not a power cut.";
+Ends with SIGINT and SIGTERM. Acknowledged records survive a kill, not a power cut.
+
+Commands (ID: the number of an SPU):
+  kill-spu ID                                   reset-sockets ID
+  start-spu ID [not-leader-for SECONDS]         drop-after ID BYTES [CONNECTIONS]
+  delay ID MILLISECONDS                         refuse ID on|off
+  stall ID on|off                               disk-full ID on|off
+  fail-next ID produce|fetch|stream|offsets CODE
+  move TOPIC PARTITION ID                       evict TOPIC PARTITION OFFSET
+  add-partitions TOPIC COUNT                    sc stall on|off, sc reset";
 
 /// What the command line asks for.
 enum Asked {

@@ -502,6 +502,18 @@ fn a_create_waits_for_an_spu_and_gets_it() {
         assert!(!sc.create("one", TopicSpec::new_computed(2, 1, None)).await.is_error());
         assert!(!sc.delete("two").await.is_error());
         assert!(!sc.create("two", TopicSpec::new_computed(1, 1, None)).await.is_error());
+        // An assigned one is there when its leader is.
+        let create = tokio::spawn(async move {
+            let spec = TopicSpec::new_assigned(vec![(0, vec![5002]), (1, vec![5001])]);
+            Client::connect(endpoint).await.create("given", spec).await
+        });
+        let (mut partitions, all) = Watch::<PartitionSpec>::begin(endpoint).await;
+        if all.iter().all(|it| it.name != "given-0") {
+            partitions.until(|it| it.name == "given-0" && it.status.is_online()).await;
+        }
+        assert!(!create.is_finished());
+        control(&cluster, "move given 1 5002").await;
+        assert!(!timeout(PATIENCE, create).await.unwrap().unwrap().is_error());
         let mut spu = Client::connect(cluster.spu_endpoints()[1].1).await;
         for (topic, partition) in [("one", 0), ("one", 1), ("two", 0)] {
             assert_eq!(spu.produce(topic, partition, batch(1, 1)).await.base_offset, 0);

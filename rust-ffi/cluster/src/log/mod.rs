@@ -91,13 +91,12 @@ impl Log {
         self.start
     }
 
-    /// Removes the oldest closed segments.
+    /// Removes the oldest closed segments. What cannot be removed is no part of the log any more until it is opened again.
     fn remove_segments(&mut self, count: usize) -> io::Result<()> {
-        for segment in self.closed.drain(..count) {
-            fs::remove_file(self.directory.join(segment::file_name(segment.base)))?;
-        }
+        let removed: Vec<Segment> = self.closed.drain(..count).collect();
         self.start = self.start.max(self.closed.first().unwrap_or(&self.active).base);
-        Ok(())
+        // The oldest first, and no further than the first failure: a hole would be found on opening.
+        removed.iter().try_for_each(|segment| fs::remove_file(self.directory.join(segment::file_name(segment.base))))
     }
 
     /// Gives up everything before `offset`, which must be within the log. Files that hold nothing else are removed.

@@ -207,6 +207,7 @@ impl Sc {
         let status = self.partition_status(&key, &spec, &last);
         objects.topics.put(topic, topic_spec, topic_status);
         objects.partitions.put(&name, spec, status);
+        self.provisioned.notify_waiters();
         Ok(())
     }
 

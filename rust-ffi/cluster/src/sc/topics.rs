@@ -106,7 +106,7 @@ impl Sc {
         }
     }
 
-    /// Creates a topic. Only the wait for SPUs that do not exist happens outside the lock that orders all changes.
+    /// Creates a topic. Only the wait for SPUs that are not there happens outside the lock that orders all changes.
     pub(crate) async fn create_topic(&self, common: CommonCreateRequest, spec: TopicSpec) -> Status {
         let CommonCreateRequest { name, dry_run, .. } = common;
         let changing = self.changing.lock().await;
@@ -133,19 +133,29 @@ impl Sc {
             return self.broken(name, &error);
         }
         self.bring_online(&mut self.objects(), &name, &spec, &map);
-        Status::new_ok(name)
+        drop(changing);
+        self.provisioned(name, &spec).await
     }
 
-    /// Waits until there are SPUs for a topic.
+    /// Waits until all partitions of a topic are online.
     async fn provisioned(&self, name: String, spec: &TopicSpec) -> Status {
         let deadline = Instant::now() + self.topic_wait;
+        let wanted = spec.partitions();
         loop {
             let change = self.provisioned.notified();
-            if self.objects().topics.get(&name).is_some_and(|topic| topic.status.is_resolution_provisioned()) {
+            let online = {
+                let objects = self.objects();
+                let is_online = |id: &u32| {
+                    let key = ReplicaKey::new(name.as_str(), *id).to_string();
+                    objects.partitions.get(&key).is_some_and(|partition| partition.status.is_online())
+                };
+                (0..wanted).filter(is_online).count()
+            };
+            if online == wanted as usize {
                 return Status::new_ok(name);
             }
             if tokio::time::timeout_at(deadline, change).await.is_err() {
-                let message = format!("only 0 out of {} provisioned", spec.partitions());
+                let message = format!("only {online} out of {wanted} provisioned");
                 return failure(&name, ErrorCode::TopicNotProvisioned, message);
             }
         }
