@@ -216,8 +216,19 @@ class Hub:
         """Calls the callbacks that drains found due. Without the mutex."""
         after = self.after
         while after:
-            callback, operation = after.pop(0)
-            callback(operation)
+            # Rather twice, when an interruption hits or two threads are at it, than never.
+            first = after[0]
+            callback, operation = first
+            try:
+                callback(operation)
+            except Exception:
+                self._ran(first)
+                raise
+            self._ran(first)
+
+    def _ran(self, first: tuple[Callable[[Operation], None], Operation]) -> None:
+        if self.after and self.after[0] is first:
+            del self.after[0]
 
     def fail_rest(self) -> None:
         """No completion will be looked at any more: the tickets that are not settled fail. With the mutex held."""

@@ -69,27 +69,23 @@ class SyncHost(Host):
             left = self._left(deadline, main)
             if left <= 0:
                 return False
-            with self._mutex:
-                leading = self._leader is None
-                if leading:
-                    self._leader = waiter
-                else:
-                    self._parked.append(waiter)
-            if leading:
-                try:
+            try:
+                with self._mutex:
+                    if self._leader is None:
+                        self._leader = waiter
+                    else:
+                        self._parked.append(waiter)
+                if self._leader is waiter:
                     self._lead(waiter, deadline, main)
-                finally:
-                    self._hand_over()
-            else:
-                try:
+                else:
                     waiter.sleep(left)
-                finally:
-                    with self._mutex:
-                        if waiter in self._parked:
-                            self._parked.remove(waiter)
-                        elif self._leader is None and self._parked:
-                            # It was called to lead but leaves: the next one is.
-                            self._parked.popleft().nudge()
+            finally:
+                # KeyboardInterrupt may come here too, and a leader that has left would let nobody else lead.
+                try:
+                    self._leave(waiter)
+                except BaseException:
+                    self._leave(waiter)
+                    raise
         return True
 
     def _left(self, deadline: float | None, main: bool) -> float:
@@ -104,10 +100,15 @@ class SyncHost(Host):
             if self._poll.poll(left * 1000):
                 self._pump()
 
-    def _hand_over(self) -> None:
+    def _leave(self, waiter: ThreadWaiter) -> None:
+        """The waiter neither leads nor sleeps any more; if nobody leads, the next that sleeps is called to."""
         with self._mutex:
-            self._leader = None
-            if self._parked:
+            if waiter in self._parked:
+                self._parked.remove(waiter)
+                return
+            if self._leader is waiter:
+                self._leader = None
+            if self._leader is None and self._parked:
                 self._parked.popleft().nudge()
 
     def turned(self) -> None:

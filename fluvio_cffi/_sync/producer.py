@@ -268,7 +268,10 @@ class _Group:
 
 
 class _Seat:
-    """A place in the queue for room."""
+    """A place in the queue for room.
+
+    :ivar granted: the room is promised, and not taken.
+    """
 
     __slots__ = ("cost", "error", "granted", "waiter")
 
@@ -435,12 +438,17 @@ class Producer(Closeable):
                 if self._ledger.submitted - self._ledger.settled > 10_000:
                     host.look()
                 return receipt
-        self._wait_for_room(cost, deadline)
-        with self._lock:
-            self._promised -= cost
-            self._check_open()
-            self._direct(receipt, value, key, partition, timestamp, cost)
-        return receipt
+        seat = _Seat(host.waiter(), cost)
+        try:
+            self._wait_for_room(seat, deadline)
+            with self._lock:
+                self._take(seat)
+                self._check_open()
+                self._direct(receipt, value, key, partition, timestamp, cost)
+            return receipt
+        except BaseException:
+            self._give_up(seat)
+            raise
 
     def send_all(
         self,
@@ -681,36 +689,40 @@ class Producer(Closeable):
         self._room = self._pipe.look() - self._queued - self._promised
         return self._room
 
-    def _wait_for_room(self, cost: int, deadline: float | None) -> None:
-        """Waits until `cost` bytes are promised to the caller: they are in ``_promised`` until it takes them."""
-        with self._lock:
-            self._push()
-            if not self._seats and not self._groups and cost <= self._look():
-                self._room -= cost
-                self._promised += cost
-                return
-            seat = _Seat(self._host.waiter(), cost)
-            self._seats.append(seat)
-            self._ask_for_room()
+    def _wait_for_room(self, seat: _Seat, deadline: float | None) -> None:
+        """Waits until the seat's room is promised; the caller takes it or gives it up."""
         try:
+            with self._lock:
+                self._push()
+                if not self._seats and not self._groups and seat.cost <= self._look():
+                    self._room -= seat.cost
+                    self._promised += seat.cost
+                    seat.granted = True
+                    return
+                self._seats.append(seat)
+                self._ask_for_room()
             seconds = left(deadline)
-            woken = seconds != 0 and self._host.wait(seat.waiter, seconds)
+            if seconds == 0 or not self._host.wait(seat.waiter, seconds):
+                late = timed_out("enqueue", outcome="not_written")
+                late.topic = self._topic
+                raise late
+            if seat.error is not None:
+                raise seat.error
         except BaseException:
             self._give_up(seat)
             raise
-        if not woken:
-            self._give_up(seat)
-            late = timed_out("enqueue", outcome="not_written")
-            late.topic = self._topic
-            raise late
-        if seat.error is not None:
-            raise seat.error
+
+    def _take(self, seat: _Seat) -> None:
+        self._promised -= seat.cost
+        seat.granted = False
 
     def _give_up(self, seat: _Seat) -> None:
+        """Does nothing if the room was taken, or given up before."""
         with self._lock:
             if seat.granted:
                 self._promised -= seat.cost
                 self._room += seat.cost
+                seat.granted = False
                 self._grant()
             elif seat in self._seats:
                 first = self._seats[0] is seat
@@ -738,7 +750,8 @@ class Producer(Closeable):
     def _room_came(self, operation: Operation) -> None:
         """The library has room, or the wait for it ended otherwise."""
         with self._lock:
-            self._asking = None
+            if self._asking is operation:
+                self._asking = None
             if operation.status not in (lib.FLV_STATUS_OK, lib.FLV_STATUS_CANCELLED):
                 try:
                     operation.check()
@@ -754,10 +767,11 @@ class Producer(Closeable):
         """Promises room to those who wait, in their order."""
         seats = self._seats
         while seats and not self._groups and seats[0].cost <= self._room:
-            seat = seats.popleft()
+            seat = seats[0]
             self._room -= seat.cost
             self._promised += seat.cost
             seat.granted = True
+            del seats[0]
             self._wake(seat)
         self._ask_for_room()
 
@@ -780,7 +794,7 @@ class Producer(Closeable):
             self._push()
             if not self._groups:
                 return
-        self._wait_for_room(0, deadline)
+        self._wait_for_room(_Seat(self._host.waiter(), 0), deadline)
 
     # -- inside: send_all
 
@@ -813,42 +827,48 @@ class Producer(Closeable):
                 own = [stamp if item == NO_STAMP else item for item in stamps[start : start + count]]
                 result.add(ticket, index, count, own)
 
-        promised = 0
-        while True:
-            accepted = 0
-            with self._lock:
-                ours = promised > 0 or not self._seats
-                self._promised -= promised
-                promised = 0
-                if self._closing:
-                    self._room = self._pipe.room - self._queued - self._promised
-                    raise self._closed_error()
-                if self._groups:
-                    self._push()
-                if ours and not self._groups:
-                    try:
-                        accepted, _ = self._pipe.submit(block, 1 if single else block.count - block.start, accept)
-                    except FluvioError as error:
-                        self._look()
-                        if isinstance(error, (ClosedError, ForkedError)):
-                            raise
-                        if single or block.count - block.start == 1:
-                            raise at_index(error, first + block.start) from None
-                        single = True
-                        continue
-                    self._room = self._pipe.room - self._queued - self._promised
-            if block.start == block.count:
-                return
-            if accepted:
-                continue
-            want = min(max(block.next_cost(), min(block.cost, self._buffer_size // 4)), self._buffer_size)
-            try:
-                self._wait_for_room(want, deadline)
-            except FluvioTimeoutError as late:
-                if len(result):
-                    late.outcome = "pending"
-                raise
-            promised = want
+        seat: _Seat | None = None
+        try:
+            while True:
+                accepted = 0
+                with self._lock:
+                    ours = seat is not None or not self._seats
+                    if seat is not None:
+                        self._take(seat)
+                        seat = None
+                    if self._closing:
+                        self._room = self._pipe.room - self._queued - self._promised
+                        raise self._closed_error()
+                    if self._groups:
+                        self._push()
+                    if ours and not self._groups:
+                        try:
+                            accepted, _ = self._pipe.submit(block, 1 if single else block.count - block.start, accept)
+                        except FluvioError as error:
+                            self._look()
+                            if isinstance(error, (ClosedError, ForkedError)):
+                                raise
+                            if single or block.count - block.start == 1:
+                                raise at_index(error, first + block.start) from None
+                            single = True
+                            continue
+                        self._room = self._pipe.room - self._queued - self._promised
+                if block.start == block.count:
+                    return
+                if accepted:
+                    continue
+                want = min(max(block.next_cost(), min(block.cost, self._buffer_size // 4)), self._buffer_size)
+                seat = _Seat(self._host.waiter(), want)
+                try:
+                    self._wait_for_room(seat, deadline)
+                except FluvioTimeoutError as late:
+                    if len(result):
+                        late.outcome = "pending"
+                    raise
+        except BaseException:
+            if seat is not None:
+                self._give_up(seat)
+            raise
 
     def _wait_for_all(self, result: SendResult, deadline: float | None) -> None:
         with self._host.hub.mutex:
