@@ -235,28 +235,36 @@ class Buffer:
         self._mark = 0
         self.count = 0
 
-    def push(self, columns: Columns) -> None:
-        """A chunk came in; never an empty one."""
+    # KeyboardInterrupt may come after any call, in threads. So what is read and made comes first, and then all that is
+    # changed, without a call in between.
+
+    def push(self, columns: Columns, chunk: CData | None = None) -> None:
+        """A chunk came in; never an empty one. It is struck out of the library's `chunk`."""
+        count = len(columns)
         self._positions.setdefault(columns.partition, columns.offsets[0])
-        self._parts.append(columns)
-        self.count += len(columns)
+        append = self._parts.append
+        self.count += count
+        if chunk is not None:
+            chunk.count = 0
+        append(columns)
 
     def _settle(self) -> int:
         """Accounts for what left the first part one by one; the index of the first record that did not."""
         if self._source is None:
             return 0
         left = length_hint(self._left)
-        self.count -= self._mark - left
-        self._mark = left
         part = self._parts[0]
         index = len(part) - left
-        if left == 0:
-            self._parts.popleft()
-            self._source = None
-            self._positions[part.partition] = part.next_offset
-        else:
-            self._positions[part.partition] = part.offsets[index]
-        return index if left else 0
+        partition = part.partition
+        position = part.offsets[index] if left else part.next_offset
+        self.count -= self._mark - left
+        self._mark = left
+        self._positions[partition] = position
+        if left:
+            return index
+        del self._parts[0]
+        self._source = None
+        return 0
 
     def settle(self) -> None:
         """Brings :attr:`count` up to date."""
@@ -274,26 +282,44 @@ class Buffer:
             self._source = part.records(self._left)
         return itertools.islice(self._source, stride)
 
-    def cut(self, limit: int) -> RecordBatch:
-        """The next records, at most `limit`; there must be one."""
-        index = self._settle()
+    def unread(self) -> None:
+        """The last record that left one by one, but not the buffer's user, is the next one again."""
         if self._source is not None:
             part = self._parts[0]
-            self._parts[0] = part.slice(index, len(part))
-            self._source = None
-        parts: list[Columns] = []
-        while limit and self._parts:
-            part = self._parts[0]
-            if len(part) > limit:
-                self._parts[0] = part.slice(limit, len(part))
-                part = part.slice(0, limit)
-            else:
-                self._parts.popleft()
-            parts.append(part)
-            limit -= len(part)
-            self.count -= len(part)
-            self._positions[part.partition] = part.next_offset
-        return RecordBatch(parts)
+            start = len(part) - length_hint(self._left) - 1
+            left = iter(part.values[start:])
+            source = part.records(left, start)
+            self._left = left
+            self._source = source
+
+    def cut(self, limit: int) -> RecordBatch:
+        """The next records, at most `limit`; there must be one."""
+        while True:
+            index = self._settle()
+            before = self._parts
+            rest = before.copy()
+            positions = self._positions.copy()
+            if self._source is not None:
+                rest[0] = rest[0].slice(index, len(rest[0]))
+            parts: list[Columns] = []
+            left = limit
+            while left and rest:
+                part = rest.popleft()
+                if len(part) > left:
+                    rest.appendleft(part.slice(left, len(part)))
+                    part = part.slice(0, left)
+                parts.append(part)
+                left -= len(part)
+                positions[part.partition] = part.next_offset
+            batch = RecordBatch(parts)
+            count = self.count - (limit - left)
+            if self._parts is before:
+                self._parts = rest
+                self._positions = positions
+                self._source = None
+                self.count = count
+                return batch
+            # Another thread has dropped a partition meanwhile.
 
     def position(self) -> dict[int, int]:
         """For each partition that a chunk came from the offset that is handed out next."""

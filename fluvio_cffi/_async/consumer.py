@@ -117,12 +117,15 @@ class AsyncConsumer(Closeable):
         return self
 
     async def __anext__(self) -> Record:
-        for record in self._records:
-            return record
-        found = await self._next(None)
-        if found is None:
-            raise StopAsyncIteration
-        return found
+        while True:
+            try:
+                for record in self._records:
+                    return record
+            except BaseException:
+                self._unread()
+                raise
+            if not await self._next(None):
+                raise StopAsyncIteration
 
     async def receive(self, timeout: Timeout = ...) -> Record:
         """The next record.
@@ -133,12 +136,15 @@ class AsyncConsumer(Closeable):
         """
         deadline = ending(parse_timeout(timeout, None))
         self._check_open()
-        for record in self._records:
-            return record
-        found = await self._next(deadline)
-        if found is None:
-            raise self._no_more()
-        return found
+        while True:
+            try:
+                for record in self._records:
+                    return record
+            except BaseException:
+                self._unread()
+                raise
+            if not await self._next(deadline):
+                raise self._no_more()
 
     def batches(self, *, max_records: int = 1000, max_wait: float | str | None = 0.1) -> AsyncBatches:
         """An iterator of batches: waits for a first record without limit, then at most `max_wait` for more.
@@ -185,6 +191,7 @@ class AsyncConsumer(Closeable):
         for partition in partitions:
             # What was taken of it goes back: it is read again.
             with self._taking:
+                self._take_up()
                 self._records = _NOTHING
                 first = self._buffer.drop(partition)
             if first is not None:
@@ -327,17 +334,26 @@ class AsyncConsumer(Closeable):
 
     # -- inside
 
-    async def _next(self, deadline: float | None) -> Record | None:
-        """The next record, or ``None`` at the end; called when the current stride is used up."""
+    # A record, or a batch, leaves the buffer as the last step, and no call comes between that and the caller: where
+    # KeyboardInterrupt may come after any call nothing is lost.
+
+    async def _next(self, deadline: float | None) -> bool:
+        """Whether there is a next record, now in the stride; called when the current stride is used up."""
         self._check_reader()
         with self._reading:
             self._begin_to_read()
-            if await self._ready(deadline):
-                self._records = self._buffer.records(self._pace())
-                if not self._stopped:
-                    return next(self._records)
+            if not await self._ready(deadline):
+                return False
+            self._records = self._buffer.records(self._pace())
+            if self._stopped:
                 self._records = _NOTHING
-            return None
+                return False
+            return True
+
+    def _unread(self) -> None:
+        """KeyboardInterrupt came while a record was being made."""
+        self._records = _NOTHING
+        self._buffer.unread()
 
     async def _batch(self, limit: int, wait: float | None) -> RecordBatch | None:
         """The next batch, or ``None`` at the end."""
@@ -347,12 +363,11 @@ class AsyncConsumer(Closeable):
             self._records = _NOTHING
             if not await self._ready(None):
                 return None
-            buffer = self._buffer
-            if buffer.count < limit:
+            if self._buffer.count < limit:
                 await self._fill(limit, ending(wait))
                 if self._stopped:
                     return None
-            return buffer.cut(limit)
+        return self._buffer.cut(limit)
 
     def _native_positions(self) -> list[tuple[int, int, int]]:
         """Partitions and where the library is in them; -1: not known yet."""
@@ -415,6 +430,7 @@ class AsyncConsumer(Closeable):
                 waiter=waiter,
                 callback=None if waiter else Operation.dispose,
             )
+            self._take_up()
             self._records = _NOTHING
             self._buffer.drop(partition)
             self._ended = False
@@ -489,11 +505,12 @@ class AsyncConsumer(Closeable):
         if self._closed:
             self._ended = True
             return False
-        chunk = self._chunk
         with self._taking:
-            status = lib.flv_consumer_take(self._handle, chunk, self._error)
+            if self._take_up():
+                return True
+            status = lib.flv_consumer_take(self._handle, self._chunk, self._error)
             if status == lib.FLV_STATUS_OK:
-                self._buffer.push(Columns.decode(self._topic, chunk))
+                self._take_up()
         if status == lib.FLV_STATUS_OK:
             self._host.breathe()
             return True
@@ -505,6 +522,15 @@ class AsyncConsumer(Closeable):
             self._ended = True
             return False
         raise from_native(status, error, "read")
+
+    def _take_up(self) -> bool:
+        """Puts the chunk that the library has handed over into the buffer. If KeyboardInterrupt comes in between,
+        whoever comes next does it."""
+        chunk = self._chunk
+        if not chunk.count:
+            return False
+        self._buffer.push(Columns.decode(self._topic, chunk), chunk)
+        return True
 
     async def _wait(self, deadline: float | None) -> bool:
         """Waits until there is something to take; false if the time is over first."""
