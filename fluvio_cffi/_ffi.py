@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+import threading
 import warnings
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -89,9 +90,23 @@ def _after_fork_in_child() -> None:
 at_exit: list[Any] = []
 
 
+def _hush() -> None:
+    """What daemon threads are in the middle of fails now, because the program ends: not worth a traceback."""
+    from ._errors import FluvioError
+
+    previous = threading.excepthook
+
+    def hook(arguments: threading.ExceptHookArgs, /) -> None:
+        if not isinstance(arguments.exc_value, FluvioError):
+            previous(arguments)
+
+    threading.excepthook = hook
+
+
 def _shutdown() -> None:
     if not process.connected or process.orphaned:
         return
+    _hush()
     for hook in at_exit:
         hook()
     dropped = ffi.new("uint64_t *")

@@ -119,7 +119,8 @@ class TrioHost(AsyncHost):
         self._token.run_sync_soon(callback)
 
     def threadsafe(self, callback: Callable[[], None]) -> None:
-        with contextlib.suppress(trio.RunFinishedError):
+        # OSError: a signal handler's exception has broken the run, and its descriptors are closed.
+        with contextlib.suppress(trio.RunFinishedError, OSError):
             self._token.run_sync_soon(callback)
 
     def is_cancellation(self, error: BaseException) -> bool:
