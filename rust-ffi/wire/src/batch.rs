@@ -114,6 +114,13 @@ impl BatchBuilder {
         self.count += 1;
     }
 
+    /// Gives back memory that the batch holds and does not need, if that is more than an eighth of it.
+    pub fn trim(&mut self) {
+        if self.bytes.capacity() - self.bytes.len() > self.bytes.len() / 8 {
+            self.bytes.shrink_to_fit();
+        }
+    }
+
     /// Fills in the header and gives the batch away, with base offset 0: the server assigns the real one.
     pub fn finish(mut self, codec: Codec) -> std::io::Result<Bytes> {
         self.bytes[HEADER_LEN..BODY_AT].copy_from_slice(&self.count.to_be_bytes());

@@ -249,7 +249,9 @@ impl Batches {
             let open = if joins {
                 slot.open.as_mut()
             } else {
-                if let Some(open) = slot.open.take() {
+                if let Some(mut open) = slot.open.take() {
+                    // It may have to wait, and what waits is bounded by what it holds, not by what it could.
+                    open.builder.trim();
                     slot.ready.push_back(open.close(self.delivery_timeout));
                 }
                 let ticket = NEXT_TICKET.fetch_add(1, Ordering::Relaxed);
