@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -11,7 +13,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from conftest import World
-from laws import LONG, nothing_left
+from laws import LONG, nothing_left, settled, state
 from stepping import By, Moment, Outcome, cancelled_at
 
 from fluvio_cffi import AsyncFluvio, ClosedError, LocalCluster, Offset
@@ -479,6 +481,34 @@ def test_each_await(where: str, by: By, case: Callable[[Stage], Case], cluster: 
     world = World(where, cluster)
     with nothing_left():
         world.run(step_through, world, case, by)
+
+
+@pytest.mark.parametrize("where", ["asyncio", "uvloop", "sync"])
+def test_closing_needs_no_garbage_collector(where: str, cluster: LocalCluster, connected: None) -> None:
+    """What was closed is gone by itself, with the last threads of the library."""
+    world = World(where, cluster)
+
+    async def work() -> None:
+        async with world.connect() as client:
+            topic = await world.topic(client)
+            async with client.producer(topic) as producer, client.consumer(topic, start=Offset.beginning()) as consumer:
+                await producer.send(b"x")
+                await (await producer.enqueue(b"y"))
+                await producer.send_all([b"z"] * 10)
+                await consumer.receive()
+                await consumer.batches().__anext__()
+
+    gc.collect()
+    before = settled()
+    gc.disable()
+    try:
+        world.run(work)
+        deadline = time.monotonic() + 5
+        while state() != before and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert state() == before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.timeout(120)

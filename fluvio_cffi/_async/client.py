@@ -60,7 +60,6 @@ class AsyncFluvio(Closeable):
         self._endpoint = view(lib.flv_client_endpoint, handle)
         self._platform_version = view(lib.flv_client_platform_version, handle)
         self._admin_timeout = options.admin_timeout
-        self._admin = AsyncAdmin(self)
         self._producers: weakref.WeakSet[AsyncProducer] = weakref.WeakSet()
         self._consumers: weakref.WeakSet[AsyncConsumer] = weakref.WeakSet()
         self._closed = False
@@ -145,7 +144,8 @@ class AsyncFluvio(Closeable):
     @property
     def admin(self) -> AsyncAdmin:
         """Administration: topics."""
-        return self._admin
+        # Not kept: a circle would let a closed client live until the garbage collector finds it.
+        return AsyncAdmin(self)
 
     @property
     def closed(self) -> bool:

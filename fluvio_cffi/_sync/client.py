@@ -57,7 +57,6 @@ class Fluvio(Closeable):
         self._endpoint = view(lib.flv_client_endpoint, handle)
         self._platform_version = view(lib.flv_client_platform_version, handle)
         self._admin_timeout = options.admin_timeout
-        self._admin = Admin(self)
         self._producers: weakref.WeakSet[Producer] = weakref.WeakSet()
         self._consumers: weakref.WeakSet[Consumer] = weakref.WeakSet()
         self._closed = False
@@ -139,7 +138,8 @@ class Fluvio(Closeable):
     @property
     def admin(self) -> Admin:
         """Administration: topics."""
-        return self._admin
+        # Not kept: a circle would let a closed client live until the garbage collector finds it.
+        return Admin(self)
 
     @property
     def closed(self) -> bool:
