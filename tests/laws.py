@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,15 @@ LONG = os.environ.get("FLUVIO_CFFI_LONG", "") not in ("", "0")
 """Whether the long variants run: set the environment variable FLUVIO_CFFI_LONG to 1."""
 
 long_only = pytest.mark.skipif(not LONG, reason="long: set FLUVIO_CFFI_LONG=1")
+
+
+def stop(process: int | None) -> None:
+    """Stops a process as SIGSTOP does, and returns once the last of its threads has noticed."""
+    assert process is not None
+    os.kill(process, signal.SIGSTOP)
+    tasks = Path(f"/proc/{process}/task")
+    while any((task / "stat").read_text().rpartition(")")[2].split()[0] != "T" for task in tasks.iterdir()):
+        time.sleep(0.001)
 
 
 def native_counts() -> dict[str, int]:

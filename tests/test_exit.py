@@ -10,7 +10,7 @@ import textwrap
 import time
 
 import pytest
-from laws import LONG
+from laws import LONG, stop
 
 from fluvio_cffi import LocalCluster
 
@@ -191,24 +191,24 @@ def test_with_work_in_flight(cluster: LocalCluster, where: str, how: str) -> Non
 def test_what_is_dropped_is_named(cluster: LocalCluster) -> None:
     """The cluster does not answer: a second later it is over, with the warning."""
     code = """
-    import os, signal
     client = Fluvio.connect(endpoint)
     client.admin.topics.create("t", exist_ok=True)
     producer = client.producer("t")
     producer.send(b"x")
-    os.kill(int(how), signal.SIGSTOP)
-    time.sleep(0.05)
-    receipts = [producer.enqueue(b"y") for _ in range(7)]
     print("ready", flush=True)
+    input()
+    receipts = [producer.enqueue(b"y") for _ in range(7)]
     """
     with LocalCluster() as own:
         command = [sys.executable, "-c", COMMON + textwrap.dedent(code), own.endpoint, str(own.pid)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        pipe = subprocess.PIPE
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
             try:
                 assert process.stdout is not None
                 assert process.stdout.readline() == "ready\n"
+                stop(own.pid)
                 begun = time.monotonic()
-                _, errors = process.communicate(timeout=20)
+                _, errors = process.communicate("\n", timeout=20)
             finally:
                 process.kill()
         assert time.monotonic() - begun < 2

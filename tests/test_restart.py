@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
-from laws import LONG
+from laws import LONG, stop
 
 from fluvio_cffi import DeliveryError, FluvioError, LocalCluster, Offset
 
@@ -107,8 +105,7 @@ async def test_killed_with_records_in_flight(world: Any, tmp_path: Path) -> None
             topic = await world.topic(client)
             async with client.producer(topic) as producer, client.consumer(topic, start=Offset.beginning()) as consumer:
                 await producer.send(b"0")
-                assert cluster.pid is not None
-                os.kill(cluster.pid, signal.SIGSTOP)
+                stop(cluster.pid)
                 receipts = [await producer.enqueue(b"%d" % number) for number in range(1, 20_000)]
                 assert not any(receipt.done() for receipt in receipts)
                 assert producer.pending.records == len(receipts)
