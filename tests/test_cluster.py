@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections.abc import Awaitable, Callable
@@ -71,7 +72,7 @@ def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
 
 
 def leftovers() -> set[str]:
-    return {name for name in os.listdir(os.environ.get("TMPDIR", "/tmp")) if name.startswith("fluvio-cffi-cluster-")}
+    return {name for name in os.listdir(tempfile.gettempdir()) if name.startswith("fluvio-cffi-cluster-")}
 
 
 # -- in order
@@ -407,7 +408,11 @@ def test_program_that_ends_by_itself() -> None:
         assert accepts(cluster.endpoint)
 
 
-def test_cancelled_start_leaves_nothing(fake: Callable[[str], None]) -> None:
+def test_cancelled_start_leaves_nothing(
+    fake: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A place of its own: other programs' clusters come and go in the usual one.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     before = leftovers()
     fake("exec sleep 60")
     pids: list[int] = []
