@@ -269,7 +269,9 @@ async def test_room_is_handed_out_first_come_first_served(world: Any) -> None:
                 order.append(number)
 
             await asyncio.gather(*[one(number) for number in range(100)])
-            assert order == list(range(100))
+            # The small ones may find room without waiting, and then let others have their turn first.
+            assert sorted(order) == list(range(100))
+            assert [number for number in order if number % 3 == 0] == list(range(0, 100, 3))
 
 
 @pytest.mark.backends("asyncio", "uvloop", "trio")

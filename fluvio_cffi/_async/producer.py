@@ -456,7 +456,8 @@ class AsyncProducer(Closeable):
         if size > self._most:
             raise self._too_large(size)
         cost = size + OVERHEAD
-        if host.due():
+        # Who has to wait for room takes his place at once.
+        if cost <= self._room and not self._seats and host.due():
             await host.rest()
         if True:  # ASYNC
             if self._closing:

@@ -426,7 +426,8 @@ class Producer(Closeable):
         if size > self._most:
             raise self._too_large(size)
         cost = size + OVERHEAD
-        if host.due():
+        # Who has to wait for room takes his place at once.
+        if cost <= self._room and not self._seats and host.due():
             host.rest()
         receipt = Receipt(host, self._ledger, timestamp)
         with self._lock:
