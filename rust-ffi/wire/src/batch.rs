@@ -182,11 +182,6 @@ pub struct RawBatch {
 }
 
 impl RawBatch {
-    /// All of its bytes.
-    pub fn bytes(&self) -> &Bytes {
-        &self.bytes
-    }
-
     /// Compares the stored checksum with that of the bytes.
     pub fn check_crc(&self) -> Result<(), WireError> {
         let computed = crc32c::crc32c(&self.bytes[CRC_END..]);

@@ -37,11 +37,6 @@ impl<'a> Records<'a> {
         Ok(Self { bytes: body, at: 4, left, previous_delta: -1, last_offset_delta: last_offset_delta.into() })
     }
 
-    /// How many records are still to come, as the batch says. Not to be trusted with an allocation.
-    pub fn remaining(&self) -> u32 {
-        self.left
-    }
-
     #[inline]
     fn read(&mut self) -> Result<RecordView<'a>, WireError> {
         const WHAT: &str = "a record";

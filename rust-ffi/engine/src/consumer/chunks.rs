@@ -59,6 +59,11 @@ struct State {
 }
 
 impl State {
+    /// Whether nothing more will be read.
+    fn over(&self) -> bool {
+        self.closed || self.stopped || self.fatal.is_some()
+    }
+
     fn slot(&mut self, partition: u32) -> &mut Slot {
         self.slots.entry(partition).or_default()
     }
@@ -167,8 +172,7 @@ impl Chunks {
 
     fn is_empty(&self) -> bool {
         let state = self.lock();
-        let going_on = !state.closed && !state.stopped && state.fatal.is_none();
-        going_on && state.first().is_none() && state.slots.values().any(|slot| !slot.finished)
+        !state.over() && state.first().is_none() && state.slots.values().any(|slot| !slot.finished)
     }
 
     pub(crate) async fn ready(&self) {
@@ -309,8 +313,7 @@ impl Chunks {
 
     /// Whether the readers shall end.
     pub(crate) fn over(&self) -> bool {
-        let state = self.lock();
-        state.closed || state.stopped || state.fatal.is_some()
+        self.lock().over()
     }
 
     /// Whether `bytes` more are within the budget.
@@ -322,7 +325,7 @@ impl Chunks {
     pub(crate) async fn wait_room(&self) {
         until(&self.room, || {
             let state = self.lock();
-            state.bytes < self.budget || state.closed || state.stopped || state.fatal.is_some()
+            state.bytes < self.budget || state.over()
         })
         .await;
     }
