@@ -75,6 +75,7 @@ lint-python: $(VENV)/.lint
 	$(BIN)/python tools/async_to_sync.py --check
 	$(BIN)/mypy
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	PYTHONPATH=$(CURDIR) $(BIN)/basedpyright --pythonpath $(BIN)/python --verifytypes fluvio_cffi --ignoreexternal
 
 lint-rust:
 	$(CARGO) fmt --manifest-path rust-ffi/Cargo.toml --all --check

@@ -7,7 +7,7 @@ import pickle
 from collections import deque
 from collections.abc import Iterator, Sequence
 from operator import length_hint
-from typing import overload
+from typing import ClassVar, overload
 
 from ._ffi import CData, ffi
 from ._types import Record
@@ -206,7 +206,7 @@ class RecordBatch(Sequence[Record]):
             return NotImplemented
         return self._length == other._length and all(map(Record.__eq__, self, other))
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None]  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         spans = ", ".join(f"{part.partition}: {part.offsets[0]}..{part.offsets[-1]}" for part in self._parts)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Final, overload
+from typing import TYPE_CHECKING, ClassVar, Final, overload
 
 from ._errors import DeliveryError, FluvioError, Outcome
 from ._types import RecordMetadata
@@ -28,12 +28,12 @@ class Ledger:
     __slots__ = ("_examples", "count", "generation", "settled", "submitted", "topic")
 
     def __init__(self, topic: str) -> None:
-        self.topic = topic
-        self.submitted = 0
-        self.settled = 0
-        self.count = 0
+        self.topic: str = topic
+        self.submitted: int = 0
+        self.settled: int = 0
+        self.count: int = 0
         # Failures are reported once: those of an earlier generation were.
-        self.generation = 0
+        self.generation: int = 0
         self._examples: list[Ticket] = []
 
     def failed(self, ticket: Ticket, unseen: int) -> None:
@@ -90,14 +90,14 @@ class Ticket:
 
     def __init__(self) -> None:
         self.ledger: Ledger | None = None
-        self.generation = -1
-        self.bound = 0
-        self.seen = 0
-        self.done = False
+        self.generation: int = -1
+        self.bound: int = 0
+        self.seen: int = 0
+        self.done: bool = False
         self.error: FluvioError | None = None
-        self.base = -1
-        self.count = 0
-        self.partition = 0
+        self.base: int = -1
+        self.count: int = 0
+        self.partition: int = 0
         self.waiters: list[Wakeable] = []
 
     def attach(self, ledger: Ledger) -> None:
@@ -302,7 +302,7 @@ class SendResult:
             return False
         return all(self._place(index) == other._place(index) for index in range(self._length))
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__: ClassVar[None]  # type: ignore[assignment]
 
     def __repr__(self) -> str:
         failed = self.failures()[0]

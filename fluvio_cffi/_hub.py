@@ -65,16 +65,16 @@ class Operation:
     def __init__(
         self, token: int, phase: Phase, waiter: Wakeable | None, callback: Callable[[Operation], None] | None
     ) -> None:
-        self.token = token
+        self.token: int = token
         self.phase: Phase = phase
-        self.waiter = waiter
-        self.callback = callback
-        self.number = ffi.new("uint64_t *")
-        self.done = False
-        self.abandoned = False
-        self.status = 0
-        self.result = 0
-        self.value = 0
+        self.waiter: Wakeable | None = waiter
+        self.callback: Callable[[Operation], None] | None = callback
+        self.number: CData = ffi.new("uint64_t *")
+        self.done: bool = False
+        self.abandoned: bool = False
+        self.status: int = 0
+        self.result: int = 0
+        self.value: int = 0
         self._raw = b""
 
     @property
@@ -121,7 +121,7 @@ class Hub:
         self.descriptor: int = lib.flv_queue_fd(self._queue)
         self.mutex: AbstractContextManager[object] = mutex or contextlib.nullcontext()
         self.after: list[tuple[Callable[[Operation], None], Operation]] = []
-        self.drained_at = 0.0
+        self.drained_at: float = 0.0
         self._adaptive = mutex is None
         self._cap = CAP_MAX
         self._completions = ffi.new("flv_completion_t[]", CAP_MAX)

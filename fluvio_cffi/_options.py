@@ -91,7 +91,7 @@ class ConnectOptions:
         request_timeout: Duration,
         admin_timeout: Duration,
     ) -> None:
-        self.endpoint = None if endpoint is None else text(endpoint, "endpoint")
+        self.endpoint: str | None = None if endpoint is None else text(endpoint, "endpoint")
         if self.endpoint is not None:
             host, colon, port = self.endpoint.rpartition(":")
             if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
@@ -99,9 +99,9 @@ class ConnectOptions:
         self._profile = None if profile is None else text(profile, "profile")
         self._client_id = None if client_id is None else text(client_id, "client_id")
         self._spu_local = use_spu_local_address
-        self.timeout = parse_timeout(timeout, CONNECT_TIMEOUT)
-        self.request_timeout = _limit(request_timeout, "request_timeout")
-        self.admin_timeout = _limit(admin_timeout, "admin_timeout")
+        self.timeout: float | None = parse_timeout(timeout, CONNECT_TIMEOUT)
+        self.request_timeout: float = _limit(request_timeout, "request_timeout")
+        self.admin_timeout: float = _limit(admin_timeout, "admin_timeout")
 
     def native(self) -> tuple[CData, list[CData]]:
         """``flv_client_options_t *`` and what it points to."""
@@ -153,8 +153,8 @@ class ProducerOptions:
     ) -> None:
         if partitioner is not None and not callable(partitioner):
             raise ConfigError(f"partitioner is {partitioner!r}: it must be callable, such as Partitioner.fixed(0)")
-        self.partitioner = partitioner
-        self.batch_size = number(parse_size(batch_size, "batch_size"), "batch_size", 1, 32 << 20)
+        self.partitioner: Partitioning | None = partitioner
+        self.batch_size: int = number(parse_size(batch_size, "batch_size"), "batch_size", 1, 32 << 20)
         self._linger = parse_duration(linger, "linger")
         if self._linger > 60:
             raise ConfigError(f"linger is {linger!r}: it must be at most 60 s")
@@ -162,14 +162,16 @@ class ProducerOptions:
             allowed = ", ".join(repr(name) for name in _COMPRESSIONS if name is not None)
             raise ConfigError(f"compression is {compression!r}: it must be {allowed}, or None to follow the topic")
         self._compression = _COMPRESSIONS[compression]
-        self.max_request_size = number(
+        self.max_request_size: int = number(
             parse_size(max_request_size, "max_request_size"), "max_request_size", 1024, 32 << 20
         )
-        self.buffer_size = number(parse_size(buffer_size, "buffer_size"), "buffer_size", self.max_request_size, 1 << 40)
+        self.buffer_size: int = number(
+            parse_size(buffer_size, "buffer_size"), "buffer_size", self.max_request_size, 1 << 40
+        )
         self._max_in_flight = number(max_in_flight, "max_in_flight", 1, 1000)
         self._isolation = _choice(isolation, "isolation", _ISOLATIONS)
         self._delivery = _choice(delivery, "delivery", _DELIVERIES)
-        self.delivery_timeout = _limit(delivery_timeout, "delivery_timeout")
+        self.delivery_timeout: float = _limit(delivery_timeout, "delivery_timeout")
 
     def native(self) -> CData:
         """``flv_producer_options_t *``."""
@@ -225,10 +227,10 @@ class ConsumerOptions:
         interval = parse_duration(auto_commit_interval, "auto_commit_interval")
         if interval < 0.001:
             raise ConfigError(f"auto_commit_interval is {auto_commit_interval!r}: it must be at least 1 ms")
-        self.consumer_id = consumer_id
+        self.consumer_id: str | None = consumer_id
         self._auto_commit = interval if commit == "auto" else None
         self._skip_evicted = bool(_choice(on_evicted, "on_evicted", ("raise", "skip")))
-        self.partitions = self._partitions_of(partitions)
+        self.partitions: tuple[int, ...] = self._partitions_of(partitions)
         self._start, self._starts = self._starts_of(start)
         self._stop_at_end = bool(stop_at_end)
         self._isolation = _choice(isolation, "isolation", _ISOLATIONS)

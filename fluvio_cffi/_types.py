@@ -228,12 +228,12 @@ class Record:
     def __init__(
         self, topic: str, partition: int, offset: int, timestamp: int | None, key: bytes | None, value: bytes
     ) -> None:
-        self.topic = topic
-        self.partition = partition
-        self.offset = offset
-        self.timestamp = timestamp
-        self.key = key
-        self.value = value
+        self.topic: str = topic
+        self.partition: int = partition
+        self.offset: int = offset
+        self.timestamp: int | None = timestamp
+        self.key: bytes | None = key
+        self.value: bytes = value
 
     @property
     def text(self) -> str:

@@ -22,7 +22,7 @@ class ThreadWaiter(Waiter):
     __slots__ = ("_lock", "woken")
 
     def __init__(self) -> None:
-        self.woken = False
+        self.woken: bool = False
         self._lock = threading.Lock()
         self._lock.acquire()
 

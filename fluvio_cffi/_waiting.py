@@ -51,7 +51,7 @@ class Host:
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
-        self.generation = process.generation
+        self.generation: int = process.generation
         self._clients = 0
         self._breathed = 0.0
 

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Sequence
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from fluvio_cffi._delivery import Gathering, Ledger, SendResult, Ticket, delivery_error
 from fluvio_cffi._errors import (
@@ -90,7 +90,7 @@ class AsyncReceipt:
 
     if True:  # ASYNC
 
-        def __await__(self) -> Generator[Any, Any, RecordMetadata]:
+        def __await__(self) -> Generator[object, None, RecordMetadata]:
             return self._wait(None).__await__()
 
     def done(self) -> bool:
