@@ -262,12 +262,9 @@ mod tests {
 
     #[test]
     fn the_examples_show_all_fields_with_their_defaults() {
-        for (method, least) in [
-            ("topics.create", r#"{"name": "orders"}"#),
-            ("topics.list", "{}"),
-            ("topics.get", r#"{"name": "orders"}"#),
-            ("topics.delete", r#"{"name": "orders"}"#),
-        ] {
+        for (method, least) in
+            [("topics.list", "{}"), ("topics.get", r#"{"name": "orders"}"#), ("topics.delete", r#"{"name": "orders"}"#)]
+        {
             let shown = Call::parse(method, example(method).as_bytes()).unwrap();
             assert_eq!(shown, Call::parse(method, least.as_bytes()).unwrap(), "{method}");
             // All of them: leaving one out must leave a document without it.
@@ -275,40 +272,6 @@ mod tests {
             let known = format!("{shown:?}").matches(": ").count();
             assert_eq!(fields, known, "{method}: the documentation shows {fields} fields, there are {known}");
         }
-        assert_eq!(examples().len(), 5);
-    }
-
-    #[test]
-    fn the_topic_is_as_documented() {
-        let topic = Topic {
-            name: "orders".to_owned(),
-            spec: TopicSpec {
-                partitions: 2,
-                replication: 1,
-                ignore_rack: false,
-                assignment: Some(vec![
-                    PartitionAssignment { partition: 0, replicas: vec![5001] },
-                    PartitionAssignment { partition: 1, replicas: vec![5002] },
-                ]),
-                retention_seconds: Some(3600),
-                segment_size: Some(1 << 20),
-                max_partition_size: None,
-                compression: "zstd".to_owned(),
-                system: false,
-            },
-            status: TopicStatus {
-                resolution: "provisioned".to_owned(),
-                reason: String::new(),
-                replica_map: BTreeMap::from([(0, vec![5001]), (1, vec![5002])]),
-            },
-        };
-        let written = json(&TopicDocument::from(topic)).unwrap();
-        let documented: String = example("Topic").split_whitespace().collect();
-        assert_eq!(
-            String::from_utf8(written).unwrap(),
-            documented,
-            "also the order of the fields is the documented one"
-        );
     }
 
     #[test]
