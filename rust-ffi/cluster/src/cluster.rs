@@ -53,7 +53,6 @@ impl Cluster {
         let (directory, temporary) = data_directory(&config)?;
         let lock = lock(&directory)?;
         let failed = |path: &Path, source| StartError::DataDir { path: path.to_owned(), source };
-        take_over_logs(&directory).map_err(|source| failed(&directory, source))?;
 
         // The ports are taken first and open when all is ready: clients are refused meanwhile.
         let sc_door = door(&config.host, config.port).await?;
@@ -72,7 +71,7 @@ impl Cluster {
             Arc::new(Node::new(id, logs, door, config.write_like_real, Arc::clone(&consumers)))
         });
         let (nodes, faults) = (nodes.collect(), Arc::clone(sc_door.faults()));
-        let sc = Arc::new(Sc::load(directory.join("metadata.json"), nodes, consumers, faults, &config)?);
+        let sc = Arc::new(Sc::load(directory.join("objects"), nodes, consumers, faults, &config)?);
 
         let busy = |door: &Door| {
             let address = door.address().to_string();
@@ -164,12 +163,6 @@ async fn tick(sc: Weak<Sc>, status: Duration, retention: Duration) {
             sc.refresh_partitions();
         }
     }
-}
-
-/// The logs of the time when there was one SPU are those of the first.
-fn take_over_logs(directory: &Path) -> io::Result<()> {
-    let (old, new) = (directory.join("spu-logs"), directory.join(format!("spu-logs-{FIRST_SPU}")));
-    if old.is_dir() && !new.exists() { fs::rename(old, new) } else { Ok(()) }
 }
 
 /// A wildcard cannot be dialled; who listens on one is asked for on this machine, or brings a host name of its own.

@@ -140,33 +140,6 @@ fn a_restart_finds_ports_and_places_again() {
     });
 }
 
-/// A directory as it was when there was one SPU.
-#[test]
-fn an_older_directory_is_the_first_ones() {
-    common::run(30, async {
-        let directory = tempfile::tempdir().unwrap();
-        let config = Config { data_dir: Some(directory.path().to_owned()), ..Config::default() };
-        let cluster = Cluster::start(config.clone()).await.unwrap();
-        let mut sc = Client::connect(cluster.endpoint()).await;
-        sc.create("t", TopicSpec::new_computed(3, 1, None)).await;
-        assert_eq!(Client::connect(cluster.spu_endpoint()).await.produce("t", 2, batch(5, 1)).await.base_offset, 0);
-        cluster.shutdown().await;
-        let path = |name: &str| directory.path().join(name);
-        std::fs::rename(path("spu-logs-5001"), path("spu-logs")).unwrap();
-        let text = std::fs::read(path("metadata.json")).unwrap();
-        let mut document: serde_json::Value = serde_json::from_slice(&text).unwrap();
-        for topic in document["topics"].as_array_mut().unwrap() {
-            topic.as_object_mut().unwrap().remove("placement").unwrap();
-        }
-        std::fs::write(path("metadata.json"), document.to_string()).unwrap();
-
-        let cluster = Cluster::start(Config { spus: 2, ..config }).await.unwrap();
-        assert_eq!(placement(&cluster, "t").await, [[5001], [5001], [5001]]);
-        assert_eq!(Client::connect(cluster.spu_endpoint()).await.produce("t", 2, batch(1, 1)).await.base_offset, 5);
-        cluster.shutdown().await;
-    });
-}
-
 #[test]
 fn consumer_offsets_are_with_one_of_them() {
     common::run(30, async {

@@ -5,6 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use fluvio_controlplane_metadata::partition::PartitionSpec;
+use fluvio_controlplane_metadata::smartmodule::SmartModulePackageKey;
 use fluvio_controlplane_metadata::spu::{CustomSpuSpec, SpuSpec};
 use fluvio_controlplane_metadata::topic::TopicSpec;
 use fluvio_protocol::api::{Request, RequestHeader};
@@ -14,9 +15,9 @@ use fluvio_sc_schema::errors::ErrorCode;
 use fluvio_sc_schema::mirror::MirrorSpec;
 use fluvio_sc_schema::mirroring::ObjectMirroringRequest;
 use fluvio_sc_schema::objects::{
-    CreateRequest, DeleteRequest, ListFilters, ListRequest, ListResponse, Metadata, ObjectApiCreateRequest,
+    CreateRequest, DeleteRequest, ListFilter, ListRequest, ListResponse, Metadata, ObjectApiCreateRequest,
     ObjectApiDeleteRequest, ObjectApiListRequest, ObjectApiListResponse, ObjectApiUpdateRequest, ObjectApiWatchRequest,
-    ObjectApiWatchResponse, UpdateRequest, WatchRequest, WatchResponse,
+    UpdateRequest, WatchRequest,
 };
 use fluvio_sc_schema::smartmodule::SmartModuleSpec;
 use fluvio_sc_schema::spg::SpuGroupSpec;
@@ -25,8 +26,9 @@ use fluvio_sc_schema::tableformat::TableFormatSpec;
 use fluvio_sc_schema::{AdminSpec, Status, TryEncodableFrom};
 
 use super::Sc;
+use super::kinds::Kind;
 use super::outbox::{Outbox, outbox};
-use super::store::{Store, Watch};
+use super::store::Watch;
 use crate::door::{Ending, Line};
 use crate::net;
 
@@ -132,30 +134,53 @@ fn unknown(name: &str) -> Status {
 }
 
 async fn create(sc: &Sc, request: &ObjectApiCreateRequest) -> io::Result<Status> {
-    let topic: Option<CreateRequest<TopicSpec>> = of_kind(request)?;
-    match topic {
-        Some(create) => {
-            let (common, spec) = create.parts();
-            Ok(sc.create_topic(common, spec).await)
-        }
-        None => Ok(unknown("create error")),
+    if let Some((common, spec)) = of_kind(request)?.map(CreateRequest::<TopicSpec>::parts) {
+        return Ok(sc.create_topic(common, spec).await);
     }
+    if let Some((common, spec)) = of_kind(request)?.map(CreateRequest::<CustomSpuSpec>::parts) {
+        return Ok(sc.create_custom_spu(common, spec).await);
+    }
+    // For the others a dry run is a run, on the real SC, too.
+    if let Some((common, spec)) = of_kind(request)?.map(CreateRequest::<SpuGroupSpec>::parts) {
+        return Ok(sc.create_spu_group(common.name, spec).await);
+    }
+    if let Some((common, spec)) = of_kind(request)?.map(CreateRequest::<SmartModuleSpec>::parts) {
+        return Ok(sc.create_smartmodule(common.name, spec).await);
+    }
+    if let Some((common, spec)) = of_kind(request)?.map(CreateRequest::<TableFormatSpec>::parts) {
+        return Ok(sc.create_table_format(common.name, spec).await);
+    }
+    if let Some((common, spec)) = of_kind(request)?.map(CreateRequest::<MirrorSpec>::parts) {
+        return sc.create_mirror(common.name, spec).await;
+    }
+    Ok(unknown("create error"))
 }
 
 async fn delete(sc: &Sc, request: &ObjectApiDeleteRequest) -> io::Result<Status> {
-    let topic: Option<DeleteRequest<TopicSpec>> = of_kind(request)?;
-    match topic {
-        Some(delete) => {
-            let force = delete.is_force();
-            Ok(sc.delete_topic(delete.key(), force).await)
-        }
-        None => Ok(unknown("create error")),
+    if let Some(delete) = of_kind::<_, DeleteRequest<TopicSpec>>(request)? {
+        let force = delete.is_force();
+        return Ok(sc.delete_topic(delete.key(), force).await);
     }
+    if let Some(key) = of_kind(request)?.map(DeleteRequest::<CustomSpuSpec>::key) {
+        return Ok(sc.delete_custom_spu(key).await);
+    }
+    if let Some(key) = of_kind(request)?.map(DeleteRequest::<SpuGroupSpec>::key) {
+        return Ok(sc.delete_spu_group(key).await);
+    }
+    if let Some(key) = of_kind(request)?.map(DeleteRequest::<SmartModuleSpec>::key) {
+        return sc.delete_smartmodule(key).await.map_err(|error| invalid(error.to_string()));
+    }
+    if let Some(key) = of_kind(request)?.map(DeleteRequest::<TableFormatSpec>::key) {
+        return Ok(sc.delete_table_format(key).await);
+    }
+    if let Some(key) = of_kind(request)?.map(DeleteRequest::<MirrorSpec>::key) {
+        return Ok(sc.delete_mirror(key).await);
+    }
+    Ok(unknown("create error"))
 }
 
 async fn update(sc: &Sc, request: &ObjectApiUpdateRequest) -> io::Result<Status> {
-    let topic: Option<UpdateRequest<TopicSpec>> = of_kind(request)?;
-    match topic {
+    match of_kind::<_, UpdateRequest<TopicSpec>>(request)? {
         Some(update) => {
             let action = update.action.clone();
             Ok(sc.update_topic(update.key(), action).await)
@@ -172,94 +197,88 @@ where
     ObjectApiListResponse::try_encode_from(ListResponse::new(objects), version).map_err(io::Error::other)
 }
 
-fn matches(filters: &ListFilters, name: &str) -> bool {
-    KeyFilter::<str>::filter(filters, name)
+/// The list of the kind `S`, if the request is about it; only some of its objects are `asked` for.
+fn list_of<S: Kind>(
+    sc: &Sc,
+    request: &ObjectApiListRequest,
+    version: i16,
+    asked: impl Fn(&ListRequest<S>, &Metadata<S>) -> bool,
+) -> io::Result<Option<ObjectApiListResponse>> {
+    let Some(request) = of_kind::<_, ListRequest<S>>(request)? else { return Ok(None) };
+    let objects = sc.list::<S>(|object| asked(&request, object));
+    listed(objects, version).map(Some)
+}
+
+fn is_named<S: Kind>(request: &ListRequest<S>, object: &Metadata<S>) -> bool {
+    KeyFilter::<str>::filter(&request.name_filters, &object.name)
 }
 
 fn list(sc: &Sc, request: &ObjectApiListRequest, version: i16) -> io::Result<ObjectApiListResponse> {
-    if let Some(request) = of_kind::<_, ListRequest<TopicSpec>>(request)? {
-        let objects = sc.objects();
-        let wanted = objects
-            .topics
-            .all()
-            .filter(|topic| topic.spec.is_system() == request.system && matches(&request.name_filters, &topic.name));
-        return listed(wanted.cloned().collect(), version);
-    }
-    if let Some(request) = of_kind::<_, ListRequest<PartitionSpec>>(request)? {
-        // The real SC ignores the names here.
-        let wanted: Vec<_> =
-            sc.objects().partitions.all().filter(|it| it.spec.system == request.system).cloned().collect();
-        let fresh = wanted.into_iter().map(|mut partition| {
-            sc.refresh(&mut partition);
-            partition
-        });
-        return listed(fresh.collect(), version);
-    }
-    if let Some(request) = of_kind::<_, ListRequest<SpuSpec>>(request)? {
-        let objects = sc.objects();
-        let wanted = objects.spus.all().filter(|spu| matches(&request.name_filters, &spu.name));
-        return listed(wanted.cloned().collect(), version);
-    }
     if let Some(request) = of_kind::<_, ListRequest<CustomSpuSpec>>(request)? {
-        let objects = sc.objects();
-        let wanted = objects.spus.all().filter(|spu| spu.spec.is_custom() && matches(&request.name_filters, &spu.name));
-        let custom = wanted.map(|spu| {
-            let Metadata { name, spec, status } = spu.clone();
-            Metadata { name, spec: CustomSpuSpec::from(spec), status }
+        let spus = sc
+            .list::<SpuSpec>(|spu| spu.spec.is_custom() && KeyFilter::<str>::filter(&request.name_filters, &spu.name));
+        let custom = spus.into_iter().map(|Metadata { name, spec, status }| {
+            let spec = CustomSpuSpec::from(spec);
+            Metadata { name, spec, status }
         });
-        return listed(custom.collect(), version);
+        return listed::<CustomSpuSpec>(custom.collect(), version);
     }
-    if of_kind::<_, ListRequest<SmartModuleSpec>>(request)?.is_some() {
-        return listed::<SmartModuleSpec>(Vec::new(), version);
+    if let Some(request) = of_kind::<_, ListRequest<SmartModuleSpec>>(request)? {
+        return listed(smartmodules(sc, request)?, version);
     }
-    if of_kind::<_, ListRequest<TableFormatSpec>>(request)?.is_some() {
-        return listed::<TableFormatSpec>(Vec::new(), version);
+    if of_kind::<_, ListRequest<PartitionSpec>>(request)?.is_some() {
+        sc.refresh_partitions();
     }
-    if of_kind::<_, ListRequest<SpuGroupSpec>>(request)?.is_some() {
-        return listed::<SpuGroupSpec>(Vec::new(), version);
-    }
-    if of_kind::<_, ListRequest<MirrorSpec>>(request)?.is_some() {
-        return listed::<MirrorSpec>(Vec::new(), version);
-    }
-    Err(invalid("unknown object type"))
+    let is_system = |request: &ListRequest<TopicSpec>, topic: &Metadata<TopicSpec>| {
+        topic.spec.is_system() == request.system && is_named(request, topic)
+    };
+    // The real SC ignores the names of partitions and mirrors.
+    let lists = [
+        list_of::<TopicSpec>(sc, request, version, is_system)?,
+        list_of::<PartitionSpec>(sc, request, version, |request, it| it.spec.system == request.system)?,
+        list_of::<SpuSpec>(sc, request, version, is_named)?,
+        list_of::<SpuGroupSpec>(sc, request, version, is_named)?,
+        list_of::<TableFormatSpec>(sc, request, version, is_named)?,
+        list_of::<MirrorSpec>(sc, request, version, |_, _| true)?,
+    ];
+    lists.into_iter().flatten().next().ok_or_else(|| invalid("unknown object type"))
+}
+
+fn smartmodules(sc: &Sc, request: ListRequest<SmartModuleSpec>) -> io::Result<Vec<Metadata<SmartModuleSpec>>> {
+    let filters: Vec<ListFilter> = request.name_filters.into();
+    let keys = filters.iter().map(|filter| SmartModulePackageKey::from_qualified_name(&filter.name));
+    let keys: Vec<_> = keys.collect::<Result<_, _>>().map_err(|error| invalid(error.to_string()))?;
+    let found = sc.list::<SmartModuleSpec>(|module| {
+        let package = module.spec.meta.as_ref().map(|meta| &meta.package);
+        keys.is_empty() || keys.iter().any(|key| key.is_match(&module.name, package))
+    });
+    Ok(if request.summary { found.into_iter().map(Metadata::summary).collect() } else { found })
 }
 
 fn watch(sc: &Sc, outbox: &Outbox, header: &RequestHeader, request: &ObjectApiWatchRequest) -> io::Result<()> {
-    if let Some(request) = of_kind::<_, WatchRequest<TopicSpec>>(request)? {
-        return begin(&mut sc.objects().topics, outbox, header, request.summary, |_| {});
+    if of_kind::<_, WatchRequest<PartitionSpec>>(request)?.is_some() {
+        sc.refresh_partitions();
     }
-    if let Some(request) = of_kind::<_, WatchRequest<PartitionSpec>>(request)? {
-        let refresh = |partition: &mut _| sc.refresh(partition);
-        return begin(&mut sc.objects().partitions, outbox, header, request.summary, refresh);
-    }
-    if let Some(request) = of_kind::<_, WatchRequest<SpuSpec>>(request)? {
-        return begin(&mut sc.objects().spus, outbox, header, request.summary, |_| {});
-    }
-    // Kinds that can be watched and of which there are none. (CustomSpu and Mirror cannot, on the real SC either.)
-    if of_kind::<_, WatchRequest<SmartModuleSpec>>(request)?.is_some() {
-        return begin(&mut Store::<SmartModuleSpec>::default(), outbox, header, false, |_| {});
-    }
-    if of_kind::<_, WatchRequest<TableFormatSpec>>(request)?.is_some() {
-        return begin(&mut Store::<TableFormatSpec>::default(), outbox, header, false, |_| {});
-    }
-    if of_kind::<_, WatchRequest<SpuGroupSpec>>(request)?.is_some() {
-        return begin(&mut Store::<SpuGroupSpec>::default(), outbox, header, false, |_| {});
-    }
-    Err(invalid("object type cannot be watched"))
+    // CustomSpu and Mirror cannot be watched, on the real SC either.
+    let began = begin::<TopicSpec>(sc, outbox, header, request)?
+        || begin::<PartitionSpec>(sc, outbox, header, request)?
+        || begin::<SpuSpec>(sc, outbox, header, request)?
+        || begin::<SpuGroupSpec>(sc, outbox, header, request)?
+        || begin::<SmartModuleSpec>(sc, outbox, header, request)?
+        || begin::<TableFormatSpec>(sc, outbox, header, request)?;
+    if began { Ok(()) } else { Err(invalid("object type cannot be watched")) }
 }
 
-fn begin<S>(
-    store: &mut Store<S>,
+/// Begins a watch of the kind `S`, if the request is about it.
+fn begin<S: Kind>(
+    sc: &Sc,
     outbox: &Outbox,
     header: &RequestHeader,
-    summary: bool,
-    refresh: impl Fn(&mut Metadata<S>),
-) -> io::Result<()>
-where
-    S: AdminSpec,
-    S::Status: Encoder + Decoder + Debug,
-    ObjectApiWatchResponse: TryEncodableFrom<WatchResponse<S>>,
-{
+    request: &ObjectApiWatchRequest,
+) -> io::Result<bool> {
+    let Some(WatchRequest { summary, .. }) = of_kind::<_, WatchRequest<S>>(request)? else { return Ok(false) };
     let (correlation_id, version) = (header.correlation_id(), header.api_version());
-    store.watch(Watch { outbox: outbox.clone(), correlation_id, version, summary }, refresh)
+    let watch = Watch { outbox: outbox.clone(), correlation_id, version, summary };
+    S::store_mut(&mut sc.objects()).watch(watch)?;
+    Ok(true)
 }

@@ -6,12 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fluvio_controlplane_metadata::partition::{PartitionSpec, PartitionStatus, ReplicaKey};
-use fluvio_controlplane_metadata::spu::SpuStatus;
 use fluvio_controlplane_metadata::topic::{AddPartition, UpdateTopicAction};
 use fluvio_types::defaults::CONSUMER_REPLICA_KEY;
 use fluvio_types::{PartitionId, SpuId};
 
-use super::{Sc, spu_name, topics};
+use super::{Sc, provisioning};
 use crate::control::{Command, ControlError};
 use crate::door::Ending;
 use crate::faults::error_of;
@@ -20,14 +19,6 @@ use crate::spu::{Node, Spu};
 
 fn failed(error: &io::Error) -> ControlError {
     ControlError::new(error.to_string())
-}
-
-fn online(on: bool) -> SpuStatus {
-    let mut status = SpuStatus::offline();
-    if on {
-        status.set_online();
-    }
-    status
 }
 
 impl Sc {
@@ -79,7 +70,7 @@ impl Sc {
         if self.keeps_consumer_offsets(id) {
             self.consumers.close();
         }
-        self.objects().spus.set_status(&spu_name(id), online(false));
+        self.set_spu_online(id, false);
         self.refresh_partitions();
         Ok(())
     }
@@ -137,7 +128,7 @@ impl Sc {
             let led = objects.partitions.all().filter(|partition| partition.spec.leader == node.id());
             let with_config = led.filter_map(|partition| {
                 let key = partition.name.parse::<ReplicaKey>().ok()?;
-                let config = self.replica_config(&objects.topics.get(&key.topic)?.spec);
+                let config = self.replica_config(&objects.topics.get(&key.topic)?.spec, key.partition);
                 Some((key, config))
             });
             with_config.collect()
@@ -152,8 +143,8 @@ impl Sc {
     }
 
     /// Tells that an SPU is there, and gives it what has waited for one.
-    fn announce_spu(&self, id: SpuId) {
-        self.objects().spus.set_status(&spu_name(id), online(true));
+    pub(super) fn announce_spu(&self, id: SpuId) {
+        self.set_spu_online(id, true);
         self.refresh_partitions();
         self.provision_waiting();
     }
@@ -183,10 +174,10 @@ impl Sc {
         let replicas: Vec<SpuId> = [id].into_iter().chain(spec.replicas.iter().copied().filter(stays)).collect();
         topic_status.replica_map.insert(partition, replicas.clone());
 
-        let config = self.replica_config(&topic_spec);
+        let config = self.replica_config(&topic_spec, partition);
         old.give_up(&key);
         let moved = move_directory(&key, old, new)
-            .and_then(|()| self.save(&self.objects(), Some((topic, Some((&topic_spec, &topic_status.replica_map))))))
+            .and_then(|()| self.save_topic(topic, &topic_spec, &topic_status.replica_map))
             .and_then(|()| new.open(key.clone(), &config));
         if let Err(error) = moved {
             // Whatever was done is undone as far as it can be.
@@ -202,7 +193,7 @@ impl Sc {
         }
         let mut objects = self.objects();
         let name = key.to_string();
-        let spec = topics::partition_spec(&topic_spec, &replicas);
+        let spec = provisioning::partition_spec(&topic_spec, partition, &replicas);
         let last = objects.partitions.get(&name).map_or_else(PartitionStatus::default, |it| it.status.clone());
         let status = self.partition_status(&key, &spec, &last);
         objects.topics.put(topic, topic_spec, topic_status);

@@ -1,43 +1,42 @@
-//! The SC: knows the topics, the partitions and the SPUs, and tells them to those who ask or watch.
+//! The SC: knows topics, partitions, SPUs and all other objects, and tells them to those who ask or watch.
 
 mod connection;
 mod control;
-mod document;
+mod kinds;
+mod objects;
 mod outbox;
+mod provisioning;
+mod shelf;
+mod spus;
 mod store;
 mod topics;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use fluvio_controlplane_metadata::partition::{PartitionResolution, PartitionSpec, PartitionStatus, ReplicaKey};
-use fluvio_controlplane_metadata::spu::{Endpoint, IngressPort, SpuSpec, SpuStatus};
-use fluvio_controlplane_metadata::topic::{TopicResolution, TopicSpec};
-use fluvio_sc_schema::objects::Metadata;
-use fluvio_types::{ReplicaMap, SpuId};
+use fluvio_sc_schema::Status;
+use fluvio_sc_schema::errors::ErrorCode;
+use fluvio_sc_schema::mirror::MirrorSpec;
+use fluvio_sc_schema::smartmodule::SmartModuleSpec;
+use fluvio_sc_schema::spg::SpuGroupSpec;
+use fluvio_sc_schema::tableformat::TableFormatSpec;
+use fluvio_types::SpuId;
 use tokio::sync::Notify;
 
 use crate::config::{Config, FIRST_SPU, StartError};
 use crate::door::Line;
 use crate::faults::Faults;
 use crate::spu::{Consumers, Node};
-use store::Store;
-
-/// All that can be listed and watched.
-#[derive(Debug, Default)]
-pub(crate) struct Objects {
-    topics: Store<TopicSpec>,
-    partitions: Store<PartitionSpec>,
-    spus: Store<SpuSpec>,
-}
+use kinds::Objects;
 
 /// The state of the SC.
 #[derive(Debug)]
 pub(crate) struct Sc {
-    document: PathBuf,
+    /// Where the objects are on disk.
+    shelves: PathBuf,
     objects: Mutex<Objects>,
     /// Held over a change from its check to its last event, so that changes of several connections do not mix.
     changing: tokio::sync::Mutex<()>,
@@ -52,22 +51,21 @@ pub(crate) struct Sc {
     write_like_real: bool,
 }
 
-/// The name under which an SPU is registered.
-fn spu_name(id: SpuId) -> String {
-    format!("custom-spu-{id}")
+fn failure(name: &str, code: ErrorCode, message: impl Into<String>) -> Status {
+    Status::new(name.to_owned(), code, Some(message.into()))
 }
 
 impl Sc {
     /// Reads the metadata and starts the SPUs with the logs of all partitions. They do not accept connections yet.
     pub(crate) fn load(
-        document: PathBuf,
+        shelves: PathBuf,
         nodes: Vec<Arc<Node>>,
         consumers: Arc<Consumers>,
         faults: Arc<Faults>,
         config: &Config,
     ) -> Result<Self, StartError> {
         let sc = Self {
-            document,
+            shelves,
             objects: Mutex::default(),
             changing: tokio::sync::Mutex::default(),
             provisioned: Notify::new(),
@@ -78,71 +76,21 @@ impl Sc {
             segment_bytes: config.segment_bytes,
             write_like_real: config.write_like_real,
         };
-        let path = || sc.document.clone();
-        let invalid = |reason| StartError::Metadata { path: path(), reason };
-        let failed = |source| StartError::DataDir { path: path(), source };
-        let stored = document::load(&sc.document).map_err(invalid)?;
-        let mut found: BTreeMap<String, (TopicSpec, ReplicaMap)> = BTreeMap::new();
-        found.insert(topics::SYSTEM_TOPIC.to_owned(), (topics::consumer_offsets(), ReplicaMap::new()));
-        for topic in stored.into_iter().flat_map(|it| it.topics) {
-            let spec = topic.spec();
-            let mut placement: ReplicaMap = (0..).zip(topic.placement.iter().cloned()).collect();
-            if placement.is_empty() && spec.is_computed() && spec.replication_factor() == Some(1) {
-                // A document of the time when there was one SPU.
-                placement = (0..spec.partitions()).map(|id| (id, vec![FIRST_SPU])).collect();
-            }
-            found.insert(topic.name.clone(), (spec, placement));
-        }
-        sc.consumers.open().map_err(failed)?;
+        sc.restore_kept::<SpuGroupSpec>()?;
+        sc.restore_kept::<SmartModuleSpec>()?;
+        sc.restore_kept::<TableFormatSpec>()?;
+        sc.restore_kept::<MirrorSpec>()?;
+        sc.restore_spus()?;
+        sc.consumers.open().map_err(|source| sc.unusable(source))?;
         for node in &sc.nodes {
             node.start();
         }
-        for (name, (spec, placement)) in found {
-            if let Some(id) = placement.values().flatten().find(|id| sc.node(**id).is_none()) {
-                let needed = i64::from(*id) - i64::from(FIRST_SPU) + 1;
-                return Err(invalid(format!("topic {name} is kept on SPU {id}: at least {needed} SPUs are needed")));
-            }
-            sc.restore(&name, &spec, placement).map_err(failed)?;
-        }
-        sc.save(&sc.objects(), None).map_err(failed)?;
+        sc.restore_topics()?;
         Ok(sc)
     }
 
-    fn restore(&self, name: &str, spec: &TopicSpec, stored: ReplicaMap) -> io::Result<()> {
-        let mut objects = self.objects();
-        self.consumers.add_topic(name);
-        let Some(map) = self.replica_map(spec, &stored) else {
-            let status = topics::status(TopicResolution::InsufficientResources, ReplicaMap::new(), "");
-            objects.topics.put(name, spec.clone(), status);
-            return Ok(());
-        };
-        let config = self.replica_config(spec);
-        for (id, replicas) in &map {
-            let key = ReplicaKey::new(name, *id);
-            if let Some(node) = self.leader(replicas) {
-                node.open(key.clone(), &config)?;
-            }
-            let partition = topics::partition_spec(spec, replicas);
-            let status = self.partition_status(&key, &partition, &PartitionStatus::default());
-            objects.partitions.put(&key.to_string(), partition, status);
-        }
-        objects.topics.put(name, spec.clone(), topics::status(TopicResolution::Provisioned, map, ""));
-        Ok(())
-    }
-
-    /// Takes note of where an SPU listens. It is online from now on.
-    pub(crate) fn register_spu(&self, id: SpuId, host: &str, port: u16) {
-        let spec = SpuSpec {
-            id,
-            public_endpoint: IngressPort::from_port_host(port, host.to_owned()),
-            // Nothing listens for other SPUs; the field cannot be empty.
-            private_endpoint: Endpoint::from_port_host(port, host.to_owned()),
-            ..SpuSpec::default()
-        }
-        .set_custom();
-        let mut status = SpuStatus::default();
-        status.set_online();
-        self.objects().spus.put(&spu_name(id), spec, status);
+    fn unusable(&self, source: io::Error) -> StartError {
+        StartError::DataDir { path: self.shelves.clone(), source }
     }
 
     pub(crate) fn nodes(&self) -> &[Arc<Node>] {
@@ -164,14 +112,6 @@ impl Sc {
         self.objects.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes the topics, with one of them changed (or removed).
-    fn save(&self, objects: &Objects, change: Option<(&str, Option<(&TopicSpec, &ReplicaMap)>)>) -> io::Result<()> {
-        let unchanged = objects.topics.all().filter(|topic| change.is_none_or(|(name, _)| name != topic.name));
-        let unchanged = unchanged.map(|topic| (topic.name.as_str(), &topic.spec, &topic.status.replica_map));
-        let fresh = change.and_then(|(name, change)| change.map(|(spec, placement)| (name, spec, placement)));
-        document::save(&self.document, unchanged.chain(fresh))
-    }
-
     /// What the SPUs know about a partition; `last`: what was known before.
     fn partition_status(&self, key: &ReplicaKey, spec: &PartitionSpec, last: &PartitionStatus) -> PartitionStatus {
         let spu = self.node(spec.leader).and_then(|node| node.spu());
@@ -180,17 +120,11 @@ impl Sc {
         };
         let is_up = |id: &SpuId| self.node(*id).is_some_and(|node| node.spu().is_some());
         let followers = spec.followers().into_iter().map(|id| (id, is_up(&id)));
-        let mut status = topics::online(spec.leader, followers, replica.extent());
+        let mut status = provisioning::online(spec.leader, followers, replica.extent());
         if replica.has_failed() {
             status.resolution = PartitionResolution::OutOfStorage;
         }
         status
-    }
-
-    /// Fills in what the log knows better than the store.
-    fn refresh(&self, partition: &mut Metadata<PartitionSpec>) {
-        let Ok(key) = partition.name.parse::<ReplicaKey>() else { return };
-        partition.status = self.partition_status(&key, &partition.spec, &partition.status);
     }
 
     /// Takes over what has changed in the partitions, as the real SPUs report it, and tells the watches.

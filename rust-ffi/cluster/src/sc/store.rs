@@ -112,13 +112,9 @@ where
         });
     }
 
-    /// Begins a watch: all there is first, then every change. `refresh` fills in what changes too often to be stored.
-    pub(crate) fn watch(&mut self, watch: Watch, refresh: impl Fn(&mut Metadata<S>)) -> io::Result<()> {
-        let all = self.objects.values().map(|object| {
-            let mut object = watch.shown(object);
-            refresh(&mut object);
-            object
-        });
+    /// Begins a watch: all there is first, then every change.
+    pub(crate) fn watch(&mut self, watch: Watch) -> io::Result<()> {
+        let all = self.objects.values().map(|object| watch.shown(object));
         let frame = watch.frame(MetadataUpdate::with_all(self.epoch, all.collect()))?;
         if watch.outbox.event(frame) {
             self.watches.push(watch);

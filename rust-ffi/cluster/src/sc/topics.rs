@@ -1,30 +1,28 @@
-//! Creating, extending and deleting topics, and the partitions that follow from them.
+//! Creating, extending and deleting topics.
 
-use std::collections::BTreeMap;
 use std::io;
-use std::time::Duration;
 
-use fluvio_controlplane_metadata::partition::{
-    PartitionResolution, PartitionSpec, PartitionStatus, ReplicaKey, ReplicaStatus,
-};
+use fluvio_controlplane_metadata::mirror::MirrorType;
+use fluvio_controlplane_metadata::partition::{HomePartitionConfig, ReplicaKey};
+use fluvio_controlplane_metadata::smartmodule::SmartModulePackageKey;
 use fluvio_controlplane_metadata::topic::{
-    CleanupPolicy, PENDING_REASON, ReplicaSpec, SegmentBasedPolicy, TopicReplicaParam, TopicResolution, TopicSpec,
-    TopicStatus, TopicStorageConfig, UpdateTopicAction,
+    AddMirror, AddPartition, CleanupPolicy, Deduplication, HomeMirrorConfig, MirrorConfig, PENDING_REASON, ReplicaSpec,
+    SegmentBasedPolicy, TopicReplicaParam, TopicResolution, TopicSpec, TopicStatus, TopicStorageConfig,
+    UpdateTopicAction,
 };
 use fluvio_sc_schema::Status;
 use fluvio_sc_schema::errors::ErrorCode;
-use fluvio_sc_schema::objects::CommonCreateRequest;
+use fluvio_sc_schema::objects::{CommonCreateRequest, Metadata};
 use fluvio_sc_schema::shared::validate_resource_name;
-use fluvio_types::defaults::{CONSUMER_STORAGE_TOPIC, SPU_PARTITION_MAX_BYTES, STORAGE_RETENTION_SECONDS};
-use fluvio_types::{PartitionId, ReplicaMap, SpuId};
-use tokio::time::Instant;
+use fluvio_types::ReplicaMap;
+use fluvio_types::defaults::{CONSUMER_STORAGE_TOPIC, STORAGE_RETENTION_SECONDS};
 
-use super::{Objects, Sc};
-use crate::spu::ReplicaConfig;
+use super::provisioning::{provisioned, unplaced};
+use super::{Sc, failure};
 
 /// The topic in which the real cluster keeps consumer offsets. It is there before the SC listens: a client that watches only
 /// empty lists waits for the first object before it answers anything.
-pub(crate) fn consumer_offsets() -> TopicSpec {
+pub(super) fn consumer_offsets() -> TopicSpec {
     let mut spec = TopicSpec::new_computed(1, 1, None);
     spec.set_cleanup_policy(CleanupPolicy::Segment(SegmentBasedPolicy { time_in_seconds: STORAGE_RETENTION_SECONDS }));
     spec.set_storage(TopicStorageConfig { segment_size: Some(512_000_000), max_partition_size: Some(2_048_000_000) });
@@ -33,81 +31,16 @@ pub(crate) fn consumer_offsets() -> TopicSpec {
 }
 
 /// The name of [`consumer_offsets`].
-pub(crate) const SYSTEM_TOPIC: &str = CONSUMER_STORAGE_TOPIC;
-
-/// An offset that nobody has told.
-const UNKNOWN: i64 = -1;
+pub(super) const SYSTEM_TOPIC: &str = CONSUMER_STORAGE_TOPIC;
 
 /// Every partition is a directory and an open file; the real SC has no limit, and no answer to a million either.
 const MAX_PARTITIONS: u32 = 10_000;
 
-fn failure(name: &str, code: ErrorCode, message: impl Into<String>) -> Status {
-    Status::new(name.to_owned(), code, Some(message.into()))
-}
-
-/// The status of a topic whose partitions are where `map` says.
-pub(crate) fn status(resolution: TopicResolution, map: ReplicaMap, reason: &str) -> TopicStatus {
-    TopicStatus { resolution, replica_map: map, mirror_map: BTreeMap::new(), reason: reason.to_owned() }
-}
-
-/// The status of a partition that is served. Its followers, with whether they are up, have what the leader has.
-pub(crate) fn online(
-    leader: SpuId,
-    followers: impl Iterator<Item = (SpuId, bool)>,
-    (start, end, size): (i64, i64, u64),
-) -> PartitionStatus {
-    let has = |end| move |id| ReplicaStatus::new(id, end, end);
-    let followers = followers.map(|(id, up)| has(if up { end } else { UNKNOWN })(id)).collect();
-    let size = i64::try_from(size).unwrap_or(i64::MAX);
-    PartitionStatus::new2(has(end)(leader), followers, size, PartitionResolution::Online, start)
-}
-
-pub(crate) fn partition_spec(spec: &TopicSpec, replicas: &[i32]) -> PartitionSpec {
-    PartitionSpec::from_replicas(replicas.to_vec(), spec, None)
-}
+const WRONG_REPLICAS: &str = "invalid replica type";
 
 impl Sc {
-    /// Which SPUs hold which partition, the leader first; None when too few are up. Partitions that have a place keep it; the
-    /// others are dealt out in turn.
-    pub(crate) fn replica_map(&self, spec: &TopicSpec, placed: &ReplicaMap) -> Option<ReplicaMap> {
-        let mut map = placed.clone();
-        match spec.replicas() {
-            ReplicaSpec::Assigned(maps) => {
-                for row in maps.maps() {
-                    map.entry(row.id).or_insert_with(|| row.replicas.clone());
-                }
-            }
-            ReplicaSpec::Computed(param) => {
-                let fresh: Vec<PartitionId> = (0..param.partitions).filter(|id| !map.contains_key(id)).collect();
-                let up: Vec<SpuId> =
-                    self.nodes().iter().filter(|node| node.spu().is_some()).map(|node| node.id()).collect();
-                let copies = param.replication_factor as usize;
-                if !fresh.is_empty() && copies > up.len() {
-                    return None;
-                }
-                for id in fresh {
-                    let turn = up.iter().cycle().skip(id as usize % up.len()).take(copies);
-                    map.insert(id, turn.copied().collect());
-                }
-            }
-            ReplicaSpec::Mirror(_) => return None,
-        }
-        Some(map)
-    }
-
-    pub(crate) fn replica_config(&self, spec: &TopicSpec) -> ReplicaConfig {
-        let storage = spec.get_storage();
-        let seconds = spec.get_clean_policy().map_or(STORAGE_RETENTION_SECONDS, CleanupPolicy::retention_secs);
-        ReplicaConfig {
-            segment_bytes: storage.and_then(|storage| storage.segment_size).unwrap_or(self.segment_bytes),
-            retention: Duration::from_secs(u64::from(seconds)),
-            max_bytes: storage.and_then(|storage| storage.max_partition_size).unwrap_or(SPU_PARTITION_MAX_BYTES),
-            compression: spec.get_compression_type().clone(),
-        }
-    }
-
     /// Creates a topic. Only the wait for SPUs that are not there happens outside the lock that orders all changes.
-    pub(crate) async fn create_topic(&self, common: CommonCreateRequest, spec: TopicSpec) -> Status {
+    pub(super) async fn create_topic(&self, common: CommonCreateRequest, spec: TopicSpec) -> Status {
         let CommonCreateRequest { name, dry_run, .. } = common;
         let changing = self.changing.lock().await;
         if let Err(refusal) = self.check(&name, &spec) {
@@ -116,79 +49,22 @@ impl Sc {
         if dry_run {
             return Status::new_ok(name);
         }
-        let Some(map) = self.replica_map(&spec, &ReplicaMap::new()) else {
-            if let Err(error) =
-                self.announce(&name, &spec, status(TopicResolution::InsufficientResources, ReplicaMap::new(), ""))
-            {
-                return self.broken(name, &error);
-            }
-            drop(changing);
-            return self.provisioned(name, &spec).await;
-        };
-        let provisioned = self
-            .make_partitions(&name, &spec, &map)
-            .and_then(|()| self.announce(&name, &spec, status(TopicResolution::Provisioned, map.clone(), "")));
-        if let Err(error) = provisioned {
-            self.delete_partitions(&name, &map);
-            return self.broken(name, &error);
-        }
-        self.bring_online(&mut self.objects(), &name, &spec, &map);
-        drop(changing);
-        self.provisioned(name, &spec).await
-    }
-
-    /// Waits until all partitions of a topic are online.
-    async fn provisioned(&self, name: String, spec: &TopicSpec) -> Status {
-        let deadline = Instant::now() + self.topic_wait;
-        let wanted = spec.partitions();
-        loop {
-            let change = self.provisioned.notified();
-            let online = {
-                let objects = self.objects();
-                let is_online = |id: &u32| {
-                    let key = ReplicaKey::new(name.as_str(), *id).to_string();
-                    objects.partitions.get(&key).is_some_and(|partition| partition.status.is_online())
-                };
-                (0..wanted).filter(is_online).count()
-            };
-            if online == wanted as usize {
-                return Status::new_ok(name);
-            }
-            if tokio::time::timeout_at(deadline, change).await.is_err() {
-                let message = format!("only {online} out of {wanted} provisioned");
-                return failure(&name, ErrorCode::TopicNotProvisioned, message);
-            }
-        }
-    }
-
-    /// Makes the partitions of topics that had too few SPUs, as far as there are enough now.
-    pub(crate) fn provision_waiting(&self) {
-        let waiting: Vec<(String, TopicSpec)> = self
-            .objects()
-            .topics
-            .all()
-            .filter(|topic| topic.status.resolution == TopicResolution::InsufficientResources)
-            .map(|topic| (topic.name.clone(), topic.spec.clone()))
-            .collect();
-        for (name, spec) in waiting {
-            let Some(map) = self.replica_map(&spec, &ReplicaMap::new()) else { continue };
-            let made = self
+        let created = match self.replica_map(&spec, &ReplicaMap::new()) {
+            None => self.announce(&name, &spec, unplaced(TopicResolution::InsufficientResources, "")),
+            Some(map) => self
                 .make_partitions(&name, &spec, &map)
-                .and_then(|()| self.save(&self.objects(), Some((&name, Some((&spec, &map))))));
-            if let Err(error) = made {
-                self.broken(name, &error);
-                continue;
-            }
-            let mut objects = self.objects();
-            objects.topics.put(&name, spec.clone(), status(TopicResolution::Provisioned, map.clone(), ""));
-            self.bring_online(&mut objects, &name, &spec, &map);
+                .and_then(|()| self.announce(&name, &spec, provisioned(&spec, map.clone())))
+                .map(|()| self.bring_online(&mut self.objects(), &name, &spec, &map))
+                .inspect_err(|_| self.delete_partitions(&name, &map)),
+        };
+        drop(changing);
+        if let Err(error) = created {
+            return broken(&name, ErrorCode::TopicNotProvisioned, &error);
         }
-        self.provisioned.notify_waiters();
-    }
-
-    fn broken(&self, name: String, error: &io::Error) -> Status {
-        eprintln!("fluvio-cffi-cluster: topic {name}: {error}");
-        failure(&name, ErrorCode::UnknownServerError, error.to_string())
+        match spec.replicas() {
+            ReplicaSpec::Mirror(_) => Status::new_ok(name),
+            _ => self.wait_for_partitions(name, &spec).await,
+        }
     }
 
     fn check(&self, name: &str, spec: &TopicSpec) -> Result<(), Status> {
@@ -203,9 +79,7 @@ impl Sc {
             return Err(failure(name, ErrorCode::TopicInvalidConfiguration, reason));
         }
         if let Some(deduplication) = spec.get_deduplication() {
-            // There are no SmartModules here, so the one that it needs is missing.
-            let module = deduplication.filter.transform.uses.clone();
-            return Err(Status::new(module, ErrorCode::DeduplicationSmartModuleNotLoaded, None));
+            self.check_filter(deduplication)?;
         }
         let reason = match spec.replicas() {
             ReplicaSpec::Computed(param) => ReplicaSpec::valid_partition(&param.partitions)
@@ -214,62 +88,61 @@ impl Sc {
                 .map(|error| error.to_string()),
             ReplicaSpec::Assigned(maps) => match maps.validate() {
                 Err(error) => Some(error.to_string()),
-                Ok(()) if maps.unique_spus_in_partition_map().iter().any(|id| self.node(*id).is_none()) => {
-                    Some("invalid spu id".to_owned())
-                }
-                Ok(()) => None,
+                Ok(()) => maps
+                    .unique_spus_in_partition_map()
+                    .into_iter()
+                    .find(|id| !self.is_registered(*id))
+                    .map(|id| format!("invalid spu id: {id}")),
             },
-            ReplicaSpec::Mirror(_) => Some("mirror topics are not available here".to_owned()),
+            ReplicaSpec::Mirror(config) => config.validate().err().map(|error| error.to_string()),
         };
         let too_many = (spec.partitions() > MAX_PARTITIONS).then(|| format!("more than {MAX_PARTITIONS} partitions"));
         reason.or(too_many).map_or(Ok(()), |reason| Err(failure(name, ErrorCode::TopicError, reason)))
     }
 
-    fn make_partitions(&self, name: &str, spec: &TopicSpec, map: &ReplicaMap) -> io::Result<()> {
-        let config = self.replica_config(spec);
-        for (id, replicas) in map {
-            if let Some(node) = self.leader(replicas) {
-                node.create(ReplicaKey::new(name, *id), &config)?;
-            }
+    /// Whether the SmartModule that removes duplicates is there.
+    fn check_filter(&self, deduplication: &Deduplication) -> Result<(), Status> {
+        let module = deduplication.filter.transform.uses.as_str();
+        let kept_as = SmartModulePackageKey::from_qualified_name(module).map_err(|error| {
+            let reason = error.to_string();
+            failure(module, ErrorCode::DeduplicationSmartModuleNameInvalid(reason.clone()), reason)
+        })?;
+        if self.objects().smartmodules.get(&kept_as.store_id()).is_some() {
+            return Ok(());
         }
-        Ok(())
-    }
-
-    fn delete_partitions(&self, name: &str, map: &ReplicaMap) {
-        for (id, replicas) in map {
-            if let Some(node) = self.leader(replicas) {
-                node.delete(&ReplicaKey::new(name, *id));
-            }
-        }
+        let code = ErrorCode::DeduplicationSmartModuleNotLoaded;
+        let message = format!("{code}\nHint: try `fluvio hub sm download {module}` and repeat this operation");
+        Err(failure(module, code, message))
     }
 
     /// Stores a new topic, and tells it in the steps of the real SC.
     fn announce(&self, name: &str, spec: &TopicSpec, last: TopicStatus) -> io::Result<()> {
-        let mut objects = self.objects();
-        self.save(&objects, Some((name, Some((spec, &last.replica_map)))))?;
+        self.save_topic(name, spec, &last.replica_map)?;
         self.consumers.add_topic(name);
-        let steps = [TopicStatus::default(), status(TopicResolution::Pending, ReplicaMap::new(), PENDING_REASON), last];
-        for step in steps {
+        let mut objects = self.objects();
+        for step in [TopicStatus::default(), unplaced(TopicResolution::Pending, PENDING_REASON), last] {
             objects.topics.put(name, spec.clone(), step);
         }
         Ok(())
     }
 
     /// Deletes a topic and its partitions.
-    pub(crate) async fn delete_topic(&self, name: String, force: bool) -> Status {
+    pub(super) async fn delete_topic(&self, name: String, force: bool) -> Status {
         let _changing = self.changing.lock().await;
-        let Some(topic) = self.objects().topics.get(&name).cloned() else {
-            return failure(&name, ErrorCode::TopicNotFound, "not found");
-        };
+        let Some(topic) = self.objects().topics.get(&name).cloned() else { return missing(&name) };
+        if let ReplicaSpec::Mirror(MirrorConfig::Remote(_)) = topic.spec.replicas() {
+            let message = "cannot delete mirrored topic from remote";
+            return failure(&name, ErrorCode::MirrorDeleteFromRemote, message);
+        }
         if topic.spec.is_system() && !force {
             let code = ErrorCode::SystemSpecDeletionAttempt { kind: "topic".to_owned(), name: name.clone() };
             return Status::new(name, code, None);
         }
+        if let Err(error) = self.shelf::<TopicSpec>().remove(&name) {
+            return broken(&name, ErrorCode::TopicError, &error);
+        }
         {
             let mut objects = self.objects();
-            if let Err(error) = self.save(&objects, Some((&name, None))) {
-                return self.broken(name, &error);
-            }
             for id in topic.status.replica_map.keys() {
                 objects.partitions.remove(&ReplicaKey::new(&name, *id).to_string());
             }
@@ -281,57 +154,112 @@ impl Sc {
     }
 
     /// Adds partitions to a topic.
-    pub(crate) async fn update_topic(&self, name: String, action: UpdateTopicAction) -> Status {
+    pub(super) async fn update_topic(&self, name: String, action: UpdateTopicAction) -> Status {
         let _changing = self.changing.lock().await;
-        let Some(topic) = self.objects().topics.get(&name).cloned() else {
-            return failure(&name, ErrorCode::TopicNotFound, "not found");
-        };
-        if topic.spec.is_system() {
-            let code = ErrorCode::SystemSpecUpdatingAttempt { kind: "topic".to_owned(), name: name.clone() };
-            return Status::new(name, code, None);
-        }
-        let (ReplicaSpec::Computed(param), UpdateTopicAction::AddPartition(add)) = (topic.spec.replicas(), action)
-        else {
-            return Status::new(name, ErrorCode::TopicInvalidReplicaType, None);
+        let Some(topic) = self.objects().topics.get(&name).cloned() else { return missing(&name) };
+        let replicas = match action {
+            UpdateTopicAction::AddPartition(add) => with_partitions(&topic, &add),
+            UpdateTopicAction::AddMirror(add) => {
+                let mirror = self.mirror_type(&add.remote_cluster);
+                with_mirror(&topic, add, mirror.as_ref())
+            }
         };
         let mut spec = topic.spec.clone();
-        let partitions = param.partitions.saturating_add(add.count);
-        if partitions > MAX_PARTITIONS {
-            return failure(&name, ErrorCode::TopicError, format!("more than {MAX_PARTITIONS} partitions"));
+        match replicas {
+            Ok(replicas) => spec.set_replicas(replicas),
+            Err(refusal) => return refusal,
         }
-        spec.set_replicas(ReplicaSpec::Computed(TopicReplicaParam { partitions, ..param.clone() }));
-        let old = topic.status.replica_map.clone();
-        let map = self.replica_map(&spec, &old).filter(|_| topic.status.is_resolution_provisioned());
-        let fresh: ReplicaMap =
-            map.iter().flatten().filter(|(id, _)| !old.contains_key(id)).map(|(id, row)| (*id, row.clone())).collect();
-        let made = self
-            .make_partitions(&name, &spec, &fresh)
-            .and_then(|()| self.save(&self.objects(), Some((&name, Some((&spec, map.as_ref().unwrap_or(&old)))))));
-        if let Err(error) = made {
-            return self.broken(name, &error);
+        match self.extend(topic, spec) {
+            Ok(()) => Status::new_ok(name),
+            Err(error) => broken(&name, ErrorCode::TopicError, &error),
         }
-        let mut objects = self.objects();
-        objects.topics.put(&name, spec.clone(), topic.status);
-        if let Some(map) = map.filter(|_| !fresh.is_empty()) {
-            objects.topics.put(&name, spec.clone(), status(TopicResolution::Pending, old, ""));
-            objects.topics.put(&name, spec.clone(), status(TopicResolution::Provisioned, map, ""));
-            self.bring_online(&mut objects, &name, &spec, &fresh);
-        }
-        drop(objects);
-        Status::new_ok(name)
     }
 
-    /// Tells new partitions: first offline, then served if their leader is up.
-    fn bring_online(&self, objects: &mut Objects, name: &str, spec: &TopicSpec, map: &ReplicaMap) {
-        for (id, replicas) in map {
-            let key = ReplicaKey::new(name, *id).to_string();
-            objects.partitions.put(&key, partition_spec(spec, replicas), PartitionStatus::default());
+    fn extend(&self, topic: Metadata<TopicSpec>, spec: TopicSpec) -> io::Result<()> {
+        let Metadata { name, status: old, .. } = topic;
+        let placed = &old.replica_map;
+        let map = self.replica_map(&spec, placed).filter(|_| old.is_resolution_provisioned());
+        let is_fresh = |(id, _): &(&u32, &_)| !placed.contains_key(id);
+        let fresh: ReplicaMap = map.iter().flatten().filter(is_fresh).map(|(id, row)| (*id, row.clone())).collect();
+        self.make_partitions(&name, &spec, &fresh)
+            .and_then(|()| self.save_topic(&name, &spec, map.as_ref().unwrap_or(placed)))?;
+        let mut objects = self.objects();
+        objects.topics.put(&name, spec.clone(), old.clone());
+        if let Some(map) = map.filter(|_| !fresh.is_empty()) {
+            objects.topics.put(&name, spec.clone(), TopicStatus { resolution: TopicResolution::Pending, ..old });
+            objects.topics.put(&name, spec.clone(), provisioned(&spec, map));
+            self.bring_online(&mut objects, &name, &spec, &fresh);
+            return Ok(());
         }
-        for (id, replicas) in map {
-            let key = ReplicaKey::new(name, *id);
-            let spec = partition_spec(spec, replicas);
-            let status = self.partition_status(&key, &spec, &PartitionStatus::default());
-            objects.partitions.set_status(&key.to_string(), status);
-        }
+        drop(objects);
+        // A home without a mirror waits for its first one.
+        self.provision_waiting();
+        Ok(())
     }
+}
+
+fn missing(name: &str) -> Status {
+    failure(name, ErrorCode::TopicNotFound, "not found")
+}
+
+fn broken(name: &str, code: ErrorCode, error: &io::Error) -> Status {
+    eprintln!("fluvio-cffi-cluster: topic {name}: {error}");
+    failure(name, code, format!("error: {error}"))
+}
+
+fn system(name: &str) -> Status {
+    let code = ErrorCode::SystemSpecUpdatingAttempt { kind: "topic".to_owned(), name: name.to_owned() };
+    Status::new(name.to_owned(), code, None)
+}
+
+fn with_partitions(topic: &Metadata<TopicSpec>, add: &AddPartition) -> Result<ReplicaSpec, Status> {
+    let name = &topic.name;
+    if topic.spec.is_system() {
+        return Err(system(name));
+    }
+    let ReplicaSpec::Computed(param) = topic.spec.replicas() else {
+        return Err(failure(name, ErrorCode::TopicInvalidReplicaType, WRONG_REPLICAS));
+    };
+    let partitions = param.partitions.saturating_add(add.count);
+    if partitions > MAX_PARTITIONS {
+        return Err(failure(name, ErrorCode::TopicError, format!("more than {MAX_PARTITIONS} partitions")));
+    }
+    Ok(ReplicaSpec::Computed(TopicReplicaParam { partitions, ..param.clone() }))
+}
+
+/// `mirror`: what the remote cluster is registered as.
+fn with_mirror(
+    topic: &Metadata<TopicSpec>,
+    add: AddMirror,
+    mirror: Option<&MirrorType>,
+) -> Result<ReplicaSpec, Status> {
+    let (name, remote_cluster) = (&topic.name, add.remote_cluster);
+    match mirror {
+        None => return Err(failure(name, ErrorCode::MirrorNotFound, "not found")),
+        Some(MirrorType::Home(_)) => {
+            return Err(failure(name, ErrorCode::MirrorInvalidType, "remote cluster is not a remote mirror"));
+        }
+        Some(MirrorType::Remote(_)) => {}
+    }
+    let ReplicaSpec::Mirror(config) = topic.spec.replicas() else {
+        return Err(failure(name, ErrorCode::TopicError, WRONG_REPLICAS));
+    };
+    let is_assigned = |home: &HomeMirrorConfig| {
+        home.partitions().iter().position(|partition| partition.remote_cluster == remote_cluster)
+    };
+    let home = if let MirrorConfig::Home(home) = config { Some(home) } else { None };
+    if let Some(at) = home.and_then(is_assigned) {
+        let message = format!("remote \"{remote_cluster}\" is already assigned to partition: \"{at}\"");
+        return Err(failure(name, ErrorCode::MirrorAlreadyExists, message));
+    }
+    if topic.spec.is_system() {
+        return Err(system(name));
+    }
+    let Some(home) = home else {
+        return Err(failure(name, ErrorCode::TopicInvalidReplicaType, WRONG_REPLICAS));
+    };
+    let mut home = home.clone();
+    let (remote_replica, source) = (ReplicaKey::new(name, 0_u32).to_string(), home.source);
+    home.add_partition(HomePartitionConfig { remote_cluster, remote_replica, source });
+    Ok(ReplicaSpec::Mirror(MirrorConfig::Home(home)))
 }

@@ -38,6 +38,8 @@ pub(crate) struct ReplicaConfig {
     pub(crate) retention: Duration,
     pub(crate) max_bytes: u64,
     pub(crate) compression: CompressionAlgorithm,
+    /// Why clients may not produce to it, if they may not.
+    pub(crate) refusal: Option<ErrorCode>,
 }
 
 /// A partition that this SPU leads.
@@ -46,6 +48,7 @@ pub(crate) struct Replica {
     key: ReplicaKey,
     directory: PathBuf,
     compression: CompressionAlgorithm,
+    refusal: Option<ErrorCode>,
     retention: Duration,
     max_bytes: u64,
     log: Mutex<Log>,
@@ -72,6 +75,7 @@ impl Replica {
             key,
             directory,
             compression: config.compression.clone(),
+            refusal: config.refusal.clone(),
             retention: config.retention,
             max_bytes: config.max_bytes,
             log: Mutex::new(log),
@@ -127,6 +131,9 @@ impl Replica {
     /// Appends a record set; the base offset of its first batch. The real server's checks, and no others, all before a byte
     /// is written.
     pub(crate) fn produce(&self, set: &mut [u8], batches: &[Batch], faults: &Faults) -> Result<i64, ErrorCode> {
+        if let Some(refusal) = &self.refusal {
+            return Err(refusal.clone());
+        }
         if batches.iter().all(|batch| batch.header.offsets() == 0) {
             return Ok(0);
         }

@@ -1,0 +1,133 @@
+//! Objects on disk: a file for each, replaced by a rename, so that a kill leaves the old or the new one.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use bytes::Buf;
+use fluvio_protocol::api::Request;
+use fluvio_protocol::{Decoder, Encoder};
+use fluvio_sc_schema::objects::ObjectApiCreateRequest;
+
+use crate::config::StartError;
+use crate::files;
+
+/// The version of the protocol in which objects are written; each file says its own.
+const VERSION: i16 = ObjectApiCreateRequest::DEFAULT_API_VERSION;
+
+const SUFFIX: &str = ".object";
+
+/// The files of the objects of one kind.
+#[derive(Debug)]
+pub(crate) struct Shelf {
+    directory: PathBuf,
+}
+
+/// A name as part of a path: any text can be one.
+fn escaped(name: &str) -> String {
+    name.bytes().fold(String::new(), |mut escaped, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => escaped.push(byte.into()),
+            _ => escaped.push_str(&format!("%{byte:02x}")),
+        }
+        escaped
+    })
+}
+
+fn decoded<T: Decoder + Default>(mut bytes: &[u8]) -> io::Result<(String, T)> {
+    let version = i16::decode_from(&mut bytes, 0)?;
+    let object = (String::decode_from(&mut bytes, version)?, T::decode_from(&mut bytes, version)?);
+    if bytes.has_remaining() { Err(io::Error::other("longer than its object")) } else { Ok(object) }
+}
+
+impl Shelf {
+    pub(crate) fn new(root: &Path, label: &str) -> Self {
+        Self { directory: root.join(label) }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(escaped(name) + SUFFIX)
+    }
+
+    /// Writes an object in the place of the one of that name, if there is one.
+    pub(crate) fn write<T: Encoder>(&self, name: &str, object: &T) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        VERSION.encode(&mut bytes, 0)?;
+        name.to_owned().encode(&mut bytes, VERSION)?;
+        object.encode(&mut bytes, VERSION)?;
+        fs::create_dir_all(&self.directory)?;
+        files::replace(&self.path(name), &bytes)
+    }
+
+    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.path(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// All that was written, and not removed since. What a kill has left half written is no object yet.
+    pub(crate) fn read<T: Decoder + Default>(&self) -> Result<Vec<(String, T)>, StartError> {
+        let failed = |path: &Path, source| StartError::DataDir { path: path.to_owned(), source };
+        let entries = match fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(|source| failed(&self.directory, source))?,
+        };
+        let mut objects = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(|source| failed(&self.directory, source))?.path();
+            if !path.to_string_lossy().ends_with(SUFFIX) {
+                continue;
+            }
+            let bytes = fs::read(&path).map_err(|source| failed(&path, source))?;
+            let object = decoded(&bytes);
+            objects.push(object.map_err(|error| StartError::Metadata { path, reason: error.to_string() })?);
+        }
+        Ok(objects)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+
+    use super::*;
+
+    #[test]
+    fn any_name_is_a_file_of_its_own() {
+        let root = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(root.path(), "Kind");
+        assert!(shelf.read::<String>().unwrap().is_empty());
+        let names = ["", ".", "..", "../up", "a/b@1.2", "a", "A", "ä", "%41"];
+        for name in names {
+            shelf.write(name, &format!("old {name}")).unwrap();
+            shelf.write(name, &format!("spec of {name}")).unwrap();
+        }
+        std::fs::write(shelf.directory.join("a.new"), "half").unwrap();
+        let mut read = shelf.read::<String>().unwrap();
+        read.sort();
+        let mut wanted = names.map(|name| (name.to_owned(), format!("spec of {name}")));
+        wanted.sort();
+        assert_eq!(read, wanted);
+        for name in names {
+            shelf.remove(name).unwrap();
+            shelf.remove(name).unwrap();
+        }
+        assert!(shelf.read::<String>().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_broken_file_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let shelf = Shelf::new(root.path(), "Kind");
+        shelf.write("x", &"spec".to_owned()).unwrap();
+        let whole = std::fs::read(shelf.path("x")).unwrap();
+        for broken in [&whole[..whole.len() - 1], &[&whole[..], &[0]].concat(), &[]] {
+            std::fs::write(shelf.path("x"), broken).unwrap();
+            match shelf.read::<String>() {
+                Err(StartError::Metadata { path, .. }) => assert_eq!(path, shelf.path("x")),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
