@@ -18,7 +18,7 @@ from ._types import ProducerRecord, Record
 OVERHEAD: Final = int(lib.FLV_RECORD_OVERHEAD)
 """What a record costs of the buffer beside its key and value."""
 
-CHUNK_RECORDS: Final = 1000
+CHUNK_RECORDS: Final = 500
 CHUNK_BYTES: Final = 256 * 1024
 _RUNS: Final = 1024
 _RUN: Final = Struct("=QII")
@@ -375,7 +375,7 @@ def at_index(error: FluvioError, index: int) -> FluvioError:
 
 
 class Pace:
-    """How many elements ``send_all`` takes from its input at a time: at most 1,000, about 256 KiB, about a millisecond.
+    """How many elements ``send_all`` takes from its input at a time: at most 500, about 256 KiB, about a millisecond.
 
     It begins with one, so that a slow input is sent as it comes.
     """

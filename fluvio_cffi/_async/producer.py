@@ -509,7 +509,7 @@ class AsyncProducer(Closeable):
         ) -> SendResult:
             """Send many records and wait until all are acknowledged.
 
-            The input is read no further ahead than one chunk (at most 1,000 records or about 256 KiB); per partition
+            The input is read no further ahead than one chunk (at most 500 records or about 256 KiB); per partition
             its order is kept. Of what was accepted before an error or a cancellation, all is sent.
 
             :param records: values, ``(key, value)`` pairs, :class:`ProducerRecord`, or consumed :class:`Record` (of
@@ -550,7 +550,7 @@ class AsyncProducer(Closeable):
         ) -> SendResult:
             """Send many records and wait until all are acknowledged.
 
-            The input is read no further ahead than one chunk (at most 1,000 records or about 256 KiB); per partition
+            The input is read no further ahead than one chunk (at most 500 records or about 256 KiB); per partition
             its order is kept. Of what was accepted before an error or an interruption, all is sent.
 
             :param records: values, ``(key, value)`` pairs, :class:`ProducerRecord`, or consumed :class:`Record` (of

@@ -49,7 +49,8 @@ impl Runtime {
             install_fork_handler();
         });
         let workers = match WORKERS.load(Ordering::Relaxed) {
-            0 => std::thread::available_parallelism().map_or(2, |cores| cores.get().min(2)),
+            // Half of the cores, for the other half runs the host: more only take turns with it.
+            0 => std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).clamp(1, 2)),
             given => given as usize,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
