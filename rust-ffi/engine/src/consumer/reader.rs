@@ -569,7 +569,7 @@ impl Link {
     fn acknowledge(&mut self, session_id: u32, offset: i64) -> Result<()> {
         let request = UpdateOffsetsRequest { offsets: vec![OffsetUpdate { offset, session_id }] };
         self.connection.request(&request, UPDATE_OFFSETS_VERSION)?;
-        self.connection.try_flush()
+        self.connection.try_flush().map(|_| ())
     }
 
     /// Asks for the bounds of the logs that are streamed, if any: an answer shows that the peer lives.

@@ -10,6 +10,7 @@ use fluvio_cffi_wire::{BatchBuilder, Codec};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
+use super::sender::Desk;
 use super::{ProducerOptions, RECORD_OVERHEAD, Records, Run, Submission, dropped, overdue, partitioner};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -84,6 +85,25 @@ struct Partition {
     in_flight: usize,
     /// Whether it is in [`State::active`].
     active: bool,
+    /// The sender to its leader, once one is known.
+    desk: Option<Arc<Desk>>,
+}
+
+impl Partition {
+    fn led_by(&self, leader: Option<i32>) -> bool {
+        self.desk.as_ref().map(|desk| desk.leader) == leader
+    }
+}
+
+/// Who must hear of a submission.
+#[derive(Debug)]
+pub(crate) enum Rouse {
+    /// Nobody: the records joined batches of which is known already.
+    Nobody,
+    /// The sender that has all of them to send; where nothing else is under way they can be sent at once.
+    One(Arc<Desk>),
+    /// All senders, and the supervisor.
+    All,
 }
 
 /// What is known of a ticket until it is settled.
@@ -121,8 +141,8 @@ struct State {
     waiters: VecDeque<RoomWaiter>,
     /// Open batches with tickets up to this one are sent without lingering.
     flush_up_to: u64,
-    /// One a sender, to be told when there is something to do.
-    senders: Vec<Arc<Notify>>,
+    /// Of the supervisor and of each sender, to be told when there is something to do.
+    bells: Vec<Arc<Notify>>,
     closed: bool,
     abandoned: bool,
     failed: Option<Error>,
@@ -156,7 +176,7 @@ impl Batches {
             records: 0,
             waiters: VecDeque::new(),
             flush_up_to: 0,
-            senders: Vec::new(),
+            bells: Vec::new(),
             closed: false,
             abandoned: false,
             failed: None,
@@ -194,7 +214,7 @@ impl Batches {
 
     // ---- the callers' side
 
-    pub(crate) fn submit(&self, records: &Records<'_>, runs: &mut [Run]) -> Result<Submission> {
+    pub(crate) fn submit(&self, records: &Records<'_>, runs: &mut [Run]) -> Result<(Submission, Rouse)> {
         self.check(records)?;
         let now = Instant::now();
         let timestamp = SystemTime::now()
@@ -210,7 +230,7 @@ impl Batches {
         {
             return Err(Error::partition_not_found(&self.topic, i64::from(*wrong), count));
         }
-        let mut new_batch = false;
+        let mut rouse = Rouse::Nobody;
         while submission.accepted < records.count {
             let index = submission.accepted;
             let key_length = records.key_lengths.map_or(-1, |lengths| lengths[index]);
@@ -258,7 +278,7 @@ impl Batches {
                 let left = records.data.len() - at + (records.count - index) * RECORD_OVERHEAD as usize;
                 let size = BatchBuilder::alone(key.map(<[u8]>::len), value.len());
                 let builder = BatchBuilder::with_capacity(left.clamp(size, size.max(self.batch_size)));
-                new_batch = true;
+                rouse = rouse.and(slot.desk.as_ref());
                 if !std::mem::replace(&mut slot.active, true) {
                     state.active.push_back(partition);
                 }
@@ -288,11 +308,7 @@ impl Batches {
             at = value_end;
         }
         submission.room = self.buffer_size.saturating_sub(state.used);
-        drop(state);
-        if new_batch {
-            self.wake_senders();
-        }
-        Ok(submission)
+        Ok((submission, rouse))
     }
 
     /// Whether a record joins an open batch.
@@ -450,17 +466,23 @@ impl Batches {
         settled
     }
 
-    fn wake_senders(&self) {
-        self.lock().senders.iter().for_each(|sender| sender.notify_one());
+    /// Tells all senders, and the supervisor, that there is something to do.
+    pub(crate) fn wake_senders(&self) {
+        self.lock().bells.iter().for_each(|bell| bell.notify_one());
     }
 
     // ---- the senders' side
 
-    /// A new sender's bell.
-    pub(crate) fn add_sender(&self) -> Arc<Notify> {
+    /// A new bell, which rings with all others.
+    pub(crate) fn add_bell(&self) -> Arc<Notify> {
         let bell = Arc::new(Notify::new());
-        self.lock().senders.push(Arc::clone(&bell));
+        self.lock().bells.push(Arc::clone(&bell));
         bell
+    }
+
+    /// Whether what a batch needs before it is sent takes little time.
+    pub(crate) fn uncompressed(&self) -> bool {
+        self.codec == Codec::None
     }
 
     /// Whether the sender shall end.
@@ -468,10 +490,10 @@ impl Batches {
         self.lock().abandoned
     }
 
-    /// Takes batches for one request: in order per partition, at most `max_request_size` in all (one if it alone is
+    /// Takes batches for one request to `leader`: in order per partition, at most `max_request_size` in all (one if it alone is
     /// larger). Open batches of partitions that have nothing in flight go too, unless they linger. Returns the fate of
     /// batches that could not be compressed.
-    pub(crate) fn take(&self, only: impl Fn(u32) -> bool, out: &mut Vec<Batch>) -> Vec<Settled> {
+    pub(crate) fn take(&self, leader: i32, out: &mut Vec<Batch>) -> Vec<Settled> {
         let now = Instant::now();
         let mut sealed = Vec::new();
         {
@@ -479,13 +501,13 @@ impl Batches {
             let mut room = self.max_request_size;
             for _ in 0..state.active.len() {
                 let Some(index) = state.active.pop_front() else { break };
-                if !only(index) {
-                    state.active.push_back(index);
-                    continue;
-                }
                 let flush_up_to = state.flush_up_to;
                 let closed = state.closed;
                 let partition = &mut state.partitions[index as usize];
+                if !partition.led_by(Some(leader)) {
+                    state.active.push_back(index);
+                    continue;
+                }
                 while partition.ready.front().is_some_and(|first| first.len() <= room || sealed.is_empty()) {
                     let Some(first) = partition.ready.pop_front() else { break };
                     room = room.saturating_sub(first.len());
@@ -554,9 +576,10 @@ impl Batches {
         open.map(|open| open.created + self.linger).min()
     }
 
-    /// Whether anything waits to be taken from one of these partitions.
-    pub(crate) fn has_work(&self, only: impl Fn(u32) -> bool) -> bool {
-        self.lock().active.iter().any(|partition| only(*partition))
+    /// Whether anything waits to be sent to `leader`; `None`: whether anything waits that nobody can send.
+    pub(crate) fn has_work(&self, leader: Option<i32>) -> bool {
+        let state = self.lock();
+        state.active.iter().any(|index| state.partitions[*index as usize].led_by(leader))
     }
 
     /// The deadline of the oldest ticket.
@@ -628,14 +651,31 @@ impl Batches {
         self.lock().settle_all(|partition, _| error.clone().with_partition(partition).with_topic(&self.topic))
     }
 
-    /// Which partitions can be used, and how many there are: the topic may have grown.
-    pub(crate) fn set_online(&self, online: Vec<bool>) {
+    /// Which partitions can be used, who sends to their leaders, and how many there are: the topic may have grown.
+    pub(crate) fn set_partitions(&self, online: Vec<bool>, desks: Vec<Option<Arc<Desk>>>) {
         let mut state = self.lock();
         if online.len() > state.partitions.len() {
             state.partitions.resize_with(online.len(), Partition::default);
         }
         if online.len() >= state.online.len() {
             state.online = online;
+        }
+        let mut desks = desks.into_iter();
+        for partition in &mut state.partitions {
+            partition.desk = desks.next().flatten();
+        }
+        drop(state);
+        self.wake_senders();
+    }
+}
+
+impl Rouse {
+    /// Also who sends for a partition with this desk.
+    fn and(self, desk: Option<&Arc<Desk>>) -> Self {
+        match (self, desk) {
+            (Self::Nobody, Some(desk)) => Self::One(Arc::clone(desk)),
+            (Self::One(one), Some(desk)) if Arc::ptr_eq(&one, desk) => Self::One(one),
+            _ => Self::All,
         }
     }
 }
@@ -678,7 +718,7 @@ impl State {
 
     fn settle_all(&mut self, error: impl Fn(u32, bool) -> Error) -> Vec<Settled> {
         for partition in &mut self.partitions {
-            *partition = Partition::default();
+            *partition = Partition { desk: partition.desk.take(), ..Partition::default() };
         }
         self.active.clear();
         self.used = 0;

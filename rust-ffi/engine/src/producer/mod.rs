@@ -16,10 +16,13 @@ use crate::client::Client;
 use crate::error::{Error, ErrorKind, Outcome, Phase, Result};
 use crate::guard;
 
-use batches::{Batches, Settled};
+use batches::{Batches, Rouse, Settled};
 
 /// What a record costs of the buffer beside the bytes of its key and value.
 pub const RECORD_OVERHEAD: u64 = 24;
+
+/// Up to so many bytes of records are sent by the caller's own thread, if the connection has nothing else to do.
+const DIRECT_BYTES: usize = 16_384;
 
 /// How often a record may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -185,6 +188,11 @@ impl Drop for Owner {
 }
 
 impl Shared {
+    /// How long one request may take: half of the delivery time-out at most, so that there is time to try again.
+    fn request_timeout(&self) -> Duration {
+        self.client.request_timeout().min(self.options.delivery_timeout / 2)
+    }
+
     /// Hands the fate of tickets to their owner. No lock may be held.
     fn settle(&self, settled: Vec<Settled>) {
         if settled.is_empty() {
@@ -236,7 +244,15 @@ impl Producer {
     ///
     /// All lengths are checked first: an error accepts nothing.
     pub fn submit(&self, records: &Records<'_>, runs: &mut [Run]) -> Result<Submission> {
-        self.shared().batches.submit(records, runs)
+        let shared = self.shared();
+        let (submission, rouse) = shared.batches.submit(records, runs)?;
+        match rouse {
+            Rouse::Nobody => {}
+            Rouse::One(desk) if records.data.len() <= DIRECT_BYTES && desk.send_at_once(shared) => {}
+            Rouse::One(desk) => desk.ring(),
+            Rouse::All => shared.batches.wake_senders(),
+        }
+        Ok(submission)
     }
 
     /// How many bytes the buffer takes now.

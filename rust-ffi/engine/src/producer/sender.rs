@@ -1,7 +1,9 @@
 //! The senders, one a leader: each ships the batches of the partitions that its SPU leads, over a connection of its own.
 
-use std::collections::{HashSet, VecDeque};
-use std::sync::Arc;
+use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use fluvio_cffi_wire::{ProduceEntry, produce_request};
@@ -26,36 +28,29 @@ const PRODUCE_VERSION: i16 = 25;
 /// Follows the cluster view for one producer: new partitions, which of them are online, and a sender for each leader.
 pub(super) async fn supervise(shared: Arc<Shared>) {
     let mut changes = shared.client.view().changes();
-    let bell = shared.batches.add_sender();
-    let mut leaders = HashSet::new();
+    let bell = shared.batches.add_bell();
+    let mut desks: HashMap<i32, Arc<Desk>> = HashMap::new();
     let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
     loop {
-        let (online, leading) = {
+        let partitions: Vec<_> = {
             let view = changes.borrow_and_update();
             let count = view.topic(&shared.topic).map_or(0, |topic| topic.partitions);
-            let partitions = (0..count).map(|partition| view.partition(&shared.topic, partition));
-            let online: Vec<bool> = partitions.clone().map(|state| state.is_some_and(|state| state.online)).collect();
-            let leading: Vec<i32> = partitions.flatten().map(|state| state.leader).collect();
-            (online, leading)
+            (0..count).map(|partition| view.partition(&shared.topic, partition)).collect()
         };
-        shared.batches.set_online(online);
-        for leader in leading {
-            if leaders.insert(leader) {
-                super::spawn(Arc::clone(&shared), Sender::new(Arc::clone(&shared), leader).run());
-            }
-        }
-        // Batches for a partition that nobody leads: the topic may be gone, which no sender would notice.
-        let shared_view = shared.client.view();
-        let orphaned = || {
-            let led = |partition| shared_view.read(|view| view.partition(&shared.topic, partition)).is_some();
-            shared.batches.has_work(|partition| !led(partition))
-        };
+        let online = partitions.iter().map(|state| state.as_ref().is_some_and(|state| state.online)).collect();
+        let leading = partitions.iter().map(|state| {
+            let leader = state.as_ref()?.leader;
+            let desk = desks.entry(leader).or_insert_with(|| Sender::start(&shared, leader));
+            Some(Arc::clone(desk))
+        });
+        shared.batches.set_partitions(online, leading.collect());
         let mut pause = None;
         loop {
             if shared.batches.abandoned() {
                 return;
             }
-            if pause.is_none() && orphaned() {
+            // Batches for a partition that nobody leads: the topic may be gone, which no sender would notice.
+            if pause.is_none() && shared.batches.has_work(None) {
                 tokio::select! {
                     () = fail_if_gone(&shared) => {}
                     () = abandoned(&shared, &bell) => return,
@@ -94,6 +89,7 @@ async fn fail_if_gone(shared: &Shared) {
 }
 
 /// A request in flight.
+#[derive(Debug)]
 struct Request {
     correlation: i32,
     batches: Vec<Batch>,
@@ -101,6 +97,7 @@ struct Request {
 }
 
 /// A living connection and what is under way on it.
+#[derive(Debug)]
 struct Link {
     connection: Connection,
     /// In order: the server answers one after another.
@@ -109,28 +106,102 @@ struct Link {
     window: usize,
 }
 
-struct Sender {
-    shared: Arc<Shared>,
-    leader: i32,
+/// A sender's work, which it shares with the callers' threads: while nothing is in flight these send by themselves, which
+/// spares a record the way through another thread.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) leader: i32,
     bell: Arc<Notify>,
+    work: Mutex<Work>,
+}
+
+#[derive(Debug, Default)]
+struct Work {
+    /// Set and taken away by the sender only.
     link: Option<Link>,
-    backoff: Backoff,
     /// Nothing is sent before.
     pause_until: Option<Instant>,
+    /// When the sender looks up by itself.
+    alarm: Option<Instant>,
+}
+
+impl Desk {
+    /// The sender has something to do.
+    pub(super) fn ring(&self) {
+        self.bell.notify_one();
+    }
+
+    /// Sends what is ready on the caller's thread if nothing is in flight. False if the sender must do it. Never waits.
+    pub(super) fn send_at_once(&self, shared: &Shared) -> bool {
+        let Ok(mut work) = self.work.try_lock() else { return false };
+        if !shared.batches.uncompressed() || !work.link.as_ref().is_some_and(|link| link.in_flight.is_empty()) {
+            return false;
+        }
+        let flushed = work.fill(shared, self.leader);
+        let first = work.link.as_ref().and_then(|link| link.in_flight.front());
+        let watched = first.is_some_and(|first| work.alarm.is_some_and(|alarm| alarm <= first.deadline));
+        watched && flushed.is_ok_and(|flushed| flushed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Work {
+    /// Sends what is ready, as far as the window and the kernel go; whether the kernel took all.
+    fn fill(&mut self, shared: &Shared, leader: i32) -> Result<bool> {
+        let Some(link) = &mut self.link else { return Ok(true) };
+        if self.pause_until.is_none() {
+            while link.in_flight.len() < link.window {
+                let mut batches = Vec::new();
+                shared.settle(shared.batches.take(leader, &mut batches));
+                if batches.is_empty() {
+                    break;
+                }
+                link.send(shared, batches);
+            }
+        }
+        link.connection.try_flush()
+    }
+
+    /// Takes the oldest request, which `frame` answers, out of flight. After an error it still is in flight.
+    fn answer(&mut self, frame: &Frame, leader: i32) -> Result<(Request, Vec<(ErrorCode, i64)>)> {
+        let error = |text| Err(Error::new(ErrorKind::Version, text));
+        let link = self.link.as_mut().ok_or_else(|| Error::internal("a reply without a connection"))?;
+        let response = frame.decode::<ProduceResponse>(PRODUCE_VERSION)?;
+        let partitions = response.responses.into_iter().flat_map(|topic| topic.partitions);
+        let answers: Vec<_> = partitions.map(|partition| (partition.error_code, partition.base_offset)).collect();
+        match link.in_flight.pop_front() {
+            Some(request) if request.correlation != frame.correlation => {
+                link.in_flight.push_front(request);
+                error(format!("SPU {leader} answered a request that was not the next one"))
+            }
+            Some(request) if request.batches.len() != answers.len() => {
+                link.in_flight.push_front(request);
+                error(format!("SPU {leader} answered {} of the batches of a request", answers.len()))
+            }
+            Some(request) => Ok((request, answers)),
+            None => error(format!("SPU {leader} answered a request that was not made")),
+        }
+    }
+}
+
+struct Sender {
+    shared: Arc<Shared>,
+    desk: Arc<Desk>,
+    backoff: Backoff,
     /// Asks the SC whether the topic still exists.
     lookup: Option<BoxFuture<'static, ()>>,
 }
 
 impl Sender {
-    fn new(shared: Arc<Shared>, leader: i32) -> Self {
-        let bell = shared.batches.add_sender();
+    fn start(shared: &Arc<Shared>, leader: i32) -> Arc<Desk> {
+        let desk = Arc::new(Desk { leader, bell: shared.batches.add_bell(), work: Mutex::default() });
         let backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
-        Self { shared, leader, bell, link: None, backoff, pause_until: None, lookup: None }
-    }
-
-    /// How long one request may take: half of the delivery time-out at most, so that there is time to try again.
-    fn request_timeout(&self) -> Duration {
-        self.shared.client.request_timeout().min(self.shared.options.delivery_timeout / 2)
+        let sender = Self { shared: Arc::clone(shared), desk: Arc::clone(&desk), backoff, lookup: None };
+        super::spawn(Arc::clone(shared), sender.run());
+        desk
     }
 
     async fn run(mut self) {
@@ -138,23 +209,24 @@ impl Sender {
             maybe_panic(TaskKind::Producer);
             let shared = Arc::clone(&self.shared);
             if shared.batches.abandoned() {
-                if let Some(link) = self.link.take().filter(|link| !link.in_flight.is_empty()) {
+                let link = self.desk.lock().link.take();
+                if let Some(link) = link.filter(|link| !link.in_flight.is_empty()) {
                     link.connection.abandon();
                 }
                 return;
             }
             shared.settle(shared.batches.expire());
-            if self.pause_until.is_some_and(|until| until <= Instant::now()) {
-                self.pause_until = None;
-            }
-            if self.link.is_none()
-                && self.pause_until.is_none()
-                && shared.batches.has_work(|partition| self.leads(partition))
-            {
+            let idle = {
+                let mut work = self.desk.lock();
+                work.pause_until = work.pause_until.filter(|until| *until > Instant::now());
+                work.link.is_none() && work.pause_until.is_none()
+            };
+            if idle && shared.batches.has_work(Some(self.desk.leader)) {
                 self.connect().await;
                 continue;
             }
-            if let Err(error) = self.fill() {
+            let filled = self.desk.lock().fill(&shared, self.desk.leader);
+            if let Err(error) = filled {
                 self.lose(error, true);
                 continue;
             }
@@ -162,65 +234,44 @@ impl Sender {
         }
     }
 
-    fn leads(&self, partition: u32) -> bool {
-        let leader = self.shared.client.view().read(|view| view.partition(&self.shared.topic, partition));
-        leader.is_some_and(|state| state.leader == self.leader)
-    }
-
     async fn connect(&mut self) {
         let shared = Arc::clone(&self.shared);
-        let dial = shared.client.dial(self.leader, false);
+        let dial = shared.client.dial(self.desk.leader, false);
         let deadline = shared.batches.next_deadline();
         let connected = tokio::select! {
             connected = dial => connected,
-            () = abandoned(&shared, &self.bell) => return,
+            () = abandoned(&shared, &self.desk.bell) => return,
             () = sleep_until(deadline) => return,
         };
         match connected {
-            Ok(connection) => self.link = Some(Link { connection, in_flight: VecDeque::new(), window: 1 }),
+            Ok(connection) => {
+                self.desk.lock().link = Some(Link { connection, in_flight: VecDeque::new(), window: 1 });
+            }
             Err(_) => self.pause(),
         }
     }
 
     /// Waits before the next attempt, and meanwhile asks whether the topic exists.
     fn pause(&mut self) {
-        self.pause_until = Some(Instant::now() + self.backoff.next());
+        self.desk.lock().pause_until = Some(Instant::now() + self.backoff.next());
+        self.ask_for_topic();
+    }
+
+    fn ask_for_topic(&mut self) {
         if self.lookup.is_none() {
             let shared = Arc::clone(&self.shared);
             self.lookup = Some(async move { fail_if_gone(&shared).await }.boxed());
         }
     }
 
-    /// Sends what is ready, as far as the window goes.
-    fn fill(&mut self) -> Result<()> {
-        let timeout = self.request_timeout();
-        let Some(mut link) = self.link.take() else { return Ok(()) };
-        if self.pause_until.is_none() {
-            while link.in_flight.len() < link.window {
-                let mut batches = Vec::new();
-                self.shared.settle(self.shared.batches.take(|partition| self.leads(partition), &mut batches));
-                if batches.is_empty() {
-                    break;
-                }
-                link.send(&self.shared, batches, timeout);
-            }
-        }
-        let flushed = link.connection.try_flush();
-        self.link = Some(link);
-        flushed
-    }
-
     /// Waits for a reply, for work, or for a deadline, and handles it.
     async fn wait(&mut self) {
-        let linger = self.link.as_ref().and_then(|_| self.shared.batches.next_linger());
-        let request = self.link.as_ref().and_then(|link| link.in_flight.front()).map(|request| request.deadline);
-        let next = [self.shared.batches.next_deadline(), linger, request, self.pause_until].into_iter().flatten().min();
-        let reply = async {
-            match &mut self.link {
-                Some(link) => link.connection.next_frame().await,
-                None => std::future::pending().await,
-            }
-        };
+        let desk = Arc::clone(&self.desk);
+        let alarm = self.set_alarm();
+        let reply = poll_fn(|cx| match &mut desk.lock().link {
+            Some(link) => link.connection.poll_frame(cx),
+            None => Poll::Pending,
+        });
         let lookup = async {
             match &mut self.lookup {
                 Some(lookup) => lookup.await,
@@ -233,19 +284,35 @@ impl Sender {
                 Err(error) => self.lose(error, false),
             },
             () = lookup => self.lookup = None,
-            () = self.bell.notified() => {}
-            () = sleep_until(next) => {
-                if request.is_some_and(|deadline| deadline <= Instant::now()) {
-                    let text = format!("SPU {} did not answer a produce request in time", self.leader);
+            () = desk.bell.notified() => {}
+            () = sleep_until(alarm) => {
+                let overdue = {
+                    let work = desk.lock();
+                    let first = work.link.as_ref().and_then(|link| link.in_flight.front());
+                    first.is_some_and(|first| first.deadline <= Instant::now())
+                };
+                if overdue {
+                    let text = format!("SPU {} did not answer a produce request in time", desk.leader);
                     self.lose(Error::new(ErrorKind::Connection, text), true);
                 }
             }
         }
     }
 
+    /// When to look up at the latest: at the next deadline. If there is none, the alarm that is set stays: what a caller
+    /// sends by himself has a later deadline, so nobody must be told.
+    fn set_alarm(&self) -> Option<Instant> {
+        let mut work = self.desk.lock();
+        let linger = work.link.as_ref().and_then(|_| self.shared.batches.next_linger());
+        let request = work.link.as_ref().and_then(|link| link.in_flight.front()).map(|request| request.deadline);
+        let next = [self.shared.batches.next_deadline(), linger, request, work.pause_until].into_iter().flatten().min();
+        work.alarm = next.or(work.alarm.filter(|alarm| *alarm > Instant::now()));
+        work.alarm
+    }
+
     /// The connection is gone, or is given up with a reset: what was in flight goes again, or fails if it may go once only.
     fn lose(&mut self, error: Error, reset: bool) {
-        let Some(link) = self.link.take() else { return };
+        let Some(link) = self.desk.lock().link.take() else { return };
         let idle = link.in_flight.is_empty();
         if reset {
             link.connection.abandon();
@@ -272,29 +339,16 @@ impl Sender {
 
     /// Handles the reply to the oldest request.
     fn answer(&mut self, frame: &Frame) {
-        let Some(link) = &mut self.link else { return };
-        let expected = link.in_flight.pop_front();
-        let Some(request) = expected.filter(|request| request.correlation == frame.correlation) else {
-            let text = format!("SPU {} answered a request that was not the next one", self.leader);
-            return self.lose(Error::new(ErrorKind::Version, text), true);
-        };
-        let answers: Vec<(ErrorCode, i64)> = match frame.decode::<ProduceResponse>(PRODUCE_VERSION) {
-            Ok(response) => response
-                .responses
-                .into_iter()
-                .flat_map(|topic| topic.partitions)
-                .map(|partition| (partition.error_code, partition.base_offset))
-                .collect(),
+        // One step for the callers: nothing later may be sent before what has to go again is back in its place.
+        let mut work = self.desk.lock();
+        let answered = work.answer(frame, self.desk.leader);
+        let (request, answers) = match answered {
+            Ok(answered) => answered,
             Err(error) => {
-                link.in_flight.push_front(request);
+                drop(work);
                 return self.lose(error, true);
             }
         };
-        if answers.len() != request.batches.len() {
-            link.in_flight.push_front(request);
-            let text = format!("SPU {} answered {} of the batches of a request", self.leader, answers.len());
-            return self.lose(Error::new(ErrorKind::Version, text), true);
-        }
         let mut results = Vec::with_capacity(answers.len());
         let mut again = Vec::new();
         for (batch, (code, base_offset)) in request.batches.into_iter().zip(answers) {
@@ -308,19 +362,27 @@ impl Sender {
             }
         }
         if again.is_empty() {
-            link.window = self.shared.options.max_in_flight;
+            if let Some(link) = &mut work.link {
+                link.window = self.shared.options.max_in_flight;
+            }
+            drop(work);
             self.backoff.reset();
         } else {
-            link.window = 1;
+            if let Some(link) = &mut work.link {
+                link.window = 1;
+            }
             self.shared.batches.put_back(again);
-            self.pause();
+            work.pause_until = Some(Instant::now() + self.backoff.next());
+            drop(work);
+            self.ask_for_topic();
         }
         self.shared.settle(self.shared.batches.settle(results));
     }
 }
 
 impl Link {
-    fn send(&mut self, shared: &Shared, batches: Vec<Batch>, timeout: Duration) {
+    fn send(&mut self, shared: &Shared, batches: Vec<Batch>) {
+        let timeout = shared.request_timeout();
         let correlation = self.connection.next_correlation();
         let entries: Vec<ProduceEntry> = batches
             .iter()

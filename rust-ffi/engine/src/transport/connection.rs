@@ -1,7 +1,9 @@
 //! A connection to one SPU, owned by one task: requests out, frames in, both driven by one future.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -127,39 +129,52 @@ impl Connection {
 
     /// Writes what is queued, as far as the kernel takes it, until the next frame has arrived. Cancelling loses nothing.
     pub(crate) async fn next_frame(&mut self) -> Result<Frame> {
+        poll_fn(|cx| self.poll_frame(cx)).await
+    }
+
+    /// The same in steps, for who shares the connection.
+    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame>> {
         loop {
             let next = self.frames.next_frame().map_err(|cause| {
                 Error::new(ErrorKind::Version, format!("{} sent something that is no frame: {cause}", self.peer))
             })?;
             if let Some(mut body) = next {
                 if body.len() < 4 {
-                    return Err(Error::new(ErrorKind::Version, format!("{} sent a frame without a number", self.peer)));
+                    let text = format!("{} sent a frame without a number", self.peer);
+                    return Poll::Ready(Err(Error::new(ErrorKind::Version, text)));
                 }
-                return Ok(Frame { correlation: body.get_i32(), body });
+                return Poll::Ready(Ok(Frame { correlation: body.get_i32(), body }));
             }
-            self.turn().await.map_err(|cause| Error::connection(&self.peer, &cause))?;
+            ready!(self.poll_turn(cx)).map_err(|cause| Error::connection(&self.peer, &cause))?;
         }
     }
 
-    /// Writes what is queued, completely.
-    pub(crate) fn try_flush(&mut self) -> Result<()> {
-        self.write().map(|_| ()).map_err(|cause| Error::connection(&self.peer, &cause))
+    /// Writes what is queued, as far as the kernel takes it: whether that was all.
+    pub(crate) fn try_flush(&mut self) -> Result<bool> {
+        self.write().map_err(|cause| Error::connection(&self.peer, &cause))
     }
 
     /// One step of progress in either direction.
-    async fn turn(&mut self) -> io::Result<()> {
-        let blocked = !self.write()?;
-        match self.stream.try_read_buf(self.frames.space()) {
-            Ok(0) => return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed by the other side")),
-            Ok(_) => return Ok(()),
-            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {}
-            Err(cause) => return Err(cause),
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let blocked = !self.write()?;
+            match self.stream.try_read_buf(self.frames.space()) {
+                Ok(0) => {
+                    let end = io::Error::new(io::ErrorKind::UnexpectedEof, "closed by the other side");
+                    return Poll::Ready(Err(end));
+                }
+                Ok(_) => return Poll::Ready(Ok(())),
+                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {}
+                Err(cause) => return Poll::Ready(Err(cause)),
+            }
+            if self.quick {
+                acknowledge_at_once(&self.stream);
+            }
+            let writable = blocked && self.stream.poll_write_ready(cx)?.is_ready();
+            if self.stream.poll_read_ready(cx)?.is_pending() && !writable {
+                return Poll::Pending;
+            }
         }
-        if self.quick {
-            acknowledge_at_once(&self.stream);
-        }
-        let interest = if blocked { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-        self.stream.ready(interest).await.map(|_| ())
     }
 
     /// Writes until all is written (true) or the kernel takes no more (false).
