@@ -23,12 +23,13 @@ RUST_SOURCES := $(shell find rust-ffi -name target -prune -o \( -name '*.rs' -o 
 PYTHON_SOURCES := $(shell find fluvio_cffi \( -name '*.py' -o -name "*.pyi" -o -name py.typed \) ! -name _binding.py)
 WHEEL_SOURCES := $(RUST_SOURCES) $(PYTHON_SOURCES) include/fluvio_cffi.h tools/build_binding.py setup.py pyproject.toml README.md LICENSE
 
-.PHONY: help demo test test-rust test-python test-pythons bench develop wheel sdist lint lint-python lint-rust format clean
+.PHONY: help demo test test-rust test-python test-pythons docs bench develop wheel sdist lint lint-python lint-rust format clean
 
 help:
 	@echo 'make demo          build, start an embedded cluster, produce and consume, and say how fast it was'
 	@echo 'make test          all tests: test-rust, then test-python'
 	@echo 'make test-pythons  the Python tests with the same wheel on every CPython that is here'
+	@echo 'make docs          build the documentation, with the reference, into docs/_build/'
 	@echo 'make bench         compare with the official client (make bench BENCH_ARGS=--quick; benchmarks/README.md)'
 	@echo 'make develop       put library, program and binding into fluvio_cffi/, to work without reinstalling'
 	@echo '                   (a debug build; make develop RELEASE=1 for an optimised one)'
@@ -45,11 +46,15 @@ test: test-rust test-python
 test-rust:
 	$(CARGO) test --workspace $(MANIFEST)
 
-test-python: $(VENV)/.wheel $(VENV)/.test
+test-python: $(VENV)/.wheel $(VENV)/.test $(VENV)/.witness
 	$(PYTEST) $(PYTEST_ARGS)
 
 test-pythons: dist/.built
 	@tools/test-pythons.sh dist/*.whl $(PYTEST_ARGS)
+
+docs: $(VENV)/.wheel $(VENV)/.docs
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --fresh-env --builder html docs docs/_build
+	@echo 'docs/_build/index.html'
 
 # With a script's path Python looks for modules in its folder, not here: the installed wheel is measured.
 bench: $(VENV)/.wheel $(VENV)/.test
@@ -89,7 +94,7 @@ format: $(VENV)/.lint
 
 clean:
 	rm -rf $(VENV) build dist fluvio_cffi.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -rf rust-ffi/target fluvio_cffi/bin
+	rm -rf rust-ffi/target fluvio_cffi/bin docs/_build
 	rm -f fluvio_cffi/_binding.py fluvio_cffi/libfluvio_cffi.so fluvio_cffi/libfluvio_cffi.dylib
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 
@@ -113,6 +118,15 @@ $(VENV)/.demo: requirements/lock.txt | $(VENV)/.made
 
 $(VENV)/.test: requirements/test.in requirements/lock.txt | $(VENV)/.made
 	@$(PIP_INSTALL) --requirement requirements/test.in
+	@touch $@
+
+# There are no wheels of it for every Python; where there is none, its tests are skipped, and say so.
+$(VENV)/.witness: requirements/witness.in | $(VENV)/.made
+	@$(BIN)/python -m pip install --quiet --no-deps --only-binary :all: --requirement requirements/witness.in || true
+	@touch $@
+
+$(VENV)/.docs: requirements/docs.in requirements/lock.txt | $(VENV)/.made
+	@$(PIP_INSTALL) --requirement requirements/docs.in
 	@touch $@
 
 $(VENV)/.lint: requirements/lint.in requirements/build.in requirements/test.in requirements/lock.txt | $(VENV)/.made

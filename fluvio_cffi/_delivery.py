@@ -190,7 +190,7 @@ class SendResult:
 
     # -- for the producer
 
-    def add(self, ticket: Ticket, index: int, count: int, stamp: int | list[int]) -> None:
+    def _add(self, ticket: Ticket, index: int, count: int, stamp: int | list[int]) -> None:
         """`count` more records are the records `index`.. of `ticket`."""
         ticket.look(count)
         self._starts.append(self._length)
@@ -199,18 +199,18 @@ class SendResult:
         self._stamps.append(stamp)
         self._length += count
 
-    def open_tickets(self) -> list[Ticket]:
+    def _open_tickets(self) -> list[Ticket]:
         """The tickets that are not settled, each once."""
         return [ticket for ticket in dict.fromkeys(self._tickets) if not ticket.done]
 
-    def unwatch(self) -> None:
+    def _unwatch(self) -> None:
         """Nobody will look at it: the caller was cancelled or got an error."""
         if self._watching:
             self._watching = False
             for ticket, start, stop in self._runs():
                 ticket.unlook(stop - start)
 
-    def failures(self) -> tuple[int, tuple[FluvioError, ...]]:
+    def _failures(self) -> tuple[int, tuple[FluvioError, ...]]:
         """How many records failed, and examples of why."""
         count = 0
         errors: dict[Ticket, FluvioError] = {}
@@ -305,7 +305,7 @@ class SendResult:
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        failed = self.failures()[0]
+        failed = self._failures()[0]
         return f"<SendResult of {self._length} for {self._topic!r}{f', {failed} failed' if failed else ''}>"
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -327,5 +327,5 @@ def _restore(topic: str, runs: list[tuple[int, int, FluvioError | None, int, int
             ticket.settle(base, index + count, partition)
         else:
             ticket.fail(error, index + count)
-        result.add(ticket, index, count, stamp)
+        result._add(ticket, index, count, stamp)
     return result

@@ -155,7 +155,7 @@ class FluvioTimeoutError(FluvioError, TimeoutError):
 
     :ivar phase: what was being waited for: ``"connect"``, ``"enqueue"``, ``"wait"``, ``"delivery"``, ``"flush"``,
         ``"read"``, ``"commit"``, ``"admin"`` or ``"close"``.
-    :ivar receipt: where :attr:`outcome` is ``"pending"``: the record's receipt.
+    :ivar receipt: where ``outcome`` is ``"pending"``: the record's receipt.
     """
 
     _unpickled = ("receipt",)
@@ -211,7 +211,7 @@ class VersionError(FluvioConnectionError):
 
 
 class ServerError(FluvioError):
-    """The server answered an error; :attr:`code` is its own number."""
+    """The server answered an error; ``code`` is its own number."""
 
 
 class NotFoundError(ServerError):

@@ -74,12 +74,12 @@ def test_a_result_is_a_sequence_of_metadata() -> None:
     good = Ticket()
     good.attach(ledger)
     result = SendResult("t")
-    result.add(good, 2, 3, 77)
+    result._add(good, 2, 3, 77)
     bad = Ticket()
     bad.attach(ledger)
-    result.add(bad, 0, 2, [5, 6])
-    result.add(good, 5, 1, [9])
-    assert result.open_tickets() == [good, bad]
+    result._add(bad, 0, 2, [5, 6])
+    result._add(good, 5, 1, [9])
+    assert result._open_tickets() == [good, bad]
     good.settle(100, 6, 1)
     bad.fail(DeliveryUnknownError("x"), 2)
     assert ledger.count == 0
@@ -95,14 +95,14 @@ def test_a_result_is_a_sequence_of_metadata() -> None:
         with pytest.raises(IndexError):
             result[index]
     assert sorted(result.errors) == [3, 4]
-    assert result.failures()[0] == 2
+    assert result._failures()[0] == 2
     assert RecordMetadata("t", 1, 103, 77) in result
     assert result.index(RecordMetadata("t", 1, 103, 77)) == 1
     twin = pickle.loads(pickle.dumps(result))
     assert twin == result
     assert "2 failed" in repr(result)
     # The caller is cancelled: nobody looks any more.
-    result.unwatch()
-    result.unwatch()
+    result._unwatch()
+    result._unwatch()
     assert ledger.count == 2
     assert list(SendResult("t")) == []

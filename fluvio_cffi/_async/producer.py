@@ -962,11 +962,11 @@ class AsyncProducer(Closeable):
 
         def accept(ticket: Ticket, index: int, count: int, stamp: int) -> None:
             if stamps is None:
-                result.add(ticket, index, count, stamp)
+                result._add(ticket, index, count, stamp)
             else:
                 start = len(result) - base
                 own = [stamp if item == NO_STAMP else item for item in stamps[start : start + count]]
-                result.add(ticket, index, count, own)
+                result._add(ticket, index, count, own)
 
         seat: _Seat | None = None
         try:
@@ -1013,7 +1013,7 @@ class AsyncProducer(Closeable):
 
     async def _wait_for_all(self, result: SendResult, deadline: float | None) -> None:
         with self._host.hub.mutex:
-            tickets = result.open_tickets()
+            tickets = result._open_tickets()
             if not tickets:
                 return
             waiter = self._host.waiter()
@@ -1039,10 +1039,10 @@ class AsyncProducer(Closeable):
 
     def _unwatch(self, result: SendResult) -> None:
         with self._host.hub.mutex:
-            result.unwatch()
+            result._unwatch()
 
     def _judge(self, result: SendResult) -> SendResult:
-        count, errors = result.failures()
+        count, errors = result._failures()
         if count:
             raise delivery_error(self._topic, count, errors, result)
         return result

@@ -1,0 +1,40 @@
+"""Sphinx: `make docs`. A warning is an error, and so is a reference that leads nowhere."""
+
+from __future__ import annotations
+
+from sphinx.application import Sphinx
+
+import fluvio_cffi
+
+project = "fluvio_cffi"
+version = release = fluvio_cffi.__version__
+copyright = "the fluvio_cffi authors"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
+exclude_patterns = ["_build"]
+html_theme = "alabaster"
+html_theme_options = {"description": "The Fluvio client for Python", "page_width": "1100px"}
+html_show_sphinx = False
+html_copy_source = False
+
+myst_heading_anchors = 3
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+
+nitpicky = True
+# Python's own, and what `Opening` is generic over.
+nitpick_ignore_regex = [("py:class", r"(collections\.abc|pathlib|os|builtins|fluvio_cffi\._opening)\..*")]
+
+
+def without_private(
+    app: Sphinx, what: str, name: str, thing: object, options: object, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """A class that is made from something private is not made by users: how is nobody's business."""
+    if what == "class" and signature and ("CData" in signature or "fluvio_cffi._" in signature):
+        return "", returns
+    return signature, returns
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("autodoc-process-signature", without_private)

@@ -1,0 +1,47 @@
+"""The client `fluvio` of PyPI, in a process of its own, since its threads never end.
+
+    python pypi_fluvio.py produce ENDPOINT TOPIC [CODEC]       records on the standard input
+    python pypi_fluvio.py consume ENDPOINT TOPIC [MAX_BYTES]   records on the standard output, to the end of the topic
+
+A record is a line: its offset, its key and its value in hexadecimal digits, with "-" for a key that is not there.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import fluvio
+
+
+def connect(endpoint: str) -> Any:
+    return fluvio.Fluvio.connect_with_config(fluvio.FluvioConfig.new(endpoint))
+
+
+def produce(endpoint: str, topic: str, codec: str | None = None) -> None:
+    builder = fluvio.TopicProducerConfigBuilder()
+    if codec is not None:
+        builder = builder.compression(getattr(fluvio.Compression, codec))
+    producer = connect(endpoint).topic_producer_with_config(topic, builder.build())
+    records: list[tuple[bytes, bytes]] = []
+    for line in sys.stdin:
+        _, key, value = line.rstrip("\n").split(" ")
+        records.append((bytes.fromhex(key), bytes.fromhex(value)))
+    producer.send_all(records)
+    producer.flush()
+
+
+def consume(endpoint: str, topic: str, max_bytes: str | None = None) -> None:
+    builder = fluvio.ConsumerConfigExtBuilder(topic)
+    builder.offset_start(fluvio.Offset.beginning())
+    builder.disable_continuous()
+    if max_bytes is not None:
+        builder.max_bytes(int(max_bytes))
+    for record in connect(endpoint).consumer_with_config(builder.build()):
+        # What it says of a record without a key.
+        key = "-" if bytes(record.key()) == b"No key" else bytes(record.key()).hex()
+        print(record.offset(), key, bytes(record.value()).hex())
+
+
+if __name__ == "__main__":
+    {"produce": produce, "consume": consume}[sys.argv[1]](*sys.argv[2:])
