@@ -103,8 +103,9 @@ impl Log {
     pub(crate) fn evict(&mut self, offset: i64) -> io::Result<()> {
         files::replace(&self.directory.join(START_FILE), &offset.to_be_bytes())?;
         self.start = offset;
-        let bases = self.closed.iter().skip(1).chain([&self.active]).map(|segment| segment.base);
-        let count = bases.take_while(|base| *base <= offset).count();
+        // A segment ends where the next one begins.
+        let ends = self.closed.iter().skip(1).chain([&self.active]).map(|segment| segment.base);
+        let count = self.closed.iter().zip(ends).take_while(|(_, end)| *end <= offset).count();
         self.remove_segments(count)
     }
 

@@ -154,3 +154,17 @@ fn sets_are_split_as_the_real_server_does() {
         assert_eq!(Header::read(&odd).size(), Some(odd.len()));
     }
 }
+
+#[test]
+fn the_only_segment_stays_when_its_records_are_evicted() {
+    let temporary = tempfile::tempdir().unwrap();
+    let directory = temporary.path().join("t-0");
+    let mut log = open(&directory);
+    append(&mut log, &raw(5, 100));
+    for offset in [0, 3, 5] {
+        log.evict(offset).unwrap();
+        assert_eq!((log.start(), log.end()), (offset, 5));
+    }
+    let log = open(&directory);
+    assert_eq!((log.start(), log.end()), (5, 5));
+}

@@ -81,8 +81,12 @@ struct Partition {
     open: Option<Open>,
     /// In order of their tickets.
     ready: VecDeque<Waiting>,
-    /// Batches taken by the sender and neither settled nor put back.
+    /// Batches taken by a sender and neither settled nor put back.
     in_flight: usize,
+    /// Whose leader has them: no other sender takes more of the partition meanwhile, so that its order is kept.
+    holder: i32,
+    /// Whether another sender wants to.
+    wanted: bool,
     /// Whether it is in [`State::active`].
     active: bool,
     /// The sender to its leader, once one is known.
@@ -468,7 +472,7 @@ impl Batches {
 
     /// Tells all senders, and the supervisor, that there is something to do.
     pub(crate) fn wake_senders(&self) {
-        self.lock().bells.iter().for_each(|bell| bell.notify_one());
+        self.lock().ring();
     }
 
     // ---- the senders' side
@@ -491,8 +495,8 @@ impl Batches {
     }
 
     /// Takes batches for one request to `leader`: in order per partition, at most `max_request_size` in all (one if it alone is
-    /// larger). Open batches of partitions that have nothing in flight go too, unless they linger. Returns the fate of
-    /// batches that could not be compressed.
+    /// larger). Open batches of partitions that have nothing in flight go too, unless they linger. Partitions of which the
+    /// former leader has something in flight wait. Returns the fate of batches that could not be compressed.
     pub(crate) fn take(&self, leader: i32, out: &mut Vec<Batch>) -> Vec<Settled> {
         let now = Instant::now();
         let mut sealed = Vec::new();
@@ -504,7 +508,9 @@ impl Batches {
                 let flush_up_to = state.flush_up_to;
                 let closed = state.closed;
                 let partition = &mut state.partitions[index as usize];
-                if !partition.led_by(Some(leader)) {
+                let held = partition.in_flight > 0 && partition.holder != leader;
+                if held || !partition.led_by(Some(leader)) {
+                    partition.wanted |= held;
                     state.active.push_back(index);
                     continue;
                 }
@@ -537,7 +543,9 @@ impl Batches {
                 if let Some(unsettled) = unsettled.get_mut(&batch.ticket()) {
                     unsettled.sent = true;
                     unsettled.in_flight = true;
-                    partitions[unsettled.partition as usize].in_flight += 1;
+                    let partition = &mut partitions[unsettled.partition as usize];
+                    partition.in_flight += 1;
+                    partition.holder = leader;
                 }
             }
         }
@@ -604,6 +612,8 @@ impl Batches {
                 state.active.push_back(index);
             }
         }
+        // They may be another sender's now.
+        state.ring();
     }
 
     /// Settles tickets. Those that are settled already are passed over.
@@ -660,11 +670,16 @@ impl Batches {
         if online.len() >= state.online.len() {
             state.online = online;
         }
+        let mut moved = Vec::new();
         let mut desks = desks.into_iter();
-        for partition in &mut state.partitions {
-            partition.desk = desks.next().flatten();
+        for (index, partition) in (0..).zip(&mut state.partitions) {
+            let former = std::mem::replace(&mut partition.desk, desks.next().flatten());
+            moved.extend(former.filter(|former| !partition.led_by(Some(former.leader))).map(|former| (former, index)));
         }
         drop(state);
+        for (former, partition) in moved {
+            former.hand_over(partition);
+        }
         self.wake_senders();
     }
 }
@@ -695,12 +710,20 @@ impl State {
         unsettled.into_iter().chain(self.telling.first().copied()).min()
     }
 
+    fn ring(&self) {
+        self.bells.iter().for_each(|bell| bell.notify_one());
+    }
+
     /// The sender does not have this batch any more.
     fn landed(&mut self, ticket: u64) {
         if let Some(unsettled) = self.unsettled.get_mut(&ticket)
             && std::mem::replace(&mut unsettled.in_flight, false)
         {
-            self.partitions[unsettled.partition as usize].in_flight -= 1;
+            let partition = &mut self.partitions[unsettled.partition as usize];
+            partition.in_flight -= 1;
+            if partition.in_flight == 0 && std::mem::replace(&mut partition.wanted, false) {
+                self.ring();
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! The senders, one a leader: each ships the batches of the partitions that its SPU leads, over a connection of its own.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
@@ -24,6 +24,9 @@ use crate::transport::{Connection, Frame};
 
 /// The version of the produce request.
 const PRODUCE_VERSION: i16 = 25;
+
+/// How long a server that does not lead a partition any more has to say what became of requests for it.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Follows the cluster view for one producer: new partitions, which of them are online, and a sender for each leader.
 pub(super) async fn supervise(shared: Arc<Shared>) {
@@ -102,8 +105,11 @@ struct Link {
     connection: Connection,
     /// In order: the server answers one after another.
     in_flight: VecDeque<Request>,
-    /// 1 until the first success, so that what is sent again stays in order whatever becomes of it.
-    window: usize,
+    /// Partitions of which something was sent, and which the server has not refused since.
+    known: HashSet<u32>,
+    /// The request that was the first for some partition: until it is answered it is the last, so that what has to go
+    /// again stays in order.
+    first: Option<i32>,
 }
 
 /// A sender's work, which it shares with the callers' threads: while nothing is in flight these send by themselves, which
@@ -143,6 +149,19 @@ impl Desk {
         watched && flushed.is_ok_and(|flushed| flushed)
     }
 
+    /// The partition has another leader now, to which nothing is sent while something is in flight to this one: it gets
+    /// that soon, whether or not this one answers.
+    pub(super) fn hand_over(&self, partition: u32) {
+        let mut work = self.lock();
+        let Some(link) = &mut work.link else { return };
+        link.known.remove(&partition);
+        let limit = Instant::now() + LAST_WORDS;
+        let of_it = |request: &Request| request.batches.iter().any(|batch| batch.partition == partition);
+        if link.in_flight.iter().any(of_it) {
+            link.in_flight.iter_mut().for_each(|request| request.deadline = request.deadline.min(limit));
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Work> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -153,7 +172,7 @@ impl Work {
     fn fill(&mut self, shared: &Shared, leader: i32) -> Result<bool> {
         let Some(link) = &mut self.link else { return Ok(true) };
         if self.pause_until.is_none() {
-            while link.in_flight.len() < link.window {
+            while link.first.is_none() && link.in_flight.len() < shared.options.max_in_flight {
                 let mut batches = Vec::new();
                 shared.settle(shared.batches.take(leader, &mut batches));
                 if batches.is_empty() {
@@ -245,7 +264,8 @@ impl Sender {
         };
         match connected {
             Ok(connection) => {
-                self.desk.lock().link = Some(Link { connection, in_flight: VecDeque::new(), window: 1 });
+                let (in_flight, known) = Default::default();
+                self.desk.lock().link = Some(Link { connection, in_flight, known, first: None });
             }
             Err(_) => self.pause(),
         }
@@ -361,16 +381,16 @@ impl Sender {
                 }
             }
         }
-        if again.is_empty() {
-            if let Some(link) = &mut work.link {
-                link.window = self.shared.options.max_in_flight;
+        if let Some(link) = &mut work.link {
+            link.first = link.first.filter(|first| *first != request.correlation);
+            for batch in &again {
+                link.known.remove(&batch.partition);
             }
+        }
+        if again.is_empty() {
             drop(work);
             self.backoff.reset();
         } else {
-            if let Some(link) = &mut work.link {
-                link.window = 1;
-            }
             self.shared.batches.put_back(again);
             work.pause_until = Some(Instant::now() + self.backoff.next());
             drop(work);
@@ -396,6 +416,11 @@ impl Link {
         let now = Instant::now();
         let deadline =
             batches.iter().map(|batch| batch.deadline).min().map_or(now + timeout, |first| first.min(now + timeout));
+        for batch in &batches {
+            if self.known.insert(batch.partition) {
+                self.first = Some(correlation);
+            }
+        }
         self.in_flight.push_back(Request { correlation, batches, deadline });
     }
 }
