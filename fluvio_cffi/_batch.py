@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import pickle
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import length_hint
-from typing import ClassVar, overload
+from typing import ClassVar, Final, cast, overload
 
 from ._ffi import CData, ffi
 from ._types import Record
 
 _ABSENT = -1
+# What calling Record does, without the way through Python code.
+_new_record: Final = cast("Callable[[type[Record], Iterable[object]], Record]", tuple.__new__)  # pyright: ignore[reportUnknownMemberType]
 
 
 class Columns:
@@ -100,15 +102,16 @@ class Columns:
     def records(self, values: Iterator[bytes], start: int = 0) -> Iterator[Record]:
         """The records from `start` on, made as they are asked for; `values` is an iterator over their values."""
         offsets, stamps, keys = self.offsets, self.stamps, self.keys
-        return map(
-            Record,
+        fields = zip(
             itertools.repeat(self.topic),
             itertools.repeat(self.partition),
             offsets[start:] if start else offsets,
             (stamps[start:] if start else stamps) if isinstance(stamps, list) else itertools.repeat(stamps),
             itertools.repeat(None) if keys is None else (keys[start:] if start else keys),
             values,
+            strict=False,
         )
+        return map(_new_record, itertools.repeat(Record), fields)
 
 
 _COLUMNS = ("topic", "partition", "offsets", "stamps", "keys", "values", "next_offset", "nbytes")
@@ -346,10 +349,3 @@ class Buffer:
         self.count -= sum(map(len, dropped))
         self._positions.pop(partition, None)
         return dropped[0].offsets[0] if dropped else None
-
-    def clear(self) -> None:
-        """Forgets what was not handed out; the positions stay."""
-        self._settle()
-        self._parts.clear()
-        self._source = None
-        self.count = 0

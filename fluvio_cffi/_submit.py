@@ -344,15 +344,15 @@ def _encode_each(chunk: Sequence[object], first: int) -> Block:
         stamp: int | None = None
         value = element
         try:
-            if isinstance(element, tuple):
+            if isinstance(element, Record):
+                value, key = element.value, element.key
+            elif isinstance(element, tuple):
                 pair = cast("tuple[object, ...]", element)
                 if len(pair) != 2:
                     raise ConfigError(f"a tuple must be (key, value), not of {len(pair)} elements")
                 key, value = pair
             elif isinstance(element, ProducerRecord):
                 value, key, partition, stamp = element.value, element.key, element.partition, element.timestamp
-            elif isinstance(element, Record):
-                value, key = element.value, element.key
             data = as_bytes(value, "the value")
             name = None if key is None else as_bytes(key, "the key")
             where = -1 if partition is None else check_partition(partition)

@@ -212,8 +212,17 @@ class Pending(NamedTuple):
     bytes: int
 
 
-class Record:
-    """A record that was read. Not to be changed.
+class _RecordFields(NamedTuple):
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int | None
+    key: bytes | None
+    value: bytes
+
+
+class Record(_RecordFields):
+    """A record that was read: a named tuple, which is what Python makes fastest.
 
     :ivar topic: the topic's name.
     :ivar partition: the partition's number.
@@ -223,17 +232,7 @@ class Record:
     :ivar value: its value.
     """
 
-    __slots__ = ("key", "offset", "partition", "timestamp", "topic", "value")
-
-    def __init__(
-        self, topic: str, partition: int, offset: int, timestamp: int | None, key: bytes | None, value: bytes
-    ) -> None:
-        self.topic: str = topic
-        self.partition: int = partition
-        self.offset: int = offset
-        self.timestamp: int | None = timestamp
-        self.key: bytes | None = key
-        self.value: bytes = value
+    __slots__ = ()
 
     @property
     def text(self) -> str:
@@ -251,31 +250,11 @@ class Record:
         parsed: object = json.loads(self.value)
         return parsed
 
-    def _fields(self) -> tuple[str, int, int, int | None, bytes | None, bytes]:
-        return self.topic, self.partition, self.offset, self.timestamp, self.key, self.value
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Record):
-            return NotImplemented
-        return self._fields() == other._fields()
-
-    def __hash__(self) -> int:
-        return hash((self.topic, self.partition, self.offset))
-
-    def __len__(self) -> int:
-        return len(self.value)
-
-    def __bool__(self) -> bool:
-        return True
-
     def __repr__(self) -> str:
         return (
             f"Record(topic={self.topic!r}, partition={self.partition}, offset={self.offset}, "
             f"timestamp={self.timestamp}, key={_cut(self.key)}, value={_cut(self.value)})"
         )
-
-    def __reduce__(self) -> tuple[type[Record], tuple[str, int, int, int | None, bytes | None, bytes]]:
-        return Record, self._fields()
 
 
 @dataclass(frozen=True, slots=True, repr=False)

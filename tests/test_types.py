@@ -127,7 +127,8 @@ def test_records() -> None:
     record = Record("t", 0, 1, 5, b"k", b'{"a": 1}')
     assert record.json() == {"a": 1}
     assert record.text == '{"a": 1}'
-    assert len(record) == 8
+    topic, partition, offset, timestamp, key, value = record
+    assert (topic, partition, offset, timestamp, key, value) == ("t", 0, 1, 5, b"k", b'{"a": 1}')
     assert Record("t", 0, 1, 5, None, b"")
     long = repr(Record("t", 0, 1, 5, b"k" * 100, b"v" * 1000))
     assert len(long) < 300
