@@ -12,21 +12,27 @@ use std::time::Duration;
 use common::{Client, NoFrame, PATIENCE, Raw, SILENCE};
 use fluvio_cffi_cluster::{Cluster, Config};
 use fluvio_controlplane_metadata::message::MsgType;
+use fluvio_controlplane_metadata::spu::{Endpoint, IngressPort};
 use fluvio_controlplane_metadata::topic::CompressionAlgorithm;
-use fluvio_protocol::api::{Request, RequestHeader, RequestMessage};
+use fluvio_protocol::api::{Request, RequestHeader};
 use fluvio_protocol::link::ErrorCode;
 use fluvio_protocol::link::versions::{ApiVersionsRequest, ApiVersionsResponse};
 use fluvio_protocol::record::ReplicaKey;
 use fluvio_protocol::{Decoder, Encoder};
 use fluvio_sc_schema::core::Spec;
+use fluvio_sc_schema::customspu::CustomSpuSpec;
+use fluvio_sc_schema::mirror::{Home, MirrorSpec, MirrorType, Remote};
 use fluvio_sc_schema::objects::{
     CommonCreateRequest, CreateRequest, ListResponse, Metadata, MetadataUpdate, ObjectApiCreateRequest,
     ObjectApiListRequest, ObjectApiListResponse, ObjectApiWatchRequest, ObjectApiWatchResponse, WatchResponse,
 };
 use fluvio_sc_schema::partition::PartitionSpec;
+use fluvio_sc_schema::smartmodule::{SmartModuleSpec, SmartModuleWasm};
+use fluvio_sc_schema::spg::SpuGroupSpec;
 use fluvio_sc_schema::spu::SpuSpec;
+use fluvio_sc_schema::tableformat::TableFormatSpec;
 use fluvio_sc_schema::topic::TopicSpec;
-use fluvio_sc_schema::{Status, TryEncodableFrom};
+use fluvio_sc_schema::{CreatableAdminSpec, Status, TryEncodableFrom};
 use fluvio_spu_schema::server::consumer_offset::{FetchConsumerOffsetsRequest, FetchConsumerOffsetsResponse};
 use fluvio_spu_schema::server::stream_fetch::StreamFetchRequest;
 
@@ -178,10 +184,55 @@ fn topic_deleted() {
     );
 }
 
-/// Where the creations of other kinds of objects begin, whose requests were not recorded.
-const OTHER_KINDS: usize = 156;
-/// Before this line two creations were not recorded; they are made up.
-const UNRECORDED: usize = 88;
+fn creation<S>(name: &str, spec: S) -> ObjectApiCreateRequest
+where
+    S: CreatableAdminSpec,
+    ObjectApiCreateRequest: TryEncodableFrom<CreateRequest<S>>,
+{
+    let common = CommonCreateRequest { name: name.to_owned(), dry_run: false, timeout: None };
+    ObjectApiCreateRequest::try_encode_from(CreateRequest::new(common, spec), 19).unwrap()
+}
+
+/// Creations that were not recorded: before which line, what, and how it is answered. They are made up after what was seen.
+fn unrecorded() -> Vec<(usize, ObjectApiCreateRequest, ErrorCode)> {
+    let mut zstd = TopicSpec::new_computed(1, 1, None);
+    zstd.set_compression_type(CompressionAlgorithm::Zstd);
+    let spu = |id| CustomSpuSpec {
+        id,
+        public_endpoint: IngressPort::from_port_host(9990, "127.0.0.1".to_owned()),
+        private_endpoint: Endpoint::from_port_host(9991, "127.0.0.1".to_owned()),
+        ..Default::default()
+    };
+    let group = SpuGroupSpec { replicas: 1, min_id: 100, ..Default::default() };
+    let module = |code: &[u8]| SmartModuleSpec {
+        wasm: SmartModuleWasm::from_compressed_gzip(code.to_vec()),
+        ..Default::default()
+    };
+    let remote = MirrorSpec { mirror_type: MirrorType::Remote(Remote { id: "edge1".to_owned() }) };
+    let home = MirrorSpec {
+        mirror_type: MirrorType::Home(Home {
+            id: "home1".to_owned(),
+            remote_id: "e".to_owned(),
+            public_endpoint: "127.0.0.1:1".to_owned(),
+            client_tls: None,
+        }),
+    };
+    vec![
+        (88, creation("z1", zstd), ErrorCode::None),
+        (88, creation("as1", TopicSpec::new_assigned(vec![(0, vec![5001])])), ErrorCode::None),
+        (156, creation("custom-spu-6001", spu(6001)), ErrorCode::None),
+        (156, creation("custom-spu-6001", spu(6001)), ErrorCode::SpuAlreadyExists),
+        (156, creation("custom-spu-other", spu(6001)), ErrorCode::SpuAlreadyExists),
+        (165, creation("grp", group), ErrorCode::None),
+        (169, creation("sm1", module(b"something else")), ErrorCode::None),
+        (169, creation("sm1", module(b"\0asm\x01\0\0\0")), ErrorCode::None),
+        (169, creation("sm2", module(b"")), ErrorCode::None),
+        (177, creation("tf1", TableFormatSpec::default()), ErrorCode::None),
+        (181, creation("edge1", remote.clone()), ErrorCode::None),
+        (181, creation("edge1", remote), ErrorCode::MirrorAlreadyExists),
+        (181, creation("home1", home), ErrorCode::None),
+    ]
+}
 
 fn header(frame: &[u8]) -> (RequestHeader, &[u8]) {
     let mut rest = frame;
@@ -272,8 +323,7 @@ fn compare(number: usize, api_key: u16, real: &[u8], ours: &[u8]) {
         return;
     }
     if api_key != ObjectApiListRequest::API_KEY {
-        let status = |mut body: &[u8]| format!("{:?}", Status::decode_from(&mut body, 19).unwrap());
-        assert_eq!(status(ours), status(real), "line {line}");
+        assert_eq!(ours, real, "line {line}");
         return;
     }
     assert_eq!(label(ours), label(real), "line {line}");
@@ -293,8 +343,15 @@ fn compare(number: usize, api_key: u16, real: &[u8], ours: &[u8]) {
             };
             assert!(spus(ours).eq(spus(real)), "line {line}");
         }
-        "CustomSpu" => assert_eq!(ours.len(), real.len(), "line {line}"),
-        // None of them, here and there.
+        CustomSpuSpec::LABEL => {
+            let spus = |body| {
+                objects::<CustomSpuSpec>(body)
+                    .into_iter()
+                    .map(|(name, (spec, status))| (name, without_ports(spec.into()), status))
+            };
+            assert!(spus(ours).eq(spus(real)), "line {line}");
+        }
+        MirrorSpec::LABEL => assert_eq!(objects::<MirrorSpec>(ours), objects::<MirrorSpec>(real), "line {line}"),
         _ => assert_eq!(ours, real, "line {line}"),
     }
 }
@@ -305,36 +362,26 @@ fn sc() {
         let config = Config { topic_wait: Duration::from_millis(300), ..Config::default() };
         let cluster = Cluster::start(config).await.unwrap();
         let mut client = Client::connect(cluster.endpoint()).await;
-        let lines = recorded("sc");
+        let (lines, unrecorded) = (recorded("sc"), unrecorded());
         let mut sent: HashMap<i32, u16> = HashMap::new();
         // The first connection request and the first watch both have number 1: watches count from here.
         let mut watches: Vec<i32> = Vec::new();
         let (mut ours, mut real) = (Watched::default(), Watched::default());
         for (number, line) in lines.iter().enumerate() {
-            if number == UNRECORDED {
-                let mut zstd = TopicSpec::new_computed(1, 1, None);
-                zstd.set_compression_type(CompressionAlgorithm::Zstd);
-                let assigned = TopicSpec::new_assigned(vec![(0, vec![5001])]);
-                for (correlation, name, spec) in [(1001, "z1", zstd), (1002, "as1", assigned)] {
-                    let common = CommonCreateRequest { name: name.to_owned(), dry_run: false, timeout: None };
-                    let request =
-                        ObjectApiCreateRequest::try_encode_from(CreateRequest::new(common, spec), 19).unwrap();
-                    let mut message = RequestMessage::new_request(request);
-                    message.header.set_correlation_id(correlation);
-                    let mut frame = Vec::new();
-                    message.encode(&mut frame, 19).unwrap();
-                    client.send_frame(&frame).await;
-                    let status = reply(&mut client, &mut ours, &watches, correlation).await;
-                    assert!(!Status::decode_from(&mut status.as_slice(), 19).unwrap().is_error());
-                }
+            for (at, (_, request, answer)) in unrecorded.iter().enumerate().filter(|(_, it)| it.0 == number) {
+                let correlation = 1000 + at as i32;
+                let mut header = RequestHeader::new(ObjectApiCreateRequest::API_KEY);
+                header.set_api_version(19).set_correlation_id(correlation);
+                let mut frame = Vec::new();
+                header.encode(&mut frame, 0).unwrap();
+                request.encode(&mut frame, 19).unwrap();
+                client.send_frame(&frame).await;
+                let status = reply(&mut client, &mut ours, &watches, correlation).await;
+                let status = Status::decode_from(&mut status.as_slice(), 19).unwrap();
+                assert_eq!(status.error_code, *answer, "made up before line {}: {status:?}", number + 1);
             }
             if line.from_client {
-                let (header, body) = header(&line.frame);
-                let kind = if header.api_key() == ApiVersionsRequest::API_KEY { String::new() } else { label(body) };
-                let served = [TopicSpec::LABEL, PartitionSpec::LABEL, SpuSpec::LABEL, ""].contains(&kind.as_str());
-                if !served && (number > OTHER_KINDS || header.api_key() != ObjectApiListRequest::API_KEY) {
-                    continue;
-                }
+                let header = header(&line.frame).0;
                 client.send_frame(&line.frame).await;
                 if header.api_key() == ObjectApiWatchRequest::API_KEY {
                     watches.push(header.correlation_id());
@@ -346,9 +393,9 @@ fn sc() {
             let (correlation, body) = split(&line.frame);
             if watches.contains(&correlation) {
                 real.events.entry(correlation).or_default().push(body.to_vec());
-            } else if let Some(api_key) = sent.get(&correlation) {
+            } else {
                 let reply = reply(&mut client, &mut ours, &watches, correlation).await;
-                compare(number, *api_key, body, &reply);
+                compare(number, sent[&correlation], body, &reply);
             }
         }
         compare_watches(&ours, &real);
@@ -374,9 +421,17 @@ async fn reply(client: &mut Client, ours: &mut Watched, watches: &[i32], wanted:
 
 fn compare_watches(ours: &Watched, real: &Watched) {
     let spus = |watched: &Watched| {
-        let first = updates::<SpuSpec>(&watched.events[&1][..1]).remove(0);
-        assert!(first.changes.is_empty());
-        first.all.into_iter().map(|spu| (spu.name, without_ports(spu.spec), spu.status)).collect::<Vec<_>>()
+        let updates = updates::<SpuSpec>(&watched.events[&1]);
+        assert!(updates[0].changes.is_empty());
+        assert!(updates.windows(2).all(|pair| pair[1].epoch == pair[0].epoch + 1), "epochs rise by one");
+        let first = updates[0].all.iter();
+        let first: Vec<_> =
+            first.map(|spu| (spu.name.clone(), without_ports(spu.spec.clone()), spu.status.clone())).collect();
+        let mut histories = histories(&updates);
+        for (_, spec, _) in histories.values_mut().flatten() {
+            *spec = without_ports(spec.clone());
+        }
+        (first, histories)
     };
     assert_eq!(spus(ours), spus(real));
 
