@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 
 use common::{Client, PATIENCE};
 use fluvio_protocol::Decoder;
+use fluvio_sc_schema::TryEncodableFrom;
+use fluvio_sc_schema::objects::{CommonCreateRequest, CreateRequest, ObjectApiCreateRequest};
+use fluvio_sc_schema::smartmodule::{SmartModuleSpec, SmartModuleWasm};
 use fluvio_sc_schema::topic::TopicSpec;
 use fluvio_spu_schema::produce::ProduceResponse;
 
@@ -129,6 +132,41 @@ fn acknowledged_records_survive_a_kill() {
         assert_eq!(Client::connect(spu).await.produce("t", 1, common::batch(1, 1)).await.base_offset, 0);
         let again = Client::connect(sc).await.create("t", TopicSpec::new_computed(2, 1, None)).await;
         assert!(again.is_error());
+    });
+}
+
+#[test]
+fn acknowledged_objects_survive_a_kill() {
+    common::run(60, async {
+        let directory = tempfile::tempdir().unwrap();
+        let mut wanted: Vec<(String, Vec<u8>)> = Vec::new();
+        for round in 0..5 {
+            let program = Program::on(directory.path(), 0);
+            let mut client = Client::connect(program.sc).await;
+            let list = client.list::<SmartModuleSpec>().await;
+            let found: Vec<_> = list.into_iter().map(|it| (it.name, it.spec.wasm.payload.to_vec())).collect();
+            // One more than was answered can be there.
+            assert!(wanted.iter().all(|object| found.contains(object)), "round {round}");
+            assert!(found.len() <= wanted.len() + 1, "round {round}");
+            wanted = found;
+            let mut program = Some(program);
+            for number in 0_usize.. {
+                let (name, code) = (format!("m-{round}-{number:04}"), vec![number as u8; 1000 * number]);
+                let wasm = SmartModuleWasm::from_compressed_gzip(code.clone());
+                let common = CommonCreateRequest { name: name.clone(), dry_run: false, timeout: None };
+                let create = CreateRequest::new(common, SmartModuleSpec { wasm, ..Default::default() });
+                client.send(ObjectApiCreateRequest::try_encode_from(create, 19).unwrap()).await;
+                if number == 20 + round
+                    && let Some(program) = program.take()
+                {
+                    program.kill();
+                }
+                if client.receive(PATIENCE).await.is_err() {
+                    break;
+                }
+                wanted.push((name, code));
+            }
+        }
     });
 }
 
