@@ -81,8 +81,7 @@ impl Cluster {
             node.listen().map_err(busy(node.door()))?;
             sc.register_spu(node.id(), &reachable(&config, node.door().address()), node.door().address().port());
         }
-        let served = Arc::clone(&sc);
-        sc_door.open(move |line| Arc::clone(&served).serve(line)).map_err(busy(&sc_door))?;
+        open(&sc_door, &sc).map_err(busy(&sc_door))?;
         serde_json::to_vec(&ports)
             .map_err(io::Error::from)
             .and_then(|text| files::replace(&ports_path, &text))
@@ -109,11 +108,14 @@ impl Cluster {
 
     /// Does something to the cluster that a test wants to see its client endure.
     pub async fn run(&self, command: Command) -> Result<(), ControlError> {
-        if command == Command::ResetSc {
-            self.door.reset().await;
-            return Ok(());
+        match command {
+            Command::ResetSc => self.door.reset().await,
+            Command::KillSc => self.door.close(Ending::Reset).await,
+            Command::StartSc if self.door.is_open() => return Err(ControlError::new("the SC is running")),
+            Command::StartSc => open(&self.door, &self.sc).map_err(|error| ControlError::new(error.to_string()))?,
+            command => return self.sc.run(command).await,
         }
-        self.sc.run(command).await
+        Ok(())
     }
 
     /// The same, as a line of text; see [`Command`].
@@ -139,6 +141,12 @@ impl Drop for Cluster {
             node.door().abort();
         }
     }
+}
+
+/// Serves the SC's clients from now on.
+fn open(door: &Door, sc: &Arc<Sc>) -> io::Result<()> {
+    let sc = Arc::clone(sc);
+    door.open(move |line| Arc::clone(&sc).serve(line))
 }
 
 /// Does what is due from time to time, as long as the cluster is there.

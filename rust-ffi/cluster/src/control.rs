@@ -114,6 +114,10 @@ pub enum Command {
     },
     /// `sc reset`: resets the connections that the SC has now.
     ResetSc,
+    /// `sc kill`: the SC goes as a kill would let it: connections are reset, its port refuses. The SPUs go on.
+    KillSc,
+    /// `sc start`: the SC is back on its port.
+    StartSc,
 }
 
 /// A command that was not understood or cannot be done; the text says why.
@@ -210,10 +214,12 @@ impl<'a> Words<'a> {
                 topic: self.word("topic")?.to_owned(),
                 count: self.parsed("number of partitions")?,
             },
-            "sc" => match self.word("stall or reset")? {
+            "sc" => match self.word("stall, reset, kill or start")? {
                 "stall" => Command::StallSc { on: self.on_off()? },
                 "reset" => Command::ResetSc,
-                other => return Err(ControlError(format!("{other:?} is neither stall nor reset"))),
+                "kill" => Command::KillSc,
+                "start" => Command::StartSc,
+                other => return Err(ControlError(format!("{other:?} is not stall, reset, kill or start"))),
             },
             other => return Err(ControlError(format!("unknown command {other:?}"))),
         })

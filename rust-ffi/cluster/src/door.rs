@@ -106,6 +106,10 @@ impl Door {
         *self.reserved.lock().unwrap_or_else(PoisonError::into_inner) = reserve(self.address).ok();
     }
 
+    pub(crate) fn is_open(&self) -> bool {
+        self.accepting.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// Ends everything without waiting for it.
     pub(crate) fn abort(&self) {
         if let Some(accepting) = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take() {

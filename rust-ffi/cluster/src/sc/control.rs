@@ -49,7 +49,7 @@ impl Sc {
                 }
             }
             Command::StallSc { on } => self.faults.set_stalled(on),
-            Command::ResetSc => {}
+            Command::ResetSc | Command::KillSc | Command::StartSc => {}
         }
         Ok(())
     }
