@@ -444,6 +444,8 @@ def from_native(status: int, error: CData, phase: Phase | None = None) -> Fluvio
     if not error:
         if cls is FluvioTimeoutError:
             return timed_out(phase)
+        if cls is ClosedError:
+            return ClosedError("it was closed meanwhile")
         return cls(f"the operation ended with status {status}")
     try:
         info = ffi.new("flv_error_info_t *")

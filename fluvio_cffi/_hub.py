@@ -26,6 +26,7 @@ _OPERATION: Final = int(lib.FLV_COMPLETION_OPERATION)
 _TICKET: Final = int(lib.FLV_COMPLETION_TICKET)
 _OK: Final = int(lib.FLV_STATUS_OK)
 _TIMEOUT: Final = int(lib.FLV_STATUS_TIMEOUT)
+_CLOSED: Final = int(lib.FLV_STATUS_CLOSED)
 
 CAP_MIN: Final = 16
 CAP_MAX: Final = 1024
@@ -231,13 +232,23 @@ class Hub:
             del self.after[0]
 
     def fail_rest(self) -> None:
-        """No completion will be looked at any more: the tickets that are not settled fail. With the mutex held."""
+        """No completion will be looked at any more: the tickets that are not settled fail, and whoever waits for an
+        operation is told that it was closed. With the mutex held."""
         for ticket in list(self._tickets.values()):
             if not ticket.done:
                 ticket.fail(
                     ClosedError("the client was closed before the record was settled", outcome="unknown"), ticket.bound
                 )
         self._tickets.clear()
+        for token, operation in self._operations.items():
+            waiter = operation.waiter
+            if waiter is not None:
+                # What the library still has to say about it, should another client drain it, is disposed of.
+                rest = self._operations[token] = Operation(token, operation.phase, None, None)
+                rest.abandoned = True
+                operation.status = _CLOSED
+                operation.done = True
+                waiter.wake()
 
     def _adapt(self, last: int) -> None:
         now = perf_counter()
