@@ -12,6 +12,7 @@ import warnings
 from typing import Any
 
 import pytest
+from campaign import together
 
 from fluvio_cffi import (
     AsyncFluvio,
@@ -19,6 +20,7 @@ from fluvio_cffi import (
     Fluvio,
     FluvioConnectionError,
     FluvioTimeoutError,
+    LocalCluster,
     Offset,
     UsageError,
 )
@@ -235,3 +237,32 @@ def test_a_sync_client_is_for_all_threads(cluster: Any) -> None:
             for thread in threads:
                 thread.join()
             assert sorted(offsets) == list(range(min(offsets), min(offsets) + 400))
+
+
+@pytest.mark.parametrize("what", ["list", "producer", "consumer"])
+async def test_a_call_that_waits_ends_with_its_client(world: Any, what: str) -> None:
+    """Also when it was the last client, so that nobody looks at completions any more."""
+    with LocalCluster() as silent:
+        client = await world.connect(silent.endpoint)
+        silent.control("sc stall on")
+        begun = threading.Event()
+
+        async def call() -> None:
+            waits = {
+                "list": lambda: client.admin.topics.list(),
+                "producer": lambda: client.producer("unknown"),
+                "consumer": lambda: client.consumer("unknown"),
+            }
+            begun.set()
+            with pytest.raises(ClosedError):
+                await waits[what]()
+
+        async def close() -> None:
+            while not begun.is_set():
+                await world.sleep(0.01)
+            await world.sleep(0.05)
+            await client.close()
+
+        start = time.monotonic()
+        await together(world, call, close)
+        assert time.monotonic() - start < 5

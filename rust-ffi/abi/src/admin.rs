@@ -235,7 +235,7 @@ pub extern "C" fn flv_admin_call(
         let request = Request { timeout_ms, queue, token, operation };
         let late = overdue(Phase::Admin, "the administrative call");
         operation::start(Arc::clone(&client.runtime), &request, late, async move {
-            Ok(Done::object(Object::Buffer(call.run(&client).await?.into())))
+            Ok(Done::object(Object::Buffer(client.while_open(call.run(&client)).await?.into())))
         })?;
         Ok(OK)
     })

@@ -1,10 +1,13 @@
 //! The client handle.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use fluvio_cffi_engine::{Client, ClientOptions, ClientState, Error, Phase, Result};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -104,6 +107,7 @@ pub(crate) struct ClientObject {
     pub(crate) client: Client,
     pub(crate) runtime: Arc<Runtime>,
     closed: AtomicBool,
+    closing: Notify,
     producers: Mutex<Vec<Weak<ProducerObject>>>,
     consumers: Mutex<Vec<Weak<ConsumerObject>>>,
 }
@@ -123,6 +127,17 @@ impl ClientObject {
         if self.closed.load(Ordering::SeqCst) { Err(Error::closed("client")) } else { Ok(()) }
     }
 
+    /// What `work` comes to, unless the client is closed first.
+    pub(crate) async fn while_open<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut closing = pin!(self.closing.notified());
+        closing.as_mut().enable();
+        self.usable()?;
+        tokio::select! {
+            result = work => result,
+            () = closing => Err(Error::closed("client")),
+        }
+    }
+
     pub(crate) fn add_producer(&self, producer: &Arc<ProducerObject>) {
         push(&self.producers, producer);
     }
@@ -134,6 +149,7 @@ impl ClientObject {
     /// Closes what was opened with it, then the client itself. Returns how many records were dropped.
     pub(crate) async fn close(&self, deadline: Option<Instant>) -> u64 {
         self.closed.store(true, Ordering::SeqCst);
+        self.closing.notify_waiters();
         let mut closing = JoinSet::new();
         for producer in alive(&self.producers) {
             closing.spawn(async move {
@@ -190,6 +206,7 @@ pub extern "C" fn flv_client_connect(
                 client,
                 runtime: keep,
                 closed: AtomicBool::new(false),
+                closing: Notify::new(),
                 producers: Mutex::default(),
                 consumers: Mutex::default(),
             });

@@ -306,7 +306,7 @@ pub extern "C" fn flv_consumer_open(
         let request = Request { timeout_ms, queue, token, operation };
         let late = overdue(Phase::Connect, "opening the consumer");
         operation::start(Arc::clone(&client.runtime), &request, late, async move {
-            let consumer = client.client.consumer(&topic, options, encoder).await?;
+            let consumer = client.while_open(client.client.consumer(&topic, options, encoder)).await?;
             let runtime = Arc::clone(&client.runtime);
             let object = Arc::new(ConsumerObject { consumer, runtime, format, lent: Mutex::default() });
             client.add_consumer(&object);

@@ -290,7 +290,7 @@ pub extern "C" fn flv_producer_open(
         let request = Request { timeout_ms, queue, token, operation };
         let late = overdue(Phase::Connect, "opening the producer");
         operation::start(Arc::clone(&client.runtime), &request, late, async move {
-            let producer = client.client.producer(&topic, options, sink).await?;
+            let producer = client.while_open(client.client.producer(&topic, options, sink)).await?;
             let runtime = Arc::clone(&client.runtime);
             let object = Arc::new(ProducerObject { producer, runtime });
             client.add_producer(&object);
