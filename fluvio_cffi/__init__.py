@@ -50,6 +50,7 @@ from ._errors import (
     UsageError,
     VersionError,
 )
+from ._metrics import Metrics
 from ._opening import Opening
 from ._sync.admin import Admin, Topics
 from ._sync.client import Fluvio
@@ -99,6 +100,7 @@ __all__ = [
     "InternalError",
     "InvalidTopicError",
     "LocalCluster",
+    "Metrics",
     "NotFoundError",
     "NotLeaderError",
     "Offset",

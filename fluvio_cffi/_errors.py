@@ -435,12 +435,17 @@ def _text(view: CData) -> str:
     return bytes(ffi.buffer(view.data, view.len)).decode("utf-8", "replace") if view.len else ""
 
 
+def class_of(status: int) -> type[FluvioError]:
+    """The class of the errors with a status of the library."""
+    return _CLASSES.get(status, FluvioError)
+
+
 def from_native(status: int, error: CData, phase: Phase | None = None) -> FluvioError:
     """The exception for a status of the library and its error object, which is freed; NULL: only the status is known.
 
     :param phase: what was being done, for a time-out that does not say so itself.
     """
-    cls = _CLASSES.get(status, FluvioError)
+    cls = class_of(status)
     if not error:
         if cls is FluvioTimeoutError:
             return timed_out(phase)

@@ -751,6 +751,78 @@ typedef struct {
 } flv_counts_t;
 
 /*
+ What a client has done since it was opened, counted per batch, request or chunk, and what is under way. The caller sets
+ `struct_size`.
+ */
+typedef struct {
+    /*
+     `sizeof(flv_metrics_t)`.
+     */
+    uint32_t struct_size;
+    /*
+     0.
+     */
+    uint32_t reserved;
+    /*
+     Records acknowledged.
+     */
+    uint64_t records_produced;
+    /*
+     Bytes of their keys and values.
+     */
+    uint64_t bytes_produced;
+    /*
+     Records handed to readers, a chunk at a time.
+     */
+    uint64_t records_consumed;
+    /*
+     Bytes of their keys and values.
+     */
+    uint64_t bytes_consumed;
+    /*
+     Requests sent to SPUs.
+     */
+    uint64_t requests;
+    /*
+     Batches sent again.
+     */
+    uint64_t retries;
+    /*
+     Records sent again though an earlier sending may have reached the log: the log has at most so many twice.
+     */
+    uint64_t duplicates_possible;
+    /*
+     Batches acknowledged after a later one of their partition.
+     */
+    uint64_t reordered;
+    /*
+     Connections, to SPUs and to the SC, that took the place of one that was lost.
+     */
+    uint64_t reconnects;
+    /*
+     Now: records accepted by producers and not settled.
+     */
+    uint64_t records_buffered;
+    /*
+     Now: what they take of the producers' buffers.
+     */
+    uint64_t bytes_buffered;
+    /*
+     Now: produce requests that are not answered.
+     */
+    uint64_t requests_in_flight;
+    /*
+     Now: records between what was handed to readers and the ends of the logs, as far as these were seen.
+     */
+    uint64_t lag;
+    /*
+     Errors met, by `FLV_STATUS_`, whether they were repaired or reported: one for each connection, call, batch that has
+     failed or must go again, and partition that is not read on.
+     */
+    uint64_t errors[100];
+} flv_metrics_t;
+
+/*
  How a producer works. `flv_producer_options_init` fills in the defaults.
  */
 typedef struct {
@@ -1211,6 +1283,11 @@ flv_status_t flv_debug_counts(flv_counts_t *out);
  For tests: the next task of kind `task`, one of `FLV_TASK_`, that takes a turn panics, once. Any thread.
  */
 flv_status_t flv_debug_panic(uint32_t task, flv_error_t **error);
+
+/*
+ Tells what a client has done, also after its close. `metrics->struct_size` must be set. Never waits. Any thread.
+ */
+flv_status_t flv_client_metrics(const flv_client_t *client, flv_metrics_t *metrics, flv_error_t **error);
 
 /*
  Fills in the defaults. Any thread.

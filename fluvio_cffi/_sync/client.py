@@ -12,6 +12,7 @@ from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, FluvioT
 from fluvio_cffi._ffi import CData, Slice, at_exit, ffi, lib, process, view
 from fluvio_cffi._hub import Operation
 from fluvio_cffi._lifetime import Closeable, logger
+from fluvio_cffi._metrics import Metrics, read_metrics
 from fluvio_cffi._options import (
     CLOSE_TIMEOUT,
     HAND_OVER_TIMEOUT,
@@ -134,6 +135,14 @@ class Fluvio(Closeable):
             return "closed"
         number: int = lib.flv_client_state(self._handle)
         return _STATES[number] if number < len(_STATES) else "closed"
+
+    def metrics(self) -> Metrics:
+        """What the client has done, with all of its producers and consumers. Any thread, also after the close.
+
+        :raises ForkedError: after a fork.
+        """
+        self._host.check_fork()
+        return read_metrics(self._handle)
 
     @property
     def admin(self) -> Admin:

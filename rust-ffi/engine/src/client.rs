@@ -1,13 +1,14 @@
 //! The client handle.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use crate::consumer::{ChunkEncoder, Consumer, ConsumerOptions};
+use crate::consumer::{self, ChunkEncoder, Consumer, ConsumerOptions};
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
-use crate::producer::{Producer, ProducerOptions, TicketSink};
+use crate::metrics::{Counters, Metrics};
+use crate::producer::{self, Producer, ProducerOptions, TicketSink};
 use crate::transport::Connection;
 use crate::view::View;
 
@@ -76,6 +77,29 @@ struct Inner {
     view: Arc<View>,
     platform_version: String,
     request_timeout: Duration,
+    producers: Registry<producer::Shared>,
+    consumers: Registry<consumer::Shared>,
+}
+
+/// What was opened with a client, for as long as it lives.
+struct Registry<T>(Mutex<Vec<Weak<T>>>);
+
+impl<T> Default for Registry<T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<T> Registry<T> {
+    fn add(&self, object: &Arc<T>) {
+        let mut objects = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        objects.retain(|object| object.strong_count() > 0);
+        objects.push(Arc::downgrade(object));
+    }
+
+    fn alive(&self) -> Vec<Arc<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
+    }
 }
 
 impl Drop for Inner {
@@ -98,7 +122,9 @@ impl Client {
         let (view, platform_version) = View::start(Arc::clone(&control)).await?;
         CLIENTS.fetch_add(1, Ordering::Relaxed);
         let request_timeout = options.request_timeout;
-        Ok(Self { inner: Arc::new(Inner { control, view, platform_version, request_timeout }) })
+        let (producers, consumers) = (Registry::default(), Registry::default());
+        let inner = Inner { control, view, platform_version, request_timeout, producers, consumers };
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Ends its connections and watches. Producers and consumers that are still open fail.
@@ -120,6 +146,18 @@ impl Client {
     /// Whether it sees its cluster.
     pub fn state(&self) -> ClientState {
         self.inner.view.state()
+    }
+
+    /// What it has done, and what is under way. Any thread; never waits for I/O.
+    pub fn metrics(&self) -> Metrics {
+        let mut metrics = self.counters().read();
+        for producer in self.inner.producers.alive() {
+            let (records, bytes) = producer.pending();
+            metrics.records_buffered += records;
+            metrics.bytes_buffered += bytes;
+        }
+        metrics.lag = self.inner.consumers.alive().iter().map(|consumer| consumer.lag()).sum();
+        metrics
     }
 
     /// Opens a producer for a topic. Its tickets go to `sink`.
@@ -145,6 +183,18 @@ impl Client {
         &self.inner.view
     }
 
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        self.inner.control.counters()
+    }
+
+    pub(crate) fn add_producer(&self, producer: &Arc<producer::Shared>) {
+        self.inner.producers.add(producer);
+    }
+
+    pub(crate) fn add_consumer(&self, consumer: &Arc<consumer::Shared>) {
+        self.inner.consumers.add(consumer);
+    }
+
     pub(crate) fn request_timeout(&self) -> Duration {
         self.inner.request_timeout
     }
@@ -155,6 +205,6 @@ impl Client {
             .view()
             .address(spu)
             .ok_or_else(|| Error::new(ErrorKind::SpuNotFound, format!("SPU {spu} is not known to the cluster")))?;
-        Connection::open(&address, self.control().client_id(), quick, self.request_timeout()).await
+        Connection::open(&address, self.control().client_id(), quick, self.request_timeout(), self.counters()).await
     }
 }

@@ -13,6 +13,7 @@ use fluvio::{Fluvio, FluvioAdmin, FluvioClusterConfig};
 
 use crate::client::ClientOptions;
 use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::metrics::Counters;
 use crate::transport::Connector;
 
 const CLIENT_ID: &str = "fluvio-cffi";
@@ -21,6 +22,7 @@ const CLIENT_ID: &str = "fluvio-cffi";
 pub(crate) struct Control {
     config: FluvioClusterConfig,
     timeout: Duration,
+    counters: Arc<Counters>,
     shared: Mutex<Option<Arc<FluvioAdmin>>>,
 }
 
@@ -38,7 +40,8 @@ impl Control {
             config.use_spu_local_address = local;
         }
         config.client_id = Some(options.client_id.clone().unwrap_or_else(|| CLIENT_ID.to_owned()));
-        Ok(Self { config, timeout: options.admin_timeout, shared: Mutex::new(None) })
+        let counters = Arc::default();
+        Ok(Self { config, timeout: options.admin_timeout, counters, shared: Mutex::new(None) })
     }
 
     /// The SC's address.
@@ -59,6 +62,11 @@ impl Control {
     /// How long one call may take.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// What the client counts.
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 
     /// A fresh connection, and the cluster's version.
@@ -108,11 +116,12 @@ impl Control {
     }
 
     async fn bounded<T>(&self, what: &str, call: impl Future<Output = Result<T>>) -> Result<T> {
-        tokio::time::timeout(self.timeout, call).await.unwrap_or_else(|_| {
+        let result = tokio::time::timeout(self.timeout, call).await.unwrap_or_else(|_| {
             let text =
                 format!("{what}: the SC at {} did not answer within {} s", self.endpoint(), self.timeout.as_secs_f64());
             Err(Error::timeout(Phase::Admin, text))
-        })
+        });
+        result.map_err(|error| self.counters.noted(error))
     }
 
     /// Drops the shared connection.

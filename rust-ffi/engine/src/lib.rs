@@ -9,6 +9,7 @@ mod control;
 pub mod descriptors;
 mod error;
 mod guard;
+mod metrics;
 mod producer;
 mod transport;
 mod view;
@@ -19,6 +20,7 @@ pub use consumer::{Chunk, ChunkEncoder, Consumer, ConsumerOptions, PartitionStat
 pub use error::{Error, ErrorKind, Outcome, Phase, Result};
 pub use fluvio_cffi_wire::Codec;
 pub use guard::{TaskKind, arm_panic, install_panic_hook, maybe_panic, panic_error};
+pub use metrics::{ERROR_KINDS, Metrics};
 pub use producer::{
     Delivery, Producer, ProducerOptions, RECORD_OVERHEAD, Records, Run, Submission, TicketOutcome, TicketSink,
 };

@@ -233,6 +233,7 @@ impl View {
                 let _ = announce.send(Err(error));
                 return;
             }
+            self.control.counters().note(error.kind);
             self.snapshot.send_modify(|view| view.reconnecting = true);
             let ended = updates.wait_for(|view| view.ended.is_some());
             tokio::select! {
@@ -270,8 +271,9 @@ impl View {
             *view = Snapshot { ended, ..snapshot };
         });
         backoff.reset();
-        if let Some(announce) = announce.take() {
-            let _ = announce.send(Ok(version));
+        match announce.take() {
+            Some(announce) => drop(announce.send(Ok(version))),
+            None => self.control.counters().reconnects.add(1),
         }
         loop {
             maybe_panic(TaskKind::View);

@@ -186,7 +186,7 @@ pub struct Consumer {
 }
 
 /// What the readers share with the handle.
-struct Shared {
+pub(crate) struct Shared {
     client: Client,
     topic: String,
     options: ConsumerOptions,
@@ -195,6 +195,17 @@ struct Shared {
     chunks: Chunks,
     encoder: Arc<dyn ChunkEncoder>,
     readers: Readers,
+}
+
+impl Shared {
+    /// Records between where its reader is and the ends of the logs, as far as these were seen.
+    pub(crate) fn lag(&self) -> u64 {
+        if self.chunks.over() {
+            return 0;
+        }
+        let behind = |state: &PartitionState| state.end.zip(state.position).map_or(0, |(end, position)| end - position);
+        self.chunks.partitions().iter().map(|state| u64::try_from(behind(state)).unwrap_or(0)).sum()
+    }
 }
 
 /// Ends the readers when the last handle goes.
@@ -252,6 +263,7 @@ impl Consumer {
             encoder,
             readers: Readers::default(),
         });
+        shared.client.add_consumer(&shared);
         ALIVE.fetch_add(1, Ordering::Relaxed);
         let consumer = Self { owner: Arc::new(Owner { shared: Arc::clone(&shared), offsets }) };
         for partition in &assignment {
@@ -270,7 +282,14 @@ impl Consumer {
 
     /// What is ready now; never waits. An error stays, at the front, until a seek in its partition passes it.
     pub fn take(&self) -> Result<Take> {
-        self.owner.shared.chunks.take()
+        let shared = &self.owner.shared;
+        let take = shared.chunks.take()?;
+        if let Take::Chunk(chunk) = &take {
+            let counters = shared.client.counters();
+            counters.records_consumed.add(u64::from(chunk.count));
+            counters.bytes_consumed.add(chunk.bytes);
+        }
+        Ok(take)
     }
 
     /// Waits until [`Self::take`] would not say [`Take::Empty`].

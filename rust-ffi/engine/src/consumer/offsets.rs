@@ -63,7 +63,7 @@ impl Offsets {
             for (partition, offset) in left {
                 if let Err(error) = self.commit_one(&mut links, partition, offset).await {
                     failed.push((partition, offset));
-                    cause = Some(error);
+                    cause = Some(self.client.counters().noted(error));
                 }
             }
             match cause {
@@ -156,8 +156,11 @@ impl Offsets {
         let mut backoff = backoff();
         loop {
             match self.fetch().await {
-                Err(error) if again(&error) => backoff.wait().await,
-                other => return other,
+                Err(error) if again(&error) => {
+                    self.client.counters().note(error.kind);
+                    backoff.wait().await;
+                }
+                other => return other.map_err(|error| self.client.counters().noted(error)),
             }
         }
     }

@@ -113,6 +113,7 @@ fn search(shared: &Arc<Shared>, cursor: Cursor, pause: Duration) {
 
 /// The partition stands at an error, unless the caller has sought elsewhere meanwhile.
 fn fail(shared: &Arc<Shared>, cursor: Cursor, error: Error) {
+    shared.client.counters().note(error.kind);
     if let Some(cursor) = shared.chunks.fail(cursor, error) {
         assign(shared, cursor);
     }
@@ -194,6 +195,8 @@ struct Reader {
     owed: Vec<Owed>,
     decoding: VecDeque<Decoding>,
     backoff: Backoff,
+    /// Whether a connection was lost since the last one was made.
+    lost: bool,
 }
 
 impl Reader {
@@ -210,6 +213,7 @@ impl Reader {
             owed: Vec::new(),
             decoding: VecDeque::new(),
             backoff,
+            lost: false,
         }
     }
 
@@ -353,6 +357,9 @@ impl Reader {
                 connection = dial => connection?,
                 () = self.shared.chunks.wait_over() => return Ok(()),
             };
+            if std::mem::take(&mut self.lost) {
+                self.shared.client.counters().reconnects.add(1);
+            }
             self.link = Some(Link::new(connection));
         }
         let Some(link) = &mut self.link else { return Ok(()) };
@@ -369,6 +376,7 @@ impl Reader {
     async fn recover(&mut self, error: &Error) {
         self.owed.clear();
         if let Some(link) = self.link.take() {
+            self.lost = true;
             self.idle.extend(link.waiting.into_values().filter_map(|waiting| match waiting {
                 Waiting::Bounds(cursor, _) | Waiting::Stream(cursor) => Some(cursor),
                 Waiting::Probe(_) => None,
@@ -380,6 +388,7 @@ impl Reader {
         if !transient(error) {
             return self.idle.drain(..).for_each(|cursor| fail(&shared, cursor, error.clone()));
         }
+        shared.client.counters().note(error.kind);
         tokio::select! {
             () = self.backoff.wait() => {}
             () = shared.chunks.wait_over() => return,
@@ -414,7 +423,10 @@ impl Reader {
                 return Err(error);
             }
             // What concerns one partition alone leaves the others in peace.
-            Err(error) if transient(&error) => search(&self.shared, cursor, self.backoff.next()),
+            Err(error) if transient(&error) => {
+                self.shared.client.counters().note(error.kind);
+                search(&self.shared, cursor, self.backoff.next());
+            }
             Err(error) => fail(&self.shared, cursor, error),
         }
         Ok(())

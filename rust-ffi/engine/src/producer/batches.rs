@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::sender::Desk;
 use super::{ProducerOptions, RECORD_OVERHEAD, Records, Run, Submission, dropped, overdue, partitioner};
 use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::Counters;
 
 /// Tickets are unique in the process, so that a host can keep those of all producers in one table.
 static NEXT_TICKET: AtomicU64 = AtomicU64::new(1);
@@ -33,6 +34,8 @@ pub(crate) struct Batch {
     pub(crate) partition: u32,
     pub(crate) bytes: Bytes,
     pub(crate) deadline: Instant,
+    /// Whether an earlier sending may have reached the log.
+    pub(crate) maybe_written: bool,
 }
 
 /// A batch that takes records, or waits to be taken by the sender.
@@ -89,6 +92,8 @@ struct Partition {
     wanted: bool,
     /// Whether it is in [`State::active`].
     active: bool,
+    /// The newest ticket that was acknowledged.
+    acknowledged: u64,
     /// The sender to its leader, once one is known.
     desk: Option<Arc<Desk>>,
 }
@@ -161,13 +166,20 @@ pub(crate) struct Batches {
     buffer_size: u64,
     linger: Duration,
     delivery_timeout: Duration,
+    counters: Arc<Counters>,
     state: Mutex<State>,
     /// Some ticket was settled.
     settled: Notify,
 }
 
 impl Batches {
-    pub(crate) fn new(topic: &str, partitions: u32, codec: Codec, options: &ProducerOptions) -> Self {
+    pub(crate) fn new(
+        topic: &str,
+        partitions: u32,
+        codec: Codec,
+        options: &ProducerOptions,
+        counters: Arc<Counters>,
+    ) -> Self {
         let count = partitions as usize;
         let state = State {
             partitions: std::iter::repeat_with(Partition::default).take(count).collect(),
@@ -193,6 +205,7 @@ impl Batches {
             buffer_size: options.buffer_size as u64,
             linger: options.linger,
             delivery_timeout: options.delivery_timeout,
+            counters,
             state: Mutex::new(state),
             settled: Notify::new(),
         }
@@ -541,6 +554,11 @@ impl Batches {
             for (_, batch) in &sealed {
                 let State { unsettled, partitions, .. } = &mut *state;
                 if let Some(unsettled) = unsettled.get_mut(&batch.ticket()) {
+                    if let Waiting::Again(batch) = batch {
+                        self.counters.retries.add(1);
+                        let twice = if batch.maybe_written { unsettled.records } else { 0 };
+                        self.counters.duplicates_possible.add(u64::from(twice));
+                    }
                     unsettled.sent = true;
                     unsettled.in_flight = true;
                     let partition = &mut partitions[unsettled.partition as usize];
@@ -558,7 +576,7 @@ impl Batches {
             match waiting {
                 Waiting::Again(batch) => out.push(batch),
                 Waiting::Full { ticket, builder, deadline } => match self.finish(builder) {
-                    Ok(bytes) => out.push(Batch { ticket, partition, bytes, deadline }),
+                    Ok(bytes) => out.push(Batch { ticket, partition, bytes, deadline, maybe_written: false }),
                     Err(error) => failed.push((ticket, Err(error.with_partition(partition)))),
                 },
             }
@@ -574,14 +592,14 @@ impl Batches {
         })
     }
 
-    /// When the first open batch's linger ends.
-    pub(crate) fn next_linger(&self) -> Option<Instant> {
+    /// When the first open batch's linger ends, of those in which it does after `looked`.
+    pub(crate) fn next_linger(&self, looked: Instant) -> Option<Instant> {
         if self.linger.is_zero() {
             return None;
         }
         let state = self.lock();
         let open = state.active.iter().filter_map(|index| state.partitions[*index as usize].open.as_ref());
-        open.map(|open| open.created + self.linger).min()
+        open.map(|open| open.created + self.linger).filter(|end| *end > looked).min()
     }
 
     /// Whether anything waits to be sent to `leader`; `None`: whether anything waits that nobody can send.
@@ -627,12 +645,26 @@ impl Batches {
                     state.telling.insert(ticket);
                     state.used -= cost;
                     state.records -= u64::from(records);
+                    if result.is_ok() {
+                        self.acknowledged(&mut state.partitions[partition as usize], ticket, records, cost);
+                    }
                     settled.push(Settled { ticket, partition, records, result });
                 }
             }
             self.grant(&mut state);
         }
         settled
+    }
+
+    fn acknowledged(&self, partition: &mut Partition, ticket: u64, records: u32, cost: u64) {
+        let records = u64::from(records);
+        self.counters.records_produced.add(records);
+        self.counters.bytes_produced.add(cost - records * RECORD_OVERHEAD);
+        // Tickets are numbered in the order of submission.
+        if ticket < partition.acknowledged {
+            self.counters.reordered.add(1);
+        }
+        partition.acknowledged = partition.acknowledged.max(ticket);
     }
 
     /// Gives up batches whose time ran out, in flight or not.

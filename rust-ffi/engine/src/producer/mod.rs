@@ -169,7 +169,7 @@ pub struct Producer {
 }
 
 /// What the senders share with the handle.
-struct Shared {
+pub(crate) struct Shared {
     client: Client,
     topic: String,
     options: ProducerOptions,
@@ -193,10 +193,19 @@ impl Shared {
         self.client.request_timeout().min(self.options.delivery_timeout / 2)
     }
 
+    /// Records and bytes that are not settled.
+    pub(crate) fn pending(&self) -> (u64, u64) {
+        self.batches.pending()
+    }
+
     /// Hands the fate of tickets to their owner. No lock may be held.
     fn settle(&self, settled: Vec<Settled>) {
         if settled.is_empty() {
             return;
+        }
+        let counters = self.client.counters();
+        for failed in settled.iter().filter_map(|settled| settled.result.as_ref().err()) {
+            counters.note(failed.kind);
         }
         let tickets: Vec<u64> = settled.iter().map(|settled| settled.ticket).collect();
         for Settled { ticket, partition, records, result } in settled {
@@ -228,8 +237,9 @@ impl Producer {
         options.validate()?;
         let state = client.view().topic(topic).await?;
         let codec = codec(topic, options.compression, state.compression)?;
-        let batches = Batches::new(topic, state.partitions, codec, &options);
+        let batches = Batches::new(topic, state.partitions, codec, &options, Arc::clone(client.counters()));
         let shared = Arc::new(Shared { client, topic: topic.to_owned(), options, batches, sink });
+        shared.client.add_producer(&shared);
         ALIVE.fetch_add(1, Ordering::Relaxed);
         let producer = Self { owner: Arc::new(Owner(Arc::clone(&shared))) };
         spawn(Arc::clone(&shared), sender::supervise(shared));
@@ -262,7 +272,7 @@ impl Producer {
 
     /// Records and bytes that are not settled.
     pub fn pending(&self) -> (u64, u64) {
-        self.shared().batches.pending()
+        self.shared().pending()
     }
 
     /// How many partitions the topic has.

@@ -20,6 +20,7 @@ use crate::Isolation;
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::guard::{TaskKind, maybe_panic};
+use crate::metrics::InFlight;
 use crate::transport::{Connection, Frame};
 
 /// The version of the produce request.
@@ -97,6 +98,7 @@ struct Request {
     correlation: i32,
     batches: Vec<Batch>,
     deadline: Instant,
+    _in_flight: InFlight,
 }
 
 /// A living connection and what is under way on it.
@@ -212,13 +214,15 @@ struct Sender {
     backoff: Backoff,
     /// Asks the SC whether the topic still exists.
     lookup: Option<BoxFuture<'static, ()>>,
+    /// Whether a connection was lost since the last one was made.
+    lost: bool,
 }
 
 impl Sender {
     fn start(shared: &Arc<Shared>, leader: i32) -> Arc<Desk> {
         let desk = Arc::new(Desk { leader, bell: shared.batches.add_bell(), work: Mutex::default() });
         let backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
-        let sender = Self { shared: Arc::clone(shared), desk: Arc::clone(&desk), backoff, lookup: None };
+        let sender = Self { shared: Arc::clone(shared), desk: Arc::clone(&desk), backoff, lookup: None, lost: false };
         super::spawn(Arc::clone(shared), sender.run());
         desk
     }
@@ -244,12 +248,13 @@ impl Sender {
                 self.connect().await;
                 continue;
             }
+            let looked = Instant::now();
             let filled = self.desk.lock().fill(&shared, self.desk.leader);
             if let Err(error) = filled {
                 self.lose(error, true);
                 continue;
             }
-            self.wait().await;
+            self.wait(looked).await;
         }
     }
 
@@ -264,10 +269,16 @@ impl Sender {
         };
         match connected {
             Ok(connection) => {
+                if std::mem::take(&mut self.lost) {
+                    shared.client.counters().reconnects.add(1);
+                }
                 let (in_flight, known) = Default::default();
                 self.desk.lock().link = Some(Link { connection, in_flight, known, first: None });
             }
-            Err(_) => self.pause(),
+            Err(error) => {
+                shared.client.counters().note(error.kind);
+                self.pause();
+            }
         }
     }
 
@@ -285,9 +296,9 @@ impl Sender {
     }
 
     /// Waits for a reply, for work, or for a deadline, and handles it.
-    async fn wait(&mut self) {
+    async fn wait(&mut self, looked: Instant) {
         let desk = Arc::clone(&self.desk);
-        let alarm = self.set_alarm();
+        let alarm = self.set_alarm(looked);
         let reply = poll_fn(|cx| match &mut desk.lock().link {
             Some(link) => link.connection.poll_frame(cx),
             None => Poll::Pending,
@@ -321,9 +332,9 @@ impl Sender {
 
     /// When to look up at the latest: at the next deadline. If there is none, the alarm that is set stays: what a caller
     /// sends by himself has a later deadline, so nobody must be told.
-    fn set_alarm(&self) -> Option<Instant> {
+    fn set_alarm(&self, looked: Instant) -> Option<Instant> {
         let mut work = self.desk.lock();
-        let linger = work.link.as_ref().and_then(|_| self.shared.batches.next_linger());
+        let linger = work.link.as_ref().and_then(|_| self.shared.batches.next_linger(looked));
         let request = work.link.as_ref().and_then(|link| link.in_flight.front()).map(|request| request.deadline);
         let next = [self.shared.batches.next_deadline(), linger, request, work.pause_until].into_iter().flatten().min();
         work.alarm = next.or(work.alarm.filter(|alarm| *alarm > Instant::now()));
@@ -334,10 +345,16 @@ impl Sender {
     fn lose(&mut self, error: Error, reset: bool) {
         let Some(link) = self.desk.lock().link.take() else { return };
         let idle = link.in_flight.is_empty();
+        self.lost = true;
+        // A server may close an idle connection: that is no failure.
+        if !idle {
+            self.shared.client.counters().note(error.kind);
+        }
         if reset {
             link.connection.abandon();
         }
         let batches = link.in_flight.into_iter().flat_map(|request| request.batches);
+        let batches = batches.map(|batch| Batch { maybe_written: true, ..batch });
         match self.shared.options.delivery {
             Delivery::AtLeastOnce => self.shared.batches.put_back(batches),
             Delivery::AtMostOnce => {
@@ -351,7 +368,6 @@ impl Sender {
                 self.shared.settle(self.shared.batches.settle(results));
             }
         }
-        // A server may close an idle connection: that is no failure.
         if !idle {
             self.pause();
         }
@@ -374,7 +390,10 @@ impl Sender {
         for (batch, (code, base_offset)) in request.batches.into_iter().zip(answers) {
             match code {
                 ErrorCode::None => results.push((batch.ticket, Ok(base_offset))),
-                code if retriable(&code) && self.shared.options.delivery == Delivery::AtLeastOnce => again.push(batch),
+                code if retriable(&code) && self.shared.options.delivery == Delivery::AtLeastOnce => {
+                    self.shared.client.counters().note(refused(&code).kind);
+                    again.push(batch);
+                }
                 code => {
                     let error = refused(&code).with_topic(&self.shared.topic).with_partition(batch.partition);
                     results.push((batch.ticket, Err(error)));
@@ -421,7 +440,8 @@ impl Link {
                 self.first = Some(correlation);
             }
         }
-        self.in_flight.push_back(Request { correlation, batches, deadline });
+        let _in_flight = InFlight::new(shared.client.counters());
+        self.in_flight.push_back(Request { correlation, batches, deadline, _in_flight });
     }
 }
 

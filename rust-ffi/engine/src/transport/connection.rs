@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::net::TcpStream;
 
 use super::{SocketGuard, acknowledge_at_once, dial};
 use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::metrics::Counters;
 
 /// Frames longer than this are refused: no reply that we ask for comes near.
 const FRAME_LIMIT: usize = 256 << 20;
@@ -59,11 +61,18 @@ pub(crate) struct Connection {
     correlation: i32,
     /// Whether what arrives is acknowledged at once. Only stream replies come in two pieces.
     quick: bool,
+    counters: Arc<Counters>,
 }
 
 impl Connection {
     /// Connects to `address` and exchanges versions, within `timeout`. `quick`: see [`acknowledge_at_once`].
-    pub(crate) async fn open(address: &str, client_id: &str, quick: bool, timeout: Duration) -> Result<Self> {
+    pub(crate) async fn open(
+        address: &str,
+        client_id: &str,
+        quick: bool,
+        timeout: Duration,
+        counters: &Arc<Counters>,
+    ) -> Result<Self> {
         let open = async {
             let (guard, stream) = dial(address).await.map_err(|cause| Error::connection(address, &cause))?;
             let mut connection = Self {
@@ -75,6 +84,7 @@ impl Connection {
                 client_id: client_id.to_owned(),
                 correlation: 0,
                 quick,
+                counters: Arc::clone(counters),
             };
             let versions = ApiVersionsRequest {
                 client_version: env!("CARGO_PKG_VERSION").into(),
@@ -113,12 +123,13 @@ impl Connection {
             .map_err(|cause| Error::internal(format!("a request cannot be encoded: {cause}")))?;
         let length = (out.len() - 4) as u32;
         out[..4].copy_from_slice(&length.to_be_bytes());
-        self.out.push_back(out.freeze());
+        self.queue([out.freeze()]);
         Ok(correlation)
     }
 
     /// Queues the segments of a frame.
     pub(crate) fn queue(&mut self, segments: impl IntoIterator<Item = Bytes>) {
+        self.counters.requests.add(1);
         self.out.extend(segments);
     }
 

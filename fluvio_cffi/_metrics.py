@@ -1,0 +1,71 @@
+"""What a client has done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+from ._errors import class_of, from_native
+from ._ffi import CData, ffi, lib
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What a client has done since it was opened, with all of its producers and consumers: a snapshot.
+
+    It is counted per batch, request or chunk, so that it costs nothing per record. All numbers rise only, but for the
+    last ones, which tell how it is now.
+
+    :ivar records_produced: records acknowledged.
+    :ivar bytes_produced: bytes of their keys and values.
+    :ivar records_consumed: records handed to consumers' readers, a chunk of up to some hundred at a time.
+    :ivar bytes_consumed: bytes of their keys and values.
+    :ivar requests: requests sent to SPUs.
+    :ivar retries: batches that were sent again.
+    :ivar duplicates_possible: records that were sent again though an earlier sending may have reached the log, because
+        the connection was lost before the answer came: the log has at most so many twice. A repeat is one contiguous
+        run of at most ``max_in_flight`` requests (1 2 3 4 3 4 5).
+    :ivar reordered: batches that were acknowledged after a later one of their partition, because the server answered an
+        error for them while later ones were in flight. ``max_in_flight=1`` excludes it.
+    :ivar reconnects: connections that took the place of one that was lost.
+    :ivar errors: how many errors were met, by the name of their class, whether they were repaired or raised: one for
+        each connection, call, batch that has failed or must go again, and partition that is not read on.
+    :ivar records_buffered: now: records that producers accepted and that are not settled.
+    :ivar bytes_buffered: now: what they take of the producers' buffers.
+    :ivar requests_in_flight: now: requests of producers that are not answered.
+    :ivar lag: now: records between what was handed to readers and the ends of the logs, as far as these were seen.
+    """
+
+    records_produced: int
+    bytes_produced: int
+    records_consumed: int
+    bytes_consumed: int
+    requests: int
+    retries: int
+    duplicates_possible: int
+    reordered: int
+    reconnects: int
+    errors: Mapping[str, int] = field(hash=False)
+    records_buffered: int
+    bytes_buffered: int
+    requests_in_flight: int
+    lag: int
+
+
+_NUMBERS = tuple(item.name for item in fields(Metrics) if item.name != "errors")
+
+
+def read_metrics(client: CData) -> Metrics:
+    """The metrics of a client's handle."""
+    native = ffi.new("flv_metrics_t *")
+    native.struct_size = ffi.sizeof("flv_metrics_t")
+    error = ffi.new("flv_error_t **")
+    status = lib.flv_client_metrics(client, native, error)
+    if status != lib.FLV_STATUS_OK:
+        raise from_native(status, error[0])
+    errors: dict[str, int] = {}
+    for status, count in enumerate(native.errors):
+        if count:
+            name = class_of(status).__name__
+            errors[name] = errors.get(name, 0) + count
+    return Metrics(errors=errors, **{name: getattr(native, name) for name in _NUMBERS})

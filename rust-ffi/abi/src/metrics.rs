@@ -1,0 +1,87 @@
+//! What a client has done.
+
+use fluvio_cffi_engine::{ERROR_KINDS, Metrics};
+
+use crate::boundary::{OK, export};
+use crate::client::flv_client_t;
+use crate::handle;
+use crate::options;
+use crate::status::{flv_error_t, flv_status_t};
+
+/// What a client has done since it was opened, counted per batch, request or chunk, and what is under way. The caller sets
+/// `struct_size`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct flv_metrics_t {
+    /// `sizeof(flv_metrics_t)`.
+    pub struct_size: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Records acknowledged.
+    pub records_produced: u64,
+    /// Bytes of their keys and values.
+    pub bytes_produced: u64,
+    /// Records handed to readers, a chunk at a time.
+    pub records_consumed: u64,
+    /// Bytes of their keys and values.
+    pub bytes_consumed: u64,
+    /// Requests sent to SPUs.
+    pub requests: u64,
+    /// Batches sent again.
+    pub retries: u64,
+    /// Records sent again though an earlier sending may have reached the log: the log has at most so many twice.
+    pub duplicates_possible: u64,
+    /// Batches acknowledged after a later one of their partition.
+    pub reordered: u64,
+    /// Connections, to SPUs and to the SC, that took the place of one that was lost.
+    pub reconnects: u64,
+    /// Now: records accepted by producers and not settled.
+    pub records_buffered: u64,
+    /// Now: what they take of the producers' buffers.
+    pub bytes_buffered: u64,
+    /// Now: produce requests that are not answered.
+    pub requests_in_flight: u64,
+    /// Now: records between what was handed to readers and the ends of the logs, as far as these were seen.
+    pub lag: u64,
+    /// Errors met, by `FLV_STATUS_`, whether they were repaired or reported: one for each connection, call, batch that has
+    /// failed or must go again, and partition that is not read on.
+    pub errors: [u64; 100],
+}
+
+impl From<Metrics> for flv_metrics_t {
+    fn from(metrics: Metrics) -> Self {
+        const { assert!(ERROR_KINDS == 100) };
+        Self {
+            struct_size: 0,
+            reserved: 0,
+            records_produced: metrics.records_produced,
+            bytes_produced: metrics.bytes_produced,
+            records_consumed: metrics.records_consumed,
+            bytes_consumed: metrics.bytes_consumed,
+            requests: metrics.requests,
+            retries: metrics.retries,
+            duplicates_possible: metrics.duplicates_possible,
+            reordered: metrics.reordered,
+            reconnects: metrics.reconnects,
+            records_buffered: metrics.records_buffered,
+            bytes_buffered: metrics.bytes_buffered,
+            requests_in_flight: metrics.requests_in_flight,
+            lag: metrics.lag,
+            errors: metrics.errors,
+        }
+    }
+}
+
+/// Tells what a client has done, also after its close. `metrics->struct_size` must be set. Never waits. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_client_metrics(
+    client: *const flv_client_t,
+    metrics: *mut flv_metrics_t,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        options::check(metrics, "metrics")?;
+        options::write(metrics, "metrics", handle::client(client)?.client.metrics().into())?;
+        Ok(OK)
+    })
+}

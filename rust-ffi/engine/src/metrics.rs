@@ -1,0 +1,143 @@
+//! What a client has done so far, counted per batch, request or chunk, never per record.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::{Error, ErrorKind};
+
+/// Every [`ErrorKind`] is smaller.
+pub const ERROR_KINDS: usize = 100;
+
+/// A snapshot of what a client has done, and of what is under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metrics {
+    /// Records acknowledged.
+    pub records_produced: u64,
+    /// Bytes of their keys and values.
+    pub bytes_produced: u64,
+    /// Records handed to readers, a chunk at a time.
+    pub records_consumed: u64,
+    /// Bytes of their keys and values.
+    pub bytes_consumed: u64,
+    /// Requests sent to SPUs.
+    pub requests: u64,
+    /// Batches sent again.
+    pub retries: u64,
+    /// Records sent again though an earlier sending may have reached the log: the log has at most so many twice.
+    pub duplicates_possible: u64,
+    /// Batches acknowledged after a later one of their partition.
+    pub reordered: u64,
+    /// Connections, to SPUs and to the SC, that took the place of one that was lost.
+    pub reconnects: u64,
+    /// Records accepted by producers and not settled.
+    pub records_buffered: u64,
+    /// What they take of the producers' buffers.
+    pub bytes_buffered: u64,
+    /// Produce requests that are not answered.
+    pub requests_in_flight: u64,
+    /// Records between where the consumers' readers are and the ends of the logs, as far as these were seen.
+    pub lag: u64,
+    /// Errors met, by [`ErrorKind`], whether they were repaired or reported: one for each connection, call, batch that
+    /// has failed or must go again, and partition that is not read on.
+    pub errors: [u64; ERROR_KINDS],
+}
+
+/// A number that only rises.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The counters of one client.
+#[derive(Debug)]
+pub(crate) struct Counters {
+    pub(crate) records_produced: Counter,
+    pub(crate) bytes_produced: Counter,
+    pub(crate) records_consumed: Counter,
+    pub(crate) bytes_consumed: Counter,
+    pub(crate) requests: Counter,
+    pub(crate) retries: Counter,
+    pub(crate) duplicates_possible: Counter,
+    pub(crate) reordered: Counter,
+    pub(crate) reconnects: Counter,
+    in_flight: AtomicU64,
+    errors: [Counter; ERROR_KINDS],
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            records_produced: Counter::default(),
+            bytes_produced: Counter::default(),
+            records_consumed: Counter::default(),
+            bytes_consumed: Counter::default(),
+            requests: Counter::default(),
+            retries: Counter::default(),
+            duplicates_possible: Counter::default(),
+            reordered: Counter::default(),
+            reconnects: Counter::default(),
+            in_flight: AtomicU64::new(0),
+            errors: std::array::from_fn(|_| Counter::default()),
+        }
+    }
+}
+
+impl Counters {
+    /// An error was met.
+    pub(crate) fn note(&self, kind: ErrorKind) {
+        if let Some(counter) = self.errors.get(kind as usize) {
+            counter.add(1);
+        }
+    }
+
+    /// Passes an error on, noted.
+    pub(crate) fn noted(&self, error: Error) -> Error {
+        self.note(error.kind);
+        error
+    }
+
+    /// What was counted; what is under way with producers and consumers is the caller's to add.
+    pub(crate) fn read(&self) -> Metrics {
+        Metrics {
+            records_produced: self.records_produced.get(),
+            bytes_produced: self.bytes_produced.get(),
+            records_consumed: self.records_consumed.get(),
+            bytes_consumed: self.bytes_consumed.get(),
+            requests: self.requests.get(),
+            retries: self.retries.get(),
+            duplicates_possible: self.duplicates_possible.get(),
+            reordered: self.reordered.get(),
+            reconnects: self.reconnects.get(),
+            records_buffered: 0,
+            bytes_buffered: 0,
+            requests_in_flight: self.in_flight.load(Ordering::Relaxed),
+            lag: 0,
+            errors: std::array::from_fn(|kind| self.errors[kind].get()),
+        }
+    }
+}
+
+/// Counts as a request in flight until it is dropped.
+#[derive(Debug)]
+pub(crate) struct InFlight(Arc<Counters>);
+
+impl InFlight {
+    pub(crate) fn new(counters: &Arc<Counters>) -> Self {
+        counters.in_flight.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(counters))
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
