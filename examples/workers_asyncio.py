@@ -1,7 +1,7 @@
-"""Several asyncio tasks share the records of a topic: python examples/workers.py [ENDPOINT]
+"""Several asyncio tasks share the records of a topic: python examples/workers_asyncio.py [ENDPOINT]
 
-One task reads batches, and each batch is spread over the workers. The next is read when all have finished, so that a
-position which is kept afterwards never runs ahead of the work.
+One task reads batches, and each batch is spread over the workers. It is committed when all have finished, so that what
+is committed never runs ahead of the work: after a crash what was not finished comes again.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from fluvio_cffi import AsyncFluvio, Offset, Record
+from fluvio_cffi import AsyncFluvio, Record
 
 WORKERS = 8
 
@@ -26,11 +26,12 @@ async def main(endpoint: str) -> None:
             await producer.send_all(f"item {n}" for n in range(1000))
 
         done = 0
-        async with client.consumer("work", start=Offset.beginning(), stop_at_end=True) as consumer:
+        async with client.consumer("work", consumer_id="workers", stop_at_end=True) as consumer:
             async for batch in consumer.batches(max_records=200):
                 shares = [list(batch[n::WORKERS]) for n in range(WORKERS)]
                 done += sum(await asyncio.gather(*map(work, shares)))
-        print(done, "records worked off")
+                await consumer.commit(batch)
+            print(done, "records worked off, committed:", await consumer.committed())
 
 
 asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:9003"))

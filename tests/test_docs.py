@@ -1,0 +1,307 @@
+"""What the README and the pages in docs/ show is run, and what they name exists. Where they show what is printed, it is.
+
+The documents of docs/admin-json.md are the business of rust-ffi/abi/src/admin.rs.
+"""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from c_support import Toolchain
+
+import fluvio_cffi
+from fluvio_cffi import Fluvio, LocalCluster, Offset
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
+SERVICES = [path for path in EXAMPLES if path.stem.startswith("shutdown_")]
+FENCE = re.compile(r"^```(?P<kind>[^`\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+ADDRESS = "127.0.0.1:9003"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of a page; `output` is the text block right after it."""
+
+    page: Path
+    heading: str
+    kind: str
+    text: str
+    output: str | None
+
+    def __str__(self) -> str:
+        return f"{self.page.stem}: {self.heading}"
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    whole = page.read_text(encoding="utf-8")
+    found = list(FENCE.finditer(whole))
+    for number, fence in enumerate(found):
+        heading = re.findall(r"^#+ (.+)$", whole[: fence.start()], re.MULTILINE)[-1]
+        following = found[number + 1] if number + 1 < len(found) else None
+        output = None
+        if following is not None and following["kind"] == "text" and not whole[fence.end() : following.start()].strip():
+            output = following["text"]
+        yield Block(page, heading, fence["kind"], fence["text"], output)
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+
+
+def of_kind(kind: str) -> list[Block]:
+    return [block for block in BLOCKS if block.kind == kind]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    """One for all pages: each block uses topics of its own."""
+    with LocalCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def toolchain(tmp_path_factory: pytest.TempPathFactory) -> Toolchain:
+    return Toolchain(tmp_path_factory.mktemp("c"))
+
+
+def run(*arguments: str, folder: Path) -> str:
+    # Elsewhere than in the checkout, so that the installed package is what is imported.
+    result = subprocess.run(
+        [sys.executable, "-W", "error", *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
+
+
+# -- blocks
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_block_is_passed_over(page: Path) -> None:
+    found = list(blocks_of(page))
+    assert page.read_text(encoding="utf-8").count("\n```") == 2 * len(found)
+    for number, block in enumerate(found):
+        if block.kind == "text":
+            assert number and found[number - 1].output is not None, f"{block}: the output of nothing"
+        elif block.kind.startswith("json "):
+            assert page.name == "admin-json.md"
+        elif block.kind.startswith("{"):
+            assert page.name == "index.md", "a directive, which Sphinx carries out"
+        else:
+            assert block.kind in ("python", "c", "sh"), f"{block}: nothing runs a block of {block.kind!r}"
+
+
+@pytest.mark.parametrize("block", of_kind("python"), ids=str)
+def test_python(block: Block, cluster: LocalCluster, tmp_path: Path) -> None:
+    output = run("-c", block.text.replace(ADDRESS, cluster.endpoint), folder=tmp_path)
+    assert output
+    if block.output is not None:
+        assert output == block.output
+
+
+C = """
+#include <fluvio_cffi.h>
+#include <poll.h>
+#include <stdio.h>
+"""
+# What sketches of calls find there.
+SKETCH = """
+void sketch(flv_client_t *client, flv_watch_t *watch, flv_slice_t method, flv_slice_t object, flv_slice_t document,
+            flv_slice_t binary, int64_t timeout_ms, flv_queue_t *queue, uint64_t token);
+void sketch(flv_client_t *client, flv_watch_t *watch, flv_slice_t method, flv_slice_t object, flv_slice_t document,
+            flv_slice_t binary, int64_t timeout_ms, flv_queue_t *queue, uint64_t token)
+{
+    uint64_t operation;
+    flv_buffer_t *buffer;
+    flv_error_t *error;
+"""
+
+
+@pytest.mark.parametrize("block", of_kind("c"), ids=str)
+def test_c(block: Block, toolchain: Toolchain, cluster: LocalCluster, tmp_path: Path) -> None:
+    """A block with a queue of its own is a program; the others are sketches of calls, which only have to compile."""
+    source = tmp_path / "block.c"
+    if "flv_queue_new" in block.text:
+        here = f'"{cluster.endpoint}", {len(cluster.endpoint)}'
+        text = block.text.replace(f'"{ADDRESS}", {len(ADDRESS)}', here)
+        assert here in text
+        text = text.replace("= completion.result;", '= completion.result; puts("connected"); flv_client_free(client);')
+        source.write_text(f"{C}\nint main(void) {{\n{text}\nflv_queue_free(queue);\nreturn 0;\n}}\n")
+        assert toolchain.run(toolchain.compile(source, "-std=gnu11")) == "connected\n"
+    else:
+        source.write_text(f"{C}{SKETCH}{block.text}\n}}\nint main(void) {{ return 0; }}\n")
+        toolchain.compile(source, "-std=c11", "-Wno-unused")
+
+
+@pytest.mark.parametrize("block", of_kind("sh"), ids=str)
+def test_sh(block: Block, toolchain: Toolchain, tmp_path: Path) -> None:
+    """With `python` and `cc` as here, a folder, and a C program. What runs on is ended once it has printed a line."""
+    (tmp_path / "include").symlink_to(ROOT / "include")
+    (tmp_path / "program.c").write_bytes((ROOT / "examples" / "c" / "quickstart.c").read_bytes())
+    functions = f'python() {{ exec "{sys.executable}" -W error "$@"; }}\nfolder="{toolchain.libraries}"\n'
+    if "cluster --data-dir" in block.text:
+        functions += f'folder="{tmp_path}/data"\n'
+        with subprocess.Popen(
+            ["sh", "-euc", functions + block.text], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        ) as shell:
+            assert shell.stdout is not None
+            assert shell.stdout.readline().startswith("ready ")
+            shell.terminate()
+            assert shell.wait(30) == 0
+    else:
+        subprocess.run(["sh", "-euc", functions + block.text], cwd=tmp_path, check=True, timeout=60)
+
+
+# -- examples
+
+
+@pytest.mark.parametrize("example", sorted({*EXAMPLES} - {*SERVICES}), ids=lambda path: path.name)
+def test_example(example: Path, cluster: LocalCluster, tmp_path: Path) -> None:
+    assert run(str(example), cluster.endpoint, folder=tmp_path)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize("example", SERVICES, ids=lambda path: path.name)
+def test_service(example: Path, number: signal.Signals, cluster: LocalCluster, tmp_path: Path) -> None:
+    """It ends in order, and what comes meanwhile is done by the next one, once."""
+    prefix = "trio-" if "trio" in example.stem else ""
+    with Fluvio.connect(cluster.endpoint) as client:
+        for name in ("requests", "replies"):
+            client.admin.topics.delete(prefix + name, missing_ok=True)
+            client.admin.topics.create(prefix + name)
+        with client.producer(f"{prefix}requests") as producer:
+            for run in range(2):
+                producer.send(f"while away {run}")
+                command = [sys.executable, "-W", "error", str(example), cluster.endpoint]
+                with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as service:
+                    assert service.stdout is not None
+                    lines = [service.stdout.readline(), service.stdout.readline()]
+                    assert sorted(lines) == ["1 answered\n", "ready\n"]
+                    producer.send(f"while there {run}")
+                    assert service.stdout.readline() == "1 answered\n"
+                    service.send_signal(number)
+                    assert service.stdout.read() == "ended in order\n"
+                    assert service.wait(30) == 0
+        with client.consumer(f"{prefix}replies", start=Offset.beginning(), stop_at_end=True) as consumer:
+            assert [record.text for record in consumer] == [
+                f"WHILE {place} {run}" for run in range(2) for place in ("AWAY", "THERE")
+            ]
+
+
+def test_demo(tmp_path: Path) -> None:
+    output = run("-m", "fluvio_cffi", "demo", "--records", "5000", folder=tmp_path)
+    for name in ("asyncio", "trio", "threads"):
+        assert name in output
+
+
+# -- what is named
+
+
+LINKS = [
+    (page, link)
+    for page in PAGES
+    for link in re.findall(r"\]\(([^)#]+)", FENCE.sub("", page.read_text(encoding="utf-8")))
+    if "://" not in link
+]
+
+
+@pytest.mark.parametrize(("page", "link"), LINKS, ids=lambda part: part.name if isinstance(part, Path) else part)
+def test_link(page: Path, link: str) -> None:
+    assert (page.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_named_files_exist(page: Path) -> None:
+    named = re.findall(
+        r"`((?:examples|docs|tests|benchmarks|include|tools)/[\w./-]+)`", page.read_text(encoding="utf-8")
+    )
+    assert not [name for name in named if not (ROOT / name).exists()]
+
+
+def test_every_page_is_in_the_contents() -> None:
+    contents = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    pages = {path.stem for path in (ROOT / "docs").iterdir() if path.suffix in (".md", ".rst")} - {"index"}
+    assert pages == {line for line in contents.split("maxdepth")[1].splitlines() if re.fullmatch(r"[\w-]+", line)}
+
+
+def test_commands_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z-]+)\b(?=\s*(?:`|#))", PAGES[0].read_text(encoding="utf-8")))
+    assert named >= {"demo", "test", "wheel", "help"}
+    assert named <= targets
+
+
+# -- tables
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table with a column `test`."""
+
+    page: Path
+    cells: dict[str, str]
+
+    def __str__(self) -> str:
+        return f"{self.page.stem}: {next(iter(self.cells.values()))}"
+
+
+def rows_of(page: Path) -> Iterator[Row]:
+    columns: list[str] = []
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if not line.startswith("|"):
+            columns = []
+            continue
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if not columns:
+            columns = cells
+        elif not set(line) <= set("|-: ") and "test" in columns:
+            assert len(cells) == len(columns), line
+            yield Row(page, dict(zip(columns, cells, strict=True)))
+
+
+ROWS = [row for page in PAGES for row in rows_of(page)]
+
+
+def test_the_tables_are_found() -> None:
+    assert len([row for row in ROWS if re.match(r"H\d+\b", next(iter(row.cells.values())))]) == 15
+    assert len(ROWS) > 100
+
+
+def exists(name: str) -> bool:
+    """Whether there is an attribute, parameter or error of that name: `Fluvio.connect(tls=)`, `Topics.list`."""
+    path, _, parameters = name.partition("(")
+    thing: object = fluvio_cffi
+    for part in path.split("."):
+        if not hasattr(thing, part):
+            annotations = getattr(thing, "__annotations__", {})
+            return not parameters and part in annotations
+        thing = getattr(thing, part)
+    accepted = getattr(thing, "__init__" if isinstance(thing, type) else "__call__", thing)
+    code = getattr(thing, "__code__", getattr(getattr(thing, "__func__", accepted), "__code__", None))
+    for parameter in filter(None, re.split(r"[=,) ]+", parameters)):
+        assert code is not None, name
+        if parameter not in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]:
+            return False
+    return True
+
+
+@pytest.mark.parametrize("row", ROWS, ids=str)
+def test_row(row: Row) -> None:
+    """Its Python names and its tests exist. A cell without a name says in words why there is none."""
+    assert all(row.cells.values()), f"{row}: a cell is empty"
+    for name in re.findall(r"`([^`]+)`", row.cells.get("here", "")):
+        assert exists(name), f"there is no {name}"
+    tests = re.findall(r"`([\w./-]+)::(\w+)`", row.cells["test"])
+    reason = row.cells["test"] if not tests else ""
+    assert tests or reason in ("obsolete", "still to come", "not needed"), f"{row}: no test"
+    for file, function in tests:
+        source = (ROOT / file).read_text(encoding="utf-8")
+        assert re.search(rf"\b(def|fn) {function}\b", source), f"{file} has no {function}"
