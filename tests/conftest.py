@@ -145,6 +145,11 @@ class World:
             return PlainOpening(lambda: Fluvio.connect(endpoint, **keywords))
         return AsyncFluvio.connect(endpoint, **keywords)
 
+    def from_profile(self) -> Any:
+        if self.is_sync:
+            return PlainOpening(Fluvio.connect)
+        return AsyncFluvio.connect()
+
     async def topic(self, client: Any, **spec: Any) -> str:
         """The name of a new topic."""
         name = f"t{next(self._numbers)}-{time.time_ns()}"

@@ -270,3 +270,16 @@ async def test_bad_arguments(world: Any) -> None:
             for keywords in ({"max_records": 0}, {"max_wait": -1}):
                 with pytest.raises(ConfigError):
                     consumer.batches(**keywords)
+
+
+async def test_isolation(world: Any) -> None:
+    async with world.connect() as client:
+        topic = await world.topic(client, partitions=2)
+        async with client.producer(topic, isolation="read_committed") as producer:
+            result = await producer.send_all([b"%d" % number for number in range(1000)])
+            assert result.count == 1000
+        for isolation in ("read_uncommitted", "read_committed"):
+            async with client.consumer(
+                topic, start=Offset.beginning(), stop_at_end=True, isolation=isolation
+            ) as consumer:
+                assert sorted([int(record.value) async for record in consumer]) == list(range(1000))

@@ -1,4 +1,4 @@
-"""What the README and the pages in docs/ show is run, and what they name exists. Where they show what is printed, it is.
+"""What the README and the pages in docs/ show is run, prints what they show, and what they name exists.
 
 The documents of docs/admin-json.md are the business of rust-ffi/abi/src/admin.rs.
 """
@@ -272,7 +272,7 @@ ROWS = [row for page in PAGES for row in rows_of(page)]
 
 def test_the_tables_are_found() -> None:
     assert len([row for row in ROWS if re.match(r"H\d+\b", next(iter(row.cells.values())))]) == 15
-    assert len(ROWS) > 100
+    assert len(ROWS) > 80
 
 
 def exists(name: str) -> bool:
@@ -296,7 +296,8 @@ def exists(name: str) -> bool:
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_row(row: Row) -> None:
     """Its Python names and its tests exist. A cell without a name says in words why there is none."""
-    assert all(row.cells.values()), f"{row}: a cell is empty"
+    for column in row.cells.keys() - {"what differs"}:
+        assert row.cells[column], f"{row}: nothing under {column!r}"
     for name in re.findall(r"`([^`]+)`", row.cells.get("here", "")):
         assert exists(name), f"there is no {name}"
     tests = re.findall(r"`([\w./-]+)::(\w+)`", row.cells["test"])
