@@ -80,6 +80,10 @@ impl Faults {
         self.stalled.send_replace(on);
     }
 
+    pub(crate) fn is_stalled(&self) -> bool {
+        *self.stalled.borrow()
+    }
+
     pub(crate) fn stalled(&self) -> watch::Receiver<bool> {
         self.stalled.subscribe()
     }
@@ -116,7 +120,7 @@ impl Faults {
 
     /// Waits as long as the server is told to be silent.
     pub(crate) async fn silence(&self) -> io::Result<()> {
-        if *self.stalled.borrow() {
+        if self.is_stalled() {
             let waited = self.stalled.subscribe().wait_for(|stalled| !stalled).await.map(drop);
             return waited.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe));
         }

@@ -6,13 +6,15 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
-use common::{Client, PATIENCE, Watch, batch};
+use common::{Client, NoFrame, PATIENCE, SILENCE, Watch, batch, batches};
 use fluvio::consumer::ConsumerConfigExtBuilder;
 use fluvio::{Fluvio, FluvioClusterConfig, Isolation, Offset};
 use fluvio_cffi_cluster::{Cluster, Config, StartError};
 use fluvio_controlplane_metadata::partition::ReplicaStatus;
 use fluvio_controlplane_metadata::topic::{AddPartition, UpdateTopicAction};
+use fluvio_protocol::api::RequestKind;
 use fluvio_protocol::link::ErrorCode;
 use fluvio_sc_schema::TryEncodableFrom;
 use fluvio_sc_schema::objects::{ObjectApiUpdateRequest, UpdateRequest};
@@ -20,7 +22,9 @@ use fluvio_sc_schema::partition::PartitionSpec;
 use fluvio_sc_schema::spu::SpuSpec;
 use fluvio_sc_schema::topic::TopicSpec;
 use fluvio_spu_schema::server::consumer_offset::{FetchConsumerOffsetsRequest, UpdateConsumerOffsetRequest};
+use fluvio_spu_schema::server::fetch_offset::FetchOffsetsRequest;
 use fluvio_spu_schema::server::stream_fetch::StreamFetchRequest;
+use fluvio_spu_schema::server::update_offset::{OffsetUpdate, UpdateOffsetsRequest};
 use futures_util::StreamExt;
 use tokio::time::timeout;
 
@@ -103,6 +107,81 @@ fn replicas_are_listed_and_committed_at_once() {
         let status = &partitions.iter().find(|it| it.name == "t-1").unwrap().status;
         assert_eq!(status.leader, ReplicaStatus::new(5002, 7, 7));
         assert_eq!(status.replicas, [ReplicaStatus::new(5003, 7, 7)]);
+        cluster.shutdown().await;
+    });
+}
+
+/// The follower is simulated: it has at once what its leader has, as long as it is up and does not stall.
+#[test]
+fn nothing_is_committed_without_a_follower() {
+    common::run(30, async {
+        let cluster = start(3).await;
+        let mut sc = Client::connect(cluster.endpoint()).await;
+        assert!(!sc.create("t", TopicSpec::new_computed(1, 2, None)).await.is_error());
+        assert!(!sc.create("all", TopicSpec::new_computed(1, 3, None)).await.is_error());
+        let mut spu = Client::connect(cluster.spu_endpoint()).await;
+        assert_eq!(spu.produce("t", 0, batch(5, 1)).await.base_offset, 0);
+        let open = |offset, isolation| {
+            let mut request = StreamFetchRequest::<common::Raw>::default();
+            (request.topic, request.fetch_offset) = ("t".into(), offset);
+            (request.max_bytes, request.isolation) = (-1, isolation);
+            request
+        };
+        let acknowledge = async |client: &mut Client, offset, session_id| {
+            let request = UpdateOffsetsRequest::new(vec![OffsetUpdate { offset, session_id }]);
+            client.call(request).await;
+        };
+        let mut late = Client::connect(cluster.spu_endpoint()).await;
+        let stream = late.send(open(5, Isolation::ReadCommitted)).await;
+
+        for (stop, go) in [("stall 5002 on", "stall 5002 off"), ("kill-spu 5002", "start-spu 5002")] {
+            let base = spu.produce("t", 0, batch(1, 1)).await.base_offset + 1;
+            let reply = late.stream_reply(stream, PATIENCE).await.unwrap();
+            acknowledge(&mut late, base, reply.stream_id).await;
+            cluster.control(stop).await.unwrap();
+            let mut request = common::produce("t", 0, batch(7, 1));
+            (request.isolation, request.timeout) = (Isolation::ReadCommitted, Duration::from_millis(200));
+            let sent = Instant::now();
+            let response = spu.call(request.clone()).await;
+            assert!(sent.elapsed() >= Duration::from_millis(200));
+            let entry = &response.responses[0].partitions[0];
+            let timed_out = ErrorCode::RequestTimedOut { timeout_ms: 200, kind: RequestKind::Produce };
+            assert_eq!((&entry.error_code, entry.base_offset), (&timed_out, base));
+
+            // It is written, and seen by those who do not ask for more.
+            let offsets = spu.call(FetchOffsetsRequest::new("t".to_owned(), 0)).await;
+            assert_eq!(offsets.topics[0].partitions[0].last_stable_offset, base);
+            let partitions = sc.list::<PartitionSpec>().await;
+            let status = &partitions.iter().find(|it| it.name == "t-0").unwrap().status;
+            assert_eq!(status.leader, ReplicaStatus::new(5001, base, base + 7));
+            assert_eq!(status.replicas, [ReplicaStatus::new(5002, -1, -1)]);
+            let mut reader = Client::connect(cluster.spu_endpoint()).await;
+            let read = reader.send(open(0, Isolation::ReadUncommitted)).await;
+            let all = reader.stream_reply(read, PATIENCE).await.unwrap().partition;
+            assert_eq!(all.high_watermark, base);
+            let (all, _) = batches(&all.records.0);
+            let mut reader = Client::connect(cluster.spu_endpoint()).await;
+            let read = reader.send(open(0, Isolation::ReadCommitted)).await;
+            let (committed, rest) = batches(&reader.stream_reply(read, PATIENCE).await.unwrap().partition.records.0);
+            assert_eq!((committed.as_slice(), rest), (&all[..all.len() - 1], 0));
+            assert_eq!(late.receive(SILENCE).await, Err(NoFrame::Silence));
+            // One of two followers is enough.
+            let mut other = request.clone();
+            other.topics[0].name = "all".to_owned();
+            assert_eq!(spu.call(other).await.responses[0].partitions[0].error_code, ErrorCode::None);
+
+            // A request that waits, and a stream, hear of it when the follower is back.
+            request.timeout = PATIENCE;
+            let mut writer = Client::connect(cluster.spu_endpoint()).await;
+            let waiting = tokio::spawn(async move { writer.call(request).await });
+            tokio::time::sleep(SILENCE).await;
+            assert!(!waiting.is_finished());
+            cluster.control(go).await.unwrap();
+            let entry = waiting.await.unwrap().responses.remove(0).partitions.remove(0);
+            assert_eq!((entry.error_code, entry.base_offset), (ErrorCode::None, base + 7));
+            let reply = late.stream_reply(stream, PATIENCE).await.unwrap();
+            acknowledge(&mut late, base + 14, reply.stream_id).await;
+        }
         cluster.shutdown().await;
     });
 }

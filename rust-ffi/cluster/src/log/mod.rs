@@ -176,25 +176,28 @@ impl Log {
         Ok(first)
     }
 
-    /// Up to `limit` bytes from the start of the batch that contains `offset`, never more than its segment holds.
-    pub(crate) fn find(&self, offset: i64, limit: u32) -> io::Result<Found> {
+    /// Up to `limit` bytes from the start of the batch that contains `offset`, never more than its segment holds, and nothing of
+    /// the batches from `until` on.
+    pub(crate) fn find(&self, offset: i64, limit: u32, until: i64) -> io::Result<Found> {
         if offset > self.end {
             return Ok(Found::Beyond);
         }
         if offset < self.start {
             return Ok(Found::Evicted);
         }
-        if offset == self.end {
+        if offset >= self.end.min(until) {
             return Ok(Found::End);
         }
-        let segment = if offset >= self.active.base {
-            &self.active
+        let (segment, next) = if offset >= self.active.base {
+            (&self.active, self.end)
         } else {
             let after = self.closed.partition_point(|segment| segment.base <= offset);
-            after.checked_sub(1).and_then(|i| self.closed.get(i)).unwrap_or(&self.active)
+            let segment = after.checked_sub(1).and_then(|i| self.closed.get(i)).unwrap_or(&self.active);
+            (segment, self.closed.get(after).unwrap_or(&self.active).base)
         };
         let position = segment.locate(offset)?;
-        let length = usize::try_from((segment.length - position).min(u64::from(limit))).unwrap_or(usize::MAX);
+        let stop = if until < next { segment.locate(until)? } else { segment.length };
+        let length = usize::try_from((stop - position).min(u64::from(limit))).unwrap_or(usize::MAX);
         Ok(Found::Slice(Slice { file: segment.file(), position, length }))
     }
 }

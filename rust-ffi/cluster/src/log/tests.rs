@@ -23,7 +23,7 @@ fn append(log: &mut Log, set: &[u8]) -> i64 {
 }
 
 fn read(log: &Log, offset: i64, limit: u32) -> Vec<u8> {
-    let Found::Slice(slice) = log.find(offset, limit).unwrap() else { panic!("no slice at {offset}") };
+    let Found::Slice(slice) = log.find(offset, limit, i64::MAX).unwrap() else { panic!("no slice at {offset}") };
     let mut bytes = vec![0; slice.length];
     slice.file.read_exact_at(&mut bytes, slice.position).unwrap();
     bytes
@@ -51,9 +51,9 @@ fn every_offset_is_found_in_its_batch() {
                 assert_eq!(Header::read(&read(&log, offset, 100)).base, base);
             }
         }
-        assert!(matches!(log.find(log.end(), 1).unwrap(), Found::End));
-        assert!(matches!(log.find(log.end() + 1, 1).unwrap(), Found::Beyond));
-        assert!(matches!(log.find(-1, 1).unwrap(), Found::Evicted));
+        assert!(matches!(log.find(log.end(), 1, i64::MAX).unwrap(), Found::End));
+        assert!(matches!(log.find(log.end() + 1, 1, i64::MAX).unwrap(), Found::Beyond));
+        assert!(matches!(log.find(-1, 1, i64::MAX).unwrap(), Found::Evicted));
     }
 }
 

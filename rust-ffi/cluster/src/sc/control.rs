@@ -15,7 +15,7 @@ use crate::control::{Command, ControlError};
 use crate::door::Ending;
 use crate::faults::error_of;
 use crate::log;
-use crate::spu::{Node, Spu};
+use crate::spu::{Extent, Node, Spu};
 
 fn failed(error: &io::Error) -> ControlError {
     ControlError::new(error.to_string())
@@ -33,7 +33,10 @@ impl Sc {
             }
             Command::Delay { id, delay } => self.known(id)?.door().faults().set_delay(delay),
             Command::Refuse { id, on } => self.known(id)?.door().faults().set_refuse(on),
-            Command::Stall { id, on } => self.known(id)?.door().faults().set_stalled(on),
+            Command::Stall { id, on } => {
+                self.known(id)?.door().faults().set_stalled(on);
+                self.refresh_partitions();
+            }
             Command::FailNext { id, request, code } => {
                 let error = error_of(code).ok_or_else(|| ControlError::new(format!("no error has the code {code}")))?;
                 self.known(id)?.door().faults().fail_next(request, error);
@@ -198,6 +201,8 @@ impl Sc {
         let status = self.partition_status(&key, &spec, &last);
         objects.topics.put(topic, topic_spec, topic_status);
         objects.partitions.put(&name, spec, status);
+        drop(objects);
+        self.refresh_partitions();
         self.provisioned.notify_waiters();
         Ok(())
     }
@@ -209,7 +214,7 @@ impl Sc {
         let Some(replica) = spu.and_then(|spu| spu.replica(topic, partition)) else {
             return Err(ControlError::new(format!("the leader of {key} is not available")));
         };
-        let (start, end, _) = replica.extent();
+        let Extent { start, end, .. } = replica.extent();
         if !(start..=end).contains(&offset) {
             return Err(ControlError::new(format!("offset {offset} is not within {start} and {end}")));
         }

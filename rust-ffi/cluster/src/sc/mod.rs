@@ -118,8 +118,7 @@ impl Sc {
         let Some(replica) = spu.and_then(|spu| spu.replica(&key.topic, key.partition)) else {
             return PartitionStatus { resolution: PartitionResolution::Offline, ..last.clone() };
         };
-        let is_up = |id: &SpuId| self.node(*id).is_some_and(|node| node.spu().is_some());
-        let followers = spec.followers().into_iter().map(|id| (id, is_up(&id)));
+        let followers = spec.followers().into_iter().map(|id| (id, self.follows(id)));
         let mut status = provisioning::online(spec.leader, followers, replica.extent());
         if replica.has_failed() {
             status.resolution = PartitionResolution::OutOfStorage;
@@ -127,9 +126,30 @@ impl Sc {
         status
     }
 
+    /// Whether an SPU takes over what leaders write.
+    fn follows(&self, id: SpuId) -> bool {
+        self.node(id).is_some_and(|node| node.spu().is_some() && !node.door().faults().is_stalled())
+    }
+
+    /// Lets leaders know whether somebody follows them. One follower is enough, as by default on the real SPU.
+    fn follow(&self, objects: &Objects) {
+        for partition in objects.partitions.all() {
+            let followers = partition.spec.followers();
+            if followers.is_empty() {
+                continue;
+            }
+            let leader = self.node(partition.spec.leader).and_then(|node| node.spu());
+            let (Some(leader), Ok(key)) = (leader, partition.name.parse::<ReplicaKey>()) else { continue };
+            if let Some(replica) = leader.replica(&key.topic, key.partition) {
+                replica.set_replicated(followers.into_iter().any(|id| self.follows(id)));
+            }
+        }
+    }
+
     /// Takes over what has changed in the partitions, as the real SPUs report it, and tells the watches.
     pub(crate) fn refresh_partitions(&self) {
         let mut objects = self.objects();
+        self.follow(&objects);
         let refreshed: Vec<_> = objects
             .partitions
             .all()

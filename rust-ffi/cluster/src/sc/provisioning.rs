@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::topics::{SYSTEM_TOPIC, consumer_offsets};
 use super::{Objects, Sc, failure};
 use crate::config::{FIRST_SPU, StartError};
-use crate::spu::ReplicaConfig;
+use crate::spu::{Extent, ReplicaConfig};
 
 /// An offset that nobody has told.
 const UNKNOWN: i64 = -1;
@@ -62,16 +62,19 @@ pub(super) fn unplaced(resolution: TopicResolution, reason: &str) -> TopicStatus
     TopicStatus { resolution, replica_map, reason: reason.to_owned(), ..TopicStatus::default() }
 }
 
-/// The status of a partition that is served. Its followers, with whether they are up, have what the leader has.
+/// The status of a partition that is served; `followers`: with whether they follow, which is at once.
 pub(super) fn online(
     leader: SpuId,
     followers: impl Iterator<Item = (SpuId, bool)>,
-    (start, end, size): (i64, i64, u64),
+    Extent { start, committed, end, size }: Extent,
 ) -> PartitionStatus {
-    let has = |end| move |id| ReplicaStatus::new(id, end, end);
-    let followers = followers.map(|(id, up)| has(if up { end } else { UNKNOWN })(id)).collect();
+    let follower = |(id, up)| {
+        let (committed, end) = if up { (committed, end) } else { (UNKNOWN, UNKNOWN) };
+        ReplicaStatus::new(id, committed, end)
+    };
+    let leader = ReplicaStatus::new(leader, committed, end);
     let size = i64::try_from(size).unwrap_or(i64::MAX);
-    PartitionStatus::new2(has(end)(leader), followers, size, PartitionResolution::Online, start)
+    PartitionStatus::new2(leader, followers.map(follower).collect(), size, PartitionResolution::Online, start)
 }
 
 pub(super) fn partition_spec(spec: &TopicSpec, partition: PartitionId, replicas: &[SpuId]) -> PartitionSpec {
@@ -236,6 +239,7 @@ impl Sc {
             let key = ReplicaKey::new(name, *id).to_string();
             objects.partitions.put(&key, partition_spec(spec, *id, replicas), PartitionStatus::default());
         }
+        self.follow(objects);
         for (id, replicas) in map {
             let key = ReplicaKey::new(name, *id);
             let spec = partition_spec(spec, *id, replicas);

@@ -81,7 +81,7 @@ impl Connection {
         let reply = match header.api_key() {
             Produce::API_KEY => {
                 let failure = self.spu.faults.failure(RequestKind::Produce);
-                produce::produce(&self.spu, &header, &mut frame, at, failure.as_ref())?
+                produce::produce(&self.spu, &header, &mut frame, at, failure.as_ref()).await?
             }
             Fetch::API_KEY => {
                 let failure = self.spu.faults.failure(RequestKind::Fetch);

@@ -6,10 +6,12 @@ use std::os::unix::fs::FileExt;
 use bytes::{Buf, BufMut};
 use fluvio_protocol::link::ErrorCode;
 use fluvio_protocol::{Decoder, Encoder, Version};
+use fluvio_spu_schema::Isolation;
 use fluvio_spu_schema::fetch::{FetchRequest, FetchResponse, FetchablePartitionResponse, FetchableTopicResponse};
 use fluvio_spu_schema::server::stream_fetch::StreamFetchRequest;
 use fluvio_types::PartitionId;
 
+use super::replica::Extent;
 use super::{Replica, Spu};
 use crate::log::{Found, Slice};
 
@@ -53,25 +55,26 @@ pub(crate) fn look(
     partition_index: PartitionId,
     offset: i64,
     limit: u32,
+    isolation: Isolation,
 ) -> (FetchablePartitionResponse<Records>, Option<Slice>) {
     let mut response = FetchablePartitionResponse::<Records> { partition_index, ..Default::default() };
     // A reply's length field must be able to say it.
     let limit = limit.min(i32::MAX as u32 - 4096);
-    match replica.find(offset, limit) {
-        Ok((Found::Slice(slice), start, end)) => {
-            response.high_watermark = end;
-            response.log_start_offset = start;
+    match replica.find(offset, limit, isolation) {
+        Ok((Found::Slice(slice), extent)) => {
+            response.high_watermark = extent.committed;
+            response.log_start_offset = extent.start;
             response.records.length = slice.length;
             return (response, Some(slice));
         }
-        Ok((Found::End, start, end)) => {
-            response.high_watermark = end;
-            response.log_start_offset = start;
+        Ok((Found::End, extent)) => {
+            response.high_watermark = extent.committed;
+            response.log_start_offset = extent.start;
         }
-        Ok((Found::Evicted, start, _)) => {
-            response.error_code = ErrorCode::OffsetEvicted { offset, next_available: start };
+        Ok((Found::Evicted, extent)) => {
+            response.error_code = ErrorCode::OffsetEvicted { offset, next_available: extent.start };
         }
-        Ok((Found::Beyond, _, end)) => {
+        Ok((Found::Beyond, Extent { end, .. })) => {
             response.error_code = ErrorCode::Other(format!("start offset: {offset} is greater than leo: {end}"));
         }
         Err(error) => {
@@ -100,7 +103,8 @@ pub(crate) fn fetch(spu: &Spu, request: Fetch, failure: Option<&ErrorCode>) -> i
                 continue;
             };
             let limit = wanted.max_bytes.cast_unsigned().min(u32::try_from(room).unwrap_or(u32::MAX));
-            let (mut response, slice) = look(&replica, partition_index, wanted.fetch_offset, limit);
+            let isolation = request.isolation_level;
+            let (mut response, slice) = look(&replica, partition_index, wanted.fetch_offset, limit, isolation);
             if let Some(slice) = slice {
                 response.records.bytes = vec![0; slice.length];
                 slice.file.read_exact_at(&mut response.records.bytes, slice.position)?;

@@ -22,7 +22,7 @@ use crate::door::Line;
 use crate::faults::Faults;
 pub(crate) use consumers::Consumers;
 pub(crate) use node::Node;
-pub(crate) use replica::{Gone, Replica, ReplicaConfig};
+pub(crate) use replica::{Extent, Gone, Replica, ReplicaConfig};
 
 /// A running SPU: the partitions that it leads.
 #[derive(Debug)]

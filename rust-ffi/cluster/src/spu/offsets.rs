@@ -6,6 +6,7 @@ use fluvio_spu_schema::server::fetch_offset::{
 };
 
 use super::Spu;
+use super::replica::Extent;
 
 pub(crate) fn fetch_offsets(
     spu: &Spu,
@@ -21,8 +22,8 @@ pub(crate) fn fetch_offsets(
             }
             match spu.replica(&topic.name, partition_index) {
                 Some(replica) => {
-                    let (start_offset, last_stable_offset, _) = replica.extent();
-                    FetchOffsetPartitionResponse { start_offset, last_stable_offset, ..entry }
+                    let Extent { start, committed, .. } = replica.extent();
+                    FetchOffsetPartitionResponse { start_offset: start, last_stable_offset: committed, ..entry }
                 }
                 None => FetchOffsetPartitionResponse { error_code: ErrorCode::PartitionNotLeader, ..entry },
             }

@@ -8,6 +8,7 @@ use fluvio_protocol::api::{RequestHeader, RequestKind};
 use fluvio_protocol::link::ErrorCode;
 use fluvio_protocol::record::ReplicaKey;
 use fluvio_protocol::{Decoder, Encoder, Version};
+use fluvio_spu_schema::Isolation;
 use fluvio_spu_schema::produce::{PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse};
 
 use fluvio_types::PartitionId;
@@ -67,7 +68,7 @@ fn with_partition(error: &ErrorCode, topic: &str, partition: PartitionId) -> Err
 
 /// Serves a request; the reply has one entry for each of its partition entries, in order. An error closes the connection.
 /// With a `failure` that is the answer; nothing is written, unless it says that the records were not replicated in time.
-pub(crate) fn produce(
+pub(crate) async fn produce(
     spu: &Spu,
     header: &RequestHeader,
     frame: &mut [u8],
@@ -76,6 +77,11 @@ pub(crate) fn produce(
 ) -> io::Result<Vec<u8>> {
     let request = Produce::decode_from(&mut &frame[body..], header.api_version())?;
     let transformed = !request.smartmodules.is_empty();
+    let timed_out = ErrorCode::RequestTimedOut {
+        timeout_ms: u64::try_from(request.timeout.as_millis()).unwrap_or(u64::MAX),
+        kind: RequestKind::Produce,
+    };
+    let mut uncommitted = Vec::new();
     let mut responses = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
@@ -87,14 +93,14 @@ pub(crate) fn produce(
             let replica = spu.replica(&topic.name, entry.partition_index);
             let written = match (replica, failure) {
                 (Some(replica), Some(ErrorCode::RequestTimedOut { .. })) => {
-                    let timeout_ms = u64::try_from(request.timeout.as_millis()).unwrap_or(u64::MAX);
-                    replica
-                        .produce(set, &batches, &spu.faults)
-                        .and(Err(ErrorCode::RequestTimedOut { timeout_ms, kind: RequestKind::Produce }))
+                    replica.produce(set, &batches, &spu.faults).and(Err(timed_out.clone()))
                 }
                 (_, Some(failure)) => Err(with_partition(failure, &topic.name, entry.partition_index)),
                 _ if transformed => Err(ErrorCode::Other("SmartModules are not available here".to_owned())),
-                (Some(replica), None) => replica.produce(set, &batches, &spu.faults),
+                (Some(replica), None) => replica.produce(set, &batches, &spu.faults).inspect(|base| {
+                    let end = batches.iter().fold(*base, |end, batch| end.saturating_add(batch.header.offsets()));
+                    uncommitted.push(((responses.len(), partitions.len()), replica, end));
+                }),
                 (None, None) => Err(ErrorCode::NotLeaderForPartition),
             };
             let mut response =
@@ -106,6 +112,15 @@ pub(crate) fn produce(
             partitions.push(response);
         }
         responses.push(TopicProduceResponse { name: topic.name, partitions });
+    }
+    if request.isolation == Isolation::ReadCommitted {
+        // One after another, and each with its own time, as on the real server.
+        for ((topic, partition), replica, end) in uncommitted {
+            if tokio::time::timeout(request.timeout, replica.committed(end)).await.is_err() {
+                let responses: &mut Vec<TopicProduceResponse> = &mut responses;
+                responses[topic].partitions[partition].error_code = timed_out.clone();
+            }
+        }
     }
     net::reply(header, &ProduceResponse { responses, ..Default::default() })
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 use fluvio_controlplane_metadata::topic::CompressionAlgorithm;
 use fluvio_protocol::link::ErrorCode;
 use fluvio_protocol::record::ReplicaKey;
+use fluvio_spu_schema::Isolation;
 use fluvio_types::defaults::STORAGE_MAX_REQUEST_SIZE;
 use tokio::sync::watch;
 
@@ -16,11 +17,33 @@ use crate::faults::Faults;
 use crate::log::batch::Batch;
 use crate::log::{self, Found, Log};
 
-/// What the waiting ones look at. With one replica the high watermark is the end.
+/// What the waiting ones look at.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Progress {
-    pub(crate) end: i64,
+    end: i64,
+    /// The high watermark: a follower has what is before it, or there is none.
+    committed: i64,
     pub(crate) gone: Option<Gone>,
+}
+
+impl Progress {
+    /// How far one can read.
+    pub(crate) fn end(&self, isolation: Isolation) -> i64 {
+        match isolation {
+            Isolation::ReadCommitted => self.committed,
+            Isolation::ReadUncommitted => self.end,
+        }
+    }
+}
+
+/// Where a partition begins and ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Extent {
+    pub(crate) start: i64,
+    pub(crate) committed: i64,
+    pub(crate) end: i64,
+    /// In bytes.
+    pub(crate) size: u64,
 }
 
 /// Why a partition is no longer served here.
@@ -53,6 +76,8 @@ pub(crate) struct Replica {
     max_bytes: u64,
     log: Mutex<Log>,
     progress: watch::Sender<Progress>,
+    /// Whether a follower takes over what is written, or there is none.
+    replicated: AtomicBool,
     failed: AtomicBool,
 }
 
@@ -70,7 +95,8 @@ impl Replica {
     }
 
     fn with(key: ReplicaKey, directory: PathBuf, config: &ReplicaConfig, log: Log) -> Self {
-        let (progress, _) = watch::channel(Progress { end: log.end(), gone: None });
+        // What an earlier run has left counts as committed.
+        let (progress, _) = watch::channel(Progress { end: log.end(), committed: log.end(), gone: None });
         Self {
             key,
             directory,
@@ -80,6 +106,7 @@ impl Replica {
             max_bytes: config.max_bytes,
             log: Mutex::new(log),
             progress,
+            replicated: AtomicBool::new(true),
             failed: AtomicBool::new(false),
         }
     }
@@ -106,15 +133,49 @@ impl Replica {
         self.progress.subscribe()
     }
 
-    /// First offset, end and bytes.
-    pub(crate) fn extent(&self) -> (i64, i64, u64) {
-        let log = self.log();
-        (log.start(), log.end(), log.size())
+    pub(crate) fn extent(&self) -> Extent {
+        self.extent_of(&self.log())
     }
 
-    pub(crate) fn find(&self, offset: i64, limit: u32) -> io::Result<(Found, i64, i64)> {
+    fn extent_of(&self, log: &Log) -> Extent {
+        let committed = self.progress.borrow().committed;
+        Extent { start: log.start(), committed, end: log.end(), size: log.size() }
+    }
+
+    pub(crate) fn find(&self, offset: i64, limit: u32, isolation: Isolation) -> io::Result<(Found, Extent)> {
         let log = self.log();
-        Ok((log.find(offset, limit)?, log.start(), log.end()))
+        let until = self.progress.borrow().end(isolation);
+        Ok((log.find(offset, limit, until)?, self.extent_of(&log)))
+    }
+
+    /// Sets whether a follower takes over what is written. One that does has all at once.
+    pub(crate) fn set_replicated(&self, replicated: bool) {
+        let log = self.log();
+        self.replicated.store(replicated, Ordering::Relaxed);
+        self.tell(&log);
+    }
+
+    /// Tells those that wait how far the log has come.
+    fn tell(&self, log: &Log) {
+        let end = log.end();
+        let replicated = self.replicated.load(Ordering::Relaxed);
+        self.progress.send_if_modified(|progress| {
+            let before = (progress.end, progress.committed);
+            progress.end = end;
+            if replicated {
+                progress.committed = end;
+            }
+            before != (progress.end, progress.committed)
+        });
+    }
+
+    /// Waits until all that is written now is committed. It does not come to that when the partition goes.
+    pub(crate) async fn committed(&self, end: i64) {
+        let mut progress = self.progress();
+        // The sender is here.
+        if progress.wait_for(|progress| progress.committed >= end).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 
     fn accepts(&self, codec: i16) -> bool {
@@ -159,8 +220,7 @@ impl Replica {
             if faults.disk_is_full() { Err(io::ErrorKind::StorageFull.into()) } else { log.append(set, batches) };
         // As on the real server, nothing more is written after a failure until the SPU starts again.
         self.failed.store(written.is_err(), Ordering::Relaxed);
-        let end = log.end();
-        self.progress.send_if_modified(|progress| std::mem::replace(&mut progress.end, end) != end);
+        self.tell(&log);
         drop(log);
         written.map_err(|error| {
             eprintln!("fluvio-cffi-cluster: partition {}: {error}", self.key);

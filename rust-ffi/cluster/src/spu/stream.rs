@@ -68,10 +68,12 @@ impl Stream {
             if let Some(gone) = gone {
                 return self.fail(error_of(gone)).await;
             }
-            if let Some(offset) = owed.filter(|&offset| look || offset < progress.borrow().end) {
+            if let Some(offset) = owed.filter(|&offset| look || offset < progress.borrow().end(self.request.isolation))
+            {
                 look = false;
                 let limit = self.request.max_bytes.cast_unsigned();
-                let (response, slice) = fetch::look(&self.replica, self.request.partition, offset, limit);
+                let isolation = self.request.isolation;
+                let (response, slice) = fetch::look(&self.replica, self.request.partition, offset, limit, isolation);
                 if response.error_code.is_error() {
                     // The log of a deleted topic is gone before its streams hear of it.
                     let gone = progress.borrow().gone;
