@@ -1,5 +1,5 @@
-"""The hazards of the official client that docs/official-client.md lists: none of them is one here. The page names the tests
-of those that are missing here."""
+"""The hazards of the official client that docs/official-client.md lists: none of them is one here. The page names the
+tests of those that are missing here."""
 
 from __future__ import annotations
 
