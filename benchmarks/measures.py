@@ -1,106 +1,371 @@
-"""What is measured. Each measure is prepared, run and checked in the same way for every contestant."""
+"""What is measured, and what is aimed at."""
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from contestants import Contestant
+from contestants import BATCHES, HOSTS, OFFICIAL, PEER, PLAIN, SHARED
 
-from fluvio_cffi import Fluvio
-
+MIB = 1 << 20
 SIZE = 100
+LOOPS = ("asyncio", "uvloop", "trio")
+# `write`: into an empty topic, read back by the official client. `read`: a topic that all contestants read, written by
+# the official client. `pair`: an empty topic; the run checks itself. `growth`: `count` records and ten times as many;
+# the figure is how much longer these take. The others have no topic, or one of their own.
+Kind = Literal["write", "read", "pair", "growth", "stalled-consumer", "stalled-producer", "start", "cluster", "wheel"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """`figure` (else that of the measure) of each of `of` is to be at most or at least `bound`: itself, as a multiple
+    of that of `against`, or, with `above`, less that figure of the same run."""
+
+    text: str
+    of: tuple[str, ...]
+    bound: float
+    at_least: bool = False
+    against: str | None = None
+    figure: str | None = None
+    above: str | None = None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """`figure`: the name in the result of a run that counts, or "rate": records per second."""
+
+    name: str
+    title: str
+    kind: Kind
+    who: tuple[str, ...]
+    spec: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    figure: str = "rate"
+    unit: str = "records/s"
+    # A part of the rounds that --rounds asks for.
+    rounds: float = 1.0
+    write_like_real: bool = False
+    targets: tuple[Target, ...] = ()
+    # Other figures to show: title and name in the result.
+    beside: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def is_rate(self) -> bool:
+        return self.figure == "rate"
 
 
 @dataclass(frozen=True)
 class Amounts:
     """How much each run does."""
 
-    records: int
-    sends: int
-    intervals: int
-    interval_ms: int
+    records: int = 1_000_000
+    sends: int = 5_000
+    task_sends: int = 100_000
+    intervals: int = 60
+    interval_ms: int = 50
+    health: int = 500_000
+    backlog: int = 100 * MIB
+    # Of bench-full.
+    cell: int = 100_000_000
+    most: int = 10_000_000
+    consumers: int = 1000
+    partitions: int = 1000
 
 
-@dataclass(frozen=True)
-class Measure:
-    """`unit` says which figure counts: records per second, or the median in microseconds.
-
-    `at_least`: the least ratio to the official client that is aimed at; `at_most`: the most microseconds on asyncio.
-    """
-
-    name: str
-    title: str
-    unit: str = "records/s"
-    write_like_real: bool = False
-    at_least: float | None = None
-    at_most: float | None = None
-
-    @property
-    def more_is_better(self) -> bool:
-        return self.unit == "records/s"
-
-    def figure(self, result: dict[str, float], amounts: Amounts) -> float:
-        return amounts.records / result["seconds"] if self.more_is_better else result["p50_us"]
+PERCENTILES = {"p90": "p90_us", "p99": "p99_us", "p99.9": "p999_us"}
+PEAK = {"peak MiB": "peak_mib"}
 
 
-MEASURES = (
-    Measure("produce", "bulk produce, until all are acknowledged", at_least=2.0),
-    Measure("consume-batches", "bulk consume by batches, all values taken", at_least=2.0),
-    Measure("consume-records", "bulk consume record by record"),
-    Measure("latency", "one record sent and acknowledged, one in flight", "µs (p50)"),
-    Measure(
-        "end-to-end",
-        "from send to another client, a record now and then, the cluster writing as the real one does",
-        "µs (p50)",
-        write_like_real=True,
-        at_most=1000.0,
-    ),
-)
+def times(factor: float, of: tuple[str, ...], against: str, text: str) -> Target:
+    return Target(text, of, factor, at_least=True, against=against)
 
 
-class Bench:
-    """Runs measures on one cluster."""
+def table(amounts: Amounts) -> list[Measure]:
+    """The measures of ``make bench``."""
+    records = {"count": amounts.records, "size": SIZE}
+    found: list[Measure] = []
+    for partitions in (1, 3):
+        place = "one partition" if partitions == 1 else "three partitions"
+        spec = {**records, "partitions": partitions}
+        rounds = 1.0 if partitions == 1 else 0.6
+        alone = (BATCHES, PLAIN) if partitions == 1 else ()
+        found += [
+            Measure(
+                f"produce-{partitions}",
+                f"bulk produce, until all are acknowledged, {place}",
+                "write",
+                (OFFICIAL, *alone[1:], PEER, *HOSTS),
+                {**spec, "verb": "produce"},
+                rounds=rounds,
+                targets=(
+                    times(4, HOSTS, OFFICIAL, f"bulk produce, {place}, against the official client"),
+                    times(12, HOSTS, PEER, f"bulk produce, {place}, against PyPI fluvio"),
+                ),
+            ),
+            Measure(
+                f"batches-{partitions}",
+                f"bulk consume by batches, all values taken, {place}",
+                "read",
+                (OFFICIAL, *alone, PEER, *HOSTS),
+                {**spec, "verb": "consume", "by": "batches"},
+                rounds=rounds,
+                targets=(
+                    times(4, HOSTS, OFFICIAL, f"consume by batches, {place}, against the official client"),
+                    times(15, HOSTS, PEER, f"consume by batches, {place}, against PyPI fluvio"),
+                ),
+            ),
+            Measure(
+                f"records-{partitions}",
+                f"bulk consume record by record, {place}",
+                "read",
+                (OFFICIAL, *HOSTS),
+                {**spec, "verb": "consume", "by": "records"},
+                rounds=rounds,
+                targets=(
+                    times(2, ("sync",), OFFICIAL, f"single records, {place}, with `for`"),
+                    times(1.5, LOOPS, OFFICIAL, f"single records, {place}, with `async for`"),
+                ),
+            ),
+        ]
+    one = {"verb": "send", "size": SIZE, "count": amounts.sends, "tasks": 1}
+    found.append(
+        Measure(
+            "latency",
+            "one record sent and acknowledged, one in flight",
+            "write",
+            (OFFICIAL, PEER, *HOSTS),
+            one,
+            figure="p50_us",
+            unit="µs (p50)",
+            targets=(Target("acked send p50", ("asyncio",), 0.7, against=OFFICIAL),),
+            beside=PERCENTILES,
+        )
+    )
+    found.append(
+        Measure(
+            "end-to-end",
+            f"from send to another client, a record every {amounts.interval_ms} ms, the cluster writes as the real one",
+            "pair",
+            (OFFICIAL, SHARED, *HOSTS),
+            {"verb": "end-to-end", "size": SIZE, "count": amounts.intervals, "interval_ms": amounts.interval_ms},
+            figure="p50_us",
+            unit="µs (p50)",
+            rounds=0.6,
+            write_like_real=True,
+            targets=(Target("end to end p50, µs", ("asyncio",), 1000),),
+            beside=PERCENTILES,
+        )
+    )
+    found.append(_tasks(1000, amounts))
+    found.append(_health(amounts))
+    for verb in ("produce", "consume"):
+        found.append(_growth(verb, amounts.records // 10, 12.0))
+    bound = 32 * MIB
+    for name, kind, title in (
+        ("stalled-consumer", "stalled-consumer", "a consumer that is not read, prefetch 32 MiB"),
+        ("stalled-producer", "stalled-producer", "a producer whose cluster stands still, buffer 32 MiB"),
+    ):
+        found.append(
+            Measure(
+                name,
+                f"memory of {title}",
+                kind,  # type: ignore[arg-type]
+                ("sync",),
+                {"verb": name, "size": 1000, "count": amounts.backlog // 1000, "bound": bound},
+                figure="above_mib",
+                unit="MiB above",
+                rounds=0.6,
+                targets=(Target(f"memory of a {name.replace('-', ' ')} above its bound, MiB", ("sync",), 16),),
+                beside={"grown MiB": "grown_mib"},
+            )
+        )
+    found += [
+        Measure(
+            "import",
+            "import, on top of asyncio",
+            "start",
+            ("asyncio",),
+            figure="import_ms",
+            unit="ms",
+            targets=(Target("import, ms", ("asyncio",), 50),),
+            beside={"connect ms": "connect_ms"},
+        ),
+        Measure(
+            "connect",
+            "first connect of a process, on loopback",
+            "start",
+            ("asyncio",),
+            figure="connect_ms",
+            unit="ms",
+            targets=(Target("connect, ms", ("asyncio",), 10),),
+        ),
+        Measure(
+            "cluster",
+            "embedded cluster, from exec until it is ready",
+            "cluster",
+            ("cluster",),
+            figure="ready_ms",
+            unit="ms",
+            targets=(Target("cluster ready, ms", ("cluster",), 50),),
+        ),
+        Measure(
+            "wheel",
+            "the wheel, cluster included",
+            "wheel",
+            ("wheel",),
+            figure="megabytes",
+            unit="MB",
+            rounds=0,
+            targets=(Target("wheel, MB", ("wheel",), 8),),
+        ),
+    ]
+    return found
 
-    def __init__(self, endpoint: str, referee: Contestant, amounts: Amounts) -> None:
-        self._endpoint = endpoint
-        self._referee = referee
-        self._amounts = amounts
-        self._numbers = itertools.count()
 
-    @contextlib.contextmanager
-    def topic(self) -> Generator[str]:
-        """An empty topic, deleted afterwards."""
-        name = f"bench-{next(self._numbers)}"
-        with Fluvio.connect(self._endpoint) as client:
-            client.admin.topics.create(name)
-        try:
-            yield name
-        finally:
-            with Fluvio.connect(self._endpoint) as client:
-                client.admin.topics.delete(name)
+def _tasks(tasks: int, amounts: Amounts) -> Measure:
+    targets = tuple(
+        times(bound, (host,), OFFICIAL, f"{tasks:,} tasks that send and await, {host}")
+        for host, bound in (("asyncio", 0.5), ("uvloop", 0.65), ("trio", 0.4))
+    )
+    count = max(amounts.task_sends * min(tasks, 100) // 100 // tasks, 2) * tasks
+    return Measure(
+        f"tasks-{tasks}",
+        f"{tasks:,} tasks, each sending and awaiting",
+        "write",
+        (OFFICIAL, *LOOPS),
+        {"verb": "send", "size": SIZE, "count": count, "tasks": tasks, "lanes": tasks},
+        rounds=0.6,
+        targets=targets if tasks == 1000 else (),
+        beside=PERCENTILES,
+    )
 
-    @contextlib.contextmanager
-    def backlog(self, measure: Measure) -> Generator[str | None]:
-        """For measures of reading: a topic that all contestants read, written by the official client."""
-        if not measure.name.startswith("consume"):
-            yield None
-            return
-        with self.topic() as topic:
-            self._referee.run("produce", self._endpoint, topic, self._amounts.records, SIZE)
-            yield topic
 
-    def run(self, measure: Measure, contestant: Contestant, backlog: str | None) -> dict[str, float]:
-        """One run. What was written is read back by the official client, not by the one that wrote it."""
-        amounts = self._amounts
-        if backlog is not None:
-            return contestant.run(measure.name, self._endpoint, backlog, amounts.records, SIZE)
-        with self.topic() as topic:
-            if measure.name == "end-to-end":
-                return contestant.run(measure.name, self._endpoint, topic, amounts.intervals, amounts.interval_ms)
-            count = amounts.records if measure.name == "produce" else amounts.sends
-            result = contestant.run(measure.name, self._endpoint, topic, count, SIZE)
-            self._referee.run("consume-records", self._endpoint, topic, count, SIZE)
-            return result
+def _health(amounts: Amounts) -> Measure:
+    works = ("produce", "enqueue", "records", "batches")
+    targets = [
+        Target(f"loop's callbacks p99 while it does {work}, ms", ("asyncio",), 1, figure=f"{work}_callbacks_ms")
+        for work in works
+    ]
+    targets += [
+        Target(
+            f"ticker lag p99 above control while it does {work}, ms",
+            LOOPS,
+            2,
+            figure=f"{work}_lag_ms",
+            above="control_lag_ms",
+        )
+        for work in works
+    ]
+    return Measure(
+        "health",
+        "the event loop at full load: how late a task runs that wants to run every millisecond",
+        "pair",
+        LOOPS,
+        {"verb": "health", "size": SIZE, "count": amounts.health},
+        figure="batches_lag_ms",
+        unit="ms (p99)",
+        targets=tuple(targets),
+        beside={
+            "control": "control_lag_ms",
+            **{work: f"{work}_lag_ms" for work in works[:-1]},
+            **{f"cb {work}": f"{work}_callbacks_ms" for work in works},
+        },
+    )
+
+
+def _growth(verb: str, least: int, bound: float, rounds: float = 1.0) -> Measure:
+    most = least * 10
+    return Measure(
+        f"growth-{verb}" if rounds == 1.0 else f"growth-{verb}-{most}",
+        f"{verb}: time for {most:,} records as a multiple of that for {least:,}",
+        "growth",
+        ("asyncio",),
+        {"verb": verb, "by": "batches", "size": SIZE, "count": least, "lazy": True},
+        figure="growth",
+        unit="times",
+        rounds=rounds,
+        targets=(Target(f"{verb}: {most:,} records against {least:,}, times", ("asyncio",), bound),),
+        beside={"peak MiB": "peak_mib", "MiB more": "peak_grown_mib"},
+    )
+
+
+def full(amounts: Amounts) -> list[Measure]:
+    """What ``make bench-full`` measures beyond that."""
+    ours = ("asyncio",)
+    found: list[Measure] = []
+
+    def both(name: str, title: str, who: tuple[str, ...], **spec: Any) -> None:
+        for direction, kind, verb in (("produce", "write", "produce"), ("consume", "read", "consume")):
+            found.append(
+                Measure(
+                    f"{direction}-{name}",
+                    f"{direction}, {title}",
+                    kind,  # type: ignore[arg-type]
+                    (OFFICIAL, *who),
+                    {**spec, "verb": verb, "by": "batches"},
+                    rounds=0.6,
+                    targets=(times(1, who, OFFICIAL, f"{direction}, {title}"),),
+                    beside=PEAK,
+                )
+            )
+
+    for size in (10, 100, 1024, 10240):
+        for codec in ("none", "lz4", "zstd"):
+            count = max(amounts.cell // size, 1)
+            both(f"{size}-{codec}", f"{size} B, {codec}", ours, size=size, codec=codec, count=count)
+    for partitions in (1, 3):
+        both(
+            f"keys-{partitions}",
+            f"{SIZE} B, with keys, partitions: {partitions}",
+            ("asyncio", "sync"),
+            size=SIZE,
+            count=amounts.records,
+            keys=True,
+            partitions=partitions,
+        )
+    found += [_tasks(tasks, amounts) for tasks in (1, 10, 100)]
+    found.append(
+        Measure(
+            "percentiles",
+            "latency of acknowledged sends, one in flight, 1 KiB",
+            "write",
+            (OFFICIAL, PEER, *HOSTS),
+            {"verb": "send", "size": 1024, "count": amounts.sends * 4, "tasks": 1},
+            figure="p50_us",
+            unit="µs (p50)",
+            rounds=0.6,
+            beside={**PERCENTILES, "max": "max_us"},
+        )
+    )
+    for verb in ("produce", "consume"):
+        found.append(_growth(verb, amounts.most // 10, 12.0, rounds=0.6))
+    found.append(
+        Measure(
+            "many-partitions",
+            f"{amounts.partitions:,} partitions of one topic, one consumer, by batches",
+            "read",
+            (OFFICIAL, "asyncio", "sync"),
+            {
+                "verb": "consume",
+                "by": "batches",
+                "size": SIZE,
+                "count": amounts.records,
+                "partitions": amounts.partitions,
+            },
+            rounds=0.6,
+        )
+    )
+    found.append(
+        Measure(
+            "idle",
+            f"{amounts.consumers:,} idle consumers of one client: share of a core",
+            "pair",
+            LOOPS,
+            {"verb": "idle", "size": SIZE, "count": amounts.consumers},
+            figure="share",
+            unit="%",
+            rounds=0.6,
+            targets=(Target("idle consumers, % of a core", LOOPS, 5),),
+        )
+    )
+    return found

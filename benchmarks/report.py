@@ -1,80 +1,134 @@
-"""From the figures of the runs to a table and a JSON document."""
+"""From the figures of the runs to tables and a JSON document."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from measures import Amounts, Measure
+from contestants import OFFICIAL
+from measures import Measure, Target
 
-BASE = "official"
+Runs = Mapping[str, Sequence[Mapping[str, float]]]
+
+
+def middle(results: Sequence[Mapping[str, float]], name: str) -> float | None:
+    """The median of a figure; None where there is none."""
+    figures = [result[name] for result in results if name in result]
+    return median(figures) if figures else None
 
 
 @dataclass(frozen=True)
-class Row:
-    """The runs of one contestant in one measure, and how they compare with the official client's."""
+class Verdict:
+    """What became of a target. `found` is the worst of those that it is for; None: it could not be measured."""
 
-    contestant: str
-    figures: list[float]
-    cpu_us: float | None
-    ratio: float
+    target: Target
+    who: str
+    found: float | None
 
     @property
-    def median(self) -> float:
-        return median(self.figures)
+    def met(self) -> bool | None:
+        if self.found is None:
+            return None
+        return self.found >= self.target.bound if self.target.at_least else self.found <= self.target.bound
+
+    def line(self) -> str:
+        unit = "x" if self.target.against is not None else ""
+        aim = f"{'at least' if self.target.at_least else 'at most'} {self.target.bound:g}{unit}"
+        if self.found is None:
+            return f"  {'-':<8}{self.target.text:<68}{aim:<16}not measured"
+        which = f" ({self.who})" if len(self.target.of) > 1 else ""
+        return f"  {'met' if self.met else 'MISSED':<8}{self.target.text:<68}{aim:<16}{self.found:.2f}{unit}{which}"
 
 
-def rows(measure: Measure, amounts: Amounts, runs: dict[str, list[dict[str, float]]]) -> list[Row]:
-    figures = {name: [measure.figure(result, amounts) for result in results] for name, results in runs.items()}
-    base = median(figures[BASE])
-    return [
-        Row(name, figures[name], _cpu_us(results, amounts), median(figures[name]) / base)
-        for name, results in runs.items()
-    ]
+def verdicts(measure: Measure, runs: Runs) -> list[Verdict]:
+    return [_verdict(target, measure, runs) for target in measure.targets]
 
 
-def _cpu_us(results: list[dict[str, float]], amounts: Amounts) -> float | None:
-    """Processor time of the contestant's process, all its threads, per record."""
-    if "cpu_seconds" not in results[0]:
-        return None
-    return median(result["cpu_seconds"] for result in results) * 1e6 / amounts.records
+def _verdict(target: Target, measure: Measure, runs: Runs) -> Verdict:
+    name = target.figure or measure.figure
+    base = None if target.against is None else middle(runs.get(target.against, ()), name)
+    found: dict[str, float] = {}
+    for who in target.of:
+        value = middle(runs.get(who, ()), name)
+        if value is None or (target.against is not None and not base):
+            continue
+        if base:
+            value /= base
+        if target.above is not None:
+            value -= middle(runs[who], target.above) or 0.0
+        found[who] = value
+    if not found:
+        return Verdict(target, "", None)
+    worst = min(found, key=found.__getitem__) if target.at_least else max(found, key=found.__getitem__)
+    return Verdict(target, worst, found[worst])
 
 
-def misses(measure: Measure, table: list[Row]) -> list[str]:
-    """The aims that were not reached, in words."""
-    found: list[str] = []
-    for row in table:
-        if measure.at_least is not None and not row.contestant.startswith(BASE) and row.ratio < measure.at_least:
-            found.append(f"{measure.name}, {row.contestant}: {row.ratio:.2f}x, to be at least {measure.at_least:g}x")
-        if measure.at_most is not None and row.contestant == "asyncio" and row.median > measure.at_most:
-            found.append(f"{measure.name}, {row.contestant}: {row.median:.0f}, to be at most {measure.at_most:g}")
-    return found
+def number(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.2f}"
 
 
-def lines(measure: Measure, table: list[Row]) -> list[str]:
-    cpu = any(row.cpu_us is not None for row in table)
+def lines(measure: Measure, runs: Runs) -> list[str]:
+    base = middle(runs.get(OFFICIAL, ()), measure.figure)
+    cpu = measure.is_rate
     head = f"  {'':<22}{measure.unit:>12}   {'least to most':<25}{'to official':>11}"
-    text = [measure.title, head + (f"{'CPU a record':>15}" if cpu else "")]
-    for row in table:
-        spread = f"{min(row.figures):,.0f} to {max(row.figures):,.0f}"
-        line = f"  {row.contestant:<22}{row.median:>12,.0f}   {spread:<25}{row.ratio:>10.2f}x"
-        text.append(line + (f"{row.cpu_us:>12.2f} µs" if row.cpu_us is not None else ""))
+    head += (f"{'CPU a record':>15}" if cpu else "") + "".join(f"{title:>13}" for title in measure.beside)
+    text = [measure.title, head]
+    for who, results in runs.items():
+        value = middle(results, measure.figure)
+        if value is None:
+            continue
+        figures = [result[measure.figure] for result in results]
+        spread = f"{number(min(figures))} to {number(max(figures))}"
+        ratio = f"{value / base:.2f}x" if base else "-"
+        line = f"  {who:<22}{number(value):>12}   {spread:<25}{ratio:>11}"
+        if cpu:
+            used = cpu_us(results)
+            line += f"{f'{used:.2f} µs' if used is not None else '-':>15}"
+        text.append(line + "".join(f"{number(middle(results, name)):>13}" for name in measure.beside.values()))
     return text
 
 
-def document(measure: Measure, table: list[Row], runs: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
+def cpu_us(results: Sequence[Mapping[str, float]]) -> float | None:
+    """Processor time of the contestant's process, all its threads, per record."""
+    used = [
+        result["cpu_seconds"] / (result["rate"] * result["seconds"]) for result in results if "cpu_seconds" in result
+    ]
+    return median(used) * 1e6 if used else None
+
+
+def document(measure: Measure, runs: Runs) -> dict[str, Any]:
+    base = middle(runs.get(OFFICIAL, ()), measure.figure)
+    contestants: dict[str, Any] = {}
+    for who, results in runs.items():
+        value = middle(results, measure.figure)
+        if value is None:
+            continue
+        contestants[who] = {
+            "median": value,
+            "least": min(result[measure.figure] for result in results),
+            "most": max(result[measure.figure] for result in results),
+            "ratio": value / base if base else None,
+            "runs": list(results),
+        }
     return {
         "title": measure.title,
         "unit": measure.unit,
-        "contestants": {
-            row.contestant: {
-                "median": row.median,
-                "ratio": row.ratio,
-                "figures": row.figures,
-                "runs": runs[row.contestant],
+        "spec": dict(measure.spec),
+        "contestants": contestants,
+        "targets": [
+            {
+                "text": verdict.target.text,
+                "bound": verdict.target.bound,
+                "at_least": verdict.target.at_least,
+                "against": verdict.target.against,
+                "found": verdict.found,
+                "of": verdict.who,
+                "met": verdict.met,
             }
-            for row in table
-        },
-        "missed": misses(measure, table),
+            for verdict in verdicts(measure, runs)
+        ],
     }

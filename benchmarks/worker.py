@@ -1,165 +1,155 @@
-"""``fluvio_cffi`` as a contestant of the benchmarks: one verb a run, one line of JSON as the result.
+"""``fluvio_cffi`` as a contestant: one run, and one line of JSON as its result.
 
-Usage: python worker.py HOST VERB ADDR TOPIC ...
+Usage: python worker.py HOST SPEC
 
-HOST is asyncio, uvloop, trio or sync (threads); the verbs and their arguments are those of ``official.rs``:
+HOST is asyncio, uvloop, trio or sync (threads). SPEC is a JSON object: verb, addr, topic, count, size of values, and
 
-    produce ADDR TOPIC COUNT SIZE       consume-batches ADDR TOPIC COUNT SIZE
-    latency ADDR TOPIC COUNT SIZE       consume-records ADDR TOPIC COUNT SIZE
-                                        end-to-end ADDR TOPIC COUNT INTERVAL_MS
+    produce             partitions, codec, keys; lazy: make the values as they are sent, not before
+    consume             the same of a topic that has exactly `count` records; by: "batches" or "records"
+    send                tasks: so many, each with one record in flight; lanes: as many, for the reading back
+    end-to-end          interval_ms; shared (official client only): one client sends and reads
+    health              (asyncio, uvloop, trio) what an event loop notices; see health.py
+    stalled-consumer    bound: of the prefetched bytes; it opens, and never reads on
+    stalled-producer    bound: of the buffered bytes, pid: of the cluster, which is stopped meanwhile
+    idle                (asyncio, uvloop, trio) `count` consumers of one client that have nothing to read, for 5 s
 """
 
 from __future__ import annotations
 
-import asyncio
+import gc
 import json
+import os
+import signal
 import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
-from fluvio_cffi import AsyncFluvio, Fluvio, Offset, SendResult
+import health
+from hosts import run, sleep, together
+from records import Check, Clock, Values, check_partitions, check_places, key, latencies, peak, resident
 
+from fluvio_cffi import AsyncFluvio, Fluvio, FluvioTimeoutError, Offset, Record, RecordBatch, SendResult
+
+Spec = dict[str, Any]
 Result = dict[str, float]
-AsyncVerb = Callable[[str, str, int, int], Awaitable[Result]]
-SyncVerb = Callable[[str, str, int, int], Result]
-
-END_TO_END_SIZE = 100
-# So many of the first samples of a latency are not counted.
-WARM_UP = 5
+MIB = 1 << 20
 
 
-def make_values(count: int, size: int) -> list[bytes]:
-    """The values that are sent: each begins with its number."""
-    rest = b"." * (size - 12)
-    return [b"%012d" % number + rest for number in range(count)]
+def values_of(spec: Spec) -> Sequence[bytes]:
+    values = Values(spec["count"], spec["size"])
+    return values if spec.get("lazy") else list(values)
 
 
-class Clock:
-    """Measures from its making to ``stop``."""
-
-    def __init__(self) -> None:
-        self._cpu = time.process_time()
-        self._started = time.perf_counter()
-
-    def stop(self) -> Result:
-        seconds = time.perf_counter() - self._started
-        return {"seconds": seconds, "cpu_seconds": time.process_time() - self._cpu}
+def records_of(spec: Spec) -> Sequence[Any]:
+    values = values_of(spec)
+    return [(key(number), value) for number, value in enumerate(values)] if spec.get("keys") else values
 
 
-class Check:
-    """Whether the records are those that were sent, each once and in order."""
+def check_result(result: SendResult, spec: Spec) -> None:
+    check_places(((meta.partition, meta.offset) for meta in result), spec["count"])
 
-    def __init__(self, values: list[bytes]) -> None:
-        self._values = values
-        self.seen = 0
 
-    def take(self, got: list[bytes]) -> None:
-        if got != self._values[self.seen : self.seen + len(got)]:
-            sys.exit(f"wrong records after the first {self.seen}")
-        self.seen += len(got)
+class Reading:
+    """What is read, and its check. Of one partition without keys the values of batches are compared as they come,
+    everything else after the clock has stopped."""
+
+    def __init__(self, spec: Spec) -> None:
+        self._values = values_of(spec)
+        self._keys = bool(spec.get("keys"))
+        self._check = None if self._keys or spec.get("partitions", 1) > 1 else Check(self._values)
+        self._batches: list[tuple[RecordBatch, list[bytes]]] = []
+        self.records: list[Record] = []
+        self.record_values: list[bytes] = []
+
+    def batch(self, batch: RecordBatch) -> None:
+        values = batch.value_list()
+        if self._check is not None:
+            self._check.take(values)
+        else:
+            self._batches.append((batch, values))
 
     def end(self) -> None:
-        if self.seen != len(self._values):
-            sys.exit(f"only {self.seen} of {len(self._values)} records arrived")
-
-
-def check_result(result: SendResult, count: int) -> None:
-    """Whether each record was written where it belongs."""
-    if [meta.offset for meta in result] != list(range(count)):
-        sys.exit("the records were not written once each and in order")
-
-
-def latencies(samples: Sequence[float]) -> Result:
-    ordered = sorted(samples[WARM_UP:])
-    last = len(ordered) - 1
-
-    def quantile(percent: int) -> float:
-        return ordered[(last * percent + 50) // 100] * 1e6
-
-    return {"p50_us": quantile(50), "p99_us": quantile(99), "samples": len(ordered)}
+        if self._check is not None:
+            self._check.take(self.record_values)
+            self._check.end()
+            return
+        rows = [
+            (partition, offset, key, value)
+            for batch, _ in self._batches
+            for partition, offset, _, key, value in batch.tuples()
+        ]
+        rows += [(record.partition, record.offset, record.key, record.value) for record in self.records]
+        check_partitions(rows, self._values, self._keys)
 
 
 # -- asyncio, uvloop, trio
 
 
-def in_trio() -> bool:
-    trio = sys.modules.get("trio")
-    return trio is not None and bool(trio.lowlevel.in_trio_task())
-
-
-async def sleep(seconds: float) -> None:
-    if in_trio():
-        import trio
-
-        await trio.sleep(seconds)
-    else:
-        await asyncio.sleep(seconds)
-
-
-async def together(*functions: Callable[[], Awaitable[None]]) -> None:
-    """Runs them at the same time, to the end of all."""
-    if in_trio():
-        import trio
-
-        async with trio.open_nursery() as nursery:
-            for function in functions:
-                nursery.start_soon(function)
-    else:
-        await asyncio.gather(*(function() for function in functions))
-
-
-async def produce(addr: str, topic: str, count: int, size: int) -> Result:
-    values = make_values(count, size)
-    async with AsyncFluvio.connect(addr) as client, client.producer(topic) as producer:
+async def produce(spec: Spec) -> Result:
+    records = records_of(spec)
+    async with (
+        AsyncFluvio.connect(spec["addr"]) as client,
+        client.producer(spec["topic"], compression=spec.get("codec", "none")) as producer,
+    ):
         clock = Clock()
-        sent = await producer.send_all(values)
+        sent = await producer.send_all(records)
         result = clock.stop()
-    check_result(sent, count)
+    result["peak_mib"] = peak()
+    check_result(sent, spec)
     return result
 
 
-async def consume_batches(addr: str, topic: str, count: int, size: int) -> Result:
-    check = Check(make_values(count, size))
-    async with AsyncFluvio.connect(addr) as client:
+async def consume(spec: Spec) -> Result:
+    reading = Reading(spec)
+    async with AsyncFluvio.connect(spec["addr"]) as client:
         clock = Clock()
-        async with client.consumer(topic, start=Offset.beginning(), stop_at_end=True) as consumer:
-            async for batch in consumer.batches():
-                check.take(batch.value_list())
+        async with client.consumer(spec["topic"], start=Offset.beginning(), stop_at_end=True) as consumer:
+            if spec["by"] == "batches":
+                async for batch in consumer.batches():
+                    reading.batch(batch)
+            elif spec.get("partitions", 1) > 1:
+                async for record in consumer:
+                    reading.record_values.append(record.value)
+                    reading.records.append(record)
+            else:
+                async for record in consumer:
+                    reading.record_values.append(record.value)
             result = clock.stop()
-    check.end()
+    result["peak_mib"] = peak()
+    reading.end()
     return result
 
 
-async def consume_records(addr: str, topic: str, count: int, size: int) -> Result:
-    check = Check(make_values(count, size))
-    got: list[bytes] = []
-    async with AsyncFluvio.connect(addr) as client:
-        clock = Clock()
-        async with client.consumer(topic, start=Offset.beginning(), stop_at_end=True) as consumer:
-            async for record in consumer:
-                got.append(record.value)
-            result = clock.stop()
-    check.take(got)
-    check.end()
-    return result
-
-
-async def latency(addr: str, topic: str, count: int, size: int) -> Result:
+async def send(spec: Spec) -> Result:
+    count, tasks = spec["count"], spec["tasks"]
+    values = list(Values(count, spec["size"]))
     samples: list[float] = []
-    async with AsyncFluvio.connect(addr) as client, client.producer(topic) as producer:
-        for number, value in enumerate(make_values(count, size)):
-            started = time.perf_counter()
-            meta = await producer.send(value)
-            samples.append(time.perf_counter() - started)
-            if meta.offset != number:
-                sys.exit(f"record {number} was written at offset {meta.offset}")
-    return latencies(samples)
+    async with AsyncFluvio.connect(spec["addr"]) as client, client.producer(spec["topic"]) as producer:
+
+        def task(first: int) -> Callable[[], Awaitable[None]]:
+            async def one_after_another() -> None:
+                last = -1
+                for value in values[first::tasks]:
+                    started = time.perf_counter()
+                    meta = await producer.send(value)
+                    samples.append(time.perf_counter() - started)
+                    if meta.offset <= last:
+                        sys.exit(f"offset {meta.offset} after {last}")
+                    last = meta.offset
+
+            return one_after_another
+
+        clock = Clock()
+        await together(*map(task, range(tasks)))
+        result = clock.stop()
+    return {**result, **latencies(samples)}
 
 
-async def end_to_end(addr: str, topic: str, count: int, interval_ms: int) -> Result:
-    values = make_values(count, END_TO_END_SIZE)
+async def end_to_end(spec: Spec) -> Result:
+    values = list(Values(spec["count"], spec["size"]))
     departures: list[float] = []
     arrivals: list[float] = []
     check = Check(values)
@@ -168,150 +158,216 @@ async def end_to_end(addr: str, topic: str, count: int, interval_ms: int) -> Res
         async for record in consumer:
             arrivals.append(time.perf_counter())
             check.take([record.value])
-            if check.seen == count:
+            if check.seen == len(values):
                 break
 
-    async def send() -> None:
+    async def write() -> None:
         for value in values:
-            await sleep(interval_ms / 1000)
+            await sleep(spec["interval_ms"] / 1000)
             departures.append(time.perf_counter())
             await producer.send(value)
 
     async with (
-        AsyncFluvio.connect(addr) as sending,
-        AsyncFluvio.connect(addr) as reading,
-        sending.producer(topic) as producer,
-        reading.consumer(topic, start=Offset.beginning()) as consumer,
+        AsyncFluvio.connect(spec["addr"]) as sending,
+        AsyncFluvio.connect(spec["addr"]) as reading,
+        sending.producer(spec["topic"]) as producer,
+        reading.consumer(spec["topic"], start=Offset.beginning()) as consumer,
     ):
-        await together(read, send)
+        await together(read, write)
     check.end()
     return latencies([arrival - departure for arrival, departure in zip(arrivals, departures, strict=True)])
+
+
+async def loop_health(spec: Spec) -> Result:
+    return await health.health(spec["addr"], spec["topic"], spec["count"])
+
+
+async def idle(spec: Spec) -> Result:
+    async with AsyncExitStack() as stack:
+        client = await stack.enter_async_context(AsyncFluvio.connect(spec["addr"]))
+        producer = await stack.enter_async_context(client.producer(spec["topic"]))
+        consumers = [
+            await stack.enter_async_context(client.consumer(spec["topic"], start=Offset.end()))
+            for _ in range(spec["count"])
+        ]
+        arrived = 0
+        result: Result = {}
+        first, second = Values(2, spec["size"])
+
+        def reader(consumer: Any) -> Callable[[], Awaitable[None]]:
+            async def read() -> None:
+                nonlocal arrived
+                for value in (first, second):
+                    if (await consumer.receive()).value != value:
+                        sys.exit("a wrong record")
+                    arrived += 1
+
+            return read
+
+        async def quiet() -> None:
+            nonlocal result
+            await producer.send(first)
+            while arrived < spec["count"]:
+                await sleep(0.05)
+            clock = Clock()
+            await sleep(5)
+            result = clock.stop()
+            await producer.send(second)
+
+        await together(*map(reader, consumers), quiet)
+    return {**result, "share": result["cpu_seconds"] / result["seconds"] * 100}
 
 
 # -- threads
 
 
-def sync_produce(addr: str, topic: str, count: int, size: int) -> Result:
-    values = make_values(count, size)
-    with Fluvio.connect(addr) as client, client.producer(topic) as producer:
+def sync_produce(spec: Spec) -> Result:
+    records = records_of(spec)
+    with (
+        Fluvio.connect(spec["addr"]) as client,
+        client.producer(spec["topic"], compression=spec.get("codec", "none")) as producer,
+    ):
         clock = Clock()
-        sent = producer.send_all(values)
+        sent = producer.send_all(records)
         result = clock.stop()
-    check_result(sent, count)
+    result["peak_mib"] = peak()
+    check_result(sent, spec)
     return result
 
 
-def sync_consume_batches(addr: str, topic: str, count: int, size: int) -> Result:
-    check = Check(make_values(count, size))
-    with Fluvio.connect(addr) as client:
+def sync_consume(spec: Spec) -> Result:
+    reading = Reading(spec)
+    with Fluvio.connect(spec["addr"]) as client:
         clock = Clock()
-        with client.consumer(topic, start=Offset.beginning(), stop_at_end=True) as consumer:
-            for batch in consumer.batches():
-                check.take(batch.value_list())
+        with client.consumer(spec["topic"], start=Offset.beginning(), stop_at_end=True) as consumer:
+            if spec["by"] == "batches":
+                for batch in consumer.batches():
+                    reading.batch(batch)
+            elif spec.get("partitions", 1) > 1:
+                for record in consumer:
+                    reading.record_values.append(record.value)
+                    reading.records.append(record)
+            else:
+                for record in consumer:
+                    reading.record_values.append(record.value)
             result = clock.stop()
-    check.end()
+    result["peak_mib"] = peak()
+    reading.end()
     return result
 
 
-def sync_consume_records(addr: str, topic: str, count: int, size: int) -> Result:
-    check = Check(make_values(count, size))
-    got: list[bytes] = []
-    with Fluvio.connect(addr) as client:
-        clock = Clock()
-        with client.consumer(topic, start=Offset.beginning(), stop_at_end=True) as consumer:
-            for record in consumer:
-                got.append(record.value)
-            result = clock.stop()
-    check.take(got)
-    check.end()
-    return result
-
-
-def sync_latency(addr: str, topic: str, count: int, size: int) -> Result:
+def sync_send(spec: Spec) -> Result:
+    """With one thread."""
     samples: list[float] = []
-    with Fluvio.connect(addr) as client, client.producer(topic) as producer:
-        for number, value in enumerate(make_values(count, size)):
+    with Fluvio.connect(spec["addr"]) as client, client.producer(spec["topic"]) as producer:
+        values = list(Values(spec["count"], spec["size"]))
+        clock = Clock()
+        for number, value in enumerate(values):
             started = time.perf_counter()
             meta = producer.send(value)
             samples.append(time.perf_counter() - started)
             if meta.offset != number:
                 sys.exit(f"record {number} was written at offset {meta.offset}")
-    return latencies(samples)
+        result = clock.stop()
+    return {**result, **latencies(samples)}
 
 
-def sync_end_to_end(addr: str, topic: str, count: int, interval_ms: int) -> Result:
-    values = make_values(count, END_TO_END_SIZE)
+def sync_end_to_end(spec: Spec) -> Result:
+    values = list(Values(spec["count"], spec["size"]))
     departures: list[float] = []
     arrivals: list[float] = []
     check = Check(values)
 
-    def send() -> None:
+    def write() -> None:
         for value in values:
-            time.sleep(interval_ms / 1000)
+            time.sleep(spec["interval_ms"] / 1000)
             departures.append(time.perf_counter())
             producer.send(value)
 
     with (
-        Fluvio.connect(addr) as sending,
-        Fluvio.connect(addr) as reading,
-        sending.producer(topic) as producer,
-        reading.consumer(topic, start=Offset.beginning()) as consumer,
+        Fluvio.connect(spec["addr"]) as sending,
+        Fluvio.connect(spec["addr"]) as reading,
+        sending.producer(spec["topic"]) as producer,
+        reading.consumer(spec["topic"], start=Offset.beginning()) as consumer,
     ):
-        thread = threading.Thread(target=send)
+        thread = threading.Thread(target=write)
         thread.start()
         for record in consumer:
             arrivals.append(time.perf_counter())
             check.take([record.value])
-            if check.seen == count:
+            if check.seen == len(values):
                 break
         thread.join()
     check.end()
     return latencies([arrival - departure for arrival, departure in zip(arrivals, departures, strict=True)])
 
 
+def settled() -> int:
+    """The memory of this process, once it does not change any more."""
+    gc.collect()
+    before, now = 0, resident()
+    while abs(now - before) > MIB // 4:
+        time.sleep(0.5)
+        before, now = now, resident()
+    return now
+
+
+def stalled_consumer(spec: Spec) -> Result:
+    with Fluvio.connect(spec["addr"]) as client:
+        # What is needed once, whatever the bound is.
+        with client.consumer(spec["topic"], start=Offset.beginning(), prefetch=MIB) as warm:
+            warm.receive()
+        before = settled()
+        with client.consumer(spec["topic"], start=Offset.beginning(), prefetch=spec["bound"]) as consumer:
+            consumer.receive()
+            grown = settled() - before
+    return {"grown_mib": grown / MIB, "above_mib": (grown - spec["bound"]) / MIB}
+
+
+def stalled_producer(spec: Spec) -> Result:
+    with Fluvio.connect(spec["addr"]) as client, client.producer(spec["topic"], buffer_size=spec["bound"]) as producer:
+        producer.send_all(Values(1000, spec["size"]))
+        before = settled()
+        os.kill(spec["pid"], signal.SIGSTOP)
+        try:
+            producer.send_all(Values(4 * spec["bound"] // spec["size"], spec["size"]), timeout=3)
+        except FluvioTimeoutError:
+            pass
+        else:
+            sys.exit("all records were accepted")
+        finally:
+            grown = settled() - before
+            os.kill(spec["pid"], signal.SIGCONT)
+    return {"grown_mib": grown / MIB, "above_mib": (grown - spec["bound"]) / MIB}
+
+
 # -- the program
 
-ASYNC_VERBS: dict[str, AsyncVerb] = {
+ASYNC_VERBS: dict[str, Callable[[Spec], Awaitable[Result]]] = {
     "produce": produce,
-    "consume-batches": consume_batches,
-    "consume-records": consume_records,
-    "latency": latency,
+    "consume": consume,
+    "send": send,
     "end-to-end": end_to_end,
+    "health": loop_health,
+    "idle": idle,
 }
-SYNC_VERBS: dict[str, SyncVerb] = {
+SYNC_VERBS: dict[str, Callable[[Spec], Result]] = {
     "produce": sync_produce,
-    "consume-batches": sync_consume_batches,
-    "consume-records": sync_consume_records,
-    "latency": sync_latency,
+    "consume": sync_consume,
+    "send": sync_send,
     "end-to-end": sync_end_to_end,
+    "stalled-consumer": stalled_consumer,
+    "stalled-producer": stalled_producer,
 }
 
 
-def run(host: str, verb: str, addr: str, topic: str, *, first: int, second: int) -> Result:
+def main(host: str, spec: Spec) -> Result:
     if host == "sync":
-        return SYNC_VERBS[verb](addr, topic, first, second)
-    if host == "trio":
-        import trio
-
-        result: Result = trio.run(ASYNC_VERBS[verb], addr, topic, first, second)
-        return result
-
-    async def main() -> Result:
-        return await ASYNC_VERBS[verb](addr, topic, first, second)
-
-    if host == "uvloop":
-        import uvloop
-
-        loop: Any = uvloop.new_event_loop()
-        try:
-            looped: Result = loop.run_until_complete(main())
-            return looped
-        finally:
-            loop.close()
-    return asyncio.run(main())
+        return SYNC_VERBS[spec["verb"]](spec)
+    return run(host, lambda: ASYNC_VERBS[spec["verb"]](spec))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 7 or sys.argv[1] not in ("asyncio", "uvloop", "trio", "sync") or sys.argv[2] not in ASYNC_VERBS:
+    if len(sys.argv) != 3 or sys.argv[1] not in ("asyncio", "uvloop", "trio", "sync"):
         sys.exit(__doc__)
-    print(json.dumps(run(*sys.argv[1:5], first=int(sys.argv[5]), second=int(sys.argv[6]))))
+    print(json.dumps(main(sys.argv[1], json.loads(sys.argv[2]))))
