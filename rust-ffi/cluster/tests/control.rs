@@ -534,7 +534,7 @@ fn lines_that_are_not_understood() {
         ("start-spu 5001 not-leader-for -1", "-1 is not a number of seconds"),
         ("stall 5001 maybe", "\"maybe\" is neither on nor off"),
         ("fail-next 5001 commit 6", "\"commit\" is not produce, fetch, stream or offsets"),
-        ("sc kill", "\"kill\" is neither stall nor reset"),
+        ("sc hang", "\"hang\" is not stall, reset, kill or start"),
     ] {
         assert_eq!(line.parse::<Command>().unwrap_err().to_string(), reason, "{line}");
     }
