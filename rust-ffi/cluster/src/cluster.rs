@@ -11,14 +11,16 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
+use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::{Config, FIRST_SPU, StartError};
 use crate::control::{Command, ControlError};
 use crate::door::{Door, Ending};
 use crate::faults::Faults;
 use crate::files;
-use crate::sc::Sc;
+use crate::sc::{Sc, spu_name};
 use crate::spu::{Consumers, Node};
+use crate::tls;
 
 /// The ports of the last run. A restart on the same SC port takes the same SPU ports if it can, so that clients find them again.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -40,6 +42,7 @@ pub struct Cluster {
     ticking: JoinHandle<()>,
     door: Door,
     sc: Arc<Sc>,
+    directory: PathBuf,
     _lock: File,
     _temporary: Option<TempDir>,
 }
@@ -54,10 +57,15 @@ impl Cluster {
         let lock = lock(&directory)?;
         let failed = |path: &Path, source| StartError::DataDir { path: path.to_owned(), source };
 
+        let certificates = directory.join(tls::DIRECTORY);
+        let spus = (FIRST_SPU..).take(usize::from(config.spus)).map(spu_name);
+        let server = tls::server_config(&config, &certificates, spus)
+            .map_err(|source| StartError::Certificates { path: certificates, source })?;
+
         // The ports are taken first and open when all is ready: clients are refused meanwhile.
-        let sc_door = door(&config.host, config.port).await?;
+        let sc_door = door(&config.host, config.port, server.as_ref()).await?;
         let ports_path = directory.join("ports.json");
-        let spu_doors = spu_doors(&config, sc_door.address().port(), &ports_path).await?;
+        let spu_doors = spu_doors(&config, sc_door.address().port(), &ports_path, server.as_ref()).await?;
         let mut spu_ports = spu_doors.iter().map(|door| door.address().port());
         let ports = Ports {
             sc: sc_door.address().port(),
@@ -88,12 +96,17 @@ impl Cluster {
             .map_err(|source| failed(&ports_path, source))?;
 
         let ticking = tokio::spawn(tick(Arc::downgrade(&sc), config.status_interval, config.retention_interval));
-        Ok(Self { ticking, door: sc_door, sc, _lock: lock, _temporary: temporary })
+        Ok(Self { ticking, door: sc_door, sc, directory, _lock: lock, _temporary: temporary })
     }
 
     /// Where clients connect: the SC.
     pub fn endpoint(&self) -> SocketAddr {
         self.door.address()
+    }
+
+    /// Where the certificates are, with TLS.
+    pub fn certificates(&self) -> PathBuf {
+        self.directory.join(tls::DIRECTORY)
     }
 
     /// Where the first SPU serves records.
@@ -204,13 +217,18 @@ fn lock(directory: &Path) -> Result<File, StartError> {
     }
 }
 
-async fn door(host: &str, port: u16) -> Result<Door, StartError> {
-    let taken = Door::new(host, port, Arc::new(Faults::default())).await;
+async fn door(host: &str, port: u16, tls: Option<&Arc<ServerConfig>>) -> Result<Door, StartError> {
+    let taken = Door::new(host, port, tls.cloned(), Arc::new(Faults::default())).await;
     taken.map_err(|source| StartError::Bind { address: format!("{host}:{port}"), source })
 }
 
 /// The ports of the SPUs: those of the last run where they are free.
-async fn spu_doors(config: &Config, sc_port: u16, ports_path: &Path) -> Result<Vec<Door>, StartError> {
+async fn spu_doors(
+    config: &Config,
+    sc_port: u16,
+    ports_path: &Path,
+    tls: Option<&Arc<ServerConfig>>,
+) -> Result<Vec<Door>, StartError> {
     let stored: Option<Ports> = fs::read(ports_path).ok().and_then(|text| serde_json::from_slice(&text).ok());
     let stored = stored.filter(|ports| ports.sc == sc_port).unwrap_or_default();
     let remembered = [stored.spu].into_iter().chain(stored.more).chain(std::iter::repeat(0));
@@ -218,12 +236,12 @@ async fn spu_doors(config: &Config, sc_port: u16, ports_path: &Path) -> Result<V
     for (number, remembered) in (0..config.spus).zip(remembered) {
         let wanted = if number == 0 { config.spu_port } else { 0 };
         let door = if wanted == 0 && remembered != 0 {
-            match door(&config.host, remembered).await {
-                Err(_) => door(&config.host, 0).await?,
+            match door(&config.host, remembered, tls).await {
+                Err(_) => door(&config.host, 0, tls).await?,
                 Ok(door) => door,
             }
         } else {
-            door(&config.host, wanted).await?
+            door(&config.host, wanted, tls).await?
         };
         doors.push(door);
     }

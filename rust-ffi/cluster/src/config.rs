@@ -11,6 +11,18 @@ pub const DEFAULT_TOPIC_WAIT: Duration = Duration::from_secs(90);
 /// The number that the real cluster gives its first SPU.
 pub(crate) const FIRST_SPU: SpuId = 5001;
 
+/// Whether the listeners speak TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Tls {
+    /// Plain TCP.
+    #[default]
+    Disabled,
+    /// TLS, with a server certificate that the cluster makes itself; see `tls/` in the data directory.
+    Server,
+    /// The same, and clients must show a certificate that a CA in `tls/ca.crt` has signed.
+    Mutual,
+}
+
 /// Settings of an embedded cluster.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -24,6 +36,10 @@ pub struct Config {
     pub spus: u16,
     /// The port of the first SPU; 0: the one remembered in the data directory, else any free one, as for the other SPUs.
     pub spu_port: u16,
+    /// Whether the listeners speak TLS.
+    pub tls: Tls,
+    /// How long certificates are good that are made at this start; 0: not at all, they have expired.
+    pub certificate_days: u32,
     /// Leave Nagle's algorithm on and write replies in two pieces, as the real servers do.
     pub write_like_real: bool,
     /// How long a create waits for partitions that cannot be provisioned.
@@ -44,6 +60,8 @@ impl Default for Config {
             port: 0,
             spus: 1,
             spu_port: 0,
+            tls: Tls::Disabled,
+            certificate_days: 3650,
             write_like_real: false,
             topic_wait: DEFAULT_TOPIC_WAIT,
             segment_bytes: fluvio_types::defaults::SPU_LOG_SEGMENT_MAX_BYTES,
@@ -77,6 +95,14 @@ pub enum StartError {
         path: PathBuf,
         /// What is wrong with it.
         reason: String,
+    },
+    /// Certificates cannot be made, read or used.
+    #[error("certificates in {path}: {source}")]
+    Certificates {
+        /// Their directory.
+        path: PathBuf,
+        /// What is wrong.
+        source: std::io::Error,
     },
     /// The settings ask for no SPU, or for more than there are numbers.
     #[error("{0} SPUs are not possible, only 1 to 1000")]

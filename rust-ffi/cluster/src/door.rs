@@ -6,17 +6,23 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
-use tokio::net::tcp::OwnedWriteHalf;
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::server::TlsStream;
 
 use crate::faults::Faults;
 use crate::net::Requests;
+use crate::socket::Socket;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: u32 = 1024;
+
+/// How long a client may take to agree on TLS, and one that was refused to hear of it.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How connections end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +49,8 @@ struct Accepting {
 #[derive(Debug)]
 pub(crate) struct Door {
     address: SocketAddr,
+    /// None: plain TCP.
+    tls: Option<Arc<ServerConfig>>,
     faults: Arc<Faults>,
     reserved: Mutex<Option<TcpSocket>>,
     accepting: Mutex<Option<Accepting>>,
@@ -58,13 +66,18 @@ fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
 
 impl Door {
     /// Takes a port (0: any free one) and keeps it closed.
-    pub(crate) async fn new(host: &str, port: u16, faults: Arc<Faults>) -> io::Result<Self> {
+    pub(crate) async fn new(
+        host: &str,
+        port: u16,
+        tls: Option<Arc<ServerConfig>>,
+        faults: Arc<Faults>,
+    ) -> io::Result<Self> {
         let mut failed = io::Error::new(io::ErrorKind::InvalidInput, "the host has no address");
         for address in tokio::net::lookup_host((host, port)).await? {
             match reserve(address).and_then(|socket| Ok((socket.local_addr()?, socket))) {
                 Ok((address, socket)) => {
                     let (reserved, accepting) = (Mutex::new(Some(socket)), Mutex::default());
-                    return Ok(Self { address, faults, reserved, accepting });
+                    return Ok(Self { address, tls, faults, reserved, accepting });
                 }
                 Err(error) => failed = error,
             }
@@ -83,13 +96,13 @@ impl Door {
     /// Serves those who connect from now on.
     pub(crate) fn open<F, S>(&self, serve: F) -> io::Result<()>
     where
-        F: Fn(Line) -> S + Send + 'static,
+        F: Fn(Line) -> S + Clone + Send + Sync + 'static,
         S: Future<Output = io::Result<()>> + Send + 'static,
     {
         let reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner).take();
         let listener = reserved.map_or_else(|| reserve(self.address), Ok)?.listen(BACKLOG)?;
         let (orders, receiver) = mpsc::unbounded_channel();
-        let task = tokio::spawn(accept(listener, serve, receiver, Arc::clone(&self.faults)));
+        let task = tokio::spawn(accept(listener, self.tls.clone(), serve, receiver, Arc::clone(&self.faults)));
         *self.accepting.lock().unwrap_or_else(PoisonError::into_inner) = Some(Accepting { orders, task });
         Ok(())
     }
@@ -136,9 +149,14 @@ impl Drop for Door {
 }
 
 /// Accepts connections until told to stop. The connections are tasks of this one: when it ends or is dropped, they end.
-async fn accept<F, S>(listener: TcpListener, serve: F, mut orders: mpsc::UnboundedReceiver<Order>, faults: Arc<Faults>)
-where
-    F: Fn(Line) -> S,
+async fn accept<F, S>(
+    listener: TcpListener,
+    tls: Option<Arc<ServerConfig>>,
+    serve: F,
+    mut orders: mpsc::UnboundedReceiver<Order>,
+    faults: Arc<Faults>,
+) where
+    F: Fn(Line) -> S + Clone + Send + Sync + 'static,
     S: Future<Output = io::Result<()>> + Send + 'static,
 {
     let mut connections = JoinSet::new();
@@ -161,10 +179,21 @@ where
         match accepted {
             Ok((socket, _)) if faults.refuses() => drop(socket.set_zero_linger()),
             Ok((socket, _)) => {
-                let line =
-                    Line { socket, reset: reset.subscribe(), cut_after: faults.next_cut(), faults: faults.clone() };
+                let line = Line {
+                    socket: Socket::new(socket),
+                    tls: None,
+                    reset: reset.subscribe(),
+                    cut_after: faults.next_cut(),
+                    faults: faults.clone(),
+                };
                 // How a connection ends is the client's affair; the server has nothing to add to it.
-                connections.spawn(serve(line));
+                match tls.clone() {
+                    None => connections.spawn(serve(line)),
+                    Some(tls) => {
+                        let serve = serve.clone();
+                        connections.spawn(async move { serve(line.agree(tls).await?).await })
+                    }
+                };
             }
             Err(error) => {
                 // Out of descriptors, most likely: those who go make room.
@@ -184,21 +213,53 @@ where
 
 /// A new connection.
 pub(crate) struct Line {
-    socket: TcpStream,
+    socket: Socket,
+    tls: Option<Box<TlsStream<Socket>>>,
     reset: watch::Receiver<bool>,
     cut_after: Option<u64>,
     faults: Arc<Faults>,
 }
 
 impl Line {
+    /// Agrees with the client on TLS.
+    async fn agree(mut self, tls: Arc<ServerConfig>) -> io::Result<Self> {
+        let socket = self.socket.clone();
+        let agreed = async {
+            let error = match TlsAcceptor::from(tls).accept(socket.clone()).into_fallible().await {
+                Ok(stream) => return Ok(stream),
+                Err((error, _)) => error,
+            };
+            // Closed with requests unread, the connection would be reset, and the client might miss the reason.
+            let mut socket = socket;
+            socket.shutdown().await?;
+            while socket.read(&mut [0; 1024]).await? > 0 {}
+            Err(error)
+        };
+        let agreed = tokio::select! {
+            agreed = tokio::time::timeout(HANDSHAKE_TIMEOUT, agreed) => agreed?,
+            Ok(_) = self.reset.wait_for(|reset| *reset) => {
+                self.socket.reset_on_close();
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
+        };
+        self.tls = Some(Box::new(agreed?));
+        Ok(self)
+    }
+
     /// The two directions, and what may end them.
     pub(crate) fn split(self, nodelay: bool) -> io::Result<(Requests, Replies, End)> {
-        self.socket.set_nodelay(nodelay)?;
-        let (read, write) = self.socket.into_split();
+        let Self { socket, tls, reset, cut_after, faults } = self;
+        socket.set_nodelay(nodelay)?;
         let cut = Arc::new(Notify::new());
-        let requests = Requests::new(read, self.faults.stalled());
-        let replies = Replies { half: Some(write), left: self.cut_after, cut: Arc::clone(&cut) };
-        Ok((requests, replies, End { reset: self.reset, cut }))
+        let left = cut_after;
+        let (requests, half): (_, Box<dyn AsyncWrite + Send + Unpin>) = match tls {
+            None => (Requests::new(Box::new(socket.clone()), socket.clone(), faults.stalled()), Box::new(socket)),
+            Some(stream) => {
+                let (read, write) = tokio::io::split(stream);
+                (Requests::new(Box::new(read), socket, faults.stalled()), Box::new(write))
+            }
+        };
+        Ok((requests, Replies { half, left, cut: Arc::clone(&cut) }, End { reset, cut }))
     }
 }
 
@@ -222,9 +283,8 @@ impl End {
 }
 
 /// The sending half of a connection.
-#[derive(Debug)]
 pub(crate) struct Replies {
-    half: Option<OwnedWriteHalf>,
+    half: Box<dyn AsyncWrite + Send + Unpin>,
     /// How many bytes may still be sent.
     left: Option<u64>,
     cut: Arc<Notify>,
@@ -232,13 +292,15 @@ pub(crate) struct Replies {
 
 impl Replies {
     pub(crate) async fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        let Some(half) = &mut self.half else { return Err(io::ErrorKind::NotConnected.into()) };
-        let Some(left) = &mut self.left else { return half.write_all(bytes).await };
-        let room = usize::try_from(*left).unwrap_or(usize::MAX);
-        let is_cut = room < bytes.len();
-        bytes = &bytes[..room.min(bytes.len())];
-        *left -= bytes.len() as u64;
-        half.write_all(bytes).await?;
+        let mut is_cut = false;
+        if let Some(left) = &mut self.left {
+            let room = usize::try_from(*left).unwrap_or(usize::MAX);
+            is_cut = room < bytes.len();
+            bytes = &bytes[..room.min(bytes.len())];
+            *left -= bytes.len() as u64;
+        }
+        self.half.write_all(bytes).await?;
+        self.half.flush().await?;
         if is_cut {
             self.end().await;
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -248,19 +310,8 @@ impl Replies {
 
     /// Sends nothing more, and ends the connection.
     pub(crate) async fn end(&mut self) {
-        if let Some(half) = &mut self.half {
-            // It fails on a connection that is gone already.
-            let _ = half.shutdown().await;
-        }
+        // It fails on a connection that is gone already.
+        let _ = self.half.shutdown().await;
         self.cut.notify_one();
-    }
-}
-
-impl Drop for Replies {
-    fn drop(&mut self) {
-        // Dropping the half would end the stream in order first, also where it is to be reset.
-        if let Some(half) = self.half.take() {
-            half.forget();
-        }
     }
 }

@@ -16,9 +16,11 @@ mod files;
 mod log;
 mod net;
 mod sc;
+mod socket;
 mod spu;
+mod tls;
 
 pub use cluster::Cluster;
-pub use config::{Config, DEFAULT_TOPIC_WAIT, StartError};
+pub use config::{Config, DEFAULT_TOPIC_WAIT, StartError, Tls};
 pub use control::{Command, ControlError};
 pub use faults::RequestKind;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use fluvio_cffi_cluster::{Cluster, Config};
+use fluvio_cffi_cluster::{Cluster, Config, Tls};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -23,6 +23,10 @@ Options:
   --spus N            how many SPUs there are; their numbers are 5001, 5002 and so on [1]
   --spu-port PORT     the port of the first SPU; 0: the one of the last run on this directory and port, else any free one, as
                       the others get it [0]
+  --tls               serve over TLS, with certificates that are made in tls/ of the data directory: ca.crt, which clients
+                      trust, and client.crt with client.key
+  --tls-client-auth   the same, and clients must show a certificate of that CA
+  --tls-days DAYS     how long the certificates are good; 0: for tests, they have expired [3650]
   --retention-interval SECONDS
                       how often records beyond their topic's retention are looked for [10]
   --end-with-stdin    end when the standard input is closed
@@ -77,12 +81,18 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
                 let text = value()?;
                 config.spus = text.parse().map_err(|_| format!("{text:?} is not a number of SPUs"))?;
             }
+            "--tls-days" => {
+                let text = value()?;
+                config.certificate_days = text.parse().map_err(|_| format!("{text:?} is not a number of days"))?;
+            }
             "--retention-interval" => {
                 let text = value()?;
                 let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
                 config.retention_interval = seconds.ok_or_else(|| format!("{text:?} is not a number of seconds"))?;
             }
             _ if given => return Err(format!("{option} is not an option with a value; see --help")),
+            "--tls" => config.tls = config.tls.max(Tls::Server),
+            "--tls-client-auth" => config.tls = Tls::Mutual,
             "--control" => control = true,
             "--end-with-stdin" => end_with_stdin = true,
             "--write-like-real" => config.write_like_real = true,

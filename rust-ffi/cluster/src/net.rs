@@ -7,8 +7,9 @@ use bytes::{Buf, BufMut, BytesMut};
 use fluvio_protocol::api::RequestHeader;
 use fluvio_protocol::{Decoder, Encoder};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::watch;
+
+use crate::socket::Socket;
 
 /// A longer frame is swallowed without being kept: the real servers wait for its bytes, and so do we, but without their memory.
 const MAX_FRAME: usize = 512 << 20;
@@ -64,15 +65,21 @@ const MAX_HELD: usize = 64 << 20;
 
 /// The requests of a connection. While the server is stalled they are read and held back.
 pub(crate) struct Requests {
-    frames: FrameReader<OwnedReadHalf>,
+    frames: FrameReader<Box<dyn AsyncRead + Send + Unpin>>,
+    socket: Socket,
     held: VecDeque<BytesMut>,
     held_bytes: usize,
     stalled: watch::Receiver<bool>,
 }
 
 impl Requests {
-    pub(crate) fn new(source: OwnedReadHalf, stalled: watch::Receiver<bool>) -> Self {
-        Self { frames: FrameReader::new(source), held: VecDeque::new(), held_bytes: 0, stalled }
+    /// What `source` gives, which reads from `socket`.
+    pub(crate) fn new(
+        source: Box<dyn AsyncRead + Send + Unpin>,
+        socket: Socket,
+        stalled: watch::Receiver<bool>,
+    ) -> Self {
+        Self { frames: FrameReader::new(source), socket, held: VecDeque::new(), held_bytes: 0, stalled }
     }
 
     /// The next request, or None when the peer is done (what is held back then is dropped).
@@ -103,8 +110,7 @@ impl Requests {
 
     /// Lets the connection end with a reset, whatever is still under way.
     pub(crate) fn reset_on_close(&self) {
-        // It fails on a connection that is gone already.
-        let _ = self.frames.source.as_ref().set_zero_linger();
+        self.socket.reset_on_close();
     }
 }
 

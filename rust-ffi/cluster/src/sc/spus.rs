@@ -12,7 +12,7 @@ use super::{Objects, Sc, failure};
 use crate::config::StartError;
 
 /// The name under which an SPU of this cluster is registered.
-fn spu_name(id: SpuId) -> String {
+pub(crate) fn spu_name(id: SpuId) -> String {
     format!("custom-spu-{id}")
 }
 

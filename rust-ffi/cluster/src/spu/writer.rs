@@ -14,7 +14,7 @@ use crate::log::Slice;
 /// whatever a client asks for.
 const CHUNK: usize = (1 << 20) + (64 << 10);
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Writer {
     replies: Arc<Mutex<Replies>>,
     faults: Arc<Faults>,
