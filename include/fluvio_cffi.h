@@ -383,6 +383,28 @@ typedef enum {
 } flv_task_e;
 
 /*
+ How connections are protected.
+ */
+typedef enum {
+    /*
+     As the profile says; without one, plain TCP.
+     */
+    FLV_TLS_POLICY_PROFILE = 0,
+    /*
+     Plain TCP.
+     */
+    FLV_TLS_POLICY_DISABLED = 1,
+    /*
+     Encrypted; whom it talks to is not checked.
+     */
+    FLV_TLS_POLICY_ANONYMOUS = 2,
+    /*
+     Encrypted, with the server's certificate checked.
+     */
+    FLV_TLS_POLICY_VERIFIED = 3,
+} flv_tls_policy_e;
+
+/*
  Bytes that are the caller's, until `flv_buffer_free`.
  */
 typedef struct flv_buffer_t flv_buffer_t;
@@ -477,6 +499,31 @@ typedef struct {
      Bounds one administrative call, milliseconds. Default 30,000.
      */
     int64_t admin_timeout_ms;
+    /*
+     One of `FLV_TLS_POLICY_`. Default `FLV_TLS_POLICY_PROFILE`.
+     */
+    uint32_t tls_policy;
+    /*
+     0.
+     */
+    uint32_t reserved;
+    /*
+     Verified: the name in the SC's certificate; an SPU's has the SPU's name and a dot before it. Empty: the hosts that are
+     dialled.
+     */
+    flv_slice_t tls_domain;
+    /*
+     Verified: certificates of the CAs that are trusted, the path of a file or PEM text. Empty: those of the system.
+     */
+    flv_slice_t tls_ca;
+    /*
+     Verified: the client's certificate, the path of a file or PEM text. Empty: none.
+     */
+    flv_slice_t tls_cert;
+    /*
+     Verified: its private key (PKCS#8, SEC1 or PKCS#1), the path of a file or PEM text.
+     */
+    flv_slice_t tls_key;
 } flv_client_options_t;
 
 /*
@@ -1373,6 +1420,43 @@ void flv_producer_pending(const flv_producer_t *producer, uint64_t *records, uin
  thread.
  */
 void flv_producer_free(flv_producer_t *producer);
+
+/*
+ Reads a profile file: its path, the name of the current profile, and all profiles, as JSON in `*json`, which is the
+ caller's until `flv_buffer_free`. It may hold private keys. `path` empty: `FLV_PROFILE_PATH`, else `~/.fluvio/config`. A
+ file that does not exist has no profiles. Blocks for as long as reading the file takes. Any thread.
+ */
+flv_status_t flv_profiles_read(flv_slice_t path,
+                               flv_buffer_t **json,
+                               flv_error_t **error);
+
+/*
+ Adds profile `name` to a profile file, which is made if it is missing, and a cluster of the same name as the JSON `config`
+ describes it. What else is in the file stays. A profile or a cluster of that name is `FLV_STATUS_INVALID_ARGUMENT`, unless
+ `overwrite`. It becomes the current profile if `current`, or if there is none. The file is replaced as a whole: readers see
+ the old or the new one. Blocks for as long as that takes, and up to 5 s while another program edits it. Any thread.
+ */
+flv_status_t flv_profiles_add(flv_slice_t path,
+                              flv_slice_t name,
+                              flv_slice_t config,
+                              uint32_t overwrite,
+                              uint32_t current,
+                              flv_error_t **error);
+
+/*
+ Makes profile `name` the current one, as `flv_profiles_add` edits. Any thread.
+ */
+flv_status_t flv_profiles_switch(flv_slice_t path, flv_slice_t name, flv_error_t **error);
+
+/*
+ Gives profile `name` another name; its cluster keeps its own. As `flv_profiles_add` edits. Any thread.
+ */
+flv_status_t flv_profiles_rename(flv_slice_t path, flv_slice_t name, flv_slice_t to, flv_error_t **error);
+
+/*
+ Removes profile `name`, and its cluster unless another profile uses that, as `flv_profiles_add` edits. Any thread.
+ */
+flv_status_t flv_profiles_delete(flv_slice_t path, flv_slice_t name, flv_error_t **error);
 
 /*
  Makes a queue with a descriptor to wait on. The caller owns it until `flv_queue_free`. Any thread.

@@ -21,6 +21,7 @@ use crate::producer::ProducerObject;
 use crate::queue::flv_queue_t;
 use crate::runtime::{self, Runtime};
 use crate::status::{flv_error_t, flv_status_t};
+use crate::tls::{self, flv_tls_policy_e};
 
 /// A connection to a cluster. May be used from any threads.
 pub struct flv_client_t {
@@ -45,6 +46,19 @@ pub struct flv_client_options_t {
     pub request_timeout_ms: i64,
     /// Bounds one administrative call, milliseconds. Default 30,000.
     pub admin_timeout_ms: i64,
+    /// One of `FLV_TLS_POLICY_`. Default `FLV_TLS_POLICY_PROFILE`.
+    pub tls_policy: u32,
+    /// 0.
+    pub reserved: u32,
+    /// Verified: the name in the SC's certificate; an SPU's has the SPU's name and a dot before it. Empty: the hosts that are
+    /// dialled.
+    pub tls_domain: flv_slice_t,
+    /// Verified: certificates of the CAs that are trusted, the path of a file or PEM text. Empty: those of the system.
+    pub tls_ca: flv_slice_t,
+    /// Verified: the client's certificate, the path of a file or PEM text. Empty: none.
+    pub tls_cert: flv_slice_t,
+    /// Verified: its private key (PKCS#8, SEC1 or PKCS#1), the path of a file or PEM text.
+    pub tls_key: flv_slice_t,
 }
 
 /// Whether a client sees its cluster.
@@ -69,9 +83,15 @@ impl flv_client_options_t {
         client_id: flv_slice_t::EMPTY,
         request_timeout_ms: 10_000,
         admin_timeout_ms: 30_000,
+        tls_policy: flv_tls_policy_e::FLV_TLS_POLICY_PROFILE as u32,
+        reserved: 0,
+        tls_domain: flv_slice_t::EMPTY,
+        tls_ca: flv_slice_t::EMPTY,
+        tls_cert: flv_slice_t::EMPTY,
+        tls_key: flv_slice_t::EMPTY,
     };
 
-    fn parse(&self) -> Result<ClientOptions> {
+    fn parse(&self, timeout_ms: i64) -> Result<ClientOptions> {
         let use_spu_local_address = match self.use_spu_local_address {
             0 => Some(false),
             1 => Some(true),
@@ -87,6 +107,8 @@ impl flv_client_options_t {
             profile: self.profile.optional_text("profile")?,
             client_id,
             use_spu_local_address,
+            tls: tls::parse(self.tls_policy, self.tls_domain, self.tls_ca, self.tls_cert, self.tls_key)?,
+            connect_timeout: u64::try_from(timeout_ms).ok().map(Duration::from_millis),
             request_timeout: millis(self.request_timeout_ms, "request_timeout_ms")?,
             admin_timeout: millis(self.admin_timeout_ms, "admin_timeout_ms")?,
         })
@@ -195,7 +217,7 @@ pub extern "C" fn flv_client_connect(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let options = options::read(options, "options", flv_client_options_t::DEFAULT)?.parse()?;
+        let options = options::read(options, "options", flv_client_options_t::DEFAULT)?.parse(timeout_ms)?;
         let runtime = Runtime::acquire()?;
         let keep = Arc::clone(&runtime);
         let late = overdue(Phase::Connect, "connecting to the cluster");

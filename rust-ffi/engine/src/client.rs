@@ -9,7 +9,7 @@ use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::{Counters, Metrics};
 use crate::producer::{self, Producer, ProducerOptions, TicketSink};
-use crate::transport::Connection;
+use crate::transport::{Connection, Tls};
 use crate::view::View;
 
 /// How to connect.
@@ -23,7 +23,11 @@ pub struct ClientOptions {
     pub client_id: Option<String>,
     /// Dial the SPUs' local addresses. `None`: as the profile says, else no.
     pub use_spu_local_address: Option<bool>,
-    /// Bounds one data request and one probe.
+    /// How connections are protected. `None`: as the profile says, else not at all.
+    pub tls: Option<Tls>,
+    /// When whoever connects gives up; the TLS handshake gets half of it, to say what was wrong. `None`: no limit.
+    pub connect_timeout: Option<Duration>,
+    /// Bounds one data request and one probe; the TLS handshake gets half of it, too.
     pub request_timeout: Duration,
     /// Bounds one control call.
     pub admin_timeout: Duration,
@@ -118,7 +122,7 @@ impl std::fmt::Debug for Client {
 impl Client {
     /// Connects and waits for the first view of the cluster. No deadline of its own.
     pub async fn connect(options: ClientOptions) -> Result<Self> {
-        let control = Arc::new(Control::new(&options)?);
+        let control = Arc::new(Control::new(&options).await?);
         let (view, platform_version) = View::start(Arc::clone(&control)).await?;
         CLIENTS.fetch_add(1, Ordering::Relaxed);
         let request_timeout = options.request_timeout;
@@ -201,10 +205,12 @@ impl Client {
 
     /// Opens a connection to SPU `spu`.
     pub(crate) async fn dial(&self, spu: i32, quick: bool) -> Result<Connection> {
-        let address = self
+        let (name, address) = self
             .view()
             .address(spu)
             .ok_or_else(|| Error::new(ErrorKind::SpuNotFound, format!("SPU {spu} is not known to the cluster")))?;
-        Connection::open(&address, self.control().client_id(), quick, self.request_timeout(), self.counters()).await
+        let control = self.control();
+        let (dialer, client_id, timeout) = (control.dialer(), control.client_id(), self.request_timeout());
+        Connection::open(dialer, &name, &address, client_id, quick, timeout, self.counters()).await
     }
 }

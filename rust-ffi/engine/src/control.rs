@@ -8,40 +8,43 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use fluvio::config::ConfigFile;
 use fluvio::{Fluvio, FluvioAdmin, FluvioClusterConfig};
 
 use crate::client::ClientOptions;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::metrics::Counters;
-use crate::transport::Connector;
+use crate::profile::{ClusterConfig, Profiles};
+use crate::transport::{Connector, Dialer};
 
 const CLIENT_ID: &str = "fluvio-cffi";
 
 /// How to reach the SC, and the shared connection for short calls.
 pub(crate) struct Control {
     config: FluvioClusterConfig,
+    dialer: Dialer,
     timeout: Duration,
     counters: Arc<Counters>,
     shared: Mutex<Option<Arc<FluvioAdmin>>>,
 }
 
 impl Control {
-    /// Settles the address: as given, else from the profile.
-    pub(crate) fn new(options: &ClientOptions) -> Result<Self> {
-        let mut config = match &options.endpoint {
-            Some(endpoint) => {
-                check_endpoint(endpoint)?;
-                FluvioClusterConfig::new(endpoint)
-            }
-            None => from_profile(options.profile.as_deref())?,
+    /// Settles how to connect: as given, else as the profile says. Without an endpoint, or with a profile's name, that is
+    /// read.
+    pub(crate) async fn new(options: &ClientOptions) -> Result<Self> {
+        let profile = match (&options.endpoint, &options.profile) {
+            (Some(_), None) => None,
+            (_, name) => Some(from_profile(name.clone()).await?),
         };
-        if let Some(local) = options.use_spu_local_address {
-            config.use_spu_local_address = local;
-        }
+        let ClusterConfig { endpoint, tls, use_spu_local_address } = profile.unwrap_or_default();
+        let endpoint = options.endpoint.clone().unwrap_or(endpoint);
+        check_endpoint(&endpoint)?;
+        let mut config = FluvioClusterConfig::new(endpoint);
+        config.use_spu_local_address = options.use_spu_local_address.unwrap_or(use_spu_local_address);
         config.client_id = Some(options.client_id.clone().unwrap_or_else(|| CLIENT_ID.to_owned()));
+        let limit = options.connect_timeout.map_or(options.request_timeout, |it| it.min(options.request_timeout));
+        let dialer = Dialer::new(options.tls.clone().unwrap_or(tls), limit / 2).await?;
         let counters = Arc::default();
-        Ok(Self { config, timeout: options.admin_timeout, counters, shared: Mutex::new(None) })
+        Ok(Self { config, dialer, timeout: options.admin_timeout, counters, shared: Mutex::new(None) })
     }
 
     /// The SC's address.
@@ -59,6 +62,11 @@ impl Control {
         self.config.use_spu_local_address
     }
 
+    /// How connections are opened.
+    pub(crate) fn dialer(&self) -> &Dialer {
+        &self.dialer
+    }
+
     /// How long one call may take.
     pub(crate) fn timeout(&self) -> Duration {
         self.timeout
@@ -71,11 +79,11 @@ impl Control {
 
     /// A fresh connection, and the cluster's version.
     pub(crate) async fn connect(&self) -> Result<(FluvioAdmin, String)> {
-        let connector = Box::new(Connector::new(&self.config.endpoint));
+        let (connector, failure) = Connector::new(&self.config.endpoint, self.dialer.clone());
         let what = || format!("connecting to the SC at {}", self.config.endpoint);
-        let fluvio = Fluvio::connect_with_connector(connector, &self.config)
+        let fluvio = Fluvio::connect_with_connector(Box::new(connector), &self.config)
             .await
-            .map_err(|error| Error::from_anyhow(&error, &what()))?;
+            .map_err(|error| failure.take().unwrap_or_else(|| Error::from_anyhow(&error, &what())))?;
         let version = fluvio.platform_version().to_string();
         Ok((fluvio.admin().await, version))
     }
@@ -132,7 +140,7 @@ impl Control {
     }
 }
 
-fn check_endpoint(endpoint: &str) -> Result<()> {
+pub(crate) fn check_endpoint(endpoint: &str) -> Result<()> {
     let port = endpoint.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
     match port {
         Some(Ok(port)) if port != 0 => Ok(()),
@@ -142,22 +150,9 @@ fn check_endpoint(endpoint: &str) -> Result<()> {
     }
 }
 
-fn from_profile(name: Option<&str>) -> Result<FluvioClusterConfig> {
-    let file = ConfigFile::load(None).map_err(|error| {
-        Error::invalid(format!("the profile file cannot be read: {error:#}; give an endpoint, or set FLV_PROFILE_PATH"))
-    })?;
-    let config = file.config();
-    let cluster = match name {
-        Some(name) => config.cluster_with_profile(name).ok_or_else(|| {
-            Error::invalid(format!("profile \"{name}\" is not in the profile file, or names no cluster in it"))
-        })?,
-        None => config
-            .current_cluster()
-            .map_err(|error| Error::invalid(format!("the profile file has no current cluster: {error}")))?,
-    };
-    if cluster.tls != fluvio::config::TlsPolicy::Disabled {
-        return Err(Error::new(ErrorKind::Tls, "the profile asks for TLS, which this version does not speak yet"));
-    }
-    check_endpoint(&cluster.endpoint)?;
-    Ok(cluster.clone())
+/// The named profile, or the current one. Files are read on a thread that may block.
+async fn from_profile(name: Option<String>) -> Result<ClusterConfig> {
+    let read = move || Profiles::at(None)?.load(name.as_deref());
+    let read = tokio::task::spawn_blocking(read).await;
+    read.map_err(|cause| Error::internal(format!("reading the profile file: {cause}")))?
 }

@@ -11,6 +11,7 @@ mod error;
 mod guard;
 mod metrics;
 mod producer;
+mod profile;
 mod transport;
 mod view;
 
@@ -24,6 +25,9 @@ pub use metrics::{ERROR_KINDS, Metrics};
 pub use producer::{
     Delivery, Producer, ProducerOptions, RECORD_OVERHEAD, Records, Run, Submission, TicketOutcome, TicketSink,
 };
+
+pub use profile::{ClusterConfig, Profile, Profiles};
+pub use transport::{Identity, Pem, Tls, Verified};
 
 /// Which records a consumer sees, and when a producer's record counts as acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

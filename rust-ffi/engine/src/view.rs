@@ -39,14 +39,21 @@ pub(crate) struct PartitionView {
     pub(crate) online: bool,
 }
 
+/// Where an SPU is.
+#[derive(Debug, Clone)]
+struct SpuView {
+    name: String,
+    public: String,
+    local: Option<String>,
+}
+
 /// What is known of the cluster.
 #[derive(Debug, Default)]
 pub(crate) struct Snapshot {
     topics: HashMap<String, TopicView>,
     /// By topic, then partition.
     partitions: HashMap<String, BTreeMap<u32, PartitionView>>,
-    /// Addresses by SPU: the public one, and the local one where there is one.
-    spus: HashMap<i32, (String, Option<String>)>,
+    spus: HashMap<i32, SpuView>,
     /// Set when the view will not change any more: closed by its owner, or its task died.
     ended: Option<Error>,
     reconnecting: bool,
@@ -178,7 +185,7 @@ impl Snapshot {
             |view, spu| {
                 let public = spu.spec.public_endpoint.addr();
                 let local = spu.spec.public_endpoint_local.map(|local| format!("{}:{}", local.host, local.port));
-                view.spus.insert(spu.spec.id, (public, local));
+                view.spus.insert(spu.spec.id, SpuView { name: spu.name, public, local });
             },
             |view, spu| {
                 view.spus.remove(&spu.spec.id);
@@ -343,12 +350,12 @@ impl View {
         self.snapshot.subscribe()
     }
 
-    /// The address that SPU `spu` is dialled at.
-    pub(crate) fn address(&self, spu: i32) -> Option<String> {
+    /// The name of SPU `spu`, and the address that it is dialled at.
+    pub(crate) fn address(&self, spu: i32) -> Option<(String, String)> {
         self.read(|view| {
-            let (public, local) = view.spus.get(&spu)?;
+            let SpuView { name, public, local } = view.spus.get(&spu)?;
             let local = local.as_ref().filter(|_| self.control.use_spu_local_address());
-            Some(local.unwrap_or(public).clone())
+            Some((name.clone(), local.unwrap_or(public).clone()))
         })
     }
 

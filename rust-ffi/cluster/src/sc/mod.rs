@@ -31,6 +31,7 @@ use crate::door::Line;
 use crate::faults::Faults;
 use crate::spu::{Consumers, Node};
 use kinds::Objects;
+pub(crate) use spus::spu_name;
 
 /// The state of the SC.
 #[derive(Debug)]

@@ -12,11 +12,10 @@ use fluvio_cffi_wire::{FrameBuffer, request_header};
 use fluvio_protocol::Decoder;
 use fluvio_protocol::api::Request;
 use fluvio_protocol::link::versions::ApiVersionsRequest;
-use socket2::SockRef;
-use tokio::io::Interest;
-use tokio::net::TcpStream;
 
-use super::{SocketGuard, acknowledge_at_once, dial};
+use super::dialer::Dialer;
+use super::session::Stream;
+use super::tls;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::metrics::Counters;
 
@@ -25,11 +24,6 @@ const FRAME_LIMIT: usize = 256 << 20;
 /// Pieces handed to the kernel in one call.
 const MOST_SLICES: usize = 64;
 const API_VERSIONS_VERSION: i16 = 2;
-/// A peer that is gone is an error, not a SIGPIPE that ends a host which does not ignore it.
-#[cfg(not(target_vendor = "apple"))]
-const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
-#[cfg(target_vendor = "apple")]
-const NO_SIGNAL: i32 = 0;
 
 /// A response: which request it answers, and its body.
 #[derive(Debug)]
@@ -51,9 +45,7 @@ impl Frame {
 /// A connection to one SPU.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    /// Stands first: must go before the socket.
-    _guard: SocketGuard,
-    stream: TcpStream,
+    stream: Stream,
     frames: FrameBuffer,
     out: VecDeque<Bytes>,
     peer: String,
@@ -62,11 +54,17 @@ pub(crate) struct Connection {
     /// Whether what arrives is acknowledged at once. Only stream replies come in two pieces.
     quick: bool,
     counters: Arc<Counters>,
+    /// Why TLS failed is told until the server has answered: it may refuse a client after the handshake. Later failures
+    /// are those of a connection, and another one may do better.
+    refusal: Option<Dialer>,
 }
 
 impl Connection {
-    /// Connects to `address` and exchanges versions, within `timeout`. `quick`: see [`acknowledge_at_once`].
+    /// Connects to the SPU with the name `spu` at `address` and exchanges versions, within `timeout`. `quick`: acknowledge
+    /// at once what arrives.
     pub(crate) async fn open(
+        dialer: &Dialer,
+        spu: &str,
         address: &str,
         client_id: &str,
         quick: bool,
@@ -74,10 +72,8 @@ impl Connection {
         counters: &Arc<Counters>,
     ) -> Result<Self> {
         let open = async {
-            let (guard, stream) = dial(address).await.map_err(|cause| Error::connection(address, &cause))?;
             let mut connection = Self {
-                _guard: guard,
-                stream,
+                stream: Stream::new(dialer.dial(address, Some(spu)).await?),
                 frames: FrameBuffer::new(FRAME_LIMIT),
                 out: VecDeque::new(),
                 peer: address.to_owned(),
@@ -85,6 +81,7 @@ impl Connection {
                 correlation: 0,
                 quick,
                 counters: Arc::clone(counters),
+                refusal: Some(dialer.clone()),
             };
             let versions = ApiVersionsRequest {
                 client_version: env!("CARGO_PKG_VERSION").into(),
@@ -94,6 +91,7 @@ impl Connection {
             let correlation = connection.request(&versions, API_VERSIONS_VERSION)?;
             loop {
                 if connection.next_frame().await?.correlation == correlation {
+                    connection.refusal = None;
                     return Ok(connection);
                 }
             }
@@ -156,20 +154,27 @@ impl Connection {
                 }
                 return Poll::Ready(Ok(Frame { correlation: body.get_i32(), body }));
             }
-            ready!(self.poll_turn(cx)).map_err(|cause| Error::connection(&self.peer, &cause))?;
+            ready!(self.poll_turn(cx)).map_err(|cause| self.failure(&cause))?;
         }
     }
 
     /// Writes what is queued, as far as the kernel takes it: whether that was all.
     pub(crate) fn try_flush(&mut self) -> Result<bool> {
-        self.write().map_err(|cause| Error::connection(&self.peer, &cause))
+        self.write().map_err(|cause| self.failure(&cause))
+    }
+
+    fn failure(&self, cause: &io::Error) -> Error {
+        match (tls::inside(cause), &self.refusal) {
+            (Some(reason), Some(dialer)) => tls::refusal(&self.peer, reason, dialer.has_identity()),
+            _ => Error::connection(&self.peer, cause),
+        }
     }
 
     /// One step of progress in either direction.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let blocked = !self.write()?;
-            match self.stream.try_read_buf(self.frames.space()) {
+            match self.stream.try_read(self.frames.space()) {
                 Ok(0) => {
                     let end = io::Error::new(io::ErrorKind::UnexpectedEof, "closed by the other side");
                     return Poll::Ready(Err(end));
@@ -179,12 +184,9 @@ impl Connection {
                 Err(cause) => return Poll::Ready(Err(cause)),
             }
             if self.quick {
-                acknowledge_at_once(&self.stream);
+                self.stream.acknowledge_at_once();
             }
-            let writable = blocked && self.stream.poll_write_ready(cx)?.is_ready();
-            if self.stream.poll_read_ready(cx)?.is_pending() && !writable {
-                return Poll::Pending;
-            }
+            ready!(self.stream.poll_ready(cx, blocked))?;
         }
     }
 
@@ -197,15 +199,17 @@ impl Connection {
                 *slice = IoSlice::new(segment);
                 count += 1;
             }
-            let socket = SockRef::from(&self.stream);
-            let send = || socket.send_vectored_with_flags(&slices[..count], NO_SIGNAL);
-            match self.stream.try_io(Interest::WRITABLE, send) {
+            match self.stream.try_write(&slices[..count]) {
                 Ok(written) => self.advance(written),
                 Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(cause) => return Err(cause),
             }
         }
-        Ok(true)
+        match self.stream.try_flush() {
+            Ok(()) => Ok(true),
+            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(cause) => Err(cause),
+        }
     }
 
     fn advance(&mut self, mut written: usize) {
@@ -220,7 +224,7 @@ impl Connection {
     }
 
     /// Closes with a reset, so that nothing which the server has not read yet is written to a log later.
-    pub(crate) fn abandon(self) {
-        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    pub(crate) fn abandon(mut self) {
+        self.stream.abandon();
     }
 }

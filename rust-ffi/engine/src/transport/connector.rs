@@ -1,52 +1,80 @@
 //! The connector that the `fluvio` crate dials the SC with.
 
 use std::io;
-use std::os::fd::AsRawFd;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use async_trait::async_trait;
 use fluvio_future::net::{BoxReadConnection, BoxWriteConnection, ConnectionFd, DomainConnector, TcpDomainConnector};
 use futures_util::io::AsyncWrite as FuturesWrite;
-use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::tcp::OwnedReadHalf;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt, TokioAsyncWriteCompatExt};
 
-use super::{SocketGuard, acknowledge_at_once, dial};
+use super::dialer::{Dialer, Dialled};
+use super::tls;
+use crate::error::Error;
 
 /// Dials over tokio sockets with the options of ours. Must be used inside the engine's runtime.
 #[derive(Debug, Clone)]
 pub(crate) struct Connector {
-    domain: String,
+    endpoint: String,
+    dialer: Dialer,
+    failure: Failure,
+}
+
+/// Why connecting failed: more than the `fluvio` crate lets through.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Failure(Arc<Mutex<Option<Error>>>);
+
+impl Failure {
+    pub(crate) fn take(&self) -> Option<Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn set(&self, error: Error) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
 }
 
 impl Connector {
-    /// For the SC at `endpoint`.
-    pub(crate) fn new(endpoint: &str) -> Self {
-        Self { domain: endpoint.to_owned() }
+    /// For the SC at `endpoint`. Also gives where it says why it failed.
+    pub(crate) fn new(endpoint: &str, dialer: Dialer) -> (Self, Failure) {
+        let failure = Failure::default();
+        (Self { endpoint: endpoint.to_owned(), dialer, failure: failure.clone() }, failure)
+    }
+
+    fn split<S>(&self, stream: S) -> (BoxWriteConnection, BoxReadConnection)
+    where
+        S: AsyncRead + AsyncWrite + Send + Sync + 'static,
+    {
+        let (read, write) = tokio::io::split(stream);
+        let reader = Reader { half: read, connector: self.clone() };
+        (Box::new(Writer(write.compat_write())), Box::new(reader.compat()))
     }
 }
 
 #[async_trait]
 impl TcpDomainConnector for Connector {
     async fn connect(&self, address: &str) -> io::Result<(BoxWriteConnection, BoxReadConnection, ConnectionFd)> {
-        let (guard, stream) = dial(address).await?;
-        let guard = Arc::new(guard);
-        acknowledge_at_once(&stream);
-        let descriptor = stream.as_raw_fd();
-        let (read, write) = stream.into_split();
-        let reader = Reader { _guard: Arc::clone(&guard), half: read };
-        let writer = Writer { _guard: guard, half: write.compat_write() };
-        Ok((Box::new(writer), Box::new(reader.compat()), descriptor))
+        let dialled = self.dialer.dial(address, None).await.map_err(|error| {
+            self.failure.set(error.clone());
+            io::Error::other(error)
+        })?;
+        let descriptor = dialled.descriptor();
+        let (writer, reader) = match dialled {
+            Dialled::Plain(socket) => self.split(socket),
+            Dialled::Tls(stream) => self.split(*stream),
+        };
+        Ok((writer, reader, descriptor))
     }
 
-    fn new_domain(&self, domain: String) -> DomainConnector {
-        Box::new(Self { domain })
+    fn new_domain(&self, endpoint: String) -> DomainConnector {
+        Box::new(Self { endpoint, ..self.clone() })
     }
 
     fn domain(&self) -> &str {
-        &self.domain
+        &self.endpoint
     }
 
     fn clone_box(&self) -> DomainConnector {
@@ -54,37 +82,45 @@ impl TcpDomainConnector for Connector {
     }
 }
 
-/// The reading half. The guard stands first: it must go before the half that may close the socket.
-struct Reader {
-    _guard: Arc<SocketGuard>,
-    half: OwnedReadHalf,
+/// The reading half: hears why a server refuses the client, which may come after the handshake.
+struct Reader<R> {
+    half: R,
+    connector: Connector,
 }
 
-impl AsyncRead for Reader {
+impl<R: AsyncRead + Unpin> AsyncRead for Reader<R> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let poll = Pin::new(&mut self.half).poll_read(cx, buf);
-        if poll.is_pending() {
-            acknowledge_at_once(self.half.as_ref());
+        if let Poll::Ready(Err(cause)) = &poll
+            && let Some(reason) = tls::inside(cause)
+        {
+            let Connector { endpoint, dialer, failure } = &self.connector;
+            failure.set(tls::refusal(endpoint, reason, dialer.has_identity()));
         }
         poll
     }
 }
 
-struct Writer {
-    _guard: Arc<SocketGuard>,
-    half: Compat<tokio::net::tcp::OwnedWriteHalf>,
-}
+/// The writing half. Dropping it ends what is sent, so that the server closes the connection, and the reader hears of it.
+struct Writer<W: AsyncWrite + Unpin>(Compat<W>);
 
-impl FuturesWrite for Writer {
+impl<W: AsyncWrite + Unpin> FuturesWrite for Writer<W> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.half).poll_write(cx, buf)
+        Pin::new(&mut self.0).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.half).poll_flush(cx)
+        Pin::new(&mut self.0).poll_flush(cx)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.half).poll_close(cx)
+        Pin::new(&mut self.0).poll_close(cx)
+    }
+}
+
+impl<W: AsyncWrite + Unpin> Drop for Writer<W> {
+    fn drop(&mut self) {
+        // Nobody waits for it: where the kernel takes nothing more, the socket's own end must do.
+        let _ = Pin::new(&mut self.0).poll_close(&mut Context::from_waker(Waker::noop()));
     }
 }

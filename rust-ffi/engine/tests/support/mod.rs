@@ -72,6 +72,8 @@ pub async fn cluster() -> Cluster {
 
 pub async fn connect(endpoint: &str) -> Client {
     let options = ClientOptions {
+        tls: None,
+        connect_timeout: None,
         endpoint: Some(endpoint.to_owned()),
         profile: None,
         client_id: None,

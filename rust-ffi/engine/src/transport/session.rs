@@ -1,0 +1,200 @@
+//! The byte stream to an SPU, driven without waiting: plain TCP, or TLS over it.
+
+use std::io::{self, BufRead, IoSlice, Write};
+use std::task::{Context, Poll};
+
+use bytes::{Buf, BytesMut};
+use rustls::ClientConnection;
+
+use super::dialer::Dialled;
+use super::socket::Socket;
+use super::tls;
+
+/// What TLS reads from the kernel at once, and what it holds for it at most.
+const TLS_BUFFER: usize = 64 << 10;
+
+/// The byte stream to an SPU.
+#[derive(Debug)]
+pub(super) struct Stream {
+    socket: Socket,
+    tls: Option<Box<Session>>,
+}
+
+#[derive(Debug)]
+struct Session {
+    connection: ClientConnection,
+    /// Arrived, and not decrypted yet.
+    received: BytesMut,
+    /// Given up: nothing more is to be sent, not even a goodbye.
+    abandoned: bool,
+}
+
+impl Stream {
+    pub(super) fn new(dialled: Dialled) -> Self {
+        match dialled {
+            Dialled::Plain(socket) => Self { socket, tls: None },
+            Dialled::Tls(stream) => {
+                let (socket, mut connection) = stream.into_inner();
+                connection.set_buffer_limit(Some(TLS_BUFFER));
+                let session = Session { connection, received: BytesMut::new(), abandoned: false };
+                Self { socket, tls: Some(Box::new(session)) }
+            }
+        }
+    }
+
+    /// Reads what has arrived; 0: the end.
+    pub(super) fn try_read(&mut self, space: &mut BytesMut) -> io::Result<usize> {
+        match &mut self.tls {
+            None => self.socket.try_read(space),
+            Some(session) => session.try_read(&self.socket, space),
+        }
+    }
+
+    /// Takes up as much as there is room for; all of it is written before anything that is taken up later.
+    pub(super) fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match &mut self.tls {
+            None => self.socket.try_write(slices),
+            Some(session) => {
+                session.push(&self.socket)?;
+                session.connection.writer().write_vectored(slices)
+            }
+        }
+    }
+
+    /// Writes what was taken up.
+    pub(super) fn try_flush(&mut self) -> io::Result<()> {
+        match &mut self.tls {
+            None => Ok(()),
+            Some(session) => session.push(&self.socket),
+        }
+    }
+
+    /// Waits until reading is worth a try, or writing, where something waits to be written.
+    pub(super) fn poll_ready(&self, cx: &mut Context<'_>, blocked: bool) -> Poll<io::Result<()>> {
+        let writing = blocked || self.tls.as_ref().is_some_and(|session| session.connection.wants_write());
+        let is_writable = writing && self.socket.poll_write_ready(cx)?.is_ready();
+        match self.socket.poll_read_ready(cx) {
+            Poll::Pending if is_writable => Poll::Ready(Ok(())),
+            poll => poll,
+        }
+    }
+
+    pub(super) fn acknowledge_at_once(&self) {
+        self.socket.acknowledge_at_once();
+    }
+
+    /// Lets the connection end with a reset, and sends nothing more.
+    pub(super) fn abandon(&mut self) {
+        self.socket.reset_on_close();
+        if let Some(session) = &mut self.tls {
+            session.abandoned = true;
+        }
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        // A goodbye, as the protocol has it, but never records that were not on their way yet.
+        if let Some(session) = &mut self.tls
+            && !session.abandoned
+            && !session.connection.wants_write()
+        {
+            session.connection.send_close_notify();
+            let _ = session.push(&self.socket);
+        }
+    }
+}
+
+/// The socket as rustls wants it.
+struct Outgoing<'a>(&'a Socket);
+
+impl Write for Outgoing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.try_write(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.try_write(slices)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Session {
+    fn try_read(&mut self, socket: &Socket, space: &mut BytesMut) -> io::Result<usize> {
+        loop {
+            if let Some(count) = self.decrypted(space)? {
+                return Ok(count);
+            }
+            self.advance(socket)?;
+        }
+    }
+
+    /// Moves what is decrypted to `space`; `None`: nothing is yet, 0: the end.
+    fn decrypted(&mut self, space: &mut BytesMut) -> io::Result<Option<usize>> {
+        let mut reader = self.connection.reader();
+        let mut count = 0;
+        loop {
+            match reader.fill_buf() {
+                Ok([]) => return Ok(Some(count)),
+                Ok(chunk) => {
+                    let length = chunk.len();
+                    space.extend_from_slice(chunk);
+                    reader.consume(length);
+                    count += length;
+                }
+                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => return Ok((count > 0).then_some(count)),
+                // Frames know their lengths: an end without a goodbye cuts nothing off unseen.
+                Err(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => return Ok(Some(count)),
+                Err(cause) => return Err(cause),
+            }
+        }
+    }
+
+    /// Decrypts more of what has arrived, and reads more first when there is nothing.
+    fn advance(&mut self, socket: &Socket) -> io::Result<()> {
+        if self.received.is_empty() {
+            self.received.reserve(TLS_BUFFER);
+            if socket.try_read(&mut self.received)? == 0 {
+                return self.connection.read_tls(&mut io::empty()).map(|_| ());
+            }
+        }
+        let mut bytes = self.received.chunk();
+        let taken = self.connection.read_tls(&mut bytes)?;
+        self.received.advance(taken);
+        match self.connection.process_new_packets() {
+            Ok(_) => Ok(()),
+            Err(cause) => {
+                // The reason, for the other side.
+                let _ = self.connection.write_tls(&mut Outgoing(socket));
+                Err(io::Error::new(io::ErrorKind::InvalidData, cause))
+            }
+        }
+    }
+
+    /// Writes what is encrypted.
+    fn push(&mut self, socket: &Socket) -> io::Result<()> {
+        while self.connection.wants_write() {
+            if let Err(cause) = self.connection.write_tls(&mut Outgoing(socket)) {
+                let is_gone = matches!(cause.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
+                return Err(if is_gone { self.last_words(socket).unwrap_or(cause) } else { cause });
+            }
+        }
+        Ok(())
+    }
+
+    /// The reason that the other side gave before it went.
+    fn last_words(&mut self, socket: &Socket) -> Option<io::Error> {
+        let mut ignored = BytesMut::new();
+        loop {
+            ignored.clear();
+            match self.try_read(socket, &mut ignored) {
+                Ok(0) => return None,
+                Ok(_) => {}
+                Err(cause) => return tls::inside(&cause).is_some().then_some(cause),
+            }
+        }
+    }
+}

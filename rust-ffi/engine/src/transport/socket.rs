@@ -1,0 +1,157 @@
+//! A TCP socket of ours, with what every one of them needs.
+
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::os::fd::{AsRawFd, RawFd};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::BytesMut;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::descriptors::Registered;
+
+/// The kernel gives up on a peer that acknowledges nothing for this long.
+const USER_TIMEOUT: Duration = Duration::from_secs(30);
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(20);
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// A peer that is gone is an error, not a SIGPIPE that ends a host which does not ignore it.
+#[cfg(not(target_vendor = "apple"))]
+const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
+#[cfg(target_vendor = "apple")]
+const NO_SIGNAL: i32 = 0;
+
+static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
+
+/// How many sockets of ours are open in the process.
+pub(crate) fn connections() -> usize {
+    CONNECTIONS.load(Ordering::Relaxed)
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// Stands first: must go before the socket.
+    _registered: Registered,
+    stream: TcpStream,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        CONNECTIONS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A handle. The socket is closed with the last one.
+#[derive(Debug, Clone)]
+pub(super) struct Socket(Arc<Inner>);
+
+impl Socket {
+    /// Connects to `address` (`host:port`).
+    pub(super) async fn connect(address: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
+        CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+        let socket = Self(Arc::new(Inner { _registered: Registered::new(stream.as_raw_fd()), stream }));
+        socket.0.stream.set_nodelay(true)?;
+        let options = socket.options();
+        options.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_INTERVAL))?;
+        #[cfg(target_os = "linux")]
+        options.set_tcp_user_timeout(Some(USER_TIMEOUT))?;
+        Ok(socket)
+    }
+
+    fn options(&self) -> SockRef<'_> {
+        SockRef::from(&self.0.stream)
+    }
+
+    pub(super) fn descriptor(&self) -> RawFd {
+        self.0.stream.as_raw_fd()
+    }
+
+    /// Makes the kernel acknowledge at once what arrives next.
+    ///
+    /// The server writes a stream reply in two pieces with Nagle's algorithm on: a delayed acknowledgement of the first
+    /// holds the second back for 40 ms. The kernel leaves this mode by itself, so it is set again before each wait.
+    pub(super) fn acknowledge_at_once(&self) {
+        #[cfg(target_os = "linux")]
+        // Without it the connection is slower, not wrong.
+        let _ = self.options().set_tcp_quickack(true);
+    }
+
+    /// Lets the connection end with a reset.
+    pub(super) fn reset_on_close(&self) {
+        let _ = self.options().set_linger(Some(Duration::ZERO));
+    }
+
+    /// Reads what has arrived; 0: the end.
+    pub(super) fn try_read(&self, space: &mut BytesMut) -> io::Result<usize> {
+        self.0.stream.try_read_buf(space)
+    }
+
+    /// Writes as much as the kernel takes.
+    pub(super) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        let send = || self.options().send_vectored_with_flags(slices, NO_SIGNAL);
+        self.0.stream.try_io(Interest::WRITABLE, send)
+    }
+
+    pub(super) fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.stream.poll_read_ready(cx)
+    }
+
+    pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.stream.poll_write_ready(cx)
+    }
+}
+
+/// Acknowledges at once.
+impl AsyncRead for Socket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.0.stream.poll_read_ready(cx)?.is_pending() {
+                self.acknowledge_at_once();
+                return Poll::Pending;
+            }
+            match self.0.stream.try_read_buf(buf) {
+                Ok(_) => return Poll::Ready(Ok(())),
+                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {}
+                Err(cause) => return Poll::Ready(Err(cause)),
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.0.stream.poll_write_ready(cx))?;
+            match self.try_write(slices) {
+                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.options().shutdown(Shutdown::Write))
+    }
+}
