@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+import re
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import fluvio_cffi
 from fluvio_cffi import (
     ConfigError,
     Offset,
@@ -166,3 +168,16 @@ def test_topic_spec() -> None:
     for keywords in bad:
         with pytest.raises(ConfigError, match=next(iter(keywords))):
             TopicSpec(**keywords)
+
+
+def test_no_public_signature_says_any() -> None:
+    for name in fluvio_cffi.__all__:
+        cls = getattr(fluvio_cffi, name)
+        if not isinstance(cls, type):
+            continue
+        for each, member in vars(cls).items():
+            function = getattr(member, "__func__", getattr(member, "fget", member))
+            if each.startswith("_") and not each.startswith("__"):
+                continue
+            for parameter, annotation in getattr(function, "__annotations__", {}).items():
+                assert not re.search(r"\bAny\b", str(annotation)), f"{name}.{each}: {parameter}"
