@@ -12,7 +12,7 @@ unexport PYTHONPATH PYTHONHOME
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --constraint requirements/lock.txt
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --no-warn-conflicts --constraint requirements/lock.txt
 # Not from the checkout's folder: the tests, and the programs that they start, are to import the installed package.
 PYTEST := cd $(VENV) && bin/pytest --config-file=../pyproject.toml --rootdir=.. ../tests
 PROGRESS := $(BIN)/python tools/progress.py
@@ -124,7 +124,8 @@ $(VENV)/.test: requirements/test.in requirements/lock.txt | $(VENV)/.made
 	@$(PIP_INSTALL) --requirement requirements/test.in
 	@touch $@
 
-# There are no wheels of it for every Python; where there is none, its tests are skipped, and say so.
+# There are no wheels of it for every Python; where there is none, its tests are skipped, and say so. Nothing of what else it
+# wants is needed, which pip would complain about ever after.
 $(VENV)/.witness: requirements/witness.in | $(VENV)/.made
 	@$(BIN)/python -m pip install --quiet --no-deps --only-binary :all: --requirement requirements/witness.in || true
 	@touch $@
