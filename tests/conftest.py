@@ -9,7 +9,7 @@ import inspect
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -124,10 +124,16 @@ def plain(value: Any) -> Any:
     return Plain(value) if isinstance(value, OURS) else value
 
 
+class Elsewhere(NamedTuple):
+    """A cluster that is not ours."""
+
+    endpoint: str
+
+
 class World:
     """Where a test runs: a backend and a cluster."""
 
-    def __init__(self, backend: str, cluster: LocalCluster) -> None:
+    def __init__(self, backend: str, cluster: Any) -> None:
         self.backend = backend
         self.cluster = cluster
         self._numbers = itertools.count(1)
@@ -203,6 +209,17 @@ def nothing_is_forgotten() -> Iterator[None]:
 @pytest.fixture
 def world(backend: str, cluster: LocalCluster) -> World:
     return World(backend, cluster)
+
+
+@pytest.fixture
+def target(backend: str, request: pytest.FixtureRequest) -> World:
+    """Like `world`, but where ``--endpoint`` says."""
+    endpoint = request.config.getoption("endpoint")
+    return World(backend, Elsewhere(endpoint) if endpoint else request.getfixturevalue("cluster"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--endpoint", metavar="HOST:PORT", help="where test_conformance.py finds a cluster")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
