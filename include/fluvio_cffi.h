@@ -380,6 +380,10 @@ typedef enum {
      A consumer's reader.
      */
     FLV_TASK_CONSUMER = 4,
+    /*
+     A watch.
+     */
+    FLV_TASK_WATCH = 5,
 } flv_task_e;
 
 /*
@@ -433,6 +437,11 @@ typedef struct flv_producer_t flv_producer_t;
  A completion queue. May be used from any thread; one thread drains at a time.
  */
 typedef struct flv_queue_t flv_queue_t;
+
+/*
+ A watch of administrative objects. May be used from any threads.
+ */
+typedef struct flv_watch_t flv_watch_t;
 
 /*
  What a call or a completion says: one of the `FLV_STATUS_` numbers.
@@ -496,7 +505,7 @@ typedef struct {
      */
     int64_t request_timeout_ms;
     /*
-     Bounds one administrative call, milliseconds. Default 30,000.
+     Bounds one question of the client's own to the SC, milliseconds. Default 30,000.
      */
     int64_t admin_timeout_ms;
     /*
@@ -792,9 +801,9 @@ typedef struct {
      */
     uint32_t descriptors;
     /*
-     0.
+     Handles of watches.
      */
-    uint32_t reserved;
+    uint32_t watches;
 } flv_counts_t;
 
 /*
@@ -1125,8 +1134,8 @@ extern "C" {
 
 /*
  Calls an administrative method with a JSON document, as `docs/admin-json.md` describes; `binary` goes beside it where a
- method takes bytes, else it must be empty. All are read before it returns. Result: `flv_buffer_t *` with JSON, owned by
- whoever drains. Any thread.
+ method takes bytes, else it must be empty. All are read before it returns. Result: `flv_buffer_t *` with JSON, and the
+ bytes that belong to it behind that, owned by whoever drains; value: how many bytes are JSON. Any thread.
  */
 flv_status_t flv_admin_call(flv_client_t *client,
                             flv_slice_t method,
@@ -1540,6 +1549,51 @@ flv_status_t flv_error_info(const flv_error_t *error, flv_error_info_t *info);
  Frees an error. NULL is fine. Any thread.
  */
 void flv_error_free(flv_error_t *error);
+
+/*
+ Watches `object`, as `docs/admin-json.md` describes: `topics`, `partitions`, `spus`, `spu_groups`, `smartmodules`,
+ `table_formats` or `cluster`. Completes once the first state is there. Result: `flv_watch_t *`, owned by whoever drains, until
+ `flv_watch_free`. Any thread.
+ */
+flv_status_t flv_watch_open(flv_client_t *client,
+                            flv_slice_t object,
+                            int64_t timeout_ms,
+                            flv_queue_t *queue,
+                            uint64_t token,
+                            uint64_t *operation,
+                            flv_error_t **error);
+
+/*
+ Completes once `flv_watch_take` would not say EMPTY. A passed deadline completes with `FLV_STATUS_TIMEOUT` and no error
+ object. Any thread.
+ */
+flv_status_t flv_watch_wait(flv_watch_t *watch,
+                            int64_t timeout_ms,
+                            flv_queue_t *queue,
+                            uint64_t token,
+                            uint64_t *operation,
+                            flv_error_t **error);
+
+/*
+ Takes the next change. Never blocks. OK: `*buffer` has it, as JSON, and is the caller's. EMPTY: nothing now. Otherwise
+ the error at which the watch stands; it stays. Any thread.
+ */
+flv_status_t flv_watch_take(flv_watch_t *watch, flv_buffer_t **buffer, flv_error_t **error);
+
+/*
+ Ends a watch: a wait completes, a take says CLOSED. The handle stays until it is freed. Any thread.
+ */
+flv_status_t flv_watch_close(flv_watch_t *watch,
+                             int64_t timeout_ms,
+                             flv_queue_t *queue,
+                             uint64_t token,
+                             uint64_t *operation,
+                             flv_error_t **error);
+
+/*
+ Frees a watch, which ends it; a wait under way completes. Never blocks. NULL is fine. Any thread.
+ */
+void flv_watch_free(flv_watch_t *watch);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -75,7 +75,7 @@ static void *finish(flv_queue_t *queue, uint64_t operation, const char *what) {
 }
 
 static void create_topic(flv_client_t *client, flv_queue_t *queue) {
-    flv_slice_t document = slice("{\"name\": \"" TOPIC "\", \"partitions\": 1, \"exist_ok\": true}");
+    flv_slice_t document = slice("{\"name\": \"" TOPIC "\", \"exist_ok\": true}");
     flv_slice_t nothing = {NULL, 0};
     uint64_t operation;
     flv_error_t *error = NULL;

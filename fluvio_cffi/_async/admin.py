@@ -103,21 +103,22 @@ class AsyncTopics:
             raise ConfigError(f"give a TopicSpec or {', '.join(given)}, not both")
         document: dict[str, object] = {
             "name": text(name, "name"),
-            "partitions": spec.partitions,
-            "replication": spec.replication,
-            "ignore_rack": spec.ignore_rack,
-            "retention_seconds": spec.retention,
-            "segment_size": spec.segment_size,
-            "max_partition_size": spec.max_partition_size,
-            "compression": spec.compression,
+            "spec": {
+                "partitions": spec.partitions,
+                "replication": spec.replication,
+                "ignore_rack": spec.ignore_rack,
+                "assignment": None
+                if spec.assignment is None
+                else [{"partition": item.partition, "replicas": list(item.replicas)} for item in spec.assignment],
+                "retention_seconds": spec.retention,
+                "segment_size": spec.segment_size,
+                "max_partition_size": spec.max_partition_size,
+                "compression": spec.compression,
+            },
             "dry_run": bool(dry_run),
             "exist_ok": bool(exist_ok),
             "wait_ready": bool(wait_ready),
         }
-        if spec.assignment is not None:
-            document["assignment"] = [
-                {"partition": item.partition, "replicas": list(item.replicas)} for item in spec.assignment
-            ]
         return _topic(await self._call("topics.create", document, timeout))
 
     async def list(

@@ -44,7 +44,7 @@ pub struct flv_client_options_t {
     pub client_id: flv_slice_t,
     /// Bounds one data request and one probe, milliseconds. Default 10,000.
     pub request_timeout_ms: i64,
-    /// Bounds one administrative call, milliseconds. Default 30,000.
+    /// Bounds one question of the client's own to the SC, milliseconds. Default 30,000.
     pub admin_timeout_ms: i64,
     /// One of `FLV_TLS_POLICY_`. Default `FLV_TLS_POLICY_PROFILE`.
     pub tls_policy: u32,

@@ -38,8 +38,8 @@ pub struct flv_counts_t {
     pub connections: u32,
     /// Descriptors open: sockets and queues.
     pub descriptors: u32,
-    /// 0.
-    pub reserved: u32,
+    /// Handles of watches.
+    pub watches: u32,
 }
 
 /// Kinds of task inside the library.
@@ -53,13 +53,15 @@ pub enum flv_task_e {
     FLV_TASK_PRODUCER = 3,
     /// A consumer's reader.
     FLV_TASK_CONSUMER = 4,
+    /// A watch.
+    FLV_TASK_WATCH = 5,
 }
 
 /// For leak tests: what is alive now. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_debug_counts(out: *mut flv_counts_t) -> flv_status_t {
     export(std::ptr::null_mut(), || {
-        let [queues, clients, producers, consumers, errors, buffers] = handle::counts();
+        let [queues, clients, producers, consumers, errors, buffers, watches] = handle::counts();
         let inner = counts();
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let counted = flv_counts_t {
@@ -76,7 +78,7 @@ pub extern "C" fn flv_debug_counts(out: *mut flv_counts_t) -> flv_status_t {
             inner_consumers: number(inner.consumers),
             connections: number(inner.connections),
             descriptors: number(descriptors::count()),
-            reserved: 0,
+            watches: number(watches),
         };
         options::write(out, "out", counted)?;
         Ok(OK)
@@ -92,7 +94,8 @@ pub extern "C" fn flv_debug_panic(task: u32, error: *mut *mut flv_error_t) -> fl
             2 => TaskKind::View,
             3 => TaskKind::Producer,
             4 => TaskKind::Consumer,
-            other => return Err(Error::invalid(format!("task is {other}: it must be one of FLV_TASK_, 1 to 4"))),
+            5 => TaskKind::Watch,
+            other => return Err(Error::invalid(format!("task is {other}: it must be one of FLV_TASK_, 1 to 5"))),
         });
         Ok(OK)
     })

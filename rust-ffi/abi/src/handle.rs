@@ -12,6 +12,7 @@ use crate::client::ClientObject;
 use crate::consumer::ConsumerObject;
 use crate::producer::ProducerObject;
 use crate::queue::Queue;
+use crate::watch::WatchObject;
 
 /// What a handle stands for.
 pub(crate) enum Object {
@@ -19,6 +20,7 @@ pub(crate) enum Object {
     Client(Arc<ClientObject>),
     Producer(Arc<ProducerObject>),
     Consumer(Arc<ConsumerObject>),
+    Watch(Arc<WatchObject>),
     /// Boxed: views into it stay valid wherever the table moves it.
     Error(Box<Error>),
     Buffer(Box<[u8]>),
@@ -67,10 +69,11 @@ typed!(queue, Queue, Queue);
 typed!(client, Client, ClientObject);
 typed!(producer, Producer, ProducerObject);
 typed!(consumer, Consumer, ConsumerObject);
+typed!(watch, Watch, WatchObject);
 
-/// How many handles of each kind exist: queues, clients, producers, consumers, errors, buffers.
-pub(crate) fn counts() -> [usize; 6] {
-    let mut counts = [0; 6];
+/// How many handles of each kind exist: queues, clients, producers, consumers, errors, buffers, watches.
+pub(crate) fn counts() -> [usize; 7] {
+    let mut counts = [0; 7];
     for object in TABLE.read().unwrap_or_else(PoisonError::into_inner).values() {
         counts[match object {
             Object::Queue(_) => 0,
@@ -79,6 +82,7 @@ pub(crate) fn counts() -> [usize; 6] {
             Object::Consumer(_) => 3,
             Object::Error(_) => 4,
             Object::Buffer(_) => 5,
+            Object::Watch(_) => 6,
         }] += 1;
     }
     counts

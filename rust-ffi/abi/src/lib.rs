@@ -22,6 +22,7 @@ mod queue;
 mod runtime;
 mod status;
 mod tls;
+mod watch;
 
 pub use admin::*;
 pub use bytes::*;
@@ -35,3 +36,4 @@ pub use queue::*;
 pub use runtime::*;
 pub use status::*;
 pub use tls::*;
+pub use watch::*;

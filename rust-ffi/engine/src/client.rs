@@ -29,7 +29,7 @@ pub struct ClientOptions {
     pub connect_timeout: Option<Duration>,
     /// Bounds one data request and one probe; the TLS handshake gets half of it, too.
     pub request_timeout: Duration,
-    /// Bounds one control call.
+    /// Bounds one question of the client's own to the SC; what others ask has its own deadline.
     pub admin_timeout: Duration,
 }
 

@@ -12,6 +12,7 @@ use fluvio::{Fluvio, FluvioAdmin, FluvioClusterConfig};
 
 use crate::client::ClientOptions;
 use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::limit::Limit;
 use crate::metrics::Counters;
 use crate::profile::{ClusterConfig, Profiles};
 use crate::transport::{Connector, Dialer};
@@ -89,19 +90,24 @@ impl Control {
     }
 
     /// Runs a short call on the shared connection.
-    pub(crate) async fn short<T, F>(&self, what: &str, call: impl FnOnce(Arc<FluvioAdmin>) -> F) -> Result<T>
+    pub(crate) async fn short<T, F>(
+        &self,
+        limit: Limit,
+        what: &str,
+        call: impl FnOnce(Arc<FluvioAdmin>) -> F,
+    ) -> Result<T>
     where
         F: Future<Output = anyhow::Result<T>>,
     {
         let shared = self.shared.lock().ok().and_then(|mut shared| shared.take());
-        self.bounded(what, async {
+        self.bounded(limit, what, async {
             // A dead connection is only noticed by the call that uses it: taken out first, and put back if it worked.
             let admin = match shared {
                 Some(admin) => admin,
                 None => Arc::new(self.connect().await?.0),
             };
-            let value = call(Arc::clone(&admin)).await.map_err(|error| Error::from_anyhow(&error, what));
-            if !matches!(&value, Err(error) if error.kind == ErrorKind::Connection)
+            let value = call(Arc::clone(&admin)).await.map_err(|error| call_error(&error, what));
+            if !matches!(&value, Err(error) if matches!(error.kind, ErrorKind::Connection | ErrorKind::Timeout))
                 && let Ok(mut shared) = self.shared.lock()
             {
                 *shared = Some(admin);
@@ -112,24 +118,33 @@ impl Control {
     }
 
     /// Runs a call that can take long on a connection of its own.
-    pub(crate) async fn long<T, F>(&self, what: &str, call: impl FnOnce(FluvioAdmin) -> F) -> Result<T>
+    pub(crate) async fn long<T, F>(&self, limit: Limit, what: &str, call: impl FnOnce(FluvioAdmin) -> F) -> Result<T>
     where
         F: Future<Output = anyhow::Result<T>>,
     {
-        self.bounded(what, async {
+        self.bounded(limit, what, async {
             let (admin, _) = self.connect().await?;
-            call(admin).await.map_err(|error| Error::from_anyhow(&error, what))
+            call(admin).await.map_err(|error| call_error(&error, what))
         })
         .await
     }
 
-    async fn bounded<T>(&self, what: &str, call: impl Future<Output = Result<T>>) -> Result<T> {
-        let result = tokio::time::timeout(self.timeout, call).await.unwrap_or_else(|_| {
-            let text =
-                format!("{what}: the SC at {} did not answer within {} s", self.endpoint(), self.timeout.as_secs_f64());
-            Err(Error::timeout(Phase::Admin, text))
-        });
+    /// Ends `call` by `limit`.
+    pub(crate) async fn bounded<T>(
+        &self,
+        limit: Limit,
+        what: &str,
+        call: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let result = limit.hold(call, |timeout| self.overdue(what, timeout)).await;
         result.map_err(|error| self.counters.noted(error))
+    }
+
+    /// The error when `what` took longer than `timeout`.
+    pub(crate) fn overdue(&self, what: &str, timeout: Duration) -> Error {
+        let (endpoint, seconds) = (self.endpoint(), timeout.as_secs_f64());
+        let text = format!("{what}: the cluster at {endpoint} did not answer within {seconds} s");
+        Error::timeout(Phase::Admin, text)
     }
 
     /// Drops the shared connection.
@@ -137,6 +152,38 @@ impl Control {
         if let Ok(mut shared) = self.shared.lock() {
             *shared = None;
         }
+    }
+}
+
+/// The error of a watch, `what`.
+pub(crate) fn watch_error(cause: &std::io::Error, what: &str) -> Error {
+    let text = cause.to_string();
+    // The crate has no other word for it. A socket's end is "Socket closed"; what else befalls a stream is its bytes.
+    let unreadable = ["downcast error", "cannot decoded", "socket error Socket io"];
+    let kind = match unreadable.iter().any(|begin| text.starts_with(begin)) {
+        true => ErrorKind::Version,
+        false => ErrorKind::Connection,
+    };
+    Error::new(kind, format!("{what}: {text}"))
+}
+
+/// The error of a call about `what`, on a connection that was made.
+fn call_error(error: &anyhow::Error, what: &str) -> Error {
+    use std::io::ErrorKind as Io;
+    let text = error.to_string();
+    let unreadable = |why: &str| {
+        let text = format!("{what}: this version of the client cannot read the cluster's answer: {why}");
+        Error::new(ErrorKind::Version, text)
+    };
+    // What codecs complain of looks like what sockets do; only its end is put in words of the crate's own.
+    let cause = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    match cause.map(|cause| (cause.kind(), cause.to_string())) {
+        // The crate waits for a minute at most, whatever its caller wants.
+        Some((Io::TimedOut, cause)) => Error::timeout(Phase::Admin, format!("{what}: {cause}")),
+        Some((Io::InvalidData, cause)) => unreadable(&cause),
+        Some((Io::UnexpectedEof, cause)) if cause != "connection is closed" => unreadable(&cause),
+        _ if text.starts_with("downcast error") || text.starts_with("no version found") => unreadable(&text),
+        _ => Error::from_anyhow(error, what),
     }
 }
 

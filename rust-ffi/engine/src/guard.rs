@@ -22,6 +22,8 @@ pub enum TaskKind {
     Producer = 3,
     /// A consumer's reader.
     Consumer = 4,
+    /// A watch.
+    Watch = 5,
 }
 
 static ARMED: AtomicU32 = AtomicU32::new(0);

@@ -1,7 +1,7 @@
 //! The Fluvio client behind the C ABI: transport, cluster view, producer, consumer and administration, as async Rust on
 //! tokio. The control plane is the official `fluvio` crate over a connector of ours; the data path is our own.
 
-mod admin;
+pub mod admin;
 mod backoff;
 mod client;
 mod consumer;
@@ -9,13 +9,14 @@ mod control;
 pub mod descriptors;
 mod error;
 mod guard;
+mod limit;
 mod metrics;
 mod producer;
 mod profile;
 mod transport;
 mod view;
 
-pub use admin::{CreateFlags, PartitionAssignment, Topic, TopicSpec, TopicStatus};
+pub use admin::{Admin, CreateFlags, TopicSpec};
 pub use client::{Client, ClientOptions, ClientState, Counts, counts};
 pub use consumer::{Chunk, ChunkEncoder, Consumer, ConsumerOptions, PartitionState, RecordRef, Start, Take};
 pub use error::{Error, ErrorKind, Outcome, Phase, Result};

@@ -17,9 +17,10 @@ use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::client::ClientState;
-use crate::control::Control;
+use crate::control::{Control, watch_error};
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::guard::{self, TaskKind, maybe_panic};
+use crate::limit::Limit;
 
 /// One topic as the SC sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,11 @@ impl Snapshot {
         (known.len() >= state.partitions as usize).then_some(state)
     }
 
+    /// Whether there is such a topic, whatever its partitions do.
+    pub(crate) fn has_topic(&self, topic: &str) -> bool {
+        self.topics.contains_key(topic)
+    }
+
     /// Whether all partitions of `topic` can be used.
     pub(crate) fn ready(&self, topic: &str) -> bool {
         self.topic(topic).is_some()
@@ -88,7 +94,7 @@ where
 {
     match item {
         Some(Ok(response)) => Ok(response.inner()),
-        Some(Err(cause)) => Err(Error::new(ErrorKind::Connection, format!("watching the cluster: {cause}"))),
+        Some(Err(cause)) => Err(watch_error(&cause, &format!("watching {}s", S::LABEL.to_lowercase()))),
         None => Err(Error::new(ErrorKind::Connection, "watching the cluster: the SC closed the connection")),
     }
 }
@@ -117,7 +123,7 @@ fn apply<S>(
 }
 
 /// `topic-3` is partition 3 of `topic`.
-fn replica(name: &str) -> Option<(&str, u32)> {
+pub(crate) fn replica(name: &str) -> Option<(&str, u32)> {
     let (topic, partition) = name.rsplit_once('-')?;
     Some((topic, partition.parse().ok()?))
 }
@@ -378,15 +384,11 @@ impl View {
         let what = format!("looking up topic \"{topic}\"");
         let found = self
             .control
-            .short(&what, |admin| async move {
+            .short(Limit::new(Some(self.control.timeout())), &what, |admin| async move {
                 Ok(admin.list::<TopicSpec, _>(vec![name.clone()]).await?.iter().any(|found| found.name == name))
             })
             .await?;
         // System topics are not in that list.
-        if found || self.read(|view| view.topics.contains_key(topic)) {
-            Ok(())
-        } else {
-            Err(Error::topic_not_found(topic))
-        }
+        if found || self.read(|view| view.has_topic(topic)) { Ok(()) } else { Err(Error::topic_not_found(topic)) }
     }
 }

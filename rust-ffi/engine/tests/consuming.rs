@@ -18,7 +18,7 @@ fn beginning() -> ConsumerOptions {
 }
 
 async fn fill(client: &Client, topic: &str, partitions: u32, count: usize) {
-    client.create_topic(topic, spec(partitions), CREATE).await.unwrap();
+    client.admin(None).create_topic(topic, spec(partitions), CREATE, true).await.unwrap();
     let (producer, _) = producer(client, topic, ProducerOptions { batch_size: 2000, ..Default::default() }).await;
     submit(&producer, &numbered(0..count, 100)).await;
     producer.flush().await.unwrap();
@@ -164,7 +164,7 @@ async fn stored_offsets_are_found_again() {
         let without = consumer(&client, "stored", beginning()).await;
         assert_eq!(without.commit(&[(0, 1)]).await.unwrap_err().kind, ErrorKind::Usage);
         assert_eq!(first.commit(&[(2, 1)]).await.unwrap_err().kind, ErrorKind::PartitionNotFound);
-        client.delete_topic("stored", false, false).await.unwrap();
+        client.admin(None).delete_topic("stored", false, false).await.unwrap();
         let fresh = client.consumer("stored", of("billing", Start::Beginning(0)), Arc::new(Plainly)).await;
         assert_eq!(fresh.unwrap_err().kind, ErrorKind::TopicNotFound);
     })

@@ -17,7 +17,7 @@ async fn nothing_acknowledged_is_lost_and_the_consumer_goes_on() {
         let mut cluster = Cluster::start(config.clone()).await.unwrap();
         let port = cluster.endpoint().port();
         let client = connect(&cluster.endpoint().to_string()).await;
-        client.create_topic("restart", spec(1), CREATE).await.unwrap();
+        client.admin(None).create_topic("restart", spec(1), CREATE, true).await.unwrap();
         let (producer, tickets) = producer(&client, "restart", ProducerOptions::default()).await;
         let consumer =
             consumer(&client, "restart", ConsumerOptions { start: Start::Beginning(0), ..Default::default() }).await;

@@ -5,6 +5,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use fluvio_cffi_engine::admin::Compression;
 use fluvio_cffi_engine::{
     Codec, ConsumerOptions, ErrorKind, Outcome, ProducerOptions, Records, Run, Start, Take, TopicSpec,
 };
@@ -23,7 +24,7 @@ async fn records_come_back_once_and_in_order() {
     within(60, async {
         let cluster = cluster().await;
         let client = connect(&cluster.endpoint().to_string()).await;
-        client.create_topic("numbers", spec(1), CREATE).await.unwrap();
+        client.admin(None).create_topic("numbers", spec(1), CREATE, true).await.unwrap();
         let options = ProducerOptions { buffer_size: 2 << 20, ..Default::default() };
         let (producer, tickets) = producer(&client, "numbers", options).await;
         let values = numbered(0..200_000, 100);
@@ -60,7 +61,7 @@ async fn batches_larger_than_max_bytes_are_read() {
     within(60, async {
         let cluster = cluster().await;
         let client = connect(&cluster.endpoint().to_string()).await;
-        client.create_topic("large", spec(1), CREATE).await.unwrap();
+        client.admin(None).create_topic("large", spec(1), CREATE, true).await.unwrap();
         let (producer, _) =
             producer(&client, "large", ProducerOptions { batch_size: 300_000, ..Default::default() }).await;
         let values = numbered(0..20, 200_000);
@@ -80,7 +81,7 @@ async fn every_codec_comes_back() {
     within(60, async {
         let cluster = cluster().await;
         let client = connect(&cluster.endpoint().to_string()).await;
-        client.create_topic("packed", spec(1), CREATE).await.unwrap();
+        client.admin(None).create_topic("packed", spec(1), CREATE, true).await.unwrap();
         let codecs = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
         let values = numbered(0..50_000, 100);
         for (codec, values) in codecs.iter().zip(values.chunks(10_000)) {
@@ -97,8 +98,8 @@ async fn every_codec_comes_back() {
             assert!(records.iter().map(|record| &record.2).eq(&values));
         }
 
-        let zstd = TopicSpec { compression: "zstd".into(), ..spec(1) };
-        client.create_topic("zstd-only", zstd, CREATE).await.unwrap();
+        let zstd = TopicSpec { compression: Compression::Zstd, ..spec(1) };
+        client.admin(None).create_topic("zstd-only", zstd, CREATE, true).await.unwrap();
         let refused = ProducerOptions { compression: Some(Codec::Gzip), ..Default::default() };
         let tickets = std::sync::Arc::new(Tickets::default());
         let error = client.producer("zstd-only", refused, tickets).await.unwrap_err();
@@ -117,7 +118,7 @@ async fn keys_partitions_and_starts() {
     within(60, async {
         let cluster = cluster().await;
         let client = connect(&cluster.endpoint().to_string()).await;
-        client.create_topic("keyed", spec(3), CREATE).await.unwrap();
+        client.admin(None).create_topic("keyed", spec(3), CREATE, true).await.unwrap();
         let (producer, tickets) = producer(&client, "keyed", ProducerOptions::default()).await;
         assert_eq!(producer.partition_count(), 3);
         let mut data = Vec::new();
@@ -178,17 +179,26 @@ async fn what_is_missing_is_said_at_once() {
         let consumer_error =
             client.consumer("nope", ConsumerOptions::default(), std::sync::Arc::new(Plainly)).await.unwrap_err();
         assert_eq!(consumer_error.kind, ErrorKind::TopicNotFound);
-        assert_eq!(client.get_topic("nope").await.unwrap_err().kind, ErrorKind::TopicNotFound);
-        assert_eq!(client.delete_topic("nope", false, false).await.unwrap_err().kind, ErrorKind::TopicNotFound);
-        client.delete_topic("nope", false, true).await.unwrap();
-        client.create_topic("twice", spec(1), CREATE).await.unwrap();
-        assert_eq!(client.create_topic("twice", spec(1), CREATE).await.unwrap_err().kind, ErrorKind::AlreadyExists);
-        assert_eq!(client.create_topic("Twice", spec(1), CREATE).await.unwrap_err().kind, ErrorKind::InvalidTopic);
+        assert_eq!(client.admin(None).topic("nope").await.unwrap_err().kind, ErrorKind::TopicNotFound);
+        assert_eq!(
+            client.admin(None).delete_topic("nope", false, false).await.unwrap_err().kind,
+            ErrorKind::TopicNotFound
+        );
+        client.admin(None).delete_topic("nope", false, true).await.unwrap();
+        client.admin(None).create_topic("twice", spec(1), CREATE, true).await.unwrap();
+        assert_eq!(
+            client.admin(None).create_topic("twice", spec(1), CREATE, true).await.unwrap_err().kind,
+            ErrorKind::AlreadyExists
+        );
+        assert_eq!(
+            client.admin(None).create_topic("Twice", spec(1), CREATE, true).await.unwrap_err().kind,
+            ErrorKind::InvalidTopic
+        );
 
         // Deleted under a producer and a consumer.
         let (producer, tickets) = producer(&client, "twice", ProducerOptions::default()).await;
         let consumer = consumer(&client, "twice", ConsumerOptions::default()).await;
-        client.delete_topic("twice", false, false).await.unwrap();
+        client.admin(None).delete_topic("twice", false, false).await.unwrap();
         consumer.ready().await;
         assert_eq!(consumer.take().unwrap_err().kind, ErrorKind::TopicNotFound);
         let runs = submit(&producer, &numbered(0..1, 10)).await;
@@ -206,7 +216,7 @@ async fn end_to_end_is_fast_on_a_server_that_writes_in_pieces() {
         let config = fluvio_cffi_cluster::Config { write_like_real: true, ..Default::default() };
         let cluster = fluvio_cffi_cluster::Cluster::start(config).await.unwrap();
         let client = connect(&cluster.endpoint().to_string()).await;
-        client.create_topic("live", spec(1), CREATE).await.unwrap();
+        client.admin(None).create_topic("live", spec(1), CREATE, true).await.unwrap();
         let (producer, _) = producer(&client, "live", ProducerOptions::default()).await;
         let consumer = consumer(&client, "live", ConsumerOptions::default()).await;
         let mut times = Vec::new();
@@ -238,7 +248,7 @@ async fn closing_ends_and_tells() {
     within(20, async {
         let cluster = cluster().await;
         let client = connect(&cluster.endpoint().to_string()).await;
-        client.create_topic("closing", spec(1), CREATE).await.unwrap();
+        client.admin(None).create_topic("closing", spec(1), CREATE, true).await.unwrap();
         let (producer, tickets) = producer(&client, "closing", ProducerOptions::default()).await;
         cluster.shutdown().await;
         let runs = submit(&producer, &numbered(0..10, 10)).await;

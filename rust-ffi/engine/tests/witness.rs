@@ -153,7 +153,7 @@ async fn the_official_client_reads_all_that_is_produced_here() {
         let cluster = cluster().await;
         let client = connect(&cluster.endpoint().to_string()).await;
         for number in 0..CODECS.len() {
-            client.create_topic(&format!("ours-{number}"), spec(1), CREATE).await.unwrap();
+            client.admin(None).create_topic(&format!("ours-{number}"), spec(1), CREATE, true).await.unwrap();
         }
         let fluvio = official(&cluster).await;
         for (number, (codec, _)) in CODECS.into_iter().enumerate() {
@@ -175,7 +175,7 @@ async fn all_that_the_official_client_produces_is_read_here() {
         let cluster = cluster().await;
         let client = connect(&cluster.endpoint().to_string()).await;
         for number in 0..CODECS.len() {
-            client.create_topic(&format!("theirs-{number}"), spec(1), CREATE).await.unwrap();
+            client.admin(None).create_topic(&format!("theirs-{number}"), spec(1), CREATE, true).await.unwrap();
         }
         let fluvio = official(&cluster).await;
         for (number, (_, compression)) in CODECS.into_iter().enumerate() {
@@ -199,7 +199,7 @@ async fn ten_thousand_random_keys_go_to_the_official_partitions() {
         let pairs: Vec<Pair> =
             (0..10_000u32).map(|number| (Some(random.bytes(64)), number.to_be_bytes().to_vec())).collect();
         for topic in ["ours", "theirs"] {
-            client.create_topic(topic, spec(PARTITIONS), CREATE).await.unwrap();
+            client.admin(None).create_topic(topic, spec(PARTITIONS), CREATE, true).await.unwrap();
         }
         let fluvio = official(&cluster).await;
         write_ours(&client, "ours", ProducerOptions::default(), &pairs).await;
@@ -224,7 +224,7 @@ async fn the_official_client_loses_no_larger_share_of_what_is_produced_here() {
         let client = connect(&cluster.endpoint().to_string()).await;
         for run in 0..RUNS {
             for topic in ["ours", "theirs"] {
-                client.create_topic(&format!("{topic}-{run}"), spec(1), CREATE).await.unwrap();
+                client.admin(None).create_topic(&format!("{topic}-{run}"), spec(1), CREATE, true).await.unwrap();
             }
         }
         let fluvio = official(&cluster).await;

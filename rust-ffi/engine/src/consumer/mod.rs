@@ -2,7 +2,7 @@
 
 mod chunks;
 mod cursor;
-mod offsets;
+pub(crate) mod offsets;
 mod reader;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -7,8 +7,8 @@ use std::sync::{Arc, PoisonError};
 use fluvio_protocol::link::ErrorCode;
 use fluvio_protocol::record::ReplicaKey;
 use fluvio_spu_schema::server::consumer_offset::{
-    FetchConsumerOffsetsRequest, FetchConsumerOffsetsResponse, UpdateConsumerOffsetRequest,
-    UpdateConsumerOffsetResponse,
+    ConsumerOffset, DeleteConsumerOffsetRequest, DeleteConsumerOffsetResponse, FetchConsumerOffsetsRequest,
+    FetchConsumerOffsetsResponse, UpdateConsumerOffsetRequest, UpdateConsumerOffsetResponse,
 };
 use fluvio_spu_schema::server::stream_fetch::{StreamFetchRequest, StreamFetchResponse};
 use tokio::sync::Mutex;
@@ -109,7 +109,7 @@ impl Offsets {
     }
 
     async fn commit_one(&self, links: &mut HashMap<i32, Link>, partition: u32, offset: i64) -> Result<()> {
-        let leader = self.leader(&self.topic, partition)?;
+        let leader = leader(&self.client, &self.topic, partition)?;
         // Taken out: what goes wrong, or is cancelled, leaves no connection behind with a reply under way.
         let mut link = match links.remove(&leader) {
             Some(link) => link,
@@ -125,7 +125,8 @@ impl Offsets {
         };
         let request = UpdateConsumerOffsetRequest { offset, session_id };
         let number = link.connection.request(&request, VERSION)?;
-        let response: UpdateConsumerOffsetResponse = self.reply(&mut link.connection, number).await?.decode(VERSION)?;
+        let response: UpdateConsumerOffsetResponse =
+            reply(&self.client, &mut link.connection, number).await?.decode(VERSION)?;
         if response.error_code != ErrorCode::None {
             return Err(Error::from_code(&response.error_code, None).with_partition(partition));
         }
@@ -143,7 +144,8 @@ impl Offsets {
         request.max_bytes = 1;
         request.consumer_id = Some(self.id.clone());
         let number = connection.request(&request, VERSION)?;
-        let response: StreamFetchResponse<RecordBytes> = self.reply(connection, number).await?.decode(VERSION)?;
+        let response: StreamFetchResponse<RecordBytes> =
+            reply(&self.client, connection, number).await?.decode(VERSION)?;
         // A stream that found no leader takes no number.
         match response.stream_id {
             0 => Err(Error::from_code(&response.partition.error_code, None).with_partition(partition)),
@@ -153,62 +155,114 @@ impl Offsets {
 
     /// The stored offsets, by partition.
     pub(crate) async fn committed(&self) -> Result<BTreeMap<u32, i64>> {
-        let mut backoff = backoff();
-        loop {
-            match self.fetch().await {
-                Err(error) if again(&error) => {
-                    self.client.counters().note(error.kind);
-                    backoff.wait().await;
-                }
-                other => return other.map_err(|error| self.client.counters().noted(error)),
-            }
-        }
-    }
-
-    async fn fetch(&self) -> Result<BTreeMap<u32, i64>> {
-        match self.client.view().topic(TOPIC).await {
-            // A young cluster has not made the topic yet, and so has no offsets.
-            Err(error) if error.kind == ErrorKind::TopicNotFound => return Ok(BTreeMap::new()),
-            other => other?,
-        };
-        let mut connection = self.client.dial(self.leader(TOPIC, 0)?, true).await?;
-        let request = FetchConsumerOffsetsRequest::with_opts(None, Some(self.id.clone()));
-        let number = connection.request(&request, VERSION)?;
-        let response: FetchConsumerOffsetsResponse = self.reply(&mut connection, number).await?.decode(VERSION)?;
-        if response.error_code != ErrorCode::None {
-            return Err(Error::from_code(&response.error_code, None));
-        }
-        let ours = response.consumers.into_iter().filter(|stored| stored.consumer_id == self.id);
-        Ok(ours
-            .filter_map(|stored| match &stored.replica_id {
-                ReplicaKey { topic, partition } if *topic == self.topic => Some((*partition, stored.offset)),
+        let stored = stored(&self.client, Some(&self.id)).await?;
+        Ok(stored
+            .into_iter()
+            .filter_map(|stored| match stored.replica_id {
+                ReplicaKey { topic, partition } if topic == self.topic => Some((partition, stored.offset)),
                 _ => None,
             })
             .collect())
     }
+}
 
-    fn leader(&self, topic: &str, partition: u32) -> Result<i32> {
-        let state = self.client.view().read(|view| view.partition(topic, partition));
-        state.map(|state| state.leader).ok_or_else(|| {
-            let text = format!("partition {partition} of topic \"{topic}\" has no leader");
-            Error::new(ErrorKind::NotLeader, text).with_topic(topic).with_partition(partition)
-        })
+/// The stored offsets of one consumer's id, or of all; retries while leaders change or are away.
+pub(crate) async fn stored(client: &Client, id: Option<&str>) -> Result<Vec<ConsumerOffset>> {
+    let mut retry = Retry::new(client);
+    loop {
+        match fetch(client, id).await {
+            Ok(stored) => return Ok(stored),
+            Err(error) => retry.after(error).await?,
+        }
+    }
+}
+
+async fn fetch(client: &Client, id: Option<&str>) -> Result<Vec<ConsumerOffset>> {
+    // A young cluster has not made the topic yet, and so has no offsets.
+    let Some(mut connection) = keeper(client).await? else { return Ok(Vec::new()) };
+    let request = FetchConsumerOffsetsRequest::with_opts(None, id.map(str::to_owned));
+    let number = connection.request(&request, VERSION)?;
+    let response: FetchConsumerOffsetsResponse = reply(client, &mut connection, number).await?.decode(VERSION)?;
+    match response.error_code {
+        ErrorCode::None => {
+            Ok(response.consumers.into_iter().filter(|stored| id.is_none_or(|id| stored.consumer_id == id)).collect())
+        }
+        code => Err(Error::from_code(&code, None)),
+    }
+}
+
+/// Forgets a stored offset, if there is one; retries while leaders change or are away.
+pub(crate) async fn forget(client: &Client, id: &str, topic: &str, partition: u32) -> Result<()> {
+    let mut retry = Retry::new(client);
+    loop {
+        match delete(client, id, topic, partition).await {
+            Ok(()) => return Ok(()),
+            Err(error) => retry.after(error).await?,
+        }
+    }
+}
+
+async fn delete(client: &Client, id: &str, topic: &str, partition: u32) -> Result<()> {
+    let Some(mut connection) = keeper(client).await? else { return Ok(()) };
+    let number = connection.request(&DeleteConsumerOffsetRequest::new(topic, partition, id), VERSION)?;
+    let response: DeleteConsumerOffsetResponse = reply(client, &mut connection, number).await?.decode(VERSION)?;
+    match response.error_code {
+        ErrorCode::None => Ok(()),
+        code => Err(Error::from_code(&code, None)),
+    }
+}
+
+/// A connection to the SPU that keeps the offsets. `None`: they have no place yet.
+async fn keeper(client: &Client) -> Result<Option<Connection>> {
+    match client.view().topic(TOPIC).await {
+        Err(error) if error.kind == ErrorKind::TopicNotFound => return Ok(None),
+        other => other?,
+    };
+    client.dial(leader(client, TOPIC, 0)?, true).await.map(Some)
+}
+
+pub(crate) fn leader(client: &Client, topic: &str, partition: u32) -> Result<i32> {
+    let state = client.view().read(|view| view.partition(topic, partition));
+    state.map(|state| state.leader).ok_or_else(|| {
+        let text = format!("partition {partition} of topic \"{topic}\" has no leader");
+        Error::new(ErrorKind::NotLeader, text).with_topic(topic).with_partition(partition)
+    })
+}
+
+/// The frame that answers request `number`.
+pub(crate) async fn reply(client: &Client, connection: &mut Connection, number: i32) -> Result<Frame> {
+    let reply = async {
+        loop {
+            let frame = connection.next_frame().await?;
+            if frame.correlation == number {
+                return Ok(frame);
+            }
+        }
+    };
+    tokio::time::timeout(client.request_timeout(), reply)
+        .await
+        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Connection, "an SPU did not answer a request about offsets")))
+}
+
+/// The pauses between attempts.
+pub(crate) struct Retry<'a> {
+    client: &'a Client,
+    backoff: Backoff,
+}
+
+impl<'a> Retry<'a> {
+    pub(crate) fn new(client: &'a Client) -> Self {
+        Self { client, backoff: backoff() }
     }
 
-    /// The frame that answers request `number`.
-    async fn reply(&self, connection: &mut Connection, number: i32) -> Result<Frame> {
-        let timeout = self.client.request_timeout();
-        let reply = async {
-            loop {
-                let frame = connection.next_frame().await?;
-                if frame.correlation == number {
-                    return Ok(frame);
-                }
-            }
-        };
-        tokio::time::timeout(timeout, reply).await.unwrap_or_else(|_| {
-            Err(Error::new(ErrorKind::Connection, "an SPU did not answer a request about stored offsets"))
-        })
+    /// Waits for the next attempt after `error`, or gives it back if another cannot mend it.
+    pub(crate) async fn after(&mut self, error: Error) -> Result<()> {
+        let error = self.client.counters().noted(error);
+        if !again(&error) {
+            return Err(error);
+        }
+        self.backoff.wait().await;
+        Ok(())
     }
 }
 

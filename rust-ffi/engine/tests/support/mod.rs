@@ -85,20 +85,10 @@ pub async fn connect(endpoint: &str) -> Client {
 }
 
 pub fn spec(partitions: u32) -> TopicSpec {
-    TopicSpec {
-        partitions,
-        replication: 1,
-        ignore_rack: false,
-        assignment: None,
-        retention_seconds: None,
-        segment_size: None,
-        max_partition_size: None,
-        compression: "any".into(),
-        system: false,
-    }
+    TopicSpec { partitions, ..TopicSpec::default() }
 }
 
-pub const CREATE: CreateFlags = CreateFlags { dry_run: false, exist_ok: false, wait_ready: true };
+pub const CREATE: CreateFlags = CreateFlags { dry_run: false, exist_ok: false };
 
 pub async fn producer(client: &Client, topic: &str, options: ProducerOptions) -> (Producer, Arc<Tickets>) {
     let tickets = Arc::new(Tickets::default());

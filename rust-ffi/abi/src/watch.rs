@@ -1,0 +1,153 @@
+//! Watches of administrative objects, described in `docs/admin-json.md`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fluvio_cffi_engine::admin::{Watch, Watchable};
+use fluvio_cffi_engine::{Error, Phase, Result};
+
+use crate::admin::json;
+use crate::boundary::{OK, export, quiet, require, write_out};
+use crate::bytes::{flv_buffer_t, flv_slice_t};
+use crate::client::flv_client_t;
+use crate::handle::{self, Object};
+use crate::operation::{self, Done, Request, overdue};
+use crate::queue::flv_queue_t;
+use crate::runtime::Runtime;
+use crate::status::{flv_error_t, flv_status_e, flv_status_t};
+
+/// A watch of administrative objects. May be used from any threads.
+pub struct flv_watch_t {
+    _opaque: [u8; 0],
+}
+
+/// A watch, and the runtime that its task runs on.
+pub(crate) struct WatchObject {
+    watch: Watch,
+    runtime: Arc<Runtime>,
+}
+
+fn watchable(object: &str) -> Result<Watchable> {
+    Ok(match object {
+        "topics" => Watchable::Topics,
+        "partitions" => Watchable::Partitions,
+        "spus" => Watchable::Spus,
+        "spu_groups" => Watchable::SpuGroups,
+        "smartmodules" => Watchable::SmartModules,
+        "table_formats" => Watchable::TableFormats,
+        "cluster" => Watchable::Cluster,
+        other => {
+            return Err(Error::invalid(format!(
+                "object is \"{other}\": it must be topics, partitions, spus, spu_groups, smartmodules, table_formats or \
+                 cluster"
+            )));
+        }
+    })
+}
+
+/// Watches `object`, as `docs/admin-json.md` describes: `topics`, `partitions`, `spus`, `spu_groups`, `smartmodules`,
+/// `table_formats` or `cluster`. Completes once the first state is there. Result: `flv_watch_t *`, owned by whoever drains, until
+/// `flv_watch_free`. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_watch_open(
+    client: *mut flv_client_t,
+    object: flv_slice_t,
+    timeout_ms: i64,
+    queue: *mut flv_queue_t,
+    token: u64,
+    operation: *mut u64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let client = handle::client(client)?;
+        client.usable()?;
+        let what = watchable(object.text("object")?)?;
+        let admin = client.client.admin(u64::try_from(timeout_ms).ok().map(Duration::from_millis));
+        let request = Request { timeout_ms, queue, token, operation };
+        let late = overdue(Phase::Admin, "opening the watch");
+        operation::start(Arc::clone(&client.runtime), &request, late, async move {
+            let watch = client.while_open(admin.watch(what)).await?;
+            let runtime = Arc::clone(&client.runtime);
+            Ok(Done::object(Object::Watch(Arc::new(WatchObject { watch, runtime }))))
+        })?;
+        Ok(OK)
+    })
+}
+
+/// Completes once `flv_watch_take` would not say EMPTY. A passed deadline completes with `FLV_STATUS_TIMEOUT` and no error
+/// object. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_watch_wait(
+    watch: *mut flv_watch_t,
+    timeout_ms: i64,
+    queue: *mut flv_queue_t,
+    token: u64,
+    operation: *mut u64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let watch = handle::watch(watch)?;
+        let request = Request { timeout_ms, queue, token, operation };
+        let late = overdue(Phase::Read, "waiting for a change");
+        operation::start(Arc::clone(&watch.runtime), &request, late, async move {
+            watch.watch.ready().await;
+            Ok(Done::default())
+        })?;
+        Ok(OK)
+    })
+}
+
+/// Takes the next change. Never blocks. OK: `*buffer` has it, as JSON, and is the caller's. EMPTY: nothing now. Otherwise
+/// the error at which the watch stands; it stays. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_watch_take(
+    watch: *mut flv_watch_t,
+    buffer: *mut *mut flv_buffer_t,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let watch = handle::watch(watch)?;
+        // Before anything is taken: what could not be handed over would be lost.
+        require(buffer, "buffer")?;
+        let Some(change) = watch.watch.take()? else {
+            return Ok(flv_status_e::FLV_STATUS_EMPTY as flv_status_t);
+        };
+        let document = Object::Buffer(json(&change)?.into());
+        write_out(buffer, "buffer", handle::insert(document).cast())?;
+        Ok(OK)
+    })
+}
+
+/// Ends a watch: a wait completes, a take says CLOSED. The handle stays until it is freed. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_watch_close(
+    watch: *mut flv_watch_t,
+    timeout_ms: i64,
+    queue: *mut flv_queue_t,
+    token: u64,
+    operation: *mut u64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let watch = handle::watch(watch)?;
+        let request = Request { timeout_ms, queue, token, operation };
+        let late = overdue(Phase::Close, "closing the watch");
+        operation::start(Arc::clone(&watch.runtime), &request, late, async move {
+            watch.watch.close().await;
+            Ok(Done::default())
+        })?;
+        Ok(OK)
+    })
+}
+
+/// Frees a watch, which ends it; a wait under way completes. Never blocks. NULL is fine. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_watch_free(watch: *mut flv_watch_t) {
+    quiet((), || {
+        if let Some(Object::Watch(watch)) = handle::remove(watch, |object| matches!(object, Object::Watch(_))) {
+            // A wait under way holds it, and is not to hold it for ever.
+            watch.watch.stop();
+        }
+        Ok(())
+    });
+}

@@ -1,0 +1,227 @@
+//! Stored offsets of consumers: those of the last processed records.
+
+use std::collections::BTreeMap;
+
+use fluvio_protocol::link::ErrorCode;
+use fluvio_spu_schema::server::fetch_offset::{
+    FetchOffsetPartition, FetchOffsetTopic, FetchOffsetsRequest, FetchOffsetsResponse,
+};
+use futures_util::future::join_all;
+use serde::{Deserialize, Serialize};
+
+use super::Admin;
+use crate::client::Client;
+use crate::consumer::offsets::{self, Offsets, Retry};
+use crate::error::{Error, ErrorKind, Result};
+
+const VERSION: i16 = 25;
+
+/// A stored offset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ConsumerOffset {
+    /// Under which id.
+    pub consumer_id: String,
+    /// In which topic.
+    pub topic: String,
+    /// In which partition.
+    pub partition: u32,
+    /// Of the last processed record; -1: before the first.
+    pub offset: i64,
+    /// When it was stored, milliseconds since the epoch, exact to the second.
+    pub modified_ms: u64,
+    /// How many records follow it. `None`: the partition's leader does not answer.
+    pub lag: Option<u64>,
+}
+
+/// Where a consumer is to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResetTo {
+    /// At the first record.
+    Beginning,
+    /// After the last record.
+    End,
+    /// At an offset.
+    At(i64),
+    /// So many records after the first.
+    FromBeginning(u32),
+    /// So many records before the end.
+    FromEnd(u32),
+}
+
+/// The first offset of a log, and the one after its last.
+type Bounds = (i64, i64);
+
+/// The bounds of the logs of partitions that one SPU leads.
+async fn bounds(client: &Client, spu: i32, partitions: Vec<(String, u32)>) -> Result<BTreeMap<(String, u32), Bounds>> {
+    let mut topics: BTreeMap<String, Vec<FetchOffsetPartition>> = BTreeMap::new();
+    for (topic, partition_index) in partitions {
+        topics.entry(topic).or_default().push(FetchOffsetPartition { partition_index });
+    }
+    let mut request = FetchOffsetsRequest::default();
+    request.topics.extend(topics.into_iter().map(|(name, partitions)| FetchOffsetTopic { name, partitions }));
+    let mut connection = client.dial(spu, false).await?;
+    let number = connection.request(&request, VERSION)?;
+    let response: FetchOffsetsResponse = offsets::reply(client, &mut connection, number).await?.decode(VERSION)?;
+    let mut bounds = BTreeMap::new();
+    for topic in response.topics {
+        for partition in topic.partitions {
+            if partition.error_code == ErrorCode::None {
+                let key = (topic.name.clone(), partition.partition_index);
+                bounds.insert(key, (partition.start_offset, partition.last_stable_offset));
+            }
+        }
+    }
+    Ok(bounds)
+}
+
+fn lag(offset: i64, (start, end): Bounds) -> u64 {
+    let next = offset.saturating_add(1).max(start);
+    u64::try_from(end.saturating_sub(next)).unwrap_or(0)
+}
+
+fn check_id(consumer_id: &str) -> Result<()> {
+    match consumer_id.is_empty() {
+        true => Err(Error::invalid("consumer_id is empty: it must have at least one letter")),
+        false => Ok(()),
+    }
+}
+
+impl Admin {
+    /// The stored offsets, by consumer id, topic and partition: those of an id and of a topic, where they are given.
+    pub async fn consumer_offsets(
+        &self,
+        consumer_id: Option<&str>,
+        topic: Option<&str>,
+    ) -> Result<Vec<ConsumerOffset>> {
+        consumer_id.map_or(Ok(()), check_id)?;
+        self.within("listing stored offsets", async {
+            let stored = offsets::stored(&self.client, consumer_id).await?;
+            let mut found: Vec<ConsumerOffset> = stored
+                .into_iter()
+                .filter(|stored| topic.is_none_or(|topic| stored.replica_id.topic == topic))
+                .map(|stored| ConsumerOffset {
+                    consumer_id: stored.consumer_id,
+                    topic: stored.replica_id.topic,
+                    partition: stored.replica_id.partition,
+                    offset: stored.offset,
+                    modified_ms: stored.modified_time.saturating_mul(1000),
+                    lag: None,
+                })
+                .collect();
+            found.sort_by(|a, b| (&a.consumer_id, &a.topic, a.partition).cmp(&(&b.consumer_id, &b.topic, b.partition)));
+            self.fill_in_lags(&mut found).await;
+            Ok(found)
+        })
+        .await
+    }
+
+    /// Asks all leaders at once; of those that do not answer nothing is known.
+    async fn fill_in_lags(&self, stored: &mut [ConsumerOffset]) {
+        let mut led: BTreeMap<i32, Vec<(String, u32)>> = BTreeMap::new();
+        for one in stored.iter() {
+            if let Ok(leader) = offsets::leader(&self.client, &one.topic, one.partition) {
+                led.entry(leader).or_default().push((one.topic.clone(), one.partition));
+            }
+        }
+        for partitions in led.values_mut() {
+            partitions.sort_unstable();
+            partitions.dedup();
+        }
+        let asked = led.into_iter().map(|(spu, partitions)| bounds(&self.client, spu, partitions));
+        let known: BTreeMap<_, _> = join_all(asked).await.into_iter().filter_map(Result::ok).flatten().collect();
+        for one in stored {
+            let bounds = known.get(&(one.topic.clone(), one.partition));
+            one.lag = bounds.map(|bounds| lag(one.offset, *bounds));
+        }
+    }
+
+    /// One stored offset.
+    pub async fn consumer_offset(&self, consumer_id: &str, topic: &str, partition: u32) -> Result<ConsumerOffset> {
+        let stored = self.consumer_offsets(Some(consumer_id), Some(topic)).await?;
+        stored.into_iter().find(|one| one.partition == partition).ok_or_else(|| {
+            let text =
+                format!("consumer \"{consumer_id}\" has no stored offset in partition {partition} of \"{topic}\"");
+            Error::new(ErrorKind::NotFound, text).with_topic(topic).with_partition(partition)
+        })
+    }
+
+    /// Forgets a stored offset.
+    pub async fn delete_consumer_offset(
+        &self,
+        consumer_id: &str,
+        topic: &str,
+        partition: u32,
+        missing_ok: bool,
+    ) -> Result<()> {
+        // The server does not tell.
+        match self.consumer_offset(consumer_id, topic, partition).await {
+            Err(error) if error.kind == ErrorKind::NotFound && missing_ok => return Ok(()),
+            other => other?,
+        };
+        let forget = offsets::forget(&self.client, consumer_id, topic, partition);
+        self.within("deleting a stored offset", forget).await
+    }
+
+    /// Stores where a consumer will go on, also if nothing was stored or the partition is empty.
+    pub async fn reset_consumer_offset(
+        &self,
+        consumer_id: &str,
+        topic: &str,
+        partition: u32,
+        to: ResetTo,
+    ) -> Result<ConsumerOffset> {
+        check_id(consumer_id)?;
+        self.within("resetting a stored offset", async {
+            let partitions = self.client.view().topic(topic).await?.partitions;
+            if partition >= partitions {
+                return Err(Error::partition_not_found(topic, partition.into(), partitions));
+            }
+            let (start, end) = self.log_bounds(topic, partition).await?;
+            let next = match to {
+                ResetTo::Beginning => start,
+                ResetTo::End => end,
+                ResetTo::At(offset) => offset,
+                ResetTo::FromBeginning(count) => start.saturating_add(count.into()),
+                ResetTo::FromEnd(count) => end.saturating_sub(count.into()),
+            };
+            if !(start..=end).contains(&next) {
+                let kind = if next < start { ErrorKind::OffsetEvicted } else { ErrorKind::OffsetOutOfRange };
+                let text = format!(
+                    "the offset to go on at is {next}: partition {partition} of \"{topic}\" has {start} to {end}"
+                );
+                let mut error = Error::new(kind, text).with_topic(topic).with_partition(partition).with_offset(next);
+                error.next_available = (next < start).then_some(start);
+                return Err(error);
+            }
+            Offsets::new(self.client.clone(), topic, consumer_id).commit(&[(partition, next - 1)]).await
+        })
+        .await?;
+        self.consumer_offset(consumer_id, topic, partition).await
+    }
+
+    async fn log_bounds(&self, topic: &str, partition: u32) -> Result<Bounds> {
+        let key = (topic.to_owned(), partition);
+        let mut retry = Retry::new(&self.client);
+        loop {
+            let known = match offsets::leader(&self.client, topic, partition) {
+                Ok(leader) => bounds(&self.client, leader, vec![key.clone()]).await,
+                Err(error) => Err(error),
+            };
+            let error = match known.map(|known| known.get(&key).copied()) {
+                Ok(Some(bounds)) => return Ok(bounds),
+                Ok(None) => {
+                    Error::new(ErrorKind::NotLeader, format!("nobody leads partition {partition} of \"{topic}\""))
+                }
+                Err(error) => error,
+            };
+            retry.after(error).await?;
+        }
+    }
+
+    async fn within<T>(&self, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        // What goes wrong on the way is counted where it does.
+        let overdue = |timeout| self.client.counters().noted(self.client.control().overdue(what, timeout));
+        self.limit.hold(work, overdue).await
+    }
+}

@@ -1,0 +1,236 @@
+//! Administration, over the `fluvio` crate's own admin interface.
+//!
+//! The types here are also the JSON documents that `docs/admin-json.md` describes: names and order of fields are theirs.
+
+mod cluster;
+mod consumer_offsets;
+mod mirrors;
+mod partitions;
+mod smartmodules;
+mod spu_groups;
+mod spus;
+mod table_formats;
+mod topics;
+mod watch;
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use fluvio::metadata::objects::ListRequest;
+use fluvio_protocol::{Decoder, Encoder};
+use fluvio_sc_schema::objects::{ListFilter, Metadata};
+use fluvio_sc_schema::{AdminSpec, CreatableAdminSpec, DeletableAdminSpec, UpdatableAdminSpec};
+use serde::Serialize;
+
+use crate::client::Client;
+use crate::error::{Error, ErrorKind, Result};
+use crate::limit::Limit;
+
+pub use cluster::ClusterStatus;
+pub use consumer_offsets::{ConsumerOffset, ResetTo};
+pub use mirrors::{
+    ClientTls, Connection, Mirror, MirrorHome, MirrorRemote, MirrorSpec, MirrorStatus, Pairing, PairingResolution,
+};
+pub use partitions::{
+    HomePartition, Partition, PartitionMirror, PartitionResolution, PartitionSpec, PartitionStatus, RemotePartition,
+    ReplicaStatus,
+};
+pub use smartmodules::{Package, Param, SmartModule, SmartModuleSpec, Visibility, WasmRange};
+pub use spu_groups::{SpuGroup, SpuGroupResolution, SpuGroupSpec, SpuGroupStatus};
+pub use spus::{
+    CustomSpuSpec, Encryption, Endpoint, Ingress, PublicEndpoint, Spu, SpuKey, SpuKind, SpuResolution, SpuSpec,
+    SpuStatus,
+};
+pub use table_formats::{
+    Alignment, Color, Column, DataFormat, TableFormat, TableFormatResolution, TableFormatSpec, TableFormatStatus,
+};
+pub use topics::{
+    Assignment, Compression, Deduplication, HomeMirror, HomeSpu, RemoteMirror, Topic, TopicMirror, TopicResolution,
+    TopicSpec, TopicStatus,
+};
+pub use watch::{Change, ChangeKind, Object, Watch, Watchable};
+
+/// How to create an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CreateFlags {
+    /// Check only, create nothing.
+    pub dry_run: bool,
+    /// An existing object of that name is returned unchanged.
+    pub exist_ok: bool,
+}
+
+/// The administration of a cluster. Everything that is done with one of these ends by one deadline.
+#[derive(Debug)]
+pub struct Admin {
+    client: Client,
+    limit: Limit,
+}
+
+impl Client {
+    /// The administration, for what ends within `timeout` from now; `None`: without a deadline.
+    pub fn admin(&self, timeout: Option<Duration>) -> Admin {
+        Admin { client: self.clone(), limit: Limit::new(timeout) }
+    }
+}
+
+/// A kind of objects that the SC keeps by name.
+trait Kind: Serialize + Sized + Send + 'static {
+    /// The official crate's specification of it.
+    type Spec: AdminSpec<Status = Self::UpstreamStatus> + Sync + Send + Clone + 'static;
+    /// The official crate's status.
+    type UpstreamStatus: Encoder + Decoder + Debug + Send + Sync + 'static;
+    /// What one is called, for people; with an `s`, several.
+    const LABEL: &str;
+    /// The error when there is none of a name.
+    const MISSING: ErrorKind = ErrorKind::NotFound;
+    /// Whether the server's list knows names that contain something.
+    const FILTERED: bool = true;
+
+    fn from_upstream(object: Metadata<Self::Spec>) -> Result<Self>;
+
+    fn name(&self) -> &str;
+}
+
+fn missing<K: Kind>(name: &str) -> Error {
+    Error::new(K::MISSING, format!("{} \"{name}\" does not exist", K::LABEL))
+}
+
+fn exists<K: Kind>(name: &str) -> Error {
+    Error::new(ErrorKind::AlreadyExists, format!("{} \"{name}\" exists already", K::LABEL))
+}
+
+/// What no name may be, whatever the server would accept.
+fn check_name(what: &str, name: &str) -> Result<()> {
+    const MOST: usize = 255;
+    if name.is_empty() || name.len() > MOST || name.contains(|letter: char| letter == '/' || letter.is_control()) {
+        return Err(Error::invalid(format!(
+            "{what} is {name:?}: it must have 1 to {MOST} bytes, and neither \"/\" nor control characters"
+        )));
+    }
+    Ok(())
+}
+
+impl Admin {
+    /// The objects of a kind, by name. `system`: for kinds that have them, the cluster's own instead of all others.
+    /// `summary`: without code.
+    async fn list<K: Kind>(&self, name_contains: Option<&str>, system: bool, summary: bool) -> Result<Vec<K>> {
+        let filters: Vec<ListFilter> =
+            name_contains.filter(|_| K::FILTERED).map(|part| part.to_owned().into()).into_iter().collect();
+        let mut objects: Vec<K> = self.fetch::<K>(filters, system, summary).await?;
+        objects.retain(|object| name_contains.is_none_or(|part| object.name().contains(part)));
+        Ok(objects)
+    }
+
+    /// What the server's list gives, by name.
+    async fn fetch<K: Kind>(&self, filters: Vec<ListFilter>, system: bool, summary: bool) -> Result<Vec<K>> {
+        let what = format!("listing {}s", K::LABEL);
+        let request = ListRequest::<K::Spec>::new(filters, summary).system(system);
+        let control = self.client.control();
+        let listed = control
+            .short(self.limit, &what, |admin| async move { admin.list_with_config::<K::Spec, String>(request).await });
+        let mut objects = listed.await?.into_iter().map(K::from_upstream).collect::<Result<Vec<K>>>()?;
+        objects.sort_by(|a, b| a.name().cmp(b.name()));
+        Ok(objects)
+    }
+
+    /// The object of that name.
+    async fn find<K: Kind>(&self, name: &str) -> Result<Option<K>> {
+        Ok(self.list::<K>(Some(name), false, true).await?.into_iter().find(|object| object.name() == name))
+    }
+
+    async fn get<K: Kind>(&self, name: &str) -> Result<K> {
+        self.find(name).await?.ok_or_else(|| missing::<K>(name))
+    }
+
+    /// Creates an object of a kind for which the server knows no dry run and may replace what exists.
+    async fn create<K: Kind>(&self, name: &str, spec: K::Spec, flags: CreateFlags) -> Result<K>
+    where
+        K::Spec: CreatableAdminSpec,
+        K::UpstreamStatus: Default,
+    {
+        if let Some(existing) = self.find::<K>(name).await? {
+            return if flags.exist_ok { Ok(existing) } else { Err(exists::<K>(name)) };
+        }
+        if flags.dry_run {
+            return K::from_upstream(Metadata { name: name.to_owned(), spec, status: K::UpstreamStatus::default() });
+        }
+        match self.send_create::<K::Spec>(K::LABEL, name, false, spec).await {
+            Err(error) if error.kind == ErrorKind::AlreadyExists && flags.exist_ok => self.get(name).await,
+            Err(error) => Err(error),
+            Ok(()) => self.get(name).await,
+        }
+    }
+
+    async fn send_create<S: CreatableAdminSpec + Sync + Send>(
+        &self,
+        label: &str,
+        name: &str,
+        dry_run: bool,
+        spec: S,
+    ) -> Result<()> {
+        let what = format!("creating {label} \"{name}\"");
+        let name = name.to_owned();
+        let create = |admin: fluvio::FluvioAdmin| async move { admin.create(name, dry_run, spec).await };
+        self.client.control().long(self.limit, &what, create).await
+    }
+
+    async fn delete<K: Kind>(&self, name: &str, missing_ok: bool) -> Result<()>
+    where
+        K::Spec: DeletableAdminSpec<DeleteKey = String>,
+    {
+        check_name("name", name)?;
+        let what = format!("deleting {} \"{name}\"", K::LABEL);
+        let key = name.to_owned();
+        let delete = |admin: fluvio::FluvioAdmin| async move { admin.delete::<K::Spec>(key).await };
+        match self.client.control().long(self.limit, &what, delete).await {
+            Err(error) if error.kind == K::MISSING && missing_ok => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn update<S>(&self, what: &str, key: S::UpdateKey, action: S::UpdateAction) -> Result<()>
+    where
+        S: UpdatableAdminSpec + Sync + Send,
+        S::UpdateKey: Send + Sync,
+        S::UpdateAction: Send + Sync,
+    {
+        let update = |admin: fluvio::FluvioAdmin| async move { admin.update::<S>(key, action).await };
+        self.client.control().long(self.limit, what, update).await
+    }
+}
+
+/// An enum with the variants of one of the official crate's, and the names of the documents.
+macro_rules! like {
+    (
+        $(#[$attribute:meta])*
+        $name:ident: $upstream:ty {
+            $($(#[$inner:meta])* $variant:ident = $theirs:ident),* $(,)?
+        }
+    ) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, ::serde::Serialize, ::serde::Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum $name {
+            $($(#[$inner])* $variant,)*
+        }
+
+        impl From<$upstream> for $name {
+            fn from(upstream: $upstream) -> Self {
+                type Theirs = $upstream;
+                match upstream {
+                    $(Theirs::$theirs => Self::$variant,)*
+                }
+            }
+        }
+
+        impl From<$name> for $upstream {
+            fn from(ours: $name) -> Self {
+                type Theirs = $upstream;
+                match ours {
+                    $($name::$variant => Theirs::$theirs,)*
+                }
+            }
+        }
+    };
+}
+use like;

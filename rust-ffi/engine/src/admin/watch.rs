@@ -1,0 +1,471 @@
+//! Watches: a snapshot of the objects of a kind, then what becomes of them.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use fluvio::FluvioAdmin;
+use fluvio_controlplane_metadata::message::MsgType;
+use fluvio_sc_schema::objects::WatchResponse;
+use futures_util::StreamExt;
+use futures_util::stream::{BoxStream, select_all};
+use serde::Serialize;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinHandle;
+
+use super::{Admin, ClusterStatus, Kind, Partition, SmartModule, Spu, SpuGroup, TableFormat, Topic};
+use crate::backoff::Backoff;
+use crate::client::Client;
+use crate::control::watch_error;
+use crate::error::{Error, ErrorKind, Result};
+use crate::guard::{self, TaskKind, maybe_panic};
+use crate::limit::Limit;
+
+/// So many items wait for their reader; then they are replaced by a snapshot.
+const MOST_WAITING: usize = 1000;
+
+/// What can be watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Watchable {
+    /// Topics.
+    Topics,
+    /// Partitions.
+    Partitions,
+    /// SPUs.
+    Spus,
+    /// SPU groups.
+    SpuGroups,
+    /// SmartModules, without code.
+    SmartModules,
+    /// Table formats.
+    TableFormats,
+    /// The state of the cluster as a whole.
+    Cluster,
+}
+
+/// What a watch tells of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Object {
+    /// A topic.
+    Topic(Topic),
+    /// A partition.
+    Partition(Partition),
+    /// An SPU.
+    Spu(Spu),
+    /// An SPU group.
+    SpuGroup(SpuGroup),
+    /// A SmartModule.
+    SmartModule(SmartModule),
+    /// A table format.
+    TableFormat(TableFormat),
+    /// The cluster.
+    Cluster(ClusterStatus),
+}
+
+/// What became of the items of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// These are all there are.
+    Snapshot,
+    /// These are new or have changed.
+    Updated,
+    /// These are gone.
+    Deleted,
+}
+
+/// A change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// What became of the items.
+    pub kind: ChangeKind,
+    /// The objects.
+    pub items: Vec<Object>,
+}
+
+/// Kind, name, and number of a partition: also the order.
+type Key = (Watchable, String, u32);
+
+impl Object {
+    fn key(&self) -> Key {
+        match self {
+            Self::Topic(topic) => (Watchable::Topics, topic.name.clone(), 0),
+            Self::Partition(partition) => (Watchable::Partitions, partition.topic.clone(), partition.partition),
+            Self::Spu(spu) => (Watchable::Spus, spu.name.clone(), 0),
+            Self::SpuGroup(group) => (Watchable::SpuGroups, group.name.clone(), 0),
+            Self::SmartModule(module) => (Watchable::SmartModules, module.name.clone(), 0),
+            Self::TableFormat(format) => (Watchable::TableFormats, format.name.clone(), 0),
+            Self::Cluster(_) => (Watchable::Cluster, String::new(), 0),
+        }
+    }
+}
+
+/// What the SC tells of one kind.
+enum News {
+    All(Vec<Object>),
+    Changes(Vec<(ChangeKind, Object)>),
+}
+
+/// What is known, and what of it is still to be told.
+#[derive(Default)]
+struct State {
+    objects: BTreeMap<Key, Object>,
+    /// Never a snapshot.
+    waiting: VecDeque<Change>,
+    /// In all of `waiting`.
+    items: usize,
+    /// Instead of what waits, everything is to be told.
+    behind: bool,
+    /// Of the cluster: something is to be told.
+    changed: bool,
+    ended: Option<Error>,
+}
+
+impl State {
+    fn replace(&mut self, objects: BTreeMap<Key, Object>) {
+        self.objects = objects;
+        self.fall_behind();
+    }
+
+    fn fall_behind(&mut self) {
+        self.waiting.clear();
+        self.items = 0;
+        self.changed = false;
+        self.behind = true;
+    }
+
+    fn apply(&mut self, kind: ChangeKind, object: Object, what: Watchable) {
+        let key = object.key();
+        let news = match kind {
+            ChangeKind::Deleted => self.objects.remove(&key).is_some(),
+            _ => self.objects.insert(key, object.clone()).as_ref() != Some(&object),
+        };
+        if !news || self.behind {
+            return;
+        }
+        if what == Watchable::Cluster {
+            self.changed = true;
+            return;
+        }
+        match self.waiting.back_mut() {
+            Some(last) if last.kind == kind => last.items.push(object),
+            _ => self.waiting.push_back(Change { kind, items: vec![object] }),
+        }
+        self.items += 1;
+        if self.items >= MOST_WAITING {
+            self.fall_behind();
+        }
+    }
+
+    /// Of the cluster only the latest state is told.
+    fn take_status(&mut self, client: &Client) -> Option<Change> {
+        let kind = match (std::mem::take(&mut self.behind), std::mem::take(&mut self.changed)) {
+            (true, _) => ChangeKind::Snapshot,
+            (false, true) => ChangeKind::Updated,
+            (false, false) => return None,
+        };
+        let topics = self.objects.values().filter(|object| matches!(object, Object::Topic(_))).count();
+        let partitions = self.objects.values().filter_map(|object| match object {
+            Object::Partition(partition) => Some(partition),
+            _ => None,
+        });
+        let spus = self.objects.values().filter_map(|object| match object {
+            Object::Spu(spu) => Some(spu),
+            _ => None,
+        });
+        let status = ClusterStatus::of(client, topics, partitions, spus);
+        Some(Change { kind, items: vec![Object::Cluster(status)] })
+    }
+
+    fn take(&mut self) -> Option<Change> {
+        if std::mem::take(&mut self.behind) {
+            return Some(Change { kind: ChangeKind::Snapshot, items: self.objects.values().cloned().collect() });
+        }
+        let change = self.waiting.pop_front()?;
+        self.items -= change.items.len();
+        Some(change)
+    }
+
+    fn is_ready(&self) -> bool {
+        self.behind || self.changed || !self.waiting.is_empty() || self.ended.is_some()
+    }
+}
+
+/// What a watch and its task share.
+struct Shared {
+    client: Client,
+    what: Watchable,
+    state: Mutex<State>,
+    /// Called at each change.
+    news: Notify,
+}
+
+/// A watch of a kind of objects. It connects again by itself, and ends when it is dropped.
+pub struct Watch {
+    shared: Arc<Shared>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch").field("what", &self.shared.what).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Admin {
+    /// Watches a kind of objects. The first state is there when this returns.
+    pub async fn watch(&self, what: Watchable) -> Result<Watch> {
+        let shared =
+            Arc::new(Shared { client: self.client.clone(), what, state: Mutex::default(), news: Notify::new() });
+        let (announce, first) = oneshot::channel();
+        let on_panic = Arc::clone(&shared);
+        let task = guard::spawn(Arc::clone(&shared).follow(announce), move |error| on_panic.end(error));
+        // From here on: whoever gives up the wait ends the task.
+        let watch = Watch { shared, task: Mutex::new(Some(task)) };
+        let first = async {
+            // The task goes without a word only when it panicked.
+            first.await.unwrap_or_else(|_| Err(Error::internal("the task of a watch died")))
+        };
+        self.client.control().bounded(self.limit, "opening a watch", first).await?;
+        Ok(watch)
+    }
+}
+
+impl Watch {
+    /// The next change, if there is one. An error stays.
+    pub fn take(&self) -> Result<Option<Change>> {
+        let mut state = self.shared.state();
+        if let Some(closed) = state.ended.as_ref().filter(|error| error.kind == ErrorKind::Closed) {
+            return Err(closed.clone());
+        }
+        let change = match self.shared.what {
+            Watchable::Cluster => state.take_status(&self.shared.client),
+            _ => state.take(),
+        };
+        match (change, &state.ended) {
+            (Some(change), _) => Ok(Some(change)),
+            (None, Some(error)) => Err(error.clone()),
+            (None, None) => Ok(None),
+        }
+    }
+
+    /// Waits until [`Watch::take`] has something to say.
+    pub async fn ready(&self) {
+        loop {
+            let news = self.shared.news.notified();
+            tokio::pin!(news);
+            news.as_mut().enable();
+            if self.shared.state().is_ready() {
+                return;
+            }
+            news.await;
+        }
+    }
+
+    /// Ends it: a wait ends, a take says that it is closed.
+    pub async fn close(&self) {
+        self.stop();
+        let task = self.task().take();
+        if let Some(task) = task {
+            // It was told to end: how does not matter.
+            let _ = task.await;
+        }
+    }
+
+    /// As [`Watch::close`], without waiting for the end.
+    pub fn stop(&self) {
+        self.shared.end(Error::closed("watch"));
+        if let Some(task) = self.task().as_ref() {
+            task.abort();
+        }
+    }
+
+    fn task(&self) -> MutexGuard<'_, Option<JoinHandle<()>>> {
+        self.task.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A close wins over what went wrong before.
+    fn end(&self, error: Error) {
+        let mut state = self.state();
+        if state.ended.is_none() || error.kind == ErrorKind::Closed {
+            state.ended = Some(error);
+        }
+        drop(state);
+        self.news.notify_waiters();
+    }
+
+    /// Follows the cluster, over one connection after another, until the client closes or the SC cannot be understood.
+    async fn follow(self: Arc<Self>, announce: oneshot::Sender<Result<()>>) {
+        let mut announce = Some(announce);
+        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        loop {
+            let ended = self.client.view().wait(|_| None::<()>);
+            let error = tokio::select! {
+                error = self.session(&mut announce, &mut backoff) => error,
+                Err(error) = ended => return self.end(error),
+            };
+            if let Some(announce) = announce.take() {
+                let _ = announce.send(Err(error));
+                return;
+            }
+            if error.kind == ErrorKind::Version {
+                return self.end(error);
+            }
+            let ended = self.client.view().wait(|_| None::<()>);
+            tokio::select! {
+                () = backoff.wait() => {}
+                Err(error) = ended => return self.end(error),
+            }
+        }
+    }
+
+    /// One connection to the SC, to its end, which is the error returned.
+    async fn session(&self, announce: &mut Option<oneshot::Sender<Result<()>>>, backoff: &mut Backoff) -> Error {
+        let control = self.client.control();
+        let limit = Limit::new(Some(control.timeout()));
+        let admin = match control.bounded(limit, "watching the cluster", control.connect()).await {
+            Ok((admin, _)) => admin,
+            Err(error) => return error,
+        };
+        let opened = control.bounded(limit, "watching the cluster", async {
+            let mut news = select_all(self.streams(&admin).await?);
+            // Each stream tells everything first.
+            let mut missing: BTreeSet<Watchable> = self.parts().iter().copied().collect();
+            let mut objects = BTreeMap::new();
+            while !missing.is_empty() {
+                let (part, all) = next(&mut news).await?;
+                missing.remove(&part);
+                merge(&mut objects, part, all);
+            }
+            Ok((news, objects))
+        });
+        let (mut news, objects) = match opened.await {
+            Ok(opened) => opened,
+            Err(error) => return error,
+        };
+        self.state().replace(objects);
+        self.news.notify_waiters();
+        backoff.reset();
+        if let Some(announce) = announce.take() {
+            let _ = announce.send(Ok(()));
+        }
+        loop {
+            match next(&mut news).await {
+                Ok((part, all @ News::All(_))) => {
+                    let mut state = self.state();
+                    let mut objects = std::mem::take(&mut state.objects);
+                    merge(&mut objects, part, all);
+                    state.replace(objects);
+                }
+                Ok((_, News::Changes(changes))) => {
+                    let mut state = self.state();
+                    changes.into_iter().for_each(|(kind, object)| state.apply(kind, object, self.what));
+                }
+                Err(error) => return error,
+            }
+            self.news.notify_waiters();
+            maybe_panic(TaskKind::Watch);
+        }
+    }
+
+    /// The kinds that it takes to tell of what is watched.
+    fn parts(&self) -> &'static [Watchable] {
+        use Watchable as W;
+        match self.what {
+            W::Topics => &[W::Topics],
+            W::Partitions => &[W::Partitions],
+            W::Spus => &[W::Spus],
+            W::SpuGroups => &[W::SpuGroups],
+            W::SmartModules => &[W::SmartModules],
+            W::TableFormats => &[W::TableFormats],
+            W::Cluster => &[W::Topics, W::Partitions, W::Spus],
+        }
+    }
+
+    async fn streams<'a>(&self, admin: &'a FluvioAdmin) -> Result<Vec<Stream<'a>>> {
+        let mut streams = Vec::new();
+        for part in self.parts() {
+            streams.push(match part {
+                Watchable::Topics => stream(admin, *part, Object::Topic).await?,
+                Watchable::Partitions => stream(admin, *part, Object::Partition).await?,
+                Watchable::Spus => stream(admin, *part, Object::Spu).await?,
+                Watchable::SpuGroups => stream(admin, *part, Object::SpuGroup).await?,
+                Watchable::SmartModules => stream(admin, *part, Object::SmartModule).await?,
+                Watchable::TableFormats => stream(admin, *part, Object::TableFormat).await?,
+                // It has none of its own.
+                Watchable::Cluster => continue,
+            });
+        }
+        Ok(streams)
+    }
+}
+
+type Stream<'a> = BoxStream<'a, Result<(Watchable, News)>>;
+
+/// What the SC tells of `K`: everything first, then changes.
+async fn stream<K: Kind>(admin: &FluvioAdmin, part: Watchable, wrap: fn(K) -> Object) -> Result<Stream<'_>> {
+    let what = format!("watching {}s", K::LABEL);
+    let responses = admin.watch::<K::Spec>().await.map_err(|error| Error::from_anyhow(&error, &what))?;
+    let ended = Error::new(ErrorKind::Connection, format!("{what}: the SC closed the connection"));
+    let mut first = true;
+    let news = responses.map(move |response| {
+        let update = WatchResponse::inner(response.map_err(|cause| watch_error(&cause, &what))?);
+        let object = |object| K::from_upstream(object).map(wrap);
+        let all = std::mem::take(&mut first) || !update.all.is_empty();
+        let news = match all {
+            true => News::All(update.all.into_iter().map(object).collect::<Result<_>>()?),
+            false => {
+                let changes = update.changes.into_iter().map(|change| {
+                    let kind = match change.header {
+                        MsgType::UPDATE => ChangeKind::Updated,
+                        MsgType::DELETE => ChangeKind::Deleted,
+                    };
+                    Ok((kind, object(change.content)?))
+                });
+                News::Changes(changes.collect::<Result<_>>()?)
+            }
+        };
+        Ok((part, news))
+    });
+    Ok(news.chain(futures_util::stream::once(async { Err(ended) })).boxed())
+}
+
+async fn next(
+    news: &mut (impl futures_util::Stream<Item = Result<(Watchable, News)>> + Unpin),
+) -> Result<(Watchable, News)> {
+    match news.next().await {
+        Some(item) => item,
+        None => Err(Error::new(ErrorKind::Connection, "watching the cluster: the SC closed the connection")),
+    }
+}
+
+/// Brings one kind of `objects` to what was told of it.
+fn merge(objects: &mut BTreeMap<Key, Object>, part: Watchable, news: News) {
+    match news {
+        News::All(all) => {
+            objects.retain(|(kind, _, _), _| *kind != part);
+            objects.extend(all.into_iter().map(|object| (object.key(), object)));
+        }
+        News::Changes(changes) => {
+            for (kind, object) in changes {
+                match kind {
+                    ChangeKind::Deleted => objects.remove(&object.key()),
+                    _ => objects.insert(object.key(), object),
+                };
+            }
+        }
+    }
+}
