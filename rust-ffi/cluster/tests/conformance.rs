@@ -613,8 +613,10 @@ fn check_18_starts() {
         }
         let stream = spu.stream(&name, 30, -1).await;
         assert_eq!(spu.stream_reply(stream, SILENCE).await.err(), Some(NoFrame::Silence));
-        spu.produce(&name, 0, batch(1, 1)).await;
         let mut other = target.leader(&name, 0).await;
+        other.produce(&name, 0, batch(1, 1)).await;
+        let reply = spu.stream_reply(stream, PATIENCE).await.unwrap().partition;
+        assert_eq!(batches(&reply.records.0).0[0].0, 30);
         let beyond = ErrorCode::Other("start offset: 32 is greater than leo: 31".to_owned());
         let evicted = ErrorCode::OffsetEvicted { offset: -1, next_available: 0 };
         for (offset, code) in [(32, beyond), (-1, evicted)] {

@@ -18,6 +18,8 @@ use fluvio_sc_schema::objects::{CommonCreateRequest, CreateRequest, ObjectApiCre
 use fluvio_sc_schema::smartmodule::{SmartModuleSpec, SmartModuleWasm};
 use fluvio_sc_schema::topic::TopicSpec;
 use fluvio_spu_schema::produce::ProduceResponse;
+use fluvio_spu_schema::server::consumer_offset::{FetchConsumerOffsetsRequest, UpdateConsumerOffsetRequest};
+use fluvio_spu_schema::server::stream_fetch::StreamFetchRequest;
 
 struct Program {
     child: Child,
@@ -136,7 +138,7 @@ fn acknowledged_records_survive_a_kill() {
 }
 
 #[test]
-fn acknowledged_objects_survive_a_kill() {
+fn acknowledged_objects_and_offsets_survive_a_kill() {
     common::run(60, async {
         let directory = tempfile::tempdir().unwrap();
         let mut wanted: Vec<(String, Vec<u8>)> = Vec::new();
@@ -149,6 +151,18 @@ fn acknowledged_objects_survive_a_kill() {
             assert!(wanted.iter().all(|object| found.contains(object)), "round {round}");
             assert!(found.len() <= wanted.len() + 1, "round {round}");
             wanted = found;
+            let topics = client.list::<TopicSpec>().await;
+            assert!(topics.iter().map(|it| it.name.clone()).eq((0..round).map(|round| format!("t-{round}"))));
+            let topic = format!("t-{round}");
+            assert!(!client.create(&topic, TopicSpec::new_computed(2, 1, None)).await.is_error());
+            let mut spu = Client::connect(program.spu).await;
+            let ask = FetchConsumerOffsetsRequest::with_opts(None, Some("me".to_owned()));
+            let offsets = spu.call(ask).await.consumers;
+            assert!(offsets.iter().map(|it| it.offset).eq(0..round), "{offsets:?}");
+            let mut request = StreamFetchRequest::<common::Raw>::default();
+            (request.topic, request.consumer_id) = (topic, Some("me".to_owned()));
+            spu.send(request).await;
+            assert_eq!(spu.call(UpdateConsumerOffsetRequest::new(round, 1)).await.offset, round);
             let mut program = Some(program);
             for number in 0_usize.. {
                 let (name, code) = (format!("m-{round}-{number:04}"), vec![number as u8; 1000 * number]);
@@ -156,7 +170,7 @@ fn acknowledged_objects_survive_a_kill() {
                 let common = CommonCreateRequest { name: name.clone(), dry_run: false, timeout: None };
                 let create = CreateRequest::new(common, SmartModuleSpec { wasm, ..Default::default() });
                 client.send(ObjectApiCreateRequest::try_encode_from(create, 19).unwrap()).await;
-                if number == 20 + round
+                if number == 20 + round as usize
                     && let Some(program) = program.take()
                 {
                     program.kill();

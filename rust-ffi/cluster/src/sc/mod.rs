@@ -1,5 +1,6 @@
 //! The SC: knows topics, partitions, SPUs and all other objects, and tells them to those who ask or watch.
 
+mod changes;
 mod connection;
 mod control;
 mod kinds;
@@ -10,6 +11,7 @@ mod shelf;
 mod spus;
 mod store;
 mod topics;
+mod views;
 
 use std::io;
 use std::path::PathBuf;

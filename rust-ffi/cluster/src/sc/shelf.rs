@@ -4,7 +4,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use bytes::Buf;
 use fluvio_protocol::api::Request;
 use fluvio_protocol::{Decoder, Encoder};
 use fluvio_sc_schema::objects::ObjectApiCreateRequest;
@@ -34,10 +33,14 @@ fn escaped(name: &str) -> String {
     })
 }
 
-fn decoded<T: Decoder + Default>(mut bytes: &[u8]) -> io::Result<(String, T)> {
+fn decoded<T: Decoder + Default>(bytes: &[u8]) -> io::Result<(String, T)> {
+    // The decoders trust lengths: only what was written here gets there.
+    let (sum, mut bytes) = bytes.split_first_chunk().ok_or(io::ErrorKind::UnexpectedEof)?;
+    if crc32c::crc32c(bytes) != u32::from_be_bytes(*sum) {
+        return Err(io::Error::other("wrong checksum"));
+    }
     let version = i16::decode_from(&mut bytes, 0)?;
-    let object = (String::decode_from(&mut bytes, version)?, T::decode_from(&mut bytes, version)?);
-    if bytes.has_remaining() { Err(io::Error::other("longer than its object")) } else { Ok(object) }
+    Ok((String::decode_from(&mut bytes, version)?, T::decode_from(&mut bytes, version)?))
 }
 
 impl Shelf {
@@ -51,10 +54,12 @@ impl Shelf {
 
     /// Writes an object in the place of the one of that name, if there is one.
     pub(crate) fn write<T: Encoder>(&self, name: &str, object: &T) -> io::Result<()> {
-        let mut bytes = Vec::new();
+        let mut bytes = vec![0; 4];
         VERSION.encode(&mut bytes, 0)?;
         name.to_owned().encode(&mut bytes, VERSION)?;
         object.encode(&mut bytes, VERSION)?;
+        let sum = crc32c::crc32c(&bytes[4..]);
+        bytes[..4].copy_from_slice(&sum.to_be_bytes());
         fs::create_dir_all(&self.directory)?;
         files::replace(&self.path(name), &bytes)
     }
@@ -122,7 +127,8 @@ mod tests {
         let shelf = Shelf::new(root.path(), "Kind");
         shelf.write("x", &"spec".to_owned()).unwrap();
         let whole = std::fs::read(shelf.path("x")).unwrap();
-        for broken in [&whole[..whole.len() - 1], &[&whole[..], &[0]].concat(), &[]] {
+        let other = [&whole[..whole.len() - 1], b"x"].concat();
+        for broken in [&whole[..whole.len() - 1], &[&whole[..], &[0]].concat(), &other, &[]] {
             std::fs::write(shelf.path("x"), broken).unwrap();
             match shelf.read::<String>() {
                 Err(StartError::Metadata { path, .. }) => assert_eq!(path, shelf.path("x")),
