@@ -15,6 +15,7 @@ from ._async.client import AsyncFluvio
 from ._async.consumer import AsyncBatches, AsyncConsumer
 from ._async.producer import AsyncProducer, AsyncReceipt
 from ._batch import RecordBatch
+from ._config import ClusterConfig, Profile, ProfileStore, Tls
 from ._delivery import SendResult
 from ._errors import (
     AlreadyExistsError,
@@ -85,6 +86,7 @@ __all__ = [
     "AuthError",
     "Batches",
     "ClosedError",
+    "ClusterConfig",
     "CompressionError",
     "ConfigError",
     "Consumer",
@@ -115,6 +117,8 @@ __all__ = [
     "Producer",
     "ProducerError",
     "ProducerRecord",
+    "Profile",
+    "ProfileStore",
     "Receipt",
     "Record",
     "RecordBatch",
@@ -127,6 +131,7 @@ __all__ = [
     "SpuNotFoundError",
     "StorageError",
     "TLSError",
+    "Tls",
     "Topic",
     "TopicNotFoundError",
     "TopicSpec",

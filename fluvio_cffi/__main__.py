@@ -25,7 +25,7 @@ def _cluster(arguments: argparse.Namespace) -> int:
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, _stop)
     try:
-        with LocalCluster(arguments.data_dir, host=arguments.host, port=arguments.port) as cluster:
+        with LocalCluster(arguments.data_dir, host=arguments.host, port=arguments.port, tls=arguments.tls) as cluster:
             files = "temporary files" if arguments.data_dir is None else "files"
             print(f"ready {cluster.endpoint}, {files} in {cluster.data_dir}; Ctrl-C stops it", flush=True)
             while cluster.running:
@@ -51,6 +51,13 @@ def main(argv: list[str] | None = None) -> int:
     cluster.add_argument("--data-dir", metavar="DIR", help="where it keeps its files (default: temporary ones)")
     cluster.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     cluster.add_argument("--port", type=int, default=9003, help="the port; 0: any free one (default: %(default)s)")
+    cluster.add_argument(
+        "--tls",
+        nargs="?",
+        const=True,
+        choices=["mutual"],
+        help="serve over TLS, with certificates made in tls/ of its files; mutual: clients must show one, too",
+    )
     cluster.set_defaults(run=_cluster)
 
     demo = commands.add_parser("demo", help="produce and consume on an embedded cluster, and say how fast it was")

@@ -193,7 +193,7 @@ class FluvioConnectionError(FluvioError, ConnectionError):
 
 
 class TLSError(FluvioConnectionError):
-    """TLS could not be set up."""
+    """Client and server do not accept each other, or one of them does not speak TLS; the message says why."""
 
     _retriable = False
 

@@ -1,4 +1,4 @@
-"""Arguments of ``connect``, ``producer`` and ``consumer``: checked when given, and as the library takes them."""
+"""Arguments of ``producer`` and ``consumer``: checked when given, and as the library takes them."""
 
 from __future__ import annotations
 
@@ -18,10 +18,8 @@ from ._types import (
     OnEvicted,
     Partitioning,
     Size,
-    Timeout,
     parse_duration,
     parse_size,
-    parse_timeout,
 )
 
 CONNECT_TIMEOUT: Final = 10.0
@@ -69,57 +67,12 @@ def _choice(value: str, name: str, choices: tuple[str, ...]) -> int:
     return choices.index(value)
 
 
-def _limit(value: Duration, name: str) -> float:
+def limit(value: Duration, name: str) -> float:
+    """A time-out that must be positive, in seconds."""
     seconds = parse_duration(value, name)
     if seconds <= 0:
         raise ConfigError(f"{name} is {value!r}: it must be more than nothing")
     return seconds
-
-
-class ConnectOptions:
-    """How to connect."""
-
-    __slots__ = ("_client_id", "_profile", "_spu_local", "admin_timeout", "endpoint", "request_timeout", "timeout")
-
-    def __init__(
-        self,
-        endpoint: str | None,
-        profile: str | None,
-        client_id: str | None,
-        use_spu_local_address: bool | None,
-        timeout: Timeout,
-        request_timeout: Duration,
-        admin_timeout: Duration,
-    ) -> None:
-        self.endpoint: str | None = None if endpoint is None else text(endpoint, "endpoint")
-        if self.endpoint is not None:
-            host, colon, port = self.endpoint.rpartition(":")
-            if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-                raise ConfigError(f'endpoint is {endpoint!r}: it must be "host:port"')
-        self._profile = None if profile is None else text(profile, "profile")
-        self._client_id = None if client_id is None else text(client_id, "client_id")
-        self._spu_local = use_spu_local_address
-        self.timeout: float | None = parse_timeout(timeout, CONNECT_TIMEOUT)
-        self.request_timeout: float = _limit(request_timeout, "request_timeout")
-        self.admin_timeout: float = _limit(admin_timeout, "admin_timeout")
-
-    def native(self) -> tuple[CData, list[CData]]:
-        """``flv_client_options_t *`` and what it points to."""
-        options = ffi.new("flv_client_options_t *")
-        lib.flv_client_options_init(options)
-        alive: list[CData] = []
-        for name, value in (("endpoint", self.endpoint), ("profile", self._profile), ("client_id", self._client_id)):
-            if value is not None:
-                data = ffi.from_buffer("uint8_t[]", value.encode())
-                alive.append(data)
-                piece = getattr(options, name)
-                piece.data = data
-                piece.len = len(data)
-        if self._spu_local is not None:
-            options.use_spu_local_address = bool(self._spu_local)
-        options.request_timeout_ms = milliseconds(self.request_timeout)
-        options.admin_timeout_ms = milliseconds(self.admin_timeout)
-        return options, alive
 
 
 class ProducerOptions:
@@ -171,7 +124,7 @@ class ProducerOptions:
         self._max_in_flight = number(max_in_flight, "max_in_flight", 1, 1000)
         self._isolation = _choice(isolation, "isolation", _ISOLATIONS)
         self._delivery = _choice(delivery, "delivery", _DELIVERIES)
-        self.delivery_timeout: float = _limit(delivery_timeout, "delivery_timeout")
+        self.delivery_timeout: float = limit(delivery_timeout, "delivery_timeout")
 
     def native(self) -> CData:
         """``flv_producer_options_t *``."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import json
 import os
 import re
 import select
@@ -22,9 +23,10 @@ import weakref
 from collections.abc import Generator
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, Literal
 
 from . import _ffi
+from ._config import Tls
 from ._errors import ConfigError, FluvioError, UsageError
 
 __all__ = ["LocalCluster"]
@@ -68,6 +70,8 @@ class LocalCluster:
         on; the partitions of a topic are dealt out to them in turn.
     :param host: the address to listen on. Anything but loopback can be reached, unprotected, from other machines.
     :param port: the port that clients connect to; 0 takes any free one. Started again, a cluster keeps its ports.
+    :param tls: serve over TLS, with certificates that the cluster makes itself; clients connect with
+        ``connect(cluster.endpoint, tls=cluster.tls)``. ``"mutual"``: clients must show a certificate, too.
     :param write_like_real: write replies in the small pieces in which the real server writes them. It costs about 40 ms
         a reply with clients that are not prepared for it; made for measuring.
 
@@ -82,6 +86,7 @@ class LocalCluster:
         spus: int = 1,
         host: str = "127.0.0.1",
         port: int = 0,
+        tls: bool | Literal["mutual"] | None = None,
         write_like_real: bool = False,
     ) -> None:
         self._process: subprocess.Popen[bytes] | None = None
@@ -91,12 +96,15 @@ class LocalCluster:
             raise ConfigError(f"host must be an address or a name, not {host!r}")
         if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535:
             raise ConfigError(f"port must be a number from 0 to 65535, not {port!r}")
+        if tls not in (None, False, True, "mutual"):
+            raise ConfigError(f'tls must be True, "mutual", or left out, not {tls!r}')
         self._directory = None if data_dir is None else Path(os.path.abspath(os.fspath(data_dir)))
         self._temporary: str | None = None
         self._spus = spus
         self._host = host
         self._port = port
         self._spu_port = 0
+        self._tls = tls
         self._write_like_real = write_like_real
         self._endpoint: str | None = None
         self._output = b""
@@ -139,9 +147,36 @@ class LocalCluster:
             raise UsageError("the cluster has not been started: it has no directory yet")
         return Path(self._temporary)
 
+    @property
+    def tls(self) -> Tls:
+        """What a client needs to connect: with ``tls=True`` the CA that it trusts, with ``"mutual"`` also a certificate
+        of its own, with its key.
+
+        The files are in ``tls/`` of :attr:`data_dir`: ``ca.crt``, ``client.crt`` and ``client.key``; they stay the same
+        across starts on the same directory. The server's certificate is for localhost, 127.0.0.1, ::1, the host that
+        was given, and the domain ``fluvio.local`` with a name before it.
+        """
+        if not self._tls:
+            return Tls.disabled()
+        files = self.data_dir / "tls"
+        if self._tls == "mutual":
+            return Tls.verified(files / "ca.crt", cert=files / "client.crt", key=files / "client.key")
+        return Tls.verified(files / "ca.crt")
+
     def profile_toml(self) -> str:
         """The text of a Fluvio profile file (``FLV_PROFILE_PATH``, ``~/.fluvio/config``) whose current profile is this
-        cluster, for programs that read their address from there."""
+        cluster, for programs that read their address from there. With TLS it names the cluster's files."""
+        tls = 'tls_policy = "disabled"\n'
+        if self._tls:
+            files = self.data_dir / "tls"
+            # JSON's strings are TOML's. The official client wants a domain, and a certificate of its own, in any case.
+            paths = {"key": "client.key", "cert": "client.crt", "ca_cert": "ca.crt"}
+            tls = (
+                'tls_policy = "verified"\ntls_source = "files"\n\n[cluster.local.tls.certs]\ndomain = "fluvio.local"\n'
+            )
+            tls += "".join(
+                f"{name} = {json.dumps(str(files / file), ensure_ascii=False)}\n" for name, file in paths.items()
+            )
         return (
             'version = "2.0"\n'
             'current_profile = "local"\n'
@@ -153,8 +188,7 @@ class LocalCluster:
             f'endpoint = "{self.endpoint}"\n'
             "use_spu_local_address = false\n"
             "\n"
-            "[cluster.local.tls]\n"
-            'tls_policy = "disabled"\n'
+            f"[cluster.local.tls]\n{tls}"
         )
 
     # -- starting and stopping
@@ -244,6 +278,8 @@ class LocalCluster:
     def _command(self) -> list[str]:
         command = [program(), "--data-dir", str(self.data_dir), "--host", self._host, "--port", str(self._port)]
         command += ["--spus", str(self._spus), "--spu-port", str(self._spu_port), "--end-with-stdin", "--control"]
+        if self._tls:
+            command.append("--tls-client-auth" if self._tls == "mutual" else "--tls")
         if self._write_like_real:
             command.append("--write-like-real")
         return command

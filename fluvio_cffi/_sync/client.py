@@ -8,19 +8,13 @@ import weakref
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 
+from fluvio_cffi._config import ClusterConfig, ConnectOptions, Tls
 from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, FluvioTimeoutError
 from fluvio_cffi._ffi import CData, Slice, at_exit, ffi, lib, process, view
 from fluvio_cffi._hub import Operation
 from fluvio_cffi._lifetime import Closeable, logger
 from fluvio_cffi._metrics import Metrics, read_metrics
-from fluvio_cffi._options import (
-    CLOSE_TIMEOUT,
-    HAND_OVER_TIMEOUT,
-    ConnectOptions,
-    ConsumerOptions,
-    ProducerOptions,
-    text,
-)
+from fluvio_cffi._options import CLOSE_TIMEOUT, HAND_OVER_TIMEOUT, ConsumerOptions, ProducerOptions, text
 from fluvio_cffi._types import (
     ClientState,
     Codec,
@@ -71,6 +65,8 @@ class Fluvio(Closeable):
         endpoint: str | None = None,
         *,
         profile: str | None = None,
+        config: ClusterConfig | None = None,
+        tls: Tls | None = None,
         client_id: str | None = None,
         use_spu_local_address: bool | None = None,
         timeout: Timeout = ...,
@@ -79,21 +75,27 @@ class Fluvio(Closeable):
     ) -> Fluvio:
         """Connect to a cluster.
 
+        Arguments win over `config`, and that over the profile file, which is read when there is neither an `endpoint`
+        nor a `config`, or when a `profile` is named.
+
         :param endpoint: ``"host:port"`` of its SC; left out: the profile's.
         :param profile: the name of a profile in the profile file (``FLV_PROFILE_PATH``, else ``~/.fluvio/config``);
             left out: the current one.
+        :param config: how the cluster is reached, instead of a profile.
+        :param tls: how connections are protected; left out: as `config` or the profile says, else not at all.
         :param client_id: how this client calls itself.
         :param use_spu_local_address: whether to use the addresses that SPUs have inside of their network.
         :param timeout: seconds; left out: 10; ``None``: no limit.
         :param request_timeout: seconds for one request to an SPU; then the connection counts as dead.
         :param admin_timeout: seconds for administrative calls, and for opening producers and consumers.
-        :raises ConfigError: a bad argument, or no usable profile.
+        :raises ConfigError: a bad argument, no usable profile, or certificates that cannot be used.
         :raises FluvioTimeoutError: ``phase="connect"``.
         :raises FluvioConnectionError: the cluster cannot be reached.
+        :raises TLSError: client and server do not accept each other.
         :raises VersionError: it is too old or too new.
         """
         options = ConnectOptions(
-            endpoint, profile, client_id, use_spu_local_address, timeout, request_timeout, admin_timeout
+            endpoint, profile, config, tls, client_id, use_spu_local_address, timeout, request_timeout, admin_timeout
         )
         return cls._open(options)
 

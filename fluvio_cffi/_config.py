@@ -1,0 +1,350 @@
+"""How a cluster is reached: TLS, and the profile file that the ``fluvio`` program and this library share."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+from ._errors import ConfigError
+from ._ffi import CData, Slice, ffi, lib
+from ._hub import milliseconds, raise_status
+from ._options import CONNECT_TIMEOUT, limit, text
+from ._types import Duration, Timeout, parse_timeout
+
+TlsPolicy: TypeAlias = Literal["disabled", "anonymous", "verified"]
+
+_POLICIES: Final[dict[TlsPolicy, int]] = {
+    "disabled": lib.FLV_TLS_POLICY_DISABLED,
+    "anonymous": lib.FLV_TLS_POLICY_ANONYMOUS,
+    "verified": lib.FLV_TLS_POLICY_VERIFIED,
+}
+
+
+def _pem(value: str | os.PathLike[str] | None, name: str) -> str | None:
+    if value is None:
+        return None
+    try:
+        found = os.fspath(value)
+    except TypeError:
+        found = None
+    if not isinstance(found, str) or not found:
+        # What was given may be a key.
+        raise ConfigError(f"tls: {name} must be a path or PEM text, not {type(value).__name__}")
+    return found
+
+
+def _shown(value: str) -> str:
+    """A path; of PEM text only that it is."""
+    return "<PEM text>" if "\n" in value or "-----BEGIN " in value else repr(value)
+
+
+@dataclass(frozen=True, repr=False)
+class Tls:
+    """How the connections of a client are protected. Made by :meth:`disabled`, :meth:`anonymous` or :meth:`verified`.
+
+    Its ``repr`` shows paths, never PEM text. A pickle of it holds all of it.
+    """
+
+    policy: TlsPolicy
+    domain: str | None = None
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.policy not in _POLICIES:
+            raise ConfigError(f"tls: policy is {self.policy!r}: it must be one of {', '.join(map(repr, _POLICIES))}")
+        if self.policy != "verified" and (self.domain, self.ca, self.cert, self.key) != (None,) * 4:
+            raise ConfigError(f"tls: domain, ca, cert and key are for Tls.verified(), not for {self.policy!r}")
+        if (self.cert is None) != (self.key is None):
+            given, missing = ("cert", "key") if self.key is None else ("key", "cert")
+            raise ConfigError(f"tls: {given} is given without {missing}: they belong together")
+
+    @classmethod
+    def disabled(cls) -> Tls:
+        """Plain TCP."""
+        return cls("disabled")
+
+    @classmethod
+    def anonymous(cls) -> Tls:
+        """Encrypted, but whom it talks to is not checked: whoever is in the way can read and change everything."""
+        return cls("anonymous")
+
+    @classmethod
+    def verified(
+        cls,
+        ca: str | os.PathLike[str] | None = None,
+        domain: str | None = None,
+        cert: str | os.PathLike[str] | None = None,
+        key: str | os.PathLike[str] | None = None,
+    ) -> Tls:
+        """Encrypted, with the server's certificate checked. Files are read when the client connects, not again.
+
+        :param ca: the certificates of the CAs to trust: the path of a PEM file, or the text itself. Left out: those
+            that the system trusts.
+        :param domain: the name in the certificate of the cluster's SC. That of an SPU must have the SPU's name and a
+            dot before it, such as ``custom-spu-5001.fluvio.local``. Left out: the host that is connected to, for the SC
+            and for each SPU.
+        :param cert: the client's own certificate, for servers that ask: a path, or PEM text.
+        :param key: its private key, not encrypted: PKCS#8, SEC1 or PKCS#1; a path, or PEM text.
+        """
+        if domain is not None:
+            text(domain, "tls: domain")
+        return cls("verified", domain, _pem(ca, "ca"), _pem(cert, "cert"), _pem(key, "key"))
+
+    def __repr__(self) -> str:
+        if self.policy != "verified":
+            return f"Tls.{self.policy}()"
+        pems = {"ca": self.ca, "cert": self.cert, "key": self.key}
+        shown = [f"{name}={_shown(value)}" for name, value in pems.items() if value is not None]
+        if self.domain is not None:
+            shown.append(f"domain={self.domain!r}")
+        return f"Tls.verified({', '.join(shown)})"
+
+
+def check_endpoint(endpoint: str) -> str:
+    """``"host:port"``, checked."""
+    host, colon, port = text(endpoint, "endpoint").rpartition(":")
+    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ConfigError(f'endpoint is {endpoint!r}: it must be "host:port"')
+    return endpoint
+
+
+def _check_tls(tls: Tls) -> Tls:
+    if not isinstance(tls, Tls):
+        raise ConfigError(f"tls must be Tls.disabled(), Tls.anonymous() or Tls.verified(...), not {type(tls).__name__}")
+    return tls
+
+
+@dataclass(frozen=True)
+class ClusterConfig:
+    """How a cluster is reached, for ``connect(config=...)`` and for profiles.
+
+    :param endpoint: ``"host:port"`` of its SC.
+    :param tls: how connections are protected.
+    :param client_id: how the client calls itself; not part of a profile.
+    :param use_spu_local_address: whether to use the addresses that SPUs have inside of their network.
+    """
+
+    endpoint: str
+    tls: Tls = field(default_factory=Tls.disabled)
+    client_id: str | None = None
+    use_spu_local_address: bool = False
+
+    def __post_init__(self) -> None:
+        check_endpoint(self.endpoint)
+        _check_tls(self.tls)
+        if self.client_id is not None:
+            text(self.client_id, "client_id")
+
+    @classmethod
+    def load(cls, profile: str | None = None, path: str | os.PathLike[str] | None = None) -> ClusterConfig:
+        """Read it from a profile file.
+
+        :param profile: the profile's name; left out: the current one.
+        :param path: the file; left out: ``FLV_PROFILE_PATH``, else ``~/.fluvio/config``.
+        :raises ConfigError: there is no such profile, or the file is not usable.
+        """
+        store = ProfileStore(path)
+        profiles = store.list()
+        wanted = [each for each in profiles if (each.current if profile is None else each.name == profile)]
+        if not wanted:
+            what = "current profile" if profile is None else f"profile {profile!r}"
+            names = ", ".join(each.name for each in profiles) or "none"
+            raise ConfigError(f"the profile file {str(store.path)!r} has no {what}; it has: {names}")
+        if wanted[0].config is None:
+            raise ConfigError(
+                f"profile {wanted[0].name!r} names cluster {wanted[0].cluster!r}, which is not in {str(store.path)!r}"
+            )
+        return wanted[0].config
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A profile of the profile file.
+
+    :ivar name: its name.
+    :ivar cluster: the name of its cluster.
+    :ivar config: how that is reached; ``None``: the file does not say.
+    :ivar current: whether it is the one that is used when none is named.
+    """
+
+    name: str
+    cluster: str
+    config: ClusterConfig | None
+    current: bool
+
+
+class ProfileStore:
+    """The profile file, which the ``fluvio`` program and this library share.
+
+    Changes keep what else is in the file: comments, order, tables and keys of others. The file is replaced as a whole,
+    so readers see the old or the new one, and two programs that use this class do not lose each other's changes. A file
+    that is made here can be read by its owner alone, as keys may be in it. Each method reads the file anew; any thread.
+
+    :param path: the file, which need not exist yet; left out: ``FLV_PROFILE_PATH``, else ``~/.fluvio/config``.
+    """
+
+    __slots__ = ("_path",)
+
+    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
+        self._path = "" if path is None else text(os.fspath(path), "path")
+
+    @property
+    def path(self) -> Path:
+        """Where the file is, or will be."""
+        if self._path:
+            return Path(self._path)
+        found = os.environ.get("FLV_PROFILE_PATH")
+        return Path.home() / ".fluvio" / "config" if found is None else Path(found)
+
+    def __repr__(self) -> str:
+        return f"ProfileStore({str(self.path)!r})"
+
+    def list(self) -> list[Profile]:
+        """All profiles, by name; none if the file does not exist.
+
+        :raises ConfigError: the file is not usable.
+        """
+        buffer, error = ffi.new("flv_buffer_t **"), ffi.new("flv_error_t **")
+        raise_status(lib.flv_profiles_read(Slice(str(self.path)).value, buffer, error), error)
+        answer = ffi.gc(buffer[0], lib.flv_buffer_free)
+        view = ffi.new("flv_view_t *")
+        lib.flv_buffer_view(answer, view)
+        document: Any = json.loads(bytes(ffi.buffer(view.data, view.len)))
+        return [
+            Profile(each["name"], each["cluster"], _config(each["config"]), each["name"] == document["current"])
+            for each in document["profiles"]
+        ]
+
+    def add(self, name: str, config: ClusterConfig, *, overwrite: bool = False, current: bool = False) -> None:
+        """Add a profile, and a cluster of the same name.
+
+        PEM text is written into the file, paths are made absolute. The format has no place for ``client_id``.
+
+        :param overwrite: change a profile or a cluster of that name instead of refusing.
+        :param current: make it the current profile; the first one is in any case.
+        :raises ConfigError: the name is taken, or the file is not usable.
+        """
+        if not isinstance(config, ClusterConfig):
+            raise ConfigError(f"config must be a ClusterConfig, not {type(config).__name__}")
+        tls = config.tls
+        document: dict[str, object] = {
+            "endpoint": config.endpoint,
+            "use_spu_local_address": config.use_spu_local_address,
+            "tls": {"policy": tls.policy},
+        }
+        if tls.policy == "verified":
+            document["tls"] = {
+                "policy": tls.policy,
+                "domain": tls.domain,
+                "ca": tls.ca,
+                "cert": tls.cert,
+                "key": tls.key,
+            }
+        body = Slice(json.dumps(document))
+        self._change(lib.flv_profiles_add, name, body.value, bool(overwrite), bool(current))
+
+    def switch(self, name: str) -> None:
+        """Make a profile the current one.
+
+        :raises ConfigError: there is no such profile, or the file is not usable.
+        """
+        self._change(lib.flv_profiles_switch, name)
+
+    def rename(self, name: str, to: str) -> None:
+        """Give a profile another name. Its cluster keeps its own.
+
+        :raises ConfigError: there is no such profile, the new name is taken, or the file is not usable.
+        """
+        new = Slice(text(to, "to"))
+        self._change(lib.flv_profiles_rename, name, new.value)
+
+    def delete(self, name: str) -> None:
+        """Remove a profile, and its cluster unless another profile uses that.
+
+        :raises ConfigError: there is no such profile, or the file is not usable.
+        """
+        self._change(lib.flv_profiles_delete, name)
+
+    def _change(self, function: Any, name: str, *arguments: object) -> None:
+        path, key, error = Slice(str(self.path)), Slice(text(name, "name")), ffi.new("flv_error_t **")
+        raise_status(function(path.value, key.value, *arguments, error), error)
+
+
+def _config(document: dict[str, Any] | None) -> ClusterConfig | None:
+    if document is None:
+        return None
+    tls = Tls(**document["tls"])
+    return ClusterConfig(document["endpoint"], tls, use_spu_local_address=document["use_spu_local_address"])
+
+
+class ConnectOptions:
+    """How to connect."""
+
+    __slots__ = (
+        "_client_id",
+        "_profile",
+        "_spu_local",
+        "_tls",
+        "admin_timeout",
+        "endpoint",
+        "request_timeout",
+        "timeout",
+    )
+
+    def __init__(
+        self,
+        endpoint: str | None,
+        profile: str | None,
+        config: ClusterConfig | None,
+        tls: Tls | None,
+        client_id: str | None,
+        use_spu_local_address: bool | None,
+        timeout: Timeout,
+        request_timeout: Duration,
+        admin_timeout: Duration,
+    ) -> None:
+        self.endpoint: str | None = None if endpoint is None else check_endpoint(endpoint)
+        self._profile = None if profile is None else text(profile, "profile")
+        self._client_id = None if client_id is None else text(client_id, "client_id")
+        self._tls = None if tls is None else _check_tls(tls)
+        self._spu_local = use_spu_local_address
+        if config is not None:
+            if not isinstance(config, ClusterConfig):
+                raise ConfigError(f"config must be a ClusterConfig, not {type(config).__name__}")
+            if profile is not None:
+                raise ConfigError("profile and config are both given: one of them says where the cluster is")
+            self.endpoint = self.endpoint or config.endpoint
+            self._client_id = self._client_id or config.client_id
+            self._tls = self._tls or config.tls
+            if self._spu_local is None:
+                self._spu_local = config.use_spu_local_address
+        self.timeout: float | None = parse_timeout(timeout, CONNECT_TIMEOUT)
+        self.request_timeout: float = limit(request_timeout, "request_timeout")
+        self.admin_timeout: float = limit(admin_timeout, "admin_timeout")
+
+    def native(self) -> tuple[CData, list[CData]]:
+        """``flv_client_options_t *`` and what it points to."""
+        options = ffi.new("flv_client_options_t *")
+        lib.flv_client_options_init(options)
+        texts = {"endpoint": self.endpoint, "profile": self._profile, "client_id": self._client_id}
+        if self._tls is not None:
+            options.tls_policy = _POLICIES[self._tls.policy]
+            texts |= {f"tls_{name}": getattr(self._tls, name) for name in ("domain", "ca", "cert", "key")}
+        alive: list[CData] = []
+        for name, value in texts.items():
+            if value is not None:
+                data = ffi.from_buffer("uint8_t[]", value.encode())
+                alive.append(data)
+                piece = getattr(options, name)
+                piece.data = data
+                piece.len = len(data)
+        if self._spu_local is not None:
+            options.use_spu_local_address = bool(self._spu_local)
+        options.request_timeout_ms = milliseconds(self.request_timeout)
+        options.admin_timeout_ms = milliseconds(self.admin_timeout)
+        return options, alive
