@@ -13,6 +13,7 @@
 from ._async.admin import AsyncAdmin, AsyncTopics
 from ._async.client import AsyncFluvio
 from ._async.consumer import AsyncBatches, AsyncConsumer
+from ._async.events import AsyncEvents
 from ._async.producer import AsyncProducer, AsyncReceipt
 from ._batch import RecordBatch
 from ._config import ClusterConfig, Profile, ProfileStore, Tls
@@ -56,8 +57,10 @@ from ._opening import Opening
 from ._sync.admin import Admin, Topics
 from ._sync.client import Fluvio
 from ._sync.consumer import Batches, Consumer
+from ._sync.events import Events
 from ._sync.producer import Producer, Receipt
 from ._types import (
+    ClientEvent,
     Offset,
     PartitionAssignment,
     Partitioner,
@@ -79,12 +82,14 @@ __all__ = [
     "AsyncAdmin",
     "AsyncBatches",
     "AsyncConsumer",
+    "AsyncEvents",
     "AsyncFluvio",
     "AsyncProducer",
     "AsyncReceipt",
     "AsyncTopics",
     "AuthError",
     "Batches",
+    "ClientEvent",
     "ClosedError",
     "ClusterConfig",
     "CompressionError",
@@ -94,6 +99,7 @@ __all__ = [
     "CorruptRecordError",
     "DeliveryError",
     "DeliveryUnknownError",
+    "Events",
     "Fluvio",
     "FluvioConnectionError",
     "FluvioError",

@@ -43,7 +43,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
-from ._ffi import CData, ffi, lib
+from ._ffi import CData, ffi, lib, text_of
 
 if TYPE_CHECKING:
     from ._async.producer import AsyncReceipt
@@ -431,10 +431,6 @@ def timed_out(phase: Phase | None, what: str | None = None, *, outcome: Outcome 
     return FluvioTimeoutError(what or _TIMEOUTS.get(phase, "a deadline passed"), phase=phase, outcome=outcome)
 
 
-def _text(view: CData) -> str:
-    return bytes(ffi.buffer(view.data, view.len)).decode("utf-8", "replace") if view.len else ""
-
-
 def class_of(status: int) -> type[FluvioError]:
     """The class of the errors with a status of the library."""
     return _CLASSES.get(status, FluvioError)
@@ -456,10 +452,10 @@ def from_native(status: int, error: CData, phase: Phase | None = None) -> Fluvio
         info = ffi.new("flv_error_info_t *")
         info.struct_size = ffi.sizeof("flv_error_info_t")
         lib.flv_error_info(error, info)
-        result = cls(_text(info.message) or f"the operation ended with status {status}")
+        result = cls(text_of(info.message) or f"the operation ended with status {status}")
         result.retriable = bool(info.retriable)
         result.code = info.code if info.has_code else None
-        result.topic = _text(info.topic) or None
+        result.topic = text_of(info.topic) or None
         result.partition = info.partition if info.partition >= 0 else None
         result.offset = info.offset if info.offset >= 0 else None
         result.outcome = _OUTCOMES[info.outcome] if info.outcome < len(_OUTCOMES) else None

@@ -129,7 +129,12 @@ def view(function: Any, handle: CData) -> str:
     """The text that a function of the library shows of a handle."""
     out = ffi.new("flv_view_t *")
     function(handle, out)
-    return bytes(ffi.buffer(out.data, out.len)).decode() if out.len else ""
+    return text_of(out)
+
+
+def text_of(view: CData) -> str:
+    """The text that an ``flv_view_t`` shows."""
+    return bytes(ffi.buffer(view.data, view.len)).decode("utf-8", "replace") if view.len else ""
 
 
 class Slice:

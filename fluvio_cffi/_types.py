@@ -34,6 +34,7 @@ Partitioning: TypeAlias = "Callable[[bytes | None, bytes, int], int]"
 Isolation: TypeAlias = Literal["read_uncommitted", "read_committed"]
 Delivery: TypeAlias = Literal["at_least_once", "at_most_once"]
 ClientState: TypeAlias = Literal["connected", "reconnecting", "closed"]
+EventKind: TypeAlias = Literal["connected", "reconnecting", "closed", "leader_changed"]
 Commit: TypeAlias = Literal["manual", "auto"]
 OnEvicted: TypeAlias = Literal["raise", "skip"]
 Codec: TypeAlias = Literal["none", "gzip", "snappy", "lz4", "zstd"]
@@ -184,6 +185,29 @@ class Partitioner:
 
 def _fixed(partition: int, key: bytes | None, value: bytes, partitions: int) -> int:
     return partition
+
+
+@dataclass(frozen=True, slots=True)
+class ClientEvent:
+    """Something that happened to a client.
+
+    :ivar kind: ``"connected"``: it sees its cluster, or sees it again; ``"reconnecting"``: the cluster's controller is
+        away, producing and consuming go on; ``"leader_changed"``: another SPU leads a partition; ``"closed"``: it was
+        closed.
+    :ivar number: rises by 1 with each event, from 1. Where it rises by more, events in between were dropped, because
+        they were not read in time.
+    :ivar topic: of ``"leader_changed"``: the topic.
+    :ivar partition: of ``"leader_changed"``: the partition.
+    :ivar leader: of ``"leader_changed"``: the id of the SPU that leads it now.
+    :ivar reason: of ``"reconnecting"``: why.
+    """
+
+    kind: EventKind
+    number: int
+    topic: str | None = None
+    partition: int | None = None
+    leader: int | None = None
+    reason: str | None = None
 
 
 class RecordMetadata(NamedTuple):

@@ -261,6 +261,28 @@ typedef enum {
 } flv_client_state_e;
 
 /*
+ What happened to a client.
+ */
+typedef enum {
+    /*
+     It sees its cluster, or sees it again.
+     */
+    FLV_EVENT_CONNECTED = 1,
+    /*
+     The SC is away; the data path goes on.
+     */
+    FLV_EVENT_RECONNECTING = 2,
+    /*
+     It was closed: nothing comes after this.
+     */
+    FLV_EVENT_CLOSED = 3,
+    /*
+     Another SPU leads a partition.
+     */
+    FLV_EVENT_LEADER_CHANGED = 4,
+} flv_event_kind_e;
+
+/*
  Which records a consumer sees, and when a producer's record counts as acknowledged.
  */
 typedef enum {
@@ -427,6 +449,11 @@ typedef struct flv_consumer_t flv_consumer_t;
  An error, owned by whoever received it until `flv_error_free`. May be used and freed on any thread.
  */
 typedef struct flv_error_t flv_error_t;
+
+/*
+ The events of a client. One thread takes at a time; everything else from any threads.
+ */
+typedef struct flv_events_t flv_events_t;
 
 /*
  A producer of one topic. May be used from any threads.
@@ -804,7 +831,46 @@ typedef struct {
      Handles of watches.
      */
     uint32_t watches;
+    /*
+     Events not freed.
+     */
+    uint32_t events;
 } flv_counts_t;
+
+/*
+ Something that happened to a client. The caller sets `struct_size`.
+ */
+typedef struct {
+    /*
+     `sizeof(flv_event_t)`.
+     */
+    uint32_t struct_size;
+    /*
+     One of `FLV_EVENT_`.
+     */
+    uint32_t kind;
+    /*
+     Rises by 1 with each event, from 1. Where it rises by more, events in between were dropped, because they were not
+     taken in time.
+     */
+    uint64_t number;
+    /*
+     `FLV_EVENT_LEADER_CHANGED`: the partition. Else -1.
+     */
+    int32_t partition;
+    /*
+     `FLV_EVENT_LEADER_CHANGED`: the SPU that leads it now. Else -1.
+     */
+    int32_t leader;
+    /*
+     `FLV_EVENT_LEADER_CHANGED`: the topic. Else empty. Valid until the next take, or the free.
+     */
+    flv_view_t topic;
+    /*
+     `FLV_EVENT_RECONNECTING`: why. Else empty. Valid until the next take, or the free.
+     */
+    flv_view_t reason;
+} flv_event_t;
 
 /*
  What a client has done since it was opened, counted per batch, request or chunk, and what is under way. The caller sets
@@ -1339,6 +1405,35 @@ flv_status_t flv_debug_counts(flv_counts_t *out);
  For tests: the next task of kind `task`, one of `FLV_TASK_`, that takes a turn panics, once. Any thread.
  */
 flv_status_t flv_debug_panic(uint32_t task, flv_error_t **error);
+
+/*
+ Listens to what happens to a client from now on. The first event tells its state now, the last one
+ (`FLV_EVENT_CLOSED`) its end. Up to 256 wait to be taken; then the oldest is dropped. `*events` is the caller's until
+ `flv_events_free`. Never waits. Any thread.
+ */
+flv_status_t flv_client_events(const flv_client_t *client, flv_events_t **events, flv_error_t **error);
+
+/*
+ Completes once `flv_events_take` would not say EMPTY. A passed deadline completes with `FLV_STATUS_TIMEOUT` and no error
+ object. Any thread.
+ */
+flv_status_t flv_events_wait(flv_events_t *events,
+                             int64_t timeout_ms,
+                             flv_queue_t *queue,
+                             uint64_t token,
+                             uint64_t *operation,
+                             flv_error_t **error);
+
+/*
+ Takes the next event; never waits. OK: `*event` has it. EMPTY: none now. END: none ever again, the client was closed.
+ `event->struct_size` must be set. One thread at a time.
+ */
+flv_status_t flv_events_take(flv_events_t *events, flv_event_t *event, flv_error_t **error);
+
+/*
+ Frees the events of a client; a wait under way completes. Never blocks. NULL is fine. Any thread.
+ */
+void flv_events_free(flv_events_t *events);
 
 /*
  Tells what a client has done, also after its close. `metrics->struct_size` must be set. Never waits. Any thread.

@@ -40,6 +40,7 @@ OURS = (
     fluvio_cffi.Consumer,
     fluvio_cffi.Receipt,
     fluvio_cffi.Batches,
+    fluvio_cffi.Events,
     fluvio_cffi.Admin,
     fluvio_cffi.Topics,
 )

@@ -32,6 +32,7 @@ NAMES = {
     "AsyncAdmin": "Admin",
     "AsyncBatches": "Batches",
     "AsyncConsumer": "Consumer",
+    "AsyncEvents": "Events",
     "AsyncFluvio": "Fluvio",
     "AsyncHost": "SyncHost",
     "AsyncIterator": "Iterator",

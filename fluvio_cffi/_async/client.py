@@ -42,6 +42,7 @@ from fluvio_cffi._waiting import AsyncHost, check_orphaned, ending, left, runnin
 
 from .admin import AsyncAdmin
 from .consumer import AsyncConsumer
+from .events import AsyncEvents
 from .producer import AsyncProducer
 
 _STATES: tuple[ClientState, ...] = ("closed", "connected", "reconnecting", "closed")
@@ -149,6 +150,18 @@ class AsyncFluvio(Closeable):
             return "closed"
         number: int = lib.flv_client_state(self._handle)
         return _STATES[number] if number < len(_STATES) else "closed"
+
+    def events(self) -> AsyncEvents:
+        """What happens to the client from now on, as an iterator of :class:`ClientEvent`.
+
+        The first event tells the state that it has now. Events that are not read do not pile up: up to 256 wait, then
+        the oldest is dropped. The iterator ends when the client is closed.
+
+        :raises ClosedError: the client is closed.
+        """
+        self._host.check()
+        self._check_open()
+        return AsyncEvents(self)
 
     def metrics(self) -> Metrics:
         """What the client has done, with all of its producers and consumers. Any thread, also after the close.

@@ -34,6 +34,7 @@ from fluvio_cffi._waiting import check_orphaned, ending, left
 
 from .admin import Admin
 from .consumer import Consumer
+from .events import Events
 from .producer import Producer
 
 _STATES: tuple[ClientState, ...] = ("closed", "connected", "reconnecting", "closed")
@@ -137,6 +138,18 @@ class Fluvio(Closeable):
             return "closed"
         number: int = lib.flv_client_state(self._handle)
         return _STATES[number] if number < len(_STATES) else "closed"
+
+    def events(self) -> Events:
+        """What happens to the client from now on, as an iterator of :class:`ClientEvent`.
+
+        The first event tells the state that it has now. Events that are not read do not pile up: up to 256 wait, then
+        the oldest is dropped. The iterator ends when the client is closed.
+
+        :raises ClosedError: the client is closed.
+        """
+        self._host.check()
+        self._check_open()
+        return Events(self)
 
     def metrics(self) -> Metrics:
         """What the client has done, with all of its producers and consumers. Any thread, also after the close.

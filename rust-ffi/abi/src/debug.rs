@@ -40,6 +40,8 @@ pub struct flv_counts_t {
     pub descriptors: u32,
     /// Handles of watches.
     pub watches: u32,
+    /// Events not freed.
+    pub events: u32,
 }
 
 /// Kinds of task inside the library.
@@ -61,7 +63,7 @@ pub enum flv_task_e {
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_debug_counts(out: *mut flv_counts_t) -> flv_status_t {
     export(std::ptr::null_mut(), || {
-        let [queues, clients, producers, consumers, errors, buffers, watches] = handle::counts();
+        let [queues, clients, producers, consumers, errors, buffers, watches, events] = handle::counts();
         let inner = counts();
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let counted = flv_counts_t {
@@ -79,6 +81,7 @@ pub extern "C" fn flv_debug_counts(out: *mut flv_counts_t) -> flv_status_t {
             connections: number(inner.connections),
             descriptors: number(descriptors::count()),
             watches: number(watches),
+            events: number(events),
         };
         options::write(out, "out", counted)?;
         Ok(OK)

@@ -10,6 +10,7 @@ use fluvio_cffi_engine::{Error, ErrorKind, Result};
 
 use crate::client::ClientObject;
 use crate::consumer::ConsumerObject;
+use crate::events::EventsObject;
 use crate::producer::ProducerObject;
 use crate::queue::Queue;
 use crate::watch::WatchObject;
@@ -21,6 +22,7 @@ pub(crate) enum Object {
     Producer(Arc<ProducerObject>),
     Consumer(Arc<ConsumerObject>),
     Watch(Arc<WatchObject>),
+    Events(Arc<EventsObject>),
     /// Boxed: views into it stay valid wherever the table moves it.
     Error(Box<Error>),
     Buffer(Box<[u8]>),
@@ -70,10 +72,11 @@ typed!(client, Client, ClientObject);
 typed!(producer, Producer, ProducerObject);
 typed!(consumer, Consumer, ConsumerObject);
 typed!(watch, Watch, WatchObject);
+typed!(events, Events, EventsObject);
 
-/// How many handles of each kind exist: queues, clients, producers, consumers, errors, buffers, watches.
-pub(crate) fn counts() -> [usize; 7] {
-    let mut counts = [0; 7];
+/// How many handles of each kind exist: queues, clients, producers, consumers, errors, buffers, watches, events.
+pub(crate) fn counts() -> [usize; 8] {
+    let mut counts = [0; 8];
     for object in TABLE.read().unwrap_or_else(PoisonError::into_inner).values() {
         counts[match object {
             Object::Queue(_) => 0,
@@ -83,6 +86,7 @@ pub(crate) fn counts() -> [usize; 7] {
             Object::Error(_) => 4,
             Object::Buffer(_) => 5,
             Object::Watch(_) => 6,
+            Object::Events(_) => 7,
         }] += 1;
     }
     counts

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::consumer::{self, ChunkEncoder, Consumer, ConsumerOptions};
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Result};
+use crate::events::Events;
 use crate::metrics::{Counters, Metrics};
 use crate::producer::{self, Producer, ProducerOptions, TicketSink};
 use crate::transport::{Connection, Tls};
@@ -150,6 +151,11 @@ impl Client {
     /// Whether it sees its cluster.
     pub fn state(&self) -> ClientState {
         self.inner.view.state()
+    }
+
+    /// What happens to it from now on.
+    pub fn events(&self) -> Events {
+        self.view().events()
     }
 
     /// What it has done, and what is under way. Any thread; never waits for I/O.

@@ -19,6 +19,7 @@ use crate::backoff::Backoff;
 use crate::client::ClientState;
 use crate::control::{Control, watch_error};
 use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::events::{Announcer, Event, Events};
 use crate::guard::{self, TaskKind, maybe_panic};
 use crate::limit::Limit;
 
@@ -84,6 +85,15 @@ impl Snapshot {
     /// One partition of `topic`.
     pub(crate) fn partition(&self, topic: &str, partition: u32) -> Option<PartitionView> {
         self.partitions.get(topic)?.get(&partition).copied()
+    }
+
+    /// Which of these partitions, with their leaders until now, have another one.
+    fn moves(&self, before: impl IntoIterator<Item = (String, u32, i32)>) -> Vec<Event> {
+        let moved = |(topic, partition, leader): (String, u32, i32)| {
+            let now = self.partition(&topic, partition)?.leader;
+            (now != leader).then(|| Event::leader_changed(topic, partition, now))
+        };
+        before.into_iter().filter_map(moved).collect()
     }
 }
 
@@ -204,6 +214,7 @@ impl Snapshot {
 pub(crate) struct View {
     snapshot: watch::Sender<Snapshot>,
     control: Arc<Control>,
+    announcer: Announcer,
 }
 
 /// Ends the view of a connect that was given up.
@@ -220,7 +231,7 @@ impl Drop for EndOnDrop {
 impl View {
     /// Connects and waits for the first state; also gives the cluster's version. Dropping the future ends the attempt.
     pub(crate) async fn start(control: Arc<Control>) -> Result<(Arc<Self>, String)> {
-        let view = Arc::new(Self { snapshot: watch::Sender::new(Snapshot::default()), control });
+        let view = Arc::new(Self { snapshot: watch::Sender::default(), control, announcer: Announcer::default() });
         let mut given_up = EndOnDrop(Some(Arc::clone(&view)));
         let (announce, first) = oneshot::channel();
         let on_panic = Arc::clone(&view);
@@ -248,6 +259,7 @@ impl View {
             }
             self.control.counters().note(error.kind);
             self.snapshot.send_modify(|view| view.reconnecting = true);
+            self.announcer.state(ClientState::Reconnecting, Some(error.message));
             let ended = updates.wait_for(|view| view.ended.is_some());
             tokio::select! {
                 () = backoff.wait() => {}
@@ -279,11 +291,17 @@ impl View {
             Ok(opened) => opened,
             Err(error) => return error,
         };
+        let mut moves = Vec::new();
         self.snapshot.send_modify(|view| {
-            let ended = view.ended.take();
-            *view = Snapshot { ended, ..snapshot };
+            let before = std::mem::take(view);
+            *view = Snapshot { ended: before.ended, ..snapshot };
+            moves = view.moves(before.partitions.into_iter().flat_map(|(topic, partitions)| {
+                partitions.into_iter().map(move |(partition, state)| (topic.clone(), partition, state.leader))
+            }));
         });
         backoff.reset();
+        self.announcer.state(ClientState::Connected, None);
+        moves.iter().for_each(|event| self.announcer.tell(event));
         match announce.take() {
             Some(announce) => drop(announce.send(Ok(version))),
             None => self.control.counters().reconnects.add(1),
@@ -295,7 +313,7 @@ impl View {
                     update(item).map(|update| self.snapshot.send_modify(|view| view.apply_topics(update)))
                 }
                 item = partitions.next() => {
-                    update(item).map(|update| self.snapshot.send_modify(|view| view.apply_partitions(update)))
+                    update(item).map(|update| self.set_partitions(update))
                 }
                 item = spus.next() => {
                     update(item).map(|update| self.snapshot.send_modify(|view| view.apply_spus(update)))
@@ -305,6 +323,24 @@ impl View {
                 return error;
             }
         }
+    }
+
+    fn set_partitions(&self, update: MetadataUpdate<PartitionSpec>) {
+        let objects = update.all.iter().chain(update.changes.iter().map(|change| &change.content));
+        let named: Vec<_> = objects
+            .filter_map(|object| replica(&object.name))
+            .map(|(topic, number)| (topic.to_owned(), number))
+            .collect();
+        let mut moves = Vec::new();
+        self.snapshot.send_modify(|view| {
+            let before: Vec<_> = named
+                .into_iter()
+                .filter_map(|(topic, number)| view.partition(&topic, number).map(|state| (topic, number, state.leader)))
+                .collect();
+            view.apply_partitions(update);
+            moves = view.moves(before);
+        });
+        moves.iter().for_each(|event| self.announcer.tell(event));
     }
 
     async fn until<T>(&self, deadline: Instant, step: impl Future<Output = Result<T>>) -> Result<T> {
@@ -319,6 +355,7 @@ impl View {
         self.snapshot.send_modify(|view| {
             view.ended.get_or_insert(error);
         });
+        self.announcer.state(ClientState::Closed, None);
     }
 
     /// Whether the watches are alive.
@@ -329,6 +366,11 @@ impl View {
             (None, true) => ClientState::Reconnecting,
             (None, false) => ClientState::Connected,
         }
+    }
+
+    /// What happens from now on.
+    pub(crate) fn events(&self) -> Events {
+        self.announcer.listen()
     }
 
     /// Reads the current state.

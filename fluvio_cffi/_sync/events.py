@@ -1,0 +1,131 @@
+# Made by tools/async_to_sync.py from fluvio_cffi/_async/events.py: change that, and run it.
+"""What happens to a client."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, NoReturn
+
+from fluvio_cffi._errors import ClosedError, UsageError, from_native, timed_out
+from fluvio_cffi._ffi import ffi, lib, text_of
+from fluvio_cffi._types import ClientEvent, EventKind, Timeout, parse_timeout
+from fluvio_cffi._wait_threads import SyncHost
+from fluvio_cffi._waiting import ending, left
+
+if TYPE_CHECKING:
+    from .client import Fluvio
+
+_KINDS: tuple[EventKind, ...] = ("connected", "reconnecting", "closed", "leader_changed")
+
+
+class Events:
+    """Tells what happens to a client, as an iterator of :class:`ClientEvent`. Made by :meth:`Fluvio.events`.
+
+    One thread reads at a time. A read that is interrupted or runs out of time has taken nothing, and ``break`` loses
+    nothing.
+    """
+
+    __slots__ = ("__weakref__", "_client", "_error", "_handle", "_host", "_native", "_number", "_reading")
+
+    def __init__(self, client: Fluvio) -> None:
+        self._client = client
+        self._host: SyncHost = client._host
+        self._error = ffi.new("flv_error_t **")
+        # What was taken from the library last; KeyboardInterrupt may come before it is handed on.
+        self._native = ffi.new("flv_event_t *")
+        self._native.struct_size = ffi.sizeof("flv_event_t")
+        # Of the event that was handed on last.
+        self._number = 0
+        self._reading = threading.Lock()
+        handle = ffi.new("flv_events_t **")
+        self._check(lib.flv_client_events(client._handle, handle, self._error))
+        self._handle = ffi.gc(handle[0], lib.flv_events_free)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._client!r}>"
+
+    def __iter__(self) -> Events:
+        return self
+
+    def __next__(self) -> ClientEvent:
+        event = self._next(None)
+        if event is None:
+            raise StopIteration
+        return event
+
+    def receive(self, timeout: Timeout = ...) -> ClientEvent:
+        """The next event.
+
+        :param timeout: seconds; left out or ``None``: no limit; ``0``: only what is there now.
+        :raises FluvioTimeoutError: ``phase="read"`` when the time is over; nothing is lost.
+        :raises ClosedError: the client was closed, and everything was read.
+        """
+        event = self._next(parse_timeout(timeout, None))
+        if event is None:
+            raise ClosedError("the client is closed: nothing more happens to it")
+        return event
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"cannot pickle {type(self).__name__!r} object: it belongs to a client of this process")
+
+    # -- inside
+
+    def _next(self, timeout: float | None) -> ClientEvent | None:
+        host = self._host
+        deadline = ending(timeout)
+        host.check()
+        if self._reading.locked():
+            raise UsageError("another task is reading these events: one reads at a time")
+        with self._reading:
+            if host.due():
+                host.rest()
+            alive = True
+            while self._native.number == self._number:
+                status = lib.flv_events_take(self._handle, self._native, self._error)
+                if status == lib.FLV_STATUS_END:
+                    return None
+                if status == lib.FLV_STATUS_EMPTY:
+                    seconds = left(deadline)
+                    if seconds == 0:
+                        raise timed_out("read", "no event came in time")
+                    if not alive or self._client._gone:
+                        return None
+                    alive = self._wait(seconds)
+                else:
+                    self._check(status)
+            return self._event()
+
+    def _wait(self, seconds: float | None) -> bool:
+        """Waits until there is something to take, or the time is over; false if nothing can be waited for any more."""
+        host = self._host
+        try:
+            operation = host.hub.start(
+                lib.flv_events_wait, self._handle, timeout=seconds, phase="read", waiter=host.waiter()
+            )
+            host.finish(operation)
+            if operation.timed_out:
+                operation.dispose()
+            else:
+                operation.check()
+        except ClosedError:
+            return False
+        return True
+
+    def _event(self) -> ClientEvent:
+        native = self._native
+        kind: int = native.kind
+        event = ClientEvent(
+            _KINDS[kind - 1],
+            native.number,
+            text_of(native.topic) or None,
+            native.partition if native.partition >= 0 else None,
+            native.leader if native.leader >= 0 else None,
+            text_of(native.reason) or None,
+        )
+        self._number = native.number
+        return event
+
+    def _check(self, status: int) -> None:
+        if status != lib.FLV_STATUS_OK:
+            error, self._error[0] = self._error[0], ffi.NULL
+            raise from_native(status, error)
