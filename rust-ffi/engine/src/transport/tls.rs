@@ -243,7 +243,8 @@ pub(super) fn refusal(peer: &str, cause: &rustls::Error, shown: bool) -> Error {
     use rustls::CertificateError as C;
     use rustls::Error as E;
     let why = match cause {
-        E::InvalidCertificate(C::UnknownIssuer) => {
+        // A bad signature: a CA of that name is trusted, but it is another one.
+        E::InvalidCertificate(C::UnknownIssuer | C::BadSignature) => {
             "the server's certificate is not signed by a CA that is trusted; give the CA's certificate with ca"
                 .to_owned()
         }
