@@ -45,8 +45,8 @@ pub use table_formats::{
     Alignment, Color, Column, DataFormat, TableFormat, TableFormatResolution, TableFormatSpec, TableFormatStatus,
 };
 pub use topics::{
-    Assignment, Compression, Deduplication, HomeMirror, HomeSpu, RemoteMirror, Topic, TopicMirror, TopicResolution,
-    TopicSpec, TopicStatus,
+    Assignment, Compression, Deduplication, HomeMirror, HomeSpu, MirroredPartition, RemoteMirror, Topic, TopicMirror,
+    TopicResolution, TopicSpec, TopicStatus,
 };
 pub use watch::{Change, ChangeKind, Object, Watch, Watchable};
 

@@ -459,6 +459,8 @@ impl Admin {
             };
         }
         let request = spec.into_upstream(name);
+        // The home of mirrors that are still to come has no partitions.
+        let wait_ready = wait_ready && request.replicas().partitions() > 0;
         let planned = Metadata { name: name.to_owned(), spec: request.clone(), status: UpstreamStatus::default() };
         // The SC answers once the partitions are there, or gives up after 90 s; the topic itself is there at once.
         let known = self.client.view().read(|view| view.has_topic(name));
