@@ -18,6 +18,7 @@ html_show_sphinx = False
 html_copy_source = False
 
 myst_heading_anchors = 3
+autodoc_default_options = {"members": True, "undoc-members": True}
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True

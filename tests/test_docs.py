@@ -232,6 +232,12 @@ def test_every_page_is_in_the_contents() -> None:
     assert pages == {line for line in contents.split("maxdepth")[1].splitlines() if re.fullmatch(r"[\w-]+", line)}
 
 
+def test_the_reference_has_every_name_once() -> None:
+    reference = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
+    names = re.findall(r"^\.\. auto(?:class|exception):: (\w+)$", reference, re.MULTILINE)
+    assert sorted(names) == sorted(set(fluvio_cffi.__all__) - {"__version__"})
+
+
 def test_commands_exist() -> None:
     rules = re.findall(r"^([a-z -]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     targets = {target for rule in rules for target in rule.split()}
