@@ -152,10 +152,10 @@ class World:
             return PlainOpening(lambda: Fluvio.connect(endpoint, **keywords))
         return AsyncFluvio.connect(endpoint, **keywords)
 
-    def from_profile(self) -> Any:
+    def connect_with(self, **keywords: Any) -> Any:
         if self.is_sync:
-            return PlainOpening(Fluvio.connect)
-        return AsyncFluvio.connect()
+            return PlainOpening(lambda: Fluvio.connect(**keywords))
+        return AsyncFluvio.connect(**keywords)
 
     async def topic(self, client: Any, **spec: Any) -> str:
         """The name of a new topic."""

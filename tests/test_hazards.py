@@ -168,5 +168,5 @@ async def test_h15_the_environment_is_read_when_it_is_needed(
             profile = tmp_path / f"{cluster.pid}"
             profile.write_text(cluster.profile_toml())
             monkeypatch.setenv("FLV_PROFILE_PATH", str(profile))
-            async with world.from_profile() as client:
+            async with world.connect_with() as client:
                 assert client.endpoint == cluster.endpoint
