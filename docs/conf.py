@@ -24,8 +24,8 @@ autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 
 nitpicky = True
-# Python's own, and what `Opening` is generic over.
-nitpick_ignore_regex = [("py:class", r"(collections\.abc|pathlib|os|builtins|fluvio_cffi\._opening)\..*")]
+# Python's own, and what classes are generic over.
+nitpick_ignore_regex = [("py:class", r"(collections\.abc|pathlib|os|builtins)\..*|(.*\.)?(T|ItemT)")]
 
 
 def without_private(

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -236,6 +237,19 @@ def test_the_reference_has_every_name_once() -> None:
     reference = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
     names = re.findall(r"^\.\. auto(?:class|exception):: (\w+)$", reference, re.MULTILINE)
     assert sorted(names) == sorted(set(fluvio_cffi.__all__) - {"__version__"})
+
+
+def test_the_reference_has_every_choice() -> None:
+    reference = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
+    described = {
+        name: re.findall(r'``"(\w+)"``', text)
+        for name, text in re.findall(r"^\.\. py:data:: (\w+)\n\n((?: {3}.+\n)+)", reference, re.MULTILINE)
+    }
+    modules = [module for name, module in sys.modules.items() if name.startswith("fluvio_cffi._")]
+    for module in modules:
+        for name, thing in vars(module).items():
+            if typing.get_origin(thing) is typing.Literal and name in described and name != "Compression":
+                assert described[name] == list(typing.get_args(thing)), name
 
 
 def test_commands_exist() -> None:
