@@ -70,6 +70,7 @@ class Amounts:
     most: int = 10_000_000
     consumers: int = 1000
     partitions: int = 1000
+    quiet: float = 25
 
 
 PERCENTILES = {"p90": "p90_us", "p99": "p99_us", "p99.9": "p999_us"}
@@ -188,7 +189,7 @@ def table(amounts: Amounts) -> list[Measure]:
             figure="import_ms",
             unit="ms",
             targets=(Target("import, ms", ("asyncio",), 50),),
-            beside={"connect ms": "connect_ms"},
+            beside={"CPU ms": "import_cpu_ms"},
         ),
         Measure(
             "connect",
@@ -361,7 +362,8 @@ def full(amounts: Amounts) -> list[Measure]:
             f"{amounts.consumers:,} idle consumers of one client: share of a core",
             "pair",
             LOOPS,
-            {"verb": "idle", "size": SIZE, "count": amounts.consumers},
+            # Long enough for the probes of quiet streams, one in 10 s.
+            {"verb": "idle", "size": SIZE, "count": amounts.consumers, "seconds": amounts.quiet},
             figure="share",
             unit="%",
             rounds=0.6,

@@ -9,9 +9,11 @@ import sys
 import time
 
 begun = time.perf_counter()
+used = time.process_time()
 from fluvio_cffi import AsyncFluvio  # noqa: E402
 
 imported = time.perf_counter() - begun
+used = time.process_time() - used
 
 
 async def connect(addr: str) -> float:
@@ -22,4 +24,4 @@ async def connect(addr: str) -> float:
 
 if __name__ == "__main__":
     connected = asyncio.run(connect(json.loads(sys.argv[1])["addr"]))
-    print(json.dumps({"import_ms": imported * 1000, "connect_ms": connected * 1000}))
+    print(json.dumps({"import_ms": imported * 1000, "import_cpu_ms": used * 1000, "connect_ms": connected * 1000}))

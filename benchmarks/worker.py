@@ -11,7 +11,7 @@ HOST is asyncio, uvloop, trio or sync (threads). SPEC is a JSON object: verb, ad
     health              (asyncio, uvloop, trio) what an event loop notices; see health.py
     stalled-consumer    bound: of the prefetched bytes; it opens, and never reads on
     stalled-producer    bound: of the buffered bytes, pid: of the cluster, which is stopped meanwhile
-    idle                (asyncio, uvloop, trio) `count` consumers of one client that have nothing to read, for 5 s
+    idle                (asyncio, uvloop, trio) `count` consumers of one client that have nothing to read, for `seconds`
 """
 
 from __future__ import annotations
@@ -210,7 +210,7 @@ async def idle(spec: Spec) -> Result:
             while arrived < spec["count"]:
                 await sleep(0.05)
             clock = Clock()
-            await sleep(5)
+            await sleep(spec["seconds"])
             result = clock.stop()
             await producer.send(second)
 
