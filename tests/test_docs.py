@@ -5,6 +5,7 @@ The documents of docs/admin-json.md are the business of rust-ffi/abi/src/admin.r
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -327,3 +328,44 @@ def test_row(row: Row) -> None:
     for file, function in tests:
         source = (ROOT / file).read_text(encoding="utf-8")
         assert re.search(rf"\b(def|fn) {function}\b", source), f"{file} has no {function}"
+
+
+# Where the crate defines what its users call, and the types meant.
+CRATE = {
+    "fluvio.rs": ["Fluvio"],
+    "admin.rs": ["FluvioAdmin"],
+    "config/config.rs": ["ConfigFile", "Config", "Profile"],
+    "config/cluster.rs": ["FluvioClusterConfig"],
+    "producer/mod.rs": ["TopicProducer<S>"],
+    "producer/config.rs": ["TopicProducerConfig", "RetryPolicy"],
+    "producer/output.rs": ["ProduceOutput"],
+    "producer/record.rs": ["RecordMetadata", "FutureRecordMetadata"],
+    "consumer/mod.rs": ["PartitionConsumer<P>", "MultiplePartitionConsumer"],
+    "consumer/config.rs": ["ConsumerConfig", "ConsumerConfigExt"],
+    "consumer/retry.rs": ["ConsumerRetryStream"],
+    "offset.rs": ["Offset"],
+}
+
+
+def test_every_method_of_the_official_client_has_a_row() -> None:
+    manifest = (ROOT / "rust-ffi" / "Cargo.toml").read_text(encoding="utf-8")
+    version = re.findall(r'^fluvio = \{ version = "=([\d.]+)"', manifest, re.MULTILINE)[0]
+    home = Path(os.environ.get("CARGO_HOME", Path.home() / ".cargo"))
+    sources = next(home.glob(f"registry/src/*/fluvio-{version}/src"), None)
+    if sources is None:
+        pytest.skip(f"the source of the crate fluvio {version} is not here: cargo fetches it to build")
+    page = (ROOT / "docs" / "coverage.md").read_text(encoding="utf-8")
+    assert f"(`{version}`)" in page or f"({version})" in page
+    found = 0
+    for file, types in CRATE.items():
+        source = (sources / file).read_text(encoding="utf-8").split("#[cfg(test)]")[0]
+        for name in types:
+            plain = name.partition("<")[0]
+            rows = "\n".join(line for line in page.splitlines() if f"`{plain}::" in line)
+            blocks = re.findall(rf"^( *)impl(?:<\w+>)? {name}(?: |\n)(.*?)^\1\}}", source, re.MULTILINE | re.DOTALL)
+            assert blocks, f"no methods of {name} in {file}"
+            for _, block in blocks:
+                for method in re.findall(r"^ +pub (?:async )?fn (\w+)", block, re.MULTILINE):
+                    assert re.search(rf"\b{method}\b", rows), f"{plain}::{method} has no row"
+                    found += 1
+    assert found > 80
