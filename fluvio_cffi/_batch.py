@@ -340,12 +340,16 @@ class Buffer:
     def drop(self, partition: int) -> int | None:
         """Forgets what was not handed out of a partition; returns the offset of the first record forgotten."""
         index = self._settle()
+        parts = self._parts.copy()
         if self._source is not None:
-            part = self._parts[0]
-            self._parts[0] = part.slice(index, len(part))
-            self._source = None
-        dropped = [part for part in self._parts if part.partition == partition]
-        self._parts = deque(part for part in self._parts if part.partition != partition)
-        self.count -= sum(map(len, dropped))
-        self._positions.pop(partition, None)
+            parts[0] = parts[0].slice(index, len(parts[0]))
+        dropped = [part for part in parts if part.partition == partition]
+        kept = deque([part for part in parts if part.partition != partition])
+        count = sum([len(part) for part in kept])
+        positions = self._positions.copy()
+        positions.pop(partition, None)
+        self._parts = kept
+        self._positions = positions
+        self._source = None
+        self.count = count
         return dropped[0].offsets[0] if dropped else None

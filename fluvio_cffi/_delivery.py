@@ -86,9 +86,22 @@ class Ticket:
     :ivar seen: how many of its records somebody looks at, or will.
     """
 
-    __slots__ = ("base", "bound", "count", "done", "error", "generation", "ledger", "partition", "seen", "waiters")
+    __slots__ = (
+        "_accounted",
+        "base",
+        "bound",
+        "count",
+        "done",
+        "error",
+        "generation",
+        "ledger",
+        "partition",
+        "seen",
+        "waiters",
+    )
 
     def __init__(self) -> None:
+        self._accounted: bool = False
         self.ledger: Ledger | None = None
         self.generation: int = -1
         self.bound: int = 0
@@ -104,7 +117,7 @@ class Ticket:
         """It belongs to this account."""
         self.ledger = ledger
         if self.done:
-            self._account(ledger)
+            self._account()
 
     def settle(self, base: int, count: int, partition: int) -> None:
         """Its records are acknowledged."""
@@ -138,35 +151,41 @@ class Ticket:
         if self.error is not None and ledger is not None and self.generation == ledger.generation:
             ledger.count += count
 
-    def _account(self, ledger: Ledger) -> None:
-        ledger.settled += self.count
+    def _account(self) -> None:
+        # An interruption may come in between: rather twice than never.
+        ledger = self.ledger
+        if ledger is None or self._accounted:
+            return
         if self.error is not None:
             self.generation = ledger.generation
             ledger.failed(self, self.count - self.seen)
+        ledger.settled += self.count
+        self._accounted = True
 
     def _finish(self, count: int) -> None:
         self.count = count
         self.done = True
-        if self.ledger is not None:
-            self._account(self.ledger)
-        waiters, self.waiters = self.waiters, []
-        for waiter in waiters:
+        self._account()
+        for waiter in self.waiters:
             waiter.wake()
+        self.waiters = []
 
 
 class Gathering:
-    """Wakes once as many tickets as it was added to are settled."""
+    """Wakes once all of the tickets that it was added to are settled."""
 
     __slots__ = ("_left", "_waiter")
 
-    def __init__(self, waiter: Wakeable, tickets: int) -> None:
+    def __init__(self, waiter: Wakeable, tickets: Sequence[Ticket]) -> None:
         self._waiter = waiter
-        self._left = tickets
+        self._left = list(tickets)
 
     def wake(self) -> None:
-        """One more is settled."""
-        self._left -= 1
-        if self._left == 0:
+        """Another one is settled."""
+        left = self._left
+        while left and left[-1].done:
+            del left[-1]
+        if not left:
             self._waiter.wake()
 
 
@@ -192,12 +211,12 @@ class SendResult:
 
     def _add(self, ticket: Ticket, index: int, count: int, stamp: int | list[int]) -> None:
         """`count` more records are the records `index`.. of `ticket`."""
-        ticket.look(count)
         self._starts.append(self._length)
         self._tickets.append(ticket)
         self._indices.append(index)
         self._stamps.append(stamp)
         self._length += count
+        ticket.look(count)
 
     def _open_tickets(self) -> list[Ticket]:
         """The tickets that are not settled, each once."""
@@ -223,7 +242,8 @@ class SendResult:
 
     def _runs(self) -> Iterator[tuple[Ticket, int, int]]:
         stops = [*self._starts[1:], self._length] if self._starts else []
-        return zip(self._tickets, self._starts, stops, strict=True)
+        # The last may be there in part, if an interruption came while it was added.
+        return zip(self._tickets, self._starts, stops, strict=False)
 
     # -- for everybody
 

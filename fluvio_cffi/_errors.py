@@ -441,6 +441,14 @@ def from_native(status: int, error: CData, phase: Phase | None = None) -> Fluvio
 
     :param phase: what was being done, for a time-out that does not say so itself.
     """
+    try:
+        return describe(status, error, phase)
+    finally:
+        lib.flv_error_free(error)
+
+
+def describe(status: int, error: CData, phase: Phase | None = None) -> FluvioError:
+    """The same, but the error object stays the caller's."""
     cls = class_of(status)
     if not error:
         if cls is FluvioTimeoutError:
@@ -448,21 +456,18 @@ def from_native(status: int, error: CData, phase: Phase | None = None) -> Fluvio
         if cls is ClosedError:
             return ClosedError("it was closed meanwhile")
         return cls(f"the operation ended with status {status}")
-    try:
-        info = ffi.new("flv_error_info_t *")
-        info.struct_size = ffi.sizeof("flv_error_info_t")
-        lib.flv_error_info(error, info)
-        result = cls(text_of(info.message) or f"the operation ended with status {status}")
-        result.retriable = bool(info.retriable)
-        result.code = info.code if info.has_code else None
-        result.topic = text_of(info.topic) or None
-        result.partition = info.partition if info.partition >= 0 else None
-        result.offset = info.offset if info.offset >= 0 else None
-        result.outcome = _OUTCOMES[info.outcome] if info.outcome < len(_OUTCOMES) else None
-        if isinstance(result, FluvioTimeoutError):
-            result.phase = (_PHASES[info.phase] if info.phase < len(_PHASES) else None) or phase
-        elif isinstance(result, OffsetEvictedError):
-            result.next_available = info.next_available if info.next_available >= 0 else None
-        return result
-    finally:
-        lib.flv_error_free(error)
+    info = ffi.new("flv_error_info_t *")
+    info.struct_size = ffi.sizeof("flv_error_info_t")
+    lib.flv_error_info(error, info)
+    result = cls(text_of(info.message) or f"the operation ended with status {status}")
+    result.retriable = bool(info.retriable)
+    result.code = info.code if info.has_code else None
+    result.topic = text_of(info.topic) or None
+    result.partition = info.partition if info.partition >= 0 else None
+    result.offset = info.offset if info.offset >= 0 else None
+    result.outcome = _OUTCOMES[info.outcome] if info.outcome < len(_OUTCOMES) else None
+    if isinstance(result, FluvioTimeoutError):
+        result.phase = (_PHASES[info.phase] if info.phase < len(_PHASES) else None) or phase
+    elif isinstance(result, OffsetEvictedError):
+        result.next_available = info.next_available if info.next_available >= 0 else None
+    return result

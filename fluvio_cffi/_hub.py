@@ -2,6 +2,10 @@
 
 No event loop occurs here: who waits, and how, is `_waiting`'s business. All methods belong to the hub's loop; with
 threads they are called with :attr:`Hub.mutex` held, where they say so.
+
+KeyboardInterrupt may come after any call. So what a completion asks for is done in steps that may be done twice, and
+the completion is passed over as the last of them: an interrupted drain is taken up where it was. A handle of the
+library may be freed twice; its number is not used again.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Final, Protocol
 
 from ._delivery import Ledger, Ticket
-from ._errors import ClosedError, FluvioError, Phase, from_native
+from ._errors import ClosedError, FluvioError, Phase, describe, from_native
 from ._ffi import CData, ffi, lib
 
 if TYPE_CHECKING:
@@ -86,22 +90,29 @@ class Operation:
     def check(self) -> None:
         """Raises the operation's error, if it failed."""
         if self.status != _OK:
-            error, self.result = self.result, 0
-            raise from_native(self.status, ffi.cast("flv_error_t *", error), self.phase)
+            error = describe(self.status, ffi.cast("flv_error_t *", self.result), self.phase)
+            self.dispose()
+            raise error
 
-    def take(self, ctype: str) -> CData:
-        """The result, which the caller owns from now on; raises the operation's error, if it failed."""
+    def take(self, ctype: str, free: Callable[[CData], None]) -> CData:
+        """The result, which is freed with the last reference to it; raises the operation's error, if it failed."""
         self.check()
-        result, self.result = self.result, 0
-        return ffi.cast(ctype, result)
+        result = ffi.gc(ffi.cast(ctype, self.result), free)
+        self.result = 0
+        return result
 
     def dispose(self) -> None:
         """Frees a result, or an error, that nobody wants."""
         if self.result:
-            self.result = 0
             completion = ffi.new("flv_completion_t *")
             ffi.memmove(completion, self._raw, _LAYOUT.size)
             lib.flv_completion_dispose(completion)
+            self.result = 0
+
+    def __del__(self) -> None:
+        # Its caller was interrupted before he took the result.
+        if getattr(self, "result", 0):
+            self.dispose()
 
 
 class Hub:
@@ -115,10 +126,12 @@ class Hub:
     def __init__(self, mutex: AbstractContextManager[object] | None = None) -> None:
         queue = ffi.new("flv_queue_t **")
         error = ffi.new("flv_error_t **")
-        status = lib.flv_queue_new(queue, error)
+        try:
+            status = lib.flv_queue_new(queue, error)
+        finally:
+            self._queue = ffi.gc(queue[0], lib.flv_queue_free)
         if status != _OK:
             raise from_native(status, error[0])
-        self._queue = ffi.gc(queue[0], lib.flv_queue_free)
         self.descriptor: int = lib.flv_queue_fd(self._queue)
         self.mutex: AbstractContextManager[object] = mutex or contextlib.nullcontext()
         self.after: list[tuple[Callable[[Operation], None], Operation]] = []
@@ -181,17 +194,20 @@ class Hub:
         """Asks the library to end the operation; it completes all the same."""
         lib.flv_operation_cancel(self._queue, operation.number[0])
 
-    def bind(self, number: int, count: int, ledger: Ledger) -> Ticket:
-        """The ticket of that number; `count` more records of a submission belong to it. With the mutex held."""
+    def bind(self, number: int, bound: int, ledger: Ledger) -> Ticket:
+        """The ticket of that number, of which submissions have accounted for the first `bound` records. With the mutex
+        held."""
         ticket = self._tickets.get(number)
         if ticket is None:
             ticket = self._tickets[number] = Ticket()
-        if ticket.ledger is None:
-            ticket.attach(ledger)
-        ticket.bound += count
+        ticket.attach(ledger)
+        ticket.bound = bound
+        return ticket
+
+    def bound(self, number: int, ticket: Ticket) -> None:
+        """Whoever bound the ticket has made use of it. With the mutex held."""
         if ticket.done and ticket.bound >= ticket.count:
             del self._tickets[number]
-        return ticket
 
     def drain(self) -> None:
         """Looks at the completions that wait; at most so many that a tick stays short. With the mutex held."""
@@ -211,7 +227,13 @@ class Hub:
             elif kind == _OPERATION:
                 start = (self._next - first) * size
                 self._complete(token, status, result, value, waiting[start : start + size])
-            self._next += 1
+            else:
+                self._next += 1
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the last drain, or what it found due, was left in the middle: of that the descriptor says nothing."""
+        return self._next < self._count[0] or bool(self.after)
 
     def run_after(self) -> None:
         """Calls the callbacks that drains found due. Without the mutex."""
@@ -265,31 +287,34 @@ class Hub:
         ticket = self._tickets.get(number)
         if ticket is None:
             ticket = self._tickets[number] = Ticket()
-        elif ticket.done:
-            return
         if status == _OK:
             ticket.settle(base, count, partition)
         else:
-            error = from_native(status, ffi.cast("flv_error_t *", result), "delivery")
-            ticket.fail(error, count)
+            error = ffi.cast("flv_error_t *", result)
+            ticket.fail(ticket.error or describe(status, error, "delivery"), count)
+            lib.flv_error_free(error)
+        self._next += 1
         if ticket.bound >= count:
-            self._tickets.pop(number, None)
+            del self._tickets[number]
 
     def _complete(self, token: int, status: int, result: int, value: int, raw: bytes) -> None:
         operation = self._operations.get(token)
-        if operation is None or operation.done:
+        if operation is None:
+            self._next += 1
             return
-        operation.status = status
-        operation.result = result
-        operation.value = value
-        operation._raw = raw
-        operation.done = True
+        if not operation.done:
+            operation.status = status
+            operation.result = result
+            operation.value = value
+            operation._raw = raw
+            operation.done = True
         if operation.callback is not None:
             self.after.append((operation.callback, operation))
         if operation.abandoned:
             operation.dispose()
         elif operation.waiter is not None:
             operation.waiter.wake()
+        self._next += 1
         del self._operations[token]
 
 

@@ -138,7 +138,19 @@ class Block:
 class Pipe:
     """The library's producer, as far as records go in. With the producer's lock held."""
 
-    __slots__ = ("_error", "_hub", "_ledger", "_one", "_records", "_runs", "_single", "_submission", "handle", "room")
+    __slots__ = (
+        "_error",
+        "_hub",
+        "_ledger",
+        "_one",
+        "_records",
+        "_run",
+        "_runs",
+        "_single",
+        "_submission",
+        "handle",
+        "room",
+    )
 
     def __init__(self, handle: CData, hub: Hub, ledger: Ledger) -> None:
         self.handle = handle
@@ -150,6 +162,8 @@ class Pipe:
         self._runs = ffi.new("flv_run_t[]", _RUNS)
         self._submission = ffi.new("flv_submission_t *")
         self._submission.struct_size = ffi.sizeof("flv_submission_t")
+        # Which of its runs is accounted for next. None is left between two calls, unless KeyboardInterrupt came.
+        self._run = 0
         # For single records: the struct, and what it points to beside the record.
         self._single = ffi.new("flv_records_t *")
         self._single.struct_size = ffi.sizeof("flv_records_t")
@@ -175,9 +189,10 @@ class Pipe:
         :returns: how many were accepted, and what they cost.
         :raises FluvioError: then none was.
         """
+        self.catch_up()
         alive = block.fill(self._records, count)
         submission = self._submission
-        submission.accepted = submission.runs = 0
+        submission.accepted = 0
         try:
             status = lib.flv_producer_submit(self.handle, self._records, self._runs, _RUNS, submission, self._error)
         finally:
@@ -186,17 +201,33 @@ class Pipe:
             accepted: int = submission.accepted
             cost = 0
             if accepted:
-                self.room = submission.room
-                self._ledger.submitted += accepted
-                runs = ffi.buffer(self._runs, submission.runs * _RUN.size)
-                stamp: int = submission.timestamp
-                with self._hub.mutex:
-                    for number, index, length in _RUN.iter_unpack(runs):
-                        accept(self._hub.bind(number, length, self._ledger), index, length, stamp)
                 cost = block.advance(accepted)
+                self._account(accept)
         if status:
             raise self._failure(status)
         return accepted, cost
+
+    def catch_up(self) -> None:
+        """Accounts for what was accepted by a submission that was interrupted then. Its caller has not got the records'
+        tickets: failures are told at the next flush."""
+        if self._submission.runs:
+            self._account(lambda ticket, index, count, stamp: None)
+
+    def _account(self, accept: Callable[[Ticket, int, int, int], None]) -> None:
+        submission = self._submission
+        hub = self._hub
+        self.room = submission.room
+        self._ledger.submitted += submission.accepted
+        submission.accepted = 0
+        stamp: int = submission.timestamp
+        runs = ffi.buffer(self._runs, submission.runs * _RUN.size)[self._run * _RUN.size :]
+        with hub.mutex:
+            for number, index, length in _RUN.iter_unpack(runs):
+                ticket = hub.bind(number, index + length, self._ledger)
+                accept(ticket, index, length, stamp)
+                self._run += 1
+                hub.bound(number, ticket)
+        self._run = submission.runs = 0
 
     def submit_one(
         self,
@@ -233,8 +264,10 @@ class Pipe:
         data = ffi.from_buffer("uint8_t[]", value)
         single.data = data
         single.data_len = len(value)
+        self.catch_up()
         submission = self._submission
         submission.accepted = 0
+        hub = self._hub
         try:
             status = lib.flv_producer_submit(self.handle, single, self._runs, 1, submission, self._error)
         finally:
@@ -242,9 +275,14 @@ class Pipe:
             if accepted:
                 self.room = submission.room
                 self._ledger.submitted += 1
+                submission.accepted = 0
                 run = self._runs[0]
-                with self._hub.mutex:
-                    accept(self._hub.bind(run.ticket, 1, self._ledger), run.index, submission.timestamp)
+                number = run.ticket
+                with hub.mutex:
+                    ticket = hub.bind(number, run.index + 1, self._ledger)
+                    accept(ticket, run.index, submission.timestamp)
+                    submission.runs = 0
+                    hub.bound(number, ticket)
         del data
         if status:
             raise self._failure(status)

@@ -93,6 +93,8 @@ class SyncHost(Host):
         return most if deadline is None else min(most, deadline - monotonic())
 
     def _lead(self, waiter: ThreadWaiter, deadline: float | None, main: bool) -> None:
+        if self.hub.interrupted:
+            self._pump()
         while not waiter.woken:
             left = self._left(deadline, main)
             if left <= 0:

@@ -173,13 +173,10 @@ class AsyncTopics:
             phase="admin",
             waiter=host.waiter(),
         )
-        answer = (await host.finish(operation)).take("flv_buffer_t *")
-        try:
-            view = ffi.new("flv_view_t *")
-            lib.flv_buffer_view(answer, view)
-            return json.loads(bytes(ffi.buffer(view.data, view.len))) if view.len else None
-        finally:
-            lib.flv_buffer_free(answer)
+        answer = (await host.finish(operation)).take("flv_buffer_t *", lib.flv_buffer_free)
+        view = ffi.new("flv_view_t *")
+        lib.flv_buffer_view(answer, view)
+        return json.loads(bytes(ffi.buffer(view.data, view.len))) if view.len else None
 
 
 def _topic(document: Any) -> Topic:

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from fluvio_cffi._config import ClusterConfig, ConnectOptions, Tls
 from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, FluvioTimeoutError
-from fluvio_cffi._ffi import CData, Slice, at_exit, ffi, lib, process, view
+from fluvio_cffi._ffi import CData, Slice, at_exit, lib, process, view
 from fluvio_cffi._hub import Operation
 from fluvio_cffi._lifetime import Closeable, logger
 from fluvio_cffi._metrics import Metrics, read_metrics
@@ -58,7 +58,7 @@ class AsyncFluvio(Closeable):
     def __init__(self, host: AsyncHost, handle: CData, options: ConnectOptions) -> None:
         super().__init__()
         self._host: AsyncHost = host
-        self._handle = ffi.gc(handle, lib.flv_client_free)
+        self._handle = handle
         self._endpoint = view(lib.flv_client_endpoint, handle)
         self._platform_version = view(lib.flv_client_platform_version, handle)
         self._admin_timeout = options.admin_timeout
@@ -124,7 +124,7 @@ class AsyncFluvio(Closeable):
                 lib.flv_client_connect, native, timeout=options.timeout, phase="connect", waiter=host.waiter()
             )
             del alive
-            handle = (await host.finish(operation)).take("flv_client_t *")
+            handle = (await host.finish(operation)).take("flv_client_t *", lib.flv_client_free)
         except BaseException:
             host.release()
             raise
@@ -310,7 +310,7 @@ class AsyncFluvio(Closeable):
             phase="connect",
             waiter=host.waiter(),
         )
-        handle = (await host.finish(operation)).take("flv_producer_t *")
+        handle = (await host.finish(operation)).take("flv_producer_t *", lib.flv_producer_free)
         producer = AsyncProducer(self, handle, topic, options)
         self._producers.add(producer)
         return producer
@@ -331,7 +331,7 @@ class AsyncFluvio(Closeable):
             waiter=host.waiter(),
         )
         del alive
-        handle = (await host.finish(operation)).take("flv_consumer_t *")
+        handle = (await host.finish(operation)).take("flv_consumer_t *", lib.flv_consumer_free)
         consumer = AsyncConsumer(self, handle, topic, options)
         self._consumers.add(consumer)
         return consumer

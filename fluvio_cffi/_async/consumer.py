@@ -47,7 +47,7 @@ class AsyncConsumer(Closeable):
         self._client = client
         self._host: AsyncHost = host
         self._topic = topic
-        self._handle = ffi.gc(handle, lib.flv_consumer_free)
+        self._handle = handle
         self._chunk = ffi.new("flv_chunk_t *")
         self._chunk.struct_size = ffi.sizeof("flv_chunk_t")
         self._error = ffi.new("flv_error_t **")
@@ -257,13 +257,10 @@ class AsyncConsumer(Closeable):
             phase="commit",
             waiter=host.waiter(),
         )
-        buffer = (await host.finish(operation)).take("flv_buffer_t *")
-        try:
-            view = ffi.new("flv_view_t *")
-            raise_status(lib.flv_buffer_view(buffer, view), _NO_ERROR)
-            data = bytes(ffi.buffer(view.data, view.len)) if view.len else b""
-        finally:
-            lib.flv_buffer_free(buffer)
+        buffer = (await host.finish(operation)).take("flv_buffer_t *", lib.flv_buffer_free)
+        view = ffi.new("flv_view_t *")
+        raise_status(lib.flv_buffer_view(buffer, view), _NO_ERROR)
+        data = bytes(ffi.buffer(view.data, view.len)) if view.len else b""
         return {partition: offset for partition, _, offset in _STORED.iter_unpack(data)}
 
     def stop(self) -> None:

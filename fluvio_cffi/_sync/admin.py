@@ -174,13 +174,10 @@ class Topics:
             phase="admin",
             waiter=host.waiter(),
         )
-        answer = (host.finish(operation)).take("flv_buffer_t *")
-        try:
-            view = ffi.new("flv_view_t *")
-            lib.flv_buffer_view(answer, view)
-            return json.loads(bytes(ffi.buffer(view.data, view.len))) if view.len else None
-        finally:
-            lib.flv_buffer_free(answer)
+        answer = (host.finish(operation)).take("flv_buffer_t *", lib.flv_buffer_free)
+        view = ffi.new("flv_view_t *")
+        lib.flv_buffer_view(answer, view)
+        return json.loads(bytes(ffi.buffer(view.data, view.len))) if view.len else None
 
 
 def _topic(document: Any) -> Topic:

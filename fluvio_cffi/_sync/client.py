@@ -10,7 +10,7 @@ from types import TracebackType
 
 from fluvio_cffi._config import ClusterConfig, ConnectOptions, Tls
 from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, FluvioTimeoutError
-from fluvio_cffi._ffi import CData, Slice, at_exit, ffi, lib, process, view
+from fluvio_cffi._ffi import CData, Slice, at_exit, lib, process, view
 from fluvio_cffi._hub import Operation
 from fluvio_cffi._lifetime import Closeable, logger
 from fluvio_cffi._metrics import Metrics, read_metrics
@@ -49,7 +49,7 @@ class Fluvio(Closeable):
     def __init__(self, host: SyncHost, handle: CData, options: ConnectOptions) -> None:
         super().__init__()
         self._host: SyncHost = host
-        self._handle = ffi.gc(handle, lib.flv_client_free)
+        self._handle = handle
         self._endpoint = view(lib.flv_client_endpoint, handle)
         self._platform_version = view(lib.flv_client_platform_version, handle)
         self._admin_timeout = options.admin_timeout
@@ -112,7 +112,7 @@ class Fluvio(Closeable):
                 lib.flv_client_connect, native, timeout=options.timeout, phase="connect", waiter=host.waiter()
             )
             del alive
-            handle = (host.finish(operation)).take("flv_client_t *")
+            handle = (host.finish(operation)).take("flv_client_t *", lib.flv_client_free)
         except BaseException:
             host.release()
             raise
@@ -292,7 +292,7 @@ class Fluvio(Closeable):
             phase="connect",
             waiter=host.waiter(),
         )
-        handle = (host.finish(operation)).take("flv_producer_t *")
+        handle = (host.finish(operation)).take("flv_producer_t *", lib.flv_producer_free)
         producer = Producer(self, handle, topic, options)
         self._producers.add(producer)
         return producer
@@ -313,7 +313,7 @@ class Fluvio(Closeable):
             waiter=host.waiter(),
         )
         del alive
-        handle = (host.finish(operation)).take("flv_consumer_t *")
+        handle = (host.finish(operation)).take("flv_consumer_t *", lib.flv_consumer_free)
         consumer = Consumer(self, handle, topic, options)
         self._consumers.add(consumer)
         return consumer

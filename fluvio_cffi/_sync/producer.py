@@ -96,6 +96,10 @@ class Receipt:
         :raises UsageError: while it is not settled.
         """
         ticket = self._settled()
+        if ticket.error is not None:
+            error = ticket.error._fresh()
+            self._deliver(ticket)
+            raise error
         return ticket.metadata(self._ledger.topic, self._index, self._stamp or 0)
 
     def exception(self) -> FluvioError | None:
@@ -104,7 +108,9 @@ class Receipt:
         :raises UsageError: while it is not settled.
         """
         ticket = self._settled()
-        return None if ticket.error is None else ticket.error._fresh()
+        error = None if ticket.error is None else ticket.error._fresh()
+        self._deliver(ticket)
+        return error
 
     def __repr__(self) -> str:
         if self._ticket is None or not self._ticket.done:
@@ -125,14 +131,15 @@ class Receipt:
             self._stamp = stamp
         if self._seen:
             ticket.look(1)
-        self._ticket = ticket
-        waiters, self._waiters = self._waiters, None
+        waiters = self._waiters
         if waiters is not None:
             if ticket.done:
                 for waiter in waiters:
                     waiter.wake()
             else:
                 ticket.waiters.extend(waiters)
+        self._ticket = ticket
+        self._waiters = None
 
     def _fail(self, error: FluvioError) -> None:
         ticket = Ticket()
@@ -155,32 +162,30 @@ class Receipt:
         ticket = self._ticket
         if ticket is None or not ticket.done:
             waiter = host.waiter()
-            with host.hub.mutex:
-                self._watch(waiter)
             try:
-                woken = host.wait(waiter, limit)
+                with host.hub.mutex:
+                    self._watch(waiter)
+                if not host.wait(waiter, limit):
+                    late = timed_out("wait", outcome="pending")
+                    late.topic = self._ledger.topic
+                    late.receipt = self
+                    raise late
+                host.turned()
+                return self.result()
             except BaseException:
                 self._leave(waiter)
                 raise
-            if not woken:
-                self._leave(waiter)
-                late = timed_out("wait", outcome="pending")
-                late.topic = self._ledger.topic
-                late.receipt = self
-                raise late
-            self._watchers -= 1
-            host.turned()
-        elif host.due():
+        if host.due():
             host.rest()
         return self.result()
 
     def _watch(self, waiter: Waiter) -> None:
         ticket = self._ticket
+        self._watchers += 1
         if not self._seen:
             self._seen = True
             if ticket is not None:
                 ticket.look(1)
-        self._watchers += 1
         if ticket is None:
             if self._waiters is None:
                 self._waiters = []
@@ -193,11 +198,12 @@ class Receipt:
     def _leave(self, waiter: Waiter) -> None:
         with self._host.hub.mutex:
             ticket = self._ticket
-            self._watchers -= 1
+            if self._watchers:
+                self._watchers -= 1
             waiters = self._waiters if ticket is None else ticket.waiters
             if waiters is not None and waiter in waiters:
                 waiters.remove(waiter)
-            if self._watchers == 0 and not self._delivered:
+            if self._seen and not self._watchers and not self._delivered:
                 self._seen = False
                 if ticket is not None:
                     ticket.unlook(1)
@@ -209,12 +215,15 @@ class Receipt:
                 raise self._not_yet()
             ticket = self._ticket
             assert ticket is not None
-        self._delivered = True
+        return ticket
+
+    def _deliver(self, ticket: Ticket) -> None:
+        """The outcome is told now."""
         if not self._seen:
             self._seen = True
             with self._host.hub.mutex:
                 ticket.look(1)
-        return ticket
+        self._delivered = True
 
     def _not_yet(self) -> FluvioError:
         return UsageError("the record is not settled yet: wait for the receipt")
@@ -268,17 +277,13 @@ class _Group:
 
 
 class _Seat:
-    """A place in the queue for room.
+    """A place in the queue for room."""
 
-    :ivar granted: the room is promised, and not taken.
-    """
-
-    __slots__ = ("cost", "error", "granted", "waiter")
+    __slots__ = ("cost", "error", "waiter")
 
     def __init__(self, waiter: Waiter, cost: int) -> None:
         self.waiter = waiter
         self.cost = cost
-        self.granted = False
         self.error: FluvioError | None = None
 
 
@@ -299,7 +304,7 @@ class Producer(Closeable):
         self._client = client
         self._host: SyncHost = host
         self._topic = topic
-        self._handle = ffi.gc(handle, lib.flv_producer_free)
+        self._handle = handle
         self._delivery_timeout = options.delivery_timeout
         self._most = options.max_request_size
         self._partitioner = options.partitioner
@@ -311,9 +316,10 @@ class Producer(Closeable):
         # Room: what the library granted, less what is queued here and less what waiting tasks were promised.
         self._room = self._pipe.room
         self._queued = 0
-        self._promised = 0
         self._groups: deque[_Group] = deque()
         self._seats: deque[_Seat] = deque()
+        # Those whose room is promised, and not taken.
+        self._granted: set[_Seat] = set()
         self._asking: Operation | None = None
         self._scheduled = False
         self._closing = False
@@ -481,10 +487,13 @@ class Producer(Closeable):
             for chunk in chunks(records, pace):
                 self._send_chunk(chunk, result, pace, deadline)
             self._wait_for_all(result, deadline)
+            failure = self._judge(result)
         except BaseException:
             self._unwatch(result)
             raise
-        return self._judge(result)
+        if failure is not None:
+            raise failure
+        return result
 
     def flush(self, timeout: Timeout = ...) -> None:
         """Wait until everything that was accepted before is settled.
@@ -598,9 +607,9 @@ class Producer(Closeable):
                 self._look()
                 raise
             if accepted:
-                self._room = self._pipe.room - self._queued - self._promised
+                self._count_room()
                 return
-            self._room = self._pipe.look() - self._queued - self._promised - cost
+            self._room = self._look() - cost
         self._append(receipt, value, key, partition, timestamp, cost)
 
     def _append(
@@ -639,7 +648,7 @@ class Producer(Closeable):
                 self._ask_for_room()
                 break
             groups.popleft()
-        self._room = self._pipe.room - self._queued - self._promised
+        self._count_room()
 
     def _push_group(self, group: _Group, block: Block) -> bool:
         """Whether all of the group is out."""
@@ -686,8 +695,16 @@ class Producer(Closeable):
 
     # -- inside: waiting for room
 
+    # KeyboardInterrupt may come after any call. Whoever is granted room leaves the queue then, and is woken after that:
+    # the next time all who are granted room are woken again.
+
     def _look(self) -> int:
-        self._room = self._pipe.look() - self._queued - self._promised
+        self._pipe.look()
+        return self._count_room()
+
+    def _count_room(self) -> int:
+        promised = sum([seat.cost for seat in self._granted]) if self._granted else 0
+        self._room = self._pipe.room - self._queued - promised
         return self._room
 
     def _wait_for_room(self, seat: _Seat, deadline: float | None) -> None:
@@ -696,9 +713,8 @@ class Producer(Closeable):
             with self._lock:
                 self._push()
                 if not self._seats and not self._groups and seat.cost <= self._look():
-                    self._room -= seat.cost
-                    self._promised += seat.cost
-                    seat.granted = True
+                    self._granted.add(seat)
+                    self._count_room()
                     return
                 self._seats.append(seat)
                 self._ask_for_room()
@@ -714,28 +730,28 @@ class Producer(Closeable):
             raise
 
     def _take(self, seat: _Seat) -> None:
-        self._promised -= seat.cost
-        seat.granted = False
+        self._granted.discard(seat)
 
     def _give_up(self, seat: _Seat) -> None:
         """Does nothing if the room was taken, or given up before."""
         with self._lock:
-            if seat.granted:
-                self._promised -= seat.cost
-                self._room += seat.cost
-                seat.granted = False
-                self._grant()
-            elif seat in self._seats:
-                first = self._seats[0] is seat
+            first = bool(self._seats) and self._seats[0] is seat
+            if seat in self._seats:
                 self._seats.remove(seat)
-                if first and self._asking is not None:
-                    # The next one may need less.
-                    self._host.hub.cancel(self._asking)
+            if seat in self._granted:
+                self._granted.discard(seat)
+                self._grant()
+            elif first and self._asking is not None:
+                # The next one may need less.
+                self._host.hub.cancel(self._asking)
 
     def _ask_for_room(self) -> None:
         if self._asking is not None or not (self._groups or self._seats):
             return
-        cost = self._groups[0].seal().next_cost() if self._groups else self._seats[0].cost + self._promised
+        if self._groups:
+            cost = self._groups[0].seal().next_cost()
+        else:
+            cost = self._seats[0].cost + sum([seat.cost for seat in self._granted])
         try:
             self._asking = self._host.hub.start(
                 lib.flv_producer_wait_room,
@@ -767,23 +783,24 @@ class Producer(Closeable):
     def _grant(self) -> None:
         """Promises room to those who wait, in their order."""
         seats = self._seats
-        while seats and not self._groups and seats[0].cost <= self._room:
-            seat = seats[0]
-            self._room -= seat.cost
-            self._promised += seat.cost
-            seat.granted = True
+        granted = self._granted
+        self._count_room()
+        while seats and not self._groups and (seats[0] in granted or seats[0].cost <= self._room):
+            granted.add(seats[0])
             del seats[0]
+            self._count_room()
+        for seat in granted:
             self._wake(seat)
         self._ask_for_room()
 
     def _refuse(self, error: FluvioError) -> None:
         """There will be no room any more."""
         self._fail_queued(str(error))
-        seats, self._seats = self._seats, deque()
-        for seat in seats:
+        for seat in self._seats:
             seat.error = error._fresh()
             seat.error.outcome = "not_written"
             self._wake(seat)
+        self._seats.clear()
 
     def _wake(self, seat: _Seat) -> None:
         with self._host.hub.mutex:
@@ -792,6 +809,7 @@ class Producer(Closeable):
     def _hand_over_all(self, deadline: float | None) -> None:
         """Everything that is queued here goes to the library."""
         with self._lock:
+            self._pipe.catch_up()
             self._push()
             if not self._groups:
                 return
@@ -838,7 +856,7 @@ class Producer(Closeable):
                         self._take(seat)
                         seat = None
                     if self._closing:
-                        self._room = self._pipe.room - self._queued - self._promised
+                        self._count_room()
                         raise self._closed_error()
                     if self._groups:
                         self._push()
@@ -853,7 +871,7 @@ class Producer(Closeable):
                                 raise at_index(error, first + block.start) from None
                             single = True
                             continue
-                        self._room = self._pipe.room - self._queued - self._promised
+                        self._count_room()
                 if block.start == block.count:
                     return
                 if accepted:
@@ -877,7 +895,7 @@ class Producer(Closeable):
             if not tickets:
                 return
             waiter = self._host.waiter()
-            gathering = Gathering(waiter, len(tickets))
+            gathering = Gathering(waiter, tickets)
             for ticket in tickets:
                 ticket.waiters.append(gathering)
         try:
@@ -901,11 +919,9 @@ class Producer(Closeable):
         with self._host.hub.mutex:
             result._unwatch()
 
-    def _judge(self, result: SendResult) -> SendResult:
+    def _judge(self, result: SendResult) -> DeliveryError | None:
         count, errors = result._failures()
-        if count:
-            raise delivery_error(self._topic, count, errors, result)
-        return result
+        return delivery_error(self._topic, count, errors, result) if count else None
 
     # -- inside: closing
 
@@ -913,11 +929,11 @@ class Producer(Closeable):
         """No more records are accepted; who waits for room is refused."""
         with self._lock:
             self._closing = True
-            seats = [seat for seat in self._seats if seat.cost]
+            for seat in self._seats:
+                if seat.cost:
+                    seat.error = self._closed_error()
+                    self._wake(seat)
             self._seats = deque(seat for seat in self._seats if not seat.cost)
-            for seat in seats:
-                seat.error = self._closed_error()
-                self._wake(seat)
 
     def _hand_over_close(self, flush: bool) -> None:
         """The caller leaves at once; the library goes on closing for a second."""

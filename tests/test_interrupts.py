@@ -1,0 +1,321 @@
+"""KeyboardInterrupt at each place where it can come: after each call that the package makes, one after another.
+
+The interpreter runs signal handlers after calls, when a function begins and when a loop goes back. A trace function
+raises there, so nothing is left to chance. Whatever is interrupted, the client must work afterwards: nothing is lost,
+nobody waits for ever, no room and no handle is left behind.
+"""
+
+from __future__ import annotations
+
+import dis
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+import pytest
+from laws import native_counts, nothing_left
+
+import fluvio_cffi
+from fluvio_cffi import DeliveryError, Fluvio, FluvioError, LocalCluster, Offset, Record, RecordBatch, StorageError
+
+pytestmark = [
+    pytest.mark.timeout(20),
+    pytest.mark.skipif(
+        sys.implementation.name != "cpython" or sys.version_info < (3, 11), reason="knows the bytecode of CPython"
+    ),
+]
+PACKAGE = str(Path(fluvio_cffi.__file__).parent)
+
+
+class Interrupt:
+    """Raises KeyboardInterrupt at the `at`-th place."""
+
+    def __init__(self, at: int) -> None:
+        self.left = at
+        self.hit = False
+        self._places: dict[CodeType, set[int]] = {}
+        self._called: set[FrameType] = set()
+
+    def places(self, code: CodeType) -> set[int]:
+        """The instructions before which it can come."""
+        found = self._places.get(code)
+        if found is None:
+            found = self._places[code] = set()
+            bytecode = dis.Bytecode(code)
+
+            def handler(offset: int) -> int | None:
+                targets = [entry.target for entry in bytecode.exception_entries if entry.start <= offset < entry.end]
+                return targets[-1] if targets else None
+
+            after = None
+            for instruction in bytecode:
+                # What the interpreter raises after a call is handled where the call is.
+                if after is not None and handler(after) == handler(instruction.offset):
+                    found.add(instruction.offset)
+                name = instruction.opname
+                after = instruction.offset if name.startswith("CALL") or name == "RESUME" else None
+                if name == "JUMP_BACKWARD":
+                    found.add(instruction.offset)
+        return found
+
+    def trace(self, frame: FrameType, event: str, _: object) -> Any:
+        code = frame.f_code
+        if event == "call" and frame.f_back is not None:
+            self._called.add(frame.f_back)
+        # What is raised while an object is finalised is only printed.
+        if not code.co_filename.startswith(PACKAGE) or code.co_name == "__del__":
+            return None
+        if event == "call":
+            frame.f_trace_opcodes = True
+            frame.f_trace_lines = False
+        elif event == "opcode" and frame.f_lasti in self.places(code):
+            # Nothing comes between the end of a Python function and its caller.
+            if frame in self._called:
+                self._called.discard(frame)
+                return self.trace
+            self.left -= 1
+            if self.left < 0:
+                self.hit = True
+                raise KeyboardInterrupt
+        return self.trace
+
+    def __enter__(self) -> Interrupt:
+        sys.settrace(self.trace)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        sys.settrace(None)
+        self._called.clear()
+
+
+@pytest.fixture
+def client(cluster: LocalCluster) -> Iterator[Fluvio]:
+    with Fluvio.connect(cluster.endpoint) as client:
+        client.admin.topics.create("interrupts", exist_ok=True)
+        yield client
+
+
+def at_each_place(client: Fluvio, call: Callable[[], object], check: Callable[[bool], None]) -> None:
+    """Makes the call again and again, interrupted at one place after another, until there is none left."""
+    hub = client._host.hub
+    at = 0
+    while True:
+        interrupt = Interrupt(at)
+        returned = False
+        try:
+            with interrupt:
+                call()
+                returned = True
+        except KeyboardInterrupt:
+            pass
+        except FluvioError:
+            assert not interrupt.hit
+        check(returned)
+        deadline = time.monotonic() + 6
+        while hub._operations:
+            assert time.monotonic() < deadline
+            client._host.look()
+        assert all(ticket.done for ticket in hub._tickets.values())
+        if not interrupt.hit:
+            break
+        at += 1
+    assert at
+    # A ticket that is done may be left behind where the last step was interrupted.
+    assert len(hub._tickets) <= 5
+
+
+@pytest.mark.parametrize("how", ["send", "enqueue", "send_all", "flush", "close"])
+def test_sending(client: Fluvio, how: str) -> None:
+    producer = client.producer("interrupts", buffer_size=5_000, max_request_size=5_000)
+    before = native_counts()["errors"]
+
+    def call() -> None:
+        nonlocal producer
+        if how == "send":
+            producer.send(b"x", timeout=5)
+        elif how == "enqueue":
+            for _ in range(4):
+                producer.enqueue(b"x" * 2_000, timeout=5)
+        elif how == "send_all":
+            producer.send_all([b"x" * 500] * 20, timeout=5)
+        elif how == "flush":
+            producer.enqueue(b"x")
+            producer.flush()
+        else:
+            if producer.closed:
+                producer = client.producer("interrupts")
+            producer.enqueue(b"x")
+            producer.close()
+
+    def check(returned: bool) -> None:
+        if how == "close":
+            producer.close()
+            return
+        producer.flush(5)
+        assert producer.pending == (0, 0)
+        assert not producer._seats and not producer._granted
+        # All the room is there again.
+        producer.send(b"x" * 4_800, timeout=5)
+
+    at_each_place(client, call, check)
+    producer.close()
+    assert native_counts()["errors"] == before
+
+
+@pytest.mark.parametrize("how", ["send", "send_all"])
+def test_failures_are_told(how: str) -> None:
+    """Whatever the place, a record that failed raises from the call or is told at the flush."""
+    with LocalCluster() as cluster, Fluvio.connect(cluster.endpoint) as client:
+        client.admin.topics.create("full")
+        cluster.control("disk-full 5001 on")
+        with client.producer("full") as producer:
+            before = native_counts()["errors"]
+            ledger = producer._ledger
+            raised = 0
+            told = 0
+
+            def call() -> None:
+                nonlocal raised
+                try:
+                    if how == "send":
+                        producer.send(b"x", timeout=5)
+                    else:
+                        producer.send_all([b"x", b"y"], timeout=5)
+                except (StorageError, DeliveryError):
+                    raised += 1 if how == "send" else 2
+                    raise
+
+            def check(returned: bool) -> None:
+                nonlocal told
+                assert not returned
+                try:
+                    producer.flush(5)
+                except DeliveryError as error:
+                    told += error.count
+                assert producer.pending == (0, 0)
+                assert told + raised >= ledger.submitted
+
+            at_each_place(client, call, check)
+            assert raised
+            assert ledger.settled >= ledger.submitted
+        assert native_counts()["errors"] == before
+
+
+def test_others_that_wait_for_room(client: Fluvio) -> None:
+    """A thread that is granted room while the main thread is interrupted gets it."""
+    producer = client.producer("interrupts", buffer_size=3_000, max_request_size=3_000)
+    over = threading.Event()
+    steps = 0
+
+    def work() -> None:
+        nonlocal steps
+        while not over.is_set():
+            producer.enqueue(b"x" * 2_000, timeout=10)
+            steps += 1
+
+    other = threading.Thread(target=work)
+    other.start()
+
+    def call() -> None:
+        for _ in range(3):
+            producer.enqueue(b"y" * 2_000, timeout=10)
+
+    def check(returned: bool) -> None:
+        before = steps
+        while steps == before:
+            # Nobody helps: the other thread must come on by itself.
+            assert other.is_alive()
+            over.wait(0.001)
+
+    try:
+        for at in range(400):
+            interrupt = Interrupt(at)
+            try:
+                with interrupt:
+                    call()
+            except KeyboardInterrupt:
+                pass
+            check(not interrupt.hit)
+    finally:
+        over.set()
+        other.join()
+    producer.flush(5)
+    assert not producer._seats and not producer._granted
+    producer.send(b"x" * 2_500, timeout=5)
+    producer.close()
+
+
+@pytest.mark.parametrize("how", ["receive", "for", "batches", "commit", "committed", "seek"])
+def test_reading(client: Fluvio, how: str) -> None:
+    """What was not returned is still there, and comes once."""
+    topic = f"interrupts-{how}"
+    client.admin.topics.create(topic)
+    with client.producer(topic) as producer:
+        producer.send_all([b"%d" % number for number in range(3000)])
+    consumer = client.consumer(topic, start=Offset.beginning(), consumer_id="me")
+    got: list[int] = []
+    found: list[Record | RecordBatch] = []
+
+    def call() -> None:
+        if how == "receive":
+            found.append(consumer.receive(timeout=5))
+        elif how == "for":
+            for record in consumer:
+                found.append(record)
+                break
+        elif how == "batches":
+            for batch in consumer.batches(max_records=2, max_wait=0):
+                found.append(batch)
+                break
+        elif how == "commit":
+            consumer.commit({0: 7})
+        elif how == "committed":
+            assert consumer.committed() in ({}, {0: 7})
+        else:
+            consumer.seek(0, 5)
+
+    def check(returned: bool) -> None:
+        for item in found:
+            got.extend([item.offset] if isinstance(item, Record) else item.offset_list())
+        found.clear()
+        record = consumer.receive(timeout=5)
+        got.append(record.offset)
+        if how in ("receive", "for", "batches"):
+            assert got == list(range(len(got)))
+        elif how == "seek" and returned:
+            assert record.offset == 5
+        assert consumer.position() == {0: record.offset + 1}
+
+    at_each_place(client, call, check)
+    consumer.close()
+
+
+@pytest.mark.usefixtures("client")
+def test_connecting(cluster: LocalCluster) -> None:
+    """A client that nobody got is given up."""
+    with nothing_left():
+        connect_at_each_place(cluster)
+
+
+def connect_at_each_place(cluster: LocalCluster) -> None:
+    at = 0
+    while True:
+        interrupt = Interrupt(at)
+        try:
+            # Perhaps there was a client already.
+            with warnings.catch_warnings(), interrupt:
+                warnings.simplefilter("ignore", ResourceWarning)
+                client = Fluvio.connect(cluster.endpoint)
+        except KeyboardInterrupt:
+            pass
+        if not interrupt.hit:
+            break
+        at += 1
+    client.close()
+    del client
+    assert at > 20
