@@ -14,7 +14,8 @@ use crate::faults::RequestKind;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// `kill-spu ID`: ends an SPU as a kill would: connections are reset, its port refuses, its memory is gone. It and the
-    /// partitions that it leads are offline. What others lead is not committed as long as none of its followers is up.
+    /// partitions that it leads are offline, but for those that a follower which is up leads from now on. What others lead is
+    /// not committed as long as none of its followers is up.
     KillSpu {
         /// The SPU.
         id: SpuId,

@@ -187,6 +187,42 @@ fn nothing_is_committed_without_a_follower() {
 }
 
 #[test]
+fn a_follower_takes_the_place_of_its_leader() {
+    common::run(30, async {
+        let cluster = start(3).await;
+        let endpoints = cluster.spu_endpoints();
+        let mut sc = Client::connect(cluster.endpoint()).await;
+        assert!(!sc.create("t", TopicSpec::new_computed(2, 3, None)).await.is_error());
+        assert!(!sc.create("alone", TopicSpec::new_computed(1, 1, None)).await.is_error());
+        assert_eq!(Client::connect(endpoints[0].1).await.produce("t", 0, batch(5, 1)).await.base_offset, 0);
+        let (mut partitions, _) = Watch::<PartitionSpec>::begin(cluster.endpoint()).await;
+        // One that stalls does not follow.
+        cluster.control("stall 5002 on").await.unwrap();
+        cluster.control("kill-spu 5001").await.unwrap();
+        cluster.control("stall 5002 off").await.unwrap();
+        let partition = partitions.until(|it| it.name == "t-0" && it.spec.leader == 5003).await;
+        assert!(partition.status.is_online());
+        assert_eq!(partition.spec.replicas, [5003, 5001, 5002]);
+        assert_eq!(Client::connect(endpoints[2].1).await.produce("t", 0, batch(1, 1)).await.base_offset, 5);
+        let topic = sc.list::<TopicSpec>().await.into_iter().find(|it| it.name == "t").unwrap();
+        assert_eq!(topic.status.replica_map[&0], [5003, 5001, 5002]);
+        let alone = sc.list::<PartitionSpec>().await.into_iter().find(|it| it.name == "alone-0").unwrap();
+        assert!(alone.spec.leader == 5001 && alone.status.is_offline());
+
+        // Without a follower that is up it waits for its leader.
+        cluster.control("kill-spu 5002").await.unwrap();
+        cluster.control("kill-spu 5003").await.unwrap();
+        partitions.until(|it| it.name == "t-0" && it.status.is_offline()).await;
+        cluster.control("start-spu 5001").await.unwrap();
+        let mut old = Client::connect(endpoints[0].1).await;
+        assert_eq!(old.produce("t", 0, batch(1, 1)).await.error_code, ErrorCode::NotLeaderForPartition);
+        cluster.control("start-spu 5003").await.unwrap();
+        assert_eq!(Client::connect(endpoints[2].1).await.produce("t", 0, batch(1, 1)).await.base_offset, 6);
+        cluster.shutdown().await;
+    });
+}
+
+#[test]
 fn a_restart_finds_ports_and_places_again() {
     common::run(60, async {
         let directory = tempfile::tempdir().unwrap();

@@ -1,20 +1,18 @@
 //! Carrying out the commands of a test.
 
-use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fluvio_controlplane_metadata::partition::{PartitionSpec, PartitionStatus, ReplicaKey};
+use fluvio_controlplane_metadata::partition::{PartitionSpec, ReplicaKey};
 use fluvio_controlplane_metadata::topic::{AddPartition, UpdateTopicAction};
 use fluvio_types::defaults::CONSUMER_REPLICA_KEY;
 use fluvio_types::{PartitionId, SpuId};
 
-use super::{Sc, provisioning};
+use super::Sc;
 use crate::control::{Command, ControlError};
 use crate::door::Ending;
 use crate::faults::error_of;
-use crate::log;
 use crate::spu::{Extent, Node, Spu};
 
 fn failed(error: &io::Error) -> ControlError {
@@ -74,6 +72,7 @@ impl Sc {
             self.consumers.close();
         }
         self.set_spu_online(id, false);
+        self.elect(node);
         self.refresh_partitions();
         Ok(())
     }
@@ -163,45 +162,10 @@ impl Sc {
     async fn move_partition(&self, topic: &str, partition: PartitionId, id: SpuId) -> Result<(), ControlError> {
         let _changing = self.changing.lock().await;
         let (key, spec) = self.partition(topic, partition)?;
-        let (old, new) = (self.known(spec.leader)?, self.known(id)?);
-        if old.id() == id {
+        if spec.leader == id {
             return Err(ControlError::new(format!("SPU {id} leads {key} already")));
         }
-        let Some((topic_spec, mut topic_status)) =
-            self.objects().topics.get(topic).map(|topic| (topic.spec.clone(), topic.status.clone()))
-        else {
-            return Err(ControlError::new(format!("there is no topic {topic}")));
-        };
-        // The new leader first, then those who held it before; an SPU that is new to it takes the old leader's place.
-        let stays = |other: &SpuId| *other != id && (spec.replicas.contains(&id) || *other != spec.leader);
-        let replicas: Vec<SpuId> = [id].into_iter().chain(spec.replicas.iter().copied().filter(stays)).collect();
-        topic_status.replica_map.insert(partition, replicas.clone());
-
-        let config = self.replica_config(&topic_spec, partition);
-        old.give_up(&key);
-        let moved = move_directory(&key, old, new)
-            .and_then(|()| self.save_topic(topic, &topic_spec, &topic_status.replica_map))
-            .and_then(|()| new.open(key.clone(), &config));
-        if let Err(error) = moved {
-            // Whatever was done is undone as far as it can be.
-            let _ = move_directory(&key, new, old);
-            let _ = old.open(key, &config);
-            return Err(failed(&error));
-        }
-        if (key.topic.as_str(), key.partition) == CONSUMER_REPLICA_KEY {
-            match new.spu() {
-                Some(_) => self.consumers.open().map_err(|error| failed(&error))?,
-                None => self.consumers.close(),
-            }
-        }
-        let mut objects = self.objects();
-        let name = key.to_string();
-        let spec = provisioning::partition_spec(&topic_spec, partition, &replicas);
-        let last = objects.partitions.get(&name).map_or_else(PartitionStatus::default, |it| it.status.clone());
-        let status = self.partition_status(&key, &spec, &last);
-        objects.topics.put(topic, topic_spec, topic_status);
-        objects.partitions.put(&name, spec, status);
-        drop(objects);
+        self.hand_over(&key, &spec, self.known(spec.leader)?, self.known(id)?).map_err(|error| failed(&error))?;
         self.refresh_partitions();
         self.provisioned.notify_waiters();
         Ok(())
@@ -222,16 +186,4 @@ impl Sc {
         self.refresh_partitions();
         Ok(())
     }
-}
-
-fn move_directory(key: &ReplicaKey, from: &Node, to: &Node) -> io::Result<()> {
-    let (from, to) = (from.directory(key), to.directory(key));
-    if !from.exists() {
-        return Ok(());
-    }
-    log::remove(&to)?;
-    if let Some(parent) = to.parent() {
-        fs::create_dir_all(parent)?;
-    }
-    fs::rename(from, to)
 }

@@ -4,6 +4,7 @@ mod changes;
 mod connection;
 mod control;
 mod kinds;
+mod leaders;
 mod objects;
 mod outbox;
 mod provisioning;
@@ -131,7 +132,8 @@ impl Sc {
 
     /// Whether an SPU takes over what leaders write.
     fn follows(&self, id: SpuId) -> bool {
-        self.node(id).is_some_and(|node| node.spu().is_some() && !node.door().faults().is_stalled())
+        let is_up = |node: &Arc<Node>| node.spu().is_some() && !node.door().faults().is_stalled();
+        self.node(id).is_some_and(is_up)
     }
 
     /// Lets leaders know whether somebody follows them. One follower is enough, as by default on the real SPU.
