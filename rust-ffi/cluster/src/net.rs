@@ -91,12 +91,14 @@ impl Requests {
                 return Ok(Some(frame));
             }
             let frame = tokio::select! {
-                frame = self.frames.next(), if self.held_bytes < MAX_HELD => frame?,
+                // A frame that came after a stall was ordered is not served.
+                biased;
                 // The sender lives as long as the cluster; without it there is nothing to wait for.
                 changed = self.stalled.changed() => match changed {
                     Ok(()) => continue,
                     Err(_) => return Ok(None),
                 },
+                frame = self.frames.next(), if self.held_bytes < MAX_HELD => frame?,
             };
             match frame {
                 Some(frame) if stalled => {
