@@ -144,6 +144,11 @@ def test_misuse_is_a_status(toolchain: Toolchain, cluster: LocalCluster, checked
 
 
 @under_valgrind
+def test_administration_and_watches(toolchain: Toolchain, cluster: LocalCluster, checked: bool) -> None:
+    run(toolchain, SOURCES / "administer.c", checked, cluster.endpoint)
+
+
+@under_valgrind
 def test_cancelled_connects_complete_once(toolchain: Toolchain, checked: bool) -> None:
     run(toolchain, SOURCES / "cancel.c", checked)
 

@@ -336,7 +336,7 @@ async fn spu_groups_and_table_formats() {
         let nameless = TableFormatSpec { columns: Some(vec![column("")]), ..TableFormatSpec::default() };
         let error = admin.create_table_format("other", nameless, CREATE).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::InvalidArgument);
-        assert_eq!(admin.table_formats(None).await.unwrap(), [created.clone()]);
+        assert_eq!(admin.table_formats(None).await.unwrap(), std::slice::from_ref(&created));
         assert_eq!(admin.table_format("table").await.unwrap(), created);
         admin.delete_table_format("table", false).await.unwrap();
         admin.delete_table_format("table", true).await.unwrap();
