@@ -89,32 +89,37 @@ impl Control {
         Ok((fluvio.admin().await, version))
     }
 
-    /// Runs a short call on the shared connection.
-    pub(crate) async fn short<T, F>(
-        &self,
-        limit: Limit,
-        what: &str,
-        call: impl FnOnce(Arc<FluvioAdmin>) -> F,
-    ) -> Result<T>
+    /// Runs a short call, which changes nothing, on the shared connection.
+    pub(crate) async fn short<T, F>(&self, limit: Limit, what: &str, call: impl Fn(Arc<FluvioAdmin>) -> F) -> Result<T>
     where
         F: Future<Output = anyhow::Result<T>>,
     {
         let shared = self.shared.lock().ok().and_then(|mut shared| shared.take());
         self.bounded(limit, what, async {
             // A dead connection is only noticed by the call that uses it: taken out first, and put back if it worked.
-            let admin = match shared {
-                Some(admin) => admin,
-                None => Arc::new(self.connect().await?.0),
-            };
-            let value = call(Arc::clone(&admin)).await.map_err(|error| call_error(&error, what));
-            if !matches!(&value, Err(error) if matches!(error.kind, ErrorKind::Connection | ErrorKind::Timeout))
-                && let Ok(mut shared) = self.shared.lock()
-            {
-                *shared = Some(admin);
+            if let Some(admin) = shared {
+                match self.on(admin, what, &call).await {
+                    Err(error) if error.kind == ErrorKind::Connection => {}
+                    other => return other,
+                }
             }
-            value
+            self.on(Arc::new(self.connect().await?.0), what, &call).await
         })
         .await
+    }
+
+    /// Runs a short call on a connection, which is kept if it is good for the next one.
+    async fn on<T, F>(&self, admin: Arc<FluvioAdmin>, what: &str, call: impl Fn(Arc<FluvioAdmin>) -> F) -> Result<T>
+    where
+        F: Future<Output = anyhow::Result<T>>,
+    {
+        let value = call(Arc::clone(&admin)).await.map_err(|error| call_error(&error, what));
+        if !matches!(&value, Err(error) if matches!(error.kind, ErrorKind::Connection | ErrorKind::Timeout))
+            && let Ok(mut shared) = self.shared.lock()
+        {
+            *shared = Some(admin);
+        }
+        value
     }
 
     /// Runs a call that can take long on a connection of its own.

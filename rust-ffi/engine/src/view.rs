@@ -426,8 +426,11 @@ impl View {
         let what = format!("looking up topic \"{topic}\"");
         let found = self
             .control
-            .short(Limit::new(Some(self.control.timeout())), &what, |admin| async move {
-                Ok(admin.list::<TopicSpec, _>(vec![name.clone()]).await?.iter().any(|found| found.name == name))
+            .short(Limit::new(Some(self.control.timeout())), &what, |admin| {
+                let name = name.clone();
+                async move {
+                    Ok(admin.list::<TopicSpec, _>(vec![name.clone()]).await?.iter().any(|found| found.name == name))
+                }
             })
             .await?;
         // System topics are not in that list.

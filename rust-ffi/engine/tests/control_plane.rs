@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use fluvio_cffi_cluster::Cluster;
 use fluvio_cffi_engine::admin::*;
-use fluvio_cffi_engine::{Client, ErrorKind, Phase};
+use fluvio_cffi_engine::{Client, ErrorKind, Phase, ProducerOptions};
 use support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -216,7 +216,38 @@ async fn calls_end_by_their_deadline_and_the_next_one_works() {
             assert!(begun.elapsed() < Duration::from_secs(9), "a refusal is no reason to wait");
             cluster.control("sc start").await.unwrap();
             client.admin(Some(Duration::from_secs(10))).topics(None, false).await.unwrap();
+
+            // Back before anybody asked: nobody notices.
+            for gone in ["sc reset", "sc kill"] {
+                cluster.control(gone).await.unwrap();
+                if gone == "sc kill" {
+                    cluster.control("sc start").await.unwrap();
+                }
+                client.admin(Some(Duration::from_secs(10))).topics(None, false).await.unwrap();
+            }
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_without_topics_is_no_reason_to_wait() {
+    within(async {
+        let cluster = cluster().await;
+        let endpoint = cluster.endpoint().to_string();
+        connect(&endpoint).await.admin(None).delete_topic("consumer-offset", true, false).await.unwrap();
+        let begun = Instant::now();
+        let client = connect(&endpoint).await;
+        let admin = client.admin(None);
+        assert!(admin.topics(None, true).await.unwrap().is_empty());
+        assert!(admin.consumer_offsets(None, None).await.unwrap().is_empty());
+        let watch = admin.watch(Watchable::Topics).await.unwrap();
+        let nothing = Change { kind: ChangeKind::Snapshot, items: Vec::new() };
+        assert_eq!(watch.take().unwrap(), Some(nothing));
+        let error =
+            client.producer("nope", ProducerOptions::default(), Arc::new(Tickets::default())).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::TopicNotFound);
+        assert!(begun.elapsed() < Duration::from_secs(5));
     })
     .await;
 }

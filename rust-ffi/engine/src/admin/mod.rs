@@ -14,8 +14,10 @@ mod topics;
 mod watch;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 use std::time::Duration;
 
+use fluvio::FluvioAdmin;
 use fluvio::metadata::objects::ListRequest;
 use fluvio_protocol::{Decoder, Encoder};
 use fluvio_sc_schema::objects::{ListFilter, Metadata};
@@ -114,21 +116,22 @@ impl Admin {
     /// The objects of a kind, by name. `system`: for kinds that have them, the cluster's own instead of all others.
     /// `summary`: without code.
     async fn list<K: Kind>(&self, name_contains: Option<&str>, system: bool, summary: bool) -> Result<Vec<K>> {
-        let filters: Vec<ListFilter> =
-            name_contains.filter(|_| K::FILTERED).map(|part| part.to_owned().into()).into_iter().collect();
-        let mut objects: Vec<K> = self.fetch::<K>(filters, system, summary).await?;
+        let filter = name_contains.filter(|_| K::FILTERED);
+        let mut objects: Vec<K> = self.fetch::<K>(filter, system, summary).await?;
         objects.retain(|object| name_contains.is_none_or(|part| object.name().contains(part)));
         Ok(objects)
     }
 
     /// What the server's list gives, by name.
-    async fn fetch<K: Kind>(&self, filters: Vec<ListFilter>, system: bool, summary: bool) -> Result<Vec<K>> {
+    async fn fetch<K: Kind>(&self, filter: Option<&str>, system: bool, summary: bool) -> Result<Vec<K>> {
         let what = format!("listing {}s", K::LABEL);
-        let request = ListRequest::<K::Spec>::new(filters, summary).system(system);
-        let control = self.client.control();
-        let listed = control
-            .short(self.limit, &what, |admin| async move { admin.list_with_config::<K::Spec, String>(request).await });
-        let mut objects = listed.await?.into_iter().map(K::from_upstream).collect::<Result<Vec<K>>>()?;
+        let list = |admin: Arc<FluvioAdmin>| {
+            let filters: Vec<ListFilter> = filter.map(|part| part.to_owned().into()).into_iter().collect();
+            let request = ListRequest::<K::Spec>::new(filters, summary).system(system);
+            async move { admin.list_with_config::<K::Spec, String>(request).await }
+        };
+        let listed = self.client.control().short(self.limit, &what, list).await?;
+        let mut objects = listed.into_iter().map(K::from_upstream).collect::<Result<Vec<K>>>()?;
         objects.sort_by(|a, b| a.name().cmp(b.name()));
         Ok(objects)
     }
@@ -170,7 +173,7 @@ impl Admin {
     ) -> Result<()> {
         let what = format!("creating {label} \"{name}\"");
         let name = name.to_owned();
-        let create = |admin: fluvio::FluvioAdmin| async move { admin.create(name, dry_run, spec).await };
+        let create = |admin: FluvioAdmin| async move { admin.create(name, dry_run, spec).await };
         self.client.control().long(self.limit, &what, create).await
     }
 
@@ -181,7 +184,7 @@ impl Admin {
         check_name("name", name)?;
         let what = format!("deleting {} \"{name}\"", K::LABEL);
         let key = name.to_owned();
-        let delete = |admin: fluvio::FluvioAdmin| async move { admin.delete::<K::Spec>(key).await };
+        let delete = |admin: FluvioAdmin| async move { admin.delete::<K::Spec>(key).await };
         match self.client.control().long(self.limit, &what, delete).await {
             Err(error) if error.kind == K::MISSING && missing_ok => Ok(()),
             other => other,
@@ -194,7 +197,7 @@ impl Admin {
         S::UpdateKey: Send + Sync,
         S::UpdateAction: Send + Sync,
     {
-        let update = |admin: fluvio::FluvioAdmin| async move { admin.update::<S>(key, action).await };
+        let update = |admin: FluvioAdmin| async move { admin.update::<S>(key, action).await };
         self.client.control().long(self.limit, what, update).await
     }
 }

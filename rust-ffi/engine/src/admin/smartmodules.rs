@@ -339,7 +339,7 @@ impl Admin {
         if !wasm {
             return Ok((module, Vec::new()));
         }
-        let fetched = self.fetch::<WithCode>(vec![module.full_name().into()], false, false).await?;
+        let fetched = self.fetch::<WithCode>(Some(&module.full_name()), false, false).await?;
         let wanted = fetched.into_iter().filter(|one| one.name() == module.name).collect();
         let (mut modules, code) = lay_out(wanted)?;
         modules.pop().map(|module| (module, code)).ok_or_else(|| missing::<SmartModule>(name))
