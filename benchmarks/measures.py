@@ -61,7 +61,7 @@ class Amounts:
     records: int = 1_000_000
     sends: int = 5_000
     task_sends: int = 100_000
-    intervals: int = 60
+    intervals: int = 45
     interval_ms: int = 50
     health: int = 500_000
     backlog: int = 100 * MIB
@@ -88,6 +88,8 @@ def table(amounts: Amounts) -> list[Measure]:
     for partitions in (1, 3):
         place = "one partition" if partitions == 1 else "three partitions"
         spec = {**records, "partitions": partitions}
+        if partitions > 1:
+            spec["count"] = max(amounts.records // 2, 1)
         rounds = 1.0 if partitions == 1 else 0.6
         alone = (BATCHES, PLAIN) if partitions == 1 else ()
         found += [
@@ -121,7 +123,7 @@ def table(amounts: Amounts) -> list[Measure]:
                 "read",
                 (OFFICIAL, *HOSTS),
                 {**spec, "verb": "consume", "by": "records"},
-                rounds=rounds,
+                rounds=0.6,
                 targets=(
                     times(2, ("sync",), OFFICIAL, f"single records, {place}, with `for`"),
                     times(1.5, LOOPS, OFFICIAL, f"single records, {place}, with `async for`"),
@@ -265,6 +267,7 @@ def _health(amounts: Amounts) -> Measure:
         {"verb": "health", "size": SIZE, "count": amounts.health},
         figure="batches_lag_ms",
         unit="ms (p99)",
+        rounds=0.6,
         targets=tuple(targets),
         beside={
             "control": "control_lag_ms",
