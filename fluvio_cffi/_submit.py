@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import accumulate, chain, islice
+from operator import add
 from struct import Struct
 from time import monotonic
 from typing import Final, cast
@@ -20,6 +22,9 @@ OVERHEAD: Final = int(lib.FLV_RECORD_OVERHEAD)
 
 CHUNK_RECORDS: Final = 500
 CHUNK_BYTES: Final = 256 * 1024
+WEIGHED: Final = 32
+"""After so many elements it is looked how large they are."""
+_BYTES: Final = frozenset([bytes])
 _RUNS: Final = 1024
 _RUN: Final = Struct("=QII")
 _NOW: Final = -(1 << 63)
@@ -336,7 +341,8 @@ class BadElement(Exception):
 
 
 def encode(chunk: Sequence[object], first: int) -> Block:
-    """The block of a chunk of ``send_all``'s input, which is not empty; `first` is the index of its first element.
+    """The block of the first elements of a chunk of ``send_all``'s input, which is not empty: of all, or of as many as
+    :data:`CHUNK_BYTES` have room for. `first` is the index of its first element.
 
     :raises BadElement: if an element cannot be sent.
     """
@@ -344,7 +350,11 @@ def encode(chunk: Sequence[object], first: int) -> Block:
     kinds = [*map(type, chunk)]
     if kinds.count(bytes) == len(kinds):
         values = cast("Sequence[bytes]", chunk)
-        return Block(b"".join(values), array("I", [*map(len, values)]))
+        lengths = [*map(len, values)]
+        if sum(lengths) > CHUNK_BYTES:
+            count = _fitting(lengths)
+            values, lengths = values[:count], lengths[:count]
+        return Block(b"".join(values), array("I", lengths))
     if kinds.count(tuple) == len(kinds):
         block = _encode_pairs(cast("Sequence[tuple[object, ...]]", chunk))
         if block is not None:
@@ -352,12 +362,21 @@ def encode(chunk: Sequence[object], first: int) -> Block:
     return _encode_each(chunk, first)
 
 
+def _fitting(lengths: list[int]) -> int:
+    """How many records go into one block, at least one."""
+    return max(bisect_right([*accumulate(lengths)], CHUNK_BYTES), 1)
+
+
 def _encode_pairs(chunk: Sequence[tuple[object, ...]]) -> Block | None:
     if set(map(len, chunk)) != {2} or set(map(type, chain.from_iterable(chunk))) != {bytes}:
         return None
     pairs = cast("Sequence[tuple[bytes, bytes]]", chunk)
-    keys = array("i", [len(key) for key, _ in pairs])
-    return Block(b"".join(chain.from_iterable(pairs)), array("I", [len(value) for _, value in pairs]), keys)
+    keys = [len(key) for key, _ in pairs]
+    values = [len(value) for _, value in pairs]
+    if sum(keys) + sum(values) > CHUNK_BYTES:
+        count = _fitting([*map(add, keys, values)])
+        pairs, keys, values = pairs[:count], keys[:count], values[:count]
+    return Block(b"".join(chain.from_iterable(pairs)), array("I", values), array("i", keys))
 
 
 def _encode_each(chunk: Sequence[object], first: int) -> Block:
@@ -365,6 +384,7 @@ def _encode_each(chunk: Sequence[object], first: int) -> Block:
     keys: list[bytes | None] = []
     partitions: list[int] = []
     stamps: list[int] = []
+    size = 0
 
     def block() -> Block | None:
         if not values:
@@ -397,6 +417,9 @@ def _encode_each(chunk: Sequence[object], first: int) -> Block:
             when = _NOW if stamp is None else check_timestamp(stamp)
         except FluvioError as error:
             raise BadElement(block(), at_index(error, index)) from None
+        size += len(data) + len(name or b"")
+        if size > CHUNK_BYTES and values:
+            break
         values.append(data)
         keys.append(name)
         partitions.append(where)
@@ -459,10 +482,14 @@ def chunks(records: Iterable[object], pace: Pace) -> Iterator[Sequence[object]]:
         chunk: list[object] = []
         pace.begin()
         try:
-            for element in iterator:
-                chunk.append(element)
-                if len(chunk) >= pace.count:
+            size = count = 0
+            while count < pace.count and size < CHUNK_BYTES:
+                chunk.extend(islice(iterator, min(WEIGHED, pace.count - count)))
+                part = chunk[count:]
+                if not part:
                     break
+                count += len(part)
+                size += weight(part)
         except BaseException:
             # What the input gave before it failed is sent.
             if chunk:
@@ -472,6 +499,23 @@ def chunks(records: Iterable[object], pace: Pace) -> Iterator[Sequence[object]]:
             return
         pace.taken()
         yield chunk
+
+
+def weight(elements: Sequence[object]) -> int:
+    """About how many bytes the keys and values of these elements have."""
+    if _BYTES.issuperset(map(type, elements)):
+        return sum(map(len, cast("Sequence[bytes]", elements)))
+    return sum(map(_weight, elements))
+
+
+def _weight(element: object) -> int:
+    if isinstance(element, (ProducerRecord, Record)):
+        return _weight(element.value) + _weight(element.key)
+    if isinstance(element, tuple):
+        return sum(map(_weight, cast("tuple[object, ...]", element)))
+    if isinstance(element, memoryview):
+        return element.nbytes
+    return len(element) if isinstance(element, (bytes, str, bytearray)) else 0
 
 
 def check_source(records: object) -> None:

@@ -9,7 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fluvio_cffi import ConfigError, ProducerRecord, Record
-from fluvio_cffi._submit import NO_STAMP, OVERHEAD, BadElement, Block, Pace, as_bytes, check_source, chunks, encode
+from fluvio_cffi._submit import (
+    CHUNK_BYTES,
+    CHUNK_RECORDS,
+    NO_STAMP,
+    OVERHEAD,
+    WEIGHED,
+    BadElement,
+    Block,
+    Pace,
+    as_bytes,
+    check_source,
+    chunks,
+    encode,
+)
 
 
 def contents(block: Block) -> list[tuple[bytes | None, bytes]]:
@@ -147,3 +160,36 @@ def test_large_records_go_in_small_chunks() -> None:
         sizes.append(len(chunk))
     assert sum(sizes) == 100
     assert max(sizes[1:]) <= 3
+
+
+@pytest.mark.parametrize(
+    "large",
+    [b"x" * 900_000, "x" * 900_000, (b"k", b"x" * 900_000), ProducerRecord(b"x" * 900_000)],
+    ids=["bytes", "str", "pair", "record"],
+)
+@pytest.mark.parametrize("lazy", [False, True])
+def test_values_that_suddenly_are_large_go_in_small_blocks(large: Any, lazy: bool) -> None:
+    """So many are read ahead, and so many encoded, as there may be, though all before them were small."""
+    small = (b"", b"") if isinstance(large, tuple) else b""
+    items = [small] * 3000 + [large] * 300
+    taken = 0
+
+    def source() -> Any:
+        nonlocal taken
+        for item in items:
+            taken += 1
+            yield item
+
+    pace = Pace(False)
+    sent = 0
+    for chunk in chunks(source() if lazy else items, pace):
+        if lazy:
+            assert taken - sent <= (WEIGHED if sent > 3000 else CHUNK_RECORDS)
+            assert sum(item == large for item in chunk) <= WEIGHED
+        while chunk:
+            block = encode(chunk, sent)
+            pace.weighed(block)
+            assert len(block._data) <= CHUNK_BYTES or block.count == 1
+            sent += block.count
+            chunk = chunk[block.count :]
+    assert sent == len(items)

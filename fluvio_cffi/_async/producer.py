@@ -46,6 +46,7 @@ from fluvio_cffi._submit import (
     chunks,
     encode,
     many,
+    weight,
 )
 from fluvio_cffi._types import Bytes, Pending, ProducerRecord, Record, RecordMetadata, Timeout, parse_timeout
 from fluvio_cffi._waiting import AsyncHost, Waiter, ending, left
@@ -959,22 +960,24 @@ class AsyncProducer(Closeable):
     async def _send_chunk(
         self, chunk: Sequence[object], result: SendResult, pace: Pace, deadline: float | None
     ) -> None:
-        first = len(result)
-        bad: FluvioError | None = None
         if self._partitioner is not None:
             chunk = [self._placed(element) for element in chunk]
-        try:
-            block: Block | None = encode(chunk, first)
-        except BadElement as error:
-            block = error.block
-            bad = error.error
-        if block is not None:
-            pace.weighed(block)
-            await self._send_block(block, result, first, deadline)
-        if bad is not None:
-            raise bad
-        if True:  # ASYNC
-            await self._host.rest()
+        while chunk:
+            first = len(result)
+            bad: FluvioError | None = None
+            try:
+                block: Block | None = encode(chunk, first)
+            except BadElement as error:
+                block = error.block
+                bad = error.error
+            if block is not None:
+                pace.weighed(block)
+                await self._send_block(block, result, first, deadline)
+                chunk = chunk[block.count :]
+            if bad is not None:
+                raise bad
+            if True:  # ASYNC
+                await self._host.rest()
 
     async def _send_block(self, block: Block, result: SendResult, first: int, deadline: float | None) -> None:
         stamps = block.stamps
@@ -1191,9 +1194,11 @@ if True:  # ASYNC
         async def __anext__(self) -> Sequence[object]:
             chunk: list[object] = []
             self._pace.begin()
-            while len(chunk) < self._pace.count and self._end is None:
+            size = 0
+            while len(chunk) < self._pace.count and size < CHUNK_BYTES and self._end is None:
                 try:
                     chunk.append(await self._iterator.__anext__())
+                    size += weight(chunk[-1:])
                 except Exception as end:
                     # Or an error of the input: what it gave before is sent.
                     self._end = end

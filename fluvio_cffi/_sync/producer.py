@@ -818,20 +818,22 @@ class Producer(Closeable):
     # -- inside: send_all
 
     def _send_chunk(self, chunk: Sequence[object], result: SendResult, pace: Pace, deadline: float | None) -> None:
-        first = len(result)
-        bad: FluvioError | None = None
         if self._partitioner is not None:
             chunk = [self._placed(element) for element in chunk]
-        try:
-            block: Block | None = encode(chunk, first)
-        except BadElement as error:
-            block = error.block
-            bad = error.error
-        if block is not None:
-            pace.weighed(block)
-            self._send_block(block, result, first, deadline)
-        if bad is not None:
-            raise bad
+        while chunk:
+            first = len(result)
+            bad: FluvioError | None = None
+            try:
+                block: Block | None = encode(chunk, first)
+            except BadElement as error:
+                block = error.block
+                bad = error.error
+            if block is not None:
+                pace.weighed(block)
+                self._send_block(block, result, first, deadline)
+                chunk = chunk[block.count :]
+            if bad is not None:
+                raise bad
 
     def _send_block(self, block: Block, result: SendResult, first: int, deadline: float | None) -> None:
         stamps = block.stamps
