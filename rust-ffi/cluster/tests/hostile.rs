@@ -45,6 +45,17 @@ static SHARED: LazyLock<Shared> = LazyLock::new(|| {
     Shared { runtime, sc: cluster.endpoint(), spu: cluster.spu_endpoint(), _cluster: cluster }
 });
 
+/// The requests to the SC that were recorded.
+static RECORDED: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let text = include_str!("golden/sc.jsonl");
+    let requests = text.lines().filter(|line| line.contains("\"client\"")).map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let hex = line["frame"].as_str().unwrap();
+        (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    });
+    requests.collect()
+});
+
 fn versions() -> ApiVersionsRequest {
     ApiVersionsRequest { client_version: "0.50.1".into(), client_os: "linux".into(), client_arch: "x86_64".into() }
 }
@@ -119,6 +130,18 @@ proptest! {
         let at = at % body.len();
         if cut { body.truncate(at) } else { body[at] = to }
         throw(SHARED.spu, &framed(&body));
+        still_served();
+    }
+
+    /// What the official client once asked the SC for. Creations are only cut: a larger number would make as many partitions.
+    #[test]
+    fn a_recorded_request_with_a_byte_changed_or_its_end_missing(
+        which in any::<proptest::sample::Index>(), at in 0_usize..200, to in any::<u8>(), cut in any::<bool>(),
+    ) {
+        let mut body = which.get(&*RECORDED).clone();
+        let at = at % body.len();
+        if cut || body[..2] == 1001_u16.to_be_bytes() { body.truncate(at) } else { body[at] = to }
+        throw(SHARED.sc, &framed(&body));
         still_served();
     }
 
