@@ -82,6 +82,12 @@ impl Snapshot {
             })
     }
 
+    /// The partitions of `topic` by their numbers, as many as are known.
+    pub(crate) fn partitions(&self, topic: &str) -> Vec<Option<PartitionView>> {
+        let Some(known) = self.partitions.get(topic) else { return Vec::new() };
+        (0..known.len() as u32).map(|partition| known.get(&partition).copied()).collect()
+    }
+
     /// One partition of `topic`.
     pub(crate) fn partition(&self, topic: &str, partition: u32) -> Option<PartitionView> {
         self.partitions.get(topic)?.get(&partition).copied()

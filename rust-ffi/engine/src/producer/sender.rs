@@ -36,11 +36,7 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
     let mut desks: HashMap<i32, Arc<Desk>> = HashMap::new();
     let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
     loop {
-        let partitions: Vec<_> = {
-            let view = changes.borrow_and_update();
-            let count = view.topic(&shared.topic).map_or(0, |topic| topic.partitions);
-            (0..count).map(|partition| view.partition(&shared.topic, partition)).collect()
-        };
+        let partitions = changes.borrow_and_update().partitions(&shared.topic);
         let online = partitions.iter().map(|state| state.as_ref().is_some_and(|state| state.online)).collect();
         let leading = partitions.iter().map(|state| {
             let leader = state.as_ref()?.leader;
