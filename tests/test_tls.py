@@ -268,6 +268,22 @@ def test_nothing_shows_a_secret(mutual: LocalCluster) -> None:
     assert repr(Tls.disabled()) == "Tls.disabled()"
 
 
+async def test_an_spu_that_is_not_accepted(world: Any, server: LocalCluster) -> None:
+    """The SC's certificate has the name, the SPUs' have not."""
+    domain = "custom-spu-5001.localhost"
+    tls = Tls.verified(files(server) / "ca.crt", domain=domain)
+    async with world.connect(server.endpoint, tls=tls) as client:
+        topic = await world.topic(client)
+        async with client.producer(topic, delivery_timeout=1) as producer:
+            with pytest.raises(
+                FluvioTimeoutError, match=rf"not sent; TLS with .* for another name.*\.{domain}"
+            ) as raised:
+                await producer.send(b"x")
+            assert raised.value.outcome == "not_written"
+        with pytest.raises(TLSError, match="for another name"):
+            await client.consumer(topic)
+
+
 # -- sockets
 
 

@@ -682,7 +682,9 @@ impl Batches {
                     queue.open = None;
                 }
                 queue.ready.retain(|waiting| waiting.ticket() != *ticket);
-                results.push((*ticket, Err(overdue(&self.topic, *partition, self.delivery_timeout, *sent))));
+                let trouble = queue.desk.as_ref().and_then(|desk| desk.trouble());
+                let error = overdue(&self.topic, *partition, self.delivery_timeout, *sent, trouble);
+                results.push((*ticket, Err(error)));
             }
         }
         if results.is_empty() { Vec::new() } else { self.settle(results) }

@@ -336,14 +336,15 @@ fn codec(topic: &str, chosen: Option<Codec>, asked: Option<Codec>) -> Result<Cod
     }
 }
 
-/// The fate of records whose time ran out.
-fn overdue(topic: &str, partition: u32, timeout: Duration, sent: bool) -> Error {
+/// The fate of records whose time ran out. `trouble`: why the SPU could not be reached.
+fn overdue(topic: &str, partition: u32, timeout: Duration, sent: bool, trouble: Option<String>) -> Error {
     let (outcome, fate) = match sent {
         true => (Outcome::Unknown, "it was sent and may be in the log"),
         false => (Outcome::NotWritten, "it was not sent"),
     };
-    let text =
-        format!("a batch was not acknowledged within the delivery time-out of {} s: {fate}", timeout.as_secs_f64());
+    let trouble = trouble.map_or_else(String::new, |trouble| format!("; {trouble}"));
+    let seconds = timeout.as_secs_f64();
+    let text = format!("a batch was not acknowledged within the delivery time-out of {seconds} s: {fate}{trouble}");
     Error::timeout(Phase::Delivery, text).with_topic(topic).with_partition(partition).with_outcome(outcome)
 }
 

@@ -117,6 +117,8 @@ pub(super) struct Desk {
     pub(super) leader: i32,
     bell: Arc<Notify>,
     work: Mutex<Work>,
+    /// Why there is no connection, for the errors of what could not be sent in time.
+    trouble: Mutex<Option<String>>,
 }
 
 #[derive(Debug, Default)]
@@ -133,6 +135,15 @@ impl Desk {
     /// The sender has something to do.
     pub(super) fn ring(&self) {
         self.bell.notify_one();
+    }
+
+    /// Why there is no connection, as far as that is known.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
     /// Sends what is ready on the caller's thread if nothing is in flight. False if the sender must do it. Never waits.
@@ -216,7 +227,12 @@ struct Sender {
 
 impl Sender {
     fn start(shared: &Arc<Shared>, leader: i32) -> Arc<Desk> {
-        let desk = Arc::new(Desk { leader, bell: shared.batches.add_bell(), work: Mutex::default() });
+        let desk = Arc::new(Desk {
+            leader,
+            bell: shared.batches.add_bell(),
+            work: Mutex::default(),
+            trouble: Mutex::default(),
+        });
         let backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
         let sender = Self { shared: Arc::clone(shared), desk: Arc::clone(&desk), backoff, lookup: None, lost: false };
         super::spawn(Arc::clone(shared), sender.run());
@@ -268,11 +284,13 @@ impl Sender {
                 if std::mem::take(&mut self.lost) {
                     shared.client.counters().reconnects.add(1);
                 }
+                self.desk.set_trouble(None);
                 let (in_flight, known) = Default::default();
                 self.desk.lock().link = Some(Link { connection, in_flight, known, first: None });
             }
             Err(error) => {
                 shared.client.counters().note(error.kind);
+                self.desk.set_trouble(Some(error.message));
                 self.pause();
             }
         }
