@@ -36,7 +36,8 @@ Options:
   --help, --version
 
 Prints one line on the standard output once it accepts connections: ready HOST:PORT spu=HOST:PORT, with an spu= for each SPU.
-Ends with SIGINT and SIGTERM. Acknowledged records survive a kill, not a power cut.
+As with the real SC, the environment variable FLV_TOPIC_WAIT says how many seconds a create waits for partitions that too few
+SPUs are there for [90]. Ends with SIGINT and SIGTERM. Acknowledged records survive a kill, not a power cut.
 
 Commands (ID: the number of an SPU):
   kill-spu ID                                   reset-sockets ID
@@ -63,6 +64,10 @@ struct Run {
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
     let mut config = Config { port: 9003, ..Config::default() };
     let (mut end_with_stdin, mut control) = (false, false);
+    if let Ok(text) = std::env::var("FLV_TOPIC_WAIT") {
+        let seconds = text.parse().map_err(|_| format!("FLV_TOPIC_WAIT: {text:?} is not a number of seconds"))?;
+        config.topic_wait = Duration::from_secs(seconds);
+    }
     while let Some(argument) = arguments.next() {
         // Both `--port 1` and `--port=1`.
         let (option, mut inline) = match argument.split_once('=') {

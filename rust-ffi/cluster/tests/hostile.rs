@@ -138,7 +138,7 @@ proptest! {
     fn a_recorded_request_with_a_byte_changed_or_its_end_missing(
         which in any::<proptest::sample::Index>(), at in 0_usize..200, to in any::<u8>(), cut in any::<bool>(),
     ) {
-        let mut body = which.get(&*RECORDED).clone();
+        let mut body = which.get(&RECORDED).clone();
         let at = at % body.len();
         if cut || body[..2] == 1001_u16.to_be_bytes() { body.truncate(at) } else { body[at] = to }
         throw(SHARED.sc, &framed(&body));

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use common::{Client, PATIENCE};
 use fluvio_protocol::Decoder;
+use fluvio_protocol::link::ErrorCode;
 use fluvio_sc_schema::TryEncodableFrom;
 use fluvio_sc_schema::objects::{CommonCreateRequest, CreateRequest, ObjectApiCreateRequest};
 use fluvio_sc_schema::smartmodule::{SmartModuleSpec, SmartModuleWasm};
@@ -308,6 +309,21 @@ fn says_what_is_wrong_with_its_arguments() {
         let said = [output.stdout, output.stderr].concat();
         assert!(String::from_utf8(said).unwrap().contains(text), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_create_waits_as_long_as_the_environment_says() {
+    common::run(60, async {
+        let mut short = command(&["--port", "0"]);
+        short.env("FLV_TOPIC_WAIT", "0");
+        let program = Program::start(short);
+        let status = Client::connect(program.sc).await.create("t", TopicSpec::new_computed(1, 2, None)).await;
+        assert_eq!(status.error_code, ErrorCode::TopicNotProvisioned);
+        assert_eq!(status.error_message.as_deref(), Some("only 0 out of 1 provisioned"));
+        let output = command(&[]).env("FLV_TOPIC_WAIT", "soon").output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(String::from_utf8(output.stderr).unwrap().contains("FLV_TOPIC_WAIT"));
+    });
 }
 
 /// The stall that a client sees who does not acknowledge at once, and its absence.
