@@ -5,10 +5,13 @@
 //! which a call failed or timed out is dropped.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fluvio::{Fluvio, FluvioAdmin, FluvioClusterConfig};
+
+use tokio_util::sync::CancellationToken;
 
 use crate::client::ClientOptions;
 use crate::error::{Error, ErrorKind, Phase, Result};
@@ -19,13 +22,52 @@ use crate::transport::{Connector, Dialer};
 
 const CLIENT_ID: &str = "fluvio-cffi";
 
+/// How long after the end of a connection an answer that came before it may need to get through the crate.
+const GRACE: Duration = Duration::from_millis(200);
+
+/// A connection to the SC.
+#[derive(Clone)]
+pub(crate) struct Link {
+    pub(crate) admin: Arc<FluvioAdmin>,
+    /// The cluster's version.
+    pub(crate) version: String,
+    /// Cancelled when the connection ends.
+    lost: CancellationToken,
+}
+
+impl Link {
+    /// What `work` on this connection, about `what`, comes to. The crate never answers what begins when the connection has
+    /// just ended.
+    pub(crate) async fn alive<T>(&self, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let ended = async {
+            self.lost.cancelled().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        tokio::select! {
+            biased;
+            result = work => result,
+            () = ended => {
+                Err(Error::new(ErrorKind::Connection, format!("{what}: the SC closed the connection")))
+            }
+        }
+    }
+
+    async fn call<T, F>(&self, what: &str, call: impl FnOnce(Arc<FluvioAdmin>) -> F) -> Result<T>
+    where
+        F: Future<Output = anyhow::Result<T>>,
+    {
+        let call = call(Arc::clone(&self.admin));
+        self.alive(what, async { call.await.map_err(|error| call_error(&error, what)) }).await
+    }
+}
+
 /// How to reach the SC, and the shared connection for short calls.
 pub(crate) struct Control {
     config: FluvioClusterConfig,
     dialer: Dialer,
     timeout: Duration,
     counters: Arc<Counters>,
-    shared: Mutex<Option<Arc<FluvioAdmin>>>,
+    shared: Mutex<Option<Link>>,
 }
 
 impl Control {
@@ -78,15 +120,15 @@ impl Control {
         &self.counters
     }
 
-    /// A fresh connection, and the cluster's version.
-    pub(crate) async fn connect(&self) -> Result<(FluvioAdmin, String)> {
-        let (connector, failure) = Connector::new(&self.config.endpoint, self.dialer.clone());
+    /// A fresh connection.
+    pub(crate) async fn connect(&self) -> Result<Link> {
+        let (connector, failure, lost) = Connector::new(&self.config.endpoint, self.dialer.clone());
         let what = || format!("connecting to the SC at {}", self.config.endpoint);
         let fluvio = Fluvio::connect_with_connector(Box::new(connector), &self.config)
             .await
             .map_err(|error| failure.take().unwrap_or_else(|| Error::from_anyhow(&error, &what())))?;
         let version = fluvio.platform_version().to_string();
-        Ok((fluvio.admin().await, version))
+        Ok(Link { admin: Arc::new(fluvio.admin().await), version, lost })
     }
 
     /// Runs a short call, which changes nothing, on the shared connection.
@@ -97,41 +139,54 @@ impl Control {
         let shared = self.shared.lock().ok().and_then(|mut shared| shared.take());
         self.bounded(limit, what, async {
             // A dead connection is only noticed by the call that uses it: taken out first, and put back if it worked.
-            if let Some(admin) = shared {
-                match self.on(admin, what, &call).await {
+            if let Some(link) = shared {
+                match self.on(link, what, &call).await {
                     Err(error) if error.kind == ErrorKind::Connection => {}
                     other => return other,
                 }
             }
-            self.on(Arc::new(self.connect().await?.0), what, &call).await
+            self.on(self.connect().await?, what, &call).await
         })
         .await
     }
 
     /// Runs a short call on a connection, which is kept if it is good for the next one.
-    async fn on<T, F>(&self, admin: Arc<FluvioAdmin>, what: &str, call: impl Fn(Arc<FluvioAdmin>) -> F) -> Result<T>
+    async fn on<T, F>(&self, link: Link, what: &str, call: impl Fn(Arc<FluvioAdmin>) -> F) -> Result<T>
     where
         F: Future<Output = anyhow::Result<T>>,
     {
-        let value = call(Arc::clone(&admin)).await.map_err(|error| call_error(&error, what));
+        let value = link.call(what, call).await;
         if !matches!(&value, Err(error) if matches!(error.kind, ErrorKind::Connection | ErrorKind::Timeout))
             && let Ok(mut shared) = self.shared.lock()
         {
-            *shared = Some(admin);
+            *shared = Some(link);
         }
         value
     }
 
-    /// Runs a call that can take long on a connection of its own.
-    pub(crate) async fn long<T, F>(&self, limit: Limit, what: &str, call: impl FnOnce(FluvioAdmin) -> F) -> Result<T>
+    /// Runs a call that can take long, and may change something, on a connection of its own.
+    pub(crate) async fn long<T, F>(
+        &self,
+        limit: Limit,
+        what: &str,
+        call: impl FnOnce(Arc<FluvioAdmin>) -> F,
+    ) -> Result<T>
     where
         F: Future<Output = anyhow::Result<T>>,
     {
-        self.bounded(limit, what, async {
-            let (admin, _) = self.connect().await?;
-            call(admin).await.map_err(|error| call_error(&error, what))
+        let begun = AtomicBool::new(false);
+        let result = self.bounded(limit, what, async {
+            let link = self.connect().await?;
+            begun.store(true, Ordering::Relaxed);
+            link.call(what, call).await
+        });
+        result.await.map_err(|mut error| {
+            if matches!(error.kind, ErrorKind::Connection | ErrorKind::Timeout) && begun.load(Ordering::Relaxed) {
+                error.message += "; it may have been done all the same";
+                error.retriable = false;
+            }
+            error
         })
-        .await
     }
 
     /// Ends `call` by `limit`.

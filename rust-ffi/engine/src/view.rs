@@ -277,11 +277,12 @@ impl View {
     /// One connection to the SC, from its watches' first state to its end, which is the error returned.
     async fn session(&self, announce: &mut Option<oneshot::Sender<Result<String>>>, backoff: &mut Backoff) -> Error {
         let deadline = Instant::now() + self.control.timeout();
-        let (admin, version) = match self.until(deadline, self.control.connect()).await {
-            Ok(connected) => connected,
+        let link = match self.until(deadline, self.control.connect()).await {
+            Ok(link) => link,
             Err(error) => return error,
         };
-        let opened = self.until(deadline, async {
+        let admin = &link.admin;
+        let opened = async {
             let what = |error: anyhow::Error| Error::from_anyhow(&error, "watching the cluster");
             let mut topics = admin.watch::<TopicSpec>().await.map_err(what)?;
             let mut partitions = admin.watch::<PartitionSpec>().await.map_err(what)?;
@@ -292,7 +293,8 @@ impl View {
             snapshot.apply_partitions(update(partitions.next().await)?);
             snapshot.apply_spus(update(spus.next().await)?);
             Ok((topics, partitions, spus, snapshot))
-        });
+        };
+        let opened = self.until(deadline, link.alive("watching the cluster", opened));
         let (mut topics, mut partitions, mut spus, snapshot) = match opened.await {
             Ok(opened) => opened,
             Err(error) => return error,
@@ -309,7 +311,7 @@ impl View {
         self.announcer.state(ClientState::Connected, None);
         moves.iter().for_each(|event| self.announcer.tell(event));
         match announce.take() {
-            Some(announce) => drop(announce.send(Ok(version))),
+            Some(announce) => drop(announce.send(Ok(link.version))),
             None => self.control.counters().reconnects.add(1),
         }
         loop {

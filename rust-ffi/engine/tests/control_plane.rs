@@ -345,6 +345,22 @@ async fn a_slow_create_holds_nothing_up_and_says_that_the_topic_exists() {
         let error = client.admin(None).create_topic("other", spec(1), CREATE, true).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::InvalidTopic);
         between.cluster.control("start-spu 5001").await.unwrap();
+
+        // When the SC goes meanwhile, nobody knows.
+        between.kill.store(true, Ordering::SeqCst);
+        let lost = tokio::spawn({
+            let client = client.clone();
+            async move { client.admin(None).create_topic("lost", spec(1), CREATE, true).await }
+        });
+        while client.admin(None).topics(Some("lost"), false).await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        between.cluster.control("sc reset").await.unwrap();
+        let error = lost.await.unwrap().unwrap_err();
+        assert_eq!((error.kind, error.retriable), (ErrorKind::Connection, false));
+        assert!(error.message.contains("may have been done"), "{error}");
+        between.cluster.control("start-spu 5001").await.unwrap();
+
         // Whoever does not want it to be ready does not wait.
         between.kill.store(true, Ordering::SeqCst);
         let begun = Instant::now();

@@ -173,7 +173,7 @@ impl Admin {
     ) -> Result<()> {
         let what = format!("creating {label} \"{name}\"");
         let name = name.to_owned();
-        let create = |admin: FluvioAdmin| async move { admin.create(name, dry_run, spec).await };
+        let create = |admin: Arc<FluvioAdmin>| async move { admin.create(name, dry_run, spec).await };
         self.client.control().long(self.limit, &what, create).await
     }
 
@@ -184,7 +184,7 @@ impl Admin {
         check_name("name", name)?;
         let what = format!("deleting {} \"{name}\"", K::LABEL);
         let key = name.to_owned();
-        let delete = |admin: FluvioAdmin| async move { admin.delete::<K::Spec>(key).await };
+        let delete = |admin: Arc<FluvioAdmin>| async move { admin.delete::<K::Spec>(key).await };
         match self.client.control().long(self.limit, &what, delete).await {
             Err(error) if error.kind == K::MISSING && missing_ok => Ok(()),
             other => other,
@@ -197,7 +197,7 @@ impl Admin {
         S::UpdateKey: Send + Sync,
         S::UpdateAction: Send + Sync,
     {
-        let update = |admin: FluvioAdmin| async move { admin.update::<S>(key, action).await };
+        let update = |admin: Arc<FluvioAdmin>| async move { admin.update::<S>(key, action).await };
         self.client.control().long(self.limit, what, update).await
     }
 }

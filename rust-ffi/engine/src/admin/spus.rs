@@ -1,5 +1,8 @@
 //! SPUs, and the custom ones among them, which are registered by hand.
 
+use std::sync::Arc;
+
+use fluvio::FluvioAdmin;
 use fluvio::metadata::customspu::CustomSpuSpec as UpstreamCustom;
 use fluvio_controlplane_metadata::spu::{
     CustomSpuKey, EncryptionEnum, Endpoint as UpstreamEndpoint, IngressAddr, IngressPort, SpuSpec as Upstream,
@@ -332,9 +335,8 @@ impl Admin {
             self.check_leads_nothing(&spu).await?;
         }
         let what = format!("deleting {key}");
-        let delete = |admin: fluvio::FluvioAdmin| async move {
-            admin.delete::<UpstreamCustom>(CustomSpuKey::Name(spu.name)).await
-        };
+        let delete =
+            |admin: Arc<FluvioAdmin>| async move { admin.delete::<UpstreamCustom>(CustomSpuKey::Name(spu.name)).await };
         match self.client.control().long(self.limit, &what, delete).await {
             Err(error) if error.kind == ErrorKind::SpuNotFound && missing_ok => Ok(()),
             other => other,

@@ -1,8 +1,10 @@
 //! Topics.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use fluvio::FluvioAdmin;
 use fluvio::metadata::topic::{
     AddMirror, AddPartition, Bounds, CleanupPolicy, CompressionAlgorithm, Deduplication as UpstreamDeduplication,
     Filter, HomeMirrorConfig, MirrorConfig, PartitionMap, PartitionMaps, RemoteMirrorConfig, ReplicaSpec,
@@ -555,7 +557,7 @@ impl Admin {
     pub async fn delete_topic(&self, name: &str, force: bool, missing_ok: bool) -> Result<()> {
         let what = format!("deleting topic \"{name}\"");
         let key = name.to_owned();
-        let delete = |admin: fluvio::FluvioAdmin| async move {
+        let delete = |admin: Arc<FluvioAdmin>| async move {
             match force {
                 true => admin.force_delete::<Upstream>(key).await,
                 false => admin.delete::<Upstream>(key).await,

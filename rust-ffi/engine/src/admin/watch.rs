@@ -336,12 +336,12 @@ impl Shared {
     async fn session(&self, announce: &mut Option<oneshot::Sender<Result<()>>>, backoff: &mut Backoff) -> Error {
         let control = self.client.control();
         let limit = Limit::new(Some(control.timeout()));
-        let admin = match control.bounded(limit, "watching the cluster", control.connect()).await {
-            Ok((admin, _)) => admin,
+        let link = match control.bounded(limit, "watching the cluster", control.connect()).await {
+            Ok(link) => link,
             Err(error) => return error,
         };
-        let opened = control.bounded(limit, "watching the cluster", async {
-            let mut news = select_all(self.streams(&admin).await?);
+        let opened = async {
+            let mut news = select_all(self.streams(&link.admin).await?);
             // Each stream tells everything first.
             let mut missing: BTreeSet<Watchable> = self.parts().iter().copied().collect();
             let mut objects = BTreeMap::new();
@@ -351,8 +351,9 @@ impl Shared {
                 merge(&mut objects, part, all);
             }
             Ok((news, objects))
-        });
-        let (mut news, objects) = match opened.await {
+        };
+        let opened = link.alive("watching the cluster", opened);
+        let (mut news, objects) = match control.bounded(limit, "watching the cluster", opened).await {
             Ok(opened) => opened,
             Err(error) => return error,
         };

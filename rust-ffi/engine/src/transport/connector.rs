@@ -10,6 +10,7 @@ use fluvio_future::net::{BoxReadConnection, BoxWriteConnection, ConnectionFd, Do
 use futures_util::io::AsyncWrite as FuturesWrite;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt, TokioAsyncWriteCompatExt};
+use tokio_util::sync::CancellationToken;
 
 use super::dialer::{Dialer, Dialled};
 use super::tls;
@@ -21,6 +22,7 @@ pub(crate) struct Connector {
     endpoint: String,
     dialer: Dialer,
     failure: Failure,
+    lost: CancellationToken,
 }
 
 /// Why connecting failed: more than the `fluvio` crate lets through.
@@ -38,10 +40,12 @@ impl Failure {
 }
 
 impl Connector {
-    /// For the SC at `endpoint`. Also gives where it says why it failed.
-    pub(crate) fn new(endpoint: &str, dialer: Dialer) -> (Self, Failure) {
-        let failure = Failure::default();
-        (Self { endpoint: endpoint.to_owned(), dialer, failure: failure.clone() }, failure)
+    /// For one connection to the SC at `endpoint`. Also gives where it says why it failed, and what is cancelled when the
+    /// connection ends.
+    pub(crate) fn new(endpoint: &str, dialer: Dialer) -> (Self, Failure, CancellationToken) {
+        let (failure, lost) = (Failure::default(), CancellationToken::new());
+        let connector = Self { endpoint: endpoint.to_owned(), dialer, failure: failure.clone(), lost: lost.clone() };
+        (connector, failure, lost)
     }
 
     fn split<S>(&self, stream: S) -> (BoxWriteConnection, BoxReadConnection)
@@ -82,7 +86,7 @@ impl TcpDomainConnector for Connector {
     }
 }
 
-/// The reading half: hears why a server refuses the client, which may come after the handshake.
+/// The reading half: hears why a server refuses the client, which may come after the handshake, and that the connection ends.
 struct Reader<R> {
     half: R,
     connector: Connector,
@@ -90,14 +94,26 @@ struct Reader<R> {
 
 impl<R: AsyncRead + Unpin> AsyncRead for Reader<R> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let poll = Pin::new(&mut self.half).poll_read(cx, buf);
-        if let Poll::Ready(Err(cause)) = &poll
-            && let Some(reason) = tls::inside(cause)
-        {
-            let Connector { endpoint, dialer, failure } = &self.connector;
-            failure.set(tls::refusal(endpoint, reason, dialer.has_identity()));
+        let Connector { endpoint, dialer, failure, lost } = &self.connector;
+        match &poll {
+            Poll::Ready(Ok(())) if buf.filled().len() == before && buf.remaining() > 0 => lost.cancel(),
+            Poll::Ready(Err(cause)) => {
+                if let Some(reason) = tls::inside(cause) {
+                    failure.set(tls::refusal(endpoint, reason, dialer.has_identity()));
+                }
+                lost.cancel();
+            }
+            _ => {}
         }
         poll
+    }
+}
+
+impl<R> Drop for Reader<R> {
+    fn drop(&mut self) {
+        self.connector.lost.cancel();
     }
 }
 
