@@ -43,7 +43,7 @@ def bench(rust: Path, folder: Path, *options: str) -> dict[str, object]:
     return found
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(180)
 def test_the_table(rust: Path, tmp_path: Path) -> None:
     found = bench(
         rust, tmp_path, "--hosts", "asyncio", "--measures", "produce,batches,records,latency,tasks,growth,health"
