@@ -124,7 +124,7 @@ impl Control {
     pub(crate) async fn connect(&self) -> Result<Link> {
         let (connector, failure, lost) = Connector::new(&self.config.endpoint, self.dialer.clone());
         let what = || format!("connecting to the SC at {}", self.config.endpoint);
-        let fluvio = Fluvio::connect_with_connector(Box::new(connector), &self.config)
+        let fluvio = Box::pin(Fluvio::connect_with_connector(Box::new(connector), &self.config))
             .await
             .map_err(|error| failure.take().unwrap_or_else(|| Error::from_anyhow(&error, &what())))?;
         let version = fluvio.platform_version().to_string();
@@ -137,7 +137,7 @@ impl Control {
         F: Future<Output = anyhow::Result<T>>,
     {
         let shared = self.shared.lock().ok().and_then(|mut shared| shared.take());
-        self.bounded(limit, what, async {
+        let work = async {
             // A dead connection is only noticed by the call that uses it: taken out first, and put back if it worked.
             if let Some(link) = shared {
                 match self.on(link, what, &call).await {
@@ -146,8 +146,9 @@ impl Control {
                 }
             }
             self.on(self.connect().await?, what, &call).await
-        })
-        .await
+        };
+        // Boxed, as everything that has the crate's futures in it: callers would grow too deep for the compiler.
+        self.bounded(limit, what, Box::pin(work)).await
     }
 
     /// Runs a short call on a connection, which is kept if it is good for the next one.
@@ -175,12 +176,12 @@ impl Control {
         F: Future<Output = anyhow::Result<T>>,
     {
         let begun = AtomicBool::new(false);
-        let result = self.bounded(limit, what, async {
+        let work = async {
             let link = self.connect().await?;
             begun.store(true, Ordering::Relaxed);
             link.call(what, call).await
-        });
-        result.await.map_err(|mut error| {
+        };
+        self.bounded(limit, what, Box::pin(work)).await.map_err(|mut error| {
             if matches!(error.kind, ErrorKind::Connection | ErrorKind::Timeout) && begun.load(Ordering::Relaxed) {
                 error.message += "; it may have been done all the same";
                 error.retriable = false;
