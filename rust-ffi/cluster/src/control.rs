@@ -108,6 +108,15 @@ pub enum Command {
         /// How many more.
         count: u32,
     },
+    /// `advertise ID HOST PORT`: clients are told that address for an SPU, until the next start.
+    Advertise {
+        /// The SPU.
+        id: SpuId,
+        /// Its host.
+        host: String,
+        /// Its port.
+        port: u16,
+    },
     /// `sc stall on|off`: the SC accepts and reads, but answers nothing; watches are silent.
     StallSc {
         /// Whether it begins or ends.
@@ -215,6 +224,9 @@ impl<'a> Words<'a> {
                 topic: self.word("topic")?.to_owned(),
                 count: self.parsed("number of partitions")?,
             },
+            "advertise" => {
+                Command::Advertise { id: self.spu()?, host: self.word("host")?.to_owned(), port: self.parsed("port")? }
+            }
             "sc" => match self.word("stall, reset, kill or start")? {
                 "stall" => Command::StallSc { on: self.on_off()? },
                 "reset" => Command::ResetSc,

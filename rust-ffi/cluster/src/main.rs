@@ -46,6 +46,7 @@ Commands (ID: the number of an SPU):
   stall ID on|off                               disk-full ID on|off
   fail-next ID produce|fetch|stream|offsets CODE
   move TOPIC PARTITION ID                       evict TOPIC PARTITION OFFSET
+  advertise ID HOST PORT
   add-partitions TOPIC COUNT                    sc stall on|off, sc reset";
 
 /// What the command line asks for.

@@ -49,6 +49,10 @@ impl Sc {
                     return Err(ControlError::new(message));
                 }
             }
+            Command::Advertise { id, host, port } => {
+                self.known(id)?;
+                self.register_spu(id, &host, port);
+            }
             Command::StallSc { on } => self.faults.set_stalled(on),
             Command::ResetSc | Command::KillSc | Command::StartSc => {}
         }
