@@ -220,8 +220,8 @@ class LocalCluster:
     def kill_spu(self, id: int) -> None:
         """End one of the SPUs as ``kill -9`` does, while the others and the controller go on.
 
-        Its connections are reset, its memory is dropped, and connecting to it is refused. Of the partitions that it leads
-        those are led on that have a follower which is up; it and the others are offline, and its files stay.
+        Its connections are reset, its memory is dropped, and connecting to it is refused. Of the partitions that it
+        leads those are led on that have a follower which is up; it and the others are offline, and its files stay.
         """
         self._command_spu("kill-spu", id)
 
