@@ -10,11 +10,17 @@
 :class:`Fluvio` is the same without ``async`` and ``await``, for threads.
 """
 
-from ._async.admin import AsyncAdmin, AsyncTopics
+from ._async.admin import AsyncAdmin
 from ._async.client import AsyncFluvio
 from ._async.consumer import AsyncBatches, AsyncConsumer
 from ._async.events import AsyncEvents
+from ._async.mirrors import AsyncMirrors
+from ._async.modules import AsyncSmartModules, AsyncTableFormats
+from ._async.offsets import AsyncConsumerOffsets
 from ._async.producer import AsyncProducer, AsyncReceipt
+from ._async.servers import AsyncClusterAdmin, AsyncCustomSpus, AsyncSpuGroups, AsyncSpus
+from ._async.topics import AsyncPartitions, AsyncTopics
+from ._async.watch import AsyncWatch
 from ._batch import RecordBatch
 from ._config import ClusterConfig, Profile, ProfileStore, Tls
 from ._delivery import SendResult
@@ -53,24 +59,69 @@ from ._errors import (
     VersionError,
 )
 from ._metrics import Metrics
+from ._objects import (
+    Change,
+    ClusterStatus,
+    ConsumerOffset,
+    CustomSpuSpec,
+    Deduplication,
+    Endpoint,
+    HomeCluster,
+    HomeMirror,
+    HomePartition,
+    HomeSpu,
+    IngressAddress,
+    Mirror,
+    MirrorStatus,
+    MirrorTls,
+    Pairing,
+    Partition,
+    PartitionAssignment,
+    PartitionSpec,
+    PartitionStatus,
+    PublicEndpoint,
+    RemoteCluster,
+    RemoteMirror,
+    RemotePartition,
+    ReplicaStatus,
+    SmartModuleInfo,
+    SmartModulePackage,
+    SmartModuleParam,
+    SmartModuleSpec,
+    Spu,
+    SpuGroup,
+    SpuGroupSpec,
+    SpuGroupStatus,
+    SpuSpec,
+    SpuStatus,
+    TableColumn,
+    TableFormat,
+    TableFormatSpec,
+    TableFormatStatus,
+    Topic,
+    TopicSpec,
+    TopicStatus,
+)
 from ._opening import Opening
-from ._sync.admin import Admin, Topics
+from ._sync.admin import Admin
 from ._sync.client import Fluvio
 from ._sync.consumer import Batches, Consumer
 from ._sync.events import Events
+from ._sync.mirrors import Mirrors
+from ._sync.modules import SmartModules, TableFormats
+from ._sync.offsets import ConsumerOffsets
 from ._sync.producer import Producer, Receipt
+from ._sync.servers import ClusterAdmin, CustomSpus, SpuGroups, Spus
+from ._sync.topics import Partitions, Topics
+from ._sync.watch import Watch
 from ._types import (
     ClientEvent,
     Offset,
-    PartitionAssignment,
     Partitioner,
     Pending,
     ProducerRecord,
     Record,
     RecordMetadata,
-    Topic,
-    TopicSpec,
-    TopicStatus,
 )
 from .cluster import LocalCluster
 
@@ -81,43 +132,76 @@ __all__ = [
     "AlreadyExistsError",
     "AsyncAdmin",
     "AsyncBatches",
+    "AsyncClusterAdmin",
     "AsyncConsumer",
+    "AsyncConsumerOffsets",
+    "AsyncCustomSpus",
     "AsyncEvents",
     "AsyncFluvio",
+    "AsyncMirrors",
+    "AsyncPartitions",
     "AsyncProducer",
     "AsyncReceipt",
+    "AsyncSmartModules",
+    "AsyncSpuGroups",
+    "AsyncSpus",
+    "AsyncTableFormats",
     "AsyncTopics",
+    "AsyncWatch",
     "AuthError",
     "Batches",
+    "Change",
     "ClientEvent",
     "ClosedError",
+    "ClusterAdmin",
     "ClusterConfig",
+    "ClusterStatus",
     "CompressionError",
     "ConfigError",
     "Consumer",
     "ConsumerError",
+    "ConsumerOffset",
+    "ConsumerOffsets",
     "CorruptRecordError",
+    "CustomSpuSpec",
+    "CustomSpus",
+    "Deduplication",
     "DeliveryError",
     "DeliveryUnknownError",
+    "Endpoint",
     "Events",
     "Fluvio",
     "FluvioConnectionError",
     "FluvioError",
     "FluvioTimeoutError",
     "ForkedError",
+    "HomeCluster",
+    "HomeMirror",
+    "HomePartition",
+    "HomeSpu",
+    "IngressAddress",
     "InternalError",
     "InvalidTopicError",
     "LocalCluster",
     "Metrics",
+    "Mirror",
+    "MirrorStatus",
+    "MirrorTls",
+    "Mirrors",
     "NotFoundError",
     "NotLeaderError",
     "Offset",
     "OffsetEvictedError",
     "OffsetOutOfRangeError",
     "Opening",
+    "Pairing",
+    "Partition",
     "PartitionAssignment",
     "PartitionNotFoundError",
+    "PartitionSpec",
+    "PartitionStatus",
     "Partitioner",
+    "Partitions",
     "Pending",
     "PermissionDeniedError",
     "Producer",
@@ -125,18 +209,41 @@ __all__ = [
     "ProducerRecord",
     "Profile",
     "ProfileStore",
+    "PublicEndpoint",
     "Receipt",
     "Record",
     "RecordBatch",
     "RecordMetadata",
     "RecordTooLargeError",
+    "RemoteCluster",
+    "RemoteMirror",
+    "RemotePartition",
+    "ReplicaStatus",
     "SendResult",
     "ServerError",
     "SmartModuleError",
+    "SmartModuleInfo",
     "SmartModuleNotFoundError",
+    "SmartModulePackage",
+    "SmartModuleParam",
+    "SmartModuleSpec",
+    "SmartModules",
+    "Spu",
+    "SpuGroup",
+    "SpuGroupSpec",
+    "SpuGroupStatus",
+    "SpuGroups",
     "SpuNotFoundError",
+    "SpuSpec",
+    "SpuStatus",
+    "Spus",
     "StorageError",
     "TLSError",
+    "TableColumn",
+    "TableFormat",
+    "TableFormatSpec",
+    "TableFormatStatus",
+    "TableFormats",
     "Tls",
     "Topic",
     "TopicNotFoundError",
@@ -145,6 +252,7 @@ __all__ = [
     "Topics",
     "UsageError",
     "VersionError",
+    "Watch",
     "__version__",
 ]
 

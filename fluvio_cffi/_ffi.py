@@ -137,6 +137,13 @@ def text_of(view: CData) -> str:
     return bytes(ffi.buffer(view.data, view.len)).decode("utf-8", "replace") if view.len else ""
 
 
+def copy_buffer(buffer: CData) -> bytes:
+    """What an ``flv_buffer_t *`` holds."""
+    out = ffi.new("flv_view_t *")
+    lib.flv_buffer_view(buffer, out)
+    return bytes(ffi.buffer(out.data, out.len)) if out.len else b""
+
+
 class Slice:
     """A byte string lent to one call of the library as ``flv_slice_t``; keeps the bytes alive."""
 

@@ -1,4 +1,4 @@
-"""The values that go in and come out: offsets, records, topics. All of them compare, have a ``repr``, and pickle.
+"""The values that go in and come out: offsets, records. All of them compare, have a ``repr``, and pickle.
 
 Also how sizes and durations are written: ``"10MiB"``, ``"7d"``.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from types import EllipsisType
@@ -311,104 +311,3 @@ def _shown(value: Bytes) -> str:
     if isinstance(value, str):
         return repr(value) if len(value) <= 64 else f"{value[:64]!r}... ({len(value)} characters)"
     return _cut(bytes(value))
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionAssignment:
-    """Which SPUs hold a partition of a topic that is laid out by hand; the first is the preferred leader."""
-
-    partition: int
-    replicas: tuple[int, ...]
-
-
-def _optional_size(value: Size | None, name: str) -> int | None:
-    return None if value is None else parse_size(value, name)
-
-
-@dataclass(frozen=True, slots=True, init=False)
-class TopicSpec:
-    """What a topic is to be.
-
-    :param partitions: how many partitions.
-    :param replication: how many SPUs hold each.
-    :param ignore_rack: whether replicas may share a rack.
-    :param assignment: which SPUs hold which partition; then `partitions` and `replication` follow from it.
-    :param retention: how long records are kept, at least: seconds or text such as ``"7d"``; ``None``: the cluster's
-        default. Kept as whole seconds.
-    :param segment_size: bytes of one file of the log; ``None``: the cluster's default.
-    :param max_partition_size: bytes of one partition, at most, about; ``None``: the cluster's default.
-    :param compression: which codecs producers may use: ``"any"``, or the only one that is allowed.
-    :param system: whether it is one of the cluster's own.
-    """
-
-    partitions: int
-    replication: int
-    ignore_rack: bool
-    assignment: tuple[PartitionAssignment, ...] | None
-    retention: int | None
-    segment_size: int | None
-    max_partition_size: int | None
-    compression: Compression
-    system: bool
-
-    def __init__(
-        self,
-        partitions: int = 1,
-        *,
-        replication: int = 1,
-        ignore_rack: bool = False,
-        assignment: Sequence[PartitionAssignment] | None = None,
-        retention: Duration | None = None,
-        segment_size: Size | None = None,
-        max_partition_size: Size | None = None,
-        compression: Compression = "any",
-        system: bool = False,
-    ) -> None:
-        for name, number in (("partitions", partitions), ("replication", replication)):
-            if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= 0xFFFFFFFF:
-                raise ConfigError(f"{name} is {number!r}: it must be a positive int")
-        if compression not in ("any", "none", "gzip", "snappy", "lz4", "zstd"):
-            raise ConfigError(f"compression is {compression!r}: it must be any, none, gzip, snappy, lz4 or zstd")
-        seconds = None if retention is None else parse_duration(retention, "retention")
-        if seconds is not None and not 1 <= seconds <= 0xFFFFFFFF:
-            raise ConfigError(f"retention is {retention!r}: it must be at least one second and at most 136 years")
-        values = {
-            "partitions": partitions,
-            "replication": replication,
-            "ignore_rack": bool(ignore_rack),
-            "assignment": None if assignment is None else tuple(assignment),
-            "retention": None if seconds is None else int(seconds),
-            "segment_size": _optional_size(segment_size, "segment_size"),
-            "max_partition_size": _optional_size(max_partition_size, "max_partition_size"),
-            "compression": compression,
-            "system": bool(system),
-        }
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
-
-
-@dataclass(frozen=True, slots=True)
-class TopicStatus:
-    """What became of a topic.
-
-    :ivar resolution: ``"init"``, ``"pending"``, ``"insufficient_resources"``, ``"invalid_config"``,
-        ``"provisioned"`` or ``"deleting"``.
-    :ivar reason: why, in the cluster's words.
-    :ivar replica_map: for each partition the SPUs that hold it.
-    """
-
-    resolution: str
-    reason: str = ""
-    replica_map: Mapping[int, tuple[int, ...]] = field(default_factory=dict[int, "tuple[int, ...]"])
-
-    def __hash__(self) -> int:
-        return hash((self.resolution, self.reason, tuple(sorted(self.replica_map.items()))))
-
-
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """A topic of the cluster."""
-
-    name: str
-    spec: TopicSpec
-    status: TopicStatus

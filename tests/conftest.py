@@ -33,6 +33,10 @@ AWAITED = {
     "get",
     "list",
     "delete",
+    "add_partitions",
+    "add_mirror",
+    "reset",
+    "status",
 }
 OURS = (
     fluvio_cffi.Fluvio,
@@ -42,7 +46,17 @@ OURS = (
     fluvio_cffi.Batches,
     fluvio_cffi.Events,
     fluvio_cffi.Admin,
+    fluvio_cffi.ClusterAdmin,
+    fluvio_cffi.ConsumerOffsets,
+    fluvio_cffi.CustomSpus,
+    fluvio_cffi.Mirrors,
+    fluvio_cffi.Partitions,
+    fluvio_cffi.SmartModules,
+    fluvio_cffi.SpuGroups,
+    fluvio_cffi.Spus,
+    fluvio_cffi.TableFormats,
     fluvio_cffi.Topics,
+    fluvio_cffi.Watch,
 )
 
 

@@ -173,7 +173,7 @@ class AsyncFluvio(Closeable):
 
     @property
     def admin(self) -> AsyncAdmin:
-        """Administration: topics."""
+        """The cluster's administration: topics, partitions, SPUs and whatever else it keeps."""
         # Not kept: a circle would let a closed client live until the garbage collector finds it.
         return AsyncAdmin(self)
 

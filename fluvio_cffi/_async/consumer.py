@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fluvio_cffi._batch import Buffer, Columns, RecordBatch
 from fluvio_cffi._errors import ClosedError, ConfigError, FluvioError, UsageError, from_native, timed_out
-from fluvio_cffi._ffi import CData, ffi, lib
+from fluvio_cffi._ffi import CData, copy_buffer, ffi, lib
 from fluvio_cffi._hub import Operation, raise_status
 from fluvio_cffi._lifetime import Closeable, logger
 from fluvio_cffi._options import CLOSE_TIMEOUT, HAND_OVER_TIMEOUT, KINDS, ConsumerOptions, number
@@ -258,10 +258,7 @@ class AsyncConsumer(Closeable):
             waiter=host.waiter(),
         )
         buffer = (await host.finish(operation)).take("flv_buffer_t *", lib.flv_buffer_free)
-        view = ffi.new("flv_view_t *")
-        raise_status(lib.flv_buffer_view(buffer, view), _NO_ERROR)
-        data = bytes(ffi.buffer(view.data, view.len)) if view.len else b""
-        return {partition: offset for partition, _, offset in _STORED.iter_unpack(data)}
+        return {partition: offset for partition, _, offset in _STORED.iter_unpack(copy_buffer(buffer))}
 
     def stop(self) -> None:
         """End reading: nothing further is handed out, and the loop ends at its next read.

@@ -161,7 +161,7 @@ class Fluvio(Closeable):
 
     @property
     def admin(self) -> Admin:
-        """Administration: topics."""
+        """The cluster's administration: topics, partitions, SPUs and whatever else it keeps."""
         # Not kept: a circle would let a closed client live until the garbage collector finds it.
         return Admin(self)
 

@@ -1,0 +1,76 @@
+"""Administration of mirrors: the other clusters that this one exchanges records with."""
+
+from __future__ import annotations
+
+import builtins
+
+from fluvio_cffi._document import to_document
+from fluvio_cffi._errors import ConfigError
+from fluvio_cffi._objects import HomeCluster, Mirror, RemoteCluster
+from fluvio_cffi._options import text
+from fluvio_cffi._types import Timeout
+
+from .objects import AsyncObjects, part
+
+
+class AsyncMirrors(AsyncObjects[Mirror]):
+    """The clusters that this one exchanges records with: its remote clusters, which send them here, and its home, to
+    which it sends them."""
+
+    __slots__ = ()
+
+    _kind = "mirrors"
+    _item = Mirror
+
+    async def create(
+        self,
+        name: str,
+        spec: RemoteCluster | HomeCluster,
+        *,
+        dry_run: bool = False,
+        exist_ok: bool = False,
+        timeout: Timeout = ...,
+    ) -> Mirror:
+        """Register another cluster.
+
+        :param name: its name here.
+        :param spec: which it is.
+        :param dry_run: only check whether it could be registered.
+        :param exist_ok: return a mirror of that name as it is, if there is one.
+        :raises AlreadyExistsError: a mirror of that name exists.
+        """
+        if isinstance(spec, RemoteCluster):
+            tagged = {"remote": to_document(spec)}
+        elif isinstance(spec, HomeCluster):
+            tagged = {"home": to_document(spec)}
+        else:
+            raise ConfigError(f"spec must be a RemoteCluster or a HomeCluster, not {spec!r}")
+        document = {
+            "name": text(name, "name"),
+            "spec": tagged,
+            "dry_run": bool(dry_run),
+            "exist_ok": bool(exist_ok),
+        }
+        return await self._one("create", document, timeout)
+
+    async def list(self, *, name_contains: str | None = None, timeout: Timeout = ...) -> builtins.list[Mirror]:
+        """The mirrors.
+
+        :param name_contains: only those whose names contain this.
+        """
+        return await self._list({"name_contains": part(name_contains)}, timeout)
+
+    async def get(self, name: str, *, timeout: Timeout = ...) -> Mirror:
+        """One mirror.
+
+        :raises NotFoundError: there is none of that name.
+        """
+        return await self._one("get", {"name": text(name, "name")}, timeout)
+
+    async def delete(self, name: str, *, missing_ok: bool = False, timeout: Timeout = ...) -> None:
+        """Take back the registration of another cluster.
+
+        :param missing_ok: do nothing if there is none of that name.
+        :raises NotFoundError: there is none of that name.
+        """
+        await self._delete({"name": text(name, "name")}, missing_ok, timeout)

@@ -1,0 +1,183 @@
+"""Administration of SPUs and of the cluster as a whole."""
+
+from __future__ import annotations
+
+import builtins
+
+from fluvio_cffi._document import from_document, to_document
+from fluvio_cffi._errors import ConfigError
+from fluvio_cffi._objects import ClusterStatus, CustomSpuSpec, Spu, SpuGroup, SpuGroupSpec
+from fluvio_cffi._options import number, text
+from fluvio_cffi._types import Timeout
+
+from .objects import AsyncCalls, AsyncObjects, AsyncWatched, part
+from .watch import AsyncWatch
+
+
+class AsyncSpus(AsyncWatched[Spu]):
+    """The SPUs of the cluster, managed and custom ones."""
+
+    __slots__ = ()
+
+    _kind = "spus"
+    _item = Spu
+
+    async def list(self, *, name_contains: str | None = None, timeout: Timeout = ...) -> builtins.list[Spu]:
+        """The SPUs.
+
+        :param name_contains: only those whose names contain this.
+        """
+        return await self._list({"name_contains": part(name_contains)}, timeout)
+
+    async def get(self, spu: int | str, *, timeout: Timeout = ...) -> Spu:
+        """One SPU.
+
+        :param spu: its id, or its name.
+        :raises SpuNotFoundError: there is no such SPU.
+        """
+        return await self._one("get", key(spu), timeout)
+
+
+class AsyncCustomSpus(AsyncObjects[Spu]):
+    """The SPUs that were registered with the cluster rather than started by it. To watch them, watch all SPUs."""
+
+    __slots__ = ()
+
+    _kind = "custom_spus"
+    _item = Spu
+
+    async def create(
+        self,
+        name: str | None,
+        spec: CustomSpuSpec,
+        *,
+        dry_run: bool = False,
+        exist_ok: bool = False,
+        timeout: Timeout = ...,
+    ) -> Spu:
+        """Register an SPU. It is offline until it is started.
+
+        :param name: its name; ``None``: ``custom-spu-`` and its number.
+        :param spec: its number and its addresses.
+        :param dry_run: only check whether it could be registered.
+        :param exist_ok: return an SPU of that name and number as it is, if there is one.
+        :raises AlreadyExistsError: an SPU of that name, or with that number, exists.
+        """
+        if not isinstance(spec, CustomSpuSpec):
+            raise ConfigError(f"spec must be a CustomSpuSpec, not {spec!r}")
+        document = {
+            "name": None if name is None else text(name, "name"),
+            "spec": to_document(spec),
+            "dry_run": bool(dry_run),
+            "exist_ok": bool(exist_ok),
+        }
+        return await self._one("create", document, timeout)
+
+    async def list(self, *, name_contains: str | None = None, timeout: Timeout = ...) -> builtins.list[Spu]:
+        """The SPUs that were registered.
+
+        :param name_contains: only those whose names contain this.
+        """
+        return await self._list({"name_contains": part(name_contains)}, timeout)
+
+    async def get(self, spu: int | str, *, timeout: Timeout = ...) -> Spu:
+        """One SPU that was registered.
+
+        :param spu: its id, or its name.
+        :raises SpuNotFoundError: there is no such SPU.
+        """
+        return await self._one("get", key(spu), timeout)
+
+    async def delete(
+        self, spu: int | str, *, missing_ok: bool = False, force: bool = False, timeout: Timeout = ...
+    ) -> None:
+        """Take back the registration of an SPU.
+
+        :param spu: its id, or its name.
+        :param missing_ok: do nothing if there is no such SPU.
+        :param force: also if it leads partitions, which are then without a leader.
+        :raises SpuNotFoundError: there is no such SPU.
+        :raises UsageError: it leads partitions.
+        """
+        await self._delete({**key(spu), "force": bool(force)}, missing_ok, timeout)
+
+
+class AsyncSpuGroups(AsyncWatched[SpuGroup]):
+    """Groups of SPUs, which a cluster on Kubernetes starts by itself. Elsewhere they are only kept."""
+
+    __slots__ = ()
+
+    _kind = "spu_groups"
+    _item = SpuGroup
+
+    async def create(
+        self,
+        name: str,
+        spec: SpuGroupSpec | None = None,
+        *,
+        dry_run: bool = False,
+        exist_ok: bool = False,
+        timeout: Timeout = ...,
+    ) -> SpuGroup:
+        """Create a group.
+
+        :param name: its name.
+        :param spec: how many SPUs, and what they are to be; left out: one.
+        :param dry_run: only check whether it could be created.
+        :param exist_ok: return a group of that name as it is, if there is one.
+        :raises AlreadyExistsError: a group of that name exists.
+        """
+        spec = SpuGroupSpec() if spec is None else spec
+        if not isinstance(spec, SpuGroupSpec):
+            raise ConfigError(f"spec must be an SpuGroupSpec, not {spec!r}")
+        document = {
+            "name": text(name, "name"),
+            "spec": to_document(spec),
+            "dry_run": bool(dry_run),
+            "exist_ok": bool(exist_ok),
+        }
+        return await self._one("create", document, timeout)
+
+    async def list(self, *, name_contains: str | None = None, timeout: Timeout = ...) -> builtins.list[SpuGroup]:
+        """The groups.
+
+        :param name_contains: only those whose names contain this.
+        """
+        return await self._list({"name_contains": part(name_contains)}, timeout)
+
+    async def get(self, name: str, *, timeout: Timeout = ...) -> SpuGroup:
+        """One group.
+
+        :raises NotFoundError: there is none of that name.
+        """
+        return await self._one("get", {"name": text(name, "name")}, timeout)
+
+    async def delete(self, name: str, *, missing_ok: bool = False, timeout: Timeout = ...) -> None:
+        """Delete a group.
+
+        :param missing_ok: do nothing if there is none of that name.
+        :raises NotFoundError: there is none of that name.
+        """
+        await self._delete({"name": text(name, "name")}, missing_ok, timeout)
+
+
+class AsyncClusterAdmin(AsyncCalls):
+    """The cluster as a whole."""
+
+    __slots__ = ()
+
+    async def status(self, *, timeout: Timeout = ...) -> ClusterStatus:
+        """How the cluster is."""
+        answer, _ = await self._call("cluster.status", {}, timeout)
+        return from_document(ClusterStatus, answer)
+
+    def watch(self) -> AsyncWatch[ClusterStatus]:
+        """Watch it: each change has the whole status, which is its only item. See :class:`AsyncWatch`."""
+        return AsyncWatch(self._client, "cluster", ClusterStatus)
+
+
+def key(spu: int | str) -> dict[str, object]:
+    """An SPU, by its id or its name."""
+    if isinstance(spu, str):
+        return {"name": text(spu, "spu")}
+    return {"id": number(spu, "spu", 0, (1 << 31) - 1)}

@@ -1,0 +1,188 @@
+"""Administration of topics and partitions."""
+
+from __future__ import annotations
+
+import builtins
+from typing import Any
+
+from fluvio_cffi._document import to_document
+from fluvio_cffi._errors import ConfigError
+from fluvio_cffi._objects import (
+    Deduplication,
+    HomeMirror,
+    Partition,
+    PartitionAssignment,
+    RemoteMirror,
+    Topic,
+    TopicSpec,
+)
+from fluvio_cffi._options import number, text
+from fluvio_cffi._types import Compression, Duration, Size, Timeout
+
+from .objects import AsyncWatched, part
+
+
+class AsyncTopics(AsyncWatched[Topic]):
+    """The topics of the cluster."""
+
+    __slots__ = ()
+
+    _kind = "topics"
+    _item = Topic
+
+    async def create(
+        self,
+        name: str,
+        spec: TopicSpec | None = None,
+        *,
+        partitions: int | None = None,
+        replication: int | None = None,
+        ignore_rack: bool | None = None,
+        assignment: builtins.list[PartitionAssignment] | None = None,
+        mirror: HomeMirror | RemoteMirror | None = None,
+        retention: Duration | None = None,
+        segment_size: Size | None = None,
+        max_partition_size: Size | None = None,
+        compression: Compression | None = None,
+        deduplication: Deduplication | None = None,
+        dry_run: bool = False,
+        exist_ok: bool = False,
+        wait_ready: bool = True,
+        timeout: Timeout = ...,
+    ) -> Topic:
+        """Create a topic.
+
+        :param name: its name: 1 to 63 lower-case letters, digits and ``-``.
+        :param spec: what it is to be; or the keywords of :class:`TopicSpec` here, one or the other.
+        :param partitions: how many partitions.
+        :param replication: how many SPUs hold each.
+        :param ignore_rack: whether replicas may share a rack.
+        :param assignment: which SPUs hold which partition, instead of `partitions` and `replication`.
+        :param mirror: which topics of other clusters it mirrors.
+        :param retention: how long records are kept, at least: seconds or text such as ``"7d"``.
+        :param segment_size: bytes of one file of the log.
+        :param max_partition_size: bytes of one partition, at most, about.
+        :param compression: which codecs producers may use.
+        :param deduplication: how repeated records are dropped.
+        :param dry_run: only check whether it could be created.
+        :param exist_ok: return a topic of that name as it is, if there is one.
+        :param wait_ready: return only when it can be produced to. When the time is over meanwhile, the topic exists.
+        :returns: the topic.
+        :raises AlreadyExistsError: a topic of that name exists.
+        :raises InvalidTopicError: the cluster does not allow its name or its configuration.
+        """
+        given: dict[str, Any] = {
+            "partitions": partitions,
+            "replication": replication,
+            "ignore_rack": ignore_rack,
+            "assignment": assignment,
+            "mirror": mirror,
+            "retention": retention,
+            "segment_size": segment_size,
+            "max_partition_size": max_partition_size,
+            "compression": compression,
+            "deduplication": deduplication,
+        }
+        given = {key: value for key, value in given.items() if value is not None}
+        if spec is None:
+            spec = TopicSpec(**given)
+        elif given:
+            raise ConfigError(f"give a TopicSpec or {', '.join(given)}, not both")
+        document = {
+            "name": text(name, "name"),
+            "spec": to_document(spec),
+            "dry_run": bool(dry_run),
+            "exist_ok": bool(exist_ok),
+            "wait_ready": bool(wait_ready),
+        }
+        return await self._one("create", document, timeout)
+
+    async def list(
+        self, *, name_contains: str | None = None, system: bool = False, timeout: Timeout = ...
+    ) -> builtins.list[Topic]:
+        """The topics.
+
+        :param name_contains: only those whose names contain this.
+        :param system: only the cluster's own topics, instead of all others.
+        """
+        return await self._list({"name_contains": part(name_contains), "system": bool(system)}, timeout)
+
+    async def get(self, name: str, *, timeout: Timeout = ...) -> Topic:
+        """One topic.
+
+        :raises TopicNotFoundError: there is none of that name.
+        """
+        return await self._one("get", {"name": text(name, "name")}, timeout)
+
+    async def delete(self, name: str, *, missing_ok: bool = False, force: bool = False, timeout: Timeout = ...) -> None:
+        """Delete a topic and its records.
+
+        :param missing_ok: do nothing if there is none of that name.
+        :param force: also if it is one of the cluster's own.
+        :raises TopicNotFoundError: there is none of that name.
+        """
+        await self._delete({"name": text(name, "name"), "force": bool(force)}, missing_ok, timeout)
+
+    async def add_partitions(self, name: str, count: int, *, wait_ready: bool = True, timeout: Timeout = ...) -> Topic:
+        """Give a topic more partitions. Producers and consumers that are open take them up.
+
+        With a partitioner that goes by the key, records of one key are in another partition from then on.
+
+        :param count: how many more.
+        :param wait_ready: return only when they can be produced to.
+        :returns: the topic as it is then.
+        :raises TopicNotFoundError: there is none of that name.
+        """
+        document = {
+            "name": text(name, "name"),
+            "count": number(count, "count", 1, (1 << 31) - 1),
+            "wait_ready": bool(wait_ready),
+        }
+        return await self._one("add_partitions", document, timeout)
+
+    async def add_mirror(
+        self, name: str, remote_cluster: str, *, home_to_remote: bool = False, timeout: Timeout = ...
+    ) -> Topic:
+        """Give a topic that is a mirror's home a partition for one more remote cluster.
+
+        :param remote_cluster: the name of the remote cluster's mirror.
+        :param home_to_remote: whether records go from here to there.
+        :returns: the topic as it is then.
+        :raises TopicNotFoundError: there is none of that name.
+        :raises NotFoundError: there is no such remote cluster.
+        """
+        document = {
+            "name": text(name, "name"),
+            "remote_cluster": text(remote_cluster, "remote_cluster"),
+            "home_to_remote": bool(home_to_remote),
+        }
+        return await self._one("add_mirror", document, timeout)
+
+
+class AsyncPartitions(AsyncWatched[Partition]):
+    """The partitions of the cluster's topics."""
+
+    __slots__ = ()
+
+    _kind = "partitions"
+    _item = Partition
+
+    async def list(
+        self, *, topic: str | None = None, system: bool = False, timeout: Timeout = ...
+    ) -> builtins.list[Partition]:
+        """The partitions.
+
+        :param topic: only those of this topic, the cluster's own or not; an unknown one has none.
+        :param system: without a `topic`: only those of the cluster's own topics, instead of all others.
+        """
+        document = {"topic": None if topic is None else text(topic, "topic"), "system": bool(system)}
+        return await self._list(document, timeout)
+
+    async def get(self, topic: str, partition: int, *, timeout: Timeout = ...) -> Partition:
+        """One partition.
+
+        :raises TopicNotFoundError: there is no such topic.
+        :raises PartitionNotFoundError: it has no such partition.
+        """
+        document = {"topic": text(topic, "topic"), "partition": number(partition, "partition", 0, (1 << 32) - 1)}
+        return await self._one("get", document, timeout)

@@ -1,0 +1,253 @@
+"""Watches: what changes in a cluster, as it changes."""
+
+from __future__ import annotations
+
+import json
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+
+from fluvio_cffi._document import from_document
+from fluvio_cffi._errors import ClosedError, FluvioError, UsageError, from_native, timed_out
+from fluvio_cffi._ffi import CData, Slice, copy_buffer, ffi, lib
+from fluvio_cffi._hub import Operation
+from fluvio_cffi._lifetime import logger
+from fluvio_cffi._objects import Change
+from fluvio_cffi._options import CLOSE_TIMEOUT, HAND_OVER_TIMEOUT
+from fluvio_cffi._types import Timeout, parse_timeout
+from fluvio_cffi._waiting import AsyncHost, ending, left
+
+if TYPE_CHECKING:
+    from .client import AsyncFluvio
+
+ItemT = TypeVar("ItemT")
+
+
+class AsyncWatch(Generic[ItemT]):
+    """Tells what changes, as an iterator of :class:`Change`. Made by the ``watch`` methods of administration.
+
+    ``async with client.admin.topics.watch() as changes: async for change in changes: ...``, or ``async for change in
+    client.admin.topics.watch(): ...``: it is opened by the block or by the first read, and closed by the end of the
+    block, by :meth:`close`, with its client, or when it is no longer referred to.
+
+    The first change is a ``"snapshot"`` of all objects, the cluster's own included; then each change comes as it
+    happens. After a lost connection the watch connects again by itself, as often as it takes, and tells a fresh
+    snapshot. Changes that are not read do not pile up: when 1,000 objects wait, a fresh snapshot takes their place.
+
+    One task reads at a time. A read that is cancelled or runs out of time has taken nothing, and ``break`` loses
+    nothing.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_buffer",
+        "_change",
+        "_client",
+        "_closed",
+        "_error",
+        "_handle",
+        "_host",
+        "_item",
+        "_object",
+        "_reading",
+        "_told",
+    )
+
+    def __init__(self, client: AsyncFluvio, object: str, item: type[Any]) -> None:
+        self._client = client
+        self._host: AsyncHost = client._host
+        self._object = object
+        self._item = item
+        self._handle: CData | None = None
+        # What was taken from the library last, and what of it has become a change: KeyboardInterrupt may come at any
+        # step between.
+        self._buffer = ffi.new("flv_buffer_t **")
+        self._told: CData = ffi.NULL
+        self._change: Change[ItemT] | None = None
+        self._error = ffi.new("flv_error_t **")
+        self._reading = threading.Lock()
+        self._closed = False
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, or its client."""
+        return self._closed or self._client.closed
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._object}{', closed' if self.closed else ''}>"
+
+    # -- reading
+
+    def __aiter__(self) -> AsyncWatch[ItemT]:
+        return self
+
+    async def __anext__(self) -> Change[ItemT]:
+        if self._change is None and not await self._next(None):
+            raise StopAsyncIteration
+        change, self._change = self._change, None
+        assert change is not None
+        return change
+
+    async def receive(self, timeout: Timeout = ...) -> Change[ItemT]:
+        """The next change.
+
+        :param timeout: seconds; left out or ``None``: no limit; ``0``: only what is there now.
+        :raises FluvioTimeoutError: ``phase="read"`` when the time is over; nothing is lost.
+        :raises ClosedError: the watch, or its client, was closed.
+        """
+        if self._change is None and not await self._next(parse_timeout(timeout, None)):
+            raise ClosedError("the watch is closed")
+        change, self._change = self._change, None
+        assert change is not None
+        return change
+
+    # -- closing
+
+    async def close(self, timeout: Timeout = ...) -> None:
+        """End the watch. A read that is going on ends. Closing twice is fine.
+
+        :param timeout: seconds; left out: 5; ``None``: no limit.
+        """
+        host = self._host
+        host.check()
+        if self.closed or self._handle is None:
+            self._closed = True
+            return
+        self._closed = True
+        operation = host.hub.start(
+            lib.flv_watch_close,
+            self._handle,
+            timeout=parse_timeout(timeout, CLOSE_TIMEOUT),
+            phase="close",
+            waiter=host.waiter(),
+        )
+        (await host.finish(operation)).check()
+
+    if True:  # ASYNC
+
+        async def aclose(self, timeout: Timeout = ...) -> None:
+            """The same as :meth:`close`."""
+            await self.close(timeout)
+
+    async def __aenter__(self) -> AsyncWatch[ItemT]:
+        self._check_reader()
+        with self._reading:
+            await self._opened()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            await self.close()
+        elif self._host.is_cancellation(error):
+            self._hand_over_close()
+        else:
+            try:
+                await self.close()
+            except FluvioError as failure:
+                logger.error("%r: %s", self, failure)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"cannot pickle {type(self).__name__!r} object: it holds connections of this process")
+
+    # -- inside
+
+    async def _next(self, timeout: float | None) -> bool:
+        """Whether there is a next change; it is in its place then. False: closed."""
+        deadline = ending(timeout)
+        self._check_reader()
+        with self._reading:
+            host = self._host
+            if host.due():
+                await host.rest()
+            if self.closed:
+                return False
+            handle = await self._opened()
+            while (taken := self._take(handle)) is None:
+                seconds = left(deadline)
+                if seconds == 0:
+                    raise timed_out("read", "no change came in time")
+                await self._wait(handle, seconds)
+            return taken
+
+    async def _opened(self) -> CData:
+        """The library's watch; it is opened if it is not open yet."""
+        client, host = self._client, self._host
+        client._check_open()
+        if self._closed:
+            raise ClosedError("the watch is closed")
+        if self._handle is None:
+            name = Slice(self._object)
+            operation = host.hub.start(
+                lib.flv_watch_open,
+                client._handle,
+                name.value,
+                timeout=client._admin_timeout,
+                phase="admin",
+                waiter=host.waiter(),
+            )
+            self._handle = (await host.finish(operation)).take("flv_watch_t *", lib.flv_watch_free)
+        return self._handle
+
+    def _take(self, handle: CData) -> bool | None:
+        """Takes a change that is there; ``None`` if none is, false if no more come."""
+        if not self._buffer[0] or self._buffer[0] == self._told:
+            status = lib.flv_watch_take(handle, self._buffer, self._error)
+            if status == lib.FLV_STATUS_EMPTY:
+                return None
+            if status != lib.FLV_STATUS_OK:
+                error, self._error[0] = self._error[0], ffi.NULL
+                failure = from_native(status, error, "read")
+                if not isinstance(failure, ClosedError):
+                    raise failure
+                self._closed = True
+                return False
+        # From here on it is this object's, whatever interrupts.
+        document = json.loads(copy_buffer(self._buffer[0]))
+        items = tuple(from_document(self._item, item) for item in document["items"])
+        change: Change[ItemT] = Change(document["kind"], items)
+        self._change, self._told = change, self._buffer[0]
+        lib.flv_buffer_free(self._told)
+        return True
+
+    async def _wait(self, handle: CData, seconds: float | None) -> None:
+        """Waits until there is something to take, or the time is over."""
+        host = self._host
+        try:
+            operation = host.hub.start(lib.flv_watch_wait, handle, timeout=seconds, phase="read", waiter=host.waiter())
+            await host.finish(operation)
+        except ClosedError:
+            # Closed meanwhile: the next take says so.
+            return
+        if operation.timed_out:
+            operation.dispose()
+        else:
+            operation.check()
+
+    def _hand_over_close(self) -> None:
+        """The caller leaves at once; the library ends the watch in the background."""
+        if self.closed or self._handle is None:
+            self._closed = True
+            return
+        self._closed = True
+        try:
+            self._host.hub.start(
+                lib.flv_watch_close,
+                self._handle,
+                timeout=HAND_OVER_TIMEOUT,
+                phase="close",
+                callback=Operation.dispose,
+            )
+        except FluvioError as failure:
+            logger.debug("%r: %s", self, failure)
+
+    def _check_reader(self) -> None:
+        self._host.check()
+        if self._reading.locked():
+            raise UsageError("another task is reading this watch: one reads at a time")
+
+    def __del__(self) -> None:
+        buffer = getattr(self, "_buffer", None)
+        if buffer is not None and not self._host.forked:
+            lib.flv_buffer_free(buffer[0])

@@ -1,0 +1,179 @@
+# Made by tools/async_to_sync.py from fluvio_cffi/_async/modules.py: change that, and run it.
+"""Administration of SmartModules and table formats."""
+
+from __future__ import annotations
+
+import builtins
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from fluvio_cffi._document import from_document, to_document
+from fluvio_cffi._errors import ConfigError
+from fluvio_cffi._objects import SmartModuleInfo, SmartModuleSpec, TableFormat, TableFormatSpec
+from fluvio_cffi._options import text
+from fluvio_cffi._types import Timeout
+
+from .objects import Watched, part
+
+
+class SmartModules(Watched[SmartModuleInfo]):
+    """The SmartModules of the cluster. A watch of them tells no code.
+
+    Where a name is asked for it is the one that a SmartModule is stored as, or one of its package: ``filter``,
+    ``example/filter``, ``example/filter@0.1.0``.
+    """
+
+    __slots__ = ()
+
+    _kind = "smartmodules"
+    _item = SmartModuleInfo
+
+    def create(
+        self,
+        name: str | None = None,
+        spec: SmartModuleSpec | None = None,
+        *,
+        wasm: bytes | bytearray | memoryview | None = None,
+        path: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+        dry_run: bool = False,
+        exist_ok: bool = False,
+        timeout: Timeout = ...,
+    ) -> SmartModuleInfo:
+        """Create a SmartModule from its code.
+
+        :param name: its name; may be left out where `spec` has a package: it is stored as ``name-group-version`` then.
+        :param spec: what it says about itself.
+        :param wasm: its code: WebAssembly, as it is or compressed with gzip.
+        :param path: a file with its code, instead of `wasm`. It is read at once.
+        :param overwrite: replace one of that name.
+        :param dry_run: only check whether it could be created.
+        :param exist_ok: return a SmartModule of that name as it is, if there is one.
+        :raises AlreadyExistsError: a SmartModule of that name exists.
+        :raises ConfigError: a bad argument, or the file cannot be read.
+        """
+        spec = SmartModuleSpec() if spec is None else spec
+        if not isinstance(spec, SmartModuleSpec):
+            raise ConfigError(f"spec must be a SmartModuleSpec, not {spec!r}")
+        if name is None and spec.package is None:
+            raise ConfigError("name is needed where spec has no package")
+        document = {
+            "name": None if name is None else text(name, "name"),
+            "spec": to_document(spec),
+            "overwrite": bool(overwrite),
+            "dry_run": bool(dry_run),
+            "exist_ok": bool(exist_ok),
+        }
+        return self._one("create", document, timeout, _code(wasm, path))
+
+    def list(
+        self, *, name_contains: str | None = None, wasm: bool = False, timeout: Timeout = ...
+    ) -> builtins.list[SmartModuleInfo]:
+        """The SmartModules.
+
+        :param name_contains: only those whose names contain this.
+        :param wasm: with their code.
+        """
+        return self._list({"name_contains": part(name_contains), "wasm": bool(wasm)}, timeout)
+
+    def get(self, name: str, *, wasm: bool = False, timeout: Timeout = ...) -> SmartModuleInfo:
+        """One SmartModule.
+
+        :param wasm: with its code.
+        :raises SmartModuleNotFoundError: there is none of that name.
+        :raises UsageError: the name fits several.
+        """
+        return self._one("get", {"name": text(name, "name"), "wasm": bool(wasm)}, timeout)
+
+    def delete(self, name: str, *, missing_ok: bool = False, timeout: Timeout = ...) -> None:
+        """Delete a SmartModule.
+
+        :param missing_ok: do nothing if there is none of that name.
+        :raises SmartModuleNotFoundError: there is none of that name.
+        :raises UsageError: the name fits several.
+        """
+        self._delete({"name": text(name, "name")}, missing_ok, timeout)
+
+    def _read(self, document: Mapping[str, Any], beside: bytes) -> SmartModuleInfo:
+        place = document["wasm"]
+        wasm = None if place is None else beside[place["start"] : place["start"] + place["length"]]
+        return from_document(SmartModuleInfo, {**document, "wasm": wasm})
+
+
+def _code(wasm: bytes | bytearray | memoryview | None, path: str | os.PathLike[str] | None) -> bytes:
+    if (wasm is None) == (path is None):
+        raise ConfigError("give wasm or path: one of them")
+    if wasm is None:
+        assert path is not None
+        try:
+            code = Path(path).read_bytes()
+        except (OSError, TypeError, ValueError) as error:
+            raise ConfigError(f"path is {path!r}, which cannot be read: {error}") from error
+    elif isinstance(wasm, (bytes, bytearray, memoryview)):
+        code = bytes(wasm)
+    else:
+        raise ConfigError(f"wasm must be bytes, not {type(wasm).__name__}")
+    if not code:
+        raise ConfigError("wasm is empty: it must be WebAssembly")
+    return code
+
+
+class TableFormats(Watched[TableFormat]):
+    """The table formats of the cluster, which tell tools how to show records."""
+
+    __slots__ = ()
+
+    _kind = "table_formats"
+    _item = TableFormat
+
+    def create(
+        self,
+        name: str,
+        spec: TableFormatSpec | None = None,
+        *,
+        dry_run: bool = False,
+        exist_ok: bool = False,
+        timeout: Timeout = ...,
+    ) -> TableFormat:
+        """Create a table format.
+
+        :param name: its name.
+        :param spec: what it shows.
+        :param dry_run: only check whether it could be created.
+        :param exist_ok: return a table format of that name as it is, if there is one.
+        :raises AlreadyExistsError: a table format of that name exists.
+        """
+        spec = TableFormatSpec() if spec is None else spec
+        if not isinstance(spec, TableFormatSpec):
+            raise ConfigError(f"spec must be a TableFormatSpec, not {spec!r}")
+        document = {
+            "name": text(name, "name"),
+            "spec": to_document(spec),
+            "dry_run": bool(dry_run),
+            "exist_ok": bool(exist_ok),
+        }
+        return self._one("create", document, timeout)
+
+    def list(self, *, name_contains: str | None = None, timeout: Timeout = ...) -> builtins.list[TableFormat]:
+        """The table formats.
+
+        :param name_contains: only those whose names contain this.
+        """
+        return self._list({"name_contains": part(name_contains)}, timeout)
+
+    def get(self, name: str, *, timeout: Timeout = ...) -> TableFormat:
+        """One table format.
+
+        :raises NotFoundError: there is none of that name.
+        """
+        return self._one("get", {"name": text(name, "name")}, timeout)
+
+    def delete(self, name: str, *, missing_ok: bool = False, timeout: Timeout = ...) -> None:
+        """Delete a table format.
+
+        :param missing_ok: do nothing if there is none of that name.
+        :raises NotFoundError: there is none of that name.
+        """
+        self._delete({"name": text(name, "name")}, missing_ok, timeout)

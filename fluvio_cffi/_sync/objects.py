@@ -1,0 +1,100 @@
+# Made by tools/async_to_sync.py from fluvio_cffi/_async/objects.py: change that, and run it.
+"""What the kinds of objects that are administered have in common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from fluvio_cffi._document import from_document
+from fluvio_cffi._ffi import Slice, copy_buffer, lib
+from fluvio_cffi._options import text
+from fluvio_cffi._types import Timeout, parse_timeout
+
+from .watch import Watch
+
+if TYPE_CHECKING:
+    from .client import Fluvio
+
+ItemT = TypeVar("ItemT")
+
+
+class Calls:
+    """Administrative calls of a client."""
+
+    __slots__ = ("_client",)
+
+    def __init__(self, client: Fluvio) -> None:
+        self._client = client
+
+    def _call(
+        self, method: str, document: Mapping[str, object], timeout: Timeout, binary: bytes = b""
+    ) -> tuple[Any, bytes]:
+        """The answer's document, and the bytes that come behind it."""
+        client = self._client
+        host = client._host
+        host.check()
+        client._check_open()
+        name = Slice(method)
+        body = Slice(json.dumps(document))
+        beside = Slice(binary)
+        operation = host.hub.start(
+            lib.flv_admin_call,
+            client._handle,
+            name.value,
+            body.value,
+            beside.value,
+            timeout=parse_timeout(timeout, client._admin_timeout),
+            phase="admin",
+            waiter=host.waiter(),
+        )
+        host.finish(operation)
+        answer = copy_buffer(operation.take("flv_buffer_t *", lib.flv_buffer_free))
+        return json.loads(answer[: operation.value]), answer[operation.value :]
+
+
+class Objects(Calls, Generic[ItemT]):
+    """A kind of objects.
+
+    Every call takes a `timeout` in seconds; left out: the client's ``admin_timeout``; ``None``: no limit. It raises
+    :class:`FluvioTimeoutError` with ``phase="admin"`` when the time is over, :class:`FluvioConnectionError` when the
+    cluster cannot be reached, and :class:`ServerError` for what the cluster refuses. Where a call is interrupted or
+    runs out of time it is open whether the cluster did what it was asked.
+    """
+
+    __slots__ = ()
+
+    _kind: ClassVar[str]
+    _item: ClassVar[type[Any]]
+
+    def _list(self, document: Mapping[str, object], timeout: Timeout) -> list[ItemT]:
+        answer, beside = self._call(f"{self._kind}.list", document, timeout)
+        return [self._read(item, beside) for item in answer]
+
+    def _one(self, verb: str, document: Mapping[str, object], timeout: Timeout, binary: bytes = b"") -> ItemT:
+        answer, beside = self._call(f"{self._kind}.{verb}", document, timeout, binary)
+        return self._read(answer, beside)
+
+    def _read(self, document: Mapping[str, Any], beside: bytes) -> ItemT:
+        """The object that an answer describes."""
+        item: ItemT = from_document(self._item, document)
+        return item
+
+    def _delete(self, document: Mapping[str, object], missing_ok: bool, timeout: Timeout) -> None:
+        self._call(f"{self._kind}.delete", {**document, "missing_ok": bool(missing_ok)}, timeout)
+
+
+class Watched(Objects[ItemT]):
+    """Objects that can be watched."""
+
+    __slots__ = ()
+
+    def watch(self) -> Watch[ItemT]:
+        """Watch them: first a snapshot of all, then what changes. See :class:`Watch`."""
+        return Watch(self._client, self._kind, self._item)
+
+
+def part(name_contains: str | None) -> str | None:
+    """The argument of a list, checked."""
+    return None if name_contains is None else text(name_contains, "name_contains", empty=True)
