@@ -70,9 +70,7 @@ class Campaign:
 
     async def aside(self, function: Callable[..., Any], *args: Any) -> Any:
         """Calls something that blocks, without holding up the loop."""
-        if self.world.is_sync:
-            return function(*args)
-        return await anyio.to_thread.run_sync(function, *args)
+        return await aside(self.world, function, *args)
 
     @property
     def read(self) -> int:
@@ -143,6 +141,13 @@ class Campaign:
             assert all(after <= before for before, after in back), back
             repeated = [1 + (before - after) // self.partitions for before, after in back]
             assert all(count <= self.most_repeated for count in repeated), repeated
+
+
+async def aside(world: Any, function: Callable[..., Any], *args: Any) -> Any:
+    """Calls something that blocks, without holding up the loop."""
+    if world.is_sync:
+        return function(*args)
+    return await anyio.to_thread.run_sync(function, *args)
 
 
 async def together(world: Any, *functions: Callable[[], Awaitable[Any]]) -> None:

@@ -73,7 +73,7 @@ class Watch(Generic[ItemT]):
     @property
     def closed(self) -> bool:
         """Whether it was closed, or its client."""
-        return self._closed or self._client.closed
+        return self._over()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._object}{', closed' if self.closed else ''}>"
@@ -157,10 +157,12 @@ class Watch(Generic[ItemT]):
             host = self._host
             if host.due():
                 host.rest()
-            if self.closed:
+            if self._over():
                 return False
             handle = self._opened()
             while (taken := self._take(handle)) is None:
+                if self._over():
+                    return False
                 seconds = left(deadline)
                 if seconds == 0:
                     raise timed_out("read", "no change came in time")
@@ -213,13 +215,16 @@ class Watch(Generic[ItemT]):
         try:
             operation = host.hub.start(lib.flv_watch_wait, handle, timeout=seconds, phase="read", waiter=host.waiter())
             host.finish(operation)
+            if operation.timed_out:
+                operation.dispose()
+            else:
+                operation.check()
         except ClosedError:
-            # Closed meanwhile: the next take says so.
+            # Closed meanwhile, or the library was shut down at the end of the program: the next take says so.
             return
-        if operation.timed_out:
-            operation.dispose()
-        else:
-            operation.check()
+
+    def _over(self) -> bool:
+        return self._closed or self._client.closed
 
     def _hand_over_close(self) -> None:
         """The caller leaves at once; the library ends the watch in the background."""
