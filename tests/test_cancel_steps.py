@@ -390,6 +390,79 @@ async def topics_delete(stage: Stage) -> Case:
     assert await stage.client.admin.topics.list(name_contains=name) == []
 
 
+async def add_partitions(stage: Stage) -> Case:
+    topics, name = stage.client.admin.topics, f"grown-{time.time_ns()}"
+    await topics.create(name)
+    outcome = yield lambda: topics.add_partitions(name, 1)
+    assert (await topics.get(name)).spec.partitions in ((2,) if outcome.returned else (1, 2))
+    await topics.delete(name)
+
+
+async def smartmodules_create(stage: Stage) -> Case:
+    modules, name = stage.client.admin.smartmodules, f"module-{time.time_ns()}"
+    outcome = yield lambda: modules.create(name, wasm=b"\0asm")
+    if outcome.returned:
+        assert await modules.get(name) == outcome.value
+    await modules.delete(name, missing_ok=True)
+
+
+async def cluster_status(stage: Stage) -> Case:
+    outcome = yield stage.client.admin.cluster.status
+    if outcome.returned:
+        assert outcome.value.spus_online == 1
+
+
+async def consumer_offsets_reset(stage: Stage) -> Case:
+    offsets = stage.client.admin.consumer_offsets
+    key = {"consumer_id": f"reset-{time.time_ns()}", "topic": stage.topic, "partition": 0}
+    outcome = yield lambda: offsets.reset(**key, to=0)
+    found = await offsets.list(consumer_id=key["consumer_id"])
+    assert [item.offset for item in found] in ([[-1]] if outcome.returned else [[], [-1]])
+    await offsets.delete(**key, missing_ok=True)
+
+
+async def watch_block(stage: Stage) -> Case:
+    async def block() -> None:
+        async with stage.client.admin.topics.watch() as changes:
+            assert (await changes.receive()).kind == "snapshot"
+
+    yield block
+
+
+async def watch_in_a_loop(stage: Stage) -> Case:
+    async def loop() -> None:
+        async for change in stage.client.admin.spus.watch():
+            assert change.kind == "snapshot"
+            break
+
+    yield loop
+
+
+async def watch_receive(stage: Stage) -> Case:
+    name = f"seen-{time.time_ns()}"
+    async with stage.client.admin.topics.watch() as changes:
+        told = [await changes.receive(timeout=5)]
+        await stage.client.admin.topics.create(name)
+        await stage.client.admin.topics.delete(name)
+        outcome = yield changes.receive
+        if outcome.returned:
+            told.append(outcome.value)
+        while told[-1].kind != "deleted" or name not in [item.name for item in told[-1].items]:
+            told.append(await changes.receive(timeout=5))
+    assert [change.kind for change in told].count("snapshot") == 1
+    assert any(item.name == name for change in told if change.kind == "updated" for item in change.items)
+
+
+async def watch_close(stage: Stage) -> Case:
+    watch = stage.client.admin.topics.watch()
+    await watch.receive(timeout=5)
+    yield watch.close
+    assert watch.closed
+    await watch.close()
+    with pytest.raises(ClosedError):
+        await watch.receive()
+
+
 CASES: list[Callable[[Stage], Case]] = [
     connect,
     connect_block,
@@ -422,6 +495,14 @@ CASES: list[Callable[[Stage], Case]] = [
     topics_get,
     topics_list,
     topics_delete,
+    add_partitions,
+    smartmodules_create,
+    cluster_status,
+    consumer_offsets_reset,
+    watch_block,
+    watch_in_a_loop,
+    watch_receive,
+    watch_close,
 ]
 
 
