@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from fluvio_cffi._document import from_document
 from fluvio_cffi._errors import ClosedError, FluvioError, UsageError, from_native, timed_out
@@ -53,7 +53,7 @@ class AsyncWatch(Generic[ItemT]):
         "_told",
     )
 
-    def __init__(self, client: AsyncFluvio, object: str, item: type[Any]) -> None:
+    def __init__(self, client: AsyncFluvio, object: str, item: type[ItemT]) -> None:
         self._client = client
         self._host: AsyncHost = client._host
         self._object = object

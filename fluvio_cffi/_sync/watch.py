@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import threading
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from fluvio_cffi._document import from_document
 from fluvio_cffi._errors import ClosedError, FluvioError, UsageError, from_native, timed_out
@@ -55,7 +55,7 @@ class Watch(Generic[ItemT]):
         "_told",
     )
 
-    def __init__(self, client: Fluvio, object: str, item: type[Any]) -> None:
+    def __init__(self, client: Fluvio, object: str, item: type[ItemT]) -> None:
         self._client = client
         self._host: SyncHost = client._host
         self._object = object
