@@ -112,6 +112,8 @@ class SyncHost(Host):
                 self._leader = None
             if self._leader is None and self._parked:
                 self._parked.popleft().nudge()
+            elif self._leader is None and self._clients == 0:
+                self.hub.fail_rest()
 
     def turned(self) -> None:
         """Threads need not yield."""
@@ -151,9 +153,14 @@ class SyncHost(Host):
             self.hub.run_after()
 
     def _last_words(self) -> None:
-        self._pump()
+        # A thread that leads goes on: taken from under it, its completion would not wake it. The last to leave does
+        # this.
         with self._mutex:
-            self.hub.fail_rest()
+            waiting = self._leader is not None or bool(self._parked)
+        if not waiting:
+            self._pump()
+            with self._mutex:
+                self.hub.fail_rest()
 
     def _detach(self) -> None:
         self._last_words()

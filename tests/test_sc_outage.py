@@ -79,8 +79,7 @@ class Outage:
             except FluvioTimeoutError as error:
                 assert error.phase == "admin", error
                 self.ended["timeout"] += 1
-            except FluvioConnectionError as error:
-                assert error.retriable, error
+            except FluvioConnectionError:
                 self.ended["connection"] += 1
                 await self.world.sleep(0.02)
             except (TopicNotFoundError, AlreadyExistsError):

@@ -404,7 +404,7 @@ pub extern "C" fn flv_admin_call(
         let request = Request { timeout_ms, queue, token, operation };
         let late = overdue(Phase::Admin, "the administrative call");
         operation::start(Arc::clone(&client.runtime), &request, late, async move {
-            let Answer { json, binary } = client.while_open(call.run(&admin, &binary)).await?;
+            let Answer { json, binary } = client.while_open(Box::pin(call.run(&admin, &binary))).await?;
             let mut done = Done::value(json.len() as u64);
             done.object = Some(Object::Buffer([json, binary].concat().into()));
             Ok(done)

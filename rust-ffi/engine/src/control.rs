@@ -56,7 +56,8 @@ impl Link {
     where
         F: Future<Output = anyhow::Result<T>>,
     {
-        let call = call(Arc::clone(&self.admin));
+        // In a box: the crate's futures are so large that those around them would outgrow a thread's stack.
+        let call = Box::pin(call(Arc::clone(&self.admin)));
         self.alive(what, async { call.await.map_err(|error| call_error(&error, what)) }).await
     }
 }
@@ -244,7 +245,13 @@ fn call_error(error: &anyhow::Error, what: &str) -> Error {
         Some((Io::InvalidData, cause)) => unreadable(&cause),
         Some((Io::UnexpectedEof, cause)) if cause != "connection is closed" => unreadable(&cause),
         _ if text.starts_with("downcast error") || text.starts_with("no version found") => unreadable(&text),
-        _ => Error::from_anyhow(error, what),
+        _ => {
+            let mut error = Error::from_anyhow(error, what);
+            if error.code.is_some() {
+                error.message = format!("{what}: {}", error.message);
+            }
+            error
+        }
     }
 }
 
