@@ -231,6 +231,59 @@ async fn calls_end_by_their_deadline_and_the_next_one_works() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_sc_that_comes_and_goes_ends_every_call_in_time() {
+    within(async {
+        let cluster = cluster().await;
+        let client = connect(&cluster.endpoint().to_string()).await;
+        let watch = client.admin(None).watch(Watchable::Topics).await.unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let calls: Vec<_> = (0..4)
+            .map(|caller| {
+                let (client, over) = (client.clone(), Arc::clone(&over));
+                tokio::spawn(async move {
+                    let mut good = 0;
+                    while !over.load(Ordering::SeqCst) {
+                        let (begun, admin) = (Instant::now(), client.admin(Some(Duration::from_millis(500))));
+                        let done = match caller {
+                            0 => admin.topics(None, false).await.map(drop),
+                            1 => admin.cluster_status().await.map(drop),
+                            2 => admin.delete_mirror("none", true).await,
+                            _ => admin.watch(Watchable::Spus).await.map(drop),
+                        };
+                        assert!(begun.elapsed() < Duration::from_secs(5), "the machine is slow, but not that slow");
+                        match done {
+                            Ok(()) => good += 1,
+                            Err(error) => {
+                                assert!(matches!(error.kind, ErrorKind::Connection | ErrorKind::Timeout), "{error:?}");
+                            }
+                        }
+                        tokio::time::sleep(Duration::from_millis(2)).await;
+                    }
+                    good
+                })
+            })
+            .collect();
+        for round in 0..20 {
+            let (gone, back) = if round % 2 == 0 { ("sc kill", "sc start") } else { ("sc stall on", "sc stall off") };
+            cluster.control(gone).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20 * (round % 4))).await;
+            cluster.control(back).await.unwrap();
+            client.admin(Some(Duration::from_secs(10))).topics(None, true).await.unwrap();
+        }
+        over.store(true, Ordering::SeqCst);
+        for call in calls {
+            assert!(call.await.unwrap() > 0);
+        }
+        client.admin(Some(Duration::from_secs(10))).create_topic("after", spec(1), CREATE, true).await.unwrap();
+        let mut last = next(&watch).await;
+        while !names(&last).contains(&"after") {
+            last = next(&watch).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_without_topics_is_no_reason_to_wait() {
     within(async {
         let cluster = cluster().await;
