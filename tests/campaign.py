@@ -123,6 +123,12 @@ class Campaign:
         log = await self.log()
         assert dict(enumerate(self.seen)) == log
         assert len(self.offsets) + len(self.failures) == self.sent
+        written = sum(map(len, log.values()))
+        repeated = written - len({number for numbers in log.values() for number in numbers})
+        metrics = self.client.metrics()
+        assert repeated <= metrics.duplicates_possible
+        assert metrics.records_produced == len(self.offsets)
+        assert (metrics.records_buffered, metrics.requests_in_flight) == (0, 0)
         for number, offset in self.offsets.items():
             assert log[number % self.partitions][offset] == number
 

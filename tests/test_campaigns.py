@@ -129,8 +129,13 @@ async def test_a_retriable_error_in_mid_window(world: Any, in_flight: int) -> No
         running.check_nothing_failed()
         log = running.seen[0]
         assert sorted(log) == list(range(running.sent)), "each once: the server had written nothing"
+        metrics = running.client.metrics()
+        assert metrics.retries and not metrics.duplicates_possible
         if in_flight == 1:
             assert log == sorted(log)
+            assert metrics.reordered == 0
+        elif log != sorted(log):
+            assert metrics.reordered
         late = [after for before, after in itertools.pairwise(log) if after < before]
         assert len(late) <= 5
         assert all(abs(number - offset) <= running.most_repeated for offset, number in enumerate(log))

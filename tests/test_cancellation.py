@@ -191,3 +191,21 @@ async def test_reads_that_wait_and_are_cancelled_lose_nothing(world: Any) -> Non
                     with anyio.move_on_after(random.random() * 0.004):
                         got.append(int((await consumer.receive()).value))
             assert got == list(range(300))
+
+
+async def test_room_is_fair(world: Any) -> None:
+    """Of 100 tasks that wait for room all the time the luckiest sends at most twice as much as the unluckiest."""
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        counts = [0] * 100
+        async with client.producer(topic, buffer_size=10_000, max_request_size=10_000) as producer:
+
+            async def work(task: int) -> None:
+                while sum(counts) < 5000:
+                    await producer.enqueue(b"x" * random.choice((10, 100, 1000)))
+                    counts[task] += 1
+
+            async with anyio.create_task_group() as tasks:
+                for task in range(100):
+                    tasks.start_soon(work, task)
+        assert max(counts) <= 2 * min(counts)
