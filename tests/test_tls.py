@@ -201,7 +201,7 @@ async def test_server_of_another_kind(world: Any, answer: bytes) -> None:
 
 
 async def test_plain_client(world: Any, server: LocalCluster) -> None:
-    await refused(world, server.endpoint, None, FluvioConnectionError, server.endpoint)
+    await refused(world, server.endpoint, None, FluvioConnectionError, server.endpoint, "wants TLS")
 
 
 GARBAGE = "-----BEGIN CERTIFICATE-----\nnot base64: !\n-----END CERTIFICATE-----\n"

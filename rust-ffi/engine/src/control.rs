@@ -124,10 +124,18 @@ impl Control {
     /// A fresh connection.
     pub(crate) async fn connect(&self) -> Result<Link> {
         let (connector, failure, lost) = Connector::new(&self.config.endpoint, self.dialer.clone());
-        let what = || format!("connecting to the SC at {}", self.config.endpoint);
-        let fluvio = Box::pin(Fluvio::connect_with_connector(Box::new(connector), &self.config))
-            .await
-            .map_err(|error| failure.take().unwrap_or_else(|| Error::from_anyhow(&error, &what())))?;
+        let explain = |cause: anyhow::Error| {
+            failure.take().unwrap_or_else(|| {
+                let what = format!("connecting to the SC at {}", self.config.endpoint);
+                let mut error = Error::from_anyhow(&cause, &what);
+                if error.kind == ErrorKind::Connection && !self.dialer.is_tls() {
+                    error.message.push_str("; a server that wants TLS ends plain connections like that");
+                }
+                error
+            })
+        };
+        let connecting = Box::pin(Fluvio::connect_with_connector(Box::new(connector), &self.config));
+        let fluvio = connecting.await.map_err(explain)?;
         let version = fluvio.platform_version().to_string();
         Ok(Link { admin: Arc::new(fluvio.admin().await), version, lost })
     }

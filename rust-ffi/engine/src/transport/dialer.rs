@@ -49,6 +49,11 @@ impl Dialer {
         Ok(Self { tls, domain, handshake_timeout })
     }
 
+    /// Whether it is TLS that is spoken.
+    pub(crate) fn is_tls(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Whether the server could ask for a certificate and get one.
     pub(super) fn has_identity(&self) -> bool {
         self.tls.as_ref().is_some_and(|config| config.client_auth_cert_resolver.has_certs())
