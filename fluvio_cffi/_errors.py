@@ -17,7 +17,11 @@
     │   │   ├── TopicNotFoundError
     │   │   ├── PartitionNotFoundError
     │   │   ├── SpuNotFoundError
-    │   │   └── SmartModuleNotFoundError
+    │   │   ├── SmartModuleNotFoundError
+    │   │   ├── TableFormatNotFoundError
+    │   │   ├── MirrorNotFoundError
+    │   │   ├── SpuGroupNotFoundError
+    │   │   └── ConsumerOffsetNotFoundError
     │   ├── AlreadyExistsError
     │   ├── PermissionDeniedError
     │   ├── InvalidTopicError
@@ -32,7 +36,7 @@
     │   └── DeliveryError             .count .errors .result
     ├── ConsumerError
     │   └── CorruptRecordError
-    ├── SmartModuleError              .module .key .hint
+    ├── SmartModuleError              .module .offset .key .hint
     └── InternalError                 a panic was caught at the boundary
 
 All of them compare by class, message and attributes, and can be pickled.
@@ -234,6 +238,22 @@ class SmartModuleNotFoundError(NotFoundError):
     """There is no such SmartModule."""
 
 
+class TableFormatNotFoundError(NotFoundError):
+    """There is no such table format."""
+
+
+class MirrorNotFoundError(NotFoundError):
+    """There is no such mirror."""
+
+
+class SpuGroupNotFoundError(NotFoundError):
+    """There is no such SPU group."""
+
+
+class ConsumerOffsetNotFoundError(NotFoundError):
+    """No offset is stored under that consumer id for that partition."""
+
+
 class AlreadyExistsError(ServerError):
     """An object of that name exists."""
 
@@ -396,6 +416,10 @@ _CLASSES: dict[int, type[FluvioError]] = {
     lib.FLV_STATUS_PARTITION_NOT_FOUND: PartitionNotFoundError,
     lib.FLV_STATUS_SPU_NOT_FOUND: SpuNotFoundError,
     lib.FLV_STATUS_SMARTMODULE_NOT_FOUND: SmartModuleNotFoundError,
+    lib.FLV_STATUS_TABLE_FORMAT_NOT_FOUND: TableFormatNotFoundError,
+    lib.FLV_STATUS_MIRROR_NOT_FOUND: MirrorNotFoundError,
+    lib.FLV_STATUS_SPU_GROUP_NOT_FOUND: SpuGroupNotFoundError,
+    lib.FLV_STATUS_CONSUMER_OFFSET_NOT_FOUND: ConsumerOffsetNotFoundError,
     lib.FLV_STATUS_ALREADY_EXISTS: AlreadyExistsError,
     lib.FLV_STATUS_PERMISSION_DENIED: PermissionDeniedError,
     lib.FLV_STATUS_INVALID_TOPIC: InvalidTopicError,
@@ -470,4 +494,8 @@ def describe(status: int, error: CData, phase: Phase | None = None) -> FluvioErr
         result.phase = (_PHASES[info.phase] if info.phase < len(_PHASES) else None) or phase
     elif isinstance(result, OffsetEvictedError):
         result.next_available = info.next_available if info.next_available >= 0 else None
+    elif isinstance(result, SmartModuleError):
+        result.module = text_of(info.module) or None
+        result.hint = text_of(info.hint) or None
+        result.key = bytes(ffi.buffer(info.key.data, info.key.len)) if info.has_key else None
     return result

@@ -115,6 +115,22 @@ typedef enum {
      */
     FLV_STATUS_OFFSET_EVICTED = 52,
     /*
+     There is no such table format.
+     */
+    FLV_STATUS_TABLE_FORMAT_NOT_FOUND = 53,
+    /*
+     There is no such mirror.
+     */
+    FLV_STATUS_MIRROR_NOT_FOUND = 54,
+    /*
+     There is no such SPU group.
+     */
+    FLV_STATUS_SPU_GROUP_NOT_FOUND = 55,
+    /*
+     No such offset is stored.
+     */
+    FLV_STATUS_CONSUMER_OFFSET_NOT_FOUND = 56,
+    /*
      Producing failed in another way.
      */
     FLV_STATUS_PRODUCER = 60,
@@ -1192,6 +1208,26 @@ typedef struct {
      The topic concerned; empty: not known. Valid until the error is freed.
      */
     flv_view_t topic;
+    /*
+     `FLV_STATUS_SMARTMODULE`: the module's name; empty: not known. Valid until the error is freed.
+     */
+    flv_view_t module;
+    /*
+     `FLV_STATUS_SMARTMODULE`: what the module said; empty: not known. Valid until the error is freed.
+     */
+    flv_view_t hint;
+    /*
+     `FLV_STATUS_SMARTMODULE`: the key of the record that it failed on, if `has_key`. Valid until the error is freed.
+     */
+    flv_view_t key;
+    /*
+     Not 0: that record is known, and has a key.
+     */
+    uint32_t has_key;
+    /*
+     0.
+     */
+    uint32_t reserved;
 } flv_error_info_t;
 
 #ifdef __cplusplus

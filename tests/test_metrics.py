@@ -198,7 +198,7 @@ async def test_errors_are_counted_by_class(world: Any) -> None:
         async with world.connect(cluster.endpoint) as client:
             topic = await world.topic(client)
             async with client.producer(topic) as producer:
-                for code in (7, 73, 9000):
+                for code in (7, 9000, 73):
                     cluster.control(f"fail-next {SPU} produce {code}")
                     with pytest.raises(FluvioError) as failed:
                         await producer.send(b"x")

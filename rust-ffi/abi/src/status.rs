@@ -66,6 +66,14 @@ pub enum flv_status_e {
     FLV_STATUS_OFFSET_OUT_OF_RANGE = 51,
     /// The offset was removed by retention.
     FLV_STATUS_OFFSET_EVICTED = 52,
+    /// There is no such table format.
+    FLV_STATUS_TABLE_FORMAT_NOT_FOUND = 53,
+    /// There is no such mirror.
+    FLV_STATUS_MIRROR_NOT_FOUND = 54,
+    /// There is no such SPU group.
+    FLV_STATUS_SPU_GROUP_NOT_FOUND = 55,
+    /// No such offset is stored.
+    FLV_STATUS_CONSUMER_OFFSET_NOT_FOUND = 56,
     /// Producing failed in another way.
     FLV_STATUS_PRODUCER = 60,
     /// A record does not fit into a request.
@@ -157,6 +165,16 @@ pub struct flv_error_info_t {
     pub message: flv_view_t,
     /// The topic concerned; empty: not known. Valid until the error is freed.
     pub topic: flv_view_t,
+    /// `FLV_STATUS_SMARTMODULE`: the module's name; empty: not known. Valid until the error is freed.
+    pub module: flv_view_t,
+    /// `FLV_STATUS_SMARTMODULE`: what the module said; empty: not known. Valid until the error is freed.
+    pub hint: flv_view_t,
+    /// `FLV_STATUS_SMARTMODULE`: the key of the record that it failed on, if `has_key`. Valid until the error is freed.
+    pub key: flv_view_t,
+    /// Not 0: that record is known, and has a key.
+    pub has_key: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 /// Tells what is known about an error. `info->struct_size` must be set. Any thread.
@@ -171,7 +189,13 @@ pub extern "C" fn flv_error_info(error: *const flv_error_t, info: *mut flv_error
     })
 }
 
+fn text(text: Option<&str>) -> flv_view_t {
+    flv_view_t::new(text.unwrap_or_default().as_bytes())
+}
+
 fn describe(error: &Error) -> flv_error_info_t {
+    let failure = error.smart_module.as_deref();
+    let key = failure.and_then(|failure| failure.key.as_deref());
     flv_error_info_t {
         struct_size: 0,
         status: error.kind as flv_status_t,
@@ -184,7 +208,12 @@ fn describe(error: &Error) -> flv_error_info_t {
         offset: error.offset.unwrap_or(-1),
         next_available: error.next_available.unwrap_or(-1),
         message: flv_view_t::new(error.message.as_bytes()),
-        topic: flv_view_t::new(error.topic.as_deref().unwrap_or_default().as_bytes()),
+        topic: text(error.topic.as_deref()),
+        module: text(failure.and_then(|failure| failure.module.as_deref())),
+        hint: text(failure.and_then(|failure| failure.hint.as_deref())),
+        key: flv_view_t::new(key.unwrap_or_default()),
+        has_key: key.is_some().into(),
+        reserved: 0,
     }
 }
 

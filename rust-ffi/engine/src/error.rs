@@ -4,7 +4,10 @@ use std::fmt;
 
 use fluvio::FluvioError;
 use fluvio_protocol::link::ErrorCode;
+use fluvio_protocol::link::smartmodule::SmartModuleTransformRuntimeError;
 use fluvio_sc_schema::ApiError;
+
+use crate::codes;
 
 /// What went wrong, as a class. The discriminants are the C ABI's status numbers: append only, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +59,14 @@ pub enum ErrorKind {
     OffsetOutOfRange = 51,
     /// The offset was removed by retention.
     OffsetEvicted = 52,
+    /// There is no such table format.
+    TableFormatNotFound = 53,
+    /// There is no such mirror.
+    MirrorNotFound = 54,
+    /// There is no such SPU group.
+    SpuGroupNotFound = 55,
+    /// No such offset is stored.
+    ConsumerOffsetNotFound = 56,
     /// Producing failed in another way.
     Producer = 60,
     /// A record does not fit into a request.
@@ -141,6 +152,19 @@ pub struct Error {
     pub outcome: Outcome,
     /// Where a deadline passed.
     pub phase: Phase,
+    /// What is known of the SmartModule that failed.
+    pub smart_module: Option<Box<SmartModuleFailure>>,
+}
+
+/// What is known of a SmartModule that failed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SmartModuleFailure {
+    /// Its name.
+    pub module: Option<String>,
+    /// The key of the record that it failed on.
+    pub key: Option<Vec<u8>>,
+    /// What it said.
+    pub hint: Option<String>,
 }
 
 /// The engine's result.
@@ -160,6 +184,7 @@ impl Error {
             retriable: matches!(kind, ErrorKind::Connection | ErrorKind::NotLeader),
             outcome: Outcome::None,
             phase: Phase::None,
+            smart_module: None,
         }
     }
 
@@ -234,82 +259,104 @@ impl Error {
 
     /// The error that a server's `code` stands for. `text` is what it said beside the code, if anything.
     pub fn from_code(code: &ErrorCode, text: Option<&str>) -> Self {
-        use ErrorKind as K;
-        let kind = match code {
-            ErrorCode::TopicNotFound | ErrorCode::TopicDeleted => K::TopicNotFound,
-            ErrorCode::SpuNotFound => K::SpuNotFound,
-            ErrorCode::SmartModuleNotFound { .. } => K::SmartModuleNotFound,
-            ErrorCode::TableFormatNotFound | ErrorCode::MirrorNotFound | ErrorCode::ManagedConnectorNotFound => {
-                K::NotFound
-            }
-            ErrorCode::TopicAlreadyExists
-            | ErrorCode::SpuAlreadyExists
-            | ErrorCode::TableFormatAlreadyExists
-            | ErrorCode::MirrorAlreadyExists
-            | ErrorCode::ManagedConnectorAlreadyExists => K::AlreadyExists,
-            ErrorCode::PermissionDenied => K::PermissionDenied,
-            ErrorCode::TopicInvalidName | ErrorCode::TopicInvalidConfiguration | ErrorCode::TopicInvalidReplicaType => {
-                K::InvalidTopic
-            }
-            ErrorCode::NotLeaderForPartition | ErrorCode::PartitionNotLeader => K::NotLeader,
-            ErrorCode::StorageError | ErrorCode::PartitionFull { .. } | ErrorCode::PartitionShortCircuited => {
-                K::Storage
-            }
-            ErrorCode::OffsetOutOfRange => K::OffsetOutOfRange,
-            ErrorCode::OffsetEvicted { .. } => K::OffsetEvicted,
-            ErrorCode::MessageTooLarge => K::RecordTooLarge,
-            ErrorCode::CompressionError => K::Compression,
-            ErrorCode::RequestTimedOut { .. } => K::DeliveryUnknown,
-            ErrorCode::SmartModuleError
-            | ErrorCode::SmartModuleInvalid { .. }
-            | ErrorCode::SmartModuleInvalidExports { .. }
-            | ErrorCode::SmartModuleRuntimeError(_)
-            | ErrorCode::SmartModuleChainInitError(_) => K::SmartModule,
-            _ => K::Server,
-        };
+        let number = wire_tag(code);
+        let Some(row) = codes::find(number) else { return Self::from_unknown_code(number) };
         let message = match text {
-            Some(text) if !text.is_empty() => format!("the server answered: {text} ({code})"),
-            _ => format!("the server answered: {code}"),
+            Some(text) if !text.is_empty() => format!("the server answered: {text} ({code}); {}", row.advice),
+            _ => format!("the server answered: {code}; {}", row.advice),
         };
-        let mut error = Self::new(kind, message);
-        error.code = Some(wire_tag(code));
-        if let ErrorCode::OffsetEvicted { offset, next_available } = code {
-            error.offset = Some(*offset);
-            error.next_available = Some(*next_available);
+        let mut error = Self::new(row.kind, message);
+        error.code = Some(number.into());
+        error.retriable = row.retriable;
+        match code {
+            ErrorCode::OffsetEvicted { offset, next_available } => {
+                error.offset = Some(*offset);
+                error.next_available = Some(*next_available);
+            }
+            ErrorCode::SmartModuleNotFound { name } => error.smart_module().module = Some(name.clone()),
+            ErrorCode::SmartModuleInvalid { error: hint, name } => {
+                error.smart_module().module.clone_from(name);
+                error.smart_module().hint = Some(hint.clone());
+            }
+            ErrorCode::SmartModuleInvalidExports { error: hint, .. }
+            | ErrorCode::SmartModuleChainInitError(hint)
+            | ErrorCode::SmartModuleLookBackError(hint) => error.smart_module().hint = Some(hint.clone()),
+            ErrorCode::SmartModuleRuntimeError(failure) => error.tell_of(failure),
+            ErrorCode::SmartModuleInitError(failure) => error.smart_module().hint = Some(failure.hint.clone()),
+            _ => {}
         }
         error
     }
 
+    /// A server answered with a code that this version does not know.
+    pub fn from_unknown_code(number: i16) -> Self {
+        let text = format!("the server answered with error code {number}, which this version does not know; update it");
+        let mut error = Self::new(ErrorKind::Server, text);
+        error.code = Some(number.into());
+        error
+    }
+
+    fn tell_of(&mut self, failure: &SmartModuleTransformRuntimeError) {
+        self.offset = Some(failure.offset);
+        self.smart_module().hint = Some(failure.hint.clone());
+        self.smart_module().key = failure.record_key.as_ref().map(|key| key.as_ref().to_vec());
+    }
+
+    fn smart_module(&mut self) -> &mut SmartModuleFailure {
+        self.smart_module.get_or_insert_default()
+    }
+
     /// The error behind what the `fluvio` crate returned, for a call about `what`.
     pub fn from_anyhow(error: &anyhow::Error, what: &str) -> Self {
-        if let Some(ApiError::Code(code, text)) = error.downcast_ref::<ApiError>() {
-            return Self::from_code(code, text.as_deref());
+        let api = |error: &ApiError| match error {
+            ApiError::Code(code, text) => Self::from_code(code, text.as_deref()),
+            ApiError::NoResourceFound(name) => Self::new(ErrorKind::NotFound, format!("{what}: {name} does not exist")),
+        };
+        if let Some(error) = error.downcast_ref::<ApiError>() {
+            return api(error);
         }
         if let Some(code) = error.downcast_ref::<ErrorCode>() {
             return Self::from_code(code, None);
         }
         let text = format!("{what}: {error:#}");
-        match error.downcast_ref::<FluvioError>() {
-            Some(FluvioError::TopicNotFound(name)) => Self::topic_not_found(name),
-            Some(FluvioError::AdminApi(ApiError::Code(code, text))) => Self::from_code(code, text.as_deref()),
-            Some(FluvioError::Io(_) | FluvioError::Socket(_)) => Self::new(ErrorKind::Connection, text),
-            Some(FluvioError::MinimumPlatformVersion { .. } | FluvioError::MaximumPlatformVersion { .. }) => {
+        // What is not the crate's own comes from sockets and codecs: the next call gets a new connection.
+        let Some(error) = error.downcast_ref::<FluvioError>() else { return Self::new(ErrorKind::Connection, text) };
+        match error {
+            FluvioError::TopicNotFound(name) => Self::topic_not_found(name),
+            FluvioError::PartitionNotFound(topic, partition) => {
+                Self::new(ErrorKind::PartitionNotFound, text).with_topic(topic).with_partition(*partition)
+            }
+            FluvioError::SPUNotFound(_) => Self::new(ErrorKind::SpuNotFound, text),
+            FluvioError::AdminApi(error) => api(error),
+            FluvioError::MinimumPlatformVersion { .. } | FluvioError::MaximumPlatformVersion { .. } => {
                 Self::new(ErrorKind::Version, text)
             }
-            Some(FluvioError::ClientConfig(_)) => Self::invalid(text),
-            // What is left comes from sockets and codecs: the next call gets a new connection.
-            _ => Self::new(ErrorKind::Connection, text),
+            FluvioError::ClientConfig(_)
+            | FluvioError::CrossingOffsets(..)
+            | FluvioError::NegativeOffset(_)
+            | FluvioError::ConsumerConfig(_)
+            | FluvioError::TopicProducerConfigBuilder(_) => Self::invalid(text),
+            FluvioError::SmartModuleRuntime(failure) => {
+                let mut error = Self::new(ErrorKind::SmartModule, text);
+                error.tell_of(failure);
+                error
+            }
+            FluvioError::Producer(_) => Self::new(ErrorKind::Producer, text),
+            FluvioError::Compression(_) => Self::new(ErrorKind::Compression, text),
+            FluvioError::Io(_) | FluvioError::Socket(_) | FluvioError::Other(_) => {
+                Self::new(ErrorKind::Connection, text)
+            }
         }
     }
 }
 
 /// The number that stands for `code` on the wire.
-fn wire_tag(code: &ErrorCode) -> i32 {
+fn wire_tag(code: &ErrorCode) -> i16 {
     use fluvio_protocol::Encoder;
     let mut bytes = Vec::new();
     match code.encode(&mut bytes, 0) {
-        Ok(()) if bytes.len() >= 2 => i32::from(i16::from_be_bytes([bytes[0], bytes[1]])),
-        _ => i32::from(i16::MIN),
+        Ok(()) if bytes.len() >= 2 => i16::from_be_bytes([bytes[0], bytes[1]]),
+        _ => i16::MIN,
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod admin;
 mod backoff;
 mod client;
+mod codes;
 mod consumer;
 mod control;
 pub mod descriptors;

@@ -193,8 +193,8 @@ async fn mirrors_and_their_topics() {
         for name in ["edge-1", "home"] {
             admin.delete_mirror(name, false).await.unwrap();
             admin.delete_mirror(name, true).await.unwrap();
-            assert_eq!(admin.delete_mirror(name, false).await.unwrap_err().kind, ErrorKind::NotFound);
-            assert_eq!(admin.mirror(name).await.unwrap_err().kind, ErrorKind::NotFound);
+            assert_eq!(admin.delete_mirror(name, false).await.unwrap_err().kind, ErrorKind::MirrorNotFound);
+            assert_eq!(admin.mirror(name).await.unwrap_err().kind, ErrorKind::MirrorNotFound);
         }
     })
     .await;
@@ -315,7 +315,7 @@ async fn spu_groups_and_table_formats() {
         assert_eq!(admin.spu_groups(Some("ai")).await.unwrap(), [created]);
         admin.delete_spu_group("main", false).await.unwrap();
         admin.delete_spu_group("main", true).await.unwrap();
-        assert_eq!(admin.delete_spu_group("main", false).await.unwrap_err().kind, ErrorKind::NotFound);
+        assert_eq!(admin.delete_spu_group("main", false).await.unwrap_err().kind, ErrorKind::SpuGroupNotFound);
 
         let column = |key_path: &str| Column {
             key_path: key_path.to_owned(),
@@ -343,7 +343,7 @@ async fn spu_groups_and_table_formats() {
         assert_eq!(admin.table_format("table").await.unwrap(), created);
         admin.delete_table_format("table", false).await.unwrap();
         admin.delete_table_format("table", true).await.unwrap();
-        assert_eq!(admin.delete_table_format("table", false).await.unwrap_err().kind, ErrorKind::NotFound);
+        assert_eq!(admin.delete_table_format("table", false).await.unwrap_err().kind, ErrorKind::TableFormatNotFound);
     })
     .await;
 }
@@ -511,7 +511,7 @@ async fn consumer_offsets() {
         admin.delete_consumer_offset("probe", "orders", 0, false).await.unwrap();
         admin.delete_consumer_offset("probe", "orders", 0, true).await.unwrap();
         let gone = admin.delete_consumer_offset("probe", "orders", 0, false).await.unwrap_err();
-        assert_eq!(gone.kind, ErrorKind::NotFound);
+        assert_eq!(gone.kind, ErrorKind::ConsumerOffsetNotFound);
 
         // Who does not answer has no lag.
         cluster.control("kill-spu 5001").await.unwrap();

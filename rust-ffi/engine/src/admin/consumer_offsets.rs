@@ -142,7 +142,7 @@ impl Admin {
         stored.into_iter().find(|one| one.partition == partition).ok_or_else(|| {
             let text =
                 format!("consumer \"{consumer_id}\" has no stored offset in partition {partition} of \"{topic}\"");
-            Error::new(ErrorKind::NotFound, text).with_topic(topic).with_partition(partition)
+            Error::new(ErrorKind::ConsumerOffsetNotFound, text).with_topic(topic).with_partition(partition)
         })
     }
 
@@ -156,7 +156,7 @@ impl Admin {
     ) -> Result<()> {
         // The server does not tell.
         match self.consumer_offset(consumer_id, topic, partition).await {
-            Err(error) if error.kind == ErrorKind::NotFound && missing_ok => return Ok(()),
+            Err(error) if error.kind == ErrorKind::ConsumerOffsetNotFound && missing_ok => return Ok(()),
             other => other?,
         };
         let forget = offsets::forget(&self.client, consumer_id, topic, partition);

@@ -8,7 +8,7 @@ use fluvio_sc_schema::objects::Metadata;
 use serde::{Deserialize, Serialize};
 
 use super::{Admin, CreateFlags, Kind, check_name, like};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 like! {
     /// Whether the other cluster is there.
@@ -142,6 +142,7 @@ impl Kind for Mirror {
     type Spec = Upstream;
     type UpstreamStatus = UpstreamStatus;
     const LABEL: &str = "mirror";
+    const MISSING: ErrorKind = ErrorKind::MirrorNotFound;
     const FILTERED: bool = false;
 
     fn from_upstream(Metadata { name, spec, status }: Metadata<Upstream>) -> Result<Self> {

@@ -84,7 +84,7 @@ trait Kind: Serialize + Sized + Send + 'static {
     /// What one is called, for people; with an `s`, several.
     const LABEL: &str;
     /// The error when there is none of a name.
-    const MISSING: ErrorKind = ErrorKind::NotFound;
+    const MISSING: ErrorKind;
     /// Whether the server's list knows names that contain something.
     const FILTERED: bool = true;
 

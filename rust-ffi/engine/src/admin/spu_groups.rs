@@ -82,6 +82,7 @@ impl Kind for SpuGroup {
     type Spec = Upstream;
     type UpstreamStatus = UpstreamStatus;
     const LABEL: &str = "SPU group";
+    const MISSING: ErrorKind = ErrorKind::SpuGroupNotFound;
 
     fn from_upstream(Metadata { name, spec, status }: Metadata<Upstream>) -> Result<Self> {
         let SpuConfig { rack, replication, storage, env } = spec.spu_config;

@@ -8,7 +8,7 @@ use fluvio_sc_schema::objects::Metadata;
 use serde::{Deserialize, Serialize};
 
 use super::{Admin, CreateFlags, Kind, check_name, like};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 like! {
     /// What records hold.
@@ -158,6 +158,7 @@ impl Kind for TableFormat {
     type Spec = Upstream;
     type UpstreamStatus = UpstreamStatus;
     const LABEL: &str = "table format";
+    const MISSING: ErrorKind = ErrorKind::TableFormatNotFound;
 
     fn from_upstream(Metadata { name, spec, status }: Metadata<Upstream>) -> Result<Self> {
         Ok(Self {

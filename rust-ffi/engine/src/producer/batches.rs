@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::sender::Desk;
 use super::{ProducerOptions, RECORD_OVERHEAD, Records, Run, Submission, dropped, overdue, partitioner};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::metrics::Counters;
 
 /// Tickets are unique in the process, so that a host can keep those of all producers in one table.
@@ -57,6 +57,14 @@ impl Waiting {
         }
     }
 
+    /// What becomes of it if it is given up now.
+    fn outcome(&self) -> Outcome {
+        match self {
+            Self::Again(Batch { maybe_written: true, .. }) => Outcome::Unknown,
+            _ => Outcome::NotWritten,
+        }
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::Full { builder, .. } => builder.len(),
@@ -94,6 +102,8 @@ struct Partition {
     active: bool,
     /// The newest ticket that was acknowledged.
     acknowledged: u64,
+    /// Why its leader cannot store anything, until it starts again or another one leads.
+    broken: Option<Error>,
     /// The sender to its leader, once one is known.
     desk: Option<Arc<Desk>>,
 }
@@ -123,7 +133,7 @@ struct Unsettled {
     /// What its records take of the buffer.
     cost: u64,
     deadline: Instant,
-    /// Whether bytes of it may have reached a server.
+    /// Whether bytes of it may have reached the log.
     sent: bool,
     /// Whether the sender has it.
     in_flight: bool,
@@ -366,7 +376,7 @@ impl Batches {
                     ),
                 )
                 .with_topic(&self.topic)
-                .with_outcome(crate::Outcome::NotWritten));
+                .with_outcome(Outcome::NotWritten));
             }
             total += (value + key.unwrap_or(0)) as u64;
         }
@@ -475,7 +485,7 @@ impl Batches {
             state.abandoned = true;
             state.failed = Some(error.clone());
             state.settle_all(|partition, sent| {
-                let outcome = if sent { crate::Outcome::Unknown } else { crate::Outcome::NotWritten };
+                let outcome = if sent { Outcome::Unknown } else { Outcome::NotWritten };
                 error.clone().with_topic(&self.topic).with_partition(partition).with_outcome(outcome)
             })
         };
@@ -522,7 +532,7 @@ impl Batches {
                 let closed = state.closed;
                 let partition = &mut state.partitions[index as usize];
                 let held = partition.in_flight > 0 && partition.holder != leader;
-                if held || !partition.led_by(Some(leader)) {
+                if held || partition.broken.is_some() || !partition.led_by(Some(leader)) {
                     partition.wanted |= held;
                     state.active.push_back(index);
                     continue;
@@ -588,7 +598,7 @@ impl Batches {
         builder.finish(self.codec).map_err(|cause| {
             Error::new(ErrorKind::Compression, format!("a batch cannot be compressed: {cause}"))
                 .with_topic(&self.topic)
-                .with_outcome(crate::Outcome::NotWritten)
+                .with_outcome(Outcome::NotWritten)
         })
     }
 
@@ -614,13 +624,46 @@ impl Batches {
         self.lock().unsettled.first_key_value().map(|(_, unsettled)| unsettled.deadline)
     }
 
+    /// `leader` cannot store anything in a partition.
+    pub(crate) fn set_broken(&self, leader: i32, partition: u32, error: &Error) {
+        if let Some(partition) = self.lock().partitions.get_mut(partition as usize)
+            && partition.led_by(Some(leader))
+        {
+            partition.broken = Some(error.clone());
+        }
+    }
+
+    /// The connection to `leader` is gone: it may have started again.
+    pub(crate) fn forget_broken(&self, leader: i32) {
+        for partition in self.lock().partitions.iter_mut().filter(|partition| partition.led_by(Some(leader))) {
+            partition.broken = None;
+        }
+    }
+
+    /// Gives up what waits for `leader` in partitions in which it cannot store anything.
+    pub(crate) fn fail_broken(&self, leader: i32) -> Vec<Settled> {
+        let mut results = Vec::new();
+        let mut state = self.lock();
+        for partition in state.partitions.iter_mut().filter(|partition| partition.led_by(Some(leader))) {
+            let Some(error) = &partition.broken else { continue };
+            let open = partition.open.take().map(|open| open.close(self.delivery_timeout));
+            for waiting in partition.ready.drain(..).chain(open) {
+                let error = error.clone().with_outcome(waiting.outcome());
+                results.push((waiting.ticket(), Err(error)));
+            }
+        }
+        drop(state);
+        if results.is_empty() { Vec::new() } else { self.settle(results) }
+    }
+
     /// Puts batches that were not acknowledged back where they came from, to be sent again before anything else.
     pub(crate) fn put_back(&self, batches: impl IntoIterator<Item = Batch>) {
         let mut state = self.lock();
         for batch in batches {
             state.landed(batch.ticket);
-            if !state.unsettled.contains_key(&batch.ticket) {
-                continue;
+            match state.unsettled.get_mut(&batch.ticket) {
+                Some(unsettled) => unsettled.sent = batch.maybe_written,
+                None => continue,
             }
             let index = batch.partition;
             let partition = &mut state.partitions[index as usize];
@@ -708,7 +751,10 @@ impl Batches {
         let mut desks = desks.into_iter();
         for (index, partition) in (0..).zip(&mut state.partitions) {
             let former = std::mem::replace(&mut partition.desk, desks.next().flatten());
-            moved.extend(former.filter(|former| !partition.led_by(Some(former.leader))).map(|former| (former, index)));
+            if let Some(former) = former.filter(|former| !partition.led_by(Some(former.leader))) {
+                partition.broken = None;
+                moved.push((former, index));
+            }
         }
         drop(state);
         for (former, partition) in moved {

@@ -1,5 +1,6 @@
 //! The producer: callers encode records into the open batch of their partition, a sender per leader ships the batches.
 
+mod answers;
 mod batches;
 mod partitioner;
 mod sender;
@@ -9,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fluvio_cffi_wire::Codec;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::Isolation;
@@ -174,6 +176,8 @@ pub(crate) struct Shared {
     topic: String,
     options: ProducerOptions,
     batches: Batches,
+    /// Rung when a sender doubts that the topic still exists.
+    doubt: Notify,
     sink: Arc<dyn TicketSink>,
 }
 
@@ -238,7 +242,7 @@ impl Producer {
         let state = client.view().topic(topic).await?;
         let codec = codec(topic, options.compression, state.compression)?;
         let batches = Batches::new(topic, state.partitions, codec, &options, Arc::clone(client.counters()));
-        let shared = Arc::new(Shared { client, topic: topic.to_owned(), options, batches, sink });
+        let shared = Arc::new(Shared { client, topic: topic.to_owned(), options, batches, doubt: Notify::new(), sink });
         shared.client.add_producer(&shared);
         ALIVE.fetch_add(1, Ordering::Relaxed);
         let producer = Self { owner: Arc::new(Owner(Arc::clone(&shared))) };

@@ -2,18 +2,18 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
 use fluvio_cffi_wire::{ProduceEntry, produce_request};
 use fluvio_protocol::link::ErrorCode;
-use fluvio_spu_schema::produce::ProduceResponse;
-use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{Fuse, FusedFuture, FutureExt};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::answers::{self, Answer};
 use super::batches::Batch;
 use super::{Delivery, Shared};
 use crate::Isolation;
@@ -24,17 +24,20 @@ use crate::metrics::InFlight;
 use crate::transport::{Connection, Frame};
 
 /// The version of the produce request.
-const PRODUCE_VERSION: i16 = 25;
+pub(super) const PRODUCE_VERSION: i16 = 25;
 
 /// How long a server that does not lead a partition any more has to say what became of requests for it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Follows the cluster view for one producer: new partitions, which of them are online, and a sender for each leader.
+/// Follows the cluster view for one producer: new partitions, which of them are online, and a sender for each leader. Where
+/// there is doubt, asks the SC whether the topic still exists.
 pub(super) async fn supervise(shared: Arc<Shared>) {
     let mut changes = shared.client.view().changes();
     let bell = shared.batches.add_bell();
     let mut desks: HashMap<i32, Arc<Desk>> = HashMap::new();
     let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
+    let mut lookup = pin!(Fuse::terminated());
+    let mut doubt = false;
     loop {
         let partitions = changes.borrow_and_update().partitions(&shared.topic);
         let online = partitions.iter().map(|state| state.as_ref().is_some_and(|state| state.online)).collect();
@@ -50,12 +53,9 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
                 return;
             }
             // Batches for a partition that nobody leads: the topic may be gone, which no sender would notice.
-            if pause.is_none() && shared.batches.has_work(None) {
-                tokio::select! {
-                    () = fail_if_gone(&shared) => {}
-                    () = abandoned(&shared, &bell) => return,
-                }
-                pause = Some(Instant::now() + backoff.next());
+            if pause.is_none() && lookup.is_terminated() && (doubt || shared.batches.has_work(None)) {
+                doubt = false;
+                lookup.set(fail_if_gone(&shared).fuse());
             }
             tokio::select! {
                 changed = changes.changed() => {
@@ -66,6 +66,8 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
                     break;
                 }
                 () = bell.notified() => {}
+                () = shared.doubt.notified() => doubt = true,
+                () = &mut lookup => pause = Some(Instant::now() + backoff.next()),
                 () = sleep_until(pause) => pause = None,
             }
         }
@@ -94,7 +96,7 @@ struct Request {
     correlation: i32,
     batches: Vec<Batch>,
     deadline: Instant,
-    _in_flight: InFlight,
+    counted: InFlight,
 }
 
 /// A living connection and what is under way on it.
@@ -194,24 +196,16 @@ impl Work {
     }
 
     /// Takes the oldest request, which `frame` answers, out of flight. After an error it still is in flight.
-    fn answer(&mut self, frame: &Frame, leader: i32) -> Result<(Request, Vec<(ErrorCode, i64)>)> {
-        let error = |text| Err(Error::new(ErrorKind::Version, text));
+    fn answer(&mut self, frame: &Frame, leader: i32) -> Result<(Request, Vec<Answer>)> {
         let link = self.link.as_mut().ok_or_else(|| Error::internal("a reply without a connection"))?;
-        let response = frame.decode::<ProduceResponse>(PRODUCE_VERSION)?;
-        let partitions = response.responses.into_iter().flat_map(|topic| topic.partitions);
-        let answers: Vec<_> = partitions.map(|partition| (partition.error_code, partition.base_offset)).collect();
-        match link.in_flight.pop_front() {
-            Some(request) if request.correlation != frame.correlation => {
-                link.in_flight.push_front(request);
-                error(format!("SPU {leader} answered a request that was not the next one"))
-            }
-            Some(request) if request.batches.len() != answers.len() => {
-                link.in_flight.push_front(request);
-                error(format!("SPU {leader} answered {} of the batches of a request", answers.len()))
-            }
-            Some(request) => Ok((request, answers)),
-            None => error(format!("SPU {leader} answered a request that was not made")),
-        }
+        let first = link.in_flight.front().filter(|request| request.correlation == frame.correlation);
+        let Some(request) = first else {
+            let text = format!("SPU {leader} answered a request that was not the next one");
+            return Err(Error::new(ErrorKind::Version, text));
+        };
+        let answers = answers::read(frame.body.clone(), request.batches.len())?;
+        let request = link.in_flight.pop_front().ok_or_else(|| Error::internal("a reply without a request"))?;
+        Ok((request, answers))
     }
 }
 
@@ -219,8 +213,6 @@ struct Sender {
     shared: Arc<Shared>,
     desk: Arc<Desk>,
     backoff: Backoff,
-    /// Asks the SC whether the topic still exists.
-    lookup: Option<BoxFuture<'static, ()>>,
     /// Whether a connection was lost since the last one was made.
     lost: bool,
 }
@@ -234,7 +226,7 @@ impl Sender {
             trouble: Mutex::default(),
         });
         let backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
-        let sender = Self { shared: Arc::clone(shared), desk: Arc::clone(&desk), backoff, lookup: None, lost: false };
+        let sender = Self { shared: Arc::clone(shared), desk: Arc::clone(&desk), backoff, lost: false };
         super::spawn(Arc::clone(shared), sender.run());
         desk
     }
@@ -251,6 +243,7 @@ impl Sender {
                 return;
             }
             shared.settle(shared.batches.expire());
+            shared.settle(shared.batches.fail_broken(self.desk.leader));
             let idle = {
                 let mut work = self.desk.lock();
                 work.pause_until = work.pause_until.filter(|until| *until > Instant::now());
@@ -296,17 +289,10 @@ impl Sender {
         }
     }
 
-    /// Waits before the next attempt, and meanwhile asks whether the topic exists.
+    /// Waits before the next attempt; meanwhile the supervisor asks whether the topic exists.
     fn pause(&mut self) {
         self.desk.lock().pause_until = Some(Instant::now() + self.backoff.next());
-        self.ask_for_topic();
-    }
-
-    fn ask_for_topic(&mut self) {
-        if self.lookup.is_none() {
-            let shared = Arc::clone(&self.shared);
-            self.lookup = Some(async move { fail_if_gone(&shared).await }.boxed());
-        }
+        self.shared.doubt.notify_one();
     }
 
     /// Waits for a reply, for work, or for a deadline, and handles it.
@@ -317,18 +303,11 @@ impl Sender {
             Some(link) => link.connection.poll_frame(cx),
             None => Poll::Pending,
         });
-        let lookup = async {
-            match &mut self.lookup {
-                Some(lookup) => lookup.await,
-                None => std::future::pending().await,
-            }
-        };
         tokio::select! {
             reply = reply => match reply {
                 Ok(frame) => self.answer(&frame),
                 Err(error) => self.lose(error, false),
             },
-            () = lookup => self.lookup = None,
             () = desk.bell.notified() => {}
             () = sleep_until(alarm) => {
                 let overdue = {
@@ -360,6 +339,7 @@ impl Sender {
         let Some(link) = self.desk.lock().link.take() else { return };
         let idle = link.in_flight.is_empty();
         self.lost = true;
+        self.shared.batches.forget_broken(self.desk.leader);
         // A server may close an idle connection: that is no failure.
         if !idle {
             self.shared.client.counters().note(error.kind);
@@ -399,18 +379,32 @@ impl Sender {
                 return self.lose(error, true);
             }
         };
+        // Before anybody hears of it.
+        drop(request.counted);
         let mut results = Vec::with_capacity(answers.len());
         let mut again = Vec::new();
-        for (batch, (code, base_offset)) in request.batches.into_iter().zip(answers) {
-            match code {
-                ErrorCode::None => results.push((batch.ticket, Ok(base_offset))),
-                code if retriable(&code) && self.shared.options.delivery == Delivery::AtLeastOnce => {
+        for (batch, answer) in request.batches.into_iter().zip(answers) {
+            let mut fail = |error: Error| {
+                let error = error.with_topic(&self.shared.topic).with_partition(batch.partition);
+                results.push((batch.ticket, Err(error)));
+            };
+            match answer {
+                Answer::Written(base_offset) => results.push((batch.ticket, Ok(base_offset))),
+                Answer::Refused(code) if retriable(&code) && self.shared.options.delivery == Delivery::AtLeastOnce => {
                     self.shared.client.counters().note(refused(&code).kind);
                     again.push(batch);
                 }
-                code => {
+                Answer::Refused(code) => {
                     let error = refused(&code).with_topic(&self.shared.topic).with_partition(batch.partition);
-                    results.push((batch.ticket, Err(error)));
+                    if matches!(code, ErrorCode::StorageError | ErrorCode::PartitionShortCircuited) {
+                        self.shared.batches.set_broken(self.desk.leader, batch.partition, &error);
+                    }
+                    fail(error);
+                }
+                Answer::Unknown(number) => fail(Error::from_unknown_code(number).with_outcome(Outcome::Unknown)),
+                Answer::Unreadable => {
+                    let text = "the server's answer stands behind an error code that this version does not know";
+                    fail(Error::new(ErrorKind::DeliveryUnknown, text).with_outcome(Outcome::Unknown));
                 }
             }
         }
@@ -427,7 +421,7 @@ impl Sender {
             self.shared.batches.put_back(again);
             work.pause_until = Some(Instant::now() + self.backoff.next());
             drop(work);
-            self.ask_for_topic();
+            self.shared.doubt.notify_one();
         }
         self.shared.settle(self.shared.batches.settle(results));
     }
@@ -454,8 +448,8 @@ impl Link {
                 self.first = Some(correlation);
             }
         }
-        let _in_flight = InFlight::new(shared.client.counters());
-        self.in_flight.push_back(Request { correlation, batches, deadline, _in_flight });
+        let counted = InFlight::new(shared.client.counters());
+        self.in_flight.push_back(Request { correlation, batches, deadline, counted });
     }
 }
 
@@ -474,6 +468,7 @@ fn retriable(code: &ErrorCode) -> bool {
             | ErrorCode::SpuOffline
             | ErrorCode::TopicPendingInitialization
             | ErrorCode::PartitionPendingInitialization
+            | ErrorCode::PartitionNotLeader
     )
 }
 
