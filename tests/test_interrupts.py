@@ -21,7 +21,18 @@ import pytest
 from laws import native_counts, nothing_left
 
 import fluvio_cffi
-from fluvio_cffi import DeliveryError, Fluvio, FluvioError, LocalCluster, Offset, Record, RecordBatch, StorageError
+from fluvio_cffi import (
+    Change,
+    DeliveryError,
+    Fluvio,
+    FluvioError,
+    LocalCluster,
+    Offset,
+    Record,
+    RecordBatch,
+    StorageError,
+    TableFormat,
+)
 
 pytestmark = [
     pytest.mark.timeout(20),
@@ -319,3 +330,99 @@ def connect_at_each_place(cluster: LocalCluster) -> None:
     client.close()
     del client
     assert at > 20
+
+
+@pytest.mark.parametrize("how", ["receive", "for"])
+def test_watching(client: Fluvio, how: str) -> None:
+    """A change that was not returned is still there, and comes once."""
+    formats = client.admin.table_formats
+    with formats.watch() as changes:
+        assert changes.receive(timeout=5).kind == "snapshot"
+        made: list[str] = []
+        got: list[str] = []
+        found: list[Change[TableFormat]] = []
+
+        def make() -> None:
+            made.append(f"{how}-{len(made)}")
+            formats.create(made[-1])
+
+        def call() -> None:
+            if how == "receive":
+                found.append(changes.receive(timeout=5))
+            else:
+                for change in changes:
+                    found.append(change)
+                    break
+
+        def check(returned: bool) -> None:
+            while True:
+                for change in found:
+                    assert change.kind == "updated"
+                    got.extend(item.name for item in change.items)
+                found.clear()
+                if got[-1:] == made[-1:]:
+                    break
+                found.append(changes.receive(timeout=5))
+            assert got == made
+            make()
+
+        make()
+        at_each_place(client, call, check)
+        for name in made:
+            formats.delete(name)
+
+
+@pytest.mark.parametrize("how", ["open", "close", "block"])
+def test_a_watch_that_is_opened_and_closed(client: Fluvio, how: str) -> None:
+    with nothing_left():
+        opened = [client.admin.topics.watch() for _ in range(2)]
+
+        def call() -> None:
+            if how == "open":
+                opened[0].receive(timeout=5)
+            elif how == "close":
+                opened[0].close()
+            else:
+                with client.admin.topics.watch() as changes:
+                    changes.receive(timeout=5)
+
+        def check(returned: bool) -> None:
+            opened[0].close()
+            opened[0] = client.admin.topics.watch()
+            if how == "close":
+                opened[0].receive(timeout=5)
+
+        check(False)
+        at_each_place(client, call, check)
+        opened.clear()
+
+
+@pytest.mark.parametrize("how", ["list", "create", "delete", "status", "code"])
+def test_administration(client: Fluvio, how: str) -> None:
+    modules = client.admin.smartmodules
+    modules.create("interrupts", wasm=b"\0asm code", exist_ok=True)
+
+    def call() -> None:
+        if how == "list":
+            assert "interrupts" in [topic.name for topic in client.admin.topics.list()]
+        elif how == "create":
+            assert client.admin.table_formats.create("interrupts", exist_ok=True).name == "interrupts"
+        elif how == "delete":
+            client.admin.table_formats.delete("interrupts", missing_ok=True)
+        elif how == "status":
+            assert client.admin.cluster.status().spus_online == 1
+        else:
+            assert modules.get("interrupts", wasm=True).wasm == b"\0asm code"
+
+    def check(returned: bool) -> None:
+        found = [table.name for table in client.admin.table_formats.list(name_contains="interrupts")]
+        if returned and how in ("create", "delete"):
+            assert found == (["interrupts"] if how == "create" else [])
+        # The next one is to do something again.
+        if how == "create":
+            client.admin.table_formats.delete("interrupts", missing_ok=True)
+        elif how == "delete":
+            client.admin.table_formats.create("interrupts", exist_ok=True)
+
+    at_each_place(client, call, check)
+    client.admin.table_formats.delete("interrupts", missing_ok=True)
