@@ -7,16 +7,19 @@ a million records cost a few thousand small objects.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, ClassVar, Final, overload
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, ClassVar, Final, cast, overload
 
 from ._errors import DeliveryError, FluvioError, Outcome
 from ._types import RecordMetadata
 
 if TYPE_CHECKING:
     from ._hub import Wakeable
+    from ._waiting import Slot
 
 EXAMPLES: Final = 16
+# What calling RecordMetadata does, without the way through Python code.
+_new_metadata: Final = cast("Callable[[type[RecordMetadata], Iterable[object]], RecordMetadata]", tuple.__new__)  # pyright: ignore[reportUnknownMemberType]
 
 
 class Ledger:
@@ -97,6 +100,7 @@ class Ticket:
         "ledger",
         "partition",
         "seen",
+        "slots",
         "waiters",
     )
 
@@ -112,6 +116,8 @@ class Ticket:
         self.count: int = 0
         self.partition: int = 0
         self.waiters: list[Wakeable] = []
+        # Runs of consecutive records whose senders wait: the first one's index, their timestamp, their slots.
+        self.slots: list[tuple[int, int, Sequence[Slot]]] = []
 
     def attach(self, ledger: Ledger) -> None:
         """It belongs to this account."""
@@ -129,6 +135,13 @@ class Ticket:
         """Its records failed."""
         self.error = error
         self._finish(count)
+
+    def serve(self, index: int, stamp: int, slots: Sequence[Slot]) -> None:
+        """The records from `index` on are those that `slots` wait for."""
+        if self.done:
+            self._serve(index, stamp, slots)
+        else:
+            self.slots.append((index, stamp, slots))
 
     def look(self, count: int) -> None:
         """Somebody looks at so many of its records, or will."""
@@ -158,7 +171,8 @@ class Ticket:
             return
         if self.error is not None:
             self.generation = ledger.generation
-            ledger.failed(self, self.count - self.seen)
+            waiting = sum([not slot.done() for _, _, slots in self.slots for slot in slots])
+            ledger.failed(self, self.count - self.seen - waiting)
         ledger.settled += self.count
         self._accounted = True
 
@@ -169,6 +183,21 @@ class Ticket:
         for waiter in self.waiters:
             waiter.wake()
         self.waiters = []
+        for index, stamp, slots in self.slots:
+            self._serve(index, stamp, slots)
+        self.slots = []
+
+    def _serve(self, index: int, stamp: int, slots: Sequence[Slot]) -> None:
+        if self.error is not None:
+            for slot in slots:
+                if not slot.done():
+                    slot.set_exception(self.error._fresh())
+        elif self.ledger is not None:
+            topic, partition, offset = self.ledger.topic, self.partition, self.base + index
+            for slot in slots:
+                if not slot.done():
+                    slot.set_result(_new_metadata(RecordMetadata, (topic, partition, offset, stamp)))
+                offset += 1
 
 
 class Gathering:

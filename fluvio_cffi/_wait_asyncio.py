@@ -56,9 +56,9 @@ class AsyncioHost(AsyncHost):
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(Hub())
+        # A future is what a slot must be.
+        super().__init__(Hub(), loop.create_future)
         self.loop = loop
-        self._turning = False
 
     def check(self) -> None:
         if self.generation != process.generation:
@@ -86,17 +86,6 @@ class AsyncioHost(AsyncHost):
             return await waiter.future
         finally:
             timer.cancel()
-
-    def due(self) -> bool:
-        # Whoever waits for something else than for us lets the others run as well: the loop itself says when it turns.
-        if self._ready == 0 and not self._turning:
-            self._turning = True
-            self.loop.call_soon(self._turned)
-        return super().due()
-
-    def _turned(self) -> None:
-        self._turning = False
-        self.turned()
 
     async def rest(self) -> None:
         await _turn()

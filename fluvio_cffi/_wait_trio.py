@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from math import inf
+from typing import TYPE_CHECKING, Any
 
 import trio
+from outcome import Error, Outcome, Value
 from trio import current_effective_deadline
 from trio.lowlevel import (
     Abort,
@@ -24,9 +26,12 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from ._errors import UsageError
+from ._errors import FluvioError, UsageError
 from ._hub import Hub
 from ._waiting import AsyncHost, Waiter, leaves
+
+if TYPE_CHECKING:
+    from ._types import RecordMetadata
 
 _current: RunVar[TrioHost] = RunVar("fluvio_cffi.host")
 
@@ -64,6 +69,49 @@ class TrioWaiter(Waiter):
         return Abort.SUCCEEDED
 
 
+class TrioSlot:
+    """A task that sleeps until it is rescheduled with what it waits for."""
+
+    __slots__ = ("_done", "_outcome", "_task")
+
+    def __init__(self) -> None:
+        self._task: Task | None = None
+        self._outcome: Outcome[RecordMetadata] | None = None
+        self._done = False
+
+    def done(self) -> bool:
+        return self._done
+
+    def set_result(self, metadata: RecordMetadata, /) -> None:
+        self._finish(Value(metadata))
+
+    def set_exception(self, error: FluvioError, /) -> None:
+        self._finish(Error(error))
+
+    def __await__(self) -> Generator[Any, Any, RecordMetadata]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> RecordMetadata:
+        if self._outcome is None:
+            self._task = current_task()
+            metadata: RecordMetadata = await wait_task_rescheduled(self._abort)
+            return metadata
+        await cancel_shielded_checkpoint()
+        return self._outcome.unwrap()
+
+    def _finish(self, result: Outcome[RecordMetadata]) -> None:
+        self._done = True
+        self._outcome = result
+        task, self._task = self._task, None
+        if task is not None:
+            reschedule(task, result)
+
+    def _abort(self, _: RaiseCancelT) -> Abort:
+        self._done = True
+        self._task = None
+        return Abort.SUCCEEDED
+
+
 class TrioHost(AsyncHost):
     """Where the tasks of one trio run wait.
 
@@ -71,7 +119,7 @@ class TrioHost(AsyncHost):
     """
 
     def __init__(self, token: TrioToken) -> None:
-        super().__init__(Hub())
+        super().__init__(Hub(), TrioSlot)
         self._token = token
         self._scope: trio.CancelScope | None = None
 
@@ -107,9 +155,12 @@ class TrioHost(AsyncHost):
         await wait_task_rescheduled(waiter.abort)
         return True
 
+    def cancelled(self) -> bool:
+        return current_effective_deadline() == -inf
+
     def due(self) -> bool:
         # A cancelled task is always due: `rest` raises.
-        return super().due() or current_effective_deadline() == -inf
+        return super().due() or self.cancelled()
 
     async def rest(self) -> None:
         await checkpoint()

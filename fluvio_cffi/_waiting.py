@@ -22,13 +22,16 @@ import asyncio
 import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from time import monotonic, sleep
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ._errors import ForkedError, UsageError
+from ._errors import FluvioError, ForkedError, UsageError
 from ._ffi import process
 from ._hub import Hub, Operation
+
+if TYPE_CHECKING:
+    from ._types import RecordMetadata
 
 READY_CALLS: Final = 1000
 READY_SECONDS: Final = 0.0003
@@ -44,6 +47,27 @@ class Waiter(ABC):
     @abstractmethod
     def wake(self) -> None:
         """Ends the wait. On the host's loop; calls after the first do nothing."""
+
+
+class Slot(Protocol):
+    """What a task that sends a record awaits: a future of where the record is, no more. On the host's loop.
+
+    Awaited once, by one task; when that is cancelled it is done.
+    """
+
+    def done(self) -> bool:
+        """Whether nobody waits (any more)."""
+        ...
+
+    def set_result(self, metadata: RecordMetadata, /) -> None:
+        """The record is acknowledged. Must not be done."""
+        ...
+
+    def set_exception(self, error: FluvioError, /) -> None:
+        """The record failed. Must not be done."""
+        ...
+
+    def __await__(self) -> Generator[Any, Any, RecordMetadata]: ...
 
 
 class Host:
@@ -107,10 +131,14 @@ class Host:
 
 
 class AsyncHost(Host, ABC):
-    """Where the tasks of an event loop wait."""
+    """Where the tasks of an event loop wait.
 
-    def __init__(self, hub: Hub) -> None:
+    :ivar slot: makes a new slot.
+    """
+
+    def __init__(self, hub: Hub, slot: Callable[[], Slot]) -> None:
         super().__init__(hub)
+        self.slot: Callable[[], Slot] = slot
         self._ready = 0
         self._since = 0.0
         self._turning = False
@@ -142,6 +170,10 @@ class AsyncHost(Host, ABC):
     @abstractmethod
     def is_cancellation(self, error: BaseException) -> bool:
         """Whether `error` is how a cancelled task ends."""
+
+    def cancelled(self) -> bool:
+        """Whether the calling task was cancelled and will be told so when it waits next, as far as that is known."""
+        return False
 
     def due(self) -> bool:
         """Whether a task that need not wait must yield: see the module's comment."""

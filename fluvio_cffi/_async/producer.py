@@ -7,10 +7,10 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Sequence
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from fluvio_cffi._delivery import Gathering, Ledger, SendResult, Ticket, delivery_error
 from fluvio_cffi._errors import (
@@ -49,7 +49,7 @@ from fluvio_cffi._submit import (
     weight,
 )
 from fluvio_cffi._types import Bytes, Pending, ProducerRecord, Record, RecordMetadata, Timeout, parse_timeout
-from fluvio_cffi._waiting import AsyncHost, Waiter, ending, left
+from fluvio_cffi._waiting import AsyncHost, Slot, Waiter, ending, left
 
 if TYPE_CHECKING:
     from .client import AsyncFluvio
@@ -249,9 +249,9 @@ class AsyncReceipt:
 
 
 class _Group:
-    """Records that were accepted one by one and are not handed over."""
+    """Records that were accepted one by one and are not handed over: either all have a receipt, or all have a slot."""
 
-    __slots__ = ("block", "keys", "partitions", "receipts", "size", "stamps", "values")
+    __slots__ = ("block", "keys", "partitions", "receipts", "size", "slots", "stamps", "values")
 
     def __init__(self) -> None:
         self.values: list[bytes] = []
@@ -259,12 +259,17 @@ class _Group:
         self.partitions: list[int] | None = None
         self.stamps: list[int] | None = None
         self.receipts: list[AsyncReceipt] = []
+        self.slots: list[Slot] = []
         self.size = 0
         self.block: Block | None = None
 
+    def takes(self, owner: AsyncReceipt | Slot) -> bool:
+        """Whether a record with this receipt, or slot, can join."""
+        return self.block is None and not (self.slots if isinstance(owner, AsyncReceipt) else self.receipts)
+
     def add(
         self,
-        receipt: AsyncReceipt,
+        owner: AsyncReceipt | Slot,
         value: bytes,
         key: bytes | None,
         partition: int | None,
@@ -282,8 +287,31 @@ class _Group:
             self.partitions.append(-1 if partition is None else partition)
         if self.stamps is not None:
             self.stamps.append(NO_STAMP if timestamp is None else timestamp)
-        self.receipts.append(receipt)
+        if isinstance(owner, AsyncReceipt):
+            self.receipts.append(owner)
+        else:
+            self.slots.append(owner)
         self.size += cost
+
+    def bind(self, place: int, ticket: Ticket, index: int, count: int, stamp: int) -> None:
+        """`count` records from `place` on are the records `index`.. of `ticket`."""
+        if self.slots:
+            ticket.serve(index, stamp, self.slots[place : place + count])
+            return
+        for receipt in self.receipts[place : place + count]:
+            receipt._bind(ticket, index, stamp)
+            index += 1
+
+    def fail(self, start: int, stop: int, error: FluvioError, ledger: Ledger) -> None:
+        """The records from `start` to `stop` will not be handed over."""
+        if self.slots and start < stop:
+            ticket = Ticket()
+            ticket.attach(ledger)
+            ledger.submitted += stop - start
+            ticket.serve(0, 0, self.slots[start:stop])
+            ticket.fail(error, stop - start)
+        for receipt in self.receipts[start:stop]:
+            receipt._fail(error)
 
     def seal(self) -> Block:
         """The records as a block; no more come."""
@@ -293,6 +321,13 @@ class _Group:
             self.values = []
             self.keys = []
         return self.block
+
+
+def _binder(owner: AsyncReceipt | Slot) -> Callable[[Ticket, int, int], None]:
+    """What tells a receipt, or a slot, where its record is."""
+    if isinstance(owner, AsyncReceipt):
+        return owner._bind
+    return lambda ticket, index, stamp: ticket.serve(index, stamp, (owner,))
 
 
 class _Seat:
@@ -364,7 +399,7 @@ class AsyncProducer(Closeable):
         lib.flv_producer_pending(self._handle, records, size)
         with self._lock:
             waiting = sum(
-                len(group.receipts) if group.block is None else group.block.count - group.block.start
+                len(group.values) if group.block is None else group.block.count - group.block.start
                 for group in self._groups
             )
             return Pending(records[0] + waiting, size[0] + self._queued)
@@ -405,10 +440,11 @@ class AsyncProducer(Closeable):
         :raises FluvioError: why it was not delivered.
         """
         if True:  # ASYNC
-            receipt = self._at_once(value, key, partition, timestamp) if timeout is ... else None
-            if receipt is not None:
+            if timeout is ... and partition is None and timestamp is None:
                 # The library settles a record within the delivery time-out by itself: that needs no timer here.
-                return await receipt._wait(None)
+                slot = self._post(value, key)
+                if slot is not None:
+                    return await slot
         limit = parse_timeout(timeout, self._delivery_timeout)
         begun = monotonic()
         receipt = await self.enqueue(value, key=key, partition=partition, timestamp=timestamp, timeout=limit)
@@ -442,9 +478,10 @@ class AsyncProducer(Closeable):
         """
         host = self._host
         if True:  # ASYNC
-            receipt = self._at_once(value, key, partition, timestamp) if timeout is ... else None
-            if receipt is not None:
-                return receipt
+            if timeout is ... and partition is None and timestamp is None:
+                receipt = self._at_once(value, key)
+                if receipt is not None:
+                    return receipt
         host.check()
         deadline = self._deadline(timeout)
         if type(value) is not bytes:
@@ -690,35 +727,66 @@ class AsyncProducer(Closeable):
     # -- inside: accepting, with the lock held
 
     if True:  # ASYNC
+        # The short ways: `value` and `key` are what the caller gave, and bytes if they fit.
 
-        def _at_once(
-            self, value: Bytes, key: Bytes | None, partition: int | None, timestamp: int | None
-        ) -> AsyncReceipt | None:
-            """The short way for the usual record: accepts it if nothing needs a closer look, nor a wait."""
-            host = self._host
-            host.check()
-            if type(value) is not bytes or partition is not None or timestamp is not None or self._partitioner:
-                return None
+        def _fits(self, value: Any, key: Any) -> int:
+            """What the usual record costs; 0 if something needs a closer look, or there is no room."""
+            self._host.check()
+            if type(value) is not bytes or self._partitioner is not None:
+                return 0
             size = len(value)
             if key is not None:
                 if type(key) is not bytes:
-                    return None
+                    return 0
                 size += len(key)
             cost = size + OVERHEAD
-            if cost > self._room or size > self._sure or self._seats or self._closing or host.due():
+            if cost > self._room or size > self._sure or self._seats or self._closing:
+                return 0
+            return cost
+
+        def _at_once(self, value: Any, key: Any) -> AsyncReceipt | None:
+            """The short way for the usual record: accepts it, unless it does not fit."""
+            cost = self._fits(value, key)
+            if not cost or self._host.due():
                 return None
             self._room -= cost
             ledger = self._ledger
-            receipt = AsyncReceipt(host, ledger, None)
+            receipt = AsyncReceipt(self._host, ledger, None)
             if not self._groups and ledger.submitted - ledger.settled < DIRECT:
                 self._direct(receipt, value, key, None, None, cost)
             else:
                 self._append(receipt, value, key, None, None, cost)
             return receipt
 
+        def _post(self, value: Any, key: Any) -> Slot | None:
+            """The short way for the usual record that its sender waits for: accepts it, unless it does not fit."""
+            cost = self._fits(value, key)
+            if not cost or self._host.cancelled():
+                return None
+            groups = self._groups
+            group = groups[-1] if groups and groups[-1].block is None else None
+            if group is not None and group.receipts:
+                return None
+            self._room -= cost
+            slot = self._host.slot()
+            ledger = self._ledger
+            if not groups and ledger.submitted - ledger.settled < DIRECT:
+                self._direct(slot, value, key, None, None, cost)
+                return slot
+            if group is None:
+                group = _Group()
+                groups.append(group)
+            group.values.append(value)
+            group.keys.append(key)
+            group.slots.append(slot)
+            group.size += cost
+            self._queued += cost
+            self._hurry(group)
+            return slot
+
     def _direct(
         self,
-        receipt: AsyncReceipt,
+        owner: AsyncReceipt | Slot,
         value: bytes,
         key: bytes | None,
         partition: int | None,
@@ -730,7 +798,7 @@ class AsyncProducer(Closeable):
             self._push()
         if not self._groups:
             try:
-                accepted = self._pipe.submit_one(value, key, partition, timestamp, receipt._bind)
+                accepted = self._pipe.submit_one(value, key, partition, timestamp, _binder(owner))
             except BaseException:
                 self._look()
                 raise
@@ -738,11 +806,11 @@ class AsyncProducer(Closeable):
                 self._count_room()
                 return
             self._room = self._look() - cost
-        self._append(receipt, value, key, partition, timestamp, cost)
+        self._append(owner, value, key, partition, timestamp, cost)
 
     def _append(
         self,
-        receipt: AsyncReceipt,
+        owner: AsyncReceipt | Slot,
         value: bytes,
         key: bytes | None,
         partition: int | None,
@@ -751,12 +819,16 @@ class AsyncProducer(Closeable):
     ) -> None:
         """Queues one record, which goes to the library when the loop turns; its room is taken already."""
         groups = self._groups
-        if not groups or groups[-1].block is not None:
+        if not groups or not groups[-1].takes(owner):
             groups.append(_Group())
         group = groups[-1]
-        group.add(receipt, value, key, partition, timestamp, cost)
+        group.add(owner, value, key, partition, timestamp, cost)
         self._queued += cost
-        if len(group.receipts) >= CHUNK_RECORDS or group.size >= CHUNK_BYTES:
+        self._hurry(group)
+
+    def _hurry(self, group: _Group) -> None:
+        """Hands over the last group when it is large enough, or when the loop turns."""
+        if len(group.values) >= CHUNK_RECORDS or group.size >= CHUNK_BYTES:
             self._push()
         elif not self._scheduled:
             self._scheduled = True
@@ -792,16 +864,13 @@ class AsyncProducer(Closeable):
 
     def _push_group(self, group: _Group, block: Block) -> bool:
         """Whether all of the group is out."""
-        receipts = group.receipts
         single = False
         while block.start < block.count:
             place = block.start
 
             def accept(ticket: Ticket, index: int, count: int, stamp: int) -> None:
                 nonlocal place
-                for receipt in receipts[place : place + count]:
-                    receipt._bind(ticket, index, stamp)
-                    index += 1
+                group.bind(place, ticket, index, count, stamp)
                 place += count
 
             try:
@@ -811,8 +880,7 @@ class AsyncProducer(Closeable):
                     # This one is the bad one, or all are.
                     every = isinstance(error, (ClosedError, ForkedError))
                     stop = block.count if every else block.start + 1
-                    for receipt in receipts[block.start : stop]:
-                        receipt._fail(error)
+                    group.fail(block.start, stop, error, self._ledger)
                     self._queued -= block.advance(stop - block.start)
                     self._pipe.look()
                 else:
@@ -828,8 +896,8 @@ class AsyncProducer(Closeable):
         with self._lock:
             for group in self._groups:
                 block = group.seal()
-                for receipt in group.receipts[block.start :]:
-                    receipt._fail(ClosedError(why, topic=self._topic, outcome="not_written"))
+                error = ClosedError(why, topic=self._topic, outcome="not_written")
+                group.fail(block.start, block.count, error, self._ledger)
             self._groups.clear()
             self._queued = 0
 

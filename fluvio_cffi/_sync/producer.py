@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
@@ -48,7 +48,7 @@ from fluvio_cffi._submit import (
 )
 from fluvio_cffi._types import Bytes, Pending, ProducerRecord, Record, RecordMetadata, Timeout, parse_timeout
 from fluvio_cffi._wait_threads import SyncHost
-from fluvio_cffi._waiting import Waiter, ending, left
+from fluvio_cffi._waiting import Slot, Waiter, ending, left
 
 if TYPE_CHECKING:
     from .client import Fluvio
@@ -230,9 +230,9 @@ class Receipt:
 
 
 class _Group:
-    """Records that were accepted one by one and are not handed over."""
+    """Records that were accepted one by one and are not handed over: either all have a receipt, or all have a slot."""
 
-    __slots__ = ("block", "keys", "partitions", "receipts", "size", "stamps", "values")
+    __slots__ = ("block", "keys", "partitions", "receipts", "size", "slots", "stamps", "values")
 
     def __init__(self) -> None:
         self.values: list[bytes] = []
@@ -240,12 +240,17 @@ class _Group:
         self.partitions: list[int] | None = None
         self.stamps: list[int] | None = None
         self.receipts: list[Receipt] = []
+        self.slots: list[Slot] = []
         self.size = 0
         self.block: Block | None = None
 
+    def takes(self, owner: Receipt | Slot) -> bool:
+        """Whether a record with this receipt, or slot, can join."""
+        return self.block is None and not (self.slots if isinstance(owner, Receipt) else self.receipts)
+
     def add(
         self,
-        receipt: Receipt,
+        owner: Receipt | Slot,
         value: bytes,
         key: bytes | None,
         partition: int | None,
@@ -263,8 +268,31 @@ class _Group:
             self.partitions.append(-1 if partition is None else partition)
         if self.stamps is not None:
             self.stamps.append(NO_STAMP if timestamp is None else timestamp)
-        self.receipts.append(receipt)
+        if isinstance(owner, Receipt):
+            self.receipts.append(owner)
+        else:
+            self.slots.append(owner)
         self.size += cost
+
+    def bind(self, place: int, ticket: Ticket, index: int, count: int, stamp: int) -> None:
+        """`count` records from `place` on are the records `index`.. of `ticket`."""
+        if self.slots:
+            ticket.serve(index, stamp, self.slots[place : place + count])
+            return
+        for receipt in self.receipts[place : place + count]:
+            receipt._bind(ticket, index, stamp)
+            index += 1
+
+    def fail(self, start: int, stop: int, error: FluvioError, ledger: Ledger) -> None:
+        """The records from `start` to `stop` will not be handed over."""
+        if self.slots and start < stop:
+            ticket = Ticket()
+            ticket.attach(ledger)
+            ledger.submitted += stop - start
+            ticket.serve(0, 0, self.slots[start:stop])
+            ticket.fail(error, stop - start)
+        for receipt in self.receipts[start:stop]:
+            receipt._fail(error)
 
     def seal(self) -> Block:
         """The records as a block; no more come."""
@@ -274,6 +302,13 @@ class _Group:
             self.values = []
             self.keys = []
         return self.block
+
+
+def _binder(owner: Receipt | Slot) -> Callable[[Ticket, int, int], None]:
+    """What tells a receipt, or a slot, where its record is."""
+    if isinstance(owner, Receipt):
+        return owner._bind
+    return lambda ticket, index, stamp: ticket.serve(index, stamp, (owner,))
 
 
 class _Seat:
@@ -342,7 +377,7 @@ class Producer(Closeable):
         lib.flv_producer_pending(self._handle, records, size)
         with self._lock:
             waiting = sum(
-                len(group.receipts) if group.block is None else group.block.count - group.block.start
+                len(group.values) if group.block is None else group.block.count - group.block.start
                 for group in self._groups
             )
             return Pending(records[0] + waiting, size[0] + self._queued)
@@ -590,7 +625,7 @@ class Producer(Closeable):
 
     def _direct(
         self,
-        receipt: Receipt,
+        owner: Receipt | Slot,
         value: bytes,
         key: bytes | None,
         partition: int | None,
@@ -602,7 +637,7 @@ class Producer(Closeable):
             self._push()
         if not self._groups:
             try:
-                accepted = self._pipe.submit_one(value, key, partition, timestamp, receipt._bind)
+                accepted = self._pipe.submit_one(value, key, partition, timestamp, _binder(owner))
             except BaseException:
                 self._look()
                 raise
@@ -610,11 +645,11 @@ class Producer(Closeable):
                 self._count_room()
                 return
             self._room = self._look() - cost
-        self._append(receipt, value, key, partition, timestamp, cost)
+        self._append(owner, value, key, partition, timestamp, cost)
 
     def _append(
         self,
-        receipt: Receipt,
+        owner: Receipt | Slot,
         value: bytes,
         key: bytes | None,
         partition: int | None,
@@ -623,12 +658,16 @@ class Producer(Closeable):
     ) -> None:
         """Queues one record, which goes to the library when the loop turns; its room is taken already."""
         groups = self._groups
-        if not groups or groups[-1].block is not None:
+        if not groups or not groups[-1].takes(owner):
             groups.append(_Group())
         group = groups[-1]
-        group.add(receipt, value, key, partition, timestamp, cost)
+        group.add(owner, value, key, partition, timestamp, cost)
         self._queued += cost
-        if len(group.receipts) >= CHUNK_RECORDS or group.size >= CHUNK_BYTES:
+        self._hurry(group)
+
+    def _hurry(self, group: _Group) -> None:
+        """Hands over the last group when it is large enough, or when the loop turns."""
+        if len(group.values) >= CHUNK_RECORDS or group.size >= CHUNK_BYTES:
             self._push()
         elif not self._scheduled:
             self._scheduled = True
@@ -652,16 +691,13 @@ class Producer(Closeable):
 
     def _push_group(self, group: _Group, block: Block) -> bool:
         """Whether all of the group is out."""
-        receipts = group.receipts
         single = False
         while block.start < block.count:
             place = block.start
 
             def accept(ticket: Ticket, index: int, count: int, stamp: int) -> None:
                 nonlocal place
-                for receipt in receipts[place : place + count]:
-                    receipt._bind(ticket, index, stamp)
-                    index += 1
+                group.bind(place, ticket, index, count, stamp)
                 place += count
 
             try:
@@ -671,8 +707,7 @@ class Producer(Closeable):
                     # This one is the bad one, or all are.
                     every = isinstance(error, (ClosedError, ForkedError))
                     stop = block.count if every else block.start + 1
-                    for receipt in receipts[block.start : stop]:
-                        receipt._fail(error)
+                    group.fail(block.start, stop, error, self._ledger)
                     self._queued -= block.advance(stop - block.start)
                     self._pipe.look()
                 else:
@@ -688,8 +723,8 @@ class Producer(Closeable):
         with self._lock:
             for group in self._groups:
                 block = group.seal()
-                for receipt in group.receipts[block.start :]:
-                    receipt._fail(ClosedError(why, topic=self._topic, outcome="not_written"))
+                error = ClosedError(why, topic=self._topic, outcome="not_written")
+                group.fail(block.start, block.count, error, self._ledger)
             self._groups.clear()
             self._queued = 0
 
