@@ -23,6 +23,7 @@ import signal
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
@@ -31,7 +32,7 @@ import health
 from hosts import run, sleep, together
 from records import Check, Clock, Values, check_partitions, check_places, key, latencies, peak, resident
 
-from fluvio_cffi import AsyncFluvio, Fluvio, FluvioTimeoutError, Offset, Record, RecordBatch, SendResult
+from fluvio_cffi import AsyncFluvio, Fluvio, FluvioTimeoutError, Offset, RecordBatch, SendResult
 
 Spec = dict[str, Any]
 Result = dict[str, float]
@@ -61,8 +62,8 @@ class Reading:
         self._keys = bool(spec.get("keys"))
         self._check = None if self._keys or spec.get("partitions", 1) > 1 else Check(self._values)
         self._batches: list[tuple[RecordBatch, list[bytes]]] = []
-        self.records: list[Record] = []
-        self.record_values: list[bytes] = []
+        # Values that were read one by one, by partition. Kept records the garbage collector would look through.
+        self.singles: defaultdict[int, list[bytes]] = defaultdict(list)
 
     def batch(self, batch: RecordBatch) -> None:
         values = batch.value_list()
@@ -73,7 +74,7 @@ class Reading:
 
     def end(self) -> None:
         if self._check is not None:
-            self._check.take(self.record_values)
+            self._check.take(self.singles[0])
             self._check.end()
             return
         rows = [
@@ -81,7 +82,8 @@ class Reading:
             for batch, _ in self._batches
             for partition, offset, _, key, value in batch.tuples()
         ]
-        rows += [(record.partition, record.offset, record.key, record.value) for record in self.records]
+        for partition, values in self.singles.items():
+            rows += [(partition, offset, None, value) for offset, value in enumerate(values)]
         check_partitions(rows, self._values, self._keys)
 
 
@@ -111,12 +113,13 @@ async def consume(spec: Spec) -> Result:
                 async for batch in consumer.batches():
                     reading.batch(batch)
             elif spec.get("partitions", 1) > 1:
+                singles = reading.singles
                 async for record in consumer:
-                    reading.record_values.append(record.value)
-                    reading.records.append(record)
+                    singles[record.partition].append(record.value)
             else:
+                values = reading.singles[0]
                 async for record in consumer:
-                    reading.record_values.append(record.value)
+                    values.append(record.value)
             result = clock.stop()
     result["peak_mib"] = peak()
     reading.end()
@@ -244,12 +247,13 @@ def sync_consume(spec: Spec) -> Result:
                 for batch in consumer.batches():
                     reading.batch(batch)
             elif spec.get("partitions", 1) > 1:
+                singles = reading.singles
                 for record in consumer:
-                    reading.record_values.append(record.value)
-                    reading.records.append(record)
+                    singles[record.partition].append(record.value)
             else:
+                values = reading.singles[0]
                 for record in consumer:
-                    reading.record_values.append(record.value)
+                    values.append(record.value)
             result = clock.stop()
     result["peak_mib"] = peak()
     reading.end()
