@@ -1,5 +1,5 @@
-"""Memory stays within its bounds while nothing moves: a reader that does not read, a cluster that is stopped.
-Long (FLUVIO_CFFI_LONG=1)."""
+"""Memory stays within its bounds while nothing moves (a reader that does not read, a cluster that is stopped), and does
+not grow with the work that is done. Long (FLUVIO_CFFI_LONG=1)."""
 
 from __future__ import annotations
 
@@ -42,16 +42,20 @@ def warm(client):
 
 client = Fluvio.connect(endpoint)
 client.admin.topics.create("warm"); client.admin.topics.create("t")
-warm(client)
+if sys.argv[3:] == []:
+    warm(client)
 gc.collect()
 """
 
 
-def grown(code: str) -> int:
+def grown(code: str, fault: str | None = None, seconds: float = 100) -> int:
     with LocalCluster() as cluster:
         command = [sys.executable, "-c", COMMON + textwrap.dedent(code), cluster.endpoint, str(cluster.pid)]
+        if fault is not None:
+            cluster.control(fault)
+            command.append("no warm-up")
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
         finally:
             assert cluster.pid is not None
             os.kill(cluster.pid, signal.SIGCONT)
@@ -97,3 +101,84 @@ def test_a_producer_that_cannot_send(size: int, buffer: int) -> None:
     )
     print(f"{size} bytes, buffer {buffer} MiB: grown by {growth / MIB:.1f} MiB")
     assert growth <= buffer * MIB + ALLOWED
+
+
+# What is done again and again, and how often.
+WORK = {
+    "records": (
+        10_000_000,
+        """
+        producer = client.producer("t")
+        consumer = client.consumer("t", start=Offset.beginning())
+        batches = consumer.batches(max_records=10_000)
+        def work(count):
+            for _ in range(count // 100_000):
+                assert producer.send_all(b"x" * 100 for _ in range(100_000)).count == 100_000
+                left = 100_000
+                while left:
+                    left -= len(next(batches))
+        """,
+    ),
+    "idle reads": (
+        100_000,
+        """
+        consumer = client.consumer("t")
+        def work(count):
+            for _ in range(count):
+                try:
+                    consumer.receive(timeout=0.0001)
+                except FluvioTimeoutError:
+                    pass
+        """,
+    ),
+    "failed sends": (
+        10_000,
+        """
+        producer = client.producer("t")
+        def work(count):
+            for _ in range(count):
+                try:
+                    producer.send(b"x")
+                except FluvioError:
+                    pass
+                else:
+                    raise AssertionError
+        """,
+    ),
+    "reconnects": (
+        1_000,
+        """
+        def work(count):
+            for _ in range(count):
+                with Fluvio.connect(endpoint) as other:
+                    with other.producer("t") as producer, other.consumer("t", start=Offset.beginning()) as consumer:
+                        producer.send(b"x")
+                        consumer.receive(timeout=5)
+        """,
+    ),
+}
+
+
+@pytest.mark.timeout(3000)
+@pytest.mark.parametrize("what", WORK)
+def test_work_that_is_done_leaves_nothing(what: str) -> None:
+    """After a warm-up of a fifth the rest takes less than 4 MiB more."""
+    count, code = WORK[what]
+    growth = grown(
+        textwrap.dedent(code)
+        + textwrap.dedent(
+            f"""
+            work({count // 5})
+            gc.collect()
+            before = settled()
+            work({count - count // 5})
+            gc.collect()
+            print(settled() - before, flush=True)
+            os._exit(0)
+            """
+        ),
+        fault="disk-full 5001 on" if what == "failed sends" else None,
+        seconds=2900,
+    )
+    print(f"{count} {what}: grown by {growth / MIB:.1f} MiB")
+    assert growth < 4 * MIB
