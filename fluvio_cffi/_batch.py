@@ -226,11 +226,13 @@ class Buffer:
     :meth:`position` know what has left.
     """
 
-    __slots__ = ("_left", "_mark", "_parts", "_positions", "_source", "count")
+    __slots__ = ("_begun", "_left", "_mark", "_parts", "_positions", "_source", "count")
 
     def __init__(self) -> None:
         self._parts: deque[Columns] = deque()
         self._positions: dict[int, int] = {}
+        # Where each partition began, or was sought to: nothing before was handed out since.
+        self._begun: dict[int, int] = {}
         # The first part is read through these two once records leave it one by one. What is left of the values' own
         # iterator says how far that went, so nothing has to be counted record by record.
         self._source: Iterator[Record] | None = None
@@ -245,6 +247,7 @@ class Buffer:
         """A chunk came in; never an empty one. It is struck out of the library's `chunk`."""
         count = len(columns)
         self._positions.setdefault(columns.partition, columns.offsets[0])
+        self._begun.setdefault(columns.partition, columns.offsets[0])
         append = self._parts.append
         self.count += count
         if chunk is not None:
@@ -329,6 +332,11 @@ class Buffer:
         self._settle()
         return dict(self._positions)
 
+    def handed_out(self) -> dict[int, int]:
+        """For each partition of which something was handed out the offset of the last such record."""
+        begun = self._begun
+        return {partition: at - 1 for partition, at in self.position().items() if at > begun[partition]}
+
     def in_hand(self) -> tuple[int, int] | None:
         """Partition and offset of the record that left last one by one, if one left since :meth:`records`."""
         if self._source is None:
@@ -337,8 +345,11 @@ class Buffer:
         index = len(part) - length_hint(self._left)
         return (part.partition, part.offsets[index - 1]) if index else None
 
-    def drop(self, partition: int) -> int | None:
-        """Forgets what was not handed out of a partition; returns the offset of the first record forgotten."""
+    def drop(self, partition: int, anew: bool = False) -> int | None:
+        """Forgets what was not handed out of a partition; returns the offset of the first record forgotten.
+
+        :param anew: it goes on elsewhere: what was handed out before is forgotten too.
+        """
         index = self._settle()
         parts = self._parts.copy()
         if self._source is not None:
@@ -347,9 +358,13 @@ class Buffer:
         kept = deque([part for part in parts if part.partition != partition])
         count = sum([len(part) for part in kept])
         positions = self._positions.copy()
-        positions.pop(partition, None)
+        begun = self._begun.copy()
+        if anew:
+            positions.pop(partition, None)
+            begun.pop(partition, None)
         self._parts = kept
         self._positions = positions
+        self._begun = begun
         self._source = None
         self.count = count
         return dropped[0].offsets[0] if dropped else None

@@ -149,3 +149,24 @@ async def test_automatic_commits_while_reading(world: Any) -> None:
                     break
                 await world.sleep(0.01)
             assert 0 < (await consumer.committed())[0] <= 48
+
+
+async def test_a_commit_of_all_is_of_what_was_handed_out(world: Any) -> None:
+    """Also across a pause; and not of what was only read ahead, nor of what a start or a seek has passed over."""
+    async with world.connect() as client:
+        topic = await filled(world, client, 100)
+        async with client.consumer(topic, consumer_id="all", start=Offset.at(50)) as consumer:
+            await consumer.commit()
+            assert await consumer.committed() == {}
+            assert (await consumer.receive(timeout=5)).offset == 50
+            consumer.pause(0)
+            await consumer.commit()
+            assert await consumer.committed() == {0: 50}
+            assert consumer.position() == {0: 51}
+            consumer.resume(0)
+            await consumer.seek(0, 90)
+            await consumer.commit()
+            assert await consumer.committed() == {0: 50}
+            assert (await consumer.receive(timeout=5)).offset == 90
+            await consumer.commit()
+            assert await consumer.committed() == {0: 90}

@@ -391,8 +391,8 @@ class AsyncConsumer(Closeable):
             self._mark(self._handed_out())
 
     def _handed_out(self) -> dict[int, int]:
-        """By partition, the offset of the last record that was handed out."""
-        return {partition: position - 1 for partition, position in self._buffer.position().items() if position > 0}
+        """By partition, the offset of the last record that was handed out since the start, or the last seek."""
+        return self._buffer.handed_out()
 
     def _mark(self, processed: dict[int, int]) -> None:
         """Tells the library what it may commit in the background."""
@@ -426,7 +426,8 @@ class AsyncConsumer(Closeable):
             )
             self._take_up()
             self._records = _NOTHING
-            self._buffer.drop(partition)
+            # A seek without a waiter goes back to where a pause has dropped something.
+            self._buffer.drop(partition, anew=waiter is not None)
             self._ended = False
         return operation
 
