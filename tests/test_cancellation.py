@@ -8,8 +8,10 @@ from typing import Any
 
 import anyio
 import pytest
+from conftest import World
+from laws import nothing_left
 
-from fluvio_cffi import ClosedError, Offset
+from fluvio_cffi import ClosedError, LocalCluster, Offset
 
 pytestmark = pytest.mark.backends("asyncio", "uvloop", "trio")
 
@@ -209,3 +211,31 @@ async def test_room_is_fair(world: Any) -> None:
                 for task in range(100):
                     tasks.start_soon(work, task)
         assert max(counts) <= 2 * min(counts)
+
+
+def test_nothing_is_left(backend: str, cluster: LocalCluster) -> None:
+    """Of work of every kind, some of it cancelled, nothing stays behind."""
+    world = World(backend, cluster)
+
+    async def work() -> None:
+        async with world.connect() as client:
+            topic = await world.topic(client)
+            async with client.producer(topic) as producer, client.consumer(topic, start=Offset.beginning()) as consumer:
+                await producer.send_all([b"x"] * 2000)
+                receipts = [await producer.enqueue(b"y") for _ in range(100)]
+                for _ in range(50):
+                    await consumer.receive()
+                await receipts[-1]
+                for delay in (0, 0.0005, 0.002):
+                    with anyio.move_on_after(delay):
+                        async with world.connect() as other, other.consumer(topic) as waiting:
+                            await waiting.receive()
+                    with anyio.move_on_after(delay):
+                        await producer.send(b"z")
+                    with anyio.move_on_after(delay):
+                        await client.admin.topics.list()
+
+    world.run(work)
+    with nothing_left():
+        for _ in range(5):
+            world.run(work)
