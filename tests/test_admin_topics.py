@@ -61,3 +61,17 @@ async def test_bad_arguments(world: Any) -> None:
             await topics.create(f"too-late-{world.backend}", timeout=0)
         assert raised.value.phase == "admin"
         assert isinstance(await topics.list(), list)
+
+
+async def test_a_create_without_time_creates_nothing(world: Any) -> None:
+    async with world.connect() as client:
+        topics = client.admin.topics
+        names = [f"no-time-{world.backend}-{number}" for number in range(10)]
+        for name in names:
+            with pytest.raises(FluvioTimeoutError):
+                await topics.create(name, timeout=0)
+        # What had been sent would be there before this one.
+        last = await world.topic(client)
+        there = {topic.name for topic in await topics.list()}
+        assert last in there
+        assert there.isdisjoint(names)

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from typing import Any
 
 import pytest
+from laws import stop
 
 from fluvio_cffi import (
     ClosedError,
     ConfigError,
     FluvioTimeoutError,
+    LocalCluster,
     Offset,
     PartitionNotFoundError,
     ProducerRecord,
     TopicNotFoundError,
     UsageError,
 )
+from fluvio_cffi._options import ConsumerOptions
 
 
 async def filled(world: Any, client: Any, count: int, partitions: int = 1) -> str:
@@ -283,3 +288,54 @@ async def test_isolation(world: Any) -> None:
                 topic, start=Offset.beginning(), stop_at_end=True, isolation=isolation
             ) as consumer:
                 assert sorted([int(record.value) async for record in consumer]) == list(range(1000))
+
+
+async def test_a_new_partition_is_read_from_its_first_offset(world: Any) -> None:
+    """What is written before the consumer notices is read as well; who chose partitions stays with them."""
+    with LocalCluster() as cluster:
+        async with world.connect(cluster.endpoint) as client:
+            topic = await world.topic(client)
+            all_of_them = await client.consumer(topic)
+            chosen = await client.consumer(topic, partitions=[0])
+            await client.admin.topics.add_partitions(topic, 1)
+            async with client.producer(topic) as producer:
+                for number in range(100):
+                    await producer.send(b"%d" % number, partition=1)
+                await producer.send(b"last", partition=0)
+            got = [await all_of_them.receive(timeout=10) for _ in range(101)]
+            assert [int(record.value) for record in got if record.partition == 1] == list(range(100))
+            assert all_of_them.assignment == (0, 1)
+            assert (await chosen.receive(timeout=10)).value == b"last"
+            with pytest.raises(FluvioTimeoutError):
+                await chosen.receive(timeout=0.1)
+            assert chosen.assignment == (0,)
+            await all_of_them.close()
+            await chosen.close()
+
+
+@pytest.mark.backends("asyncio", "trio", "sync")
+async def test_a_stopped_peer_is_noticed(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within the probe's interval and the time that a request may take, also without anything to read."""
+    native = ConsumerOptions.native
+
+    def probing(options: ConsumerOptions) -> Any:
+        made, alive = native(options)
+        made.probe_ms = 200
+        return made, alive
+
+    monkeypatch.setattr(ConsumerOptions, "native", probing)
+    with LocalCluster() as cluster:
+        async with world.connect(cluster.endpoint, request_timeout=1) as client:
+            topic = await world.topic(client)
+            async with client.producer(topic) as producer, client.consumer(topic) as consumer:
+                await producer.send(b"before")
+                await consumer.receive(timeout=5)
+                stop(cluster.pid)
+                begun = time.monotonic()
+                while "FluvioConnectionError" not in client.metrics().errors:
+                    await world.sleep(0.01)
+                    assert time.monotonic() - begun < 1.2 + 0.5
+                os.kill(cluster.pid, signal.SIGCONT)
+                await producer.send(b"after")
+                assert (await consumer.receive(timeout=10)).value == b"after"
+            assert client.metrics().reconnects >= 1

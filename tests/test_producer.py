@@ -12,6 +12,7 @@ from fluvio_cffi import (
     ClosedError,
     ConfigError,
     FluvioTimeoutError,
+    LocalCluster,
     Offset,
     PartitionNotFoundError,
     ProducerRecord,
@@ -303,3 +304,34 @@ async def test_other_tasks_run_meanwhile(world: Any) -> None:
         gaps.sort()
         assert len(gaps) > 100
         assert gaps[int(len(gaps) * 0.99)] < 0.02
+
+
+async def test_no_request_is_larger_than_asked(world: Any) -> None:
+    """A `batch_size` above `max_request_size` makes batches that fill a request."""
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        async with client.producer(topic, batch_size=1 << 20, max_request_size=4096, linger=0.05) as producer:
+            await producer.send(b"first")
+            before = client.metrics().requests
+            result = await producer.send_all([b"x" * 100] * 1000)
+            assert result.count == 1000
+            # Each record takes 100 bytes and a few.
+            requests = client.metrics().requests - before
+            assert 1000 * 100 / 4096 <= requests <= 2 * 1000 * 110 / 4096
+
+
+async def test_keys_are_spread_over_partitions_that_are_added(world: Any) -> None:
+    with LocalCluster() as cluster:
+        async with world.connect(cluster.endpoint) as client:
+            topic = await world.topic(client)
+            async with client.producer(topic) as producer:
+                assert {(await producer.send(b"x", key=b"%d" % key)).partition for key in range(20)} == {0}
+                await client.admin.topics.add_partitions(topic, 3)
+                deadline = time.monotonic() + 10
+                while {(await producer.send(b"x", key=b"%d" % key)).partition for key in range(40)} != {0, 1, 2, 3}:
+                    assert time.monotonic() < deadline
+                # Where a key goes depends on it and on the number of partitions alone.
+                async with client.producer(topic) as other:
+                    for key in range(20):
+                        here = await producer.send(b"x", key=b"%d" % key)
+                        assert here.partition == (await other.send(b"x", key=b"%d" % key)).partition

@@ -63,7 +63,7 @@ class AsyncMirrors(AsyncObjects[Mirror]):
     async def get(self, name: str, *, timeout: Timeout = ...) -> Mirror:
         """One mirror.
 
-        :raises NotFoundError: there is none of that name.
+        :raises MirrorNotFoundError: there is none of that name.
         """
         return await self._one("get", {"name": text(name, "name")}, timeout)
 
@@ -71,6 +71,6 @@ class AsyncMirrors(AsyncObjects[Mirror]):
         """Take back the registration of another cluster.
 
         :param missing_ok: do nothing if there is none of that name.
-        :raises NotFoundError: there is none of that name.
+        :raises MirrorNotFoundError: there is none of that name.
         """
         await self._delete({"name": text(name, "name")}, missing_ok, timeout)

@@ -165,7 +165,7 @@ class AsyncTableFormats(AsyncWatched[TableFormat]):
     async def get(self, name: str, *, timeout: Timeout = ...) -> TableFormat:
         """One table format.
 
-        :raises NotFoundError: there is none of that name.
+        :raises TableFormatNotFoundError: there is none of that name.
         """
         return await self._one("get", {"name": text(name, "name")}, timeout)
 
@@ -173,6 +173,6 @@ class AsyncTableFormats(AsyncWatched[TableFormat]):
         """Delete a table format.
 
         :param missing_ok: do nothing if there is none of that name.
-        :raises NotFoundError: there is none of that name.
+        :raises TableFormatNotFoundError: there is none of that name.
         """
         await self._delete({"name": text(name, "name")}, missing_ok, timeout)

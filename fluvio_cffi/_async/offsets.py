@@ -37,7 +37,7 @@ class AsyncConsumerOffsets(AsyncObjects[ConsumerOffset]):
     async def get(self, *, consumer_id: str, topic: str, partition: int, timeout: Timeout = ...) -> ConsumerOffset:
         """One stored offset.
 
-        :raises NotFoundError: there is none.
+        :raises ConsumerOffsetNotFoundError: there is none.
         """
         return await self._one("get", _key(consumer_id, topic, partition), timeout)
 
@@ -47,7 +47,7 @@ class AsyncConsumerOffsets(AsyncObjects[ConsumerOffset]):
         """Forget a stored offset. A consumer that is opened with this id later begins as a new one.
 
         :param missing_ok: do nothing if there is none.
-        :raises NotFoundError: there is none.
+        :raises ConsumerOffsetNotFoundError: there is none.
         """
         await self._delete(_key(consumer_id, topic, partition), missing_ok, timeout)
 

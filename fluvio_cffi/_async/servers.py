@@ -148,7 +148,7 @@ class AsyncSpuGroups(AsyncWatched[SpuGroup]):
     async def get(self, name: str, *, timeout: Timeout = ...) -> SpuGroup:
         """One group.
 
-        :raises NotFoundError: there is none of that name.
+        :raises SpuGroupNotFoundError: there is none of that name.
         """
         return await self._one("get", {"name": text(name, "name")}, timeout)
 
@@ -156,7 +156,7 @@ class AsyncSpuGroups(AsyncWatched[SpuGroup]):
         """Delete a group.
 
         :param missing_ok: do nothing if there is none of that name.
-        :raises NotFoundError: there is none of that name.
+        :raises SpuGroupNotFoundError: there is none of that name.
         """
         await self._delete({"name": text(name, "name")}, missing_ok, timeout)
 

@@ -64,7 +64,7 @@ class Mirrors(Objects[Mirror]):
     def get(self, name: str, *, timeout: Timeout = ...) -> Mirror:
         """One mirror.
 
-        :raises NotFoundError: there is none of that name.
+        :raises MirrorNotFoundError: there is none of that name.
         """
         return self._one("get", {"name": text(name, "name")}, timeout)
 
@@ -72,6 +72,6 @@ class Mirrors(Objects[Mirror]):
         """Take back the registration of another cluster.
 
         :param missing_ok: do nothing if there is none of that name.
-        :raises NotFoundError: there is none of that name.
+        :raises MirrorNotFoundError: there is none of that name.
         """
         self._delete({"name": text(name, "name")}, missing_ok, timeout)

@@ -166,7 +166,7 @@ class TableFormats(Watched[TableFormat]):
     def get(self, name: str, *, timeout: Timeout = ...) -> TableFormat:
         """One table format.
 
-        :raises NotFoundError: there is none of that name.
+        :raises TableFormatNotFoundError: there is none of that name.
         """
         return self._one("get", {"name": text(name, "name")}, timeout)
 
@@ -174,6 +174,6 @@ class TableFormats(Watched[TableFormat]):
         """Delete a table format.
 
         :param missing_ok: do nothing if there is none of that name.
-        :raises NotFoundError: there is none of that name.
+        :raises TableFormatNotFoundError: there is none of that name.
         """
         self._delete({"name": text(name, "name")}, missing_ok, timeout)

@@ -38,7 +38,7 @@ class ConsumerOffsets(Objects[ConsumerOffset]):
     def get(self, *, consumer_id: str, topic: str, partition: int, timeout: Timeout = ...) -> ConsumerOffset:
         """One stored offset.
 
-        :raises NotFoundError: there is none.
+        :raises ConsumerOffsetNotFoundError: there is none.
         """
         return self._one("get", _key(consumer_id, topic, partition), timeout)
 
@@ -48,7 +48,7 @@ class ConsumerOffsets(Objects[ConsumerOffset]):
         """Forget a stored offset. A consumer that is opened with this id later begins as a new one.
 
         :param missing_ok: do nothing if there is none.
-        :raises NotFoundError: there is none.
+        :raises ConsumerOffsetNotFoundError: there is none.
         """
         self._delete(_key(consumer_id, topic, partition), missing_ok, timeout)
 

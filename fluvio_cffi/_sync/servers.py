@@ -147,7 +147,7 @@ class SpuGroups(Watched[SpuGroup]):
     def get(self, name: str, *, timeout: Timeout = ...) -> SpuGroup:
         """One group.
 
-        :raises NotFoundError: there is none of that name.
+        :raises SpuGroupNotFoundError: there is none of that name.
         """
         return self._one("get", {"name": text(name, "name")}, timeout)
 
@@ -155,7 +155,7 @@ class SpuGroups(Watched[SpuGroup]):
         """Delete a group.
 
         :param missing_ok: do nothing if there is none of that name.
-        :raises NotFoundError: there is none of that name.
+        :raises SpuGroupNotFoundError: there is none of that name.
         """
         self._delete({"name": text(name, "name")}, missing_ok, timeout)
 

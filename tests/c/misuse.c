@@ -118,6 +118,25 @@ static void structures_of_other_sizes(void) {
     CHECK(flv_debug_counts(&few) == OK && few.queues == 1 && few.clients == 12345);
 }
 
+static void reserved_fields(void) {
+    flv_client_options_t to = client_options("127.0.0.1:1");
+    to.reserved = 1;
+    REFUSED(flv_client_connect(&to, 100, queue, 1, &operation, &error), INVALID);
+    flv_producer_options_t producing;
+    flv_producer_options_init(&producing);
+    producing.reserved = 1;
+    REFUSED(flv_producer_open(client, slice("misuse"), &producing, 100, queue, 1, &operation, &error), INVALID);
+    flv_consumer_options_t consuming;
+    flv_consumer_options_init(&consuming);
+    consuming.reserved = 1;
+    REFUSED(flv_consumer_open(client, slice("misuse"), &consuming, 100, queue, 1, &operation, &error), INVALID);
+    const flv_records_t records = {.struct_size = sizeof records, .reserved = 1};
+    flv_submission_t submission = {.struct_size = sizeof submission};
+    REFUSED(flv_producer_submit(producer, &records, NULL, 0, &submission, &error), INVALID);
+    const flv_offset_t processed = {.reserved = 1};
+    REFUSED(flv_consumer_commit(consumer, &processed, 1, 100, queue, 1, &operation, &error), INVALID);
+}
+
 static void values_out_of_range(void) {
     flv_client_options_t options = client_options("127.0.0.1:1");
     options.use_spu_local_address = 3;
@@ -302,6 +321,7 @@ int main(int argc, char **argv) {
 
     null_arguments(argv[1]);
     structures_of_other_sizes();
+    reserved_fields();
     values_out_of_range();
     refused_means_nothing_happened();
     wrong_handles();

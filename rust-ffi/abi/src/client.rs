@@ -92,6 +92,7 @@ impl flv_client_options_t {
     };
 
     fn parse(&self, timeout_ms: i64) -> Result<ClientOptions> {
+        options::unused(self.reserved, "options")?;
         let use_spu_local_address = match self.use_spu_local_address {
             0 => Some(false),
             1 => Some(true),

@@ -129,6 +129,7 @@ impl flv_consumer_options_t {
     };
 
     fn parse(&self) -> Result<(ConsumerOptions, Format)> {
+        options::unused(self.reserved, "options")?;
         let format = match self.format {
             0 => Format::Records,
             1 => Format::Pickle,
@@ -534,8 +535,9 @@ pub extern "C" fn flv_consumer_commit(
 ) -> flv_status_t {
     export(error, || {
         let consumer = handle::consumer(consumer)?;
-        let processed: Vec<(u32, i64)> =
-            slice(processed, count, "processed")?.iter().map(|one| (one.partition, one.offset)).collect();
+        let processed = slice(processed, count, "processed")?;
+        processed.iter().try_for_each(|one| options::unused(one.reserved, "processed"))?;
+        let processed: Vec<(u32, i64)> = processed.iter().map(|one| (one.partition, one.offset)).collect();
         let request = Request { timeout_ms, queue, token, operation };
         let late = overdue(Phase::Commit, "the commit");
         operation::start(Arc::clone(&consumer.runtime), &request, late, async move {

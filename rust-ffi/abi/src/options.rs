@@ -29,6 +29,14 @@ pub(crate) fn read<T: Copy>(pointer: *const T, name: &str, mut defaults: T) -> R
     Ok(defaults)
 }
 
+/// A field that may mean something in a later version must be zero, or an old library would pass over what it is asked for.
+pub(crate) fn unused(reserved: u32, name: &str) -> Result<()> {
+    match reserved {
+        0 => Ok(()),
+        other => Err(Error::invalid(format!("{name}->reserved is {other}: it must be 0"))),
+    }
+}
+
 /// Writes the fields that the caller knows. `struct_size` stays as the caller set it.
 pub(crate) fn write<T: Copy>(pointer: *mut T, name: &str, value: T) -> Result<()> {
     let size = check(pointer, name)?;

@@ -119,6 +119,7 @@ impl flv_producer_options_t {
     };
 
     fn parse(&self) -> Result<ProducerOptions> {
+        options::unused(self.reserved, "options")?;
         let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         let linger = u64::try_from(self.linger_us)
             .map_err(|_| Error::invalid(format!("linger_us is {}: it must be 0 or more", self.linger_us)))?;
@@ -332,6 +333,7 @@ pub extern "C" fn flv_producer_submit(
             timestamps: std::ptr::null(),
         };
         let given = options::read(records, "records", none)?;
+        options::unused(given.reserved, "records")?;
         let count = given.count;
         options::check(submission, "submission")?;
         fn column<'a, T>(pointer: *const T, count: usize, name: &str) -> Result<Option<&'a [T]>> {

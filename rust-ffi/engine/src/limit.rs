@@ -18,7 +18,8 @@ impl Limit {
         Self(timeout.and_then(|timeout| Some((Instant::now().checked_add(timeout)?, timeout))))
     }
 
-    /// What `work` comes to, or what `overdue` says once the time is over; it is told how long that was.
+    /// What `work` comes to, or what `overdue` says once the time is over; it is told how long that was. Without any time
+    /// left `work` is not begun.
     pub(crate) async fn hold<T>(
         self,
         work: impl Future<Output = Result<T>>,
@@ -26,6 +27,8 @@ impl Limit {
     ) -> Result<T> {
         match self.0 {
             None => work.await,
+            // A timer may ring a moment late: time enough to change something.
+            Some((until, timeout)) if until <= Instant::now() => Err(overdue(timeout)),
             Some((until, timeout)) => {
                 tokio::time::timeout_at(until, work).await.unwrap_or_else(|_| Err(overdue(timeout)))
             }

@@ -210,7 +210,8 @@ impl Batches {
         Self {
             topic: topic.to_owned(),
             codec,
-            batch_size: options.batch_size,
+            // A request holds at least one batch.
+            batch_size: options.batch_size.min(options.max_request_size),
             max_request_size: options.max_request_size,
             buffer_size: options.buffer_size as u64,
             linger: options.linger,
