@@ -234,7 +234,9 @@ impl Consumer {
         options: ConsumerOptions,
         encoder: Arc<dyn ChunkEncoder>,
     ) -> Result<Self> {
-        const LEAST_FETCH: usize = 4096;
+        // Batches of the usual size, 16 KiB, come whole: less would have each asked for twice. What is asked for is only
+        // read while there is room.
+        const LEAST_FETCH: usize = 32 << 10;
         options.validate()?;
         let count = client.view().topic(topic).await?.partitions;
         let chosen: BTreeSet<u32> = match options.partitions.is_empty() {
