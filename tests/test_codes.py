@@ -181,7 +181,7 @@ async def test_a_full_disk(world: Any) -> None:
             async with client.producer(topic) as producer:
                 await producer.send(b"before")
                 cluster.control(f"disk-full {SPU} on")
-                codes = []
+                codes: list[int | None] = []
                 for _ in range(4):
                     with pytest.raises(StorageError) as failed:
                         await producer.send(b"refused")
