@@ -7,6 +7,7 @@ import asyncio
 import gc
 import inspect
 import itertools
+import signal
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, NamedTuple
@@ -245,6 +246,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "backends(*names): run the test on these only")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As in a job in the background, where the programs that the tests start would not hear it either.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)
