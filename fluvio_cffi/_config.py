@@ -210,7 +210,8 @@ class ProfileStore:
         :raises ConfigError: the file is not usable.
         """
         buffer, error = ffi.new("flv_buffer_t **"), ffi.new("flv_error_t **")
-        raise_status(lib.flv_profiles_read(Slice(str(self.path)).value, buffer, error), error)
+        path = Slice(str(self.path))
+        raise_status(lib.flv_profiles_read(path.value, buffer, error), error)
         answer = ffi.gc(buffer[0], lib.flv_buffer_free)
         view = ffi.new("flv_view_t *")
         lib.flv_buffer_view(answer, view)
