@@ -54,7 +54,7 @@ class Operation:
     """An operation of the library that was started. Completes exactly once."""
 
     __slots__ = (
-        "_raw",
+        "_kept",
         "abandoned",
         "callback",
         "done",
@@ -80,7 +80,9 @@ class Operation:
         self.status: int = 0
         self.result: int = 0
         self.value: int = 0
-        self._raw = b""
+        # The completion, while its result is nobody's: freed with the operation, by the library itself and not in
+        # Python code, where KeyboardInterrupt would be lost.
+        self._kept: CData | None = None
 
     @property
     def timed_out(self) -> bool:
@@ -98,21 +100,26 @@ class Operation:
         """The result, which is freed with the last reference to it; raises the operation's error, if it failed."""
         self.check()
         result = ffi.gc(ffi.cast(ctype, self.result), free)
-        self.result = 0
+        self._forget()
         return result
 
     def dispose(self) -> None:
         """Frees a result, or an error, that nobody wants."""
-        if self.result:
-            completion = ffi.new("flv_completion_t *")
-            ffi.memmove(completion, self._raw, _LAYOUT.size)
-            lib.flv_completion_dispose(completion)
-            self.result = 0
+        if self._kept is not None:
+            lib.flv_completion_dispose(self._kept)
+            self._forget()
 
-    def __del__(self) -> None:
-        # Its caller was interrupted before he took the result.
-        if getattr(self, "result", 0):
-            self.dispose()
+    def keep(self, raw: bytes) -> None:
+        """The completion's result is the operation's until somebody takes it."""
+        if self._kept is None:
+            # Empty until it is in its place.
+            self._kept = ffi.gc(ffi.new("flv_completion_t *"), lib.flv_completion_dispose)
+        ffi.memmove(self._kept, raw, _LAYOUT.size)
+
+    def _forget(self) -> None:
+        if self._kept is not None:
+            self._kept.result = ffi.NULL
+        self.result = 0
 
 
 class Hub:
@@ -306,7 +313,8 @@ class Hub:
             operation.status = status
             operation.result = result
             operation.value = value
-            operation._raw = raw
+            if result:
+                operation.keep(raw)
             operation.done = True
         if operation.callback is not None:
             self.after.append((operation.callback, operation))

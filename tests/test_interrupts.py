@@ -104,6 +104,13 @@ class Interrupt:
         self._called.clear()
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    """One of its own: what is listed and watched is as long as few topics make it."""
+    with LocalCluster() as cluster:
+        yield cluster
+
+
 @pytest.fixture
 def client(cluster: LocalCluster) -> Iterator[Fluvio]:
     with Fluvio.connect(cluster.endpoint) as client:
