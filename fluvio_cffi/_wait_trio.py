@@ -93,8 +93,14 @@ class TrioSlot:
 
     async def _wait(self) -> RecordMetadata:
         if self._outcome is None:
-            self._task = current_task()
-            metadata: RecordMetadata = await wait_task_rescheduled(self._abort)
+            try:
+                self._task = current_task()
+                metadata: RecordMetadata = await wait_task_rescheduled(self._abort)
+            except BaseException:
+                # KeyboardInterrupt may come before the task sleeps: it must not be rescheduled then.
+                self._done = True
+                self._task = None
+                raise
             return metadata
         await cancel_shielded_checkpoint()
         return self._outcome.unwrap()
