@@ -32,6 +32,9 @@ _OK: Final = int(lib.FLV_STATUS_OK)
 _TIMEOUT: Final = int(lib.FLV_STATUS_TIMEOUT)
 _CLOSED: Final = int(lib.FLV_STATUS_CLOSED)
 
+HAND_OVER_TIMEOUT: Final = 1.0
+"""Seconds that the library goes on by itself with what nobody waits for."""
+
 CAP_MIN: Final = 16
 CAP_MAX: Final = 1024
 _SLOW: Final = 0.002
@@ -186,6 +189,19 @@ class Hub:
             self._operations.pop(operation.token, None)
             raise from_native(status, error[0], phase)
         return operation
+
+    def close_later(
+        self,
+        function: Callable[..., int],
+        *arguments: CData,
+        callback: Callable[[Operation], None] = Operation.dispose,
+    ) -> None:
+        """Starts a close that nobody waits for: the library goes on with it for a second.
+
+        :param callback: called when it completes.
+        :raises FluvioError: if it was not started.
+        """
+        self.start(function, *arguments, timeout=HAND_OVER_TIMEOUT, phase="close", callback=callback)
 
     def abandon(self, operation: Operation) -> None:
         """Nobody waits for the operation any more: it is cancelled, and what it brings is disposed of."""

@@ -24,7 +24,6 @@ from ._types import (
 
 CONNECT_TIMEOUT: Final = 10.0
 CLOSE_TIMEOUT: Final = 5.0
-HAND_OVER_TIMEOUT: Final = 1.0
 
 _ISOLATIONS: Final = ("read_uncommitted", "read_committed")
 _DELIVERIES: Final = ("at_least_once", "at_most_once")

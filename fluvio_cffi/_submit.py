@@ -443,8 +443,8 @@ class Pace:
 
     __slots__ = ("_started", "count")
 
-    def __init__(self, known: bool) -> None:
-        self.count = CHUNK_RECORDS if known else 1
+    def __init__(self) -> None:
+        self.count = 1
         self._started = 0.0
 
     def begin(self) -> None:

@@ -130,14 +130,14 @@ def test_chunks_are_lazy_and_complete() -> None:
             yield b"%d" % number
 
     found = 0
-    for chunk in chunks(source(), Pace(False)):
+    for chunk in chunks(source(), Pace()):
         assert len(chunk) <= 1000
         found += len(chunk)
         assert len(taken) == found
     assert found == 5000
     for size in (0, 1, 16, 17, 2500):
         items = [b"x"] * size
-        assert sum(map(len, chunks(items, Pace(False)))) == size
+        assert sum(map(len, chunks(items, Pace()))) == size
 
 
 def test_what_came_before_a_failing_input_is_kept() -> None:
@@ -147,13 +147,13 @@ def test_what_came_before_a_failing_input_is_kept() -> None:
 
     found: list[Any] = []
     with pytest.raises(ZeroDivisionError):
-        for chunk in chunks(source(), Pace(False)):
+        for chunk in chunks(source(), Pace()):
             found.extend(chunk)
     assert found == [b"a", b"b", b"c"]
 
 
 def test_large_records_go_in_small_chunks() -> None:
-    pace = Pace(False)
+    pace = Pace()
     sizes = []
     for chunk in chunks([b"x" * 100_000] * 100, pace):
         pace.weighed(encode(chunk, 0))
@@ -180,7 +180,7 @@ def test_values_that_suddenly_are_large_go_in_small_blocks(large: Any, lazy: boo
             taken += 1
             yield item
 
-    pace = Pace(False)
+    pace = Pace()
     sent = 0
     for chunk in chunks(source() if lazy else items, pace):
         if lazy:

@@ -19,7 +19,6 @@ from fluvio_cffi._metrics import Metrics, read_metrics
 from fluvio_cffi._opening import Opening
 from fluvio_cffi._options import (
     CLOSE_TIMEOUT,
-    HAND_OVER_TIMEOUT,
     ConsumerOptions,
     ProducerOptions,
     text,
@@ -427,13 +426,7 @@ class AsyncFluvio(Closeable):
     def _hand_over_close(self) -> None:
         """The caller leaves at once; the library goes on closing for a second."""
         try:
-            self._host.hub.start(
-                lib.flv_client_close,
-                self._handle,
-                timeout=HAND_OVER_TIMEOUT,
-                phase="close",
-                callback=self._handed_over,
-            )
+            self._host.hub.close_later(lib.flv_client_close, self._handle, callback=self._handed_over)
         except FluvioError:
             self._end()
 

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from fluvio_cffi._batch import Buffer, Columns, RecordBatch
 from fluvio_cffi._errors import ClosedError, ConfigError, FluvioError, UsageError, from_native, timed_out
 from fluvio_cffi._ffi import CData, copy_buffer, ffi, lib
-from fluvio_cffi._hub import Operation, raise_status
+from fluvio_cffi._hub import HAND_OVER_TIMEOUT, Operation, raise_status
 from fluvio_cffi._lifetime import Closeable, logger
-from fluvio_cffi._options import CLOSE_TIMEOUT, HAND_OVER_TIMEOUT, KINDS, ConsumerOptions, number
+from fluvio_cffi._options import CLOSE_TIMEOUT, KINDS, ConsumerOptions, number
 from fluvio_cffi._types import Offset, Record, Timeout, parse_duration, parse_timeout
 from fluvio_cffi._waiting import AsyncHost, Waiter, ending, left
+
+from .readiness import until_ready
 
 if TYPE_CHECKING:
     from .client import AsyncFluvio
@@ -529,33 +531,18 @@ class AsyncConsumer(Closeable):
 
     async def _wait(self, deadline: float | None) -> bool:
         """Waits until there is something to take; false if the time is over first."""
-        host = self._host
         seconds = left(deadline)
         if seconds == 0:
             return False
         try:
-            operation = host.hub.start(
-                lib.flv_consumer_wait, self._handle, timeout=seconds, phase="read", waiter=host.waiter()
-            )
-            await host.finish(operation)
-            if not operation.timed_out:
-                operation.check()
-                return True
-            operation.dispose()
-            return False
+            return await until_ready(self._host, lib.flv_consumer_wait, self._handle, seconds)
         except ClosedError:
-            # Closed meanwhile, or the library was shut down at the end of the program: the next take says so.
+            # The next take says so.
             return True
 
     def _hand_over_close(self) -> None:
         try:
-            self._host.hub.start(
-                lib.flv_consumer_close,
-                self._handle,
-                timeout=HAND_OVER_TIMEOUT,
-                phase="close",
-                callback=Operation.dispose,
-            )
+            self._host.hub.close_later(lib.flv_consumer_close, self._handle)
         except FluvioError as failure:
             logger.debug("%r: %s", self, failure)
 

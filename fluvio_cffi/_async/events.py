@@ -10,6 +10,8 @@ from fluvio_cffi._ffi import ffi, lib, text_of
 from fluvio_cffi._types import ClientEvent, EventKind, Timeout, parse_timeout
 from fluvio_cffi._waiting import AsyncHost, ending, left
 
+from .readiness import until_ready
+
 if TYPE_CHECKING:
     from .client import AsyncFluvio
 
@@ -95,16 +97,8 @@ class AsyncEvents:
 
     async def _wait(self, seconds: float | None) -> bool:
         """Waits until there is something to take, or the time is over; false if nothing can be waited for any more."""
-        host = self._host
         try:
-            operation = host.hub.start(
-                lib.flv_events_wait, self._handle, timeout=seconds, phase="read", waiter=host.waiter()
-            )
-            await host.finish(operation)
-            if operation.timed_out:
-                operation.dispose()
-            else:
-                operation.check()
+            await until_ready(self._host, lib.flv_events_wait, self._handle, seconds)
         except ClosedError:
             return False
         return True

@@ -28,7 +28,7 @@ from fluvio_cffi._errors import (
 from fluvio_cffi._ffi import CData, ffi, lib
 from fluvio_cffi._hub import Operation
 from fluvio_cffi._lifetime import Closeable, logger
-from fluvio_cffi._options import HAND_OVER_TIMEOUT, ProducerOptions
+from fluvio_cffi._options import ProducerOptions
 from fluvio_cffi._submit import (
     CHUNK_BYTES,
     CHUNK_RECORDS,
@@ -570,7 +570,7 @@ class AsyncProducer(Closeable):
             self._check_open()
             deadline = ending(parse_timeout(timeout, None))
             result = SendResult(self._topic)
-            pace = Pace(False)
+            pace = Pace()
             try:
                 if isinstance(records, AsyncIterable):
                     async for chunk in _AsyncChunks(records, pace):
@@ -614,7 +614,7 @@ class AsyncProducer(Closeable):
             self._check_open()
             deadline = ending(parse_timeout(timeout, None))
             result = SendResult(self._topic)
-            pace = Pace(False)
+            pace = Pace()
             try:
                 for chunk in chunks(records, pace):
                     self._send_chunk(chunk, result, pace, deadline)
@@ -1157,14 +1157,7 @@ class AsyncProducer(Closeable):
             with self._lock:
                 self._push()
             self._fail_queued("the producer was closed before the record was sent")
-            self._host.hub.start(
-                lib.flv_producer_close,
-                self._handle,
-                int(flush),
-                timeout=HAND_OVER_TIMEOUT,
-                phase="close",
-                callback=Operation.dispose,
-            )
+            self._host.hub.close_later(lib.flv_producer_close, self._handle, int(flush))
         self._end()
 
     def _end(self) -> None:

@@ -14,7 +14,7 @@ from fluvio_cffi._ffi import CData, Slice, at_exit, lib, process, view
 from fluvio_cffi._hub import Operation
 from fluvio_cffi._lifetime import Closeable, logger
 from fluvio_cffi._metrics import Metrics, read_metrics
-from fluvio_cffi._options import CLOSE_TIMEOUT, HAND_OVER_TIMEOUT, ConsumerOptions, ProducerOptions, text
+from fluvio_cffi._options import CLOSE_TIMEOUT, ConsumerOptions, ProducerOptions, text
 from fluvio_cffi._types import (
     ClientState,
     Codec,
@@ -401,13 +401,7 @@ class Fluvio(Closeable):
     def _hand_over_close(self) -> None:
         """The caller leaves at once; the library goes on closing for a second."""
         try:
-            self._host.hub.start(
-                lib.flv_client_close,
-                self._handle,
-                timeout=HAND_OVER_TIMEOUT,
-                phase="close",
-                callback=self._handed_over,
-            )
+            self._host.hub.close_later(lib.flv_client_close, self._handle, callback=self._handed_over)
         except FluvioError:
             self._end()
 

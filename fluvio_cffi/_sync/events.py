@@ -12,6 +12,8 @@ from fluvio_cffi._types import ClientEvent, EventKind, Timeout, parse_timeout
 from fluvio_cffi._wait_threads import SyncHost
 from fluvio_cffi._waiting import ending, left
 
+from .readiness import until_ready
+
 if TYPE_CHECKING:
     from .client import Fluvio
 
@@ -97,16 +99,8 @@ class Events:
 
     def _wait(self, seconds: float | None) -> bool:
         """Waits until there is something to take, or the time is over; false if nothing can be waited for any more."""
-        host = self._host
         try:
-            operation = host.hub.start(
-                lib.flv_events_wait, self._handle, timeout=seconds, phase="read", waiter=host.waiter()
-            )
-            host.finish(operation)
-            if operation.timed_out:
-                operation.dispose()
-            else:
-                operation.check()
+            until_ready(self._host, lib.flv_events_wait, self._handle, seconds)
         except ClosedError:
             return False
         return True

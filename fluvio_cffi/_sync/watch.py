@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 from fluvio_cffi._document import from_document
 from fluvio_cffi._errors import ClosedError, FluvioError, UsageError, from_native, timed_out
 from fluvio_cffi._ffi import CData, Slice, copy_buffer, ffi, lib
-from fluvio_cffi._hub import Operation
 from fluvio_cffi._lifetime import logger
 from fluvio_cffi._objects import Change
-from fluvio_cffi._options import CLOSE_TIMEOUT, HAND_OVER_TIMEOUT
+from fluvio_cffi._options import CLOSE_TIMEOUT
 from fluvio_cffi._types import Timeout, parse_timeout
 from fluvio_cffi._wait_threads import SyncHost
 from fluvio_cffi._waiting import ending, left
+
+from .readiness import until_ready
 
 if TYPE_CHECKING:
     from .client import Fluvio
@@ -211,16 +212,10 @@ class Watch(Generic[ItemT]):
 
     def _wait(self, handle: CData, seconds: float | None) -> None:
         """Waits until there is something to take, or the time is over."""
-        host = self._host
         try:
-            operation = host.hub.start(lib.flv_watch_wait, handle, timeout=seconds, phase="read", waiter=host.waiter())
-            host.finish(operation)
-            if operation.timed_out:
-                operation.dispose()
-            else:
-                operation.check()
+            until_ready(self._host, lib.flv_watch_wait, handle, seconds)
         except ClosedError:
-            # Closed meanwhile, or the library was shut down at the end of the program: the next take says so.
+            # The next take says so.
             return
 
     def _over(self) -> bool:
@@ -233,13 +228,7 @@ class Watch(Generic[ItemT]):
             return
         self._closed = True
         try:
-            self._host.hub.start(
-                lib.flv_watch_close,
-                self._handle,
-                timeout=HAND_OVER_TIMEOUT,
-                phase="close",
-                callback=Operation.dispose,
-            )
+            self._host.hub.close_later(lib.flv_watch_close, self._handle)
         except FluvioError as failure:
             logger.debug("%r: %s", self, failure)
 
