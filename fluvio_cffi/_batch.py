@@ -7,7 +7,7 @@ import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import length_hint
-from typing import ClassVar, Final, cast, overload
+from typing import ClassVar, Final, NamedTuple, cast, overload
 
 from ._ffi import CData, ffi
 from ._types import Record
@@ -99,15 +99,14 @@ class Columns:
             self.values[index],
         )
 
-    def records(self, values: Iterator[bytes], start: int = 0) -> Iterator[Record]:
-        """The records from `start` on, made as they are asked for; `values` is an iterator over their values."""
-        offsets, stamps, keys = self.offsets, self.stamps, self.keys
+    def records(self, values: Iterator[bytes]) -> Iterator[Record]:
+        """The records, made as they are asked for, without Python code; `values` is an iterator over their values."""
         fields = zip(
             itertools.repeat(self.topic),
             itertools.repeat(self.partition),
-            offsets[start:] if start else offsets,
-            (stamps[start:] if start else stamps) if isinstance(stamps, list) else itertools.repeat(stamps),
-            itertools.repeat(None) if keys is None else (keys[start:] if start else keys),
+            self.offsets,
+            self.stamps if isinstance(self.stamps, list) else itertools.repeat(self.stamps),
+            itertools.repeat(None) if self.keys is None else self.keys,
             values,
             strict=False,
         )
@@ -219,6 +218,20 @@ class RecordBatch(Sequence[Record]):
         return RecordBatch, (self._parts,)
 
 
+class Cut(NamedTuple):
+    """A batch that can leave a buffer.
+
+    KeyboardInterrupt may come after any call; before CPython 3.11 also where a function has returned. So whoever hands
+    the batch to the caller does the last step himself, without a call in between: if :attr:`before` is the buffer's
+    ``parts`` still (else another thread has dropped a partition meanwhile), :attr:`after` becomes the buffer's
+    ``parts, positions, source, count``.
+    """
+
+    batch: RecordBatch
+    before: deque[Columns]
+    after: tuple[deque[Columns], dict[int, int], None, int]
+
+
 class Buffer:
     """Chunks that were taken from the library and are not all handed out.
 
@@ -226,16 +239,16 @@ class Buffer:
     :meth:`position` know what has left.
     """
 
-    __slots__ = ("_begun", "_left", "_mark", "_parts", "_positions", "_source", "count")
+    __slots__ = ("_begun", "_left", "_mark", "count", "parts", "positions", "source")
 
     def __init__(self) -> None:
-        self._parts: deque[Columns] = deque()
-        self._positions: dict[int, int] = {}
+        self.parts: deque[Columns] = deque()
+        self.positions: dict[int, int] = {}
         # Where each partition began, or was sought to: nothing before was handed out since.
         self._begun: dict[int, int] = {}
         # The first part is read through these two once records leave it one by one. What is left of the values' own
         # iterator says how far that went, so nothing has to be counted record by record.
-        self._source: Iterator[Record] | None = None
+        self.source: Iterator[Record] | None = None
         self._left: Iterator[bytes] = iter(())
         self._mark = 0
         self.count = 0
@@ -246,9 +259,9 @@ class Buffer:
     def push(self, columns: Columns, chunk: CData | None = None) -> None:
         """A chunk came in; never an empty one. It is struck out of the library's `chunk`."""
         count = len(columns)
-        self._positions.setdefault(columns.partition, columns.offsets[0])
+        self.positions.setdefault(columns.partition, columns.offsets[0])
         self._begun.setdefault(columns.partition, columns.offsets[0])
-        append = self._parts.append
+        append = self.parts.append
         self.count += count
         if chunk is not None:
             chunk.count = 0
@@ -256,20 +269,20 @@ class Buffer:
 
     def _settle(self) -> int:
         """Accounts for what left the first part one by one; the index of the first record that did not."""
-        if self._source is None:
+        if self.source is None:
             return 0
         left = length_hint(self._left)
-        part = self._parts[0]
+        part = self.parts[0]
         index = len(part) - left
         partition = part.partition
         position = part.offsets[index] if left else part.next_offset
         self.count -= self._mark - left
         self._mark = left
-        self._positions[partition] = position
+        self.positions[partition] = position
         if left:
             return index
-        del self._parts[0]
-        self._source = None
+        del self.parts[0]
+        self.source = None
         return 0
 
     def settle(self) -> None:
@@ -279,58 +292,39 @@ class Buffer:
     def records(self, stride: int) -> Iterator[Record]:
         """An iterator over the next records, at most `stride`, and at least one where there is one."""
         self._settle()
-        if not self._parts:
+        if not self.parts:
             return iter(())
-        if self._source is None:
-            part = self._parts[0]
+        if self.source is None:
+            part = self.parts[0]
             self._left = iter(part.values)
             self._mark = len(part)
-            self._source = part.records(self._left)
-        return itertools.islice(self._source, stride)
+            self.source = part.records(self._left)
+        return itertools.islice(self.source, stride)
 
-    def unread(self) -> None:
-        """The last record that left one by one, but not the buffer's user, is the next one again."""
-        if self._source is not None:
-            part = self._parts[0]
-            start = len(part) - length_hint(self._left) - 1
-            left = iter(part.values[start:])
-            source = part.records(left, start)
-            self._left = left
-            self._source = source
-
-    def cut(self, limit: int) -> RecordBatch:
-        """The next records, at most `limit`; there must be one."""
-        while True:
-            index = self._settle()
-            before = self._parts
-            rest = before.copy()
-            positions = self._positions.copy()
-            if self._source is not None:
-                rest[0] = rest[0].slice(index, len(rest[0]))
-            parts: list[Columns] = []
-            left = limit
-            while left and rest:
-                part = rest.popleft()
-                if len(part) > left:
-                    rest.appendleft(part.slice(left, len(part)))
-                    part = part.slice(0, left)
-                parts.append(part)
-                left -= len(part)
-                positions[part.partition] = part.next_offset
-            batch = RecordBatch(parts)
-            count = self.count - (limit - left)
-            if self._parts is before:
-                self._parts = rest
-                self._positions = positions
-                self._source = None
-                self.count = count
-                return batch
-            # Another thread has dropped a partition meanwhile.
+    def cut(self, limit: int) -> Cut:
+        """The next records, at most `limit`, as a batch; there must be one. They leave with :attr:`Cut.after`."""
+        index = self._settle()
+        before = self.parts
+        rest = before.copy()
+        positions = self.positions.copy()
+        if self.source is not None:
+            rest[0] = rest[0].slice(index, len(rest[0]))
+        parts: list[Columns] = []
+        left = limit
+        while left and rest:
+            part = rest.popleft()
+            if len(part) > left:
+                rest.appendleft(part.slice(left, len(part)))
+                part = part.slice(0, left)
+            parts.append(part)
+            left -= len(part)
+            positions[part.partition] = part.next_offset
+        return Cut(RecordBatch(parts), before, (rest, positions, None, self.count - (limit - left)))
 
     def position(self) -> dict[int, int]:
         """For each partition that a chunk came from the offset that is handed out next."""
         self._settle()
-        return dict(self._positions)
+        return dict(self.positions)
 
     def handed_out(self) -> dict[int, int]:
         """For each partition of which something was handed out the offset of the last such record."""
@@ -339,9 +333,9 @@ class Buffer:
 
     def in_hand(self) -> tuple[int, int] | None:
         """Partition and offset of the record that left last one by one, if one left since :meth:`records`."""
-        if self._source is None:
+        if self.source is None:
             return None
-        part = self._parts[0]
+        part = self.parts[0]
         index = len(part) - length_hint(self._left)
         return (part.partition, part.offsets[index - 1]) if index else None
 
@@ -351,20 +345,20 @@ class Buffer:
         :param anew: it goes on elsewhere: what was handed out before is forgotten too.
         """
         index = self._settle()
-        parts = self._parts.copy()
-        if self._source is not None:
+        parts = self.parts.copy()
+        if self.source is not None:
             parts[0] = parts[0].slice(index, len(parts[0]))
         dropped = [part for part in parts if part.partition == partition]
         kept = deque([part for part in parts if part.partition != partition])
         count = sum([len(part) for part in kept])
-        positions = self._positions.copy()
+        positions = self.positions.copy()
         begun = self._begun.copy()
         if anew:
             positions.pop(partition, None)
             begun.pop(partition, None)
-        self._parts = kept
-        self._positions = positions
+        self.parts = kept
+        self.positions = positions
         self._begun = begun
-        self._source = None
+        self.source = None
         self.count = count
         return dropped[0].offsets[0] if dropped else None

@@ -200,12 +200,16 @@ async def test_room_is_fair(world: Any) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         counts = [0] * 100
+        idle = set(range(100))
         async with client.producer(topic, buffer_size=10_000, max_request_size=10_000) as producer:
 
             async def work(task: int) -> None:
                 while sum(counts) < 5000:
                     await producer.enqueue(b"x" * random.choice((10, 100, 1000)))
-                    counts[task] += 1
+                    # Until the last task has begun there is room for those that have, and nobody to share it with.
+                    idle.discard(task)
+                    if not idle:
+                        counts[task] += 1
 
             async with anyio.create_task_group() as tasks:
                 for task in range(100):

@@ -9,7 +9,7 @@ from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from fluvio_cffi._batch import Buffer, Columns, RecordBatch
+from fluvio_cffi._batch import Buffer, Columns, Cut, RecordBatch
 from fluvio_cffi._errors import ClosedError, ConfigError, FluvioError, UsageError, from_native, timed_out
 from fluvio_cffi._ffi import CData, copy_buffer, ffi, lib
 from fluvio_cffi._hub import HAND_OVER_TIMEOUT, Operation, raise_status
@@ -120,12 +120,8 @@ class AsyncConsumer(Closeable):
 
     async def __anext__(self) -> Record:
         while True:
-            try:
-                for record in self._records:
-                    return record
-            except BaseException:
-                self._unread()
-                raise
+            for record in self._records:
+                return record
             if not await self._next(None):
                 raise StopAsyncIteration
 
@@ -139,12 +135,8 @@ class AsyncConsumer(Closeable):
         deadline = ending(parse_timeout(timeout, None))
         self._check_open()
         while True:
-            try:
-                for record in self._records:
-                    return record
-            except BaseException:
-                self._unread()
-                raise
+            for record in self._records:
+                return record
             if not await self._next(deadline):
                 raise self._no_more()
 
@@ -346,13 +338,8 @@ class AsyncConsumer(Closeable):
                 return False
             return True
 
-    def _unread(self) -> None:
-        """KeyboardInterrupt came while a record was being made."""
-        self._records = _NOTHING
-        self._buffer.unread()
-
-    async def _batch(self, limit: int, wait: float | None) -> RecordBatch | None:
-        """The next batch, or ``None`` at the end."""
+    async def _batch(self, limit: int, wait: float | None) -> Cut | None:
+        """The next batch, still to be taken out of the buffer, or ``None`` at the end."""
         self._check_reader()
         with self._reading:
             self._begin_to_read()
@@ -587,10 +574,14 @@ class AsyncBatches:
         return self
 
     async def __anext__(self) -> RecordBatch:
-        batch = await self._consumer._batch(self._limit, self._wait)
-        if batch is None:
-            raise StopAsyncIteration
-        return batch
+        buffer = self._consumer._buffer
+        while True:
+            cut = await self._consumer._batch(self._limit, self._wait)
+            if cut is None:
+                raise StopAsyncIteration
+            if cut.before is buffer.parts:
+                buffer.parts, buffer.positions, buffer.source, buffer.count = cut.after
+                return cut.batch
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._consumer!r}>"
