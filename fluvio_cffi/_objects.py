@@ -5,12 +5,17 @@ What the cluster keeps as a *spec* is what was asked for, a *status* is what bec
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar, Final, Generic, Literal, TypeAlias, TypeVar
 
-from ._document import named
+from ._document import from_document, named
 from ._errors import ConfigError
+from ._ffi import Slice, copy_buffer, ffi, lib
+from ._hub import raise_status
 from ._types import Compression, Duration, Size, parse_duration, parse_size
 
 ItemT = TypeVar("ItemT")
@@ -698,6 +703,26 @@ class SmartModuleSpec:
         if self.params and self.package is None:
             raise ConfigError("params need a package")
         _set(self, params=dict(self.params))
+
+    @classmethod
+    def from_toml(cls, path: str | os.PathLike[str]) -> SmartModuleSpec:
+        """What a ``SmartModule.toml`` says, the file beside the source of a SmartModule that ``smdk`` makes. It is read at
+        once. Keys that are not of a package or its parameters are passed over.
+
+        :param path: where the file is.
+        :raises ConfigError: the file cannot be read, or is no ``SmartModule.toml``.
+        """
+        try:
+            text = Path(path).read_bytes()
+        except (OSError, TypeError, ValueError) as error:
+            raise ConfigError(f"path is {path!r}, which cannot be read: {error}") from error
+        toml, buffer, error = Slice(text), ffi.new("flv_buffer_t **"), ffi.new("flv_error_t **")
+        try:
+            raise_status(lib.flv_smartmodule_spec(toml.value, buffer, error), error)
+        except ConfigError as wrong:
+            raise ConfigError(f"path is {path!r}: {wrong}") from wrong
+        answer = ffi.gc(buffer[0], lib.flv_buffer_free)
+        return from_document(cls, json.loads(copy_buffer(answer)))
 
 
 @dataclass(frozen=True, slots=True)

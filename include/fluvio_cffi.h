@@ -1235,6 +1235,14 @@ extern "C" {
 #endif // __cplusplus
 
 /*
+ What the text of a `SmartModule.toml` says, as the `spec` of `smartmodules.create`: JSON in `*json`, which is the caller's
+ until `flv_buffer_free`. A text that is none is `FLV_STATUS_INVALID_ARGUMENT`, with the line. Any thread.
+ */
+flv_status_t flv_smartmodule_spec(flv_slice_t toml,
+                                  flv_buffer_t **json,
+                                  flv_error_t **error);
+
+/*
  Calls an administrative method with a JSON document, as `docs/admin-json.md` describes; `binary` goes beside it where a
  method takes bytes, else it must be empty. All are read before it returns. Result: `flv_buffer_t *` with JSON, and the
  bytes that belong to it behind that, owned by whoever drains; value: how many bytes are JSON. Any thread.

@@ -388,6 +388,92 @@ async def test_a_smartmodule_with_a_package(world: Any) -> None:
         assert await modules.list(name_contains=plain) == []
 
 
+MANIFEST = """
+[package]
+name = "NAME"
+group = "example"
+version = "1.2.3-beta.1"
+apiVersion = "0.2.0"
+description = "Passes what matches"
+license = "Apache-2.0"
+visibility = "public"
+repository = "https://git.example/filter"
+funding = "a key of a later version"
+
+[[params]]
+name = "pattern"
+description = "a regular expression"
+
+[[params]]
+name = "größe"
+optional = true
+
+[transform]
+uses = "something"
+"""
+
+
+async def test_a_smartmodule_with_a_manifest(world: Any, tmp_path: Path) -> None:
+    """As the official tools take a package from the file beside its source."""
+    name = f"toml-{world.backend}"
+    file, code = tmp_path / "SmartModule.toml", tmp_path / "filter.wasm"
+    file.write_text(MANIFEST.replace("NAME", name), encoding="utf-8")
+    code.write_bytes(WASM)
+    spec = SmartModuleSpec.from_toml(file)
+    assert spec == SmartModuleSpec(
+        SmartModulePackage(
+            name,
+            group="example",
+            version="1.2.3-beta.1",
+            api_version="0.2.0",
+            description="Passes what matches",
+            license="Apache-2.0",
+            visibility="public",
+            repository="https://git.example/filter",
+        ),
+        {"pattern": SmartModuleParam("a regular expression"), "größe": SmartModuleParam(optional=True)},
+    )
+    async with world.connect() as client:
+        modules = client.admin.smartmodules
+        created = await modules.create(spec=spec, path=code)
+        assert (created.name, created.spec) == (f"{name}-example-1.2.3-beta.1", spec)
+        assert await modules.get(f"example/{name}@1.2.3-beta.1") == created
+        assert await modules.list(name_contains=name) == [created]
+        await modules.delete(created.name)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", "missing field `package`"),
+        ("package = 5", "no SmartModule.toml, in line 1: .*Package"),
+        ("[package", "line 1"),
+        ("\xff", "UTF-8"),
+        (MANIFEST.replace("NAME", ""), 'package.name is "": it must'),
+        (MANIFEST.replace("NAME", "a@b"), 'package.name is "a@b"'),
+        (MANIFEST.replace('"example"', "5"), "line 4: .*integer"),
+        (MANIFEST.replace("1.2.3-beta.1", "1.2"), "line 5: "),
+        (MANIFEST.replace('"public"', '"all"'), "line 9: .*`all`.*`private`"),
+        (MANIFEST.replace("apiVersion", "api_version"), "apiVersion"),
+        (MANIFEST.replace("größe", "pattern"), 'params has "pattern" twice'),
+        (MANIFEST.replace('name = "pattern"', ""), "missing field `name`"),
+    ],
+)
+def test_what_is_no_manifest(text: str, named: str, tmp_path: Path) -> None:
+    file = tmp_path / "SmartModule.toml"
+    file.write_bytes(text.encode("latin-1" if text == "\xff" else "utf-8"))
+    with pytest.raises(ConfigError, match=named) as raised:
+        SmartModuleSpec.from_toml(file)
+    assert str(file) in str(raised.value)
+
+
+def test_no_file_of_a_manifest(tmp_path: Path) -> None:
+    for path in (tmp_path, tmp_path / "missing.toml", None):
+        with pytest.raises(ConfigError, match="path is ") as raised:
+            SmartModuleSpec.from_toml(path)  # type: ignore[arg-type]
+        assert str(path) in str(raised.value)
+
+
 async def test_what_is_no_smartmodule(world: Any, tmp_path: Path) -> None:
     async with world.connect() as client:
         create = client.admin.smartmodules.create

@@ -45,7 +45,7 @@ class SmartModules(Watched[SmartModuleInfo]):
         """Create a SmartModule from its code.
 
         :param name: its name; may be left out where `spec` has a package: it is stored as ``name-group-version`` then.
-        :param spec: what it says about itself.
+        :param spec: what it says about itself, for instance :meth:`SmartModuleSpec.from_toml`.
         :param wasm: its code: WebAssembly, as it is or compressed with gzip.
         :param path: a file with its code, instead of `wasm`. It is read at once.
         :param overwrite: replace one of that name.

@@ -10,8 +10,8 @@ use fluvio_cffi_engine::{Admin, CreateFlags, Error, Phase, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::boundary::{OK, export};
-use crate::bytes::flv_slice_t;
+use crate::boundary::{OK, export, require, write_out};
+use crate::bytes::{flv_buffer_t, flv_slice_t};
 use crate::client::flv_client_t;
 use crate::handle::{self, Object};
 use crate::operation::{self, Done, Request, overdue};
@@ -202,6 +202,22 @@ fn read<T: DeserializeOwned>(method: &str, document: &[u8]) -> Result<T> {
         return Err(wrong(&"it must be an object"));
     }
     serde_json::from_slice(document).map_err(|cause| wrong(&cause))
+}
+
+/// What the text of a `SmartModule.toml` says, as the `spec` of `smartmodules.create`: JSON in `*json`, which is the caller's
+/// until `flv_buffer_free`. A text that is none is `FLV_STATUS_INVALID_ARGUMENT`, with the line. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_smartmodule_spec(
+    toml: flv_slice_t,
+    json: *mut *mut flv_buffer_t,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        require(json, "json")?;
+        let spec = self::json(&SmartModuleSpec::from_toml(toml.text("toml")?)?)?;
+        write_out(json, "json", handle::insert(Object::Buffer(spec.into())).cast())?;
+        Ok(OK)
+    })
 }
 
 /// An SPU goes by its name or its id.

@@ -115,14 +115,12 @@ impl Sc {
     pub(super) fn replica_config(&self, spec: &TopicSpec, partition: PartitionId) -> ReplicaConfig {
         let storage = spec.get_storage();
         let seconds = spec.get_clean_policy().map_or(STORAGE_RETENTION_SECONDS, CleanupPolicy::retention_secs);
-        let no_filter =
-            spec.get_deduplication().map(|_| ErrorCode::Other("deduplication is not available here".into()));
         ReplicaConfig {
             segment_bytes: storage.and_then(|storage| storage.segment_size).unwrap_or(self.segment_bytes),
             retention: Duration::from_secs(u64::from(seconds)),
             max_bytes: storage.and_then(|storage| storage.max_partition_size).unwrap_or(SPU_PARTITION_MAX_BYTES),
             compression: spec.get_compression_type().clone(),
-            refusal: mirror_of(spec, partition).and_then(|mirror| mirror.accept_traffic()).or(no_filter),
+            refusal: mirror_of(spec, partition).and_then(|mirror| mirror.accept_traffic()),
         }
     }
 

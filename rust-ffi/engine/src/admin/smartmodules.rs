@@ -79,6 +79,22 @@ pub struct SmartModuleSpec {
     pub params: BTreeMap<String, Param>,
 }
 
+/// What is read of a `SmartModule.toml`. Other keys are passed over, as the official tools do.
+#[derive(Deserialize)]
+struct Manifest {
+    package: SmartModulePackage,
+    #[serde(default)]
+    params: Vec<ManifestParam>,
+}
+
+#[derive(Deserialize)]
+struct ManifestParam {
+    name: String,
+    description: Option<String>,
+    #[serde(default)]
+    optional: bool,
+}
+
 /// Where code lies in the bytes that come beside the document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct WasmRange {
@@ -105,7 +121,41 @@ pub struct SmartModule {
 #[derive(Serialize)]
 struct WithCode(SmartModule, #[serde(skip)] Vec<u8>);
 
+impl From<&SmartModulePackage> for Package {
+    fn from(package: &SmartModulePackage) -> Self {
+        Self {
+            name: package.name.clone(),
+            group: package.group.clone(),
+            version: package.version.to_string(),
+            api_version: package.api_version.to_string(),
+            description: package.description.clone(),
+            license: package.license.clone(),
+            visibility: package.visibility.clone().into(),
+            repository: package.repository.clone(),
+        }
+    }
+}
+
 impl SmartModuleSpec {
+    /// What the text of a `SmartModule.toml` says, the file beside the source of a SmartModule.
+    pub fn from_toml(text: &str) -> Result<Self> {
+        let Manifest { package, params } = toml_edit::de::from_str(text).map_err(|cause| {
+            let line =
+                cause.span().and_then(|span| text.get(..span.start)).map(|before| before.matches('\n').count() + 1);
+            let at = line.map_or_else(String::new, |line| format!(", in line {line}"));
+            Error::invalid(format!("the text is no SmartModule.toml{at}: {}", cause.message()))
+        })?;
+        let mut spec = Self { package: Some(Package::from(&package)), params: BTreeMap::new() };
+        for ManifestParam { name, description, optional } in params {
+            if spec.params.contains_key(&name) {
+                return Err(Error::invalid(format!("params has \"{name}\" twice")));
+            }
+            spec.params.insert(name, Param { description, optional });
+        }
+        spec.validate()?;
+        Ok(spec)
+    }
+
     fn validate(&self) -> Result<()> {
         match &self.package {
             None if self.params.is_empty() => Ok(()),
@@ -155,22 +205,12 @@ impl SmartModuleSpec {
     }
 
     fn from_upstream(meta: &SmartModuleMetadata) -> Result<Self> {
-        let package = &meta.package;
         // Nor does it let one go through them: what it sends does.
         let mut encoded = Vec::new();
         let params =
             meta.params.encode(&mut encoded, 0).and_then(|()| BTreeMap::decode_from(&mut encoded.as_slice(), 0));
         Ok(Self {
-            package: Some(Package {
-                name: package.name.clone(),
-                group: package.group.clone(),
-                version: package.version.to_string(),
-                api_version: package.api_version.to_string(),
-                description: package.description.clone(),
-                license: package.license.clone(),
-                visibility: package.visibility.clone().into(),
-                repository: package.repository.clone(),
-            }),
+            package: Some(Package::from(&meta.package)),
             params: params.map_err(|cause| Error::internal(format!("parameters cannot be read: {cause}")))?,
         })
     }
