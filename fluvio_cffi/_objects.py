@@ -706,21 +706,22 @@ class SmartModuleSpec:
 
     @classmethod
     def from_toml(cls, path: str | os.PathLike[str]) -> SmartModuleSpec:
-        """What a ``SmartModule.toml`` says, the file beside the source of a SmartModule that ``smdk`` makes. It is read at
-        once. Keys that are not of a package or its parameters are passed over.
+        """What a ``SmartModule.toml`` says, the file that ``smdk`` puts beside the source of a SmartModule.
+
+        It is read at once. Keys that are not of a package or its parameters are passed over.
 
         :param path: where the file is.
         :raises ConfigError: the file cannot be read, or is no ``SmartModule.toml``.
         """
         try:
             text = Path(path).read_bytes()
-        except (OSError, TypeError, ValueError) as error:
-            raise ConfigError(f"path is {path!r}, which cannot be read: {error}") from error
+        except (OSError, TypeError, ValueError) as cause:
+            raise ConfigError(f"path is {path!r}, which cannot be read: {cause}") from cause
         toml, buffer, error = Slice(text), ffi.new("flv_buffer_t **"), ffi.new("flv_error_t **")
         try:
             raise_status(lib.flv_smartmodule_spec(toml.value, buffer, error), error)
-        except ConfigError as wrong:
-            raise ConfigError(f"path is {path!r}: {wrong}") from wrong
+        except ConfigError as cause:
+            raise ConfigError(f"path is {path!r}: {cause}") from cause
         answer = ffi.gc(buffer[0], lib.flv_buffer_free)
         return from_document(cls, json.loads(copy_buffer(answer)))
 

@@ -8,7 +8,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from fluvio_cffi import LocalCluster
@@ -52,6 +52,7 @@ class Proxy:
         self._changed = threading.Event()
         self._pipes: list[_Pipe] = []
         self._answered: dict[socket.socket, int] = {}
+        self._before: tuple[bytes, Callable[[], object]] | None = None
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
         self.connections = 0
         self.port: int = self._listener.getsockname()[1]
@@ -67,6 +68,10 @@ class Proxy:
         self._mode = mode
         self._bell.send(b"x")
         assert self._changed.wait(5)
+
+    def before(self, request: bytes, act: Callable[[], object]) -> None:
+        """Does something once, before the next request that contains these bytes is forwarded."""
+        self._before = (request, act)
 
     def __enter__(self) -> Proxy:
         self._thread.start()
@@ -133,6 +138,9 @@ class Proxy:
             pipe.ready_at = time.monotonic() + 0.005
         try:
             data = pipe.source.recv(100 if self._mode == "slow" else 65_536)
+            if self._before is not None and not pipe.answers and self._before[0] in data:
+                (_, act), self._before = self._before, None
+                act()
             if data and self._mode != "silent":
                 pipe.target.sendall(data)
         except OSError:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from proxy import Proxy
 
 from fluvio_cffi import (
     AlreadyExistsError,
+    ClusterConfig,
     ConfigError,
     CustomSpuSpec,
     Deduplication,
@@ -261,6 +264,34 @@ async def test_an_spu_that_leads_partitions_is_not_deleted_by_mistake(world: Any
             await client.admin.custom_spus.delete(5001, force=True)
             with pytest.raises(SpuNotFoundError):
                 await client.admin.spus.get(5001)
+
+
+async def test_addresses_that_spus_have_inside_of_their_network(world: Any) -> None:
+    """The public address of the SPU leads nowhere, its local one to the SPU."""
+    with LocalCluster() as cluster, socket.socket() as nowhere:
+        nowhere.bind(("127.0.0.1", 0))  # and nobody listens
+        local, public = f"127.0.0.1:{cluster._spu_port}", f"127.0.0.1:{nowhere.getsockname()[1]}"
+        spec = CustomSpuSpec(5001, public_endpoint=public, private_endpoint=local, public_endpoint_local=local)
+        config = ClusterConfig(cluster.endpoint, use_spu_local_address=True)
+        async with world.connect(cluster.endpoint) as client:
+            await client.admin.topics.create("inside")
+            await client.admin.custom_spus.delete(5001, force=True)
+            spu = await client.admin.custom_spus.create(None, spec)
+            assert (str(spu.spec.public_endpoint), str(spu.spec.public_endpoint_local)) == (public, local)
+            assert spu.status.resolution == "online"
+        for number, keywords in enumerate(({"use_spu_local_address": True}, {"config": config})):
+            async with world.connect_with(**({"endpoint": cluster.endpoint} | keywords)) as client:
+                async with client.producer("inside") as producer:
+                    assert (await producer.send(b"inside")).offset == number
+                async with client.consumer("inside", start=Offset.beginning(), stop_at_end=True) as consumer:
+                    assert [record.value async for record in consumer] == [b"inside"] * (number + 1)
+        for keywords in ({}, {"use_spu_local_address": False}, {"config": config, "use_spu_local_address": False}):
+            async with world.connect_with(**({"endpoint": cluster.endpoint} | keywords)) as client:
+                producer = await client.producer("inside", delivery_timeout=0.5)
+                with pytest.raises(FluvioError, match=public) as raised:
+                    await producer.send(b"outside")
+                assert raised.value.outcome == "not_written"
+                await producer.close()
 
 
 async def test_spu_groups(world: Any) -> None:
@@ -638,6 +669,37 @@ async def test_more_replicas_than_spus_are_refused_at_once(world: Any) -> None:
         assert time.monotonic() - begun < 5
         with pytest.raises(TopicNotFoundError):
             await client.admin.topics.get(f"replicated-{world.backend}")
+
+
+async def test_a_topic_that_is_not_ready_in_time_exists(world: Any) -> None:
+    with LocalCluster() as cluster, Proxy(cluster.endpoint) as sc:
+        async with world.connect(sc.endpoint) as client:
+            topics = client.admin.topics
+            sc.before(b"slow", lambda: cluster.kill_spu(5001))
+            with pytest.raises(FluvioTimeoutError, match='"slow" was created and exists, but is not ready') as raised:
+                await topics.create("slow", timeout=1.0)
+            assert (raised.value.phase, raised.value.topic, raised.value.retriable) == ("admin", "slow", False)
+            assert (await topics.get("slow")).status.resolution != "provisioned"
+            cluster.start_spu(5001)
+            same = await topics.create("slow", exist_ok=True)
+            assert same.name == "slow"
+            async with client.producer("slow") as producer:
+                assert (await producer.send(b"there")).offset == 0
+            sc.before(b"bare", lambda: cluster.kill_spu(5001))
+            # Whoever does not want it to be ready is not told of time-outs.
+            assert (await topics.create("bare", wait_ready=False)).name == "bare"
+
+
+async def test_more_partitions_that_are_not_ready_in_time(world: Any) -> None:
+    with LocalCluster() as cluster, Proxy(cluster.endpoint) as sc:
+        async with world.connect(sc.endpoint) as client:
+            topics = client.admin.topics
+            await topics.create("grows")
+            sc.before(b"grows", lambda: cluster.kill_spu(5001))
+            with pytest.raises(FluvioTimeoutError, match='"grows" has its new partitions, but is not ready') as raised:
+                await topics.add_partitions("grows", 1, timeout=1.0)
+            assert (raised.value.phase, raised.value.topic) == ("admin", "grows")
+            assert (await topics.get("grows")).spec.partitions == 2
 
 
 async def test_a_call_ends_in_time_and_the_next_one_works(world: Any) -> None:
