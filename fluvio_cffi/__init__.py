@@ -10,17 +10,13 @@
 :class:`Fluvio` is the same without ``async`` and ``await``, for threads.
 """
 
-from ._async.admin import AsyncAdmin
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
 from ._async.client import AsyncFluvio
 from ._async.consumer import AsyncBatches, AsyncConsumer
 from ._async.events import AsyncEvents
-from ._async.mirrors import AsyncMirrors
-from ._async.modules import AsyncSmartModules, AsyncTableFormats
-from ._async.offsets import AsyncConsumerOffsets
 from ._async.producer import AsyncProducer, AsyncReceipt
-from ._async.servers import AsyncClusterAdmin, AsyncCustomSpus, AsyncSpuGroups, AsyncSpus
-from ._async.topics import AsyncPartitions, AsyncTopics
-from ._async.watch import AsyncWatch
 from ._batch import RecordBatch
 from ._config import ClusterConfig, Profile, ProfileStore, Tls
 from ._delivery import SendResult
@@ -63,61 +59,11 @@ from ._errors import (
     VersionError,
 )
 from ._metrics import Metrics
-from ._objects import (
-    Change,
-    ClusterStatus,
-    ConsumerOffset,
-    CustomSpuSpec,
-    Deduplication,
-    Endpoint,
-    HomeCluster,
-    HomeMirror,
-    HomePartition,
-    HomeSpu,
-    IngressAddress,
-    Mirror,
-    MirrorStatus,
-    MirrorTls,
-    Pairing,
-    Partition,
-    PartitionAssignment,
-    PartitionSpec,
-    PartitionStatus,
-    PublicEndpoint,
-    RemoteCluster,
-    RemoteMirror,
-    RemotePartition,
-    ReplicaStatus,
-    SmartModuleInfo,
-    SmartModulePackage,
-    SmartModuleParam,
-    SmartModuleSpec,
-    Spu,
-    SpuGroup,
-    SpuGroupSpec,
-    SpuGroupStatus,
-    SpuSpec,
-    SpuStatus,
-    TableColumn,
-    TableFormat,
-    TableFormatSpec,
-    TableFormatStatus,
-    Topic,
-    TopicSpec,
-    TopicStatus,
-)
 from ._opening import Opening
-from ._sync.admin import Admin
 from ._sync.client import Fluvio
 from ._sync.consumer import Batches, Consumer
 from ._sync.events import Events
-from ._sync.mirrors import Mirrors
-from ._sync.modules import SmartModules, TableFormats
-from ._sync.offsets import ConsumerOffsets
 from ._sync.producer import Producer, Receipt
-from ._sync.servers import ClusterAdmin, CustomSpus, SpuGroups, Spus
-from ._sync.topics import Partitions, Topics
-from ._sync.watch import Watch
 from ._types import (
     ClientEvent,
     Offset,
@@ -128,6 +74,75 @@ from ._types import (
     RecordMetadata,
 )
 from .cluster import LocalCluster
+
+if TYPE_CHECKING:
+    from ._administration import (
+        Admin,
+        AsyncAdmin,
+        AsyncClusterAdmin,
+        AsyncConsumerOffsets,
+        AsyncCustomSpus,
+        AsyncMirrors,
+        AsyncPartitions,
+        AsyncSmartModules,
+        AsyncSpuGroups,
+        AsyncSpus,
+        AsyncTableFormats,
+        AsyncTopics,
+        AsyncWatch,
+        Change,
+        ClusterAdmin,
+        ClusterStatus,
+        ConsumerOffset,
+        ConsumerOffsets,
+        CustomSpus,
+        CustomSpuSpec,
+        Deduplication,
+        Endpoint,
+        HomeCluster,
+        HomeMirror,
+        HomePartition,
+        HomeSpu,
+        IngressAddress,
+        Mirror,
+        Mirrors,
+        MirrorStatus,
+        MirrorTls,
+        Pairing,
+        Partition,
+        PartitionAssignment,
+        Partitions,
+        PartitionSpec,
+        PartitionStatus,
+        PublicEndpoint,
+        RemoteCluster,
+        RemoteMirror,
+        RemotePartition,
+        ReplicaStatus,
+        SmartModuleInfo,
+        SmartModulePackage,
+        SmartModuleParam,
+        SmartModules,
+        SmartModuleSpec,
+        Spu,
+        SpuGroup,
+        SpuGroups,
+        SpuGroupSpec,
+        SpuGroupStatus,
+        Spus,
+        SpuSpec,
+        SpuStatus,
+        TableColumn,
+        TableFormat,
+        TableFormats,
+        TableFormatSpec,
+        TableFormatStatus,
+        Topic,
+        Topics,
+        TopicSpec,
+        TopicStatus,
+        Watch,
+    )
 
 __version__ = "0.1.0"
 
@@ -264,7 +279,28 @@ __all__ = [
     "__version__",
 ]
 
-# Where they are defined is nobody's business, and pickles outlive it.
-for _object in [globals()[_name] for _name in __all__]:
-    if isinstance(_object, type) and _object.__module__.startswith("fluvio_cffi."):
-        _object.__module__ = "fluvio_cffi"
+
+def _publish(names: Iterable[str]) -> None:
+    """Where they are defined is nobody's business, and pickles outlive it."""
+    for name in names:
+        object = globals()[name]
+        if isinstance(object, type) and object.__module__.startswith("fluvio_cffi."):
+            object.__module__ = "fluvio_cffi"
+
+
+_publish(name for name in __all__ if name in globals())
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from . import _administration
+
+        for later in _administration.__all__:
+            globals()[later] = getattr(_administration, later)
+        _publish(_administration.__all__)
+        return globals()[name]
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from fluvio_cffi._config import ClusterConfig, ConnectOptions, Tls
 from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, FluvioTimeoutError
@@ -39,10 +40,12 @@ from fluvio_cffi._types import (
 )
 from fluvio_cffi._waiting import AsyncHost, check_orphaned, ending, left, running_host
 
-from .admin import AsyncAdmin
 from .consumer import AsyncConsumer
 from .events import AsyncEvents
 from .producer import AsyncProducer
+
+if TYPE_CHECKING:
+    from .admin import AsyncAdmin
 
 _STATES: tuple[ClientState, ...] = ("closed", "connected", "reconnecting", "closed")
 
@@ -173,7 +176,10 @@ class AsyncFluvio(Closeable):
     @property
     def admin(self) -> AsyncAdmin:
         """The cluster's administration: topics, partitions, SPUs and whatever else it keeps."""
-        # Not kept: a circle would let a closed client live until the garbage collector finds it.
+        # Loaded now, not with the package; and not kept: a circle would let a closed client live until the garbage
+        # collector finds it.
+        from fluvio_cffi import AsyncAdmin
+
         return AsyncAdmin(self)
 
     @property

@@ -7,6 +7,7 @@ import contextlib
 import weakref
 from collections.abc import Iterable, Mapping
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 from fluvio_cffi._config import ClusterConfig, ConnectOptions, Tls
 from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, FluvioTimeoutError
@@ -32,10 +33,12 @@ from fluvio_cffi._types import (
 from fluvio_cffi._wait_threads import SyncHost, new_host
 from fluvio_cffi._waiting import check_orphaned, ending, left
 
-from .admin import Admin
 from .consumer import Consumer
 from .events import Events
 from .producer import Producer
+
+if TYPE_CHECKING:
+    from .admin import Admin
 
 _STATES: tuple[ClientState, ...] = ("closed", "connected", "reconnecting", "closed")
 
@@ -162,7 +165,10 @@ class Fluvio(Closeable):
     @property
     def admin(self) -> Admin:
         """The cluster's administration: topics, partitions, SPUs and whatever else it keeps."""
-        # Not kept: a circle would let a closed client live until the garbage collector finds it.
+        # Loaded now, not with the package; and not kept: a circle would let a closed client live until the garbage
+        # collector finds it.
+        from fluvio_cffi import Admin
+
         return Admin(self)
 
     @property
