@@ -576,6 +576,10 @@ typedef struct {
      Verified: its private key (PKCS#8, SEC1 or PKCS#1), the path of a file or PEM text.
      */
     flv_slice_t tls_key;
+    /*
+     How often the SC is asked whether it is still there, milliseconds. Default 10,000.
+     */
+    int64_t probe_ms;
 } flv_client_options_t;
 
 /*

@@ -13,7 +13,7 @@ from typing import Literal
 
 from fluvio_cffi import LocalCluster
 
-Mode = Literal["forward", "silent", "half-open", "refuse", "slow", "cut"]
+Mode = Literal["forward", "silent", "half-open", "dropped", "refuse", "slow", "cut"]
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -25,6 +25,7 @@ class _Pipe:
         self.target = target
         self.answers = answers
         self.ready_at = 0.0
+        self.dropped = False
 
 
 class Proxy:
@@ -33,6 +34,7 @@ class Proxy:
     - ``forward``: as if it were not there.
     - ``silent``: it takes new connections and what is sent, and answers nothing; living connections fall silent.
     - ``half-open``: the same, but what is sent is not even read, so that the sender's buffers fill.
+    - ``dropped``: that befalls the living connections for good; new ones are as if it were not there.
     - ``refuse``: new connections are reset; living ones too.
     - ``slow``: 100 bytes each 5 ms in each direction.
     - ``cut``: each connection is reset after 1,000 bytes of answers.
@@ -94,6 +96,9 @@ class Proxy:
                     self._ear.recv(100)
                     if self._mode == "refuse":
                         self._close_all()
+                    if self._mode == "dropped":
+                        for pipe in self._pipes:
+                            pipe.dropped = True
                     self._watch()
                     self._changed.set()
                 elif key.fileobj is self._listener:
@@ -122,12 +127,12 @@ class Proxy:
         self._watch()
 
     def _watch(self) -> None:
-        """Half-open: nothing is read any more."""
-        watched = 0 if self._mode == "half-open" else selectors.EVENT_READ
+        """Half-open and dropped: nothing is read any more."""
         for pipe in self._pipes:
+            watched = self._mode != "half-open" and not pipe.dropped
             known = pipe.source in self._selector.get_map()
             if watched and not known:
-                self._selector.register(pipe.source, watched, pipe)
+                self._selector.register(pipe.source, selectors.EVENT_READ, pipe)
             elif known and not watched:
                 self._selector.unregister(pipe.source)
 

@@ -59,6 +59,8 @@ pub struct flv_client_options_t {
     pub tls_cert: flv_slice_t,
     /// Verified: its private key (PKCS#8, SEC1 or PKCS#1), the path of a file or PEM text.
     pub tls_key: flv_slice_t,
+    /// How often the SC is asked whether it is still there, milliseconds. Default 10,000.
+    pub probe_ms: i64,
 }
 
 /// Whether a client sees its cluster.
@@ -89,6 +91,7 @@ impl flv_client_options_t {
         tls_ca: flv_slice_t::EMPTY,
         tls_cert: flv_slice_t::EMPTY,
         tls_key: flv_slice_t::EMPTY,
+        probe_ms: 10_000,
     };
 
     fn parse(&self, timeout_ms: i64) -> Result<ClientOptions> {
@@ -112,6 +115,7 @@ impl flv_client_options_t {
             connect_timeout: u64::try_from(timeout_ms).ok().map(Duration::from_millis),
             request_timeout: millis(self.request_timeout_ms, "request_timeout_ms")?,
             admin_timeout: millis(self.admin_timeout_ms, "admin_timeout_ms")?,
+            probe_interval: millis(self.probe_ms, "probe_ms")?,
         })
     }
 }

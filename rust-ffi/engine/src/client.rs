@@ -32,6 +32,8 @@ pub struct ClientOptions {
     pub request_timeout: Duration,
     /// Bounds one question of the client's own to the SC; what others ask has its own deadline.
     pub admin_timeout: Duration,
+    /// How often the SC is asked whether it is still there.
+    pub probe_interval: Duration,
 }
 
 /// Whether the client sees its cluster.

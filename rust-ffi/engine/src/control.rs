@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use fluvio::metadata::topic::TopicSpec;
 use fluvio::{Fluvio, FluvioAdmin, FluvioClusterConfig};
-
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::ClientOptions;
@@ -24,6 +25,12 @@ const CLIENT_ID: &str = "fluvio-cffi";
 
 /// How long after the end of a connection an answer that came before it may need to get through the crate.
 const GRACE: Duration = Duration::from_millis(200);
+
+/// The SC is not asked more often whether it is still there, whatever is in doubt.
+const LEAST_BETWEEN_PROBES: Duration = Duration::from_secs(1);
+
+/// No topic has this in its name, so a list of those that do is the smallest answer there is.
+const NO_TOPIC: &str = "/";
 
 /// A connection to the SC.
 #[derive(Clone)]
@@ -67,8 +74,12 @@ pub(crate) struct Control {
     config: FluvioClusterConfig,
     dialer: Dialer,
     timeout: Duration,
+    request_timeout: Duration,
+    probe_interval: Duration,
     counters: Arc<Counters>,
     shared: Mutex<Option<Link>>,
+    /// Changes when what the SC told last turned out wrong.
+    doubts: watch::Sender<()>,
 }
 
 impl Control {
@@ -87,8 +98,16 @@ impl Control {
         config.client_id = Some(options.client_id.clone().unwrap_or_else(|| CLIENT_ID.to_owned()));
         let limit = options.connect_timeout.map_or(options.request_timeout, |it| it.min(options.request_timeout));
         let dialer = Dialer::new(options.tls.clone().unwrap_or(tls), limit / 2).await?;
-        let counters = Arc::default();
-        Ok(Self { config, dialer, timeout: options.admin_timeout, counters, shared: Mutex::new(None) })
+        Ok(Self {
+            config,
+            dialer,
+            timeout: options.admin_timeout,
+            request_timeout: options.request_timeout,
+            probe_interval: options.probe_interval,
+            counters: Arc::default(),
+            shared: Mutex::default(),
+            doubts: watch::Sender::default(),
+        })
     }
 
     /// The SC's address.
@@ -121,6 +140,39 @@ impl Control {
         &self.counters
     }
 
+    /// A fresh connection instead of a lost one, within the time of one request.
+    pub(crate) async fn reconnect(&self) -> Result<Link> {
+        let limit = Limit::new(Some(self.request_timeout));
+        limit.hold(self.connect(), |timeout| self.overdue("connecting", timeout)).await
+    }
+
+    /// What the SC told last turned out wrong: it may be gone without a word, so it is asked soon.
+    pub(crate) fn doubt(&self) {
+        self.doubts.send_replace(());
+    }
+
+    /// Asks the SC time and again on `link`, where it otherwise speaks by itself, whether it is still there. Ends when it
+    /// does not answer in time, or the connection is lost.
+    pub(crate) async fn watch_over(&self, link: &Link) -> Error {
+        let what = "asking whether the SC is there";
+        let mut doubts = self.doubts.subscribe();
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(self.probe_interval) => {}
+                // It lives as long as `self`.
+                _ = doubts.changed() => {}
+            }
+            let probe =
+                link.call(what, |admin| async move { admin.list::<TopicSpec, _>(vec![NO_TOPIC.to_owned()]).await });
+            let limit = Limit::new(Some(self.request_timeout));
+            match limit.hold(Box::pin(probe), |timeout| self.overdue(what, timeout)).await {
+                Err(error) if matches!(error.kind, ErrorKind::Connection | ErrorKind::Timeout) => return error,
+                // Whatever it says, it is there.
+                _ => tokio::time::sleep(LEAST_BETWEEN_PROBES.min(self.probe_interval)).await,
+            }
+        }
+    }
+
     /// A fresh connection.
     pub(crate) async fn connect(&self) -> Result<Link> {
         let (connector, failure, lost) = Connector::new(&self.config.endpoint, self.dialer.clone());
@@ -147,10 +199,12 @@ impl Control {
     {
         let shared = self.shared.lock().ok().and_then(|mut shared| shared.take());
         let work = async {
-            // A dead connection is only noticed by the call that uses it: taken out first, and put back if it worked.
+            // A dead connection, or a silent one, is only noticed by the call that uses it: taken out first, and put back
+            // if it worked.
             if let Some(link) = shared {
-                match self.on(link, what, &call).await {
-                    Err(error) if error.kind == ErrorKind::Connection => {}
+                let kept = Limit::new(Some(self.request_timeout));
+                match kept.hold(self.on(link, what, &call), |timeout| self.overdue(what, timeout)).await {
+                    Err(error) if matches!(error.kind, ErrorKind::Connection | ErrorKind::Timeout) => {}
                     other => return other,
                 }
             }

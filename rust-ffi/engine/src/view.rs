@@ -1,6 +1,7 @@
 //! The client's view of its cluster: topics, partitions and SPUs, kept up to date by watches, read without I/O.
 
 use std::collections::{BTreeMap, HashMap};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -277,7 +278,12 @@ impl View {
     /// One connection to the SC, from its watches' first state to its end, which is the error returned.
     async fn session(&self, announce: &mut Option<oneshot::Sender<Result<String>>>, backoff: &mut Backoff) -> Error {
         let deadline = Instant::now() + self.control.timeout();
-        let link = match self.until(deadline, self.control.connect()).await {
+        let connected = match announce {
+            // Whoever waits for the first one has a deadline.
+            Some(_) => self.until(deadline, self.control.connect()).await,
+            None => self.control.reconnect().await,
+        };
+        let link = match connected {
             Ok(link) => link,
             Err(error) => return error,
         };
@@ -311,9 +317,10 @@ impl View {
         self.announcer.state(ClientState::Connected, None);
         moves.iter().for_each(|event| self.announcer.tell(event));
         match announce.take() {
-            Some(announce) => drop(announce.send(Ok(link.version))),
+            Some(announce) => drop(announce.send(Ok(link.version.clone()))),
             None => self.control.counters().reconnects.add(1),
         }
+        let mut silent = pin!(self.control.watch_over(&link));
         loop {
             maybe_panic(TaskKind::View);
             let applied = tokio::select! {
@@ -326,6 +333,7 @@ impl View {
                 item = spus.next() => {
                     update(item).map(|update| self.snapshot.send_modify(|view| view.apply_spus(update)))
                 }
+                error = &mut silent => Err(error),
             };
             if let Err(error) = applied {
                 return error;
@@ -426,6 +434,11 @@ impl View {
             let text = format!("topic \"{topic}\" exists, but its partitions are not there yet");
             Err(Error::timeout(Phase::Connect, text).with_topic(topic))
         })
+    }
+
+    /// What the view says turned out wrong: see whether the SC is still there to correct it.
+    pub(crate) fn doubt(&self) {
+        self.control.doubt();
     }
 
     /// Asks the SC whether `topic` exists; an error if not.

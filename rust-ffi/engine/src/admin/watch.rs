@@ -1,6 +1,7 @@
 //! Watches: a snapshot of the objects of a kind, then what becomes of them.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -336,7 +337,11 @@ impl Shared {
     async fn session(&self, announce: &mut Option<oneshot::Sender<Result<()>>>, backoff: &mut Backoff) -> Error {
         let control = self.client.control();
         let limit = Limit::new(Some(control.timeout()));
-        let link = match control.bounded(limit, "watching the cluster", control.connect()).await {
+        let connected = match announce {
+            Some(_) => control.bounded(limit, "watching the cluster", control.connect()).await,
+            None => control.reconnect().await,
+        };
+        let link = match connected {
             Ok(link) => link,
             Err(error) => return error,
         };
@@ -363,8 +368,13 @@ impl Shared {
         if let Some(announce) = announce.take() {
             let _ = announce.send(Ok(()));
         }
+        let mut silent = pin!(control.watch_over(&link));
         loop {
-            match next(&mut news).await {
+            let told = tokio::select! {
+                told = next(&mut news) => told,
+                error = &mut silent => return error,
+            };
+            match told {
                 Ok((part, all @ News::All(_))) => {
                     let mut state = self.state();
                     let mut objects = std::mem::take(&mut state.objects);

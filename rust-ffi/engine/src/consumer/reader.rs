@@ -25,6 +25,7 @@ use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{TaskKind, maybe_panic};
 use crate::transport::{Connection, Frame};
+use crate::view::Snapshot;
 
 const FETCH_OFFSETS_VERSION: i16 = 25;
 const STREAM_FETCH_VERSION: i16 = 25;
@@ -72,7 +73,7 @@ pub(crate) struct Readers(Mutex<HashMap<i32, mpsc::UnboundedSender<Cursor>>>);
 /// partition has no leader.
 pub(super) fn assign(shared: &Arc<Shared>, cursor: Cursor) {
     let leader = shared.client.view().read(|view| view.partition(&shared.topic, cursor.partition)).map(|it| it.leader);
-    let Some(leader) = leader else { return search(shared, cursor, Duration::ZERO) };
+    let Some(leader) = leader else { return search(shared, cursor, None, Duration::ZERO) };
     let mut readers = shared.readers.0.lock().unwrap_or_else(PoisonError::into_inner);
     let cursor = match readers.get(&leader) {
         Some(reader) => match reader.send(cursor) {
@@ -88,14 +89,22 @@ pub(super) fn assign(shared: &Arc<Shared>, cursor: Cursor) {
     super::spawn(Arc::clone(shared), Reader::new(Arc::clone(shared), leader, receiver).run());
 }
 
-/// After a pause, asks the SC whether the topic still exists, and gives the partition to its leader once there is one.
-fn search(shared: &Arc<Shared>, cursor: Cursor, pause: Duration) {
+/// After a pause, gives the partition to its leader once there is one. Unless that is another than the SPU that `refused` it,
+/// the SC is asked first whether the topic still exists.
+fn search(shared: &Arc<Shared>, cursor: Cursor, refused: Option<i32>, pause: Duration) {
     let shared = Arc::clone(shared);
     super::spawn(Arc::clone(&shared), async move {
+        let view = shared.client.view();
+        view.doubt();
+        let leader = |view: &Snapshot| view.partition(&shared.topic, cursor.partition).map(|it| it.leader);
         let found = async {
             tokio::time::sleep(pause).await;
-            shared.client.view().require(&shared.topic).await?;
-            shared.client.view().wait(|view| view.partition(&shared.topic, cursor.partition)).await
+            let moved = view.wait(|view| leader(view).filter(|leader| Some(*leader) != refused));
+            tokio::select! {
+                required = view.require(&shared.topic) => required?,
+                moved = moved => return moved,
+            }
+            view.wait(leader).await
         };
         let found = tokio::select! {
             found = found => found,
@@ -104,7 +113,7 @@ fn search(shared: &Arc<Shared>, cursor: Cursor, pause: Duration) {
         match found {
             Ok(_) => assign(&shared, cursor),
             Err(error) if matches!(error.kind, ErrorKind::Connection | ErrorKind::Timeout) => {
-                search(&shared, cursor, RETRY_SEARCH);
+                search(&shared, cursor, refused, RETRY_SEARCH);
             }
             Err(error) => fail(&shared, cursor, error),
         }
@@ -389,6 +398,7 @@ impl Reader {
             return self.idle.drain(..).for_each(|cursor| fail(&shared, cursor, error.clone()));
         }
         shared.client.counters().note(error.kind);
+        shared.client.view().doubt();
         tokio::select! {
             () = self.backoff.wait() => {}
             () = shared.chunks.wait_over() => return,
@@ -425,7 +435,7 @@ impl Reader {
             // What concerns one partition alone leaves the others in peace.
             Err(error) if transient(&error) => {
                 self.shared.client.counters().note(error.kind);
-                search(&self.shared, cursor, self.backoff.next());
+                search(&self.shared, cursor, Some(self.leader), self.backoff.next());
             }
             Err(error) => fail(&self.shared, cursor, error),
         }

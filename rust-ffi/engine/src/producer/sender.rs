@@ -83,6 +83,7 @@ async fn abandoned(shared: &Shared, bell: &Notify) {
 
 /// Fails what waits if the SC says that the topic does not exist.
 async fn fail_if_gone(shared: &Shared) {
+    shared.client.view().doubt();
     if let Err(error) = shared.client.view().require(&shared.topic).await
         && error.kind == ErrorKind::TopicNotFound
     {

@@ -80,6 +80,7 @@ pub async fn connect(endpoint: &str) -> Client {
         use_spu_local_address: None,
         request_timeout: Duration::from_secs(5),
         admin_timeout: Duration::from_secs(10),
+        probe_interval: Duration::from_secs(10),
     };
     Client::connect(options).await.unwrap()
 }
