@@ -44,6 +44,7 @@ All of them compare by class, message and attributes, and can be pickled.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
@@ -490,6 +491,8 @@ def describe(status: int, error: CData, phase: Phase | None = None) -> FluvioErr
     result.partition = info.partition if info.partition >= 0 else None
     result.offset = info.offset if info.offset >= 0 else None
     result.outcome = _OUTCOMES[info.outcome] if info.outcome < len(_OUTCOMES) else None
+    if info.os_error:
+        result.__cause__ = OSError(info.os_error, os.strerror(info.os_error))
     if isinstance(result, FluvioTimeoutError):
         result.phase = (_PHASES[info.phase] if info.phase < len(_PHASES) else None) or phase
     elif isinstance(result, OffsetEvictedError):

@@ -1229,9 +1229,9 @@ typedef struct {
      */
     uint32_t has_key;
     /*
-     0.
+     The operating system's own error number (`errno`) if it is the cause; 0: it is not.
      */
-    uint32_t reserved;
+    int32_t os_error;
 } flv_error_info_t;
 
 #ifdef __cplusplus

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
+import errno
 import pickle
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import fluvio_cffi
-from fluvio_cffi import _errors
+from fluvio_cffi import LocalCluster, ProfileStore, Tls, _errors
 from fluvio_cffi._errors import _CLASSES, FluvioError, from_native
 from fluvio_cffi._ffi import ffi, lib
 
@@ -65,6 +67,29 @@ def test_pickle_compare_and_show(cls: type[FluvioError]) -> None:
     fresh = error._fresh()
     assert fresh == error
     assert fresh is not error
+
+
+async def test_what_the_operating_system_says_is_the_cause(world: Any, tmp_path: Path) -> None:
+    missing = tmp_path / "ca.crt"
+    with LocalCluster() as cluster:
+        with pytest.raises(fluvio_cffi.ConfigError, match=r"ca\.crt") as config:
+            await world.connect(cluster.endpoint, tls=Tls.verified(missing))
+        assert isinstance(config.value.__cause__, FileNotFoundError)
+        async with world.connect(cluster.endpoint) as client:
+            assert await client.admin.topics.list() == []
+            cluster.control("sc kill")
+            with pytest.raises(fluvio_cffi.FluvioConnectionError, match="refused") as refused:
+                await client.admin.topics.list()
+            assert isinstance(refused.value.__cause__, ConnectionRefusedError)
+            assert isinstance(refused.value._fresh().__cause__, ConnectionRefusedError)
+            assert refused.value.__cause__.errno == errno.ECONNREFUSED
+            cluster.control("sc start")
+            with pytest.raises(fluvio_cffi.TopicNotFoundError) as answered:
+                await client.admin.topics.get("missing")
+            assert answered.value.__cause__ is None
+    with pytest.raises(fluvio_cffi.ConfigError) as unreadable:
+        ProfileStore(tmp_path).list()
+    assert isinstance(unreadable.value.__cause__, IsADirectoryError)
 
 
 def test_only_what_cannot_write_twice_is_retriable() -> None:

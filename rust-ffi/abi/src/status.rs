@@ -173,8 +173,8 @@ pub struct flv_error_info_t {
     pub key: flv_view_t,
     /// Not 0: that record is known, and has a key.
     pub has_key: u32,
-    /// 0.
-    pub reserved: u32,
+    /// The operating system's own error number (`errno`) if it is the cause; 0: it is not.
+    pub os_error: i32,
 }
 
 /// Tells what is known about an error. `info->struct_size` must be set. Any thread.
@@ -213,7 +213,7 @@ fn describe(error: &Error) -> flv_error_info_t {
         hint: text(failure.and_then(|failure| failure.hint.as_deref())),
         key: flv_view_t::new(key.unwrap_or_default()),
         has_key: key.is_some().into(),
-        reserved: 0,
+        os_error: error.os_error.unwrap_or(0),
     }
 }
 

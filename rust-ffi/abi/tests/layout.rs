@@ -31,7 +31,7 @@ fn structures_lie_in_memory_as_ever() {
         flv_view_t { data, len }
         flv_error_info_t {
             struct_size, status, code, has_code, retriable, outcome, phase, partition, offset, next_available, message,
-            topic, module, hint, key, has_key, reserved,
+            topic, module, hint, key, has_key, os_error,
         }
         flv_completion_t { token, operation, status, kind, result, value, extra, partition, reserved }
         flv_counts_t {

@@ -288,7 +288,7 @@ pub(crate) fn watch_error(cause: &std::io::Error, what: &str) -> Error {
         true => ErrorKind::Version,
         false => ErrorKind::Connection,
     };
-    Error::new(kind, format!("{what}: {text}"))
+    Error::new(kind, format!("{what}: {text}")).caused_by(cause)
 }
 
 /// The error of a call about `what`, on a connection that was made.

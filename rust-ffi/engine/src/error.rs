@@ -89,7 +89,7 @@ pub enum ErrorKind {
 
 /// What became of the records that an error speaks of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[repr(u32)]
+#[repr(u8)]
 pub enum Outcome {
     /// The error is about no record.
     #[default]
@@ -104,7 +104,7 @@ pub enum Outcome {
 
 /// In which part of the work a deadline passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[repr(u32)]
+#[repr(u8)]
 pub enum Phase {
     /// Not a time-out.
     #[default]
@@ -152,6 +152,8 @@ pub struct Error {
     pub outcome: Outcome,
     /// Where a deadline passed.
     pub phase: Phase,
+    /// The operating system's own error number (`errno`), if it is the cause.
+    pub os_error: Option<i32>,
     /// What is known of the SmartModule that failed.
     pub smart_module: Option<Box<SmartModuleFailure>>,
 }
@@ -184,6 +186,7 @@ impl Error {
             retriable: matches!(kind, ErrorKind::Connection | ErrorKind::NotLeader),
             outcome: Outcome::None,
             phase: Phase::None,
+            os_error: None,
             smart_module: None,
         }
     }
@@ -234,6 +237,12 @@ impl Error {
         self
     }
 
+    /// The same error, which has this one of the operating system as its cause.
+    pub fn caused_by(mut self, cause: &std::io::Error) -> Self {
+        self.os_error = cause.raw_os_error();
+        self
+    }
+
     /// Topic `name` does not exist.
     pub fn topic_not_found(name: &str) -> Self {
         Self::new(ErrorKind::TopicNotFound, format!("topic \"{name}\" does not exist")).with_topic(name)
@@ -254,7 +263,7 @@ impl Error {
 
     /// A socket error while talking to `peer`.
     pub fn connection(peer: &str, cause: &std::io::Error) -> Self {
-        Self::new(ErrorKind::Connection, format!("connection to {peer}: {cause}"))
+        Self::new(ErrorKind::Connection, format!("connection to {peer}: {cause}")).caused_by(cause)
     }
 
     /// The error that a server's `code` stands for. `text` is what it said beside the code, if anything.
@@ -319,8 +328,10 @@ impl Error {
             return Self::from_code(code, None);
         }
         let text = format!("{what}: {error:#}");
+        let os_error = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>()?.raw_os_error());
+        let connection = |text| Self { os_error, ..Self::new(ErrorKind::Connection, text) };
         // What is not the crate's own comes from sockets and codecs: the next call gets a new connection.
-        let Some(error) = error.downcast_ref::<FluvioError>() else { return Self::new(ErrorKind::Connection, text) };
+        let Some(error) = error.downcast_ref::<FluvioError>() else { return connection(text) };
         match error {
             FluvioError::TopicNotFound(name) => Self::topic_not_found(name),
             FluvioError::PartitionNotFound(topic, partition) => {
@@ -343,9 +354,7 @@ impl Error {
             }
             FluvioError::Producer(_) => Self::new(ErrorKind::Producer, text),
             FluvioError::Compression(_) => Self::new(ErrorKind::Compression, text),
-            FluvioError::Io(_) | FluvioError::Socket(_) | FluvioError::Other(_) => {
-                Self::new(ErrorKind::Connection, text)
-            }
+            FluvioError::Io(_) | FluvioError::Socket(_) | FluvioError::Other(_) => connection(text),
         }
     }
 }

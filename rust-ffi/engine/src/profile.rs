@@ -184,7 +184,7 @@ impl Profiles {
         match fs::read_to_string(path) {
             Ok(text) => Ok(Some(text)),
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(cause) => Err(Error::invalid(format!("{} cannot be read: {cause}", self.shown()))),
+            Err(cause) => Err(Error::invalid(format!("{} cannot be read: {cause}", self.shown())).caused_by(&cause)),
         }
     }
 
@@ -229,7 +229,8 @@ impl Profiles {
 
     /// Changes the file: under a lock, and all at once.
     fn edit(&self, change: impl FnOnce(&mut DocumentMut) -> Result<()>) -> Result<()> {
-        let failed = |cause: io::Error| Error::invalid(format!("{} cannot be written: {cause}", self.shown()));
+        let failed =
+            |cause: io::Error| Error::invalid(format!("{} cannot be written: {cause}", self.shown())).caused_by(&cause);
         // A link stays one.
         let path = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         let folder = match path.parent() {

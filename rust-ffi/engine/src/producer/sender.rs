@@ -353,12 +353,10 @@ impl Sender {
         match self.shared.options.delivery {
             Delivery::AtLeastOnce => self.shared.batches.put_back(batches),
             Delivery::AtMostOnce => {
-                let error = Error::new(
-                    ErrorKind::DeliveryUnknown,
-                    format!("{error}; the batch was sent once, as at_most_once asks, and may be in the log"),
-                )
-                .with_topic(&self.shared.topic)
-                .with_outcome(Outcome::Unknown);
+                let text = format!("{error}; the batch was sent once, as at_most_once asks, and may be in the log");
+                let error = Error { os_error: error.os_error, ..Error::new(ErrorKind::DeliveryUnknown, text) }
+                    .with_topic(&self.shared.topic)
+                    .with_outcome(Outcome::Unknown);
                 let results = batches.map(|batch| (batch.ticket, Err(error.clone().with_partition(batch.partition))));
                 self.shared.settle(self.shared.batches.settle(results));
             }

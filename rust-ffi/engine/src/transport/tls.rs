@@ -67,8 +67,9 @@ impl Pem {
     fn read(&self, name: &str) -> Result<Vec<u8>> {
         match self {
             Self::Text(text) => Ok(text.clone().into_bytes()),
-            Self::Path(path) => std::fs::read(path)
-                .map_err(|cause| Error::invalid(format!("tls: {name} \"{path}\" cannot be read: {cause}"))),
+            Self::Path(path) => std::fs::read(path).map_err(|cause| {
+                Error::invalid(format!("tls: {name} \"{path}\" cannot be read: {cause}")).caused_by(&cause)
+            }),
         }
     }
 
