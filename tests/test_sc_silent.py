@@ -153,3 +153,15 @@ async def test_a_call_over_a_kept_connection(world: Any, sc: Proxy) -> None:
         begun = time.monotonic()
         assert topic in {found.name for found in await client.admin.topics.list()}
         assert time.monotonic() - begun < REQUEST + GRACE
+
+
+async def test_opening_what_was_made_meanwhile(world: Any, sc: Proxy, own: LocalCluster) -> None:
+    """The view does not know the topic: that is reason enough to ask."""
+    async with world.connect(sc.endpoint, request_timeout=REQUEST) as client, world.connect(own.endpoint) as other:
+        assert await client.admin.spus.list()
+        sc.become("dropped")
+        topic = await world.topic(other)
+        begun = time.monotonic()
+        async with client.producer(topic) as producer:
+            assert (await producer.send(b"0")).offset == 0
+        assert time.monotonic() - begun < REQUEST + GRACE

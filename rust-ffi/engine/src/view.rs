@@ -429,6 +429,7 @@ impl View {
         if let Some(state) = self.read(|view| view.topic(topic)) {
             return Ok(state);
         }
+        self.doubt();
         self.require(topic).await?;
         tokio::time::timeout(self.control.timeout(), self.wait(|view| view.topic(topic))).await.unwrap_or_else(|_| {
             let text = format!("topic \"{topic}\" exists, but its partitions are not there yet");
@@ -436,7 +437,7 @@ impl View {
         })
     }
 
-    /// What the view says turned out wrong: see whether the SC is still there to correct it.
+    /// What the view says turned out wrong, or to be too little: see whether the SC is still there to correct it.
     pub(crate) fn doubt(&self) {
         self.control.doubt();
     }
