@@ -51,7 +51,9 @@ class Outage:
             finally:
                 self.over = True
 
-        await together(self.world, hits, self.call, self.call, self.watch, *others)
+        async with self.client.admin.topics.watch() as changes:
+            self.seen = Seen(changes)
+            await together(self.world, hits, self.call, self.call, self.watch, *others)
 
     async def call(self) -> None:
         """One call after another, of all kinds: each ends in time, with what it is allowed to end with."""
@@ -89,27 +91,25 @@ class Outage:
 
     async def watch(self) -> None:
         """Whoever watches sees in the end what there is."""
-        async with self.client.admin.topics.watch() as changes:
-            self.seen = Seen(changes)
-            while not self.over:
-                try:
-                    self.seen.add(await changes.receive(timeout=0.2))
-                except FluvioTimeoutError:
-                    continue
-            created = await self.client.admin.topics.create("last", timeout=BACK)
-            await self.seen.until(lambda seen: seen.objects.get("last") == created)
-            # The others have ended; what they gave up may still be happening.
-            deadline = time.monotonic() + BACK
-            while True:
-                there = {topic.name: topic for topic in await self.client.admin.topics.list(timeout=BACK)}
-                there |= {topic.name: topic for topic in await self.client.admin.topics.list(system=True)}
-                if there == self.seen.objects:
-                    break
-                assert time.monotonic() < deadline, (there.keys(), self.seen.objects.keys())
-                try:
-                    self.seen.add(await changes.receive(timeout=0.1))
-                except FluvioTimeoutError:
-                    continue
+        while not self.over:
+            try:
+                self.seen.add(await self.seen.watch.receive(timeout=0.2))
+            except FluvioTimeoutError:
+                continue
+        created = await self.client.admin.topics.create("last", timeout=BACK)
+        await self.seen.until(lambda seen: seen.objects.get("last") == created)
+        # The others have ended; what they gave up may still be happening.
+        deadline = time.monotonic() + BACK
+        while True:
+            there = {topic.name: topic for topic in await self.client.admin.topics.list(timeout=BACK)}
+            there |= {topic.name: topic for topic in await self.client.admin.topics.list(system=True)}
+            if there == self.seen.objects:
+                break
+            assert time.monotonic() < deadline, (there.keys(), self.seen.objects.keys())
+            try:
+                self.seen.add(await self.seen.watch.receive(timeout=0.1))
+            except FluvioTimeoutError:
+                continue
 
     async def works_again(self) -> None:
         """The next call works: a connection that is dead is not used for it."""
