@@ -35,7 +35,7 @@ from fluvio_cffi import (
 )
 
 pytestmark = [
-    pytest.mark.timeout(20),
+    pytest.mark.timeout(60),
     pytest.mark.skipif(sys.implementation.name != "cpython", reason="knows the bytecode of CPython"),
 ]
 # Before CPython 3.11 it also comes where a Python function has returned, but not before some instructions.
