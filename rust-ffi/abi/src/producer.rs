@@ -1,5 +1,7 @@
 //! The producer handle.
 
+#[cfg(target_os = "linux")]
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +9,8 @@ use fluvio_cffi_engine::{
     Codec, Delivery, Error, Isolation, Phase, Producer, ProducerOptions, Records, Result, Run, TicketOutcome,
     TicketSink,
 };
+#[cfg(target_os = "linux")]
+use fluvio_cffi_engine::{Lookout, Reader, Watch};
 
 use crate::boundary::{OK, export, fill, quiet};
 use crate::bytes::{flv_slice_t, slice};
@@ -204,6 +208,18 @@ impl TicketSink for Sink {
             Err(error) => completion.set_error(error),
         }
         self.0.post(completion);
+    }
+
+    #[cfg(target_os = "linux")]
+    fn lookout(&self) -> Option<&dyn Lookout> {
+        self.0.has_descriptor().then_some(self)
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Lookout for Sink {
+    fn watch(&self, descriptor: RawFd, reader: Arc<dyn Reader>) -> Option<Watch> {
+        self.0.watch(descriptor, reader)
     }
 }
 

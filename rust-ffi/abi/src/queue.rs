@@ -1,5 +1,8 @@
 //! The completion queue: a list, a descriptor that is readable while it is not empty, and the operations under way.
 
+#[cfg(target_os = "linux")]
+mod watch;
+
 use std::collections::{HashMap, VecDeque};
 use std::ffi::c_void;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -7,6 +10,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fluvio_cffi_engine::{Error, ErrorKind, Result, descriptors};
+#[cfg(target_os = "linux")]
+use fluvio_cffi_engine::{Reader, Watch};
 use tokio::task::AbortHandle;
 
 use crate::boundary::{OK, export, quiet, require, write_out};
@@ -102,11 +107,14 @@ impl Drop for Callback {
     }
 }
 
-/// A descriptor that is readable while it was signalled.
+/// A descriptor that is readable while it was signalled. On Linux it is an epoll instance, in which connections are watched
+/// as well.
 struct Signal {
     read: OwnedFd,
     #[cfg(not(target_os = "linux"))]
     write: OwnedFd,
+    #[cfg(target_os = "linux")]
+    epoll: watch::Epoll,
 }
 
 impl Signal {
@@ -117,9 +125,12 @@ impl Signal {
         if descriptor < 0 {
             return Err(std::io::Error::last_os_error());
         }
-        descriptors::register(descriptor);
         // SAFETY: just made, and owned by nobody else.
-        Ok(Self { read: unsafe { OwnedFd::from_raw_fd(descriptor) } })
+        let read = unsafe { OwnedFd::from_raw_fd(descriptor) };
+        let epoll = watch::Epoll::new()?;
+        epoll.add(descriptor, watch::SIGNAL)?;
+        descriptors::register(descriptor);
+        Ok(Self { read, epoll })
     }
 
     #[cfg(not(target_os = "linux"))]
@@ -142,7 +153,10 @@ impl Signal {
     }
 
     fn descriptor(&self) -> RawFd {
-        self.read.as_raw_fd()
+        #[cfg(target_os = "linux")]
+        return self.epoll.descriptor();
+        #[cfg(not(target_os = "linux"))]
+        return self.read.as_raw_fd();
     }
 
     fn set(&self) {
@@ -185,10 +199,21 @@ struct State {
     running: HashMap<u64, AbortHandle>,
 }
 
+/// What reading the watched connections has shown.
+#[derive(Default)]
+struct Read {
+    /// Whether nobody had signalled before, and so nobody has since.
+    is_quiet: bool,
+    /// Whether the signal is known not to be set.
+    is_unset: bool,
+}
+
 /// The queue behind a handle. Operations and producers keep references to it.
 pub(crate) struct Queue {
     state: Mutex<State>,
     mode: Mode,
+    #[cfg(target_os = "linux")]
+    watched: watch::Watched,
 }
 
 /// Operation ids are unique in the process.
@@ -202,7 +227,12 @@ pub(crate) fn running() -> usize {
 
 impl Queue {
     fn new(mode: Mode) -> Self {
-        Self { state: Mutex::default(), mode }
+        Self {
+            state: Mutex::default(),
+            mode,
+            #[cfg(target_os = "linux")]
+            watched: watch::Watched::default(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -251,6 +281,7 @@ impl Queue {
     }
 
     fn drain(&self, out: &mut [std::mem::MaybeUninit<flv_completion_t>]) -> usize {
+        let read = self.read_watched();
         let mut state = self.lock();
         let count = out.len().min(state.completions.len());
         for (slot, completion) in out.iter_mut().zip(state.completions.drain(..count)) {
@@ -258,13 +289,59 @@ impl Queue {
         }
         // Under the lock, and only when nothing is left: otherwise a wake-up could be lost. Whatever `signalled` says: a
         // `set` may come after the drain that took its completion, and would keep the descriptor readable for nothing.
-        if state.completions.is_empty() {
-            state.signalled = false;
-            if let Mode::Descriptor(signal) = &self.mode {
-                signal.clear();
+        if let Mode::Descriptor(signal) = &self.mode {
+            if !state.completions.is_empty() {
+                if read.is_quiet {
+                    signal.set();
+                }
+            } else {
+                state.signalled = false;
+                if !read.is_unset {
+                    signal.clear();
+                }
             }
         }
         count
+    }
+
+    /// Lets the connections be read that are watched here, and are readable.
+    #[cfg(target_os = "linux")]
+    fn read_watched(&self) -> Read {
+        let Mode::Descriptor(signal) = &self.mode else { return Read::default() };
+        if self.watched.is_empty() {
+            return Read::default();
+        }
+        // What completes meanwhile is taken by this very drain: nobody need be woken for it.
+        let is_quiet = !std::mem::replace(&mut self.lock().signalled, true);
+        let ready = signal.epoll.ready();
+        let is_unset = is_quiet && !ready.clone().any(|id| id == watch::SIGNAL);
+        for id in ready {
+            if let Some(reader) = self.watched.reader(id) {
+                reader.readable();
+            }
+        }
+        Read { is_quiet, is_unset }
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn read_watched(&self) -> Read {
+        Read::default()
+    }
+
+    /// Whether whoever drains waits on a descriptor.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn has_descriptor(&self) -> bool {
+        matches!(self.mode, Mode::Descriptor(_))
+    }
+
+    /// Watches a connection along with the completions. `None`: there are too many, or the queue was given up.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn watch(self: &Arc<Self>, descriptor: RawFd, reader: Arc<dyn Reader>) -> Option<Watch> {
+        let Mode::Descriptor(signal) = &self.mode else { return None };
+        let id = self.watched.add(reader)?;
+        let watch = watch::Entry { queue: Arc::clone(self), descriptor, id };
+        signal.epoll.add(descriptor, id).ok()?;
+        Some(Box::new(watch))
     }
 
     fn cancel(&self, operation: u64) {
@@ -280,6 +357,8 @@ impl Queue {
             state.closed = true;
             std::mem::take(&mut state.completions)
         };
+        #[cfg(target_os = "linux")]
+        self.watched.close();
         left.iter().for_each(flv_completion_t::dispose);
     }
 }
@@ -434,6 +513,77 @@ mod tests {
         queue.post(ticket(4));
         assert!(readable(&queue));
         assert_eq!(tokens(&queue, 2), [4]);
+    }
+
+    /// Reads a byte from `source`, and posts two completions for it.
+    #[cfg(target_os = "linux")]
+    struct Poster {
+        queue: std::sync::Weak<Queue>,
+        source: std::os::unix::net::UnixStream,
+        ended: AtomicUsize,
+    }
+
+    #[cfg(target_os = "linux")]
+    impl Reader for Poster {
+        fn readable(&self) {
+            use std::io::Read;
+            let mut byte = [0];
+            (&self.source).read_exact(&mut byte).unwrap();
+            let queue = self.queue.upgrade().unwrap();
+            queue.post(ticket(u64::from(byte[0])));
+            queue.post(ticket(u64::from(byte[0]) + 100));
+        }
+
+        fn unwatched(&self) {
+            self.ended.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_watched_connection_is_read_by_who_drains() {
+        use std::io::Write;
+        let queue = Arc::new(Queue::new(Mode::Descriptor(Signal::new().unwrap())));
+        let (mut writer, source) = std::os::unix::net::UnixStream::pair().unwrap();
+        let descriptor = source.as_raw_fd();
+        let reader = Arc::new(Poster { queue: Arc::downgrade(&queue), source, ended: AtomicUsize::new(0) });
+        let watch = queue.watch(descriptor, Arc::<Poster>::clone(&reader)).unwrap();
+        assert!(!readable(&queue));
+        writer.write_all(&[1]).unwrap();
+        assert!(readable(&queue));
+        // What the reading brings is there at once; what has no room keeps the descriptor readable.
+        assert_eq!(tokens(&queue, 1), [1]);
+        assert!(readable(&queue));
+        assert_eq!(tokens(&queue, 2), [101]);
+        assert!(!readable(&queue));
+        // Along with what others post, before and while it is read.
+        queue.post(ticket(7));
+        writer.write_all(&[2]).unwrap();
+        assert_eq!(tokens(&queue, 9), [7, 2, 102]);
+        assert!(!readable(&queue));
+        queue.close();
+        assert_eq!(reader.ended.load(Ordering::Relaxed), 1);
+        assert!(queue.watch(descriptor, Arc::<Poster>::clone(&reader)).is_none(), "nobody drains any more");
+        drop(watch);
+        writer.write_all(&[3]).unwrap();
+        assert!(!readable(&queue));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn not_too_many_are_watched() {
+        let queue = Arc::new(Queue::new(Mode::Descriptor(Signal::new().unwrap())));
+        let pairs: Vec<_> = (0..40).map(|_| std::os::unix::net::UnixStream::pair().unwrap()).collect();
+        let watch = |(_, source): &(_, std::os::unix::net::UnixStream)| {
+            let source = source.try_clone().unwrap();
+            let descriptor = source.as_raw_fd();
+            let reader = Poster { queue: Arc::downgrade(&queue), source, ended: AtomicUsize::new(0) };
+            queue.watch(descriptor, Arc::new(reader))
+        };
+        let watches: Vec<_> = pairs.iter().map_while(watch).collect();
+        assert!(!watches.is_empty() && watches.len() < pairs.len());
+        drop(watches);
+        assert!(watch(&pairs[0]).is_some());
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::Isolation;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Outcome, Phase, Result};
 use crate::guard;
+use crate::transport::Lookout;
 
 use batches::{Batches, Rouse, Settled};
 
@@ -99,10 +100,15 @@ impl ProducerOptions {
     }
 }
 
-/// Receives the fate of each ticket, exactly once, on a thread of the runtime. Must not block.
+/// Receives the fate of each ticket, exactly once, on a thread of the runtime or of its lookout. Must not block.
 pub trait TicketSink: Send + Sync + 'static {
     /// `ticket` is settled.
     fn complete(&self, ticket: u64, outcome: TicketOutcome);
+
+    /// Where the producer's owner waits for his tickets, if he can watch a connection there.
+    fn lookout(&self) -> Option<&dyn Lookout> {
+        None
+    }
 }
 
 /// The fate of a ticket.
@@ -258,11 +264,11 @@ impl Producer {
     ///
     /// All lengths are checked first: an error accepts nothing.
     pub fn submit(&self, records: &Records<'_>, runs: &mut [Run]) -> Result<Submission> {
-        let shared = self.shared();
+        let shared = &self.owner.0;
         let (submission, rouse) = shared.batches.submit(records, runs)?;
         match rouse {
             Rouse::Nobody => {}
-            Rouse::One(desk) if records.data.len() <= DIRECT_BYTES && desk.send_at_once(shared) => {}
+            Rouse::One(desk) if records.data.len() <= DIRECT_BYTES => desk.send_or_ring(shared),
             Rouse::One(desk) => desk.ring(),
             Rouse::All => shared.batches.wake_senders(),
         }
@@ -292,6 +298,8 @@ impl Producer {
     /// Waits until `bytes` (at most the buffer's size) are free, first come first served; gives the room. Dropping the
     /// future gives up the place.
     pub async fn wait_room(&self, bytes: u64) -> Result<u64> {
+        // Who waits for room may not be who watches the connection.
+        self.shared().batches.wake_senders();
         self.shared().batches.wait_room(bytes).await
     }
 

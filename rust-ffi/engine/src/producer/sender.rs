@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -21,10 +21,13 @@ use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::guard::{TaskKind, maybe_panic};
 use crate::metrics::InFlight;
-use crate::transport::{Connection, Frame};
+use crate::transport::{Connection, Frame, Reader};
 
 /// The version of the produce request.
 pub(super) const PRODUCE_VERSION: i16 = 25;
+
+/// After so many requests in a row that were sent by the callers' threads, and alone, these watch the connection, too.
+const ALONE: u32 = 4;
 
 /// How long a server that does not lead a partition any more has to say what became of requests for it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -100,6 +103,32 @@ struct Request {
     counted: InFlight,
 }
 
+/// Why a connection is given up, and whether with a reset.
+#[derive(Debug)]
+struct Failure {
+    error: Error,
+    reset: bool,
+}
+
+/// What a reply came to.
+#[derive(Debug)]
+#[must_use]
+struct Answered {
+    results: Vec<(u64, Result<i64>)>,
+    /// Whether the cluster is to be looked at anew.
+    doubtful: bool,
+}
+
+impl Answered {
+    /// Tells those that wait. No lock may be held.
+    fn tell(self, shared: &Shared) {
+        if self.doubtful {
+            shared.doubt.notify_one();
+        }
+        shared.settle(shared.batches.settle(self.results));
+    }
+}
+
 /// A living connection and what is under way on it.
 #[derive(Debug)]
 struct Link {
@@ -111,10 +140,13 @@ struct Link {
     /// The request that was the first for some partition: until it is answered it is the last, so that what has to go
     /// again stays in order.
     first: Option<i32>,
+    /// How many requests in a row had the connection to themselves.
+    alone: u32,
 }
 
 /// A sender's work, which it shares with the callers' threads: while nothing is in flight these send by themselves, which
-/// spares a record the way through another thread.
+/// spares a record the way through another thread. When that has gone well for a while they also watch the connection, where
+/// they wait for the record's fate anyway, and the reply is spared that way, too; until the sender has something to do.
 #[derive(Debug)]
 pub(super) struct Desk {
     pub(super) leader: i32,
@@ -124,12 +156,15 @@ pub(super) struct Desk {
     trouble: Mutex<Option<String>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Work {
     /// Set and taken away by the sender only.
     link: Option<Link>,
+    /// Why the link is to be given up, of which the sender has still to hear.
+    failure: Option<Failure>,
     /// Nothing is sent before.
     pause_until: Option<Instant>,
+    backoff: Backoff,
     /// When the sender looks up by itself.
     alarm: Option<Instant>,
 }
@@ -149,16 +184,57 @@ impl Desk {
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
     }
 
-    /// Sends what is ready on the caller's thread if nothing is in flight. False if the sender must do it. Never waits.
-    pub(super) fn send_at_once(&self, shared: &Shared) -> bool {
-        let Ok(mut work) = self.work.try_lock() else { return false };
-        if !shared.batches.uncompressed() || !work.link.as_ref().is_some_and(|link| link.in_flight.is_empty()) {
+    /// Sends what is ready on the caller's thread if nothing is in flight; otherwise the sender does it. Never waits.
+    pub(super) fn send_or_ring(self: &Arc<Self>, shared: &Arc<Shared>) {
+        let sent = self.work.try_lock().is_ok_and(|mut work| self.send(shared, &mut work));
+        if !sent {
+            self.ring();
+        }
+    }
+
+    /// Whether what is ready was sent, and somebody waits for the reply.
+    fn send(self: &Arc<Self>, shared: &Arc<Shared>, work: &mut Work) -> bool {
+        let Some(link) = work.link.as_ref().filter(|link| link.in_flight.is_empty()) else { return false };
+        if work.failure.is_some() || !shared.batches.uncompressed() {
             return false;
         }
-        let flushed = work.fill(shared, self.leader);
-        let first = work.link.as_ref().and_then(|link| link.in_flight.front());
-        let watched = first.is_some_and(|first| work.alarm.is_some_and(|alarm| alarm <= first.deadline));
-        watched && flushed.is_ok_and(|flushed| flushed)
+        if !link.connection.is_open() {
+            let error = Error::new(ErrorKind::Connection, format!("SPU {} has closed the connection", self.leader));
+            self.fail(work, error, false);
+            return false;
+        }
+        if !work.fill(shared, self.leader).is_ok_and(|flushed| flushed) {
+            return false;
+        }
+        let Work { link: Some(link), alarm, .. } = work else { return false };
+        // The sender looks up in time whatever happens.
+        let in_time = |first: &Request| alarm.is_some_and(|alarm| alarm <= first.deadline);
+        if !link.in_flight.front().is_some_and(in_time) {
+            return false;
+        }
+        link.alone += 1;
+        if link.alone <= ALONE || link.connection.is_unwatched() {
+            return true;
+        }
+        link.alone = 0;
+        let Some(lookout) = shared.sink.lookout() else { return true };
+        let reader = || Arc::new(CallersReader { shared: Arc::downgrade(shared), desk: Arc::downgrade(self) });
+        match link.connection.have_watched(|descriptor| lookout.watch(descriptor, reader())) {
+            Ok(()) => true,
+            Err(error) => {
+                self.fail(work, error, false);
+                false
+            }
+        }
+    }
+
+    /// The sender has to give the connection up.
+    fn fail(&self, work: &mut Work, error: Error, reset: bool) {
+        if let Some(link) = &mut work.link {
+            link.connection.stop_watching();
+        }
+        work.failure.get_or_insert(Failure { error, reset });
+        self.ring();
     }
 
     /// The partition has another leader now, to which nothing is sent while something is in flight to this one: it gets
@@ -174,8 +250,94 @@ impl Desk {
         }
     }
 
+    /// Handles the reply to the oldest request. One step for the callers: nothing later may be sent before what has to go
+    /// again is back in its place.
+    fn answer(&self, shared: &Shared, work: &mut Work, frame: &Frame) -> Result<Answered> {
+        let (request, answers) = work.answer(frame, self.leader)?;
+        // Before anybody hears of it.
+        drop(request.counted);
+        let mut results = Vec::with_capacity(answers.len());
+        let mut again = Vec::new();
+        for (batch, answer) in request.batches.into_iter().zip(answers) {
+            let mut fail = |error: Error| {
+                let error = error.with_topic(&shared.topic).with_partition(batch.partition);
+                results.push((batch.ticket, Err(error)));
+            };
+            match answer {
+                Answer::Written(base_offset) => results.push((batch.ticket, Ok(base_offset))),
+                Answer::Refused(code) if retriable(&code) && shared.options.delivery == Delivery::AtLeastOnce => {
+                    shared.client.counters().note(refused(&code).kind);
+                    again.push(batch);
+                }
+                Answer::Refused(code) => {
+                    let error = refused(&code).with_topic(&shared.topic).with_partition(batch.partition);
+                    if matches!(code, ErrorCode::StorageError | ErrorCode::PartitionShortCircuited) {
+                        shared.batches.set_broken(self.leader, batch.partition, &error);
+                    }
+                    fail(error);
+                }
+                Answer::Unknown(number) => fail(Error::from_unknown_code(number).with_outcome(Outcome::Unknown)),
+                Answer::Unreadable => {
+                    let text = "the server's answer stands behind an error code that this version does not know";
+                    fail(Error::new(ErrorKind::DeliveryUnknown, text).with_outcome(Outcome::Unknown));
+                }
+            }
+        }
+        if let Some(link) = &mut work.link {
+            link.first = link.first.filter(|first| *first != request.correlation);
+            for batch in &again {
+                link.known.remove(&batch.partition);
+            }
+        }
+        let doubtful = !again.is_empty();
+        if doubtful {
+            shared.batches.put_back(again);
+            work.pause_until = Some(Instant::now() + work.backoff.next());
+        } else {
+            work.backoff.reset();
+        }
+        Ok(Answered { results, doubtful })
+    }
+
     fn lock(&self) -> MutexGuard<'_, Work> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Reads a desk's connection where the producer's owner waits.
+struct CallersReader {
+    shared: Weak<Shared>,
+    desk: Weak<Desk>,
+}
+
+impl Reader for CallersReader {
+    fn readable(&self) {
+        let (Some(shared), Some(desk)) = (self.shared.upgrade(), self.desk.upgrade()) else { return };
+        let mut work = desk.lock();
+        let Some(link) = work.link.as_mut().filter(|link| link.connection.is_unwatched()) else { return };
+        let frame = match link.connection.try_frame() {
+            Ok(None) => return,
+            Ok(Some(frame)) => frame,
+            Err(error) => return desk.fail(&mut work, error, false),
+        };
+        match desk.answer(&shared, &mut work, &frame) {
+            Ok(answered) => {
+                drop(work);
+                let doubtful = answered.doubtful;
+                answered.tell(&shared);
+                // Nothing else was in flight: what came meanwhile can go from here, too.
+                if doubtful || shared.batches.has_work(Some(desk.leader)) {
+                    desk.send_or_ring(&shared);
+                }
+            }
+            Err(error) => desk.fail(&mut work, error, true),
+        }
+    }
+
+    fn unwatched(&self) {
+        if let Some(desk) = self.desk.upgrade() {
+            desk.ring();
+        }
     }
 }
 
@@ -213,21 +375,22 @@ impl Work {
 struct Sender {
     shared: Arc<Shared>,
     desk: Arc<Desk>,
-    backoff: Backoff,
     /// Whether a connection was lost since the last one was made.
     lost: bool,
 }
 
 impl Sender {
     fn start(shared: &Arc<Shared>, leader: i32) -> Arc<Desk> {
-        let desk = Arc::new(Desk {
-            leader,
-            bell: shared.batches.add_bell(),
-            work: Mutex::default(),
-            trouble: Mutex::default(),
-        });
-        let backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
-        let sender = Self { shared: Arc::clone(shared), desk: Arc::clone(&desk), backoff, lost: false };
+        let work = Work {
+            link: None,
+            failure: None,
+            pause_until: None,
+            backoff: Backoff::new(Duration::from_millis(20), Duration::from_secs(1)),
+            alarm: None,
+        };
+        let (bell, trouble) = (shared.batches.add_bell(), Mutex::default());
+        let desk = Arc::new(Desk { leader, bell, work: Mutex::new(work), trouble });
+        let sender = Self { shared: Arc::clone(shared), desk: Arc::clone(&desk), lost: false };
         super::spawn(Arc::clone(shared), sender.run());
         desk
     }
@@ -243,6 +406,10 @@ impl Sender {
                 }
                 return;
             }
+            let failure = self.desk.lock().failure.take();
+            if let Some(Failure { error, reset }) = failure {
+                self.lose(error, reset);
+            }
             shared.settle(shared.batches.expire());
             shared.settle(shared.batches.fail_broken(self.desk.leader));
             let idle = {
@@ -255,7 +422,14 @@ impl Sender {
                 continue;
             }
             let looked = Instant::now();
-            let filled = self.desk.lock().fill(&shared, self.desk.leader);
+            let filled = {
+                let mut work = self.desk.lock();
+                let filled = work.fill(&shared, self.desk.leader);
+                if let Some(link) = work.link.as_mut().filter(|link| !link.in_flight.is_empty()) {
+                    link.alone = 0;
+                }
+                filled
+            };
             if let Err(error) = filled {
                 self.lose(error, true);
                 continue;
@@ -280,7 +454,7 @@ impl Sender {
                 }
                 self.desk.set_trouble(None);
                 let (in_flight, known) = Default::default();
-                self.desk.lock().link = Some(Link { connection, in_flight, known, first: None });
+                self.desk.lock().link = Some(Link { connection, in_flight, known, first: None, alone: 0 });
             }
             Err(error) => {
                 shared.client.counters().note(error.kind);
@@ -292,7 +466,9 @@ impl Sender {
 
     /// Waits before the next attempt; meanwhile the supervisor asks whether the topic exists.
     fn pause(&mut self) {
-        self.desk.lock().pause_until = Some(Instant::now() + self.backoff.next());
+        let mut work = self.desk.lock();
+        work.pause_until = Some(Instant::now() + work.backoff.next());
+        drop(work);
         self.shared.doubt.notify_one();
     }
 
@@ -305,10 +481,18 @@ impl Sender {
             None => Poll::Pending,
         });
         tokio::select! {
-            reply = reply => match reply {
-                Ok(frame) => self.answer(&frame),
-                Err(error) => self.lose(error, false),
-            },
+            // A reply that is here counts, also when it is late that somebody looks.
+            biased;
+            reply = reply => {
+                let answered = match reply {
+                    Ok(frame) => desk.answer(&self.shared, &mut desk.lock(), &frame).map_err(|error| (error, true)),
+                    Err(error) => Err((error, false)),
+                };
+                match answered {
+                    Ok(answered) => answered.tell(&self.shared),
+                    Err((error, reset)) => self.lose(error, reset),
+                }
+            }
             () = desk.bell.notified() => {}
             () = sleep_until(alarm) => {
                 let overdue = {
@@ -364,65 +548,6 @@ impl Sender {
         if !idle {
             self.pause();
         }
-    }
-
-    /// Handles the reply to the oldest request.
-    fn answer(&mut self, frame: &Frame) {
-        // One step for the callers: nothing later may be sent before what has to go again is back in its place.
-        let mut work = self.desk.lock();
-        let answered = work.answer(frame, self.desk.leader);
-        let (request, answers) = match answered {
-            Ok(answered) => answered,
-            Err(error) => {
-                drop(work);
-                return self.lose(error, true);
-            }
-        };
-        // Before anybody hears of it.
-        drop(request.counted);
-        let mut results = Vec::with_capacity(answers.len());
-        let mut again = Vec::new();
-        for (batch, answer) in request.batches.into_iter().zip(answers) {
-            let mut fail = |error: Error| {
-                let error = error.with_topic(&self.shared.topic).with_partition(batch.partition);
-                results.push((batch.ticket, Err(error)));
-            };
-            match answer {
-                Answer::Written(base_offset) => results.push((batch.ticket, Ok(base_offset))),
-                Answer::Refused(code) if retriable(&code) && self.shared.options.delivery == Delivery::AtLeastOnce => {
-                    self.shared.client.counters().note(refused(&code).kind);
-                    again.push(batch);
-                }
-                Answer::Refused(code) => {
-                    let error = refused(&code).with_topic(&self.shared.topic).with_partition(batch.partition);
-                    if matches!(code, ErrorCode::StorageError | ErrorCode::PartitionShortCircuited) {
-                        self.shared.batches.set_broken(self.desk.leader, batch.partition, &error);
-                    }
-                    fail(error);
-                }
-                Answer::Unknown(number) => fail(Error::from_unknown_code(number).with_outcome(Outcome::Unknown)),
-                Answer::Unreadable => {
-                    let text = "the server's answer stands behind an error code that this version does not know";
-                    fail(Error::new(ErrorKind::DeliveryUnknown, text).with_outcome(Outcome::Unknown));
-                }
-            }
-        }
-        if let Some(link) = &mut work.link {
-            link.first = link.first.filter(|first| *first != request.correlation);
-            for batch in &again {
-                link.known.remove(&batch.partition);
-            }
-        }
-        if again.is_empty() {
-            drop(work);
-            self.backoff.reset();
-        } else {
-            self.shared.batches.put_back(again);
-            work.pause_until = Some(Instant::now() + self.backoff.next());
-            drop(work);
-            self.shared.doubt.notify_one();
-        }
-        self.shared.settle(self.shared.batches.settle(results));
     }
 }
 

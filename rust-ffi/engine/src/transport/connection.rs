@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use fluvio_protocol::link::versions::ApiVersionsRequest;
 use super::dialer::Dialer;
 use super::session::Stream;
 use super::tls;
+use super::watch::Watch;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::metrics::Counters;
 
@@ -45,6 +47,8 @@ impl Frame {
 /// A connection to one SPU.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    /// Where the stream is watched instead of by the runtime. Stands first: must go before the socket.
+    watch: Option<Watch>,
     stream: Stream,
     frames: FrameBuffer,
     out: VecDeque<Bytes>,
@@ -73,6 +77,7 @@ impl Connection {
     ) -> Result<Self> {
         let open = async {
             let mut connection = Self {
+                watch: None,
                 stream: Stream::new(dialer.dial(address, Some(spu)).await?),
                 frames: FrameBuffer::new(FRAME_LIMIT),
                 out: VecDeque::new(),
@@ -141,20 +146,63 @@ impl Connection {
         poll_fn(|cx| self.poll_frame(cx)).await
     }
 
-    /// The same in steps, for who shares the connection.
+    /// The same in steps, for who shares the connection. From now on the runtime watches it.
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame>> {
+        self.watch = None;
         loop {
-            let next = self.frames.next_frame().map_err(|cause| {
-                Error::new(ErrorKind::Version, format!("{} sent something that is no frame: {cause}", self.peer))
-            })?;
-            if let Some(mut body) = next {
-                if body.len() < 4 {
-                    let text = format!("{} sent a frame without a number", self.peer);
-                    return Poll::Ready(Err(Error::new(ErrorKind::Version, text)));
-                }
-                return Poll::Ready(Ok(Frame { correlation: body.get_i32(), body }));
+            if let Some(frame) = self.frame()? {
+                return Poll::Ready(Ok(frame));
             }
             ready!(self.poll_turn(cx)).map_err(|cause| self.failure(&cause))?;
+        }
+    }
+
+    /// The next frame, if it is here.
+    fn frame(&mut self) -> Result<Option<Frame>> {
+        let next = self.frames.next_frame().map_err(|cause| {
+            Error::new(ErrorKind::Version, format!("{} sent something that is no frame: {cause}", self.peer))
+        })?;
+        let Some(mut body) = next else { return Ok(None) };
+        if body.len() < 4 {
+            return Err(Error::new(ErrorKind::Version, format!("{} sent a frame without a number", self.peer)));
+        }
+        Ok(Some(Frame { correlation: body.get_i32(), body }))
+    }
+
+    /// Has the connection watched by `watch`, which gets its descriptor, instead of by the runtime, until the next
+    /// [`Self::poll_frame`]; not if it has TLS, or `watch` gives nothing.
+    pub(crate) fn have_watched(&mut self, watch: impl FnOnce(RawFd) -> Option<Watch>) -> Result<()> {
+        let Some(watch) = self.stream.plain_descriptor().and_then(watch) else { return Ok(()) };
+        self.stream.unwatch().map_err(|cause| self.failure(&cause))?;
+        self.watch = Some(watch);
+        Ok(())
+    }
+
+    /// Ends [`Self::have_watched`]; [`Self::poll_frame`] must come soon.
+    pub(crate) fn stop_watching(&mut self) {
+        self.watch = None;
+    }
+
+    /// Whether the runtime does not watch the connection.
+    pub(crate) fn is_unwatched(&self) -> bool {
+        self.stream.is_unwatched()
+    }
+
+    /// Whether the other side has not ended the connection, as far as is known here.
+    pub(crate) fn is_open(&self) -> bool {
+        self.stream.is_open()
+    }
+
+    /// The next frame of a connection that the runtime does not watch, if it is here now.
+    pub(crate) fn try_frame(&mut self) -> Result<Option<Frame>> {
+        if let Some(frame) = self.frame()? {
+            return Ok(Some(frame));
+        }
+        match self.stream.try_read(self.frames.space()) {
+            Ok(0) => Err(self.failure(&ended())),
+            Ok(_) => self.frame(),
+            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(cause) => Err(self.failure(&cause)),
         }
     }
 
@@ -175,10 +223,7 @@ impl Connection {
         loop {
             let blocked = !self.write()?;
             match self.stream.try_read(self.frames.space()) {
-                Ok(0) => {
-                    let end = io::Error::new(io::ErrorKind::UnexpectedEof, "closed by the other side");
-                    return Poll::Ready(Err(end));
-                }
+                Ok(0) => return Poll::Ready(Err(ended())),
                 Ok(_) => return Poll::Ready(Ok(())),
                 Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {}
                 Err(cause) => return Poll::Ready(Err(cause)),
@@ -227,4 +272,8 @@ impl Connection {
     pub(crate) fn abandon(mut self) {
         self.stream.abandon();
     }
+}
+
+fn ended() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "closed by the other side")
 }

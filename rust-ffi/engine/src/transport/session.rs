@@ -1,13 +1,14 @@
 //! The byte stream to an SPU, driven without waiting: plain TCP, or TLS over it.
 
 use std::io::{self, BufRead, IoSlice, Write};
+use std::os::fd::RawFd;
 use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
 use rustls::ClientConnection;
 
 use super::dialer::Dialled;
-use super::socket::Socket;
+use super::socket::{Socket, Unwatched};
 use super::tls;
 
 /// What TLS reads from the kernel at once, and what it holds for it at most.
@@ -15,9 +16,20 @@ const TLS_BUFFER: usize = 64 << 10;
 
 /// The byte stream to an SPU.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(super) enum Stream {
+    Plain(Socket),
+    /// Plain, and not watched by the runtime.
+    Unwatched(Unwatched),
+    Tls(Box<Secured>),
+    /// Given up.
+    Gone,
+}
+
+/// TLS over a socket.
+#[derive(Debug)]
+pub(super) struct Secured {
     socket: Socket,
-    tls: Option<Box<Session>>,
+    session: Session,
 }
 
 #[derive(Debug)]
@@ -32,75 +44,134 @@ struct Session {
 impl Stream {
     pub(super) fn new(dialled: Dialled) -> Self {
         match dialled {
-            Dialled::Plain(socket) => Self { socket, tls: None },
+            Dialled::Plain(socket) => Self::Plain(socket),
             Dialled::Tls(stream) => {
                 let (socket, mut connection) = stream.into_inner();
                 connection.set_buffer_limit(Some(TLS_BUFFER));
                 let session = Session { connection, received: BytesMut::new(), abandoned: false };
-                Self { socket, tls: Some(Box::new(session)) }
+                Self::Tls(Box::new(Secured { socket, session }))
             }
         }
     }
 
     /// Reads what has arrived; 0: the end.
     pub(super) fn try_read(&mut self, space: &mut BytesMut) -> io::Result<usize> {
-        match &mut self.tls {
-            None => self.socket.try_read(space),
-            Some(session) => session.try_read(&self.socket, space),
+        match self {
+            Self::Plain(socket) => socket.try_read(space),
+            Self::Unwatched(socket) => socket.try_read(space),
+            Self::Tls(tls) => tls.session.try_read(&tls.socket, space),
+            Self::Gone => Err(gone()),
         }
     }
 
     /// Takes up as much as there is room for; all of it is written before anything that is taken up later.
     pub(super) fn try_write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match &mut self.tls {
-            None => self.socket.try_write(slices),
-            Some(session) => {
-                session.push(&self.socket)?;
-                session.connection.writer().write_vectored(slices)
+        match self {
+            Self::Plain(socket) => socket.try_write(slices),
+            Self::Unwatched(socket) => socket.try_write(slices),
+            Self::Tls(tls) => {
+                tls.session.push(&tls.socket)?;
+                tls.session.connection.writer().write_vectored(slices)
             }
+            Self::Gone => Err(gone()),
         }
     }
 
     /// Writes what was taken up.
     pub(super) fn try_flush(&mut self) -> io::Result<()> {
-        match &mut self.tls {
-            None => Ok(()),
-            Some(session) => session.push(&self.socket),
+        match self {
+            Self::Tls(tls) => tls.session.push(&tls.socket),
+            _ => Ok(()),
         }
     }
 
     /// Waits until reading is worth a try, or writing, where something waits to be written.
-    pub(super) fn poll_ready(&self, cx: &mut Context<'_>, blocked: bool) -> Poll<io::Result<()>> {
-        let writing = blocked || self.tls.as_ref().is_some_and(|session| session.connection.wants_write());
-        let is_writable = writing && self.socket.poll_write_ready(cx)?.is_ready();
-        match self.socket.poll_read_ready(cx) {
+    pub(super) fn poll_ready(&mut self, cx: &mut Context<'_>, blocked: bool) -> Poll<io::Result<()>> {
+        self.watch()?;
+        let (socket, writing) = match self {
+            Self::Plain(socket) => (&*socket, blocked),
+            Self::Tls(tls) => (&tls.socket, blocked || tls.session.connection.wants_write()),
+            Self::Unwatched(_) | Self::Gone => return Poll::Ready(Err(gone())),
+        };
+        let is_writable = writing && socket.poll_write_ready(cx)?.is_ready();
+        match socket.poll_read_ready(cx) {
             Poll::Pending if is_writable => Poll::Ready(Ok(())),
             poll => poll,
         }
     }
 
     pub(super) fn acknowledge_at_once(&self) {
-        self.socket.acknowledge_at_once();
+        match self {
+            Self::Plain(socket) => socket.acknowledge_at_once(),
+            Self::Tls(tls) => tls.socket.acknowledge_at_once(),
+            Self::Unwatched(_) | Self::Gone => {}
+        }
+    }
+
+    /// The descriptor of a plain stream.
+    pub(super) fn plain_descriptor(&self) -> Option<RawFd> {
+        match self {
+            Self::Plain(socket) => Some(socket.descriptor()),
+            _ => None,
+        }
+    }
+
+    /// Takes a plain stream away from the runtime.
+    pub(super) fn unwatch(&mut self) -> io::Result<()> {
+        match std::mem::replace(self, Self::Gone) {
+            Self::Plain(socket) => *self = Self::Unwatched(socket.unwatch()?),
+            other => *self = other,
+        }
+        Ok(())
+    }
+
+    /// Gives the stream back to the runtime, in one of whose tasks this is.
+    fn watch(&mut self) -> io::Result<()> {
+        match std::mem::replace(self, Self::Gone) {
+            Self::Unwatched(socket) => *self = Self::Plain(socket.watch()?),
+            other => *self = other,
+        }
+        Ok(())
+    }
+
+    /// Whether the runtime does not watch it.
+    pub(super) fn is_unwatched(&self) -> bool {
+        matches!(self, Self::Unwatched(_))
+    }
+
+    /// Whether the other side has not ended the connection, as far as is known here.
+    pub(super) fn is_open(&self) -> bool {
+        match self {
+            Self::Unwatched(socket) => socket.is_open(),
+            // The runtime would have said so.
+            _ => true,
+        }
     }
 
     /// Lets the connection end with a reset, and sends nothing more.
     pub(super) fn abandon(&mut self) {
-        self.socket.reset_on_close();
-        if let Some(session) = &mut self.tls {
-            session.abandoned = true;
+        match self {
+            Self::Plain(socket) => socket.reset_on_close(),
+            Self::Unwatched(socket) => socket.reset_on_close(),
+            Self::Tls(tls) => {
+                tls.socket.reset_on_close();
+                tls.session.abandoned = true;
+            }
+            Self::Gone => {}
         }
     }
 }
 
-impl Drop for Stream {
+fn gone() -> io::Error {
+    io::ErrorKind::NotConnected.into()
+}
+
+impl Drop for Secured {
     fn drop(&mut self) {
         // A goodbye, as the protocol has it, but never records that were not on their way yet.
-        if let Some(session) = &mut self.tls
-            && !session.abandoned
-            && !session.connection.wants_write()
-        {
-            session.connection.send_close_notify();
-            let _ = session.push(&self.socket);
+        if !self.session.abandoned && !self.session.connection.wants_write() {
+            self.session.connection.send_close_notify();
+            let _ = self.session.push(&self.socket);
         }
     }
 }

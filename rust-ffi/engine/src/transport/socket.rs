@@ -1,6 +1,6 @@
 //! A TCP socket of ours, with what every one of them needs.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read};
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
@@ -26,6 +26,9 @@ const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 const NO_SIGNAL: i32 = 0;
 
+/// More than the answer to a small request has.
+const SMALL: usize = 1024;
+
 static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
 
 /// How many sockets of ours are open in the process.
@@ -33,17 +36,29 @@ pub(crate) fn connections() -> usize {
     CONNECTIONS.load(Ordering::Relaxed)
 }
 
+/// Counts as an open socket for as long as it lives.
 #[derive(Debug)]
-struct Inner {
-    /// Stands first: must go before the socket.
-    _registered: Registered,
-    stream: TcpStream,
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        CONNECTIONS.fetch_add(1, Ordering::Relaxed);
+        Self
+    }
 }
 
-impl Drop for Inner {
+impl Drop for Counted {
     fn drop(&mut self) {
         CONNECTIONS.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// Stands first: must go before the socket.
+    registered: Registered,
+    stream: TcpStream,
+    counted: Counted,
 }
 
 /// A handle. The socket is closed with the last one.
@@ -54,8 +69,8 @@ impl Socket {
     /// Connects to `address` (`host:port`).
     pub(super) async fn connect(address: &str) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
-        CONNECTIONS.fetch_add(1, Ordering::Relaxed);
-        let socket = Self(Arc::new(Inner { _registered: Registered::new(stream.as_raw_fd()), stream }));
+        let registered = Registered::new(stream.as_raw_fd());
+        let socket = Self(Arc::new(Inner { registered, stream, counted: Counted::new() }));
         socket.0.stream.set_nodelay(true)?;
         let options = socket.options();
         options.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_INTERVAL))?;
@@ -104,6 +119,58 @@ impl Socket {
 
     pub(super) fn poll_write_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.stream.poll_write_ready(cx)
+    }
+}
+
+impl Socket {
+    /// Takes the socket away from the runtime. Only of one that has no other handle.
+    pub(super) fn unwatch(self) -> io::Result<Unwatched> {
+        let Some(Inner { registered, stream, counted }) = Arc::into_inner(self.0) else {
+            return Err(io::Error::other("the socket has another handle"));
+        };
+        Ok(Unwatched { registered, stream: stream.into_std()?, counted })
+    }
+}
+
+/// A socket that the runtime does not watch: whoever has it is told otherwise when it is readable.
+#[derive(Debug)]
+pub(super) struct Unwatched {
+    registered: Registered,
+    stream: std::net::TcpStream,
+    counted: Counted,
+}
+
+impl Unwatched {
+    /// Gives the socket back to the runtime, in one of whose tasks this is.
+    pub(super) fn watch(self) -> io::Result<Socket> {
+        let Self { registered, stream, counted } = self;
+        Ok(Socket(Arc::new(Inner { registered, stream: TcpStream::from_std(stream)?, counted })))
+    }
+
+    /// Reads some of what has arrived; 0: the end.
+    pub(super) fn try_read(&self, space: &mut BytesMut) -> io::Result<usize> {
+        let mut bytes = [0; SMALL];
+        let count = (&self.stream).read(&mut bytes)?;
+        space.extend_from_slice(&bytes[..count]);
+        Ok(count)
+    }
+
+    /// Writes as much as the kernel takes.
+    pub(super) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        SockRef::from(&self.stream).send_vectored_with_flags(slices, NO_SIGNAL)
+    }
+
+    /// Whether the other side has not ended the connection, as far as is known here.
+    pub(super) fn is_open(&self) -> bool {
+        match self.stream.peek(&mut [0]) {
+            Ok(count) => count > 0,
+            Err(cause) => cause.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
+
+    /// Lets the connection end with a reset.
+    pub(super) fn reset_on_close(&self) {
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
     }
 }
 

@@ -1,0 +1,169 @@
+"""Records that are sent one after another, each alone: callers' threads write them, and read the replies, too."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from conftest import World
+
+from fluvio_cffi import Fluvio, FluvioTimeoutError, LocalCluster, Offset
+
+pytestmark = pytest.mark.timeout(60)
+
+
+async def read_all(client: Any, topic: str) -> list[bytes]:
+    async with client.consumer(topic, start=Offset.beginning(), stop_at_end=True) as consumer:
+        return [record.value async for record in consumer]
+
+
+async def warm(producer: Any) -> None:
+    """From now on callers read the replies."""
+    for _ in range(20):
+        await producer.send(b"warm")
+
+
+def library_switches() -> int:
+    """How often threads of the library have gone to sleep."""
+    count = 0
+    for task in Path("/proc/self/task").iterdir():
+        if (task / "comm").read_text().startswith("fluvio-cffi"):
+            lines = (task / "status").read_text().splitlines()
+            count += sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
+    return count
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="is done on Linux only, and seen in /proc")
+async def test_the_librarys_threads_sleep_meanwhile(world: World) -> None:
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        async with client.producer(topic) as producer:
+            await warm(producer)
+            before = library_switches()
+            for _ in range(500):
+                await producer.send(b"x")
+            assert library_switches() - before < 100
+        assert len(await read_all(client, topic)) == 520
+
+
+@pytest.mark.parametrize("delivery", ["at_least_once", "at_most_once"])
+async def test_a_connection_that_was_closed_meanwhile(world: World, delivery: str) -> None:
+    """It is noticed before the next record goes, not by its loss."""
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        async with client.producer(topic, delivery=delivery) as producer:
+            for round in range(5):
+                await warm(producer)
+                world.cluster.control("reset-sockets 5001")
+                await producer.send(b"%d" % round)
+        values = await read_all(client, topic)
+        assert [value for value in values if value != b"warm"] == [b"%d" % round for round in range(5)]
+        assert values.count(b"warm") == 100
+
+
+async def test_a_server_that_does_not_answer(world: World) -> None:
+    async with world.connect(request_timeout=0.5) as client:
+        topic = await world.topic(client)
+        async with client.producer(topic) as producer:
+            await warm(producer)
+            world.cluster.control("stall 5001 on")
+            try:
+                with pytest.raises(FluvioTimeoutError) as late:
+                    await producer.send(b"late", timeout=0.2)
+                assert late.value.outcome == "pending"
+                await world.sleep(0.6)
+            finally:
+                world.cluster.control("stall 5001 off")
+            await producer.flush(10)
+            await warm(producer)
+        assert b"late" in await read_all(client, topic)
+
+
+async def test_a_refusal_is_told_or_tried_again(world: World) -> None:
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        async with client.producer(topic) as producer:
+            await warm(producer)
+            # Not the leader any more: it says so once, and takes the record the next time.
+            world.cluster.control("fail-next 5001 produce 6")
+            meta = await producer.send(b"again")
+            await warm(producer)
+        values = await read_all(client, topic)
+        assert values[meta.offset] == b"again"
+        assert values.count(b"again") == 1
+
+
+@pytest.mark.backends("asyncio", "uvloop", "trio")
+async def test_records_that_come_while_one_is_under_way(world: World) -> None:
+    """Several tasks, now one and now more of them at a time: all arrives, in each task's order."""
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        async with client.producer(topic) as producer:
+
+            async def work(task: int) -> None:
+                for number in range(200):
+                    await producer.send(b"%d %d" % (task, number))
+                    if number % 20 == task:
+                        await world.sleep(0.002)
+
+            async with anyio.create_task_group() as tasks:
+                for task in range(3):
+                    tasks.start_soon(work, task)
+        values = [tuple(map(int, value.split())) for value in await read_all(client, topic)]
+        for task in range(3):
+            assert [number for who, number in values if who == task] == list(range(200))
+
+
+async def test_many_producers_one_after_another(world: World) -> None:
+    """More than a loop watches connections for."""
+    async with world.connect() as client:
+        topics = [await world.topic(client) for _ in range(20)]
+        producers = [await client.producer(topic) for topic in topics]
+        for _ in range(10):
+            for producer in producers:
+                await producer.send(b"x")
+        for producer in producers:
+            await producer.close()
+        for topic in topics:
+            assert len(await read_all(client, topic)) == 10
+
+
+async def test_a_loop_that_is_busy_for_longer_than_a_record_may_take(world: World) -> None:
+    """The reply was there in time, so the record counts as delivered."""
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        async with client.producer(topic, delivery_timeout=0.5) as producer:
+            await warm(producer)
+            receipt = await producer.enqueue(b"x")
+            time.sleep(0.8)
+            assert (await receipt.wait(5)).offset == 20
+        assert len(await read_all(client, topic)) == 21
+
+
+def test_who_waits_need_not_be_who_sent(cluster: LocalCluster) -> None:
+    """One thread accepts a record and looks no more; another one flushes, a third one waits for room."""
+    with Fluvio.connect(cluster.endpoint) as client:
+        client.admin.topics.create("alone-threads")
+        with client.producer("alone-threads", buffer_size=3000, max_request_size=3000) as producer:
+            for _ in range(20):
+                producer.send(b"warm")
+            for _ in range(20):
+                producer.enqueue(b"x" * 2500)
+                done = threading.Thread(target=producer.flush, kwargs={"timeout": 5})
+                done.start()
+                done.join(10)
+                assert not done.is_alive()
+                assert producer.pending == (0, 0)
+                producer.enqueue(b"y" * 2500)
+                done = threading.Thread(target=producer.enqueue, args=(b"z" * 2500,), kwargs={"timeout": 5})
+                done.start()
+                done.join(10)
+                assert not done.is_alive()
+                producer.flush(5)
+        with client.consumer("alone-threads", start=Offset.beginning(), stop_at_end=True) as consumer:
+            assert len(list(consumer)) == 80
