@@ -29,6 +29,7 @@ _RUNS: Final = 1024
 _RUN: Final = Struct("=QII")
 _NOW: Final = -(1 << 63)
 _NULL: Final = ffi.NULL
+_AWAITED: Final = int(lib.FLV_RECORDS_AWAITED)
 _UINT32: Final = "uint32_t[]"
 
 
@@ -241,13 +242,16 @@ class Pipe:
         partition: int | None,
         timestamp: int | None,
         accept: Callable[[Ticket, int, int], None],
+        awaited: bool = False,
     ) -> bool:
         """Hands over one record; false if there is no room for it.
 
+        :param awaited: whether the caller waits for it: then the hub may read the reply when it is drained.
         :param accept: called with (ticket, index, timestamp).
         :raises FluvioError: then it was not accepted.
         """
         single = self._single
+        single.flags = _AWAITED if awaited else 0
         values, keys, partitions, stamps = self._one
         values[0] = len(value)
         if key is None:

@@ -367,6 +367,17 @@ typedef enum {
 } flv_limit_e;
 
 /*
+ What a submission says of itself.
+ */
+typedef enum {
+    /*
+     Whoever submits the records waits on the descriptor of the producer's queue, and drains it, until their tickets have
+     completed: the drain may read the reply itself, which spares waking a thread of the library.
+     */
+    FLV_RECORDS_AWAITED = 1,
+} flv_records_flag_e;
+
+/*
  Where reading begins.
  */
 typedef enum {
@@ -1023,9 +1034,9 @@ typedef struct {
      */
     uint32_t struct_size;
     /*
-     0.
+     0, or `FLV_RECORDS_AWAITED`.
      */
-    uint32_t reserved;
+    uint32_t flags;
     /*
      How many records.
      */
@@ -1627,7 +1638,7 @@ flv_status_t flv_queue_new_callback(flv_callback_t callback,
                                     flv_error_t **error);
 
 /*
- The descriptor that is readable while completions wait: for poll, epoll or an event loop. It belongs to the library:
+ The descriptor that is readable while completions wait, or a drain has to read a reply: for poll, epoll or an event loop. It belongs to the library:
  never read, write or close it. -1 in callback mode. Valid until the queue is freed. Any thread.
  */
 int32_t flv_queue_fd(const flv_queue_t *queue);

@@ -133,16 +133,55 @@ async def test_many_producers_one_after_another(world: World) -> None:
             assert len(await read_all(client, topic)) == 10
 
 
+@pytest.mark.backends("asyncio", "uvloop", "trio")
 async def test_a_loop_that_is_busy_for_longer_than_a_record_may_take(world: World) -> None:
     """The reply was there in time, so the record counts as delivered."""
     async with world.connect() as client:
         topic = await world.topic(client)
         async with client.producer(topic, delivery_timeout=0.5) as producer:
             await warm(producer)
-            receipt = await producer.enqueue(b"x")
-            time.sleep(0.8)
-            assert (await receipt.wait(5)).offset == 20
+            sent: list[int] = []
+
+            async def send() -> None:
+                sent.append((await producer.send(b"x")).offset)
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(send)
+                while producer.pending.records == 0:
+                    await world.sleep(0)
+                time.sleep(0.8)
+            assert sent == [20]
         assert len(await read_all(client, topic)) == 21
+
+
+async def test_a_record_whose_sender_has_left(world: World) -> None:
+    """Its reply is read all the same, and soon."""
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        async with client.producer(topic) as producer:
+            await warm(producer)
+            world.cluster.control("stall 5001 on")
+            try:
+                with pytest.raises(FluvioTimeoutError):
+                    await producer.send(b"left", timeout=0.05)
+            finally:
+                world.cluster.control("stall 5001 off")
+            begun = time.monotonic()
+            while producer.pending.records:
+                await world.sleep(0.01)
+            assert time.monotonic() - begun < 5
+
+
+async def test_records_that_nobody_waits_for(world: World) -> None:
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        async with client.producer(topic) as producer:
+            for round in range(10):
+                await warm(producer)
+                await producer.enqueue(b"x")
+                # No turn of the loop comes meanwhile.
+                while client.metrics().records_produced < 21 * (round + 1):
+                    time.sleep(0.001)
 
 
 def test_who_waits_need_not_be_who_sent(cluster: LocalCluster) -> None:

@@ -447,7 +447,7 @@ class AsyncProducer(Closeable):
                     return await slot
         limit = parse_timeout(timeout, self._delivery_timeout)
         begun = monotonic()
-        receipt = await self.enqueue(value, key=key, partition=partition, timestamp=timestamp, timeout=limit)
+        receipt = await self._accept(value, key, partition, timestamp, limit, awaited=True)
         if limit is not None:
             spent = monotonic() - begun
             limit = None if timeout is ... and spent < 0.1 else max(limit - spent, 0.0)
@@ -476,71 +476,12 @@ class AsyncProducer(Closeable):
         :raises FluvioTimeoutError: ``phase="enqueue"``: there was no room in time.
         :raises RecordTooLargeError: it exceeds ``max_request_size``.
         """
-        host = self._host
         if True:  # ASYNC
             if timeout is ... and partition is None and timestamp is None:
                 receipt = self._at_once(value, key)
                 if receipt is not None:
                     return receipt
-        host.check()
-        deadline = self._deadline(timeout)
-        if type(value) is not bytes:
-            value = as_bytes(value, "value")
-        size = len(value)
-        if key is not None:
-            if type(key) is not bytes:
-                key = as_bytes(key, "key")
-            size += len(key)
-        if partition is None and self._partitioner is not None:
-            partition = self._choose(key, value)
-        if partition is not None:
-            self._check_partition(partition)
-        if timestamp is not None:
-            check_timestamp(timestamp)
-        if size > self._most:
-            raise self._too_large(size)
-        cost = size + OVERHEAD
-        # Who has to wait for room takes his place at once.
-        if cost <= self._room and not self._seats and host.due():
-            await host.rest()
-        if True:  # ASYNC
-            if self._closing:
-                raise self._closed_error()
-            if cost <= self._room and not self._seats:
-                self._room -= cost
-            else:
-                seat = _Seat(host.waiter(), cost)
-                await self._wait_for_room(seat, deadline)
-                self._take(seat)
-                self._check_open()
-            receipt = AsyncReceipt(host, self._ledger, timestamp)
-            if size > self._sure or (not self._groups and self._ledger.submitted - self._ledger.settled < DIRECT):
-                self._direct(receipt, value, key, partition, timestamp, cost)
-            else:
-                self._append(receipt, value, key, partition, timestamp, cost)
-            return receipt
-        else:
-            receipt = AsyncReceipt(host, self._ledger, timestamp)
-            with self._lock:
-                if self._closing:
-                    raise self._closed_error()
-                if not self._seats and (cost <= self._room or cost <= self._look()):
-                    self._room -= cost
-                    self._direct(receipt, value, key, partition, timestamp, cost)
-                    if self._ledger.submitted - self._ledger.settled > 10_000:
-                        host.look()
-                    return receipt
-            seat = _Seat(host.waiter(), cost)
-            try:
-                self._wait_for_room(seat, deadline)
-                with self._lock:
-                    self._take(seat)
-                    self._check_open()
-                    self._direct(receipt, value, key, partition, timestamp, cost)
-                return receipt
-            except BaseException:
-                self._give_up(seat)
-                raise
+        return await self._accept(value, key, partition, timestamp, timeout)
 
     if True:  # ASYNC
 
@@ -724,7 +665,80 @@ class AsyncProducer(Closeable):
             self._push()
         self._forgotten(repr(self))
 
-    # -- inside: accepting, with the lock held
+    # -- inside: accepting
+
+    async def _accept(
+        self,
+        value: Bytes,
+        key: Bytes | None,
+        partition: int | None,
+        timestamp: int | None,
+        timeout: Timeout,
+        awaited: bool = False,
+    ) -> AsyncReceipt:
+        """The whole of :meth:`enqueue`. `awaited`: the caller waits for the receipt."""
+        host = self._host
+        host.check()
+        deadline = self._deadline(timeout)
+        if type(value) is not bytes:
+            value = as_bytes(value, "value")
+        size = len(value)
+        if key is not None:
+            if type(key) is not bytes:
+                key = as_bytes(key, "key")
+            size += len(key)
+        if partition is None and self._partitioner is not None:
+            partition = self._choose(key, value)
+        if partition is not None:
+            self._check_partition(partition)
+        if timestamp is not None:
+            check_timestamp(timestamp)
+        if size > self._most:
+            raise self._too_large(size)
+        cost = size + OVERHEAD
+        # Who has to wait for room takes his place at once.
+        if cost <= self._room and not self._seats and host.due():
+            await host.rest()
+        if True:  # ASYNC
+            if self._closing:
+                raise self._closed_error()
+            if cost <= self._room and not self._seats:
+                self._room -= cost
+            else:
+                seat = _Seat(host.waiter(), cost)
+                await self._wait_for_room(seat, deadline)
+                self._take(seat)
+                self._check_open()
+            receipt = AsyncReceipt(host, self._ledger, timestamp)
+            if size > self._sure or (not self._groups and self._ledger.submitted - self._ledger.settled < DIRECT):
+                self._direct(receipt, value, key, partition, timestamp, cost, awaited)
+            else:
+                self._append(receipt, value, key, partition, timestamp, cost)
+            return receipt
+        else:
+            receipt = AsyncReceipt(host, self._ledger, timestamp)
+            with self._lock:
+                if self._closing:
+                    raise self._closed_error()
+                if not self._seats and (cost <= self._room or cost <= self._look()):
+                    self._room -= cost
+                    self._direct(receipt, value, key, partition, timestamp, cost, awaited)
+                    if self._ledger.submitted - self._ledger.settled > 10_000:
+                        host.look()
+                    return receipt
+            seat = _Seat(host.waiter(), cost)
+            try:
+                self._wait_for_room(seat, deadline)
+                with self._lock:
+                    self._take(seat)
+                    self._check_open()
+                    self._direct(receipt, value, key, partition, timestamp, cost, awaited)
+                return receipt
+            except BaseException:
+                self._give_up(seat)
+                raise
+
+    # With the lock held.
 
     if True:  # ASYNC
         # The short ways: `value` and `key` are what the caller gave, and bytes if they fit.
@@ -771,7 +785,7 @@ class AsyncProducer(Closeable):
             slot = self._host.slot()
             ledger = self._ledger
             if not groups and ledger.submitted - ledger.settled < DIRECT:
-                self._direct(slot, value, key, None, None, cost)
+                self._direct(slot, value, key, None, None, cost, True)
                 return slot
             if group is None:
                 group = _Group()
@@ -792,13 +806,14 @@ class AsyncProducer(Closeable):
         partition: int | None,
         timestamp: int | None,
         cost: int,
+        awaited: bool = False,
     ) -> None:
         """Hands over one record at once; its room is taken already. Queues it if, against all odds, there is none."""
         if self._groups:
             self._push()
         if not self._groups:
             try:
-                accepted = self._pipe.submit_one(value, key, partition, timestamp, _binder(owner))
+                accepted = self._pipe.submit_one(value, key, partition, timestamp, _binder(owner), awaited)
             except BaseException:
                 self._look()
                 raise

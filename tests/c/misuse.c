@@ -130,7 +130,7 @@ static void reserved_fields(void) {
     flv_consumer_options_init(&consuming);
     consuming.reserved = 1;
     REFUSED(flv_consumer_open(client, slice("misuse"), &consuming, 100, queue, 1, &operation, &error), INVALID);
-    const flv_records_t records = {.struct_size = sizeof records, .reserved = 1};
+    const flv_records_t records = {.struct_size = sizeof records, .flags = 2};
     flv_submission_t submission = {.struct_size = sizeof submission};
     REFUSED(flv_producer_submit(producer, &records, NULL, 0, &submission, &error), INVALID);
     const flv_offset_t processed = {.reserved = 1};

@@ -223,14 +223,24 @@ impl Lookout for Sink {
     }
 }
 
+/// What a submission says of itself.
+#[repr(C)]
+pub enum flv_records_flag_e {
+    /// Whoever submits the records waits on the descriptor of the producer's queue, and drains it, until their tickets have
+    /// completed: the drain may read the reply itself, which spares waking a thread of the library.
+    FLV_RECORDS_AWAITED = 1,
+}
+
+const AWAITED: u32 = flv_records_flag_e::FLV_RECORDS_AWAITED as u32;
+
 /// Records to submit, borrowed for the call.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct flv_records_t {
     /// `sizeof(flv_records_t)`.
     pub struct_size: u32,
-    /// 0.
-    pub reserved: u32,
+    /// 0, or `FLV_RECORDS_AWAITED`.
+    pub flags: u32,
     /// How many records.
     pub count: usize,
     /// One record after the other: the bytes of its key, if it has one, then of its value.
@@ -339,7 +349,7 @@ pub extern "C" fn flv_producer_submit(
         let producer = handle::producer(producer)?;
         let none = flv_records_t {
             struct_size: size_of::<flv_records_t>() as u32,
-            reserved: 0,
+            flags: 0,
             count: 0,
             data: std::ptr::null(),
             data_len: 0,
@@ -349,7 +359,14 @@ pub extern "C" fn flv_producer_submit(
             timestamps: std::ptr::null(),
         };
         let given = options::read(records, "records", none)?;
-        options::unused(given.reserved, "records")?;
+        let awaited = match given.flags {
+            0 => false,
+            AWAITED => true,
+            other => {
+                let text = format!("records->flags is {other}: it must be 0 or FLV_RECORDS_AWAITED, {AWAITED}");
+                return Err(Error::invalid(text));
+            }
+        };
         let count = given.count;
         options::check(submission, "submission")?;
         fn column<'a, T>(pointer: *const T, count: usize, name: &str) -> Result<Option<&'a [T]>> {
@@ -362,6 +379,7 @@ pub extern "C" fn flv_producer_submit(
             key_lengths: column(given.key_lengths, count, "records->key_lengths")?,
             partitions: column(given.partitions, count, "records->partitions")?,
             timestamps: column(given.timestamps, count, "records->timestamps")?,
+            awaited,
         };
         // Checks the pointer; never read, only written.
         slice(runs, runs_capacity, "runs")?;

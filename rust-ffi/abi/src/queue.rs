@@ -398,7 +398,7 @@ pub extern "C" fn flv_queue_new_callback(
     })
 }
 
-/// The descriptor that is readable while completions wait: for poll, epoll or an event loop. It belongs to the library:
+/// The descriptor that is readable while completions wait, or a drain has to read a reply: for poll, epoll or an event loop. It belongs to the library:
 /// never read, write or close it. -1 in callback mode. Valid until the queue is freed. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_queue_fd(queue: *const flv_queue_t) -> i32 {

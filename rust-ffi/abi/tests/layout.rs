@@ -47,7 +47,7 @@ fn structures_lie_in_memory_as_ever() {
             isolation, delivery, compression, reserved,
         }
         flv_records_t {
-            struct_size, reserved, count, data, data_len, value_lengths, key_lengths, partitions, timestamps,
+            struct_size, flags, count, data, data_len, value_lengths, key_lengths, partitions, timestamps,
         }
         flv_run_t { ticket, index, count }
         flv_submission_t { struct_size, reserved, accepted, runs, room, timestamp }

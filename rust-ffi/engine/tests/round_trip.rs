@@ -139,6 +139,7 @@ async fn keys_partitions_and_starts() {
             key_lengths: Some(&keys),
             partitions: Some(&partitions),
             timestamps: None,
+            awaited: false,
         };
         let mut runs = [Run::default(); 4];
         assert_eq!(producer.submit(&records, &mut runs).unwrap().accepted, 4);

@@ -87,6 +87,7 @@ async fn write_ours(client: &Client, topic: &str, options: ProducerOptions, pair
             key_lengths: Some(&keys),
             partitions: None,
             timestamps: None,
+            awaited: false,
         };
         let submission = producer.submit(&records, &mut vec![Run::default(); part.len()]).unwrap();
         rest = &rest[submission.accepted..];

@@ -229,7 +229,7 @@ pub fn submit(producer: *mut flv_producer_t, count: usize, size: usize) -> (flv_
     let lengths = vec![size as u32; count];
     let records = flv_records_t {
         struct_size: size_of::<flv_records_t>() as u32,
-        reserved: 0,
+        flags: 0,
         count,
         data: data.as_ptr(),
         data_len: data.len(),

@@ -346,7 +346,7 @@ impl Batches {
 
     /// Checks every length, so that encoding cannot fail half-way.
     fn check(&self, records: &Records<'_>) -> Result<()> {
-        let Records { count, data, value_lengths, key_lengths, partitions, timestamps } = *records;
+        let Records { count, data, value_lengths, key_lengths, partitions, timestamps, .. } = *records;
         let columns = [
             ("value_lengths", Some(value_lengths.len())),
             ("key_lengths", key_lengths.map(<[i32]>::len)),

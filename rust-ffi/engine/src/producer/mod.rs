@@ -137,6 +137,8 @@ pub struct Records<'a> {
     pub partitions: Option<&'a [i32]>,
     /// One a record, milliseconds since the epoch; `i64::MIN`: now. `None`: for all.
     pub timestamps: Option<&'a [i64]>,
+    /// Whether whoever submits them waits at the producer's lookout until they are settled.
+    pub awaited: bool,
 }
 
 /// `count` consecutive records of a submission are the records `index`.. of the batch that `ticket` stands for.
@@ -268,7 +270,7 @@ impl Producer {
         let (submission, rouse) = shared.batches.submit(records, runs)?;
         match rouse {
             Rouse::Nobody => {}
-            Rouse::One(desk) if records.data.len() <= DIRECT_BYTES => desk.send_or_ring(shared),
+            Rouse::One(desk) if records.data.len() <= DIRECT_BYTES => desk.send_or_ring(shared, records.awaited),
             Rouse::One(desk) => desk.ring(),
             Rouse::All => shared.batches.wake_senders(),
         }
@@ -282,7 +284,12 @@ impl Producer {
 
     /// Records and bytes that are not settled.
     pub fn pending(&self) -> (u64, u64) {
-        self.shared().pending()
+        let pending = self.shared().pending();
+        if pending.0 > 0 {
+            // Who waited for them may have left without reading the reply.
+            self.shared().batches.wake_senders();
+        }
+        pending
     }
 
     /// How many partitions the topic has.

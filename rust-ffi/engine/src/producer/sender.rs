@@ -185,15 +185,16 @@ impl Desk {
     }
 
     /// Sends what is ready on the caller's thread if nothing is in flight; otherwise the sender does it. Never waits.
-    pub(super) fn send_or_ring(self: &Arc<Self>, shared: &Arc<Shared>) {
-        let sent = self.work.try_lock().is_ok_and(|mut work| self.send(shared, &mut work));
+    /// `awaited`: the caller will do so at his lookout.
+    pub(super) fn send_or_ring(self: &Arc<Self>, shared: &Arc<Shared>, awaited: bool) {
+        let sent = self.work.try_lock().is_ok_and(|mut work| self.send(shared, &mut work, awaited));
         if !sent {
             self.ring();
         }
     }
 
     /// Whether what is ready was sent, and somebody waits for the reply.
-    fn send(self: &Arc<Self>, shared: &Arc<Shared>, work: &mut Work) -> bool {
+    fn send(self: &Arc<Self>, shared: &Arc<Shared>, work: &mut Work, awaited: bool) -> bool {
         let Some(link) = work.link.as_ref().filter(|link| link.in_flight.is_empty()) else { return false };
         if work.failure.is_some() || !shared.batches.uncompressed() {
             return false;
@@ -211,6 +212,9 @@ impl Desk {
         let in_time = |first: &Request| alarm.is_some_and(|alarm| alarm <= first.deadline);
         if !link.in_flight.front().is_some_and(in_time) {
             return false;
+        }
+        if !awaited {
+            return !link.connection.is_unwatched();
         }
         link.alone += 1;
         if link.alone <= ALONE || link.connection.is_unwatched() {
@@ -327,7 +331,7 @@ impl Reader for CallersReader {
                 answered.tell(&shared);
                 // Nothing else was in flight: what came meanwhile can go from here, too.
                 if doubtful || shared.batches.has_work(Some(desk.leader)) {
-                    desk.send_or_ring(&shared);
+                    desk.send_or_ring(&shared, false);
                 }
             }
             Err(error) => desk.fail(&mut work, error, true),

@@ -116,6 +116,7 @@ pub async fn submit(producer: &Producer, values: &[Vec<u8>]) -> Vec<Run> {
             key_lengths: None,
             partitions: None,
             timestamps: None,
+            awaited: false,
         };
         let mut runs = vec![Run::default(); part.len()];
         let submission = producer.submit(&records, &mut runs).unwrap();
