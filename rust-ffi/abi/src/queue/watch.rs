@@ -12,6 +12,8 @@ use super::{Mode, Queue};
 
 /// Stands for the queue's own signal.
 pub(super) const SIGNAL: u64 = 0;
+/// So many are read without being asked for.
+const FEW: usize = 2;
 /// Connections watched at a time, at most.
 const MOST: usize = 16;
 
@@ -83,6 +85,12 @@ impl Watched {
 
     pub(super) fn is_empty(&self) -> bool {
         self.count.load(Ordering::Relaxed) == 0
+    }
+
+    /// All of them, if they are few.
+    pub(super) fn few(&self) -> Option<Vec<Arc<dyn Reader>>> {
+        let readers = self.lock();
+        (readers.by_id.len() <= FEW).then(|| readers.by_id.values().cloned().collect())
     }
 
     /// Whom to tell of what is readable under the number that this gives; no more of them: `None`.

@@ -29,6 +29,9 @@ pub(super) const PRODUCE_VERSION: i16 = 25;
 /// After so many requests in a row that were sent by the callers' threads, and alone, these watch the connection, too.
 const ALONE: u32 = 4;
 
+/// A server that was heard of so shortly ago is taken to be there still.
+const FRESH: Duration = Duration::from_millis(5);
+
 /// How long a server that does not lead a partition any more has to say what became of requests for it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -142,6 +145,8 @@ struct Link {
     first: Option<i32>,
     /// How many requests in a row had the connection to themselves.
     alone: u32,
+    /// When the server was last heard of.
+    heard: Instant,
 }
 
 /// A sender's work, which it shares with the callers' threads: while nothing is in flight these send by themselves, which
@@ -199,7 +204,8 @@ impl Desk {
         if work.failure.is_some() || !shared.batches.uncompressed() {
             return false;
         }
-        if !link.connection.is_open() {
+        // A connection that the runtime does not watch may have ended unseen.
+        if link.connection.is_unwatched() && link.heard.elapsed() > FRESH && !link.connection.is_open() {
             let error = Error::new(ErrorKind::Connection, format!("SPU {} has closed the connection", self.leader));
             self.fail(work, error, false);
             return false;
@@ -315,7 +321,7 @@ struct CallersReader {
 }
 
 impl Reader for CallersReader {
-    fn readable(&self) {
+    fn read(&self) {
         let (Some(shared), Some(desk)) = (self.shared.upgrade(), self.desk.upgrade()) else { return };
         let mut work = desk.lock();
         let Some(link) = work.link.as_mut().filter(|link| link.connection.is_unwatched()) else { return };
@@ -372,6 +378,7 @@ impl Work {
         };
         let answers = answers::read(frame.body.clone(), request.batches.len())?;
         let request = link.in_flight.pop_front().ok_or_else(|| Error::internal("a reply without a request"))?;
+        link.heard = Instant::now();
         Ok((request, answers))
     }
 }
@@ -458,7 +465,8 @@ impl Sender {
                 }
                 self.desk.set_trouble(None);
                 let (in_flight, known) = Default::default();
-                self.desk.lock().link = Some(Link { connection, in_flight, known, first: None, alone: 0 });
+                self.desk.lock().link =
+                    Some(Link { connection, in_flight, known, first: None, alone: 0, heard: Instant::now() });
             }
             Err(error) => {
                 shared.client.counters().note(error.kind);

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 /// Reads a connection that the runtime does not watch.
 pub trait Reader: Send + Sync + 'static {
-    /// There is something to read, perhaps the end. On the thread that watches.
-    fn readable(&self);
+    /// There may be something to read, perhaps the end. On the thread that watches.
+    fn read(&self);
 
     /// Nobody watches any more.
     fn unwatched(&self);
