@@ -30,7 +30,7 @@ pub(super) const PRODUCE_VERSION: i16 = 25;
 const ALONE: u32 = 4;
 
 /// A server that was heard of so shortly ago is taken to be there still.
-const FRESH: Duration = Duration::from_millis(5);
+const FRESH: Duration = Duration::from_micros(100);
 
 /// How long a server that does not lead a partition any more has to say what became of requests for it.
 const LAST_WORDS: Duration = Duration::from_secs(1);

@@ -55,10 +55,10 @@ impl Drop for Counted {
 
 #[derive(Debug)]
 struct Inner {
-    /// Stands first: must go before the socket.
+    counted: Counted,
+    /// Stands before the socket, as it must go before it.
     registered: Registered,
     stream: TcpStream,
-    counted: Counted,
 }
 
 /// A handle. The socket is closed with the last one.
@@ -70,7 +70,7 @@ impl Socket {
     pub(super) async fn connect(address: &str) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         let registered = Registered::new(stream.as_raw_fd());
-        let socket = Self(Arc::new(Inner { registered, stream, counted: Counted::new() }));
+        let socket = Self(Arc::new(Inner { counted: Counted::new(), registered, stream }));
         socket.0.stream.set_nodelay(true)?;
         let options = socket.options();
         options.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_INTERVAL))?;
@@ -125,26 +125,27 @@ impl Socket {
 impl Socket {
     /// Takes the socket away from the runtime. Only of one that has no other handle.
     pub(super) fn unwatch(self) -> io::Result<Unwatched> {
-        let Some(Inner { registered, stream, counted }) = Arc::into_inner(self.0) else {
+        let Some(Inner { counted, registered, stream }) = Arc::into_inner(self.0) else {
             return Err(io::Error::other("the socket has another handle"));
         };
-        Ok(Unwatched { registered, stream: stream.into_std()?, counted })
+        Ok(Unwatched { counted, registered, stream: stream.into_std()? })
     }
 }
 
 /// A socket that the runtime does not watch: whoever has it is told otherwise when it is readable.
 #[derive(Debug)]
 pub(super) struct Unwatched {
+    counted: Counted,
+    /// Stands before the socket, as it must go before it.
     registered: Registered,
     stream: std::net::TcpStream,
-    counted: Counted,
 }
 
 impl Unwatched {
     /// Gives the socket back to the runtime, in one of whose tasks this is.
     pub(super) fn watch(self) -> io::Result<Socket> {
-        let Self { registered, stream, counted } = self;
-        Ok(Socket(Arc::new(Inner { registered, stream: TcpStream::from_std(stream)?, counted })))
+        let Self { counted, registered, stream } = self;
+        Ok(Socket(Arc::new(Inner { counted, registered, stream: TcpStream::from_std(stream)? })))
     }
 
     /// Reads some of what has arrived; 0: the end.
