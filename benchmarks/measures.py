@@ -88,8 +88,6 @@ def table(amounts: Amounts) -> list[Measure]:
     for partitions in (1, 3):
         place = "one partition" if partitions == 1 else "three partitions"
         spec = {**records, "partitions": partitions}
-        if partitions > 1:
-            spec["count"] = max(amounts.records // 2, 1)
         rounds = 1.0 if partitions == 1 else 0.6
         alone = (BATCHES, PLAIN) if partitions == 1 else ()
         found += [

@@ -23,20 +23,23 @@ import signal
 import sys
 import threading
 import time
+from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
 import health
 from hosts import run, sleep, together
-from records import Check, Clock, Values, check_partitions, check_places, key, latencies, peak, resident
+from records import DIGITS, Check, Clock, Values, check_partitions, check_places, key, latencies, peak, resident
 
 from fluvio_cffi import AsyncFluvio, Fluvio, FluvioTimeoutError, Offset, RecordBatch, SendResult
 
 Spec = dict[str, Any]
 Result = dict[str, float]
 MIB = 1 << 20
+# So many records that were read one by one are compared at a time.
+COMPARED = 1000
 
 
 def values_of(spec: Spec) -> Sequence[bytes]:
@@ -54,37 +57,91 @@ def check_result(result: SendResult, spec: Spec) -> None:
 
 
 class Reading:
-    """What is read, and its check. Of one partition without keys the values of batches are compared as they come,
-    everything else after the clock has stopped."""
+    """What is read, compared as it comes with what must come: of one partition what was sent; of several, or with keys,
+    what a first reading finds, which is checked in full before the clock runs."""
 
     def __init__(self, spec: Spec) -> None:
         self._values = values_of(spec)
+        self._check = Check(self._values)
         self._keys = bool(spec.get("keys"))
-        self._check = None if self._keys or spec.get("partitions", 1) > 1 else Check(self._values)
-        self._batches: list[tuple[RecordBatch, list[bytes]]] = []
-        # Values that were read one by one, by partition. Kept records the garbage collector would look through.
+        self._several = spec.get("partitions", 1) > 1
+        # By partition what must come, and how far it has; by its number the partition of a value.
+        self._rows: defaultdict[int, list[tuple[bytes | None, bytes]]] = defaultdict(list)
+        self._columns: dict[int, list[bytes]] = {}
+        self._seen: defaultdict[int, int] = defaultdict(int)
+        self._owner: list[int] = [0] * spec["count"] if self._several else []
+        # Values that were read one by one, by partition, and are not compared yet.
         self.singles: defaultdict[int, list[bytes]] = defaultdict(list)
+        if self._several or self._keys:
+            self._look(spec)
+
+    def _look(self, spec: Spec) -> None:
+        with (
+            Fluvio.connect(spec["addr"]) as client,
+            client.consumer(spec["topic"], start=Offset.beginning(), stop_at_end=True) as consumer,
+        ):
+            rows = [
+                (partition, offset, name, value)
+                for batch in consumer.batches()
+                for partition, offset, _, name, value in batch.tuples()
+            ]
+        check_partitions(rows, self._values, self._keys)
+        for partition, _, name, value in rows:
+            self._rows[partition].append((name, value))
+            if self._several:
+                self._owner[int(value[:DIGITS])] = partition
+        self._columns = {partition: [value for _, value in column] for partition, column in self._rows.items()}
 
     def batch(self, batch: RecordBatch) -> None:
         values = batch.value_list()
-        if self._check is not None:
-            self._check.take(values)
+        if self._keys:
+            self._pairs(list(zip(batch.key_list(), values, strict=True)), batch.offset_list())
+        elif self._several:
+            for start, stop in runs(batch.offset_list()):
+                self._take(self._owner[int(values[start][:DIGITS])], values[start:stop])
         else:
-            self._batches.append((batch, values))
+            self._check.take(values)
+
+    def flush(self) -> None:
+        """Compares what was read one by one."""
+        for partition, values in self.singles.items():
+            if self._several:
+                self._take(partition, values)
+            else:
+                self._check.take(values)
+            values.clear()
 
     def end(self) -> None:
-        if self._check is not None:
-            self._check.take(self.singles[0])
+        self.flush()
+        if self._several or self._keys:
+            if self._seen != {partition: len(column) for partition, column in self._rows.items()}:
+                sys.exit("not all records arrived")
+        else:
             self._check.end()
-            return
-        rows = [
-            (partition, offset, key, value)
-            for batch, _ in self._batches
-            for partition, offset, _, key, value in batch.tuples()
-        ]
-        for partition, values in self.singles.items():
-            rows += [(partition, offset, None, value) for offset, value in enumerate(values)]
-        check_partitions(rows, self._values, self._keys)
+
+    def _pairs(self, pairs: list[tuple[bytes | None, bytes]], offsets: list[int]) -> None:
+        for start, stop in runs(offsets):
+            partition = self._owner[int(pairs[start][1][:DIGITS])] if self._several else 0
+            self._compare(partition, pairs[start:stop], self._rows[partition])
+
+    def _take(self, partition: int, values: list[bytes]) -> None:
+        self._compare(partition, values, self._columns[partition])
+
+    def _compare(self, partition: int, got: Sequence[object], column: Sequence[object]) -> None:
+        seen = self._seen[partition]
+        if got != column[seen : seen + len(got)]:
+            sys.exit(f"partition {partition}: wrong records after the first {seen}")
+        self._seen[partition] += len(got)
+
+
+def runs(offsets: list[int]) -> Iterator[tuple[int, int]]:
+    """Where offsets go up one by one: the first index of each such run, and the one after it."""
+    start = 0
+    while start < len(offsets):
+        behind = offsets[start] - start
+        stop = bisect_left(range(start, len(offsets)), True, key=lambda at: offsets[at] - at != behind) + start
+        yield start, stop
+        start = stop
 
 
 # -- asyncio, uvloop, trio
@@ -113,16 +170,24 @@ async def consume(spec: Spec) -> Result:
                 async for batch in consumer.batches():
                     reading.batch(batch)
             elif spec.get("partitions", 1) > 1:
-                singles = reading.singles
+                singles, left = reading.singles, COMPARED
                 async for record in consumer:
                     singles[record.partition].append(record.value)
+                    left -= 1
+                    if not left:
+                        reading.flush()
+                        left = COMPARED
             else:
-                values = reading.singles[0]
+                values, left = reading.singles[0], COMPARED
                 async for record in consumer:
                     values.append(record.value)
+                    left -= 1
+                    if not left:
+                        reading.flush()
+                        left = COMPARED
+            reading.end()
             result = clock.stop()
     result["peak_mib"] = peak()
-    reading.end()
     return result
 
 
@@ -247,16 +312,24 @@ def sync_consume(spec: Spec) -> Result:
                 for batch in consumer.batches():
                     reading.batch(batch)
             elif spec.get("partitions", 1) > 1:
-                singles = reading.singles
+                singles, left = reading.singles, COMPARED
                 for record in consumer:
                     singles[record.partition].append(record.value)
+                    left -= 1
+                    if not left:
+                        reading.flush()
+                        left = COMPARED
             else:
-                values = reading.singles[0]
+                values, left = reading.singles[0], COMPARED
                 for record in consumer:
                     values.append(record.value)
+                    left -= 1
+                    if not left:
+                        reading.flush()
+                        left = COMPARED
+            reading.end()
             result = clock.stop()
     result["peak_mib"] = peak()
-    reading.end()
     return result
 
 
