@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -31,3 +32,22 @@ async def test_the_topics_setting(world: Any) -> None:
             await producer.send(b"follows the topic")
         async with client.producer(topic, compression="lz4") as producer:
             assert (await producer.send(b"says the same")).offset == 1
+
+
+@pytest.mark.timeout(40)
+async def test_replies_that_unpack_to_much_more_than_the_prefetch(world: Any) -> None:
+    """The reader stops and goes on some thousand times, and each time at once: there is no probe's 10 s to wait for."""
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        async with client.producer(topic, compression="lz4") as producer:
+            await producer.send_all([b"%08d compressible compressible" % number for number in range(200_000)])
+        begun = time.monotonic()
+        for _ in range(10):
+            seen = 0
+            async with client.consumer(topic, start=Offset.beginning(), stop_at_end=True, prefetch="64KiB") as consumer:
+                async for batch in consumer.batches():
+                    assert batch[0].offset == seen
+                    seen += len(batch)
+            assert seen == 200_000
+            assert time.monotonic() - begun < 9
+            begun = time.monotonic()

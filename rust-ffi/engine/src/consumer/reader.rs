@@ -261,6 +261,10 @@ impl Reader {
             return Ok(());
         };
         let room = shared.chunks.has_room(0);
+        if room && !self.decoding.is_empty() {
+            // It came after the decoding had looked for it: nobody would say so again.
+            return Ok(());
+        }
         // The socket is not read while the budget is used up, unless an answer is waited for: a start that somebody waits
         // for must not wait for the reader. Streams send nothing new until they are acknowledged.
         if !room && !link.waiting.values().any(Waiting::is_answer) {
