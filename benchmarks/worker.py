@@ -95,10 +95,12 @@ class Reading:
     def batch(self, batch: RecordBatch) -> None:
         values = batch.value_list()
         if self._keys:
-            self._pairs(list(zip(batch.key_list(), values, strict=True)), batch.offset_list())
+            pairs = list(zip(batch.key_list(), values, strict=True))
+            for partition, start, stop in self._runs(values, batch.offset_list()):
+                self._compare(partition, pairs[start:stop], self._rows[partition])
         elif self._several:
-            for start, stop in runs(batch.offset_list()):
-                self._take(self._owner[int(values[start][:DIGITS])], values[start:stop])
+            for partition, start, stop in self._runs(values, batch.offset_list()):
+                self._take(partition, values[start:stop])
         else:
             self._check.take(values)
 
@@ -119,10 +121,21 @@ class Reading:
         else:
             self._check.end()
 
-    def _pairs(self, pairs: list[tuple[bytes | None, bytes]], offsets: list[int]) -> None:
-        for start, stop in runs(offsets):
-            partition = self._owner[int(pairs[start][1][:DIGITS])] if self._several else 0
-            self._compare(partition, pairs[start:stop], self._rows[partition])
+    def _runs(self, values: list[bytes], offsets: list[int]) -> Iterator[tuple[int, int, int]]:
+        """The runs of consecutive records of one partition: it, the index of the first one, and that after the last."""
+        start = 0
+        while start < len(values):
+            partition, behind = self._partition(values[start]), offsets[start] - start
+
+            def ends(at: int, partition: int = partition, behind: int = behind) -> bool:
+                return offsets[at] - at != behind or self._partition(values[at]) != partition
+
+            stop = start + bisect_left(range(start, len(values)), True, key=ends)
+            yield partition, start, stop
+            start = stop
+
+    def _partition(self, value: bytes) -> int:
+        return self._owner[int(value[:DIGITS])] if self._several else 0
 
     def _take(self, partition: int, values: list[bytes]) -> None:
         self._compare(partition, values, self._columns[partition])
@@ -132,16 +145,6 @@ class Reading:
         if got != column[seen : seen + len(got)]:
             sys.exit(f"partition {partition}: wrong records after the first {seen}")
         self._seen[partition] += len(got)
-
-
-def runs(offsets: list[int]) -> Iterator[tuple[int, int]]:
-    """Where offsets go up one by one: the first index of each such run, and the one after it."""
-    start = 0
-    while start < len(offsets):
-        behind = offsets[start] - start
-        stop = bisect_left(range(start, len(offsets)), True, key=lambda at: offsets[at] - at != behind) + start
-        yield start, stop
-        start = stop
 
 
 # -- asyncio, uvloop, trio
