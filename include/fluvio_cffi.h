@@ -1638,8 +1638,8 @@ flv_status_t flv_queue_new_callback(flv_callback_t callback,
                                     flv_error_t **error);
 
 /*
- The descriptor that is readable while completions wait, or a drain has to read a reply: for poll, epoll or an event loop. It belongs to the library:
- never read, write or close it. -1 in callback mode. Valid until the queue is freed. Any thread.
+ The descriptor that is readable while completions wait, or a drain has to read a reply: for poll, epoll or an event loop.
+ It belongs to the library: never read, write or close it. -1 in callback mode. Valid until the queue is freed. Any thread.
  */
 int32_t flv_queue_fd(const flv_queue_t *queue);
 

@@ -214,9 +214,7 @@ pub extern "C" fn flv_smartmodule_spec(
 ) -> flv_status_t {
     export(error, || {
         require(json, "json")?;
-        let spec = self::json(&SmartModuleSpec::from_toml(toml.text("toml")?)?)?;
-        write_out(json, "json", handle::insert(Object::Buffer(spec.into())).cast())?;
-        Ok(OK)
+        give(&SmartModuleSpec::from_toml(toml.text("toml")?)?, json)
     })
 }
 
@@ -239,6 +237,12 @@ struct Answer {
 
 pub(crate) fn json(value: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(value).map_err(|cause| Error::internal(format!("a document cannot be written: {cause}")))
+}
+
+/// Makes `value` a document of the caller's, in `*buffer`, which is not NULL.
+pub(crate) fn give(value: &impl Serialize, buffer: *mut *mut flv_buffer_t) -> Result<flv_status_t> {
+    write_out(buffer, "json", handle::insert(Object::Buffer(json(value)?.into())).cast())?;
+    Ok(OK)
 }
 
 fn answer(value: &impl Serialize) -> Result<Answer> {

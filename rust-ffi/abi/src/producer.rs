@@ -10,7 +10,7 @@ use fluvio_cffi_engine::{
     TicketSink,
 };
 #[cfg(target_os = "linux")]
-use fluvio_cffi_engine::{Lookout, Reader, Watch};
+use fluvio_cffi_engine::{Reader, Watch};
 
 use crate::boundary::{OK, export, fill, quiet};
 use crate::bytes::{flv_slice_t, slice};
@@ -211,13 +211,6 @@ impl TicketSink for Sink {
     }
 
     #[cfg(target_os = "linux")]
-    fn lookout(&self) -> Option<&dyn Lookout> {
-        self.0.has_descriptor().then_some(self)
-    }
-}
-
-#[cfg(target_os = "linux")]
-impl Lookout for Sink {
     fn watch(&self, descriptor: RawFd, reader: Arc<dyn Reader>) -> Option<Watch> {
         self.0.watch(descriptor, reader)
     }

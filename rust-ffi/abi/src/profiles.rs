@@ -3,9 +3,9 @@
 use fluvio_cffi_engine::{ClusterConfig, Error, Identity, Pem, Profile, Profiles, Result, Tls, Verified};
 use serde::{Deserialize, Serialize};
 
-use crate::boundary::{OK, export, require, write_out};
+use crate::admin::give;
+use crate::boundary::{OK, export, require};
 use crate::bytes::{flv_buffer_t, flv_slice_t};
-use crate::handle::{self, Object};
 use crate::status::{flv_error_t, flv_status_t};
 use crate::tls::Texts;
 
@@ -108,9 +108,7 @@ pub extern "C" fn flv_profiles_read(
             current,
             profiles: found.into_iter().map(ProfileDocument::from).collect(),
         };
-        let bytes = serde_json::to_vec(&document).map_err(|cause| Error::internal(format!("profiles: {cause}")))?;
-        write_out(json, "json", handle::insert(Object::Buffer(bytes.into())).cast())?;
-        Ok(OK)
+        give(&document, json)
     })
 }
 

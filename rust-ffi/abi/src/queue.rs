@@ -199,15 +199,6 @@ struct State {
     running: HashMap<u64, AbortHandle>,
 }
 
-/// What reading the watched connections has shown.
-#[derive(Default)]
-struct Read {
-    /// Whether nobody had signalled before, and so nobody has since.
-    is_quiet: bool,
-    /// Whether the signal is known not to be set.
-    is_unset: bool,
-}
-
 /// The queue behind a handle. Operations and producers keep references to it.
 pub(crate) struct Queue {
     state: Mutex<State>,
@@ -281,22 +272,23 @@ impl Queue {
     }
 
     fn drain(&self, out: &mut [std::mem::MaybeUninit<flv_completion_t>]) -> usize {
-        let read = self.read_watched();
+        let is_quiet = self.read_watched();
         let mut state = self.lock();
         let count = out.len().min(state.completions.len());
         for (slot, completion) in out.iter_mut().zip(state.completions.drain(..count)) {
             slot.write(completion);
         }
         // Under the lock, and only when nothing is left: otherwise a wake-up could be lost. Whatever `signalled` says: a
-        // `set` may come after the drain that took its completion, and would keep the descriptor readable for nothing.
+        // `set` may come after the drain that took its completion, and would keep the descriptor readable for nothing. Where
+        // nobody was to signal, the drain that finds nothing sees to that.
         if let Mode::Descriptor(signal) = &self.mode {
             if !state.completions.is_empty() {
-                if read.is_quiet {
+                if is_quiet {
                     signal.set();
                 }
             } else {
                 state.signalled = false;
-                if !read.is_unset {
+                if !is_quiet || count == 0 {
                     signal.clear();
                 }
             }
@@ -304,45 +296,27 @@ impl Queue {
         count
     }
 
-    /// Lets the connections be read that are watched here, and are readable.
+    /// Lets the connections be read that are watched here, and are readable. Whether nobody had signalled before: then nobody
+    /// has since, as what completes meanwhile is taken by this very drain.
     #[cfg(target_os = "linux")]
-    fn read_watched(&self) -> Read {
-        let Mode::Descriptor(signal) = &self.mode else { return Read::default() };
+    fn read_watched(&self) -> bool {
+        let Mode::Descriptor(signal) = &self.mode else { return false };
         if self.watched.is_empty() {
-            return Read::default();
+            return false;
         }
-        // What completes meanwhile is taken by this very drain: nobody need be woken for it.
         let is_quiet = !std::mem::replace(&mut self.lock().signalled, true);
-        if let Some(few) = self.watched.few() {
-            // Cheaper to try than to ask.
-            few.iter().for_each(|reader| reader.read());
-            // Nobody has signalled, unless he was held up between the completion and the signal: a drain that finds
-            // nothing sees to that.
-            let is_unset = is_quiet && !self.lock().completions.is_empty();
-            return Read { is_quiet, is_unset };
-        }
-        let ready = signal.epoll.ready();
-        let is_unset = is_quiet && !ready.clone().any(|id| id == watch::SIGNAL);
-        for id in ready {
-            if let Some(reader) = self.watched.reader(id) {
-                reader.read();
-            }
-        }
-        Read { is_quiet, is_unset }
+        // Few are cheaper to try than to ask for.
+        let readers = self.watched.few().unwrap_or_else(|| self.watched.of(signal.epoll.ready()));
+        readers.iter().for_each(|reader| reader.read());
+        is_quiet
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn read_watched(&self) -> Read {
-        Read::default()
+    fn read_watched(&self) -> bool {
+        false
     }
 
-    /// Whether whoever drains waits on a descriptor.
-    #[cfg(target_os = "linux")]
-    pub(crate) fn has_descriptor(&self) -> bool {
-        matches!(self.mode, Mode::Descriptor(_))
-    }
-
-    /// Watches a connection along with the completions. `None`: there are too many, or the queue was given up.
+    /// Watches a connection along with the completions. `None`: it has no descriptor, there are too many, or it was given up.
     #[cfg(target_os = "linux")]
     pub(crate) fn watch(self: &Arc<Self>, descriptor: RawFd, reader: Arc<dyn Reader>) -> Option<Watch> {
         let Mode::Descriptor(signal) = &self.mode else { return None };
@@ -406,8 +380,8 @@ pub extern "C" fn flv_queue_new_callback(
     })
 }
 
-/// The descriptor that is readable while completions wait, or a drain has to read a reply: for poll, epoll or an event loop. It belongs to the library:
-/// never read, write or close it. -1 in callback mode. Valid until the queue is freed. Any thread.
+/// The descriptor that is readable while completions wait, or a drain has to read a reply: for poll, epoll or an event loop.
+/// It belongs to the library: never read, write or close it. -1 in callback mode. Valid until the queue is freed. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_queue_fd(queue: *const flv_queue_t) -> i32 {
     quiet(-1, || {

@@ -142,8 +142,7 @@ impl Control {
 
     /// A fresh connection instead of a lost one, within the time of one request.
     pub(crate) async fn reconnect(&self) -> Result<Link> {
-        let limit = Limit::new(Some(self.request_timeout));
-        limit.hold(self.connect(), |timeout| self.overdue("connecting", timeout)).await
+        self.promptly("connecting", self.connect()).await
     }
 
     /// What the SC told last turned out wrong: it may be gone without a word, so it is asked soon.
@@ -164,8 +163,7 @@ impl Control {
             }
             let probe =
                 link.call(what, |admin| async move { admin.list::<TopicSpec, _>(vec![NO_TOPIC.to_owned()]).await });
-            let limit = Limit::new(Some(self.request_timeout));
-            match limit.hold(Box::pin(probe), |timeout| self.overdue(what, timeout)).await {
+            match self.promptly(what, Box::pin(probe)).await {
                 Err(error) if matches!(error.kind, ErrorKind::Connection | ErrorKind::Timeout) => return error,
                 // Whatever it says, it is there.
                 _ => tokio::time::sleep(LEAST_BETWEEN_PROBES.min(self.probe_interval)).await,
@@ -202,8 +200,7 @@ impl Control {
             // A dead connection, or a silent one, is only noticed by the call that uses it: taken out first, and put back
             // if it worked.
             if let Some(link) = shared {
-                let kept = Limit::new(Some(self.request_timeout));
-                match kept.hold(self.on(link, what, &call), |timeout| self.overdue(what, timeout)).await {
+                match self.promptly(what, self.on(link, what, &call)).await {
                     Err(error) if matches!(error.kind, ErrorKind::Connection | ErrorKind::Timeout) => {}
                     other => return other,
                 }
@@ -262,6 +259,11 @@ impl Control {
     ) -> Result<T> {
         let result = limit.hold(call, |timeout| self.overdue(what, timeout)).await;
         result.map_err(|error| self.counters.noted(error))
+    }
+
+    /// Ends `call` when one request may take no longer.
+    async fn promptly<T>(&self, what: &str, call: impl Future<Output = Result<T>>) -> Result<T> {
+        Limit::new(Some(self.request_timeout)).hold(call, |timeout| self.overdue(what, timeout)).await
     }
 
     /// The error when `what` took longer than `timeout`.

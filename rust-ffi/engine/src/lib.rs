@@ -31,7 +31,7 @@ pub use producer::{
 };
 
 pub use profile::{ClusterConfig, Profile, Profiles};
-pub use transport::{Identity, Lookout, Pem, Reader, Tls, Verified, Watch};
+pub use transport::{Identity, Pem, Reader, Tls, Verified, Watch};
 
 /// Which records a consumer sees, and when a producer's record counts as acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -50,7 +50,7 @@ impl Epoll {
     }
 
     /// What is readable now.
-    pub(super) fn ready(&self) -> impl Iterator<Item = u64> + Clone {
+    pub(super) fn ready(&self) -> impl Iterator<Item = u64> {
         let mut events = [libc::epoll_event { events: 0, u64: 0 }; MOST + 1];
         // SAFETY: room for as many events as it says. A failure, which is -1, means none.
         let count = unsafe { libc::epoll_wait(self.descriptor(), events.as_mut_ptr(), events.len() as i32, 0) };
@@ -112,8 +112,10 @@ impl Watched {
         self.count.store(readers.by_id.len(), Ordering::Relaxed);
     }
 
-    pub(super) fn reader(&self, id: u64) -> Option<Arc<dyn Reader>> {
-        self.lock().by_id.get(&id).cloned()
+    /// Those with these numbers; the queue's own signal has none.
+    pub(super) fn of(&self, ids: impl Iterator<Item = u64>) -> Vec<Arc<dyn Reader>> {
+        let readers = self.lock();
+        ids.filter_map(|id| readers.by_id.get(&id).cloned()).collect()
     }
 
     /// Nobody drains any more.

@@ -5,6 +5,7 @@ mod batches;
 mod partitioner;
 mod sender;
 
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::Isolation;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Outcome, Phase, Result};
 use crate::guard;
-use crate::transport::Lookout;
+use crate::transport::{Reader, Watch};
 
 use batches::{Batches, Rouse, Settled};
 
@@ -100,13 +101,15 @@ impl ProducerOptions {
     }
 }
 
-/// Receives the fate of each ticket, exactly once, on a thread of the runtime or of its lookout. Must not block.
+/// Receives the fate of each ticket, exactly once, on a thread of the runtime or on the one that watches. Must not block.
 pub trait TicketSink: Send + Sync + 'static {
     /// `ticket` is settled.
     fn complete(&self, ticket: u64, outcome: TicketOutcome);
 
-    /// Where the producer's owner waits for his tickets, if he can watch a connection there.
-    fn lookout(&self) -> Option<&dyn Lookout> {
+    /// Has `descriptor` watched for `reader`, where the producer's owner waits for his tickets, until the result is dropped.
+    /// `None`: not possible.
+    fn watch(&self, descriptor: RawFd, reader: Arc<dyn Reader>) -> Option<Watch> {
+        let _ = (descriptor, reader);
         None
     }
 }
@@ -137,7 +140,7 @@ pub struct Records<'a> {
     pub partitions: Option<&'a [i32]>,
     /// One a record, milliseconds since the epoch; `i64::MIN`: now. `None`: for all.
     pub timestamps: Option<&'a [i64]>,
-    /// Whether whoever submits them waits at the producer's lookout until they are settled.
+    /// Whether whoever submits them waits, where the sink can have a connection watched, until they are settled.
     pub awaited: bool,
 }
 

@@ -190,7 +190,7 @@ impl Desk {
     }
 
     /// Sends what is ready on the caller's thread if nothing is in flight; otherwise the sender does it. Never waits.
-    /// `awaited`: the caller will do so at his lookout.
+    /// `awaited`: the caller will do so where he can watch the connection.
     pub(super) fn send_or_ring(self: &Arc<Self>, shared: &Arc<Shared>, awaited: bool) {
         let sent = self.work.try_lock().is_ok_and(|mut work| self.send(shared, &mut work, awaited));
         if !sent {
@@ -227,9 +227,8 @@ impl Desk {
             return true;
         }
         link.alone = 0;
-        let Some(lookout) = shared.sink.lookout() else { return true };
         let reader = || Arc::new(CallersReader { shared: Arc::downgrade(shared), desk: Arc::downgrade(self) });
-        match link.connection.have_watched(|descriptor| lookout.watch(descriptor, reader())) {
+        match link.connection.have_watched(|descriptor| shared.sink.watch(descriptor, reader())) {
             Ok(()) => true,
             Err(error) => {
                 self.fail(work, error, false);

@@ -198,10 +198,9 @@ impl Connection {
         if let Some(frame) = self.frame()? {
             return Ok(Some(frame));
         }
-        match self.stream.try_read(self.frames.space()) {
-            Ok(0) => Err(self.failure(&ended())),
-            Ok(_) => self.frame(),
-            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => Ok(None),
+        match self.read() {
+            Ok(true) => self.frame(),
+            Ok(false) => Ok(None),
             Err(cause) => Err(self.failure(&cause)),
         }
     }
@@ -222,16 +221,23 @@ impl Connection {
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let blocked = !self.write()?;
-            match self.stream.try_read(self.frames.space()) {
-                Ok(0) => return Poll::Ready(Err(ended())),
-                Ok(_) => return Poll::Ready(Ok(())),
-                Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => {}
-                Err(cause) => return Poll::Ready(Err(cause)),
+            if self.read()? {
+                return Poll::Ready(Ok(()));
             }
             if self.quick {
                 self.stream.acknowledge_at_once();
             }
             ready!(self.stream.poll_ready(cx, blocked))?;
+        }
+    }
+
+    /// Reads some of what has arrived (true), if anything has (else false). The end is an error.
+    fn read(&mut self) -> io::Result<bool> {
+        match self.stream.try_read(self.frames.space()) {
+            Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed by the other side")),
+            Ok(_) => Ok(true),
+            Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            Err(cause) => Err(cause),
         }
     }
 
@@ -272,8 +278,4 @@ impl Connection {
     pub(crate) fn abandon(mut self) {
         self.stream.abandon();
     }
-}
-
-fn ended() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "closed by the other side")
 }

@@ -13,4 +13,4 @@ pub(crate) use connector::Connector;
 pub(crate) use dialer::Dialer;
 pub(crate) use socket::connections;
 pub use tls::{Identity, Pem, Tls, Verified};
-pub use watch::{Lookout, Reader, Watch};
+pub use watch::{Reader, Watch};
