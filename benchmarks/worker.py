@@ -61,21 +61,20 @@ class Reading:
     what a first reading finds, which is checked in full before the clock runs."""
 
     def __init__(self, spec: Spec) -> None:
-        self._values = values_of(spec)
-        self._check = Check(self._values)
+        values = values_of(spec)
         self._keys = bool(spec.get("keys"))
         self._several = spec.get("partitions", 1) > 1
-        # By partition what must come, and how far it has; by its number the partition of a value.
-        self._rows: defaultdict[int, list[tuple[bytes | None, bytes]]] = defaultdict(list)
-        self._columns: dict[int, list[bytes]] = {}
+        # By partition what must come (values, or pairs with their keys), and how far it has; by its number a value's
+        # partition.
+        self._columns: dict[int, Sequence[object]] = {0: values}
         self._seen: defaultdict[int, int] = defaultdict(int)
-        self._owner: list[int] = [0] * spec["count"] if self._several else []
+        self._owner: list[int] = []
         # Values that were read one by one, by partition, and are not compared yet.
         self.singles: defaultdict[int, list[bytes]] = defaultdict(list)
         if self._several or self._keys:
-            self._look(spec)
+            self._look(spec, values)
 
-    def _look(self, spec: Spec) -> None:
+    def _look(self, spec: Spec, values: Sequence[bytes]) -> None:
         with (
             Fluvio.connect(spec["addr"]) as client,
             client.consumer(spec["topic"], start=Offset.beginning(), stop_at_end=True) as consumer,
@@ -85,41 +84,33 @@ class Reading:
                 for batch in consumer.batches()
                 for partition, offset, _, name, value in batch.tuples()
             ]
-        check_partitions(rows, self._values, self._keys)
+        check_partitions(rows, values, self._keys)
+        columns: defaultdict[int, list[object]] = defaultdict(list)
+        self._owner = [0] * len(values)
         for partition, _, name, value in rows:
-            self._rows[partition].append((name, value))
-            if self._several:
-                self._owner[int(value[:DIGITS])] = partition
-        self._columns = {partition: [value for _, value in column] for partition, column in self._rows.items()}
+            columns[partition].append((name, value) if self._keys else value)
+            self._owner[int(value[:DIGITS])] = partition
+        self._columns = {**columns}
 
     def batch(self, batch: RecordBatch) -> None:
         values = batch.value_list()
-        if self._keys:
-            pairs = list(zip(batch.key_list(), values, strict=True))
-            for partition, start, stop in self._runs(values, batch.offset_list()):
-                self._compare(partition, pairs[start:stop], self._rows[partition])
-        elif self._several:
-            for partition, start, stop in self._runs(values, batch.offset_list()):
-                self._take(partition, values[start:stop])
-        else:
-            self._check.take(values)
+        got: Sequence[object] = list(zip(batch.key_list(), values, strict=True)) if self._keys else values
+        if not self._several:
+            self._compare(0, got)
+            return
+        for partition, start, stop in self._runs(values, batch.offset_list()):
+            self._compare(partition, got[start:stop])
 
     def flush(self) -> None:
         """Compares what was read one by one."""
         for partition, values in self.singles.items():
-            if self._several:
-                self._take(partition, values)
-            else:
-                self._check.take(values)
+            self._compare(partition, values)
             values.clear()
 
     def end(self) -> None:
         self.flush()
-        if self._several or self._keys:
-            if self._seen != {partition: len(column) for partition, column in self._rows.items()}:
-                sys.exit("not all records arrived")
-        else:
-            self._check.end()
+        if self._seen != {partition: len(column) for partition, column in self._columns.items()}:
+            sys.exit("not all records arrived")
 
     def _runs(self, values: list[bytes], offsets: list[int]) -> Iterator[tuple[int, int, int]]:
         """The runs of consecutive records of one partition: it, the index of the first one, and that after the last."""
@@ -135,14 +126,11 @@ class Reading:
             start = stop
 
     def _partition(self, value: bytes) -> int:
-        return self._owner[int(value[:DIGITS])] if self._several else 0
+        return self._owner[int(value[:DIGITS])]
 
-    def _take(self, partition: int, values: list[bytes]) -> None:
-        self._compare(partition, values, self._columns[partition])
-
-    def _compare(self, partition: int, got: Sequence[object], column: Sequence[object]) -> None:
+    def _compare(self, partition: int, got: Sequence[object]) -> None:
         seen = self._seen[partition]
-        if got != column[seen : seen + len(got)]:
+        if got != self._columns[partition][seen : seen + len(got)]:
             sys.exit(f"partition {partition}: wrong records after the first {seen}")
         self._seen[partition] += len(got)
 
