@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pytest
 
 import fluvio_cffi
-from fluvio_cffi import AsyncFluvio, Fluvio, LocalCluster
+from fluvio_cffi import AsyncFluvio, Fluvio, LocalCluster, Offset
 
 BACKENDS = ("asyncio", "uvloop", "trio", "sync")
 AWAITED = {
@@ -187,6 +187,12 @@ class World:
             await trio.sleep(seconds)
         else:
             await asyncio.sleep(seconds)
+
+
+async def read_all(client: Any, topic: str) -> list[bytes]:
+    """The values of a topic, from its beginning to its end."""
+    async with client.consumer(topic, start=Offset.beginning(), stop_at_end=True) as consumer:
+        return [record.value async for record in consumer]
 
 
 def run(backend: str, function: Callable[..., Awaitable[Any]], *args: Any) -> Any:

@@ -10,16 +10,11 @@ from typing import Any
 
 import anyio
 import pytest
-from conftest import World
+from conftest import World, read_all
 
 from fluvio_cffi import Fluvio, FluvioTimeoutError, LocalCluster, Offset
 
 pytestmark = pytest.mark.timeout(60)
-
-
-async def read_all(client: Any, topic: str) -> list[bytes]:
-    async with client.consumer(topic, start=Offset.beginning(), stop_at_end=True) as consumer:
-        return [record.value async for record in consumer]
 
 
 async def warm(producer: Any) -> None:

@@ -8,17 +8,12 @@ from typing import Any
 
 import anyio
 import pytest
-from conftest import World
+from conftest import World, read_all
 from laws import nothing_left
 
 from fluvio_cffi import ClosedError, LocalCluster, Offset
 
 pytestmark = pytest.mark.backends("asyncio", "uvloop", "trio")
-
-
-async def read_all(client: Any, topic: str) -> list[bytes]:
-    async with client.consumer(topic, start=Offset.beginning(), stop_at_end=True) as consumer:
-        return [record.value async for record in consumer]
 
 
 @pytest.mark.parametrize("delay", [0, 0.0005, 0.005])
