@@ -87,6 +87,22 @@ impl BatchBuilder {
     #[inline]
     pub fn push(&mut self, timestamp: i64, key: Option<&[u8]>, value: &[u8]) {
         let length = self.record_length(timestamp, key, value);
+        self.append(length, timestamp, key, value);
+    }
+
+    /// Appends a record if the batch then has at most `most` bytes, and says whether it does.
+    #[inline]
+    pub fn push_within(&mut self, most: usize, timestamp: i64, key: Option<&[u8]>, value: &[u8]) -> bool {
+        let length = self.record_length(timestamp, key, value);
+        let fits = self.bytes.len() + varint::len(length as i64) + length <= most;
+        if fits {
+            self.append(length, timestamp, key, value);
+        }
+        fits
+    }
+
+    #[inline]
+    fn append(&mut self, length: usize, timestamp: i64, key: Option<&[u8]>, value: &[u8]) {
         let delta = self.timestamp_delta(timestamp);
         if self.count == 0 {
             self.first_timestamp = timestamp;
@@ -96,19 +112,20 @@ impl BatchBuilder {
         }
         let out = &mut self.bytes;
         out.reserve(length + 10);
-        varint::put(out, length as i64);
-        out.push(0);
-        varint::put(out, delta);
-        varint::put(out, self.count.into());
-        match key {
-            None => out.push(0),
-            Some(key) => {
-                out.push(1);
-                varint::put(out, key.len() as i64);
-                out.extend_from_slice(key);
-            }
+        let mut head = varint::Small::new();
+        head.put(length as i64);
+        head.byte(0);
+        head.put(delta);
+        head.put(self.count.into());
+        head.byte(u8::from(key.is_some()));
+        if let Some(key) = key {
+            head.put(key.len() as i64);
+            out.extend_from_slice(head.bytes());
+            out.extend_from_slice(key);
+            head = varint::Small::new();
         }
-        varint::put(out, value.len() as i64);
+        head.put(value.len() as i64);
+        out.extend_from_slice(head.bytes());
         out.extend_from_slice(value);
         out.push(0);
         self.count += 1;

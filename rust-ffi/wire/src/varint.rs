@@ -10,15 +10,38 @@ pub(crate) fn len(value: i64) -> usize {
     (70 - (zigzag | 1).leading_zeros() as usize) / 7
 }
 
-/// Appends `value`.
-#[inline]
-pub(crate) fn put(out: &mut Vec<u8>, value: i64) {
-    let mut zigzag = ((value << 1) ^ (value >> 63)) as u64;
-    while zigzag >= 0x80 {
-        out.push(zigzag as u8 | 0x80);
-        zigzag >>= 7;
+/// Some bytes and varints, gathered to be appended at once.
+pub(crate) struct Small {
+    bytes: [u8; 48],
+    len: usize,
+}
+
+impl Small {
+    #[inline]
+    pub(crate) fn new() -> Self {
+        Self { bytes: [0; 48], len: 0 }
     }
-    out.push(zigzag as u8);
+
+    #[inline]
+    pub(crate) fn byte(&mut self, byte: u8) {
+        self.bytes[self.len] = byte;
+        self.len += 1;
+    }
+
+    #[inline]
+    pub(crate) fn put(&mut self, value: i64) {
+        let mut zigzag = ((value << 1) ^ (value >> 63)) as u64;
+        while zigzag >= 0x80 {
+            self.byte(zigzag as u8 | 0x80);
+            zigzag >>= 7;
+        }
+        self.byte(zigzag as u8);
+    }
+
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
 }
 
 /// Reads a varint at `*at` and moves `*at` behind it.

@@ -125,6 +125,40 @@ pub(crate) enum Rouse {
     All,
 }
 
+/// One of the records to submit.
+struct Item<'a> {
+    key: Option<&'a [u8]>,
+    value: &'a [u8],
+    timestamp: i64,
+    /// `None`: it goes where those without a key go.
+    partition: Option<u32>,
+    /// What it takes of the buffer.
+    cost: u64,
+    /// Where its bytes end.
+    end: usize,
+}
+
+impl<'a> Item<'a> {
+    /// The record `index`, whose bytes begin `at`, for a topic of so many partitions. All lengths are known to be right.
+    #[inline(always)]
+    fn new(records: &Records<'a>, index: usize, at: usize, now: i64, partitions: u32) -> Self {
+        let key_length = records.key_lengths.and_then(|lengths| usize::try_from(lengths[index]).ok());
+        let key_end = at + key_length.unwrap_or(0);
+        let end = key_end + records.value_lengths[index] as usize;
+        let key = key_length.map(|_| &records.data[at..key_end]);
+        let given = records.partitions.and_then(|partitions| u32::try_from(partitions[index]).ok());
+        let timestamp = records.timestamps.map(|timestamps| timestamps[index]).filter(|given| *given != i64::MIN);
+        Self {
+            key,
+            value: &records.data[key_end..end],
+            timestamp: timestamp.unwrap_or(now),
+            partition: given.or_else(|| key.map(|key| partitioner::keyed(key, partitions))),
+            cost: (end - at) as u64 + RECORD_OVERHEAD,
+            end,
+        }
+    }
+}
+
 /// What is known of a ticket until it is settled.
 #[derive(Debug)]
 struct Unsettled {
@@ -249,7 +283,6 @@ impl Batches {
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_millis().min(i64::MAX as u128) as i64);
         let mut submission = Submission { accepted: 0, runs: 0, room: 0, timestamp };
-        let mut at = 0;
         let mut state = self.lock();
         state.usable()?;
         let count = state.partitions.len() as u32;
@@ -259,32 +292,21 @@ impl Batches {
             return Err(Error::partition_not_found(&self.topic, i64::from(*wrong), count));
         }
         let mut rouse = Rouse::Nobody;
-        while submission.accepted < records.count {
-            let index = submission.accepted;
-            let key_length = records.key_lengths.map_or(-1, |lengths| lengths[index]);
-            let key_end = at + usize::try_from(key_length).unwrap_or(0);
-            let value_end = key_end + records.value_lengths[index] as usize;
-            let cost = (value_end - at) as u64 + RECORD_OVERHEAD;
+        let (mut index, mut at) = (0, 0);
+        // One round for each run of records that go into one batch.
+        while index < records.count {
+            let first = Item::new(records, index, at, timestamp, count);
             // One record is taken even by a buffer that is too small for it, when it is empty.
-            if state.used + cost > self.buffer_size && state.used > 0 {
+            if state.used + first.cost > self.buffer_size && state.used > 0 {
                 break;
             }
-            let key = (key_length >= 0).then(|| &records.data[at..key_end]);
-            let value = &records.data[key_end..value_end];
-            let timestamp = records.timestamps.map_or(timestamp, |timestamps| match timestamps[index] {
-                i64::MIN => timestamp,
-                given => given,
-            });
-            let partition = match records.partitions.map_or(-1, |partitions| partitions[index]) {
-                given if given >= 0 => given as u32,
-                _ => match key {
-                    Some(key) => partitioner::keyed(key, count),
-                    None => state.keyless(|open| self.takes(open, timestamp, None, value)),
-                },
+            let partition = match first.partition {
+                Some(partition) => partition,
+                None => state.keyless(|open| self.takes(open, &first)),
             };
             // A batch that is full makes room for a new one; the run would need a place.
             let slot = &mut state.partitions[partition as usize];
-            let joins = slot.open.as_ref().is_some_and(|open| self.takes(&open.builder, timestamp, key, value));
+            let joins = slot.open.as_ref().is_some_and(|open| self.takes(&open.builder, &first));
             let same_run = joins
                 && submission.runs > 0
                 && slot.open.as_ref().is_some_and(|open| {
@@ -294,9 +316,7 @@ impl Batches {
             if !same_run && submission.runs == runs.len() {
                 break;
             }
-            let open = if joins {
-                slot.open.as_mut()
-            } else {
+            if !joins {
                 if let Some(mut open) = slot.open.take() {
                     // It may have to wait, and what waits is bounded by what it holds, not by what it could.
                     open.builder.trim();
@@ -304,9 +324,10 @@ impl Batches {
                 }
                 let ticket = NEXT_TICKET.fetch_add(1, Ordering::Relaxed);
                 let left = records.data.len() - at + (records.count - index) * RECORD_OVERHEAD as usize;
-                let size = BatchBuilder::alone(key.map(<[u8]>::len), value.len());
+                let size = BatchBuilder::alone(first.key.map(<[u8]>::len), first.value.len());
                 let builder = BatchBuilder::with_capacity(left.clamp(size, size.max(self.batch_size)));
                 rouse = rouse.and(slot.desk.as_ref());
+                slot.open = Some(Open { ticket, builder, created: now });
                 if !std::mem::replace(&mut slot.active, true) {
                     state.active.push_back(partition);
                 }
@@ -315,33 +336,53 @@ impl Batches {
                     ticket,
                     Unsettled { partition, records: 0, cost: 0, deadline, sent: false, in_flight: false },
                 );
-                state.partitions[partition as usize].open.insert(Open { ticket, builder, created: now }).into()
-            };
-            let Some(open) = open else { break };
-            let ticket = open.ticket;
+            }
+            let keyless = partition == state.sticky;
+            let room = self.buffer_size.saturating_sub(state.used);
+            let Some(open) = &mut state.partitions[partition as usize].open else { break };
+            let (ticket, place) = (open.ticket, open.builder.count());
+            open.builder.push(first.timestamp, first.key, first.value);
+            let mut cost = first.cost;
+            (index, at) = (index + 1, first.end);
+            while index < records.count {
+                let item = Item::new(records, index, at, timestamp, count);
+                let here = item.partition.map_or(keyless, |own| own == partition) && cost + item.cost <= room;
+                if !(here && self.push(&mut open.builder, &item)) {
+                    break;
+                }
+                cost += item.cost;
+                (index, at) = (index + 1, item.end);
+            }
+            let taken = open.builder.count() - place;
             if same_run {
-                runs[submission.runs - 1].count += 1;
+                runs[submission.runs - 1].count += taken;
             } else {
-                runs[submission.runs] = Run { ticket, index: open.builder.count(), count: 1 };
+                runs[submission.runs] = Run { ticket, index: place, count: taken };
                 submission.runs += 1;
             }
-            open.builder.push(timestamp, key, value);
             if let Some(unsettled) = state.unsettled.get_mut(&ticket) {
-                unsettled.records += 1;
+                unsettled.records += taken;
                 unsettled.cost += cost;
             }
             state.used += cost;
-            state.records += 1;
-            submission.accepted += 1;
-            at = value_end;
+            state.records += u64::from(taken);
         }
+        submission.accepted = index;
         submission.room = self.buffer_size.saturating_sub(state.used);
         Ok((submission, rouse))
     }
 
     /// Whether a record joins an open batch.
-    fn takes(&self, builder: &BatchBuilder, timestamp: i64, key: Option<&[u8]>, value: &[u8]) -> bool {
+    fn takes(&self, builder: &BatchBuilder, item: &Item<'_>) -> bool {
+        let Item { timestamp, key, value, .. } = *item;
         builder.len() + builder.cost(timestamp, key, value) <= self.batch_size && builder.takes_timestamp(timestamp)
+    }
+
+    /// Adds a record to an open batch, if it joins that.
+    #[inline(always)]
+    fn push(&self, builder: &mut BatchBuilder, item: &Item<'_>) -> bool {
+        let Item { timestamp, key, value, .. } = *item;
+        builder.takes_timestamp(timestamp) && builder.push_within(self.batch_size, timestamp, key, value)
     }
 
     /// Checks every length, so that encoding cannot fail half-way.
