@@ -91,6 +91,8 @@ class Ticket:
 
     __slots__ = (
         "_accounted",
+        "_slots",
+        "_waiters",
         "base",
         "bound",
         "count",
@@ -100,8 +102,6 @@ class Ticket:
         "ledger",
         "partition",
         "seen",
-        "slots",
-        "waiters",
     )
 
     def __init__(self) -> None:
@@ -115,9 +115,11 @@ class Ticket:
         self.base: int = -1
         self.count: int = 0
         self.partition: int = 0
-        self.waiters: list[Wakeable] = []
+        # Most tickets have neither: thousands of empty lists would have the garbage collector look through the memory
+        # of the whole process.
+        self._waiters: list[Wakeable] | None = None
         # Runs of consecutive records whose senders wait: the first one's index, their timestamp, their slots.
-        self.slots: list[tuple[int, int, Sequence[Slot]]] = []
+        self._slots: list[tuple[int, int, Sequence[Slot]]] | None = None
 
     def attach(self, ledger: Ledger) -> None:
         """It belongs to this account."""
@@ -140,8 +142,22 @@ class Ticket:
         """The records from `index` on are those that `slots` wait for."""
         if self.done:
             self._serve(index, stamp, slots)
+        elif self._slots is None:
+            self._slots = [(index, stamp, slots)]
         else:
-            self.slots.append((index, stamp, slots))
+            self._slots.append((index, stamp, slots))
+
+    def wait(self, *waiters: Wakeable) -> None:
+        """These are woken when it is settled, which it is not yet."""
+        if self._waiters is None:
+            self._waiters = [*waiters]
+        else:
+            self._waiters.extend(waiters)
+
+    def leave(self, waiter: Wakeable) -> None:
+        """This one, if it waits, does so no more."""
+        if self._waiters is not None and waiter in self._waiters:
+            self._waiters.remove(waiter)
 
     def look(self, count: int) -> None:
         """Somebody looks at so many of its records, or will."""
@@ -171,7 +187,7 @@ class Ticket:
             return
         if self.error is not None:
             self.generation = ledger.generation
-            waiting = sum([not slot.done() for _, _, slots in self.slots for slot in slots])
+            waiting = sum([not slot.done() for _, _, slots in self._slots or () for slot in slots])
             ledger.failed(self, self.count - self.seen - waiting)
         ledger.settled += self.count
         self._accounted = True
@@ -180,12 +196,12 @@ class Ticket:
         self.count = count
         self.done = True
         self._account()
-        for waiter in self.waiters:
+        for waiter in self._waiters or ():
             waiter.wake()
-        self.waiters = []
-        for index, stamp, slots in self.slots:
+        self._waiters = None
+        for index, stamp, slots in self._slots or ():
             self._serve(index, stamp, slots)
-        self.slots = []
+        self._slots = None
 
     def _serve(self, index: int, stamp: int, slots: Sequence[Slot]) -> None:
         if self.error is not None:

@@ -150,7 +150,7 @@ class AsyncReceipt:
                 for waiter in waiters:
                     waiter.wake()
             else:
-                ticket.waiters.extend(waiters)
+                ticket.wait(*waiters)
         self._ticket = ticket
         self._waiters = None
 
@@ -212,16 +212,17 @@ class AsyncReceipt:
         elif ticket.done:
             waiter.wake()
         else:
-            ticket.waiters.append(waiter)
+            ticket.wait(waiter)
 
     def _leave(self, waiter: Waiter) -> None:
         with self._host.hub.mutex:
             ticket = self._ticket
             if self._watchers:
                 self._watchers -= 1
-            waiters = self._waiters if ticket is None else ticket.waiters
-            if waiters is not None and waiter in waiters:
-                waiters.remove(waiter)
+            if ticket is not None:
+                ticket.leave(waiter)
+            elif self._waiters is not None and waiter in self._waiters:
+                self._waiters.remove(waiter)
             if self._seen and not self._watchers and not self._delivered:
                 self._seen = False
                 if ticket is not None:
@@ -1126,7 +1127,7 @@ class AsyncProducer(Closeable):
             waiter = self._host.waiter()
             gathering = Gathering(waiter, tickets)
             for ticket in tickets:
-                ticket.waiters.append(gathering)
+                ticket.wait(gathering)
         try:
             woken = await self._host.wait(waiter, left(deadline))
         except BaseException:
@@ -1141,8 +1142,7 @@ class AsyncProducer(Closeable):
     def _forget(self, tickets: list[Ticket], gathering: Gathering) -> None:
         with self._host.hub.mutex:
             for ticket in tickets:
-                if gathering in ticket.waiters:
-                    ticket.waiters.remove(gathering)
+                ticket.leave(gathering)
 
     def _unwatch(self, result: SendResult) -> None:
         with self._host.hub.mutex:
