@@ -60,7 +60,7 @@ class Amounts:
 
     records: int = 1_000_000
     sends: int = 5_000
-    task_sends: int = 100_000
+    task_sends: int = 300_000
     intervals: int = 45
     interval_ms: int = 50
     health: int = 500_000

@@ -27,6 +27,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
+from itertools import islice
 from typing import Any
 
 import health
@@ -101,11 +102,14 @@ class Reading:
         for partition, start, stop in self._runs(values, batch.offset_list()):
             self._compare(partition, got[start:stop])
 
-    def flush(self) -> None:
-        """Compares what was read one by one."""
+    def flush(self) -> bool:
+        """Compares what was read one by one; whether there was anything."""
+        found = False
         for partition, values in self.singles.items():
+            found = found or bool(values)
             self._compare(partition, values)
             values.clear()
+        return found
 
     def end(self) -> None:
         self.flush()
@@ -303,21 +307,17 @@ def sync_consume(spec: Spec) -> Result:
                 for batch in consumer.batches():
                     reading.batch(batch)
             elif spec.get("partitions", 1) > 1:
-                singles, left = reading.singles, COMPARED
-                for record in consumer:
-                    singles[record.partition].append(record.value)
-                    left -= 1
-                    if not left:
-                        reading.flush()
-                        left = COMPARED
+                singles = reading.singles
+                while True:
+                    for record in islice(consumer, COMPARED):
+                        singles[record.partition].append(record.value)
+                    if not reading.flush():
+                        break
             else:
-                values, left = reading.singles[0], COMPARED
-                for record in consumer:
-                    values.append(record.value)
-                    left -= 1
-                    if not left:
-                        reading.flush()
-                        left = COMPARED
+                while True:
+                    reading.singles[0] = [record.value for record in islice(consumer, COMPARED)]
+                    if not reading.flush():
+                        break
             reading.end()
             result = clock.stop()
     result["peak_mib"] = peak()
