@@ -1,9 +1,22 @@
 //! The codecs of batches. Compressed is the body as one: record count and records.
 
 use std::borrow::Cow;
-use std::io::{self, Read, Write};
+use std::cell::RefCell;
+use std::io::{self, BufRead, Read, Write};
+
+use zstd::zstd_safe::{CCtx, CParameter, DCtx};
 
 use crate::WireError;
+
+const ZSTD_LEVEL: i32 = 1;
+/// What a thread's state may keep for the next batch.
+const ZSTD_KEPT: usize = 1 << 20;
+
+thread_local! {
+    // To make this state takes longer than to pack, or to unpack, a small batch.
+    static PACKING: RefCell<CCtx<'static>> = RefCell::new(CCtx::create());
+    static UNPACKING: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
+}
 
 /// How the body of a batch is compressed. The discriminants are those of the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -65,11 +78,13 @@ impl Codec {
                 encoder.write_all(body)?;
                 encoder.finish().map_err(io::Error::other)?;
             }
-            Self::Zstd => {
-                let mut encoder = zstd::Encoder::new(out, 1)?;
+            Self::Zstd => PACKING.with_borrow_mut(|state| {
+                state.set_parameter(CParameter::CompressionLevel(ZSTD_LEVEL)).map_err(|_| io::ErrorKind::Other)?;
+                let mut encoder = zstd::Encoder::with_context(out, state);
+                encoder.set_pledged_src_size(Some(body.len() as u64))?;
                 encoder.write_all(body)?;
-                encoder.finish()?;
-            }
+                encoder.finish().map(drop)
+            })?,
         }
         Ok(())
     }
@@ -78,10 +93,16 @@ impl Codec {
     pub fn decompress(self, packed: &[u8], limit: usize) -> Result<Cow<'_, [u8]>, WireError> {
         let unpacked = match self {
             Self::None => return Ok(Cow::Borrowed(packed)),
-            Self::Gzip => read(flate2::read::GzDecoder::new(packed), limit),
-            Self::Snappy => read(snap::read::FrameDecoder::new(packed), limit),
-            Self::Lz4 => read(lz4_flex::frame::FrameDecoder::new(packed), limit),
-            Self::Zstd => zstd::Decoder::new(packed).and_then(|decoder| read(decoder, limit)),
+            Self::Gzip => read(flate2::bufread::GzDecoder::new(packed), packed.len(), limit),
+            Self::Snappy => read(snap::read::FrameDecoder::new(packed), packed.len(), limit),
+            Self::Lz4 => read_buffered(lz4_flex::frame::FrameDecoder::new(packed), limit),
+            Self::Zstd => UNPACKING.with_borrow_mut(|state| {
+                let unpacked = read(zstd::Decoder::with_context(packed, state), packed.len(), limit);
+                if state.sizeof() > ZSTD_KEPT {
+                    *state = DCtx::create();
+                }
+                unpacked
+            }),
         };
         let unpacked = unpacked.map_err(|_| WireError::Packed(self.name()))?;
         if unpacked.len() > limit {
@@ -91,9 +112,24 @@ impl Codec {
     }
 }
 
-/// Reads one byte more than `limit` at most: memory grows with what really comes out.
-fn read(decoder: impl Read, limit: usize) -> io::Result<Vec<u8>> {
-    let mut out = Vec::new();
+/// Reads one byte more than `limit` at most: memory grows with what really comes out of the `packed` bytes.
+fn read(decoder: impl Read, packed: usize, limit: usize) -> io::Result<Vec<u8>> {
+    let mut out = Vec::with_capacity(packed.saturating_mul(4).min(limit));
     decoder.take(limit as u64 + 1).read_to_end(&mut out)?;
+    Ok(out)
+}
+
+/// The same of a decoder that has whole blocks ready. It may go beyond the limit by the rest of a block.
+fn read_buffered(mut decoder: impl BufRead, limit: usize) -> io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    while out.len() <= limit {
+        let block = decoder.fill_buf()?;
+        if block.is_empty() {
+            break;
+        }
+        out.extend_from_slice(block);
+        let length = block.len();
+        decoder.consume(length);
+    }
     Ok(out)
 }
