@@ -36,9 +36,14 @@ fn build_with(records: &[Plain], codec: Codec) -> Bytes {
     let mut builder = BatchBuilder::with_capacity(1024);
     for (timestamp, key, value) in records {
         let cost = builder.cost(*timestamp, key.as_deref(), value);
-        let before = builder.len();
-        builder.push(*timestamp, key.as_deref(), value);
-        assert_eq!(builder.len() - before, cost);
+        let most = builder.len() + cost;
+        assert!(!builder.push_within(most - 1, *timestamp, key.as_deref(), value));
+        if builder.count() % 2 == 0 {
+            builder.push(*timestamp, key.as_deref(), value);
+        } else {
+            assert!(builder.push_within(most, *timestamp, key.as_deref(), value));
+        }
+        assert_eq!(builder.len(), most);
     }
     builder.finish(codec).unwrap()
 }
@@ -150,6 +155,21 @@ fn what_unpacks_to_too_much_is_refused() {
         let bytes = build_with(&records, *codec);
         assert!(bytes.len() < LIMIT / 10);
         assert_eq!(read(&bytes).unwrap_err(), WireError::Unpacked { limit: LIMIT });
+    }
+}
+
+#[test]
+fn a_batch_that_is_cut_short_leaves_the_next_one_alone() {
+    let body = b"some text, some more text, ".repeat(1_000);
+    for codec in &CODECS[1..] {
+        let mut packed = Vec::new();
+        for _ in 0..2 {
+            packed.clear();
+            codec.compress(&body, &mut packed).unwrap();
+            assert_eq!(codec.decompress(&packed, LIMIT).unwrap(), body);
+            let cut = codec.decompress(&packed[..packed.len() / 2], LIMIT);
+            assert!(cut.is_err(), "{codec:?}");
+        }
     }
 }
 
