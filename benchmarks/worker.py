@@ -64,7 +64,6 @@ class Reading:
     def __init__(self, spec: Spec) -> None:
         values = values_of(spec)
         self._keys = bool(spec.get("keys"))
-        self._several = spec.get("partitions", 1) > 1
         # By partition what must come (values, or pairs with their keys), and how far it has; by its number a value's
         # partition.
         self._columns: dict[int, Sequence[object]] = {0: values}
@@ -72,7 +71,7 @@ class Reading:
         self._owner: list[int] = []
         # Values that were read one by one, by partition, and are not compared yet.
         self.singles: defaultdict[int, list[bytes]] = defaultdict(list)
-        if self._several or self._keys:
+        if spec.get("partitions", 1) > 1 or self._keys:
             self._look(spec, values)
 
     def _look(self, spec: Spec, values: Sequence[bytes]) -> None:
@@ -96,8 +95,10 @@ class Reading:
     def batch(self, batch: RecordBatch) -> None:
         values = batch.value_list()
         got: Sequence[object] = list(zip(batch.key_list(), values, strict=True)) if self._keys else values
-        if not self._several:
-            self._compare(0, got)
+        partitions = batch.last_offsets
+        if len(partitions) == 1:
+            (partition,) = partitions
+            self._compare(partition, got)
             return
         for partition, start, stop in self._runs(values, batch.offset_list()):
             self._compare(partition, got[start:stop])
