@@ -38,7 +38,7 @@ fn build_with(records: &[Plain], codec: Codec) -> Bytes {
         let cost = builder.cost(*timestamp, key.as_deref(), value);
         let most = builder.len() + cost;
         assert!(!builder.push_within(most - 1, *timestamp, key.as_deref(), value));
-        if builder.count() % 2 == 0 {
+        if builder.count().is_multiple_of(2) {
             builder.push(*timestamp, key.as_deref(), value);
         } else {
             assert!(builder.push_within(most, *timestamp, key.as_deref(), value));

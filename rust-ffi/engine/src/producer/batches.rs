@@ -337,7 +337,7 @@ impl Batches {
                     Unsettled { partition, records: 0, cost: 0, deadline, sent: false, in_flight: false },
                 );
             }
-            let keyless = partition == state.sticky;
+            let sticky = partition == state.sticky;
             let room = self.buffer_size.saturating_sub(state.used);
             let Some(open) = &mut state.partitions[partition as usize].open else { break };
             let (ticket, place) = (open.ticket, open.builder.count());
@@ -346,7 +346,7 @@ impl Batches {
             (index, at) = (index + 1, first.end);
             while index < records.count {
                 let item = Item::new(records, index, at, timestamp, count);
-                let here = item.partition.map_or(keyless, |own| own == partition) && cost + item.cost <= room;
+                let here = item.partition.map_or(sticky, |own| own == partition) && cost + item.cost <= room;
                 if !(here && self.push(&mut open.builder, &item)) {
                     break;
                 }
