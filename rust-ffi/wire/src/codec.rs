@@ -112,24 +112,24 @@ impl Codec {
     }
 }
 
-/// Reads one byte more than `limit` at most: memory grows with what really comes out of the `packed` bytes.
+/// Reads one byte more than `limit` at most, beginning with room for four times the `packed` bytes.
 fn read(decoder: impl Read, packed: usize, limit: usize) -> io::Result<Vec<u8>> {
     let mut out = Vec::with_capacity(packed.saturating_mul(4).min(limit));
     decoder.take(limit as u64 + 1).read_to_end(&mut out)?;
     Ok(out)
 }
 
-/// The same of a decoder that has whole blocks ready. It may go beyond the limit by the rest of a block.
-fn read_buffered(mut decoder: impl BufRead, limit: usize) -> io::Result<Vec<u8>> {
+/// The same of a decoder that has whole blocks ready, which are copied once.
+fn read_buffered(decoder: impl BufRead, limit: usize) -> io::Result<Vec<u8>> {
+    let mut decoder = decoder.take(limit as u64 + 1);
     let mut out = Vec::new();
-    while out.len() <= limit {
+    loop {
         let block = decoder.fill_buf()?;
         if block.is_empty() {
-            break;
+            return Ok(out);
         }
         out.extend_from_slice(block);
         let length = block.len();
         decoder.consume(length);
     }
-    Ok(out)
 }
