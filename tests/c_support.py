@@ -31,7 +31,7 @@ MEMCHECK = (
 )
 
 
-def library() -> Path:
+def native_library() -> Path:
     return Path(_ffi._path()).resolve()
 
 
@@ -80,7 +80,7 @@ class Toolchain:
         self.libraries.mkdir()
         names = ("libfluvio_cffi.dylib",) if sys.platform == "darwin" else ("libfluvio_cffi.so", "libfluvio_cffi.so.0")
         for name in names:
-            (self.libraries / name).symlink_to(library())
+            (self.libraries / name).symlink_to(native_library())
         self._made: dict[Path, Path] = {}
 
     @property

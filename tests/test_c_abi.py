@@ -50,7 +50,7 @@ def test_exports_are_what_the_header_declares() -> None:
     nm = shutil.which("nm") or pytest.skip("no nm here")
     options = ["-gU"] if sys.platform == "darwin" else ["-D", "--defined-only"]
     listed = subprocess.run(
-        [nm, *options, str(c_support.library())], capture_output=True, text=True, timeout=30, check=True
+        [nm, *options, str(c_support.native_library())], capture_output=True, text=True, timeout=30, check=True
     )
     symbols = {line.split()[-1].split("@")[0] for line in listed.stdout.splitlines()}
     if sys.platform == "darwin":
@@ -184,4 +184,4 @@ def test_a_server_that_dies_is_no_signal(toolchain: Toolchain) -> None:
 def test_library_stays_after_dlclose(toolchain: Toolchain) -> None:
     # Its threads, and its part in pthread_atfork, outlive whoever unloads it.
     program = toolchain.program(SOURCES / "unload.c")
-    toolchain.run(program, str(c_support.library()))
+    toolchain.run(program, str(c_support.native_library()))
