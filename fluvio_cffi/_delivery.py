@@ -6,8 +6,10 @@ a million records cost a few thousand small objects.
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import repeat
 from typing import TYPE_CHECKING, ClassVar, Final, cast, overload
 
 from ._errors import DeliveryError, FluvioError, Outcome
@@ -209,11 +211,11 @@ class Ticket:
                 if not slot.done():
                     slot.set_exception(self.error._fresh())
         elif self.ledger is not None:
-            topic, partition, offset = self.ledger.topic, self.partition, self.base + index
-            for slot in slots:
+            offsets = itertools.count(self.base + index)
+            fields = zip(repeat(self.ledger.topic), repeat(self.partition), offsets, repeat(stamp), strict=False)
+            for slot, metadata in zip(slots, map(_new_metadata, repeat(RecordMetadata), fields), strict=False):
                 if not slot.done():
-                    slot.set_result(_new_metadata(RecordMetadata, (topic, partition, offset, stamp)))
-                offset += 1
+                    slot.set_result(metadata)
 
 
 class Gathering:

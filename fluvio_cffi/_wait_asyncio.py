@@ -6,12 +6,18 @@ import asyncio
 import contextlib
 import types
 import weakref
+from asyncio import _get_running_loop
 from collections.abc import Callable, Generator
+from functools import partial
+from typing import TYPE_CHECKING
 
 from ._errors import UsageError
 from ._ffi import process
 from ._hub import Hub
-from ._waiting import AsyncHost, Waiter, leaves
+from ._waiting import AsyncHost, Slot, Waiter, leaves
+
+if TYPE_CHECKING:
+    from ._types import RecordMetadata
 
 _hosts: weakref.WeakValueDictionary[int, AsyncioHost] = weakref.WeakValueDictionary()
 
@@ -56,9 +62,13 @@ class AsyncioHost(AsyncHost):
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        # A future is what a slot must be.
-        super().__init__(Hub(), loop.create_future)
+        super().__init__(Hub())
         self.loop = loop
+        # A future is what a slot must be. Where the loop has nothing to say about its futures, it need not be asked.
+        usual = getattr(type(loop), "create_future", None) is asyncio.BaseEventLoop.create_future
+        self._future: Callable[[], asyncio.Future[RecordMetadata]] = (
+            partial(asyncio.Future, loop=loop) if usual else loop.create_future
+        )
 
     def check(self) -> None:
         if self.generation != process.generation:
@@ -76,6 +86,11 @@ class AsyncioHost(AsyncHost):
 
     def waiter(self) -> AsyncioWaiter:
         return AsyncioWaiter(self.loop.create_future())
+
+    def slot(self) -> Slot:
+        if _get_running_loop() is not self.loop or self.generation != process.generation:
+            self.check()
+        return self._future()
 
     async def wait(self, waiter: Waiter, timeout: float | None) -> bool:
         assert isinstance(waiter, AsyncioWaiter)

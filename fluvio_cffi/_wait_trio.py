@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -26,6 +27,7 @@ from trio.lowlevel import (
 )
 
 from ._errors import FluvioError, UsageError
+from ._ffi import process
 from ._hub import Hub
 from ._waiting import AsyncHost, Waiter, leaves
 
@@ -70,6 +72,7 @@ class TrioWaiter(Waiter):
 
 def _abort(_: RaiseCancelT) -> Abort:
     """A task that sleeps in a slot was cancelled: the slot sees that it is not what the task sleeps for any more."""
+    host().aborts += 1
     return Abort.SUCCEEDED
 
 
@@ -93,56 +96,53 @@ class TrioSlot:
     that is to be cancelled.
     """
 
-    __slots__ = ("_done", "_error", "_metadata", "_task")
+    __slots__ = ("_outcome", "_slept", "_task")
 
-    def __init__(self) -> None:
-        self._task: Task | None = None
-        self._metadata: RecordMetadata | None = None
-        self._error: FluvioError | None = None
-        self._done = False
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._slept = False
+        self._outcome: RecordMetadata | FluvioError | None = None
 
     def done(self) -> bool:
-        task = self._task
-        return self._done if task is None else task.custom_sleep_data is not self
+        return self._outcome is not None or (self._slept and self._task.custom_sleep_data is not self)
 
     def set_result(self, metadata: RecordMetadata, /) -> None:
-        self._metadata = metadata
-        self._wake()
+        self._outcome = metadata
+        task = self._task
+        if task.custom_sleep_data is self:
+            reschedule(task, _WOKEN)
 
     def set_exception(self, error: FluvioError, /) -> None:
-        self._error = error
-        self._wake()
+        self._outcome = error
+        task = self._task
+        if task.custom_sleep_data is self:
+            reschedule(task, _WOKEN)
 
     def __await__(self) -> Generator[Any, Any, RecordMetadata]:
-        if self._done:
-            yield from cancel_shielded_checkpoint().__await__()
-        else:
+        if self._outcome is None:
+            task = self._task
+            self._slept = True
             try:
-                self._task = task = current_task()
                 task.custom_sleep_data = self
                 woken = yield _SLEEP
             except BaseException:
                 # KeyboardInterrupt may come before the task sleeps: it must not be rescheduled then.
-                self._task = None
-                self._done = True
+                task.custom_sleep_data = None
                 raise
             if woken is not _WOKEN:
                 woken.unwrap()
-        if self._metadata is None:
-            assert self._error is not None
+        else:
+            yield from cancel_shielded_checkpoint().__await__()
+        outcome = self._outcome
+        if isinstance(outcome, Exception):
             try:
-                raise self._error
+                raise outcome
             finally:
                 # Its traceback refers to this frame.
-                self._error = None
-        return self._metadata
-
-    def _wake(self) -> None:
-        task = self._task
-        if task is None:
-            self._done = True
-        else:
-            reschedule(task, _WOKEN)
+                del outcome
+                self._outcome = None
+        assert outcome is not None
+        return outcome
 
 
 class TrioHost(AsyncHost):
@@ -152,8 +152,10 @@ class TrioHost(AsyncHost):
     """
 
     def __init__(self, token: TrioToken) -> None:
-        super().__init__(Hub(), TrioSlot)
+        super().__init__(Hub())
         self._token = token
+        # The run's thread, as long as the run is known to go on.
+        self._thread: int | None = None
         self._scope: trio.CancelScope | None = None
 
     def check(self) -> None:
@@ -168,6 +170,15 @@ class TrioHost(AsyncHost):
                 if token is not None
                 else "this client belongs to a trio run and must be used in its thread, inside a task"
             )
+
+    def slot(self) -> TrioSlot:
+        # Where the run's thread is in a task, the task is one of the run.
+        if self._thread != get_ident() or self.generation != process.generation:
+            self.check()
+        try:
+            return TrioSlot(current_task())
+        except RuntimeError:
+            raise UsageError("this client must be used inside a task of its trio run") from None
 
     def waiter(self) -> TrioWaiter:
         return TrioWaiter()
@@ -218,11 +229,15 @@ class TrioHost(AsyncHost):
         return any(isinstance(leaf, (trio.Cancelled, GeneratorExit, KeyboardInterrupt)) for leaf in leaves(error))
 
     async def _drain(self, scope: trio.CancelScope) -> None:
-        with scope:
-            while True:
-                await wait_readable(self.hub.descriptor)
-                self.turned()
-                self._pump()
+        try:
+            with scope:
+                self._thread = get_ident()
+                while True:
+                    await wait_readable(self.hub.descriptor)
+                    self.turned()
+                    self._pump()
+        finally:
+            self._thread = None
 
     def _attach(self) -> None:
         self._scope = trio.CancelScope()

@@ -71,10 +71,14 @@ class Slot(Protocol):
 
 
 class Host:
-    """What the hosts of loops and threads share."""
+    """What the hosts of loops and threads share.
+
+    :ivar aborts: rises when a task that sleeps in a slot is cancelled, where that is known.
+    """
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
+        self.aborts = 0
         self.generation: int = process.generation
         self._clients = 0
         self._breathed = 0.0
@@ -131,14 +135,10 @@ class Host:
 
 
 class AsyncHost(Host, ABC):
-    """Where the tasks of an event loop wait.
+    """Where the tasks of an event loop wait."""
 
-    :ivar slot: makes a new slot.
-    """
-
-    def __init__(self, hub: Hub, slot: Callable[[], Slot]) -> None:
+    def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
-        self.slot: Callable[[], Slot] = slot
         self._ready = 0
         self._since = 0.0
         self._turning = False
@@ -150,6 +150,10 @@ class AsyncHost(Host, ABC):
     @abstractmethod
     def waiter(self) -> Waiter:
         """A new wait of the calling task, which must not suspend before it waits."""
+
+    @abstractmethod
+    def slot(self) -> Slot:
+        """A new slot for the calling task. Checks as :meth:`check` does."""
 
     @abstractmethod
     async def wait(self, waiter: Waiter, timeout: float | None) -> bool:

@@ -8,6 +8,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Sequence
+from itertools import compress
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -250,13 +251,17 @@ class AsyncReceipt:
 
 
 class _Group:
-    """Records that were accepted one by one and are not handed over: either all have a receipt, or all have a slot."""
+    """Records that were accepted one by one and are not handed over: either all have a receipt, or all have a slot.
 
-    __slots__ = ("block", "keys", "partitions", "receipts", "size", "slots", "stamps", "values")
+    :ivar aborts: the host's when it began.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("aborts", "block", "keys", "partitions", "receipts", "size", "slots", "stamps", "values")
+
+    def __init__(self, aborts: int) -> None:
+        self.aborts = aborts
         self.values: list[bytes] = []
-        self.keys: list[bytes | None] = []
+        self.keys: list[bytes | None] | None = None
         self.partitions: list[int] | None = None
         self.stamps: list[int] | None = None
         self.receipts: list[AsyncReceipt] = []
@@ -278,12 +283,15 @@ class _Group:
         cost: int,
     ) -> None:
         """One more record."""
+        if key is not None and self.keys is None:
+            self.keys = [None] * len(self.values)
         if partition is not None and self.partitions is None:
             self.partitions = [-1] * len(self.values)
         if timestamp is not None and self.stamps is None:
             self.stamps = [NO_STAMP] * len(self.values)
         self.values.append(value)
-        self.keys.append(key)
+        if self.keys is not None:
+            self.keys.append(key)
         if self.partitions is not None:
             self.partitions.append(-1 if partition is None else partition)
         if self.stamps is not None:
@@ -314,14 +322,31 @@ class _Group:
         for receipt in self.receipts[start:stop]:
             receipt._fail(error)
 
-    def seal(self) -> Block:
-        """The records as a block; no more come."""
+    def seal(self, aborts: int) -> Block:
+        """The records as a block; no more come. What was sent by tasks that were cancelled since is left out.
+
+        :param aborts: the host's by now.
+        """
         if self.block is None:
-            keyed = self.keys.count(None) < len(self.keys)
-            self.block = many(self.values, self.keys if keyed else None, self.partitions, self.stamps)
+            if aborts != self.aborts and self.slots:
+                self._withdraw()
+            self.block = many(self.values, self.keys, self.partitions, self.stamps)
             self.values = []
-            self.keys = []
+            self.keys = None
         return self.block
+
+    @property
+    def cost(self) -> int:
+        """Bytes of the buffer that it costs."""
+        return self.size if self.block is None else self.block.cost
+
+    def _withdraw(self) -> None:
+        kept = [not slot.done() for slot in self.slots]
+        values = [*compress(self.values, kept)]
+        keys = None if self.keys is None else [*compress(self.keys, kept)]
+        self.slots = [*compress(self.slots, kept)]
+        # Records with a slot have no partition and no timestamp of their own.
+        self.values, self.keys = values, keys
 
 
 def _binder(owner: AsyncReceipt | Slot) -> Callable[[Ticket, int, int], None]:
@@ -370,8 +395,9 @@ class AsyncProducer(Closeable):
         self._pipe = Pipe(self._handle, host.hub, self._ledger)
         # Room: what the library granted, less what is queued here and less what waiting tasks were promised.
         self._room = self._pipe.room
-        self._queued = 0
         self._groups: deque[_Group] = deque()
+        # The last of them while records with a slot may join it; it goes to the library when the loop turns.
+        self._open: _Group | None = None
         self._seats: deque[_Seat] = deque()
         # Those whose room is promised, and not taken.
         self._granted: set[_Seat] = set()
@@ -403,7 +429,7 @@ class AsyncProducer(Closeable):
                 len(group.values) if group.block is None else group.block.count - group.block.start
                 for group in self._groups
             )
-            return Pending(records[0] + waiting, size[0] + self._queued)
+            return Pending(records[0] + waiting, size[0] + self._queued())
 
     @property
     def closed(self) -> bool:
@@ -744,59 +770,82 @@ class AsyncProducer(Closeable):
     if True:  # ASYNC
         # The short ways: `value` and `key` are what the caller gave, and bytes if they fit.
 
-        def _fits(self, value: Any, key: Any) -> int:
-            """What the usual record costs; 0 if something needs a closer look, or there is no room."""
-            self._host.check()
-            if type(value) is not bytes or self._partitioner is not None:
-                return 0
-            size = len(value)
-            if key is not None:
-                if type(key) is not bytes:
-                    return 0
-                size += len(key)
-            cost = size + OVERHEAD
-            if cost > self._room or size > self._sure or self._seats or self._closing:
-                return 0
-            return cost
-
         def _at_once(self, value: Any, key: Any) -> AsyncReceipt | None:
             """The short way for the usual record: accepts it, unless it does not fit."""
-            cost = self._fits(value, key)
-            if not cost or self._host.due():
+            host = self._host
+            host.check()
+            cost = self._usual_cost(value, key)
+            if not cost or self._partitioner is not None or self._seats or self._closing or host.due():
                 return None
             self._room -= cost
             ledger = self._ledger
-            receipt = AsyncReceipt(self._host, ledger, None)
+            receipt = AsyncReceipt(host, ledger, None)
             if not self._groups and ledger.submitted - ledger.settled < DIRECT:
                 self._direct(receipt, value, key, None, None, cost)
             else:
                 self._append(receipt, value, key, None, None, cost)
             return receipt
 
+        def _usual_cost(self, value: Any, key: Any) -> int:
+            """What the usual record costs; 0 if something needs a closer look, or there is no room."""
+            if type(value) is not bytes:
+                return 0
+            cost = len(value) + OVERHEAD
+            if key is not None:
+                if type(key) is not bytes:
+                    return 0
+                cost += len(key)
+            return cost if cost <= self._room and cost <= self._sure else 0
+
         def _post(self, value: Any, key: Any) -> Slot | None:
-            """The short way for the usual record that its sender waits for: accepts it, unless it does not fit."""
-            cost = self._fits(value, key)
-            if not cost or self._host.cancelled():
-                return None
-            groups = self._groups
-            group = groups[-1] if groups and groups[-1].block is None else None
-            if group is not None and group.receipts:
-                return None
-            self._room -= cost
+            """The short way for the usual record that its sender waits for: accepts it, unless it does not fit.
+
+            A thousand tasks that send come here: what the first one finds holds for all until the loop turns.
+            """
             slot = self._host.slot()
-            ledger = self._ledger
-            if not groups and ledger.submitted - ledger.settled < DIRECT:
-                self._direct(slot, value, key, None, None, cost, True)
-                return slot
-            if group is None:
-                group = _Group()
-                groups.append(group)
-            group.values.append(value)
-            group.keys.append(key)
+            group = self._open
+            if group is None or key is not None or type(value) is not bytes:
+                return self._post_first(slot, value, key)
+            cost = len(value) + OVERHEAD
+            values = group.values
+            if cost > self._room or cost > self._sure or len(values) >= CHUNK_RECORDS or group.size >= CHUNK_BYTES:
+                return self._post_first(slot, value, key)
+            self._room -= cost
+            values.append(value)
+            if group.keys is not None:
+                group.keys.append(None)
             group.slots.append(slot)
             group.size += cost
-            self._queued += cost
-            self._hurry(group)
+            return slot
+
+        def _post_first(self, slot: Slot, value: Any, key: Any) -> Slot | None:
+            """The same where more is to be looked at."""
+            cost = self._usual_cost(value, key)
+            if not cost:
+                return None
+            group = self._open
+            if group is not None and (len(group.values) >= CHUNK_RECORDS or group.size >= CHUNK_BYTES):
+                self._push()
+                group = None
+            if group is not None:
+                self._room -= cost
+                group.add(slot, value, key, None, None, cost)
+                return slot
+            if self._partitioner is not None or self._seats or self._closing or cost >= CHUNK_BYTES:
+                return None
+            groups = self._groups
+            if not groups and self._ledger.submitted - self._ledger.settled < DIRECT:
+                # What only waits for the turn of the loop is left out if its task is cancelled; this is not.
+                if self._host.cancelled():
+                    return None
+                self._room -= cost
+                self._direct(slot, value, key, None, None, cost, True)
+                return slot
+            if groups and groups[-1].block is None and groups[-1].receipts:
+                return None
+            self._room -= cost
+            self._append(slot, value, key, None, None, cost)
+            self._open = groups[-1]
             return slot
 
     def _direct(
@@ -836,14 +885,10 @@ class AsyncProducer(Closeable):
         """Queues one record, which goes to the library when the loop turns; its room is taken already."""
         groups = self._groups
         if not groups or not groups[-1].takes(owner):
-            groups.append(_Group())
+            self._open = None
+            groups.append(_Group(self._host.aborts))
         group = groups[-1]
         group.add(owner, value, key, partition, timestamp, cost)
-        self._queued += cost
-        self._hurry(group)
-
-    def _hurry(self, group: _Group) -> None:
-        """Hands over the last group when it is large enough, or when the loop turns."""
         if len(group.values) >= CHUNK_RECORDS or group.size >= CHUNK_BYTES:
             self._push()
         elif not self._scheduled:
@@ -871,12 +916,18 @@ class AsyncProducer(Closeable):
         groups = self._groups
         while groups:
             group = groups[0]
-            block = group.seal()
+            block = self._seal(group)
             if not self._push_group(group, block):
                 self._ask_for_room()
                 break
             groups.popleft()
         self._count_room()
+
+    def _seal(self, group: _Group) -> Block:
+        """The records of a group as a block; no more come."""
+        if group is self._open:
+            self._open = None
+        return group.seal(self._host.aborts)
 
     def _push_group(self, group: _Group, block: Block) -> bool:
         """Whether all of the group is out."""
@@ -890,19 +941,18 @@ class AsyncProducer(Closeable):
                 place += count
 
             try:
-                accepted, cost = self._pipe.submit(block, 1 if single else block.count - block.start, accept)
+                accepted, _ = self._pipe.submit(block, 1 if single else block.count - block.start, accept)
             except FluvioError as error:
                 if single or block.count - block.start == 1 or isinstance(error, (ClosedError, ForkedError)):
                     # This one is the bad one, or all are.
                     every = isinstance(error, (ClosedError, ForkedError))
                     stop = block.count if every else block.start + 1
                     group.fail(block.start, stop, error, self._ledger)
-                    self._queued -= block.advance(stop - block.start)
+                    block.advance(stop - block.start)
                     self._pipe.look()
                 else:
                     single = True
                 continue
-            self._queued -= cost
             if not accepted:
                 return False
         return True
@@ -911,11 +961,10 @@ class AsyncProducer(Closeable):
         """What is queued here will not be sent."""
         with self._lock:
             for group in self._groups:
-                block = group.seal()
+                block = self._seal(group)
                 error = ClosedError(why, topic=self._topic, outcome="not_written")
                 group.fail(block.start, block.count, error, self._ledger)
             self._groups.clear()
-            self._queued = 0
 
     # -- inside: waiting for room
 
@@ -928,8 +977,12 @@ class AsyncProducer(Closeable):
 
     def _count_room(self) -> int:
         promised = sum([seat.cost for seat in self._granted]) if self._granted else 0
-        self._room = self._pipe.room - self._queued - promised
+        self._room = self._pipe.room - self._queued() - promised
         return self._room
+
+    def _queued(self) -> int:
+        """Bytes of the buffer that those cost which are queued here."""
+        return sum([group.cost for group in self._groups]) if self._groups else 0
 
     async def _wait_for_room(self, seat: _Seat, deadline: float | None) -> None:
         """Waits until the seat's room is promised; the caller takes it or gives it up."""
@@ -972,8 +1025,10 @@ class AsyncProducer(Closeable):
     def _ask_for_room(self) -> None:
         if self._asking is not None or not (self._groups or self._seats):
             return
-        if self._groups:
-            cost = self._groups[0].seal().next_cost()
+        block = self._seal(self._groups[0]) if self._groups else None
+        if block is not None:
+            # One of which all is withdrawn goes with the first room.
+            cost = block.next_cost() if block.count else 1
         else:
             cost = self._seats[0].cost + sum([seat.cost for seat in self._granted])
         try:

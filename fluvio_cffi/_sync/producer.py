@@ -7,6 +7,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from itertools import compress
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, cast
@@ -231,13 +232,17 @@ class Receipt:
 
 
 class _Group:
-    """Records that were accepted one by one and are not handed over: either all have a receipt, or all have a slot."""
+    """Records that were accepted one by one and are not handed over: either all have a receipt, or all have a slot.
 
-    __slots__ = ("block", "keys", "partitions", "receipts", "size", "slots", "stamps", "values")
+    :ivar aborts: the host's when it began.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("aborts", "block", "keys", "partitions", "receipts", "size", "slots", "stamps", "values")
+
+    def __init__(self, aborts: int) -> None:
+        self.aborts = aborts
         self.values: list[bytes] = []
-        self.keys: list[bytes | None] = []
+        self.keys: list[bytes | None] | None = None
         self.partitions: list[int] | None = None
         self.stamps: list[int] | None = None
         self.receipts: list[Receipt] = []
@@ -259,12 +264,15 @@ class _Group:
         cost: int,
     ) -> None:
         """One more record."""
+        if key is not None and self.keys is None:
+            self.keys = [None] * len(self.values)
         if partition is not None and self.partitions is None:
             self.partitions = [-1] * len(self.values)
         if timestamp is not None and self.stamps is None:
             self.stamps = [NO_STAMP] * len(self.values)
         self.values.append(value)
-        self.keys.append(key)
+        if self.keys is not None:
+            self.keys.append(key)
         if self.partitions is not None:
             self.partitions.append(-1 if partition is None else partition)
         if self.stamps is not None:
@@ -295,14 +303,31 @@ class _Group:
         for receipt in self.receipts[start:stop]:
             receipt._fail(error)
 
-    def seal(self) -> Block:
-        """The records as a block; no more come."""
+    def seal(self, aborts: int) -> Block:
+        """The records as a block; no more come. What was sent by tasks that were cancelled since is left out.
+
+        :param aborts: the host's by now.
+        """
         if self.block is None:
-            keyed = self.keys.count(None) < len(self.keys)
-            self.block = many(self.values, self.keys if keyed else None, self.partitions, self.stamps)
+            if aborts != self.aborts and self.slots:
+                self._withdraw()
+            self.block = many(self.values, self.keys, self.partitions, self.stamps)
             self.values = []
-            self.keys = []
+            self.keys = None
         return self.block
+
+    @property
+    def cost(self) -> int:
+        """Bytes of the buffer that it costs."""
+        return self.size if self.block is None else self.block.cost
+
+    def _withdraw(self) -> None:
+        kept = [not slot.done() for slot in self.slots]
+        values = [*compress(self.values, kept)]
+        keys = None if self.keys is None else [*compress(self.keys, kept)]
+        self.slots = [*compress(self.slots, kept)]
+        # Records with a slot have no partition and no timestamp of their own.
+        self.values, self.keys = values, keys
 
 
 def _binder(owner: Receipt | Slot) -> Callable[[Ticket, int, int], None]:
@@ -351,8 +376,9 @@ class Producer(Closeable):
         self._pipe = Pipe(self._handle, host.hub, self._ledger)
         # Room: what the library granted, less what is queued here and less what waiting tasks were promised.
         self._room = self._pipe.room
-        self._queued = 0
         self._groups: deque[_Group] = deque()
+        # The last of them while records with a slot may join it; it goes to the library when the loop turns.
+        self._open: _Group | None = None
         self._seats: deque[_Seat] = deque()
         # Those whose room is promised, and not taken.
         self._granted: set[_Seat] = set()
@@ -381,7 +407,7 @@ class Producer(Closeable):
                 len(group.values) if group.block is None else group.block.count - group.block.start
                 for group in self._groups
             )
-            return Pending(records[0] + waiting, size[0] + self._queued)
+            return Pending(records[0] + waiting, size[0] + self._queued())
 
     @property
     def closed(self) -> bool:
@@ -675,14 +701,10 @@ class Producer(Closeable):
         """Queues one record, which goes to the library when the loop turns; its room is taken already."""
         groups = self._groups
         if not groups or not groups[-1].takes(owner):
-            groups.append(_Group())
+            self._open = None
+            groups.append(_Group(self._host.aborts))
         group = groups[-1]
         group.add(owner, value, key, partition, timestamp, cost)
-        self._queued += cost
-        self._hurry(group)
-
-    def _hurry(self, group: _Group) -> None:
-        """Hands over the last group when it is large enough, or when the loop turns."""
         if len(group.values) >= CHUNK_RECORDS or group.size >= CHUNK_BYTES:
             self._push()
         elif not self._scheduled:
@@ -698,12 +720,18 @@ class Producer(Closeable):
         groups = self._groups
         while groups:
             group = groups[0]
-            block = group.seal()
+            block = self._seal(group)
             if not self._push_group(group, block):
                 self._ask_for_room()
                 break
             groups.popleft()
         self._count_room()
+
+    def _seal(self, group: _Group) -> Block:
+        """The records of a group as a block; no more come."""
+        if group is self._open:
+            self._open = None
+        return group.seal(self._host.aborts)
 
     def _push_group(self, group: _Group, block: Block) -> bool:
         """Whether all of the group is out."""
@@ -717,19 +745,18 @@ class Producer(Closeable):
                 place += count
 
             try:
-                accepted, cost = self._pipe.submit(block, 1 if single else block.count - block.start, accept)
+                accepted, _ = self._pipe.submit(block, 1 if single else block.count - block.start, accept)
             except FluvioError as error:
                 if single or block.count - block.start == 1 or isinstance(error, (ClosedError, ForkedError)):
                     # This one is the bad one, or all are.
                     every = isinstance(error, (ClosedError, ForkedError))
                     stop = block.count if every else block.start + 1
                     group.fail(block.start, stop, error, self._ledger)
-                    self._queued -= block.advance(stop - block.start)
+                    block.advance(stop - block.start)
                     self._pipe.look()
                 else:
                     single = True
                 continue
-            self._queued -= cost
             if not accepted:
                 return False
         return True
@@ -738,11 +765,10 @@ class Producer(Closeable):
         """What is queued here will not be sent."""
         with self._lock:
             for group in self._groups:
-                block = group.seal()
+                block = self._seal(group)
                 error = ClosedError(why, topic=self._topic, outcome="not_written")
                 group.fail(block.start, block.count, error, self._ledger)
             self._groups.clear()
-            self._queued = 0
 
     # -- inside: waiting for room
 
@@ -755,8 +781,12 @@ class Producer(Closeable):
 
     def _count_room(self) -> int:
         promised = sum([seat.cost for seat in self._granted]) if self._granted else 0
-        self._room = self._pipe.room - self._queued - promised
+        self._room = self._pipe.room - self._queued() - promised
         return self._room
+
+    def _queued(self) -> int:
+        """Bytes of the buffer that those cost which are queued here."""
+        return sum([group.cost for group in self._groups]) if self._groups else 0
 
     def _wait_for_room(self, seat: _Seat, deadline: float | None) -> None:
         """Waits until the seat's room is promised; the caller takes it or gives it up."""
@@ -799,8 +829,10 @@ class Producer(Closeable):
     def _ask_for_room(self) -> None:
         if self._asking is not None or not (self._groups or self._seats):
             return
-        if self._groups:
-            cost = self._groups[0].seal().next_cost()
+        block = self._seal(self._groups[0]) if self._groups else None
+        if block is not None:
+            # One of which all is withdrawn goes with the first room.
+            cost = block.next_cost() if block.count else 1
         else:
             cost = self._seats[0].cost + sum([seat.cost for seat in self._granted])
         try:

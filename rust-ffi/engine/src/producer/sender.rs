@@ -387,6 +387,8 @@ struct Sender {
     desk: Arc<Desk>,
     /// Whether a connection was lost since the last one was made.
     lost: bool,
+    /// Whether there was something to do but replies: then a connection that callers watch is taken back.
+    called: bool,
 }
 
 impl Sender {
@@ -400,7 +402,7 @@ impl Sender {
         };
         let (bell, trouble) = (shared.batches.add_bell(), Mutex::default());
         let desk = Arc::new(Desk { leader, bell, work: Mutex::new(work), trouble });
-        let sender = Self { shared: Arc::clone(shared), desk: Arc::clone(&desk), lost: false };
+        let sender = Self { shared: Arc::clone(shared), desk: Arc::clone(&desk), lost: false, called: false };
         super::spawn(Arc::clone(shared), sender.run());
         desk
     }
@@ -434,8 +436,10 @@ impl Sender {
             let looked = Instant::now();
             let filled = {
                 let mut work = self.desk.lock();
+                let before = work.link.as_ref().map_or(0, |link| link.in_flight.len());
                 let filled = work.fill(&shared, self.desk.leader);
-                if let Some(link) = work.link.as_mut().filter(|link| !link.in_flight.is_empty()) {
+                // A caller may have sent its next record while this task was telling it of the last one: that is alone still.
+                if let Some(link) = work.link.as_mut().filter(|link| link.in_flight.len() > before) {
                     link.alone = 0;
                 }
                 filled
@@ -487,8 +491,14 @@ impl Sender {
     async fn wait(&mut self, looked: Instant) {
         let desk = Arc::clone(&self.desk);
         let alarm = self.set_alarm(looked);
+        let mut called = std::mem::take(&mut self.called);
         let reply = poll_fn(|cx| match &mut desk.lock().link {
-            Some(link) => link.connection.poll_frame(cx),
+            // Callers have begun to watch it while this task was busy with a reply: they go on.
+            Some(link) if link.connection.is_watched_elsewhere() && !called => Poll::Pending,
+            Some(link) => {
+                called = false;
+                link.connection.poll_frame(cx)
+            }
             None => Poll::Pending,
         });
         tokio::select! {
@@ -504,8 +514,9 @@ impl Sender {
                     Err((error, reset)) => self.lose(error, reset),
                 }
             }
-            () = desk.bell.notified() => {}
+            () = desk.bell.notified() => self.called = true,
             () = sleep_until(alarm) => {
+                self.called = true;
                 let overdue = {
                     let work = desk.lock();
                     let first = work.link.as_ref().and_then(|link| link.in_flight.front());

@@ -183,6 +183,11 @@ impl Connection {
         self.watch = None;
     }
 
+    /// Whether somebody else watches the connection: see [`Self::have_watched`].
+    pub(crate) fn is_watched_elsewhere(&self) -> bool {
+        self.watch.is_some()
+    }
+
     /// Whether the runtime does not watch the connection.
     pub(crate) fn is_unwatched(&self) -> bool {
         self.stream.is_unwatched()
