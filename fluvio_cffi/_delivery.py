@@ -133,12 +133,18 @@ class Ticket:
         """Its records are acknowledged."""
         self.base = base
         self.partition = partition
-        self._finish(count)
+        self.count = count
+        self.done = True
+        self._account()
+        self._tell()
 
     def fail(self, error: FluvioError, count: int) -> None:
         """Its records failed."""
         self.error = error
-        self._finish(count)
+        self.count = count
+        self.done = True
+        self._account()
+        self._tell()
 
     def serve(self, index: int, stamp: int, slots: Sequence[Slot]) -> None:
         """The records from `index` on are those that `slots` wait for."""
@@ -194,16 +200,15 @@ class Ticket:
         ledger.settled += self.count
         self._accounted = True
 
-    def _finish(self, count: int) -> None:
-        self.count = count
-        self.done = True
-        self._account()
-        for waiter in self._waiters or ():
-            waiter.wake()
-        self._waiters = None
-        for index, stamp, slots in self._slots or ():
-            self._serve(index, stamp, slots)
-        self._slots = None
+    def _tell(self) -> None:
+        if self._waiters is not None:
+            for waiter in self._waiters:
+                waiter.wake()
+            self._waiters = None
+        if self._slots is not None:
+            for index, stamp, slots in self._slots:
+                self._serve(index, stamp, slots)
+            self._slots = None
 
     def _serve(self, index: int, stamp: int, slots: Sequence[Slot]) -> None:
         if self.error is not None:
@@ -211,6 +216,11 @@ class Ticket:
                 if not slot.done():
                     slot.set_exception(self.error._fresh())
         elif self.ledger is not None:
+            if len(slots) == 1:
+                if not slots[0].done():
+                    place = (self.ledger.topic, self.partition, self.base + index, stamp)
+                    slots[0].set_result(_new_metadata(RecordMetadata, place))
+                return
             offsets = itertools.count(self.base + index)
             fields = zip(repeat(self.ledger.topic), repeat(self.partition), offsets, repeat(stamp), strict=False)
             for slot, metadata in zip(slots, map(_new_metadata, repeat(RecordMetadata), fields), strict=False):

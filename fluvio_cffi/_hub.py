@@ -10,9 +10,9 @@ library may be freed twice; its number is not used again.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import struct
+import threading
 from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, Final, Protocol
@@ -129,7 +129,7 @@ class Hub:
     """One queue and everything that completes through it.
 
     :ivar descriptor: readable while completions wait.
-    :ivar mutex: guards the tickets and the draining where several threads use the hub; else it does nothing.
+    :ivar mutex: guards the tickets and the draining where several threads use the hub.
     :ivar after: callbacks that a drain found due; to be called, with :meth:`run_after`, once the mutex is released.
     """
 
@@ -143,12 +143,15 @@ class Hub:
         if status != _OK:
             raise from_native(status, error[0])
         self.descriptor: int = lib.flv_queue_fd(self._queue)
-        self.mutex: AbstractContextManager[object] = mutex or contextlib.nullcontext()
+        # That of one thread costs less than what does nothing.
+        self.mutex: AbstractContextManager[object] = mutex or threading.RLock()
         self.after: list[tuple[Callable[[Operation], None], Operation]] = []
-        self.drained_at: float = 0.0
+        # When a drain last brought much, or was slow before.
+        self._drained_at = 0.0
         self._adaptive = mutex is None
         self._cap = CAP_MAX
         self._completions = ffi.new("flv_completion_t[]", CAP_MAX)
+        self._memory = memoryview(ffi.buffer(self._completions))
         # How many completions the last drain brought, and which is the next to be looked at. An exception that comes
         # out of the blue, such as KeyboardInterrupt, may end a drain anywhere: the next one goes on with what is left.
         self._count = ffi.new("size_t *")
@@ -236,20 +239,34 @@ class Hub:
         """Looks at the completions that wait; at most so many that a tick stays short. With the mutex held."""
         count = self._count
         if self._next >= count[0]:
-            if self._adaptive:
+            if self._adaptive and (count[0] >= CAP_MIN or self._cap < CAP_MAX):
                 self._adapt(count[0])
             count[0] = 0
             self._next = 0
             lib.flv_queue_drain(self._queue, self._completions, self._cap, count)
+            if count[0] >= CAP_MIN:
+                self._drained_at = perf_counter()
         size = _LAYOUT.size
         first = self._next
-        waiting = ffi.buffer(self._completions, count[0] * size)[first * size :]
+        waiting = self._memory[first * size : count[0] * size]
+        tickets = self._tickets
         for token, _, status, kind, result, value, extra, partition, _ in _LAYOUT.iter_unpack(waiting):
             if kind == _TICKET:
-                self._settle(token, status, result, value, extra, partition)
+                ticket = tickets.get(token)
+                if ticket is None:
+                    ticket = tickets[token] = Ticket()
+                if status == _OK:
+                    ticket.settle(value, extra, partition)
+                else:
+                    error = ffi.cast("flv_error_t *", result)
+                    ticket.fail(ticket.error or describe(status, error, "delivery"), extra)
+                    lib.flv_error_free(error)
+                self._next += 1
+                if ticket.bound >= extra:
+                    del tickets[token]
             elif kind == _OPERATION:
                 start = (self._next - first) * size
-                self._complete(token, status, result, value, waiting[start : start + size])
+                self._complete(token, status, result, value, bytes(waiting[start : start + size]))
             else:
                 self._next += 1
 
@@ -297,28 +314,14 @@ class Hub:
 
     def _adapt(self, last: int) -> None:
         now = perf_counter()
-        gap = now - self.drained_at
-        self.drained_at = now
+        gap = now - self._drained_at
+        self._drained_at = now
         if gap > _SLOW:
             # An idle loop is no slow one: only a drain that brought much made that tick long.
             if last >= CAP_MIN and self._cap > CAP_MIN:
                 self._cap //= 2
         elif gap < _FAST and self._cap < CAP_MAX:
             self._cap *= 2
-
-    def _settle(self, number: int, status: int, result: int, base: int, count: int, partition: int) -> None:
-        ticket = self._tickets.get(number)
-        if ticket is None:
-            ticket = self._tickets[number] = Ticket()
-        if status == _OK:
-            ticket.settle(base, count, partition)
-        else:
-            error = ffi.cast("flv_error_t *", result)
-            ticket.fail(ticket.error or describe(status, error, "delivery"), count)
-            lib.flv_error_free(error)
-        self._next += 1
-        if ticket.bound >= count:
-            del self._tickets[number]
 
     def _complete(self, token: int, status: int, result: int, value: int, raw: bytes) -> None:
         operation = self._operations.get(token)

@@ -9,7 +9,7 @@ from itertools import accumulate, chain, islice
 from operator import add
 from struct import Struct
 from time import monotonic
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from ._delivery import Ledger, Ticket
 from ._errors import ConfigError, FluvioError, from_native
@@ -30,7 +30,9 @@ _RUN: Final = Struct("=QII")
 _NOW: Final = -(1 << 63)
 _NULL: Final = ffi.NULL
 _AWAITED: Final = int(lib.FLV_RECORDS_AWAITED)
-_UINT32: Final = "uint32_t[]"
+_UINT8: Final = ffi.typeof("uint8_t[]")
+_UINT32: Final = ffi.typeof("uint32_t[]")
+Owner = TypeVar("Owner")
 
 
 def as_bytes(value: object, what: str) -> bytes:
@@ -99,7 +101,7 @@ class Block:
     def fill(self, records: CData, count: int) -> list[CData]:
         """Points ``flv_records_t`` to the next `count` records; the list must live until the call is over."""
         start = self.start
-        data = ffi.from_buffer("uint8_t[]", self._data)
+        data = ffi.from_buffer(_UINT8, self._data)
         values = ffi.from_buffer(_UINT32, self._values)
         alive = [data, values]
         records.count = count
@@ -149,6 +151,7 @@ class Pipe:
         "_hub",
         "_ledger",
         "_one",
+        "_rare",
         "_records",
         "_run",
         "_runs",
@@ -181,6 +184,8 @@ class Pipe:
             ffi.new("int64_t[]", 1),
         )
         self._single.value_lengths = self._one[0]
+        # Whether it points to more than that.
+        self._rare = False
         self.room: int = lib.flv_producer_room(handle)
 
     def look(self) -> int:
@@ -241,39 +246,38 @@ class Pipe:
         key: bytes | None,
         partition: int | None,
         timestamp: int | None,
-        accept: Callable[[Ticket, int, int], None],
+        accept: Callable[[Owner, Ticket, int, int], None],
+        owner: Owner,
         awaited: bool = False,
     ) -> bool:
         """Hands over one record; false if there is no room for it.
 
+        :param accept: called with (owner, ticket, index, timestamp).
         :param awaited: whether the caller waits for it: then the hub may read the reply when it is drained.
-        :param accept: called with (ticket, index, timestamp).
         :raises FluvioError: then it was not accepted.
         """
         single = self._single
         single.flags = _AWAITED if awaited else 0
         values, keys, partitions, stamps = self._one
         values[0] = len(value)
-        if key is None:
-            single.key_lengths = _NULL
-        else:
-            keys[0] = len(key)
-            single.key_lengths = keys
-            value = key + value
-        if partition is None:
-            single.partitions = _NULL
-        else:
-            partitions[0] = partition
-            single.partitions = partitions
-        if timestamp is None:
-            single.timestamps = _NULL
-        else:
-            stamps[0] = timestamp
-            single.timestamps = stamps
-        data = ffi.from_buffer("uint8_t[]", value)
+        rare = key is not None or partition is not None or timestamp is not None
+        if rare or self._rare:
+            self._rare = rare
+            single.key_lengths = _NULL if key is None else keys
+            single.partitions = _NULL if partition is None else partitions
+            single.timestamps = _NULL if timestamp is None else stamps
+            if key is not None:
+                keys[0] = len(key)
+                value = key + value
+            if partition is not None:
+                partitions[0] = partition
+            if timestamp is not None:
+                stamps[0] = timestamp
+        data = ffi.from_buffer(_UINT8, value)
         single.data = data
         single.data_len = len(value)
-        self.catch_up()
+        if self._submission.runs:
+            self.catch_up()
         submission = self._submission
         submission.accepted = 0
         hub = self._hub
@@ -289,7 +293,7 @@ class Pipe:
                 number = run.ticket
                 with hub.mutex:
                     ticket = hub.bind(number, run.index + 1, self._ledger)
-                    accept(ticket, run.index, submission.timestamp)
+                    accept(owner, ticket, run.index, submission.timestamp)
                     submission.runs = 0
                     hub.bound(number, ticket)
         del data

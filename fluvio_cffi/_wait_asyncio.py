@@ -120,8 +120,11 @@ class AsyncioHost(AsyncHost):
         )
 
     def _readable(self) -> None:
-        self.turned()
-        self._pump()
+        self._ready = 0
+        hub = self.hub
+        hub.drain()
+        if hub.after:
+            hub.run_after()
 
     def _attach(self) -> None:
         self.loop.add_reader(self.hub.descriptor, self._readable)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Sequence
 from itertools import compress
 from time import monotonic
 from types import TracebackType
@@ -349,11 +349,12 @@ class _Group:
         self.values, self.keys = values, keys
 
 
-def _binder(owner: AsyncReceipt | Slot) -> Callable[[Ticket, int, int], None]:
-    """What tells a receipt, or a slot, where its record is."""
+def _bind(owner: AsyncReceipt | Slot, ticket: Ticket, index: int, stamp: int) -> None:
+    """Tells a receipt, or a slot, where its record is."""
     if isinstance(owner, AsyncReceipt):
-        return owner._bind
-    return lambda ticket, index, stamp: ticket.serve(index, stamp, (owner,))
+        owner._bind(ticket, index, stamp)
+    else:
+        ticket.serve(index, stamp, (owner,))
 
 
 class _Seat:
@@ -802,51 +803,44 @@ class AsyncProducer(Closeable):
 
             A thousand tasks that send come here: what the first one finds holds for all until the loop turns.
             """
+            cost = self._usual_cost(value, key)
+            if not cost:
+                return None
             slot = self._host.slot()
             group = self._open
-            if group is None or key is not None or type(value) is not bytes:
-                return self._post_first(slot, value, key)
-            cost = len(value) + OVERHEAD
-            values = group.values
-            if cost > self._room or cost > self._sure or len(values) >= CHUNK_RECORDS or group.size >= CHUNK_BYTES:
-                return self._post_first(slot, value, key)
+            if group is None or len(group.values) >= CHUNK_RECORDS or group.size >= CHUNK_BYTES:
+                return slot if self._post_first(slot, value, key, cost) else None
             self._room -= cost
-            values.append(value)
-            if group.keys is not None:
-                group.keys.append(None)
+            if key is not None or group.keys is not None:
+                group.add(slot, value, key, None, None, cost)
+                return slot
+            group.values.append(value)
             group.slots.append(slot)
             group.size += cost
             return slot
 
-        def _post_first(self, slot: Slot, value: Any, key: Any) -> Slot | None:
-            """The same where more is to be looked at."""
-            cost = self._usual_cost(value, key)
-            if not cost:
-                return None
-            group = self._open
-            if group is not None and (len(group.values) >= CHUNK_RECORDS or group.size >= CHUNK_BYTES):
-                self._push()
-                group = None
-            if group is not None:
-                self._room -= cost
-                group.add(slot, value, key, None, None, cost)
-                return slot
-            if self._partitioner is not None or self._seats or self._closing or cost >= CHUNK_BYTES:
-                return None
+        def _post_first(self, slot: Slot, value: bytes, key: bytes | None, cost: int) -> bool:
+            """The same for a record that no group takes: it is handed over at once if hardly anything is in flight, or
+            begins one."""
             groups = self._groups
+            if groups:
+                if self._open is not None:
+                    self._push()
+                elif groups[-1].block is None and groups[-1].receipts:
+                    return False
+            if self._partitioner is not None or self._seats or self._closing or cost >= CHUNK_BYTES:
+                return False
             if not groups and self._ledger.submitted - self._ledger.settled < DIRECT:
                 # What only waits for the turn of the loop is left out if its task is cancelled; this is not.
                 if self._host.cancelled():
-                    return None
+                    return False
                 self._room -= cost
                 self._direct(slot, value, key, None, None, cost, True)
-                return slot
-            if groups and groups[-1].block is None and groups[-1].receipts:
-                return None
+                return True
             self._room -= cost
             self._append(slot, value, key, None, None, cost)
             self._open = groups[-1]
-            return slot
+            return True
 
     def _direct(
         self,
@@ -863,7 +857,7 @@ class AsyncProducer(Closeable):
             self._push()
         if not self._groups:
             try:
-                accepted = self._pipe.submit_one(value, key, partition, timestamp, _binder(owner), awaited)
+                accepted = self._pipe.submit_one(value, key, partition, timestamp, _bind, owner, awaited)
             except BaseException:
                 self._look()
                 raise

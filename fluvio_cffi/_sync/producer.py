@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import compress
 from time import monotonic
 from types import TracebackType
@@ -330,11 +330,12 @@ class _Group:
         self.values, self.keys = values, keys
 
 
-def _binder(owner: Receipt | Slot) -> Callable[[Ticket, int, int], None]:
-    """What tells a receipt, or a slot, where its record is."""
+def _bind(owner: Receipt | Slot, ticket: Ticket, index: int, stamp: int) -> None:
+    """Tells a receipt, or a slot, where its record is."""
     if isinstance(owner, Receipt):
-        return owner._bind
-    return lambda ticket, index, stamp: ticket.serve(index, stamp, (owner,))
+        owner._bind(ticket, index, stamp)
+    else:
+        ticket.serve(index, stamp, (owner,))
 
 
 class _Seat:
@@ -679,7 +680,7 @@ class Producer(Closeable):
             self._push()
         if not self._groups:
             try:
-                accepted = self._pipe.submit_one(value, key, partition, timestamp, _binder(owner), awaited)
+                accepted = self._pipe.submit_one(value, key, partition, timestamp, _bind, owner, awaited)
             except BaseException:
                 self._look()
                 raise
