@@ -8,8 +8,9 @@ import types
 import weakref
 from asyncio import _get_running_loop
 from collections.abc import Callable, Generator
+from contextvars import Context
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ._errors import UsageError
 from ._ffi import process
@@ -54,6 +55,66 @@ class AsyncioWaiter(Waiter):
             self.future.set_result(False)
 
 
+class LoneFuture(asyncio.Future["RecordMetadata"]):
+    """What a task awaits that most likely waits alone: the drain that finds its result lets the task go on at once.
+
+    A future would have the loop turn once more first. Of the callbacks, the first one, which is the task's, is kept
+    here; whatever else happens to the future, it is handed to the usual one.
+    """
+
+    __slots__ = ("_context", "_host", "_resume")
+
+    _host: AsyncioHost
+    _resume: Callable[[LoneFuture], object] | None
+    _context: Context | None
+
+    def add_done_callback(self, fn: Callable[[LoneFuture], object], /, *, context: Context | None = None) -> None:
+        if self._resume is None and context is not None and not self.done():
+            self._context = context
+            self._resume = fn
+        else:
+            super().add_done_callback(fn, context=context)
+
+    def remove_done_callback(self, fn: Callable[[LoneFuture], object], /) -> int:
+        self._be_usual()
+        return super().remove_done_callback(fn)
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        self._be_usual()
+        return super().cancel(msg)
+
+    def set_exception(self, exception: type | BaseException, /) -> None:
+        self._be_usual()
+        super().set_exception(exception)
+
+    def set_result(self, result: RecordMetadata, /) -> None:
+        host = self._host
+        if host.draining and self._resume is not None and host.resumed is None:
+            host.resumed = self, result
+        else:
+            self._be_usual()
+            super().set_result(result)
+
+    def resume(self, result: RecordMetadata) -> None:
+        """Sets the result; the task goes on before this returns. In a callback of the loop."""
+        resume = self._resume
+        if self.done() or resume is None or self.get_loop().get_debug():
+            # A loop that is being debugged is to see the task's steps as such.
+            if not self.done():
+                self._be_usual()
+                super().set_result(result)
+            return
+        self._resume = None
+        super().set_result(result)
+        assert self._context is not None
+        self._context.run(resume, self)
+
+    def _be_usual(self) -> None:
+        resume, self._resume = self._resume, None
+        if resume is not None:
+            super().add_done_callback(resume, context=self._context)
+
+
 class AsyncioHost(AsyncHost):
     """Where the tasks of one asyncio loop wait.
 
@@ -64,6 +125,9 @@ class AsyncioHost(AsyncHost):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(Hub())
         self.loop = loop
+        # Whether the reader's callback drains, and what it found for a task that waits alone.
+        self.draining = False
+        self.resumed: tuple[LoneFuture, RecordMetadata] | None = None
         # A future is what a slot must be. Where the loop has nothing to say about its futures, it need not be asked.
         usual = getattr(type(loop), "create_future", None) is asyncio.BaseEventLoop.create_future
         self._future: Callable[[], asyncio.Future[RecordMetadata]] = (
@@ -86,6 +150,14 @@ class AsyncioHost(AsyncHost):
 
     def waiter(self) -> AsyncioWaiter:
         return AsyncioWaiter(self.loop.create_future())
+
+    def lone_slot(self) -> Slot:
+        if _get_running_loop() is not self.loop or self.generation != process.generation:
+            self.check()
+        slot = LoneFuture(loop=self.loop)
+        slot._host = self
+        slot._resume = None
+        return slot
 
     def slot(self) -> Slot:
         if _get_running_loop() is not self.loop or self.generation != process.generation:
@@ -122,9 +194,19 @@ class AsyncioHost(AsyncHost):
     def _readable(self) -> None:
         self._ready = 0
         hub = self.hub
-        hub.drain()
-        if hub.after:
-            hub.run_after()
+        try:
+            self.draining = True
+            hub.drain()
+            self.draining = False
+            if hub.after:
+                hub.run_after()
+        finally:
+            self.draining = False
+            if self.resumed is not None:
+                slot, result = self.resumed
+                self.resumed = None
+                # The last thing to be done here: what the task does next is its own.
+                slot.resume(result)
 
     def _attach(self) -> None:
         self.loop.add_reader(self.hub.descriptor, self._readable)

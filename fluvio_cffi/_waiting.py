@@ -155,6 +155,10 @@ class AsyncHost(Host, ABC):
     def slot(self) -> Slot:
         """A new slot for the calling task. Checks as :meth:`check` does."""
 
+    def lone_slot(self) -> Slot:
+        """The same for a task that most likely waits alone."""
+        return self.slot()
+
     @abstractmethod
     async def wait(self, waiter: Waiter, timeout: float | None) -> bool:
         """Waits for ``waiter.wake()``: true; at most `timeout` seconds: false."""

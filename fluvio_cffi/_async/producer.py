@@ -806,10 +806,10 @@ class AsyncProducer(Closeable):
             cost = self._usual_cost(value, key)
             if not cost:
                 return None
-            slot = self._host.slot()
             group = self._open
             if group is None or len(group.values) >= CHUNK_RECORDS or group.size >= CHUNK_BYTES:
-                return slot if self._post_first(slot, value, key, cost) else None
+                return self._post_first(value, key, cost)
+            slot = self._host.slot()
             self._room -= cost
             if key is not None or group.keys is not None:
                 group.add(slot, value, key, None, None, cost)
@@ -819,28 +819,31 @@ class AsyncProducer(Closeable):
             group.size += cost
             return slot
 
-        def _post_first(self, slot: Slot, value: bytes, key: bytes | None, cost: int) -> bool:
+        def _post_first(self, value: bytes, key: bytes | None, cost: int) -> Slot | None:
             """The same for a record that no group takes: it is handed over at once if hardly anything is in flight, or
             begins one."""
+            host = self._host
             groups = self._groups
             if groups:
                 if self._open is not None:
                     self._push()
                 elif groups[-1].block is None and groups[-1].receipts:
-                    return False
+                    return None
             if self._partitioner is not None or self._seats or self._closing or cost >= CHUNK_BYTES:
-                return False
+                return None
             if not groups and self._ledger.submitted - self._ledger.settled < DIRECT:
+                slot = host.lone_slot()
                 # What only waits for the turn of the loop is left out if its task is cancelled; this is not.
-                if self._host.cancelled():
-                    return False
+                if host.cancelled():
+                    return None
                 self._room -= cost
                 self._direct(slot, value, key, None, None, cost, True)
-                return True
+                return slot
+            slot = host.slot()
             self._room -= cost
             self._append(slot, value, key, None, None, cost)
             self._open = groups[-1]
-            return True
+            return slot
 
     def _direct(
         self,
@@ -1110,7 +1113,8 @@ class AsyncProducer(Closeable):
             if bad is not None:
                 raise bad
             if True:  # ASYNC
-                await self._host.rest()
+                if pace.is_over(len(result)) or self._host.due():
+                    await self._host.rest()
 
     async def _send_block(self, block: Block, result: SendResult, first: int, deadline: float | None) -> None:
         stamps = block.stamps
