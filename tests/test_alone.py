@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import threading
 import time
+from contextvars import ContextVar, copy_context
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +15,7 @@ import anyio
 import pytest
 from conftest import World, read_all
 
-from fluvio_cffi import Fluvio, FluvioTimeoutError, LocalCluster, Offset
+from fluvio_cffi import ClosedError, Fluvio, FluvioTimeoutError, LocalCluster, Offset, RecordMetadata
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -140,11 +143,14 @@ async def test_a_loop_that_is_busy_for_longer_than_a_record_may_take(world: Worl
             async def send() -> None:
                 sent.append((await producer.send(b"x")).offset)
 
+            # Late enough for the loop to see that the record is under way.
+            world.cluster.control("delay 5001 200")
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(send)
                 while producer.pending.records == 0:
                     await world.sleep(0)
                 time.sleep(0.8)
+            world.cluster.control("delay 5001 0")
             assert sent == [20]
         assert len(await read_all(client, topic)) == 21
 
@@ -201,3 +207,119 @@ def test_who_waits_need_not_be_who_sent(cluster: LocalCluster) -> None:
                 producer.flush(5)
         with client.consumer("alone-threads", start=Offset.beginning(), stop_at_end=True) as consumer:
             assert len(list(consumer)) == 80
+
+
+@pytest.mark.backends("asyncio", "uvloop")
+@pytest.mark.parametrize("debug", [False, True])
+async def test_the_task_goes_on_as_itself(world: World, debug: bool) -> None:
+    """In its context and as the current task, while the others have their turns; what it raises is its own."""
+    loop = asyncio.get_running_loop()
+    loop.set_debug(debug)
+    complaints: list[object] = []
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    name: ContextVar[str] = ContextVar("name")
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async def work(who: str) -> None:
+        name.set(who)
+        me = asyncio.current_task()
+        for _ in range(100):
+            meta = await producer.send(b"x")
+            assert asyncio.current_task() is me
+            assert name.get() == who
+        raise LookupError(meta.offset)
+
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        async with client.producer(topic) as producer:
+            await warm(producer)
+            other = asyncio.create_task(others())
+            for round in (1, 2):
+                with pytest.raises(LookupError, match=str(19 + 100 * round)):
+                    await asyncio.create_task(work(f"round {round}"))
+            other.cancel()
+            assert turns > 200
+            await asyncio.wait_for(producer.send(b"x"), 5)
+    assert complaints == []
+
+
+@pytest.mark.backends("asyncio", "uvloop")
+async def test_callbacks_of_what_a_task_awaits(world: World) -> None:
+    """It is a future like any other, whoever waits for it."""
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        async with client.producer(topic) as producer:
+            await warm(producer)
+            host = producer._host
+            seen: list[str] = []
+            one = host.lone_slot()
+            one.add_done_callback(lambda _: seen.append("first"), context=copy_context())
+            one.add_done_callback(lambda _: seen.append("second"))
+            one.set_result(RecordMetadata(topic, 0, 0, 0))
+            assert seen == []
+            await asyncio.sleep(0)
+            assert sorted(seen) == ["first", "second"]
+            two = host.lone_slot()
+
+            def never(_: object) -> None:
+                seen.append("never")
+
+            two.add_done_callback(never, context=copy_context())
+            assert two.remove_done_callback(never) == 1
+            two.set_exception(ClosedError("gone"))
+            with pytest.raises(ClosedError):
+                await two
+            three = host.lone_slot()
+            three.add_done_callback(lambda _: seen.append("cancelled"), context=copy_context())
+            assert three.cancel()
+            assert not three.cancel()
+            await asyncio.sleep(0)
+            assert seen[2:] == ["cancelled"]
+
+
+@pytest.mark.backends("trio")
+async def test_what_is_cancelled_before_the_loop_turns_is_not_sent(world: World) -> None:
+    import trio
+
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        async with client.producer(topic) as producer:
+            await warm(producer)
+            room = producer._room
+            world.cluster.control("stall 5001 on")
+            receipts = [await producer.enqueue(b"before") for _ in range(10)]
+            for key in (None, b"key"):
+                with trio.CancelScope() as scope:
+                    async with trio.open_nursery() as nursery:
+                        for number in range(700):
+                            nursery.start_soon(partial(producer.send, b"no %d" % number, key=key))
+                        scope.cancel()
+                assert scope.cancelled_caught
+                assert producer.pending.records == 10
+            # Some of those that are accepted together.
+            async with trio.open_nursery() as nursery:
+
+                async def leave() -> None:
+                    with trio.CancelScope() as scope:
+                        scope.cancel()
+                        await producer.send(b"no")
+
+                async def stay() -> None:
+                    await producer.send(b"yes")
+
+                for _ in range(20):
+                    nursery.start_soon(leave)
+                    nursery.start_soon(stay)
+                world.cluster.control("stall 5001 off")
+            for receipt in receipts:
+                await receipt
+            assert producer.pending.records == 0
+            assert producer._look() == room
+        values = await read_all(client, topic)
+        assert [value for value in values if value != b"warm"] == [b"before"] * 10 + [b"yes"] * 20
