@@ -291,7 +291,7 @@ async def test_what_is_cancelled_before_the_loop_turns_is_not_sent(world: World)
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
             await warm(producer)
-            room = producer._room
+            room = producer._look()
             world.cluster.control("stall 5001 on")
             receipts = [await producer.enqueue(b"before") for _ in range(10)]
             for key in (None, b"key"):
