@@ -189,12 +189,15 @@ class AsyncHost(Host, ABC):
         self._ready = ready + 1
         if ready == 0:
             self._since = monotonic()
-            # The caller may let the loop turn by waiting for something else, of which nothing is heard here.
-            if not self._turning:
-                self._turning = True
-                self.soon(self._turn)
+            self._expect_turn()
             return False
         return ready >= READY_CALLS or monotonic() - self._since > READY_SECONDS
+
+    def _expect_turn(self) -> None:
+        """The caller may let the loop turn by waiting for something else, of which nothing is heard here."""
+        if not self._turning:
+            self._turning = True
+            self.soon(self._turn)
 
     def _turn(self) -> None:
         self._turning = False

@@ -30,8 +30,8 @@ _NOTHING: Iterator[Record] = iter(())
 _STORED = Struct("=IIq")
 _ENDS = (lib.FLV_STATUS_END, lib.FLV_STATUS_CLOSED)
 _NO_ERROR = (ffi.NULL,)
-_STRIDE = 256
-_STRIDE_SECONDS = 0.0005
+_STRIDE = 512
+_STRIDE_SECONDS = 0.0007
 
 
 class Consumer(Closeable):
