@@ -166,9 +166,12 @@ async def consume(spec: Spec) -> Result:
                 async for batch in consumer.batches():
                     reading.batch(batch)
             elif spec.get("partitions", 1) > 1:
-                singles, left = reading.singles, COMPARED
+                singles, left, last = reading.singles, COMPARED, -1
                 async for record in consumer:
-                    singles[record.partition].append(record.value)
+                    if record.partition != last:
+                        last = record.partition
+                        append = singles[last].append
+                    append(record.value)
                     left -= 1
                     if not left:
                         reading.flush()
@@ -308,10 +311,13 @@ def sync_consume(spec: Spec) -> Result:
                 for batch in consumer.batches():
                     reading.batch(batch)
             elif spec.get("partitions", 1) > 1:
-                singles = reading.singles
+                singles, last = reading.singles, -1
                 while True:
                     for record in islice(consumer, COMPARED):
-                        singles[record.partition].append(record.value)
+                        if record.partition != last:
+                            last = record.partition
+                            append = singles[last].append
+                        append(record.value)
                     if not reading.flush():
                         break
             else:

@@ -284,7 +284,7 @@ class _Group:
     ) -> None:
         """One more record."""
         if key is not None and self.keys is None:
-            self.keys = [None] * len(self.values)
+            self.keys = [None for _ in self.values]
         if partition is not None and self.partitions is None:
             self.partitions = [-1] * len(self.values)
         if timestamp is not None and self.stamps is None:
