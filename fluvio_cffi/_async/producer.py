@@ -341,12 +341,12 @@ class _Group:
         return self.size if self.block is None else self.block.cost
 
     def _withdraw(self) -> None:
+        # Records with a slot have no partition and no timestamp of their own.
         kept = [not slot.done() for slot in self.slots]
+        slots = [*compress(self.slots, kept)]
         values = [*compress(self.values, kept)]
         keys = None if self.keys is None else [*compress(self.keys, kept)]
-        self.slots = [*compress(self.slots, kept)]
-        # Records with a slot have no partition and no timestamp of their own.
-        self.values, self.keys = values, keys
+        self.slots, self.values, self.keys = slots, values, keys
 
 
 def _bind(owner: AsyncReceipt | Slot, ticket: Ticket, index: int, stamp: int) -> None:
