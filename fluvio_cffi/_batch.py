@@ -239,7 +239,7 @@ class Buffer:
     :meth:`position` know what has left.
     """
 
-    __slots__ = ("_begun", "_left", "_mark", "count", "parts", "positions", "source")
+    __slots__ = ("_begun", "_left", "_mark", "count", "given", "parts", "positions", "source")
 
     def __init__(self) -> None:
         self.parts: deque[Columns] = deque()
@@ -252,6 +252,8 @@ class Buffer:
         self._left: Iterator[bytes] = iter(())
         self._mark = 0
         self.count = 0
+        # How many records the last iterator was given.
+        self.given = 0
 
     # KeyboardInterrupt may come after any call, in threads. So what is read and made comes first, and then all that is
     # changed, without a call in between.
@@ -299,6 +301,7 @@ class Buffer:
             self._left = iter(part.values)
             self._mark = len(part)
             self.source = part.records(self._left)
+        self.given = min(stride, self._mark)
         return itertools.islice(self.source, stride)
 
     def cut(self, limit: int) -> Cut:

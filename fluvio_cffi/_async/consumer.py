@@ -29,7 +29,7 @@ _STORED = Struct("=IIq")
 _ENDS = (lib.FLV_STATUS_END, lib.FLV_STATUS_CLOSED)
 _NO_ERROR = (ffi.NULL,)
 _STRIDE = 512
-_STRIDE_SECONDS = 0.0007
+_STRIDE_SECONDS = 0.00025
 
 
 class AsyncConsumer(Closeable):
@@ -330,9 +330,11 @@ class AsyncConsumer(Closeable):
         self._check_reader()
         with self._reading:
             self._begin_to_read()
+            self._pace()
             if not await self._ready(deadline):
                 return False
-            self._records = self._buffer.records(self._pace())
+            self._strode = monotonic()
+            self._records = self._buffer.records(self._stride)
             if self._stopped:
                 self._records = _NOTHING
                 return False
@@ -444,17 +446,12 @@ class AsyncConsumer(Closeable):
             raise ConfigError(f"what is of topic {what.topic!r}: this consumer reads {self._topic!r}")
         return {what.partition: what.offset} if isinstance(what, Record) else what.last_offsets
 
-    def _pace(self) -> int:
-        """How many records may leave before the clock is looked at: few while the caller is slow, so that other tasks
-        are let run every millisecond."""
-        now = monotonic()
-        spent = now - self._strode
-        self._strode = now
-        if spent > _STRIDE_SECONDS:
-            self._stride = max(1, self._stride // 4)
-        elif self._stride < _STRIDE:
-            self._stride *= 2
-        return self._stride
+    def _pace(self) -> None:
+        """Sets how many records may leave before the clock is looked at: few while the caller is slow, so that other
+        tasks are let run every millisecond."""
+        spent = max(monotonic() - self._strode, 1e-6)
+        fitting = int(self._buffer.given * _STRIDE_SECONDS / spent)
+        self._stride = max(min(fitting, self._stride * 2, _STRIDE), 1)
 
     async def _ready(self, deadline: float | None) -> bool:
         """Whether there is a record in the buffer: waits for it. False at the end."""
