@@ -31,7 +31,7 @@ _STORED = Struct("=IIq")
 _ENDS = (lib.FLV_STATUS_END, lib.FLV_STATUS_CLOSED)
 _NO_ERROR = (ffi.NULL,)
 _STRIDE = 512
-_STRIDE_SECONDS = 0.00025
+_STRIDE_SECONDS = 0.00016
 
 
 class Consumer(Closeable):
