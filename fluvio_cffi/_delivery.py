@@ -6,9 +6,9 @@ a million records cost a few thousand small objects.
 
 from __future__ import annotations
 
-import itertools
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import count as numbers
 from itertools import repeat
 from typing import TYPE_CHECKING, ClassVar, Final, cast, overload
 
@@ -133,18 +133,12 @@ class Ticket:
         """Its records are acknowledged."""
         self.base = base
         self.partition = partition
-        self.count = count
-        self.done = True
-        self._account()
-        self._tell()
+        self._finish(count)
 
     def fail(self, error: FluvioError, count: int) -> None:
         """Its records failed."""
         self.error = error
-        self.count = count
-        self.done = True
-        self._account()
-        self._tell()
+        self._finish(count)
 
     def serve(self, index: int, stamp: int, slots: Sequence[Slot]) -> None:
         """The records from `index` on are those that `slots` wait for."""
@@ -200,7 +194,10 @@ class Ticket:
         ledger.settled += self.count
         self._accounted = True
 
-    def _tell(self) -> None:
+    def _finish(self, count: int) -> None:
+        self.count = count
+        self.done = True
+        self._account()
         if self._waiters is not None:
             for waiter in self._waiters:
                 waiter.wake()
@@ -221,7 +218,7 @@ class Ticket:
                     place = (self.ledger.topic, self.partition, self.base + index, stamp)
                     slots[0].set_result(_new_metadata(RecordMetadata, place))
                 return
-            offsets = itertools.count(self.base + index)
+            offsets = numbers(self.base + index)
             fields = zip(repeat(self.ledger.topic), repeat(self.partition), offsets, repeat(stamp), strict=False)
             for slot, metadata in zip(slots, map(_new_metadata, repeat(RecordMetadata), fields), strict=False):
                 if not slot.done():

@@ -21,8 +21,6 @@ OVERHEAD: Final = int(lib.FLV_RECORD_OVERHEAD)
 """What a record costs of the buffer beside its key and value."""
 
 CHUNK_RECORDS: Final = 500
-READY_RECORDS: Final = 1000
-"""After so many other tasks have their turn."""
 CHUNK_BYTES: Final = 256 * 1024
 WEIGHED: Final = 32
 """After so many elements it is looked how large they are."""
@@ -278,8 +276,7 @@ class Pipe:
         data = ffi.from_buffer(_UINT8, value)
         single.data = data
         single.data_len = len(value)
-        if self._submission.runs:
-            self.catch_up()
+        self.catch_up()
         submission = self._submission
         submission.accepted = 0
         hub = self._hub
@@ -451,13 +448,11 @@ class Pace:
     It begins with one, so that a slow input is sent as it comes.
     """
 
-    __slots__ = ("_rested", "_started", "count")
+    __slots__ = ("_started", "count")
 
     def __init__(self) -> None:
         self.count = 1
         self._started = 0.0
-        # How many records there were when other tasks last had their turn.
-        self._rested = 0
 
     def begin(self) -> None:
         """A chunk is begun."""
@@ -469,13 +464,6 @@ class Pace:
             self.count = max(1, self.count // 4)
         else:
             self.count = min(CHUNK_RECORDS, self.count * 4)
-
-    def is_over(self, sent: int) -> bool:
-        """Whether other tasks must have their turn after so many records."""
-        over = sent - self._rested > READY_RECORDS - CHUNK_RECORDS
-        if over:
-            self._rested = sent
-        return over
 
     def weighed(self, block: Block) -> None:
         """The chunk became this block."""

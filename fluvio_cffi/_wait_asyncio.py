@@ -97,17 +97,16 @@ class LoneFuture(asyncio.Future["RecordMetadata"]):
 
     def resume(self, result: RecordMetadata) -> None:
         """Sets the result; the task goes on before this returns. In a callback of the loop."""
-        resume = self._resume
-        if self.done() or resume is None or self.get_loop().get_debug():
-            # A loop that is being debugged is to see the task's steps as such.
-            if not self.done():
-                self._be_usual()
-                super().set_result(result)
+        if self.done():
             return
-        self._resume = None
+        if self.get_loop().get_debug():
+            # It is to see the task's steps as such.
+            self._be_usual()
+        resume, self._resume = self._resume, None
         super().set_result(result)
-        assert self._context is not None
-        self._context.run(resume, self)
+        if resume is not None:
+            assert self._context is not None
+            self._context.run(resume, self)
 
     def _be_usual(self) -> None:
         resume, self._resume = self._resume, None
@@ -137,10 +136,7 @@ class AsyncioHost(AsyncHost):
     def check(self) -> None:
         if self.generation != process.generation:
             self.check_fork()
-        try:
-            running = asyncio.get_running_loop()
-        except RuntimeError:
-            running = None
+        running = _get_running_loop()
         if running is not self.loop:
             raise UsageError(
                 "this client belongs to another event loop"
@@ -152,16 +148,14 @@ class AsyncioHost(AsyncHost):
         return AsyncioWaiter(self.loop.create_future())
 
     def lone_slot(self) -> Slot:
-        if _get_running_loop() is not self.loop or self.generation != process.generation:
-            self.check()
+        self.check()
         slot = LoneFuture(loop=self.loop)
         slot._host = self
         slot._resume = None
         return slot
 
     def slot(self) -> Slot:
-        if _get_running_loop() is not self.loop or self.generation != process.generation:
-            self.check()
+        self.check()
         return self._future()
 
     async def wait(self, waiter: Waiter, timeout: float | None) -> bool:
@@ -192,14 +186,10 @@ class AsyncioHost(AsyncHost):
         )
 
     def _readable(self) -> None:
-        self._ready = 0
-        hub = self.hub
+        self.turned()
+        self.draining = True
         try:
-            self.draining = True
-            hub.drain()
-            self.draining = False
-            if hub.after:
-                hub.run_after()
+            self._pump()
         finally:
             self.draining = False
             if self.resumed is not None:

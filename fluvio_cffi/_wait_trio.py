@@ -106,17 +106,13 @@ class TrioSlot:
     def done(self) -> bool:
         return self._outcome is not None or (self._slept and self._task.custom_sleep_data is not self)
 
-    def set_result(self, metadata: RecordMetadata, /) -> None:
-        self._outcome = metadata
+    def set_result(self, outcome: RecordMetadata | FluvioError, /) -> None:
+        self._outcome = outcome
         task = self._task
         if task.custom_sleep_data is self:
             reschedule(task, _WOKEN)
 
-    def set_exception(self, error: FluvioError, /) -> None:
-        self._outcome = error
-        task = self._task
-        if task.custom_sleep_data is self:
-            reschedule(task, _WOKEN)
+    set_exception = set_result
 
     def __await__(self) -> Generator[Any, Any, RecordMetadata]:
         if self._outcome is None:
@@ -209,9 +205,9 @@ class TrioHost(AsyncHost):
         point.close()
         return True
 
-    def due(self) -> bool:
+    def due(self, calls: int = 1) -> bool:
         # A cancelled task is always due: `rest` raises.
-        return super().due() or self.cancelled()
+        return super().due(calls) or self.cancelled()
 
     async def rest(self) -> None:
         await checkpoint()

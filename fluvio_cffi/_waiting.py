@@ -183,15 +183,18 @@ class AsyncHost(Host, ABC):
         """Whether the calling task was cancelled and will be told so when it waits next, as far as that is known."""
         return False
 
-    def due(self) -> bool:
-        """Whether a task that need not wait must yield: see the module's comment."""
+    def due(self, calls: int = 1) -> bool:
+        """Whether a task that need not wait must yield: see the module's comment.
+
+        :param calls: what it has done counts as so many.
+        """
         ready = self._ready
-        self._ready = ready + 1
+        self._ready = ready + calls
         if ready == 0:
             self._since = monotonic()
             self._expect_turn()
             return False
-        return ready >= READY_CALLS or monotonic() - self._since > READY_SECONDS
+        return ready + calls >= READY_CALLS or monotonic() - self._since > READY_SECONDS
 
     def _expect_turn(self) -> None:
         """The caller may let the loop turn by waiting for something else, of which nothing is heard here."""

@@ -1113,7 +1113,7 @@ class AsyncProducer(Closeable):
             if bad is not None:
                 raise bad
             if True:  # ASYNC
-                if pace.is_over(len(result)) or self._host.due():
+                if self._host.due(len(result) - first):
                     await self._host.rest()
 
     async def _send_block(self, block: Block, result: SendResult, first: int, deadline: float | None) -> None:
