@@ -88,7 +88,7 @@ def table(amounts: Amounts) -> list[Measure]:
     for partitions in (1, 3):
         place = "one partition" if partitions == 1 else "three partitions"
         spec = {**records, "partitions": partitions}
-        rounds = 1.0 if partitions == 1 else 0.6
+        rounds = 1.0 if partitions == 1 else 0.8
         alone = (BATCHES, PLAIN) if partitions == 1 else ()
         found += [
             Measure(
@@ -121,7 +121,7 @@ def table(amounts: Amounts) -> list[Measure]:
                 "read",
                 (OFFICIAL, *HOSTS),
                 {**spec, "verb": "consume", "by": "records"},
-                rounds=0.6,
+                rounds=0.8,
                 targets=(
                     times(2, ("sync",), OFFICIAL, f"single records, {place}, with `for`"),
                     times(1.5, LOOPS, OFFICIAL, f"single records, {place}, with `async for`"),
