@@ -155,6 +155,26 @@ async def test_a_loop_that_is_busy_for_longer_than_a_record_may_take(world: Worl
         assert len(await read_all(client, topic)) == 21
 
 
+async def test_a_reply_that_nobody_has_looked_for_when_it_is_due(world: World) -> None:
+    """It was there in time, so the record is not sent again."""
+    async with world.connect(request_timeout=0.1) as client:
+        topic = await world.topic(client)
+        async with client.producer(topic) as producer:
+            for _ in range(15):
+                await warm(producer)
+                world.cluster.control("delay 5001 50")
+                try:
+                    with pytest.raises(FluvioTimeoutError):
+                        await producer.send(b"late", timeout=0.01)
+                    # Whoever waits, loop or thread, is busy elsewhere from before the reply until after the time for it.
+                    time.sleep(0.15)
+                finally:
+                    world.cluster.control("delay 5001 0")
+            await producer.flush()
+        assert (client.metrics().reconnects, client.metrics().duplicates_possible) == (0, 0)
+        assert len(await read_all(client, topic)) == 15 * 21
+
+
 async def test_a_record_whose_sender_has_left(world: World) -> None:
     """Its reply is read all the same, and soon."""
     async with world.connect() as client:

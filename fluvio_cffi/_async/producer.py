@@ -826,6 +826,7 @@ class AsyncProducer(Closeable):
             groups = self._groups
             if groups:
                 if self._open is not None:
+                    host.check()
                     self._push()
                 elif groups[-1].block is None and groups[-1].receipts:
                     return None

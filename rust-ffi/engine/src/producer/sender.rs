@@ -219,7 +219,11 @@ impl Desk {
         if !link.in_flight.front().is_some_and(in_time) {
             return false;
         }
-        if !awaited {
+        let alone = link.in_flight.len() == 1;
+        if !alone {
+            link.alone = 0;
+        }
+        if !awaited || !alone {
             return !link.connection.is_unwatched();
         }
         link.alone += 1;
@@ -331,11 +335,15 @@ impl Reader for CallersReader {
         };
         match desk.answer(&shared, &mut work, &frame) {
             Ok(answered) => {
+                let more = work.link.as_ref().is_some_and(|link| !link.in_flight.is_empty());
                 drop(work);
                 let doubtful = answered.doubtful;
                 answered.tell(&shared);
-                // Nothing else was in flight: what came meanwhile can go from here, too.
-                if doubtful || shared.batches.has_work(Some(desk.leader)) {
+                if more {
+                    // The next reply may have come with this one; then the descriptor does not tell of it any more.
+                    desk.ring();
+                } else if doubtful || shared.batches.has_work(Some(desk.leader)) {
+                    // What came meanwhile can go from here, too.
                     desk.send_or_ring(&shared, false);
                 }
             }
@@ -387,7 +395,8 @@ struct Sender {
     desk: Arc<Desk>,
     /// Whether a connection was lost since the last one was made.
     lost: bool,
-    /// Whether there was something to do but replies: then a connection that callers watch is taken back.
+    /// Whether there was something to do but replies, or more than these wait for: then a connection that callers watch is
+    /// taken back.
     called: bool,
 }
 
@@ -441,6 +450,7 @@ impl Sender {
                 // A caller may have sent its next record while this task was telling it of the last one: that is alone still.
                 if let Some(link) = work.link.as_mut().filter(|link| link.in_flight.len() > before) {
                     link.alone = 0;
+                    self.called = true;
                 }
                 filled
             };
@@ -519,7 +529,9 @@ impl Sender {
                 self.called = true;
                 let overdue = {
                     let work = desk.lock();
-                    let first = work.link.as_ref().and_then(|link| link.in_flight.front());
+                    // A connection that callers watch is taken back first: the reply may be there, and nobody has looked.
+                    let link = work.link.as_ref().filter(|link| !link.connection.is_watched_elsewhere());
+                    let first = link.and_then(|link| link.in_flight.front());
                     first.is_some_and(|first| first.deadline <= Instant::now())
                 };
                 if overdue {
