@@ -243,10 +243,7 @@ impl Desk {
 
     /// The sender has to give the connection up.
     fn fail(&self, work: &mut Work, error: Error, reset: bool) {
-        if let Some(link) = &mut work.link {
-            link.connection.stop_watching();
-        }
-        work.failure.get_or_insert(Failure { error, reset });
+        work.fail(error, reset);
         self.ring();
     }
 
@@ -359,6 +356,14 @@ impl Reader for CallersReader {
 }
 
 impl Work {
+    /// The connection is to be given up: from now on nothing is sent on it.
+    fn fail(&mut self, error: Error, reset: bool) {
+        if let Some(link) = &mut self.link {
+            link.connection.stop_watching();
+        }
+        self.failure.get_or_insert(Failure { error, reset });
+    }
+
     /// Sends what is ready, as far as the window and the kernel go; whether the kernel took all.
     fn fill(&mut self, shared: &Shared, leader: i32) -> Result<bool> {
         let Some(link) = &mut self.link else { return Ok(true) };
@@ -443,20 +448,18 @@ impl Sender {
                 continue;
             }
             let looked = Instant::now();
-            let filled = {
+            {
                 let mut work = self.desk.lock();
                 let before = work.link.as_ref().map_or(0, |link| link.in_flight.len());
-                let filled = work.fill(&shared, self.desk.leader);
+                if let Err(error) = work.fill(&shared, self.desk.leader) {
+                    work.fail(error, true);
+                    continue;
+                }
                 // A caller may have sent its next record while this task was telling it of the last one: that is alone still.
                 if let Some(link) = work.link.as_mut().filter(|link| link.in_flight.len() > before) {
                     link.alone = 0;
                     self.called = true;
                 }
-                filled
-            };
-            if let Err(error) = filled {
-                self.lose(error, true);
-                continue;
             }
             self.wait(looked).await;
         }
@@ -502,41 +505,40 @@ impl Sender {
         let desk = Arc::clone(&self.desk);
         let alarm = self.set_alarm(looked);
         let mut called = std::mem::take(&mut self.called);
-        let reply = poll_fn(|cx| match &mut desk.lock().link {
+        // None: the connection has failed. That is noted at once, before a caller sends on it.
+        let reply = poll_fn(|cx| {
+            let mut work = desk.lock();
+            let Some(link) = &mut work.link else { return Poll::Pending };
             // Callers have begun to watch it while this task was busy with a reply: they go on.
-            Some(link) if link.connection.is_watched_elsewhere() && !called => Poll::Pending,
-            Some(link) => {
-                called = false;
-                link.connection.poll_frame(cx)
+            if link.connection.is_watched_elsewhere() && !called {
+                return Poll::Pending;
             }
-            None => Poll::Pending,
+            called = false;
+            link.connection.poll_frame(cx).map(|frame| frame.map_err(|error| work.fail(error, false)).ok())
         });
         tokio::select! {
             // A reply that is here counts, also when it is late that somebody looks.
             biased;
             reply = reply => {
-                let answered = match reply {
-                    Ok(frame) => desk.answer(&self.shared, &mut desk.lock(), &frame).map_err(|error| (error, true)),
-                    Err(error) => Err((error, false)),
+                let Some(frame) = reply else { return };
+                let answered = {
+                    let mut work = desk.lock();
+                    desk.answer(&self.shared, &mut work, &frame).map_err(|error| work.fail(error, true))
                 };
-                match answered {
-                    Ok(answered) => answered.tell(&self.shared),
-                    Err((error, reset)) => self.lose(error, reset),
+                if let Ok(answered) = answered {
+                    answered.tell(&self.shared);
                 }
             }
             () = desk.bell.notified() => self.called = true,
             () = sleep_until(alarm) => {
                 self.called = true;
-                let overdue = {
-                    let work = desk.lock();
-                    // A connection that callers watch is taken back first: the reply may be there, and nobody has looked.
-                    let link = work.link.as_ref().filter(|link| !link.connection.is_watched_elsewhere());
-                    let first = link.and_then(|link| link.in_flight.front());
-                    first.is_some_and(|first| first.deadline <= Instant::now())
-                };
-                if overdue {
+                let mut work = desk.lock();
+                // A connection that callers watch is taken back first: the reply may be there, and nobody has looked.
+                let link = work.link.as_ref().filter(|link| !link.connection.is_watched_elsewhere());
+                let first = link.and_then(|link| link.in_flight.front());
+                if first.is_some_and(|first| first.deadline <= Instant::now()) {
                     let text = format!("SPU {} did not answer a produce request in time", desk.leader);
-                    self.lose(Error::new(ErrorKind::Connection, text), true);
+                    work.fail(Error::new(ErrorKind::Connection, text), true);
                 }
             }
         }
