@@ -166,7 +166,7 @@ async def test_a_reply_that_nobody_has_looked_for_when_it_is_due(world: World) -
                 try:
                     with pytest.raises(FluvioTimeoutError):
                         await producer.send(b"late", timeout=0.01)
-                    # Whoever waits, loop or thread, is busy elsewhere from before the reply until after the time for it.
+                    # Whoever waits, loop or thread, is busy elsewhere from before the reply until after its time.
                     time.sleep(0.15)
                 finally:
                     world.cluster.control("delay 5001 0")

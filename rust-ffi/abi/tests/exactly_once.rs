@@ -306,7 +306,7 @@ fn anything_in_any_order() {
     let cluster = Running::start();
     let queue = Queue::new();
     let client = queue.connect(&cluster.endpoint());
-    queue.create_topic(client, "events");
+    queue.create_topic(client, "events", 1);
     flv_client_free(client);
     drop(queue);
 
@@ -358,7 +358,7 @@ fn a_panic_in_a_producer() {
     let cluster = Running::start();
     let queue = Queue::new();
     let client = queue.connect(&cluster.endpoint());
-    queue.create_topic(client, "panics");
+    queue.create_topic(client, "panics", 1);
     let producer = queue.producer(client, "panics", &producer_options());
     assert_eq!(flv_debug_panic(flv_task_e::FLV_TASK_PRODUCER as u32, std::ptr::null_mut()), OK);
     let (mut tickets, mut settled) = (HashSet::new(), HashMap::new());
@@ -392,7 +392,7 @@ fn closing_a_client_closes_what_was_opened_with_it() {
     let cluster = Running::start();
     let queue = Queue::new();
     let client = queue.connect(&cluster.endpoint());
-    queue.create_topic(client, "closing");
+    queue.create_topic(client, "closing", 1);
     let options = flv_producer_options_t { linger_us: 60_000_000, ..producer_options() };
     let producer = queue.producer(client, "closing", &options);
     let mut reading = consumer_options();
@@ -423,7 +423,7 @@ fn a_freed_consumer_ends_its_waits() {
     let cluster = Running::start();
     let queue = Queue::new();
     let client = queue.connect(&cluster.endpoint());
-    queue.create_topic(client, "quiet");
+    queue.create_topic(client, "quiet", 1);
     let options = consumer_options();
     let consumer: *mut flv_consumer_t = queue.run(|timeout, queue, token, operation, error| {
         flv_consumer_open(client, slice("quiet"), &raw const options, timeout, queue, token, operation, error)
@@ -433,6 +433,49 @@ fn a_freed_consumer_ends_its_waits() {
     assert!(queue.drain(1, Duration::from_millis(50)).is_empty());
     flv_consumer_free(consumer);
     assert_eq!(queue.next().operation, wait);
+    flv_client_free(client);
+    drop(queue);
+    assert_nothing_left();
+}
+
+#[test]
+fn replies_that_come_together_are_all_read() {
+    let _alone = alone();
+    let cluster = Running::start();
+    let queue = Queue::new();
+    let client = queue.connect(&cluster.endpoint());
+    queue.create_topic(client, "together", 2);
+    // A request takes one record.
+    let options = flv_producer_options_t { batch_size: 1024, max_request_size: 1024, ..producer_options() };
+    let producer = queue.producer(client, "together", &options);
+    let settle = |partitions: &[i32]| {
+        let (status, runs) = submit_awaited(producer, partitions, 600);
+        assert_eq!((status, runs.len()), (OK, partitions.len()));
+        if partitions.len() > 1 {
+            // Long enough for all replies to be there before the first one is read.
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let begun = Instant::now();
+        let mut left: HashSet<u64> = runs.iter().map(|run| run.ticket).collect();
+        while !left.is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "a reply was not read");
+            // One drain for one wake-up: one that comes by chance would look for the reply.
+            for completion in queue.drain(10, Duration::from_secs(5)) {
+                assert_eq!((completion.kind, completion.status), (TICKET, OK));
+                assert!(left.remove(&completion.token));
+            }
+        }
+        begun.elapsed()
+    };
+    let late = (0..5).filter(|_| {
+        settle(&[1]);
+        // From now on the queue's drain reads the replies.
+        (0..20).for_each(|_| drop(settle(&[0])));
+        settle(&[0, 1]) > Duration::from_millis(300)
+    });
+    // News of the cluster, of which there are some each second, have the sender look as well.
+    assert!(late.count() < 3, "replies are read by chance only");
+    flv_producer_free(producer);
     flv_client_free(client);
     drop(queue);
     assert_nothing_left();

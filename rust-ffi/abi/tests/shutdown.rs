@@ -14,7 +14,7 @@ fn shutdown_flushes_within_its_time_and_counts_the_rest() {
     let queue = Queue::new();
     // Without a client there is nothing to do.
     let (client, lost) = (queue.connect(&cluster.endpoint()), queue.connect(&cluster.endpoint()));
-    queue.create_topic(client, "exit");
+    queue.create_topic(client, "exit", 1);
     let lingering = flv_producer_options_t { linger_us: 60_000_000, ..producer_options() };
     let producer = queue.producer(client, "exit", &lingering);
     let (status, runs) = submit(producer, 5, 100);
@@ -23,7 +23,7 @@ fn shutdown_flushes_within_its_time_and_counts_the_rest() {
     // A producer whose cluster is gone: its records cannot be written in time.
     let other = Running::start();
     let away = queue.connect(&other.endpoint());
-    queue.create_topic(away, "exit");
+    queue.create_topic(away, "exit", 1);
     let stuck = queue.producer(away, "exit", &lingering);
     drop(other);
     let (status, stuck_runs) = submit(stuck, 7, 100);

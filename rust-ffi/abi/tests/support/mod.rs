@@ -196,8 +196,8 @@ impl Queue {
         client
     }
 
-    pub fn create_topic(&self, client: *mut flv_client_t, name: &str) {
-        let document = format!(r#"{{"name": "{name}"}}"#);
+    pub fn create_topic(&self, client: *mut flv_client_t, name: &str, partitions: usize) {
+        let document = format!(r#"{{"name": "{name}", "spec": {{"partitions": {partitions}}}}}"#);
         let (method, document, none) = (slice("topics.create"), slice(&document), slice(""));
         let topic = self.run(|timeout, queue, token, operation, error| {
             flv_admin_call(client, method, document, none, timeout, queue, token, operation, error)
@@ -225,17 +225,37 @@ impl Drop for Queue {
 
 /// Submits `count` records of `size` bytes. The status, and the runs.
 pub fn submit(producer: *mut flv_producer_t, count: usize, size: usize) -> (flv_status_t, Vec<flv_run_t>) {
+    hand_over(producer, count, size, std::ptr::null(), 0)
+}
+
+/// The same with a record for each of `partitions`, whose replies the queue's drain is to read.
+pub fn submit_awaited(
+    producer: *mut flv_producer_t,
+    partitions: &[i32],
+    size: usize,
+) -> (flv_status_t, Vec<flv_run_t>) {
+    let awaited = flv_records_flag_e::FLV_RECORDS_AWAITED as u32;
+    hand_over(producer, partitions.len(), size, partitions.as_ptr(), awaited)
+}
+
+fn hand_over(
+    producer: *mut flv_producer_t,
+    count: usize,
+    size: usize,
+    partitions: *const i32,
+    flags: u32,
+) -> (flv_status_t, Vec<flv_run_t>) {
     let data = vec![b'v'; count * size];
     let lengths = vec![size as u32; count];
     let records = flv_records_t {
         struct_size: size_of::<flv_records_t>() as u32,
-        flags: 0,
+        flags,
         count,
         data: data.as_ptr(),
         data_len: data.len(),
         value_lengths: lengths.as_ptr(),
         key_lengths: std::ptr::null(),
-        partitions: std::ptr::null(),
+        partitions,
         timestamps: std::ptr::null(),
     };
     let mut runs = Vec::with_capacity(count);
