@@ -366,6 +366,9 @@ impl Work {
 
     /// Sends what is ready, as far as the window and the kernel go; whether the kernel took all.
     fn fill(&mut self, shared: &Shared, leader: i32) -> Result<bool> {
+        if self.failure.is_some() {
+            return Ok(false);
+        }
         let Some(link) = &mut self.link else { return Ok(true) };
         if self.pause_until.is_none() {
             while link.first.is_none() && link.in_flight.len() < shared.options.max_in_flight {
@@ -432,9 +435,14 @@ impl Sender {
                 }
                 return;
             }
-            let failure = self.desk.lock().failure.take();
-            if let Some(Failure { error, reset }) = failure {
-                self.lose(error, reset);
+            // Together: a failure that outlived its connection would end the next one.
+            let failed = {
+                let mut work = self.desk.lock();
+                let failure = work.failure.take();
+                failure.and_then(|failure| Some((failure, work.link.take()?)))
+            };
+            if let Some((failure, link)) = failed {
+                self.lose(failure, link);
             }
             shared.settle(shared.batches.expire());
             shared.settle(shared.batches.fail_broken(self.desk.leader));
@@ -556,8 +564,7 @@ impl Sender {
     }
 
     /// The connection is gone, or is given up with a reset: what was in flight goes again, or fails if it may go once only.
-    fn lose(&mut self, error: Error, reset: bool) {
-        let Some(link) = self.desk.lock().link.take() else { return };
+    fn lose(&mut self, Failure { error, reset }: Failure, link: Link) {
         let idle = link.in_flight.is_empty();
         self.lost = true;
         self.shared.batches.forget_broken(self.desk.leader);
