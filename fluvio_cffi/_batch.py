@@ -269,6 +269,25 @@ class Buffer:
             chunk.count = 0
         append(columns)
 
+    def push_first(self, columns: Columns, chunk: CData) -> None:
+        """The same for a chunk that is to be handed out before what is there of other partitions."""
+        partition = columns.partition
+        index = self._settle()
+        if any(part.partition == partition for part in self.parts):
+            self.push(columns, chunk)
+            return
+        parts = self.parts.copy()
+        if self.source is not None:
+            parts[0] = parts[0].slice(index, len(parts[0]))
+        parts.appendleft(columns)
+        count = self.count + len(columns)
+        self.positions.setdefault(partition, columns.offsets[0])
+        self._begun.setdefault(partition, columns.offsets[0])
+        chunk.count = 0
+        self.parts = parts
+        self.source = None
+        self.count = count
+
     def _settle(self) -> int:
         """Accounts for what left the first part one by one; the index of the first record that did not."""
         if self.source is None:

@@ -149,6 +149,7 @@ class ConsumerOptions:
         "_isolation",
         "_max_bytes",
         "_prefetch",
+        "_resume",
         "_skip_evicted",
         "_start",
         "_starts",
@@ -161,6 +162,7 @@ class ConsumerOptions:
         self,
         partitions: Iterable[int] | int | None,
         start: Offset | Mapping[int, Offset] | None,
+        resume: bool,
         stop_at_end: bool,
         consumer_id: str | None,
         commit: Commit | None,
@@ -184,6 +186,7 @@ class ConsumerOptions:
         self._skip_evicted = bool(_choice(on_evicted, "on_evicted", ("raise", "skip")))
         self.partitions: tuple[int, ...] = self._partitions_of(partitions)
         self._start, self._starts = self._starts_of(start)
+        self._resume = bool(resume)
         self._stop_at_end = bool(stop_at_end)
         self._isolation = _choice(isolation, "isolation", _ISOLATIONS)
         self._max_bytes = number(parse_size(max_bytes, "max_bytes"), "max_bytes", 1, (1 << 31) - 1)
@@ -201,11 +204,9 @@ class ConsumerOptions:
             raise ConfigError("partitions is empty: leave it out to read all of them")
         return found
 
-    def _starts_of(self, start: Offset | Mapping[int, Offset] | None) -> tuple[Offset, dict[int, Offset]]:
-        # Nothing is lost before the first commit.
-        usual = Offset.end() if self.consumer_id is None else Offset.beginning()
+    def _starts_of(self, start: Offset | Mapping[int, Offset] | None) -> tuple[Offset | None, dict[int, Offset]]:
         if start is None:
-            return usual, {}
+            return None, {}
         if isinstance(start, Offset):
             return start, {}
         if not isinstance(start, Mapping):
@@ -218,7 +219,7 @@ class ConsumerOptions:
             if self.partitions and partition not in self.partitions:
                 raise ConfigError(f"start names partition {partition}, which is not in partitions")
             starts[partition] = offset
-        return usual, starts
+        return None, starts
 
     def native(self) -> tuple[CData, list[object]]:
         """``flv_consumer_options_t *`` and what it points to."""
@@ -237,8 +238,10 @@ class ConsumerOptions:
         if self._starts:
             options.starts = starts
             options.starts_len = len(self._starts)
-        options.start_kind = KINDS[self._start.kind]
-        options.start_value = self._start.value
+        if self._start is not None:
+            options.start_kind = KINDS[self._start.kind]
+            options.start_value = self._start.value
+        options.resume = self._resume
         options.stop_at_end = self._stop_at_end
         options.isolation = self._isolation
         options.max_bytes = self._max_bytes

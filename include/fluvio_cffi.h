@@ -382,6 +382,10 @@ typedef enum {
  */
 typedef enum {
     /*
+     The beginning with a `consumer_id`, so that nothing is lost before the first commit, else the end.
+     */
+    FLV_START_DEFAULT = 0,
+    /*
      So many records after the first that exists.
      */
     FLV_START_BEGINNING = 1,
@@ -640,7 +644,7 @@ typedef struct {
      */
     size_t starts_len;
     /*
-     One of `FLV_START_`. Default `FLV_START_END`.
+     One of `FLV_START_`. Default `FLV_START_DEFAULT`. Where an offset is stored under `consumer_id`, see `resume`.
      */
     uint32_t start_kind;
     /*
@@ -680,9 +684,10 @@ typedef struct {
      */
     uint32_t skip_evicted;
     /*
-     0.
+     Not 0: where an offset is stored under `consumer_id`, reading goes on after it, whatever the start. 0: the start
+     decides. Default 1.
      */
-    uint32_t reserved;
+    uint32_t resume;
 } flv_consumer_options_t;
 
 /*
@@ -1359,11 +1364,18 @@ flv_status_t flv_consumer_wait(flv_consumer_t *consumer,
                                flv_error_t **error);
 
 /*
- Takes what is ready. Never blocks. OK: `*chunk` is filled, and what was lent before is not valid any more. EMPTY:
- nothing now. END: read to its end, or stopped. Otherwise the error at which the stream stands; it stays. One thread at
- a time.
+ Takes what is ready; partitions take turns. Never blocks. OK: `*chunk` is filled, and what was lent before is not valid
+ any more. EMPTY: nothing now. END: read to its end, or stopped. Otherwise the error at which the stream stands; it
+ stays. One thread at a time.
  */
 flv_status_t flv_consumer_take(flv_consumer_t *consumer, flv_chunk_t *chunk, flv_error_t **error);
+
+/*
+ Takes what is ready of a partition that had nothing ready for a while: for a caller who is not through with the last
+ chunk, and will not be soon. Never blocks. OK: `*chunk` is filled, and what was lent before is not valid any more.
+ EMPTY: there is no such partition. One thread at a time.
+ */
+flv_status_t flv_consumer_take_fresh(flv_consumer_t *consumer, flv_chunk_t *chunk, flv_error_t **error);
 
 /*
  Hands out nothing further: what is prefetched is dropped, a wait completes, a take says END. Any thread.
@@ -1382,7 +1394,7 @@ flv_status_t flv_consumer_positions(const flv_consumer_t *consumer,
 /*
  Goes on elsewhere in a partition. What is ready of it is dropped before the call returns; an error at which the
  partition stands is passed. Completes once the new position is known; value: that position. Cancelling, or a passed
- deadline, abandons the wait; the seek stays in force. Any thread.
+ deadline, abandons the wait; the seek stays in force. After a seek backwards, what is stored of the partition may go back, too. Any thread.
  */
 flv_status_t flv_consumer_seek(flv_consumer_t *consumer,
                                flv_start_t to,
@@ -1391,6 +1403,15 @@ flv_status_t flv_consumer_seek(flv_consumer_t *consumer,
                                uint64_t token,
                                uint64_t *operation,
                                flv_error_t **error);
+
+/*
+ Takes back what was taken of a partition and has not been used, from `offset` on: it is handed out again. Unlike a seek it
+ is no word of the user's: what is stored by `flv_consumer_commit_processed` still never goes back. Never blocks. Any thread.
+ */
+flv_status_t flv_consumer_put_back(flv_consumer_t *consumer,
+                                   uint32_t partition,
+                                   int64_t offset,
+                                   flv_error_t **error);
 
 /*
  Holds partitions back: nothing more of them is handed out until they are resumed. Any thread.
@@ -1409,8 +1430,9 @@ flv_status_t flv_consumer_resume(flv_consumer_t *consumer,
                                  flv_error_t **error);
 
 /*
- Stores the offsets of the last processed records, exactly as given, under the consumer's id. They are read before it
- returns. Retries while leaders change or are away, until the deadline. Any thread.
+ Stores offsets under the consumer's id, exactly as given, also backwards: those of the last processed records. One beyond
+ the end of its log fails with `FLV_STATUS_OFFSET_OUT_OF_RANGE`. They are read before it returns. Retries while leaders
+ change or are away, until the deadline. Any thread.
  */
 flv_status_t flv_consumer_commit(flv_consumer_t *consumer,
                                  const flv_offset_t *processed,
@@ -1420,6 +1442,20 @@ flv_status_t flv_consumer_commit(flv_consumer_t *consumer,
                                  uint64_t token,
                                  uint64_t *operation,
                                  flv_error_t **error);
+
+/*
+ Stores the offsets of records that were processed, of each partition the last one. What is stored never goes back by it,
+ unless the caller has sought backwards in the partition: where more is stored, nothing happens. What is stored is looked
+ up if the last look, or commit, is older than a second. Else as `flv_consumer_commit`. Any thread.
+ */
+flv_status_t flv_consumer_commit_processed(flv_consumer_t *consumer,
+                                           const flv_offset_t *processed,
+                                           size_t count,
+                                           int64_t timeout_ms,
+                                           flv_queue_t *queue,
+                                           uint64_t token,
+                                           uint64_t *operation,
+                                           flv_error_t **error);
 
 /*
  Fetches the stored offsets of the consumer's id in its topic: those of the last processed records. Result:

@@ -103,10 +103,13 @@ async def test_manual_commits(world: Any) -> None:
                 await consumer.commit({5: 1})
         async with client.consumer(topic, consumer_id="billing") as consumer:
             assert (await consumer.receive()).offset == 42
-        async with client.consumer(topic, consumer_id="billing", start=Offset.from_beginning(3)) as consumer:
-            assert (await consumer.receive()).offset == 45
-        async with client.consumer(topic, consumer_id="billing", start=Offset.at(7)) as consumer:
-            assert (await consumer.receive()).offset == 7
+        for start, own in ((None, 0), (Offset.from_beginning(3), 3), (Offset.at(7), 7), (Offset.from_end(1), 2999)):
+            async with client.consumer(topic, consumer_id="billing", start=start) as consumer:
+                assert (await consumer.receive()).offset == 42, "what is stored wins"
+            async with client.consumer(topic, consumer_id="billing", start=start, resume=False) as consumer:
+                assert (await consumer.receive()).offset == own
+            async with client.consumer(topic, consumer_id="another", start=start) as consumer:
+                assert (await consumer.receive()).offset == own, "nothing is stored"
         async with client.consumer(topic, start=START) as consumer:
             with pytest.raises(UsageError, match="consumer_id"):
                 await consumer.commit()

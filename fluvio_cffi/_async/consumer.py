@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fluvio_cffi._batch import Buffer, Columns, Cut, RecordBatch
 from fluvio_cffi._errors import ClosedError, ConfigError, FluvioError, UsageError, from_native, timed_out
 from fluvio_cffi._ffi import CData, copy_buffer, ffi, lib
-from fluvio_cffi._hub import HAND_OVER_TIMEOUT, Operation, raise_status
+from fluvio_cffi._hub import Operation, raise_status
 from fluvio_cffi._lifetime import Closeable, logger
 from fluvio_cffi._options import CLOSE_TIMEOUT, KINDS, ConsumerOptions, number
 from fluvio_cffi._types import Offset, Record, Timeout, parse_duration, parse_timeout
@@ -30,6 +30,8 @@ _ENDS = (lib.FLV_STATUS_END, lib.FLV_STATUS_CLOSED)
 _NO_ERROR = (ffi.NULL,)
 _STRIDE = 512
 _STRIDE_SECONDS = 0.00016
+# How long one who works on what was taken may go on without a look for partitions that had nothing before.
+_FRESH_SECONDS = 0.005
 
 
 class AsyncConsumer(Closeable):
@@ -57,6 +59,8 @@ class AsyncConsumer(Closeable):
         self._records = _NOTHING
         self._stride = 1
         self._strode = 0.0
+        # When something was last taken, or looked for.
+        self._took = 0.0
         self._reading = threading.Lock()
         # Between the library and the buffer: a seek must not find a chunk in between.
         self._taking = threading.Lock()
@@ -188,8 +192,9 @@ class AsyncConsumer(Closeable):
                 self._take_up()
                 self._records = _NOTHING
                 first = self._buffer.drop(partition)
-            if first is not None:
-                self._start_seek(partition, Offset.at(first), HAND_OVER_TIMEOUT, None)
+                if first is not None:
+                    error = ffi.new("flv_error_t **")
+                    raise_status(lib.flv_consumer_put_back(self._handle, partition, first, error), error)
 
     def resume(self, *partitions: int) -> None:
         """Go on with partitions that were paused, where they were. Any thread.
@@ -205,14 +210,17 @@ class AsyncConsumer(Closeable):
     ) -> None:
         """Store, under the consumer's id, which record of each partition was processed last.
 
-        A consumer that is opened with this id later goes on after it. It is stored exactly as given, also backwards; of
-        several commits the last one wins.
+        A consumer that is opened with this id later goes on after it. A commit of records never moves what is stored
+        backwards, say by a worker that was suspended while another one took its place; unless this consumer has sought
+        backwards in that partition. What is stored is looked at if that was last done more than a second ago: within that
+        second two consumers with one id can still overtake each other.
 
-        :param what: a record, a batch, or ``{partition: offset}`` of the last processed records; left out: all that was
-            handed out.
+        :param what: a record, a batch, or left out: all that was handed out; or ``{partition: offset}`` of the last
+            processed records, which is stored exactly as given, also backwards.
         :param timeout: seconds; left out: the client's ``admin_timeout``; ``None``: no limit.
         :raises UsageError: the consumer was opened without a ``consumer_id``.
         :raises ConfigError: `what` is of another topic, or no offsets.
+        :raises OffsetOutOfRangeError: an offset in `what` lies beyond the end of its log: nothing is stored.
         :raises FluvioTimeoutError: ``phase="commit"``: it may be stored, or not.
         """
         host = self._host
@@ -224,7 +232,7 @@ class AsyncConsumer(Closeable):
             return
         native = ffi.new("flv_offset_t[]", [(partition, 0, offset) for partition, offset in processed.items()])
         operation = host.hub.start(
-            lib.flv_consumer_commit,
+            lib.flv_consumer_commit if isinstance(what, Mapping) else lib.flv_consumer_commit_processed,
             self._handle,
             native,
             len(processed),
@@ -403,7 +411,7 @@ class AsyncConsumer(Closeable):
                 partition, offset = in_hand
                 self._mark({partition: offset - 1})
 
-    def _start_seek(self, partition: int, to: Offset, timeout: float | None, waiter: Waiter | None) -> Operation:
+    def _start_seek(self, partition: int, to: Offset, timeout: float | None, waiter: Waiter) -> Operation:
         start = ffi.new("flv_start_t *", (partition, KINDS[to.kind], to.value))
         with self._taking:
             operation = self._host.hub.start(
@@ -413,12 +421,10 @@ class AsyncConsumer(Closeable):
                 timeout=timeout,
                 phase="read",
                 waiter=waiter,
-                callback=None if waiter else Operation.dispose,
             )
             self._take_up()
             self._records = _NOTHING
-            # A seek without a waiter goes back to where a pause has dropped something.
-            self._buffer.drop(partition, anew=waiter is not None)
+            self._buffer.drop(partition, anew=True)
             self._ended = False
         return operation
 
@@ -459,6 +465,8 @@ class AsyncConsumer(Closeable):
         if host.due():
             await host.rest()
         self._buffer.settle()
+        if self._buffer.count and monotonic() - self._took > _FRESH_SECONDS:
+            self._take_fresh()
         while not self._stopped:
             if self._buffer.count or self._take():
                 return not self._stopped
@@ -493,6 +501,7 @@ class AsyncConsumer(Closeable):
             if status == lib.FLV_STATUS_OK:
                 self._take_up()
         if status == lib.FLV_STATUS_OK:
+            self._took = monotonic()
             self._host.breathe()
             return True
         if status == lib.FLV_STATUS_EMPTY:
@@ -504,13 +513,29 @@ class AsyncConsumer(Closeable):
             return False
         raise from_native(status, error, "read")
 
-    def _take_up(self) -> bool:
+    def _take_fresh(self) -> None:
+        """Takes what is there of a partition that had nothing before: it is handed out before the rest of others."""
+        self._took = monotonic()
+        with self._taking:
+            self._take_up()
+            if not self._closed:
+                lib.flv_consumer_take_fresh(self._handle, self._chunk, ffi.NULL)
+                self._take_up(first=True)
+
+    def _take_up(self, first: bool = False) -> bool:
         """Puts the chunk that the library has handed over into the buffer. If KeyboardInterrupt comes in between,
-        whoever comes next does it."""
+        whoever comes next does it.
+
+        :param first: before what is there of other partitions.
+        """
         chunk = self._chunk
         if not chunk.count:
             return False
-        self._buffer.push(Columns.decode(self._topic, chunk), chunk)
+        columns = Columns.decode(self._topic, chunk)
+        if first:
+            self._buffer.push_first(columns, chunk)
+        else:
+            self._buffer.push(columns, chunk)
         return True
 
     async def _wait(self, deadline: float | None) -> bool:

@@ -26,6 +26,8 @@ pub struct flv_consumer_t {
 /// Where reading begins.
 #[repr(C)]
 pub enum flv_start_kind_e {
+    /// The beginning with a `consumer_id`, so that nothing is lost before the first commit, else the end.
+    FLV_START_DEFAULT = 0,
     /// So many records after the first that exists.
     FLV_START_BEGINNING = 1,
     /// So many records before the end.
@@ -71,7 +73,7 @@ pub struct flv_consumer_options_t {
     pub starts: *const flv_start_t,
     /// How many.
     pub starts_len: usize,
-    /// One of `FLV_START_`. Default `FLV_START_END`.
+    /// One of `FLV_START_`. Default `FLV_START_DEFAULT`. Where an offset is stored under `consumer_id`, see `resume`.
     pub start_kind: u32,
     /// Not 0: end at the ends seen when it was opened. Default 0.
     pub stop_at_end: u32,
@@ -91,8 +93,9 @@ pub struct flv_consumer_options_t {
     pub probe_ms: i64,
     /// Not 0: offsets that retention removed are passed over instead of being an error. Default 0.
     pub skip_evicted: u32,
-    /// 0.
-    pub reserved: u32,
+    /// Not 0: where an offset is stored under `consumer_id`, reading goes on after it, whatever the start. 0: the start
+    /// decides. Default 1.
+    pub resume: u32,
 }
 
 fn start(kind: u32, value: i64, name: &str) -> Result<Start> {
@@ -107,6 +110,13 @@ fn start(kind: u32, value: i64, name: &str) -> Result<Start> {
     })
 }
 
+fn default_or(kind: u32, value: i64) -> Result<Option<Start>> {
+    match kind {
+        0 => Ok(None),
+        kind => start(kind, value, "start").map(Some),
+    }
+}
+
 impl flv_consumer_options_t {
     const DEFAULT: Self = Self {
         struct_size: size_of::<Self>() as u32,
@@ -115,7 +125,7 @@ impl flv_consumer_options_t {
         partitions_len: 0,
         starts: std::ptr::null(),
         starts_len: 0,
-        start_kind: flv_start_kind_e::FLV_START_END as u32,
+        start_kind: flv_start_kind_e::FLV_START_DEFAULT as u32,
         stop_at_end: 0,
         start_value: 0,
         isolation: 0,
@@ -125,11 +135,10 @@ impl flv_consumer_options_t {
         auto_commit_ms: 0,
         probe_ms: 10_000,
         skip_evicted: 0,
-        reserved: 0,
+        resume: 1,
     };
 
     fn parse(&self) -> Result<(ConsumerOptions, Format)> {
-        options::unused(self.reserved, "options")?;
         let format = match self.format {
             0 => Format::Records,
             1 => Format::Pickle,
@@ -141,8 +150,9 @@ impl flv_consumer_options_t {
         }
         let options = ConsumerOptions {
             partitions: slice(self.partitions, self.partitions_len, "partitions")?.to_vec(),
-            start: start(self.start_kind, self.start_value, "start")?,
+            start: default_or(self.start_kind, self.start_value)?,
             starts,
+            resume: self.resume != 0,
             stop_at_end: self.stop_at_end != 0,
             isolation: isolation(self.isolation)?,
             max_bytes: self.max_bytes,
@@ -340,9 +350,38 @@ pub extern "C" fn flv_consumer_wait(
     })
 }
 
-/// Takes what is ready. Never blocks. OK: `*chunk` is filled, and what was lent before is not valid any more. EMPTY:
-/// nothing now. END: read to its end, or stopped. Otherwise the error at which the stream stands; it stays. One thread at
-/// a time.
+/// Lends a chunk to the caller.
+fn lend(consumer: &ConsumerObject, taken: Chunk, chunk: *mut flv_chunk_t) -> Result<flv_status_t> {
+    let Chunk { partition, count, first_offset, next_offset, bytes, payload } = taken;
+    let mut lent = consumer.lent.lock().unwrap_or_else(PoisonError::into_inner);
+    lent.payload = payload;
+    lent.records = match consumer.format {
+        Format::Records => index(&lent.payload, count as usize),
+        Format::Pickle => Vec::new(),
+    };
+    let (data, len, records) = match consumer.format {
+        Format::Records => (std::ptr::null(), 0, lent.records.as_ptr()),
+        Format::Pickle => (lent.payload.as_ptr(), lent.payload.len(), std::ptr::null()),
+    };
+    let filled = flv_chunk_t {
+        struct_size: 0,
+        partition,
+        count,
+        reserved: 0,
+        first_offset,
+        next_offset,
+        bytes,
+        data,
+        len,
+        records,
+    };
+    options::write(chunk, "chunk", filled)?;
+    Ok(OK)
+}
+
+/// Takes what is ready; partitions take turns. Never blocks. OK: `*chunk` is filled, and what was lent before is not valid
+/// any more. EMPTY: nothing now. END: read to its end, or stopped. Otherwise the error at which the stream stands; it
+/// stays. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_take(
     consumer: *mut flv_consumer_t,
@@ -353,35 +392,30 @@ pub extern "C" fn flv_consumer_take(
         let consumer = handle::consumer(consumer)?;
         // Before anything is taken: what could not be handed over would be lost.
         options::check(chunk, "chunk")?;
-        let Chunk { partition, count, first_offset, next_offset, bytes, payload } = match consumer.consumer.take()? {
-            Take::Chunk(taken) => taken,
-            Take::Empty => return Ok(flv_status_e::FLV_STATUS_EMPTY as flv_status_t),
-            Take::End => return Ok(flv_status_e::FLV_STATUS_END as flv_status_t),
-        };
-        let mut lent = consumer.lent.lock().unwrap_or_else(PoisonError::into_inner);
-        lent.payload = payload;
-        lent.records = match consumer.format {
-            Format::Records => index(&lent.payload, count as usize),
-            Format::Pickle => Vec::new(),
-        };
-        let (data, len, records) = match consumer.format {
-            Format::Records => (std::ptr::null(), 0, lent.records.as_ptr()),
-            Format::Pickle => (lent.payload.as_ptr(), lent.payload.len(), std::ptr::null()),
-        };
-        let filled = flv_chunk_t {
-            struct_size: 0,
-            partition,
-            count,
-            reserved: 0,
-            first_offset,
-            next_offset,
-            bytes,
-            data,
-            len,
-            records,
-        };
-        options::write(chunk, "chunk", filled)?;
-        Ok(OK)
+        match consumer.consumer.take()? {
+            Take::Chunk(taken) => lend(&consumer, taken, chunk),
+            Take::Empty => Ok(flv_status_e::FLV_STATUS_EMPTY as flv_status_t),
+            Take::End => Ok(flv_status_e::FLV_STATUS_END as flv_status_t),
+        }
+    })
+}
+
+/// Takes what is ready of a partition that had nothing ready for a while: for a caller who is not through with the last
+/// chunk, and will not be soon. Never blocks. OK: `*chunk` is filled, and what was lent before is not valid any more.
+/// EMPTY: there is no such partition. One thread at a time.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_consumer_take_fresh(
+    consumer: *mut flv_consumer_t,
+    chunk: *mut flv_chunk_t,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let consumer = handle::consumer(consumer)?;
+        options::check(chunk, "chunk")?;
+        match consumer.consumer.take_fresh() {
+            Some(taken) => lend(&consumer, taken, chunk),
+            None => Ok(flv_status_e::FLV_STATUS_EMPTY as flv_status_t),
+        }
     })
 }
 
@@ -438,7 +472,7 @@ pub extern "C" fn flv_consumer_positions(
 
 /// Goes on elsewhere in a partition. What is ready of it is dropped before the call returns; an error at which the
 /// partition stands is passed. Completes once the new position is known; value: that position. Cancelling, or a passed
-/// deadline, abandons the wait; the seek stays in force. Any thread.
+/// deadline, abandons the wait; the seek stays in force. After a seek backwards, what is stored of the partition may go back, too. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_seek(
     consumer: *mut flv_consumer_t,
@@ -467,6 +501,23 @@ pub extern "C" fn flv_consumer_seek(
             let position = seek.await?;
             Ok(Done::value(position.unsigned_abs()))
         })?;
+        Ok(OK)
+    })
+}
+
+/// Takes back what was taken of a partition and has not been used, from `offset` on: it is handed out again. Unlike a seek it
+/// is no word of the user's: what is stored by `flv_consumer_commit_processed` still never goes back. Never blocks. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_consumer_put_back(
+    consumer: *mut flv_consumer_t,
+    partition: u32,
+    offset: i64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let consumer = handle::consumer(consumer)?;
+        let _inside = consumer.runtime.handle()?.enter();
+        consumer.consumer.put_back(partition, offset)?;
         Ok(OK)
     })
 }
@@ -520,8 +571,31 @@ pub struct flv_offset_t {
     pub offset: i64,
 }
 
-/// Stores the offsets of the last processed records, exactly as given, under the consumer's id. They are read before it
-/// returns. Retries while leaders change or are away, until the deadline. Any thread.
+fn commit(
+    consumer: *mut flv_consumer_t,
+    processed: *const flv_offset_t,
+    count: usize,
+    request: &Request,
+    exactly: bool,
+) -> Result<flv_status_t> {
+    let consumer = handle::consumer(consumer)?;
+    let processed = slice(processed, count, "processed")?;
+    processed.iter().try_for_each(|one| options::unused(one.reserved, "processed"))?;
+    let processed: Vec<(u32, i64)> = processed.iter().map(|one| (one.partition, one.offset)).collect();
+    let late = overdue(Phase::Commit, "the commit");
+    operation::start(Arc::clone(&consumer.runtime), request, late, async move {
+        match exactly {
+            true => consumer.consumer.commit(&processed).await?,
+            false => consumer.consumer.commit_processed(&processed).await?,
+        }
+        Ok(Done::default())
+    })?;
+    Ok(OK)
+}
+
+/// Stores offsets under the consumer's id, exactly as given, also backwards: those of the last processed records. One beyond
+/// the end of its log fails with `FLV_STATUS_OFFSET_OUT_OF_RANGE`. They are read before it returns. Retries while leaders
+/// change or are away, until the deadline. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_commit(
     consumer: *mut flv_consumer_t,
@@ -533,19 +607,26 @@ pub extern "C" fn flv_consumer_commit(
     operation: *mut u64,
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
-    export(error, || {
-        let consumer = handle::consumer(consumer)?;
-        let processed = slice(processed, count, "processed")?;
-        processed.iter().try_for_each(|one| options::unused(one.reserved, "processed"))?;
-        let processed: Vec<(u32, i64)> = processed.iter().map(|one| (one.partition, one.offset)).collect();
-        let request = Request { timeout_ms, queue, token, operation };
-        let late = overdue(Phase::Commit, "the commit");
-        operation::start(Arc::clone(&consumer.runtime), &request, late, async move {
-            consumer.consumer.commit(&processed).await?;
-            Ok(Done::default())
-        })?;
-        Ok(OK)
-    })
+    let request = Request { timeout_ms, queue, token, operation };
+    export(error, || commit(consumer, processed, count, &request, true))
+}
+
+/// Stores the offsets of records that were processed, of each partition the last one. What is stored never goes back by it,
+/// unless the caller has sought backwards in the partition: where more is stored, nothing happens. What is stored is looked
+/// up if the last look, or commit, is older than a second. Else as `flv_consumer_commit`. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_consumer_commit_processed(
+    consumer: *mut flv_consumer_t,
+    processed: *const flv_offset_t,
+    count: usize,
+    timeout_ms: i64,
+    queue: *mut flv_queue_t,
+    token: u64,
+    operation: *mut u64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    let request = Request { timeout_ms, queue, token, operation };
+    export(error, || commit(consumer, processed, count, &request, false))
 }
 
 /// Fetches the stored offsets of the consumer's id in its topic: those of the last processed records. Result:

@@ -54,7 +54,7 @@ fn structures_lie_in_memory_as_ever() {
         flv_start_t { partition, kind, value }
         flv_consumer_options_t {
             struct_size, format, partitions, partitions_len, starts, starts_len, start_kind, stop_at_end, start_value,
-            isolation, max_bytes, prefetch, consumer_id, auto_commit_ms, probe_ms, skip_evicted, reserved,
+            isolation, max_bytes, prefetch, consumer_id, auto_commit_ms, probe_ms, skip_evicted, resume,
         }
         flv_record_t { offset, timestamp, key, key_len, value_len, value }
         flv_chunk_t {

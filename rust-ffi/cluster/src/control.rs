@@ -83,6 +83,14 @@ pub enum Command {
         /// Whether it begins or ends.
         on: bool,
     },
+    /// `lose-acks ID on|off`: of two equal acknowledgements of a stream in a row the second is lost, as it sometimes is on the
+    /// real SPU.
+    LoseAcks {
+        /// The SPU.
+        id: SpuId,
+        /// Whether it begins or ends.
+        on: bool,
+    },
     /// `move TOPIC PARTITION ID`: another SPU leads a partition from now on, with its files. Both may be down.
     Move {
         /// The topic.
@@ -210,6 +218,7 @@ impl<'a> Words<'a> {
                 Command::FailNext { id, request, code: self.parsed("error code")? }
             }
             "disk-full" => Command::DiskFull { id: self.spu()?, on: self.on_off()? },
+            "lose-acks" => Command::LoseAcks { id: self.spu()?, on: self.on_off()? },
             "move" => Command::Move {
                 topic: self.word("topic")?.to_owned(),
                 partition: self.parsed("partition")?,

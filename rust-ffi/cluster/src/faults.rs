@@ -36,6 +36,7 @@ pub(crate) struct Faults {
     delay_ms: AtomicU64,
     refuse: AtomicBool,
     disk_full: AtomicBool,
+    loses_acks: AtomicBool,
     stalled: watch::Sender<bool>,
     /// After how many bytes the next connections are cut, and how many connections.
     cut: Mutex<(u64, u32)>,
@@ -48,6 +49,7 @@ impl Default for Faults {
             delay_ms: AtomicU64::new(0),
             refuse: AtomicBool::new(false),
             disk_full: AtomicBool::new(false),
+            loses_acks: AtomicBool::new(false),
             stalled: watch::Sender::new(false),
             cut: Mutex::default(),
             failures: Mutex::default(),
@@ -74,6 +76,14 @@ impl Faults {
 
     pub(crate) fn disk_is_full(&self) -> bool {
         self.disk_full.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_loses_acks(&self, on: bool) {
+        self.loses_acks.store(on, Ordering::Relaxed);
+    }
+
+    pub(crate) fn loses_acks(&self) -> bool {
+        self.loses_acks.load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_stalled(&self, on: bool) {

@@ -718,7 +718,17 @@ fn check_22_consumer_offsets() {
         target.remove(&[&name]).await;
         assert!(stored().await.is_empty());
         assert!(!target.sc().await.create(&name, TopicSpec::new_computed(1, 1, None)).await.is_error());
+        assert!(stored().await.is_empty(), "what was stored before the deletion is gone");
+        target.remove(&[&name]).await;
+        // What is stored for a topic that is gone is hidden, until there is one of that name again.
+        for _both_streams in 0..2 {
+            spu.receive(PATIENCE).await.unwrap();
+        }
+        let answer = spu.call(UpdateConsumerOffsetRequest::new(9, 1)).await;
+        assert_eq!((answer.offset, answer.error_code), (9, ErrorCode::None));
         assert!(stored().await.is_empty());
+        assert!(!target.sc().await.create(&name, TopicSpec::new_computed(1, 1, None)).await.is_error());
+        assert_eq!(stored().await, [(key(), 9)]);
         target.remove(&[&name]).await;
     });
 }

@@ -321,6 +321,31 @@ fn the_next_request_fails() {
 }
 
 #[test]
+fn the_second_of_two_equal_acknowledgements_can_be_lost() {
+    common::run(30, async {
+        let cluster = cluster(1).await;
+        let mut writer = Client::connect(cluster.spu_endpoint()).await;
+        for _ in 0..2 {
+            assert_eq!(produce(&mut writer).await, ErrorCode::None);
+        }
+        let mut reader = Client::connect(cluster.spu_endpoint()).await;
+        let stream = reader.stream("t", 0, 1).await;
+        let session = reader.stream_reply(stream, PATIENCE).await.unwrap().stream_id;
+        for (lossy, again) in [("off", true), ("on", false)] {
+            control(&cluster, &format!("lose-acks 5001 {lossy}")).await;
+            reader.acknowledge(session, 1).await;
+            assert!(reader.stream_reply(stream, PATIENCE).await.is_ok());
+            reader.acknowledge(session, 1).await;
+            let wait = if again { PATIENCE } else { SILENCE };
+            assert_eq!(reader.stream_reply(stream, wait).await.is_ok(), again);
+            reader.acknowledge(session, 0).await;
+            assert!(reader.stream_reply(stream, PATIENCE).await.is_ok(), "another one is heard");
+        }
+        cluster.shutdown().await;
+    });
+}
+
+#[test]
 fn a_full_disk_lasts_until_the_restart() {
     common::run(30, async {
         let cluster = cluster(1).await;

@@ -450,7 +450,7 @@ async fn consumer_offsets() {
             "orders",
             ConsumerOptions {
                 consumer_id: Some("billing".to_owned()),
-                start: Start::Beginning(0),
+                start: Some(Start::Beginning(0)),
                 partitions: vec![1],
                 ..ConsumerOptions::default()
             },

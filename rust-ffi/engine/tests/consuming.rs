@@ -14,7 +14,7 @@ async fn within<T>(seconds: u64, future: impl Future<Output = T>) -> T {
 }
 
 fn beginning() -> ConsumerOptions {
-    ConsumerOptions { start: Start::Beginning(0), ..Default::default() }
+    ConsumerOptions { start: Some(Start::Beginning(0)), ..Default::default() }
 }
 
 async fn fill(client: &Client, topic: &str, partitions: u32, count: usize) {
@@ -143,30 +143,133 @@ async fn stored_offsets_are_found_again() {
         let cluster = cluster().await;
         let client = connect(&cluster.endpoint().to_string()).await;
         fill(&client, "stored", 2, 1000).await;
-        let of = |id: &str, start| ConsumerOptions { consumer_id: Some(id.into()), start, ..Default::default() };
-        let first = consumer(&client, "stored", of("billing", Start::Beginning(0))).await;
+        let of = |id: &str, start: Option<Start>| ConsumerOptions {
+            consumer_id: Some(id.into()),
+            start,
+            ..Default::default()
+        };
+        let first = consumer(&client, "stored", of("billing", None)).await;
+        assert_eq!(positions(&first), [0, 0], "nothing is lost before the first commit");
         assert!(first.committed().await.unwrap().is_empty());
         // Nothing was read: it works on what is idle too.
         first.commit(&[(0, 41), (1, 6)]).await.unwrap();
         first.commit(&[(1, 5)]).await.unwrap();
         assert_eq!(first.committed().await.unwrap().into_iter().collect::<Vec<_>>(), [(0, 41), (1, 5)]);
-        let positions =
-            |consumer: &Consumer| consumer.partitions().iter().map(|it| it.position.unwrap()).collect::<Vec<_>>();
-        for (start, expected) in [
-            (Start::Beginning(0), [42, 6]),
-            (Start::Beginning(3), [45, 9]),
-            (Start::End(2), [40, 4]),
-            (Start::At(10), [10, 10]),
+        let ends: Vec<i64> = first.partitions().iter().map(|state| state.end.unwrap()).collect();
+        for (start, own) in [
+            (None, [0, 0]),
+            (Some(Start::Beginning(0)), [0, 0]),
+            (Some(Start::Beginning(3)), [3, 3]),
+            (Some(Start::End(2)), [ends[0] - 2, ends[1] - 2]),
+            (Some(Start::At(10)), [10, 10]),
         ] {
-            assert_eq!(positions(&consumer(&client, "stored", of("billing", start)).await), expected, "{start:?}");
+            let resumed = consumer(&client, "stored", of("billing", start)).await;
+            assert_eq!(positions(&resumed), [42, 6], "what is stored wins over {start:?}");
+            let anew = ConsumerOptions { resume: false, ..of("billing", start) };
+            assert_eq!(positions(&consumer(&client, "stored", anew).await), own, "{start:?} decides");
+            let other = consumer(&client, "stored", of("other", start)).await;
+            assert_eq!(positions(&other), own, "nothing is stored, so {start:?} decides");
         }
-        assert_eq!(positions(&consumer(&client, "stored", of("other", Start::Beginning(0))).await), [0, 0]);
         let without = consumer(&client, "stored", beginning()).await;
         assert_eq!(without.commit(&[(0, 1)]).await.unwrap_err().kind, ErrorKind::Usage);
         assert_eq!(first.commit(&[(2, 1)]).await.unwrap_err().kind, ErrorKind::PartitionNotFound);
         client.admin(None).delete_topic("stored", false, false).await.unwrap();
-        let fresh = client.consumer("stored", of("billing", Start::Beginning(0)), Arc::new(Plainly)).await;
+        let fresh = client.consumer("stored", of("billing", None), Arc::new(Plainly)).await;
         assert_eq!(fresh.unwrap_err().kind, ErrorKind::TopicNotFound);
+    })
+    .await;
+}
+
+fn positions(consumer: &Consumer) -> Vec<i64> {
+    consumer.partitions().iter().map(|state| state.position.unwrap()).collect()
+}
+
+async fn stored(consumer: &Consumer) -> Vec<(u32, i64)> {
+    consumer.committed().await.unwrap().into_iter().collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stored_goes_back_only_if_somebody_asks() {
+    within(30, async {
+        let cluster = cluster().await;
+        let client = connect(&cluster.endpoint().to_string()).await;
+        fill(&client, "kept", 1, 100).await;
+        let options = ConsumerOptions { consumer_id: Some("worker".into()), ..Default::default() };
+        let stopped = consumer(&client, "kept", options.clone()).await;
+        stopped.commit_processed(&[(0, 10)]).await.unwrap();
+        let other = consumer(&client, "kept", options.clone()).await;
+        other.commit_processed(&[(0, 50)]).await.unwrap();
+        // What the first one knows is too old to be believed.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        stopped.commit_processed(&[(0, 11)]).await.unwrap();
+        assert_eq!(stored(&stopped).await, [(0, 50)]);
+        stopped.commit_processed(&[(0, 51)]).await.unwrap();
+        assert_eq!(stored(&stopped).await, [(0, 51)]);
+        // Whoever says a number means it.
+        stopped.commit(&[(0, 20)]).await.unwrap();
+        assert_eq!(stored(&stopped).await, [(0, 20)]);
+        let error = stopped.commit(&[(0, 100)]).await.unwrap_err();
+        assert_eq!((error.kind, error.offset), (ErrorKind::OffsetOutOfRange, Some(100)));
+        stopped.commit(&[(0, 99)]).await.unwrap();
+        stopped.seek(0, Start::At(99)).unwrap().await.unwrap();
+        stopped.commit_processed(&[(0, 5)]).await.unwrap();
+        assert_eq!(stored(&stopped).await, [(0, 99)], "that was no seek backwards");
+        stopped.put_back(0, 30).unwrap();
+        stopped.commit_processed(&[(0, 5)]).await.unwrap();
+        assert_eq!(stored(&stopped).await, [(0, 99)], "nor was that a seek");
+        stopped.seek(0, Start::At(0)).unwrap().await.unwrap();
+        stopped.commit_processed(&[(0, 5)]).await.unwrap();
+        assert_eq!(stored(&stopped).await, [(0, 5)]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_partition_with_a_backlog_does_not_hold_up_another() {
+    within(60, async {
+        let cluster = cluster().await;
+        let client = connect(&cluster.endpoint().to_string()).await;
+        client.admin(None).create_topic("shared", spec(2), CREATE, true).await.unwrap();
+        let (producer, _) = producer(&client, "shared", ProducerOptions::default()).await;
+        submit_to(&producer, Some(0), &numbered(0..60_000, 100)).await;
+        producer.flush().await.unwrap();
+        let mut end = 0;
+        for prefetch in [1, 50_000, 256 << 10, 16 << 20] {
+            let starts = vec![(0, Start::Beginning(0))];
+            let options = ConsumerOptions { prefetch, starts, ..Default::default() };
+            let consumer = consumer(&client, "shared", options).await;
+            for round in 0..10 {
+                // What was read ahead of the backlog fills the budget.
+                let mut others = 0;
+                while others < 1000 {
+                    others += next(&consumer).await.len();
+                }
+                submit_to(&producer, Some(1), &numbered(0..1, 10)).await;
+                producer.flush().await.unwrap();
+                end += 1;
+                // It has arrived, or waits in the socket.
+                let arrived = async {
+                    while consumer.partitions()[1].end != Some(end) {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                };
+                let _ = tokio::time::timeout(Duration::from_millis(300), arrived).await;
+                let mut others = 0;
+                while consumer.partitions()[1].position != Some(end) {
+                    match consumer.take().unwrap() {
+                        Take::Chunk(chunk) if chunk.partition == 0 => {
+                            others += chunk.count;
+                            // A caller who is faster than the reader learns nothing about turns.
+                            tokio::time::sleep(Duration::from_millis(5)).await;
+                        }
+                        Take::Chunk(_) => {}
+                        Take::Empty => consumer.ready().await,
+                        Take::End => panic!("ended"),
+                    }
+                }
+                assert!(others <= 3000, "{others} records came first with prefetch {prefetch}, round {round}");
+            }
+        }
     })
     .await;
 }

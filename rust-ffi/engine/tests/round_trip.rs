@@ -16,7 +16,7 @@ async fn within<T>(seconds: u64, future: impl Future<Output = T>) -> T {
 }
 
 fn from_beginning() -> ConsumerOptions {
-    ConsumerOptions { start: Start::Beginning(0), stop_at_end: true, ..Default::default() }
+    ConsumerOptions { start: Some(Start::Beginning(0)), stop_at_end: true, ..Default::default() }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -113,7 +113,7 @@ async fn write_official(fluvio: &Fluvio, topic: &str, compression: Option<Compre
 }
 
 async fn read_ours(client: &Client, topic: &str) -> HashMap<u32, Vec<Pair>> {
-    let options = ConsumerOptions { start: Start::Beginning(0), stop_at_end: true, ..Default::default() };
+    let options = ConsumerOptions { start: Some(Start::Beginning(0)), stop_at_end: true, ..Default::default() };
     let consumer: Consumer = consumer(client, topic, options).await;
     let mut all: HashMap<u32, Vec<Pair>> = HashMap::new();
     loop {

@@ -39,6 +39,7 @@ impl Sc {
                 let error = error_of(code).ok_or_else(|| ControlError::new(format!("no error has the code {code}")))?;
                 self.known(id)?.door().faults().fail_next(request, error);
             }
+            Command::LoseAcks { id, on } => self.known(id)?.door().faults().set_loses_acks(on),
             Command::DiskFull { id, on } => self.known(id)?.door().faults().set_disk_full(on),
             Command::Move { topic, partition, id } => return self.move_partition(&topic, partition, id).await,
             Command::Evict { topic, partition, offset } => return self.evict(&topic, partition, offset).await,

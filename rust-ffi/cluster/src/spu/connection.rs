@@ -160,21 +160,26 @@ impl Connection {
         });
         let response = UpdateOffsetsResponse { status: status.collect() };
         self.writer.reply(&net::reply(header, &response)?).await?;
+        let lossy = self.spu.faults.loses_acks();
         for (session, offset) in last {
             if let Some(session) = self.sessions.known.get(&session) {
-                session.acknowledged.send_replace(offset);
+                // The real server's listener compares with the last value.
+                session.acknowledged.send_if_modified(|last| {
+                    let changed = !lossy || *last != offset;
+                    *last = offset;
+                    changed
+                });
             }
         }
         Ok(())
     }
 
-    /// Stores the offset of the consumer that a stream was opened for, whatever has become of the stream. An offset in a
-    /// partition that is gone is answered like any other, and kept nowhere.
+    /// Stores the offset of the consumer that a stream was opened for, whatever has become of the stream. Also in a partition
+    /// that is gone: there it is hidden, and shown once there is a topic of that name again.
     fn commit(&self, request: &UpdateConsumerOffsetRequest) -> UpdateConsumerOffsetResponse {
         let stored = match self.sessions.known.get(&request.session_id) {
             None => Err(ErrorCode::FetchSessionNotFoud),
             Some(Session { consumer: None, .. }) => Err(ErrorCode::Other("stream without consumer id".to_owned())),
-            Some(Session { replica, .. }) if replica.is_deleted() => Ok(()),
             Some(Session { consumer: Some(consumer), replica, .. }) => {
                 self.spu.consumers.set(consumer, replica.key(), request.offset)
             }

@@ -120,10 +120,6 @@ impl Replica {
         &self.key
     }
 
-    pub(crate) fn is_deleted(&self) -> bool {
-        self.progress.borrow().gone == Some(Gone::Deleted)
-    }
-
     /// Whether an append has failed since the SPU started.
     pub(crate) fn has_failed(&self) -> bool {
         self.failed.load(Ordering::Relaxed)

@@ -2,19 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use fluvio_protocol::link::ErrorCode;
-use fluvio_spu_schema::server::fetch_offset::{
-    FetchOffsetPartition, FetchOffsetTopic, FetchOffsetsRequest, FetchOffsetsResponse,
-};
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use super::Admin;
-use crate::client::Client;
-use crate::consumer::offsets::{self, Offsets, Retry};
+use crate::consumer::offsets::{self, Bounds, Offsets, bounds};
 use crate::error::{Error, ErrorKind, Result};
-
-const VERSION: i16 = 25;
 
 /// A stored offset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -47,32 +40,6 @@ pub enum ResetTo {
     FromBeginning(u32),
     /// So many records before the end.
     FromEnd(u32),
-}
-
-/// The first offset of a log, and the one after its last.
-type Bounds = (i64, i64);
-
-/// The bounds of the logs of partitions that one SPU leads.
-async fn bounds(client: &Client, spu: i32, partitions: Vec<(String, u32)>) -> Result<BTreeMap<(String, u32), Bounds>> {
-    let mut topics: BTreeMap<String, Vec<FetchOffsetPartition>> = BTreeMap::new();
-    for (topic, partition_index) in partitions {
-        topics.entry(topic).or_default().push(FetchOffsetPartition { partition_index });
-    }
-    let mut request = FetchOffsetsRequest::default();
-    request.topics.extend(topics.into_iter().map(|(name, partitions)| FetchOffsetTopic { name, partitions }));
-    let mut connection = client.dial(spu, false).await?;
-    let number = connection.request(&request, VERSION)?;
-    let response: FetchOffsetsResponse = offsets::reply(client, &mut connection, number).await?.decode(VERSION)?;
-    let mut bounds = BTreeMap::new();
-    for topic in response.topics {
-        for partition in topic.partitions {
-            if partition.error_code == ErrorCode::None {
-                let key = (topic.name.clone(), partition.partition_index);
-                bounds.insert(key, (partition.start_offset, partition.last_stable_offset));
-            }
-        }
-    }
-    Ok(bounds)
 }
 
 fn lag(offset: i64, (start, end): Bounds) -> u64 {
@@ -177,7 +144,7 @@ impl Admin {
             if partition >= partitions {
                 return Err(Error::partition_not_found(topic, partition.into(), partitions));
             }
-            let (start, end) = self.log_bounds(topic, partition).await?;
+            let (start, end) = offsets::log_bounds(&self.client, topic, partition).await?;
             let next = match to {
                 ResetTo::Beginning => start,
                 ResetTo::End => end,
@@ -198,25 +165,6 @@ impl Admin {
         })
         .await?;
         self.consumer_offset(consumer_id, topic, partition).await
-    }
-
-    async fn log_bounds(&self, topic: &str, partition: u32) -> Result<Bounds> {
-        let key = (topic.to_owned(), partition);
-        let mut retry = Retry::new(&self.client);
-        loop {
-            let known = match offsets::leader(&self.client, topic, partition) {
-                Ok(leader) => bounds(&self.client, leader, vec![key.clone()]).await,
-                Err(error) => Err(error),
-            };
-            let error = match known.map(|known| known.get(&key).copied()) {
-                Ok(Some(bounds)) => return Ok(bounds),
-                Ok(None) => {
-                    Error::new(ErrorKind::NotLeader, format!("nobody leads partition {partition} of \"{topic}\""))
-                }
-                Err(error) => error,
-            };
-            retry.after(error).await?;
-        }
     }
 
     async fn within<T>(&self, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {

@@ -1,5 +1,11 @@
 //! What is ready for the caller: encoded chunks within the prefetch budget, and for each partition what the caller wants
 //! of it and where it stands. The readers look here for their orders; the caller never waits for a reader.
+//!
+//! *Partitions take turns*, a chunk each. One that had nothing ready has its turn before those that were served, so a
+//! record of a quiet partition waits for one chunk of the others, whatever they have ready.
+//!
+//! *The budget is shared*: three quarters are for whoever reads ahead; the rest is for partitions that have nothing ready,
+//! so that a partition with a backlog does not keep the others from being read.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -13,22 +19,17 @@ use crate::error::{Error, Result};
 /// Something for the caller, in order.
 enum Item {
     Chunk(Chunk),
-    /// The partition stands at an error; what is behind it waits until the caller passes it with a seek.
-    Error(u32, Error),
-}
-
-impl Item {
-    fn partition(&self) -> u32 {
-        match self {
-            Self::Chunk(chunk) => chunk.partition,
-            Self::Error(partition, _) => *partition,
-        }
-    }
+    /// The partition stands at an error; it goes on when the caller passes it with a seek.
+    Error(Error),
 }
 
 /// One partition.
 #[derive(Default)]
 struct Slot {
+    /// What is ready of it, in order. An error is the last.
+    items: VecDeque<Item>,
+    /// Whether it is in one of the two lists of those that take turns.
+    listed: bool,
     /// Rises with each seek: what was read before is not wanted any more.
     epoch: u64,
     /// Where the last seek goes, until a reader has carried it out, and who waits for it.
@@ -48,10 +49,17 @@ struct Slot {
 }
 
 struct State {
-    items: VecDeque<Item>,
+    slots: BTreeMap<u32, Slot>,
+    /// Partitions with something ready that had nothing before: their turn comes first.
+    fresh: VecDeque<u32>,
+    /// Partitions that were served, in the order of their turns. One that has nothing ready is taken out when its turn
+    /// comes; so one that is served each time at once does not keep coming first.
+    served: VecDeque<u32>,
     /// Bytes of the payloads.
     bytes: usize,
-    slots: BTreeMap<u32, Slot>,
+    /// Whether a reader was refused room since the last time that there was some, and how often there was.
+    wanted: bool,
+    rounds: u64,
     /// Nothing goes on after this.
     fatal: Option<Error>,
     stopped: bool,
@@ -68,25 +76,83 @@ impl State {
         self.slots.entry(partition).or_default()
     }
 
-    /// The index of the first item that may be handed out.
-    fn first(&self) -> Option<usize> {
-        let paused = |partition: u32| self.slots.get(&partition).is_some_and(|slot| slot.paused);
-        self.items.iter().position(|item| !paused(item.partition()))
+    /// Adds something that is ready of a partition.
+    fn add(&mut self, partition: u32, item: Item) {
+        if let Item::Chunk(chunk) = &item {
+            self.bytes += chunk.payload.len();
+        }
+        self.slot(partition).items.push_back(item);
+        self.list(partition);
+    }
+
+    /// Lets a partition take turns, if it does not.
+    fn list(&mut self, partition: u32) {
+        let slot = self.slot(partition);
+        if !slot.listed && !slot.items.is_empty() {
+            slot.listed = true;
+            self.fresh.push_back(partition);
+        }
+    }
+
+    fn may_be_served(&self, partition: u32) -> bool {
+        self.slots.get(&partition).is_some_and(|slot| !slot.paused && !slot.items.is_empty())
+    }
+
+    /// Whether something may be handed out.
+    fn is_ready(&self) -> bool {
+        self.fresh.iter().chain(&self.served).any(|partition| self.may_be_served(*partition))
+    }
+
+    /// The partition whose turn it is. It leaves its list.
+    fn next(&mut self) -> Option<u32> {
+        while let Some(partition) = self.fresh.pop_front().or_else(|| self.served.pop_front()) {
+            if self.may_be_served(partition) {
+                return Some(partition);
+            }
+            self.slot(partition).listed = false;
+        }
+        None
+    }
+
+    /// Takes the first chunk of a partition out, after which it waits for its next turn. An error stays: the partition
+    /// stands at it, and its turn comes first.
+    fn serve(&mut self, partition: u32) -> Result<Option<Chunk>> {
+        let slot = self.slot(partition);
+        match slot.items.pop_front() {
+            Some(Item::Chunk(chunk)) => {
+                slot.position = Some(chunk.next_offset);
+                self.bytes -= chunk.payload.len();
+                self.served.push_back(partition);
+                Ok(Some(chunk))
+            }
+            Some(Item::Error(error)) => {
+                slot.items.push_front(Item::Error(error.clone()));
+                self.fresh.push_front(partition);
+                Err(error)
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Readers that were refused room look again.
+    fn give_room(&mut self) {
+        self.wanted = false;
+        self.rounds += 1;
     }
 
     /// Drops what is ready of a partition; returns the offset of the first record dropped.
     fn drop_ready(&mut self, partition: u32, errors: bool) -> Option<i64> {
         let mut first = None;
-        let bytes = &mut self.bytes;
-        self.items.retain(|item| match item {
-            Item::Chunk(chunk) if chunk.partition == partition => {
+        let mut freed = 0;
+        self.slot(partition).items.retain(|item| match item {
+            Item::Chunk(chunk) => {
                 first.get_or_insert(chunk.first_offset);
-                *bytes -= chunk.payload.len();
+                freed += chunk.payload.len();
                 false
             }
-            Item::Error(of, _) => *of != partition || !errors,
-            Item::Chunk(_) => true,
+            Item::Error(_) => !errors,
         });
+        self.bytes -= freed;
         first
     }
 }
@@ -105,7 +171,10 @@ pub(crate) enum Order {
 /// The queue between the readers and the caller.
 pub(crate) struct Chunks {
     state: Mutex<State>,
+    /// Bytes of payloads, at most, unless one reply is larger.
     budget: usize,
+    /// What of it partitions may use that have something ready.
+    pool: usize,
     /// The caller may look again.
     readable: Notify,
     /// The readers may go on, or shall end.
@@ -117,9 +186,12 @@ pub(crate) struct Chunks {
 impl Chunks {
     pub(crate) fn new(partitions: &[u32], budget: usize) -> Self {
         let state = State {
-            items: VecDeque::new(),
-            bytes: 0,
             slots: partitions.iter().map(|partition| (*partition, Slot::default())).collect(),
+            fresh: VecDeque::new(),
+            served: VecDeque::new(),
+            bytes: 0,
+            wanted: false,
+            rounds: 0,
             fatal: None,
             stopped: false,
             closed: false,
@@ -127,6 +199,7 @@ impl Chunks {
         Self {
             state: Mutex::new(state),
             budget,
+            pool: budget - budget / 4,
             readable: Notify::new(),
             room: Notify::new(),
             orders: watch::Sender::new(0),
@@ -147,21 +220,11 @@ impl Chunks {
         if state.stopped {
             return Ok(Take::End);
         }
-        if let Some(first) = state.first() {
-            if let Item::Error(_, error) = &state.items[first] {
-                return Err(error.clone());
-            }
-            if let Some(Item::Chunk(chunk)) = state.items.remove(first) {
-                let full = state.bytes >= self.budget;
-                state.bytes -= chunk.payload.len();
-                let freed = full && state.bytes < self.budget;
-                state.slot(chunk.partition).position = Some(chunk.next_offset);
-                drop(state);
-                if freed {
-                    self.room.notify_waiters();
-                }
-                return Ok(Take::Chunk(chunk));
-            }
+        if let Some(partition) = state.next()
+            && let Some(chunk) = state.serve(partition)?
+        {
+            self.taken(state, &chunk);
+            return Ok(Take::Chunk(chunk));
         }
         match &state.fatal {
             Some(error) => Err(error.clone()),
@@ -170,9 +233,37 @@ impl Chunks {
         }
     }
 
+    /// A chunk of a partition that had nothing ready before, if there is one.
+    pub(crate) fn take_fresh(&self) -> Option<Chunk> {
+        let mut state = self.lock();
+        if state.over() {
+            return None;
+        }
+        let is_chunk = |state: &State, partition: u32| {
+            matches!(state.slots.get(&partition).and_then(|slot| slot.items.front()), Some(Item::Chunk(_)))
+        };
+        let index = state.fresh.iter().position(|it| state.may_be_served(*it) && is_chunk(&state, *it))?;
+        let partition = state.fresh.remove(index)?;
+        let chunk = state.serve(partition).ok().flatten()?;
+        self.taken(state, &chunk);
+        Some(chunk)
+    }
+
+    /// A chunk has left: readers that were refused room look again, if there can be some.
+    fn taken(&self, mut state: MutexGuard<'_, State>, chunk: &Chunk) {
+        let before = state.bytes + chunk.payload.len();
+        let below = |limit: usize| before > limit && state.bytes <= limit;
+        let room = state.bytes <= self.pool || below(self.budget) || state.slots[&chunk.partition].items.is_empty();
+        if room && state.wanted {
+            state.give_room();
+            drop(state);
+            self.room.notify_waiters();
+        }
+    }
+
     fn is_empty(&self) -> bool {
         let state = self.lock();
-        !state.over() && state.first().is_none() && state.slots.values().any(|slot| !slot.finished)
+        !state.over() && !state.is_ready() && state.slots.values().any(|slot| !slot.finished)
     }
 
     pub(crate) async fn ready(&self) {
@@ -183,10 +274,9 @@ impl Chunks {
     pub(crate) async fn resolved(&self) -> Result<()> {
         let outcome = || {
             let state = self.lock();
-            let error = state.items.iter().find_map(|item| match item {
-                Item::Error(partition, error) => {
-                    state.slots.get(partition).is_some_and(|slot| slot.position.is_none()).then_some(error)
-                }
+            let unknown = state.slots.values().filter(|slot| slot.position.is_none());
+            let error = unknown.flat_map(|slot| &slot.items).find_map(|item| match item {
+                Item::Error(error) => Some(error),
                 Item::Chunk(_) => None,
             });
             match error.or(state.fatal.as_ref()) {
@@ -222,6 +312,7 @@ impl Chunks {
         slot.seek = Some(start);
         slot.sought = Some(sender);
         let cursor = slot.parked.take();
+        state.give_room();
         drop(state);
         self.order();
         self.room.notify_waiters();
@@ -238,6 +329,7 @@ impl Chunks {
             slot.resume_at = slot.resume_at.or(first);
             slot.finished &= slot.resume_at.is_none();
         }
+        state.give_room();
         drop(state);
         self.order();
         self.room.notify_waiters();
@@ -248,9 +340,10 @@ impl Chunks {
         let mut cursors = Vec::new();
         let mut state = self.lock();
         for partition in partitions {
-            let at_error = state.items.iter().any(|item| matches!(item, Item::Error(of, _) if of == partition));
+            state.slot(*partition).paused = false;
+            state.list(*partition);
             let slot = state.slot(*partition);
-            slot.paused = false;
+            let at_error = slot.items.iter().any(|item| matches!(item, Item::Error(_)));
             if let Some(first) = slot.resume_at.take() {
                 match &mut slot.parked {
                     Some(cursor) => cursor.next = first,
@@ -280,6 +373,11 @@ impl Chunks {
             .collect()
     }
 
+    /// Where the caller is in a partition, once its start is known.
+    pub(crate) fn position(&self, partition: u32) -> Option<i64> {
+        self.lock().slots.get(&partition)?.position
+    }
+
     pub(crate) fn stop(&self) {
         self.finish_all(|state| state.stopped = true);
     }
@@ -291,10 +389,12 @@ impl Chunks {
     fn finish_all(&self, how: impl FnOnce(&mut State)) {
         let mut state = self.lock();
         how(&mut state);
-        state.items.clear();
+        for slot in state.slots.values_mut() {
+            slot.items.clear();
+            // Whoever waits for a seek hears of it by the other end's going.
+            slot.sought = None;
+        }
         state.bytes = 0;
-        // Whoever waits for a seek hears of it by the other end's going.
-        state.slots.values_mut().for_each(|slot| slot.sought = None);
         drop(state);
         self.readable.notify_waiters();
         self.room.notify_waiters();
@@ -316,16 +416,39 @@ impl Chunks {
         self.lock().over()
     }
 
-    /// Whether `bytes` more are within the budget.
+    /// Whether `bytes` more may be read ahead.
     pub(crate) fn has_room(&self, bytes: usize) -> bool {
-        self.lock().bytes + bytes <= self.budget
+        self.lock().bytes + bytes <= self.pool
     }
 
-    /// Waits until there is room again, or the readers shall end.
-    pub(crate) async fn wait_room(&self) {
+    /// Whether more of a partition may be made ready: while there is room, and always while nothing of it is ready and
+    /// the budget is not used up. A refused reader waits for [`Self::room_since`].
+    pub(crate) fn admits(&self, partition: u32) -> bool {
+        let mut state = self.lock();
+        let room = state.bytes <= self.pool
+            || (state.bytes < self.budget && state.slots.get(&partition).is_none_or(|slot| slot.items.is_empty()));
+        state.wanted |= !room;
+        room
+    }
+
+    /// Whether replies are to be read at all. A refused reader waits for [`Self::room_since`].
+    pub(crate) fn admits_replies(&self) -> bool {
+        let mut state = self.lock();
+        let room = state.bytes < self.budget;
+        state.wanted |= !room;
+        room
+    }
+
+    /// How often there was room for readers that had been refused. To be asked before they ask for room.
+    pub(crate) fn rounds(&self) -> u64 {
+        self.lock().rounds
+    }
+
+    /// Waits until there may be room that there was not at `round`, or the readers shall end.
+    pub(crate) async fn room_since(&self, round: u64) {
         until(&self.room, || {
             let state = self.lock();
-            state.bytes < self.budget || state.over()
+            state.rounds != round || state.over()
         })
         .await;
     }
@@ -409,8 +532,7 @@ impl Chunks {
             return;
         }
         for chunk in chunks {
-            state.bytes += chunk.payload.len();
-            state.items.push_back(Item::Chunk(chunk));
+            state.add(cursor.partition, Item::Chunk(chunk));
         }
         drop(state);
         self.readable.notify_waiters();
@@ -443,7 +565,7 @@ impl Chunks {
             let _ = waiting.send(Err(error.clone()));
         }
         slot.parked = Some(cursor);
-        state.items.push_back(Item::Error(partition, error));
+        state.add(partition, Item::Error(error));
         drop(state);
         self.readable.notify_waiters();
         None

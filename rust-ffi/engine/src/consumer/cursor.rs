@@ -43,22 +43,23 @@ pub(crate) struct Log<'a> {
     pub(crate) end: i64,
 }
 
-/// What a reply asks for.
+/// How it goes on after a reply.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Acknowledge the expected offset on the same stream.
-    Acknowledge,
-    /// Not one whole batch fits: open a stream that asks for more.
+    /// On the same stream, at this offset: that after the last record of the reply.
+    Acknowledge(i64),
+    /// On a new stream: not one whole batch fits, and it must ask for more, or nothing in the reply is wanted. The offset at
+    /// which the stream stands is not acknowledged once more: the server can lose the second of two equal ones.
     Reopen,
+    /// Not at all: the log is broken behind what is whole.
+    Stop,
 }
 
 /// The whole batches of a reply.
 pub(crate) struct Reply {
     batches: VecDeque<RawBatch>,
-    /// What comes after the reply.
+    /// How it goes on.
     pub(crate) next: Next,
-    /// The offset to acknowledge: everything before it is in the whole batches.
-    pub(crate) after: i64,
     /// What is wrong with the bytes after the whole batches.
     broken: Option<WireError>,
 }
@@ -94,28 +95,30 @@ impl Cursor {
 
     /// Fixes the start, if it is not known yet, now that the log's bounds are; true if it was not.
     pub(crate) fn resolve(&mut self, log: &Log, options: &ConsumerOptions) -> Result<bool> {
-        let first = self.start.is_some();
         let Log { topic, start: log_start, end: log_end } = *log;
         let error = |kind, offset, text: String| {
             Error::new(kind, text).with_topic(topic).with_partition(self.partition).with_offset(offset)
         };
         let end = if options.stop_at_end { self.end.or(Some(log_end)) } else { None };
+        let resumes = self.start.is_none();
         let mut next = match self.start {
             None => self.next,
             Some(Start::Beginning(after)) => log_start.saturating_add_unsigned(after).min(log_end),
             Some(Start::End(before)) => log_end.saturating_sub_unsigned(before).max(log_start),
-            Some(Start::After(offset, records)) => {
-                offset.saturating_add(records).clamp(log_start, log_end.max(log_start))
-            }
-            Some(Start::At(offset)) => offset,
+            Some(Start::At(offset) | Start::Stored(offset)) => offset,
         };
-        if next > log_end && end.is_some() {
-            let text = format!("offset {next} lies beyond the end of the log, {log_end}");
+        let what = match self.start {
+            Some(Start::Stored(_)) => format!("offset {next}, which follows the stored one,"),
+            _ => format!("offset {next}"),
+        };
+        // Without an end to read to, and after a lost connection, when the replicas may be behind, the stream tells.
+        if next > log_end && end.is_some() && !resumes {
+            let text = format!("{what} lies beyond the end of the log, {log_end}");
             return Err(error(ErrorKind::OffsetOutOfRange, next, text));
         }
         if next < log_start {
             if !options.skip_evicted {
-                let text = format!("offset {next} was removed by retention: the log begins at {log_start}");
+                let text = format!("{what} was removed by retention: the log begins at {log_start}");
                 let mut error = error(ErrorKind::OffsetEvicted, next, text);
                 error.next_available = Some(log_start);
                 return Err(error);
@@ -125,7 +128,7 @@ impl Cursor {
         self.start = None;
         self.next = next;
         self.end = end;
-        Ok(first)
+        Ok(!resumes)
     }
 
     /// Whether the end was reached.
@@ -154,28 +157,31 @@ impl Cursor {
                     let error = Error::new(ErrorKind::Consumer, text).with_topic(topic);
                     return Err(error.with_partition(self.partition).with_offset(expected));
                 }
-                return Ok(Reply { batches: VecDeque::new(), next: Next::Acknowledge, after: expected, broken: None });
+                return Ok(Reply { batches: VecDeque::new(), next: Next::Reopen, broken: None });
             }
             expected = batch.header.next_offset();
-        }
-        let mut next = Next::Acknowledge;
-        let mut broken = None;
-        match remainder {
-            Ok(Remainder::Cut(length)) if batches.is_empty() => {
-                self.fetch_bytes = u32::try_from(length).unwrap_or(u32::MAX).max(self.fetch_bytes);
-                next = Next::Reopen;
-            }
-            Ok(Remainder::Unknown) if batches.is_empty() => {
-                self.fetch_bytes = self.fetch_bytes.saturating_mul(2).max(4096);
-                next = Next::Reopen;
-            }
-            Ok(_) => {}
-            Err(cause) => broken = Some(cause),
         }
         if !batches.is_empty() {
             self.gap = false;
         }
-        Ok(Reply { batches: batches.into(), next, after: expected, broken })
+        let mut broken = None;
+        let next = match remainder {
+            Err(cause) => {
+                broken = Some(cause);
+                Next::Stop
+            }
+            Ok(_) if !batches.is_empty() => Next::Acknowledge(expected),
+            Ok(Remainder::Cut(length)) => {
+                self.fetch_bytes = u32::try_from(length).unwrap_or(u32::MAX).max(self.fetch_bytes);
+                Next::Reopen
+            }
+            Ok(Remainder::Unknown) => {
+                self.fetch_bytes = self.fetch_bytes.saturating_mul(2).max(4096);
+                Next::Reopen
+            }
+            Ok(_) => Next::Reopen,
+        };
+        Ok(Reply { batches: batches.into(), next, broken })
     }
 
     /// Decodes the next batches of a reply into chunks. On an error `chunks` holds what comes before it, and the cursor

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use crate::Isolation;
 use crate::client::Client;
 use crate::error::{Error, Result};
@@ -28,8 +30,8 @@ pub enum Start {
     End(u64),
     /// At this offset.
     At(i64),
-    /// At an offset, plus or minus so many records: where a stored offset and a relative start lead together.
-    After(i64, i64),
+    /// At this offset, which follows a stored one.
+    Stored(i64),
 }
 
 /// How a consumer works.
@@ -37,10 +39,13 @@ pub enum Start {
 pub struct ConsumerOptions {
     /// Which partitions; none: all.
     pub partitions: Vec<u32>,
-    /// Where reading begins.
-    pub start: Start,
+    /// Where reading begins. `None`: at the beginning with a `consumer_id`, so that nothing is lost before the first commit,
+    /// else at the end.
+    pub start: Option<Start>,
     /// Other starts of single partitions.
     pub starts: Vec<(u32, Start)>,
+    /// Where an offset is stored under the `consumer_id`, reading goes on after it, whatever the start.
+    pub resume: bool,
     /// End at the ends seen when it was opened.
     pub stop_at_end: bool,
     /// Which records it sees.
@@ -63,8 +68,9 @@ impl Default for ConsumerOptions {
     fn default() -> Self {
         Self {
             partitions: Vec::new(),
-            start: Start::End(0),
+            start: None,
             starts: Vec::new(),
+            resume: true,
             stop_at_end: false,
             isolation: Isolation::ReadUncommitted,
             max_bytes: 1 << 20,
@@ -100,7 +106,7 @@ impl ConsumerOptions {
         if self.auto_commit.is_some_and(|interval| interval < Duration::from_millis(1)) {
             return Err(Error::invalid("the interval of automatic commits must be at least 1 ms"));
         }
-        for start in self.starts.iter().map(|(_, start)| start).chain([&self.start]) {
+        for start in self.starts.iter().map(|(_, start)| start).chain(&self.start) {
             if let Start::At(offset) = start
                 && *offset < 0
             {
@@ -110,8 +116,24 @@ impl ConsumerOptions {
         Ok(())
     }
 
-    fn start_of(&self, partition: u32) -> Start {
-        self.starts.iter().rev().find(|(of, _)| *of == partition).map_or(self.start, |(_, start)| *start)
+    /// Where reading of a partition begins if `stored` is the last processed offset that is kept of it.
+    fn start_of(&self, partition: u32, stored: Option<i64>) -> Start {
+        let own = || self.starts.iter().rev().find(|(of, _)| *of == partition).map(|(_, start)| *start);
+        let usual = match self.consumer_id {
+            Some(_) => Start::Beginning(0),
+            None => Start::End(0),
+        };
+        self.after(stored).or_else(own).or(self.start).unwrap_or(usual)
+    }
+
+    /// Where reading of a partition begins that appears later.
+    fn start_of_new(&self, stored: Option<i64>) -> Start {
+        self.after(stored).unwrap_or(Start::Beginning(0))
+    }
+
+    fn after(&self, stored: Option<i64>) -> Option<Start> {
+        // The server stores any number: nothing lies before offset 0.
+        stored.filter(|_| self.resume).map(|stored| Start::Stored(stored.saturating_add(1).max(0)))
     }
 }
 
@@ -234,8 +256,7 @@ impl Consumer {
         options: ConsumerOptions,
         encoder: Arc<dyn ChunkEncoder>,
     ) -> Result<Self> {
-        // Batches of the usual size, 16 KiB, come whole: less would have each asked for twice. What is asked for is only
-        // read while there is room.
+        // Batches of the usual size, 16 KiB, come whole: less would have each asked for twice.
         const LEAST_FETCH: usize = 32 << 10;
         options.validate()?;
         let count = client.view().topic(topic).await?.partitions;
@@ -249,7 +270,7 @@ impl Consumer {
         }
         let offsets = options.consumer_id.as_ref().map(|id| Arc::new(Offsets::new(client.clone(), topic, id)));
         let stored = match &offsets {
-            Some(offsets) => offsets.committed().await?,
+            Some(offsets) => offsets.look().await?,
             None => BTreeMap::new(),
         };
         let assignment: Vec<u32> = chosen.into_iter().collect();
@@ -269,7 +290,7 @@ impl Consumer {
         ALIVE.fetch_add(1, Ordering::Relaxed);
         let consumer = Self { owner: Arc::new(Owner { shared: Arc::clone(&shared), offsets }) };
         for partition in &assignment {
-            let start = after_stored(shared.options.start_of(*partition), stored.get(partition).copied());
+            let start = shared.options.start_of(*partition, stored.get(partition).copied());
             reader::assign(&shared, Cursor::new(*partition, start, shared.fetch_bytes));
         }
         shared.chunks.resolved().await?;
@@ -277,21 +298,33 @@ impl Consumer {
             spawn(Arc::clone(&shared), auto_commit(Arc::clone(&shared), Arc::clone(offsets), interval));
         }
         if shared.options.partitions.is_empty() && !shared.options.stop_at_end {
-            spawn(Arc::clone(&shared), reader::follow_new_partitions(shared));
+            spawn(Arc::clone(&shared), reader::follow_new_partitions(shared, consumer.owner.offsets.clone()));
         }
         Ok(consumer)
     }
 
-    /// What is ready now; never waits. An error stays, at the front, until a seek in its partition passes it.
+    /// What is ready now; never waits. Partitions take turns. An error stays, at the front, until a seek in its partition
+    /// passes it.
     pub fn take(&self) -> Result<Take> {
-        let shared = &self.owner.shared;
-        let take = shared.chunks.take()?;
+        let take = self.owner.shared.chunks.take()?;
         if let Take::Chunk(chunk) = &take {
-            let counters = shared.client.counters();
-            counters.records_consumed.add(u64::from(chunk.count));
-            counters.bytes_consumed.add(chunk.bytes);
+            self.count(chunk);
         }
         Ok(take)
+    }
+
+    /// A chunk of a partition that had nothing ready for a while, if there is one; never waits. For a caller that is not
+    /// through with its last chunk, and will not be soon.
+    pub fn take_fresh(&self) -> Option<Chunk> {
+        let chunk = self.owner.shared.chunks.take_fresh();
+        chunk.iter().for_each(|chunk| self.count(chunk));
+        chunk
+    }
+
+    fn count(&self, chunk: &Chunk) {
+        let counters = self.owner.shared.client.counters();
+        counters.records_consumed.add(u64::from(chunk.count));
+        counters.bytes_consumed.add(chunk.bytes);
     }
 
     /// Waits until [`Self::take`] would not say [`Take::Empty`].
@@ -300,15 +333,31 @@ impl Consumer {
     }
 
     /// Goes on elsewhere in a partition: what is ready of it is dropped before this returns. The future gives the new
-    /// position once it is known; dropping it leaves the seek in force.
+    /// position once it is known; dropping it leaves the seek in force. Whoever seeks backwards may commit so, too.
     pub fn seek(&self, partition: u32, start: Start) -> Result<impl Future<Output = Result<i64>> + Send + use<>> {
         self.assigned(&[partition])?;
+        let chunks = &self.owner.shared.chunks;
+        let forward = matches!(start, Start::At(offset) if chunks.position(partition) <= Some(offset));
+        let sought = self.go_to(partition, start)?;
+        if let Some(offsets) = self.owner.offsets.as_ref().filter(|_| !forward) {
+            offsets.sought(partition);
+        }
+        Ok(async move { sought.await.unwrap_or_else(|_| Err(Error::closed("consumer"))) })
+    }
+
+    /// Takes back what was taken of a partition, from `offset` on, and has not been used: it is handed out again.
+    pub fn put_back(&self, partition: u32, offset: i64) -> Result<()> {
+        self.assigned(&[partition])?;
+        self.go_to(partition, Start::At(offset)).map(drop)
+    }
+
+    fn go_to(&self, partition: u32, start: Start) -> Result<oneshot::Receiver<Result<i64>>> {
         let shared = &self.owner.shared;
         let (cursor, sought) = shared.chunks.seek(partition, start)?;
         if let Some(cursor) = cursor {
             reader::assign(shared, cursor);
         }
-        Ok(async move { sought.await.unwrap_or_else(|_| Err(Error::closed("consumer"))) })
+        Ok(sought)
     }
 
     /// Holds partitions back: nothing more of them is handed out until they are resumed.
@@ -339,23 +388,55 @@ impl Consumer {
         }
     }
 
-    /// Stores the offsets of the last processed records under the consumer's id.
+    /// Stores offsets under the consumer's id, exactly as given: those of the last processed records. One beyond the end
+    /// of its log is refused.
     pub async fn commit(&self, processed: &[(u32, i64)]) -> Result<()> {
         let known: Vec<u32> = processed.iter().map(|(partition, _)| *partition).collect();
         self.assigned(&known)?;
-        self.offsets()?.commit(processed).await
+        let offsets = self.offsets()?;
+        for (partition, offset) in processed {
+            self.check_end(*partition, *offset).await?;
+        }
+        offsets.commit(processed).await
+    }
+
+    /// Stores the offsets of records that were processed. Unless the caller has sought backwards in a partition, what is
+    /// stored of it never goes back: not by a consumer that went on for a while after another had taken its place.
+    pub async fn commit_processed(&self, processed: &[(u32, i64)]) -> Result<()> {
+        let known: Vec<u32> = processed.iter().map(|(partition, _)| *partition).collect();
+        self.assigned(&known)?;
+        self.offsets()?.commit_processed(processed).await
+    }
+
+    /// Whether there is, or was, a record at `offset`: as far as the log was seen, else as its leader says.
+    async fn check_end(&self, partition: u32, offset: i64) -> Result<()> {
+        let shared = &self.owner.shared;
+        let seen = shared.chunks.partitions().into_iter().find(|state| state.partition == partition);
+        if seen.is_some_and(|seen| Some(offset) < seen.end.max(seen.position)) {
+            return Ok(());
+        }
+        let (_, end) = offsets::log_bounds(&shared.client, &shared.topic, partition).await?;
+        if offset < end {
+            return Ok(());
+        }
+        let text = format!(
+            "the offset to commit is {offset}: partition {partition} of topic \"{}\" ends at {end}, before any such record",
+            shared.topic
+        );
+        let error = Error::new(crate::ErrorKind::OffsetOutOfRange, text).with_topic(&shared.topic);
+        Err(error.with_partition(partition).with_offset(offset))
     }
 
     /// The stored offsets of the consumer's id, by partition: those of the last processed records.
     pub async fn committed(&self) -> Result<BTreeMap<u32, i64>> {
-        self.offsets()?.committed().await
+        self.offsets()?.look().await
     }
 
     /// Where the caller writes the offset of the last record of a partition that it has processed, for automatic commits;
     /// -1: none yet. Valid for ever.
     pub fn processed(&self, partition: u32) -> Result<Arc<AtomicI64>> {
         self.assigned(&[partition])?;
-        Ok(self.offsets()?.slot(partition))
+        Ok(self.offsets()?.mark(partition))
     }
 
     fn offsets(&self) -> Result<&Offsets> {
@@ -376,7 +457,7 @@ impl Consumer {
     pub async fn close(&self) -> Result<()> {
         self.owner.shared.chunks.close();
         match &self.owner.offsets {
-            Some(offsets) if self.owner.shared.options.auto_commit.is_some() => offsets.commit_processed().await,
+            Some(offsets) if self.owner.shared.options.auto_commit.is_some() => offsets.commit_marked().await,
             _ => Ok(()),
         }
     }
@@ -392,18 +473,6 @@ impl Consumer {
     }
 }
 
-/// The start for a partition with a stored offset, the last processed one: relative starts are relative to what follows
-/// it, as in the official client.
-fn after_stored(start: Start, stored: Option<i64>) -> Start {
-    let Some(next) = stored.map(|stored| stored.saturating_add(1)) else { return start };
-    let records = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
-    match start {
-        Start::Beginning(after) => Start::After(next, records(after)),
-        Start::End(before) => Start::After(next, -records(before)),
-        absolute => absolute,
-    }
-}
-
 /// Commits what was processed, again and again. What fails is tried again next time; the close tells.
 async fn auto_commit(shared: Arc<Shared>, offsets: Arc<Offsets>, interval: Duration) {
     loop {
@@ -412,7 +481,7 @@ async fn auto_commit(shared: Arc<Shared>, offsets: Arc<Offsets>, interval: Durat
             () = shared.chunks.wait_over() => return,
         }
         tokio::select! {
-            _ = offsets.commit_processed() => {}
+            _ = offsets.commit_marked() => {}
             () = shared.chunks.wait_over() => return,
         }
     }

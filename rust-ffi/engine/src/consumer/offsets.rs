@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant};
 
 use fluvio_protocol::link::ErrorCode;
 use fluvio_protocol::record::ReplicaKey;
 use fluvio_spu_schema::server::consumer_offset::{
     ConsumerOffset, DeleteConsumerOffsetRequest, DeleteConsumerOffsetResponse, FetchConsumerOffsetsRequest,
     FetchConsumerOffsetsResponse, UpdateConsumerOffsetRequest, UpdateConsumerOffsetResponse,
+};
+use fluvio_spu_schema::server::fetch_offset::{
+    FetchOffsetPartition, FetchOffsetTopic, FetchOffsetsRequest, FetchOffsetsResponse,
 };
 use fluvio_spu_schema::server::stream_fetch::{StreamFetchRequest, StreamFetchResponse};
 use tokio::sync::Mutex;
@@ -22,6 +26,9 @@ use crate::transport::{Connection, Frame};
 /// The system topic whose leader keeps them.
 const TOPIC: &str = "consumer-offset";
 const VERSION: i16 = 25;
+
+/// How long what is known of the stored offsets is believed. Whoever was stopped for longer looks first.
+const BELIEVED: Duration = Duration::from_secs(1);
 
 /// A connection to one SPU, and the sessions on it.
 struct Link {
@@ -38,32 +45,83 @@ pub(crate) struct Offsets {
     /// By leader. Commits go one after another: the last one wins.
     links: Mutex<HashMap<i32, Link>>,
     /// By partition.
-    slots: std::sync::Mutex<BTreeMap<u32, Slot>>,
+    slots: std::sync::Mutex<Slots>,
 }
 
-/// What the caller says it has processed, and what of it is stored.
+/// What the caller has processed of a partition, and what of it is stored.
 struct Slot {
-    processed: Arc<AtomicI64>,
+    /// What the caller marked as processed, for automatic commits.
+    marked: Arc<AtomicI64>,
+    /// The mark that was committed last.
+    committed: i64,
+    /// What is stored, as far as is known; -1: nothing.
     stored: i64,
+    /// When that was known.
+    known: Option<Instant>,
+    /// The caller has sought backwards: what is stored may go back.
+    sought: bool,
 }
+
+impl Default for Slot {
+    fn default() -> Self {
+        Self { marked: Arc::new(AtomicI64::new(-1)), committed: -1, stored: -1, known: None, sought: false }
+    }
+}
+
+type Slots = BTreeMap<u32, Slot>;
 
 impl Offsets {
     pub(crate) fn new(client: Client, topic: &str, id: &str) -> Self {
         Self { client, topic: topic.to_owned(), id: id.to_owned(), links: Mutex::default(), slots: Default::default() }
     }
 
-    /// Stores what was processed last, exactly as given; retries while leaders change or are away.
+    fn slots(&self) -> std::sync::MutexGuard<'_, Slots> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stores offsets exactly as given; retries while leaders change or are away.
     pub(crate) async fn commit(&self, processed: &[(u32, i64)]) -> Result<()> {
         let mut links = self.links.lock().await;
+        self.store(&mut links, processed).await
+    }
+
+    /// Stores what was processed, but nothing less than what is stored, unless the caller has sought backwards.
+    pub(crate) async fn commit_processed(&self, processed: &[(u32, i64)]) -> Result<()> {
+        let mut links = self.links.lock().await;
+        let doubtful = {
+            let mut slots = self.slots();
+            processed.iter().any(|(partition, _)| {
+                let slot = slots.entry(*partition).or_default();
+                !slot.sought && slot.known.is_none_or(|known| known.elapsed() > BELIEVED)
+            })
+        };
+        if doubtful {
+            self.look().await?;
+        }
+        let processed: Vec<(u32, i64)> = {
+            let mut slots = self.slots();
+            let forward = processed.iter().filter(|(partition, offset)| {
+                let slot = slots.entry(*partition).or_default();
+                slot.sought || *offset >= slot.stored
+            });
+            forward.copied().collect()
+        };
+        self.store(&mut links, &processed).await
+    }
+
+    async fn store(&self, links: &mut HashMap<i32, Link>, processed: &[(u32, i64)]) -> Result<()> {
         let mut left = processed.to_vec();
         let mut backoff = backoff();
         loop {
             let mut failed = Vec::new();
             let mut cause = None;
             for (partition, offset) in left {
-                if let Err(error) = self.commit_one(&mut links, partition, offset).await {
-                    failed.push((partition, offset));
-                    cause = Some(self.client.counters().noted(error));
+                match self.commit_one(links, partition, offset).await {
+                    Ok(()) => self.note_stored(partition, offset),
+                    Err(error) => {
+                        failed.push((partition, offset));
+                        cause = Some(self.client.counters().noted(error));
+                    }
                 }
             }
             match cause {
@@ -77,33 +135,37 @@ impl Offsets {
         }
     }
 
-    /// Where the caller writes what it has processed.
-    pub(crate) fn slot(&self, partition: u32) -> Arc<AtomicI64> {
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot =
-            slots.entry(partition).or_insert_with(|| Slot { processed: Arc::new(AtomicI64::new(-1)), stored: -1 });
-        Arc::clone(&slot.processed)
+    fn note_stored(&self, partition: u32, offset: i64) {
+        let mut slots = self.slots();
+        let slot = slots.entry(partition).or_default();
+        slot.stored = offset;
+        slot.known = Some(Instant::now());
     }
 
-    /// Stores what was processed since the last time.
-    pub(crate) async fn commit_processed(&self) -> Result<()> {
+    /// The caller has sought backwards in a partition: what is stored of it may go back from now on.
+    pub(crate) fn sought(&self, partition: u32) {
+        self.slots().entry(partition).or_default().sought = true;
+    }
+
+    /// Where the caller writes what it has processed.
+    pub(crate) fn mark(&self, partition: u32) -> Arc<AtomicI64> {
+        Arc::clone(&self.slots().entry(partition).or_default().marked)
+    }
+
+    /// Stores what was marked as processed since the last time.
+    pub(crate) async fn commit_marked(&self) -> Result<()> {
         let changed: Vec<(u32, i64)> = {
-            let slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-            let now =
-                slots.iter().map(|(partition, slot)| (*partition, slot.processed.load(Ordering::Acquire), slot.stored));
-            now.filter(|(_, processed, stored)| processed != stored)
-                .map(|(partition, now, _)| (partition, now))
-                .collect()
+            let slots = self.slots();
+            let marks = slots.iter().map(|(partition, slot)| (*partition, slot.marked.load(Ordering::Acquire), slot));
+            marks.filter(|(_, mark, slot)| *mark != slot.committed).map(|(partition, mark, _)| (partition, mark)).collect()
         };
         if changed.is_empty() {
             return Ok(());
         }
-        self.commit(&changed).await?;
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        for (partition, offset) in changed {
-            if let Some(slot) = slots.get_mut(&partition) {
-                slot.stored = offset;
-            }
+        self.commit_processed(&changed).await?;
+        let mut slots = self.slots();
+        for (partition, mark) in changed {
+            slots.entry(partition).or_default().committed = mark;
         }
         Ok(())
     }
@@ -153,16 +215,29 @@ impl Offsets {
         }
     }
 
-    /// The stored offsets, by partition.
-    pub(crate) async fn committed(&self) -> Result<BTreeMap<u32, i64>> {
+    /// The stored offsets, by partition, which are also remembered.
+    pub(crate) async fn look(&self) -> Result<BTreeMap<u32, i64>> {
+        let asked = Instant::now();
         let stored = stored(&self.client, Some(&self.id)).await?;
-        Ok(stored
+        let found: BTreeMap<u32, i64> = stored
             .into_iter()
             .filter_map(|stored| match stored.replica_id {
                 ReplicaKey { topic, partition } if topic == self.topic => Some((partition, stored.offset)),
                 _ => None,
             })
-            .collect())
+            .collect();
+        let mut slots = self.slots();
+        for partition in found.keys() {
+            slots.entry(*partition).or_default();
+        }
+        for (partition, slot) in slots.iter_mut() {
+            // A commit may have come in between.
+            if slot.known.is_none_or(|known| known < asked) {
+                slot.stored = found.get(partition).copied().unwrap_or(-1);
+                slot.known = Some(asked);
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -229,6 +304,54 @@ pub(crate) fn leader(client: &Client, topic: &str, partition: u32) -> Result<i32
     })
 }
 
+/// The first offset of a log, and the one after its last.
+pub(crate) type Bounds = (i64, i64);
+
+/// The bounds of the logs of partitions that one SPU leads.
+pub(crate) async fn bounds(
+    client: &Client,
+    spu: i32,
+    partitions: Vec<(String, u32)>,
+) -> Result<BTreeMap<(String, u32), Bounds>> {
+    let mut topics: BTreeMap<String, Vec<FetchOffsetPartition>> = BTreeMap::new();
+    for (topic, partition_index) in partitions {
+        topics.entry(topic).or_default().push(FetchOffsetPartition { partition_index });
+    }
+    let mut request = FetchOffsetsRequest::default();
+    request.topics.extend(topics.into_iter().map(|(name, partitions)| FetchOffsetTopic { name, partitions }));
+    let mut connection = client.dial(spu, false).await?;
+    let number = connection.request(&request, VERSION)?;
+    let response: FetchOffsetsResponse = reply(client, &mut connection, number).await?.decode(VERSION)?;
+    let mut bounds = BTreeMap::new();
+    for topic in response.topics {
+        for partition in topic.partitions {
+            if partition.error_code == ErrorCode::None {
+                let key = (topic.name.clone(), partition.partition_index);
+                bounds.insert(key, (partition.start_offset, partition.last_stable_offset));
+            }
+        }
+    }
+    Ok(bounds)
+}
+
+/// The bounds of one log; retries while leaders change or are away.
+pub(crate) async fn log_bounds(client: &Client, topic: &str, partition: u32) -> Result<Bounds> {
+    let key = (topic.to_owned(), partition);
+    let mut retry = Retry::new(client);
+    loop {
+        let known = match leader(client, topic, partition) {
+            Ok(leader) => bounds(client, leader, vec![key.clone()]).await,
+            Err(error) => Err(error),
+        };
+        let error = match known.map(|known| known.get(&key).copied()) {
+            Ok(Some(bounds)) => return Ok(bounds),
+            Ok(None) => Error::new(ErrorKind::NotLeader, format!("nobody leads partition {partition} of \"{topic}\"")),
+            Err(error) => error,
+        };
+        retry.after(error).await?;
+    }
+}
+
 /// The frame that answers request `number`.
 pub(crate) async fn reply(client: &Client, connection: &mut Connection, number: i32) -> Result<Frame> {
     let reply = async {
@@ -267,7 +390,7 @@ impl<'a> Retry<'a> {
 }
 
 fn backoff() -> Backoff {
-    Backoff::new(std::time::Duration::from_millis(20), std::time::Duration::from_secs(1))
+    Backoff::new(Duration::from_millis(20), Duration::from_secs(1))
 }
 
 /// Whether another attempt can help: leaders change, SPUs come back.

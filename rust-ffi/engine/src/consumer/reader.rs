@@ -1,7 +1,11 @@
 //! The readers, one a leader: each streams the partitions that its SPU leads over a connection of its own, decodes
 //! ahead of the caller within the budget, and hands a partition on when its leader changes.
+//!
+//! A stream sends one reply, and the next one when it is acknowledged. So a partition that has no room holds up nobody: its
+//! reply waits undecoded or unacknowledged, and the socket is read on. Acknowledgements of a stream rise strictly, since
+//! the server can lose the second of two equal ones; whatever else is wanted of a partition opens a new stream.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +23,7 @@ use tokio::time::Instant;
 
 use super::chunks::Order;
 use super::cursor::{Cursor, Log, Next, Reply};
+use super::offsets::Offsets;
 use super::{Shared, Start};
 use crate::Isolation;
 use crate::backoff::Backoff;
@@ -128,69 +133,100 @@ fn fail(shared: &Arc<Shared>, cursor: Cursor, error: Error) {
     }
 }
 
-/// Reads partitions that appear later from their first offset.
-pub(super) async fn follow_new_partitions(shared: Arc<Shared>) {
+/// Reads partitions that appear later: after what is stored of them, if it is, else from their first offset.
+pub(super) async fn follow_new_partitions(shared: Arc<Shared>, offsets: Option<Arc<Offsets>>) {
     let mut changes = shared.client.view().changes();
     loop {
         let count = changes.borrow_and_update().topic(&shared.topic).map_or(0, |topic| topic.partitions);
-        for partition in 0..count {
-            if shared.chunks.add(partition) {
-                assign(&shared, Cursor::new(partition, Start::Beginning(0), shared.fetch_bytes));
-            }
-        }
+        let new: Vec<u32> = (0..count).filter(|partition| shared.chunks.add(*partition)).collect();
         tokio::select! {
-            changed = changes.changed() => if changed.is_err() { return },
+            () = begin(&shared, offsets.as_deref(), &new), if !new.is_empty() => continue,
+            changed = changes.changed(), if new.is_empty() => if changed.is_err() { return },
             () = shared.chunks.wait_over() => return,
         }
     }
 }
 
-/// What a request's number stands for.
-enum Waiting {
+async fn begin(shared: &Arc<Shared>, offsets: Option<&Offsets>, new: &[u32]) {
+    let stored = match offsets {
+        Some(offsets) => offsets.look().await,
+        None => Ok(BTreeMap::new()),
+    };
+    for partition in new {
+        let first = |start| Cursor::new(*partition, start, shared.fetch_bytes);
+        match &stored {
+            Ok(stored) => assign(shared, first(shared.options.start_of_new(stored.get(partition).copied()))),
+            Err(error) => fail(shared, first(Start::Beginning(0)), error.clone()),
+        }
+    }
+}
+
+/// A request that the peer owes an answer.
+enum Asked {
     /// The log's bounds, before a stream is opened.
     Bounds(Cursor, Instant),
-    /// A stream.
-    Stream(Cursor),
     /// The log's bounds, to see whether the peer lives and whether a stream keeps something back.
     Probe(Instant),
 }
 
-impl Waiting {
-    /// Whether the peer owes an answer; a stream may be silent.
-    fn is_answer(&self) -> bool {
-        !matches!(self, Self::Stream(_))
+impl Asked {
+    fn deadline(&self) -> Instant {
+        match self {
+            Self::Bounds(_, deadline) | Self::Probe(deadline) => *deadline,
+        }
+    }
+}
+
+/// An open stream.
+struct Stream {
+    cursor: Cursor,
+    /// The reply that is decoded as far as there is room.
+    reply: Option<Reply>,
+    /// The acknowledgement that waits for room: session and offset.
+    owed: Option<(u32, i64)>,
+    /// The reply that came while the one before it was decoded. Each is asked for, so there is at most one.
+    next: Option<Frame>,
+}
+
+impl Stream {
+    fn new(cursor: Cursor) -> Self {
+        Self { cursor, reply: None, owed: None, next: None }
+    }
+
+    /// Whether it waits for the peer, and not for room.
+    fn is_quiet(&self) -> bool {
+        self.reply.is_none() && self.owed.is_none() && self.next.is_none()
     }
 }
 
 struct Link {
     connection: Connection,
-    waiting: HashMap<i32, Waiting>,
+    /// By their number.
+    asked: HashMap<i32, Asked>,
+    /// By the number of the request that opened them.
+    streams: HashMap<i32, Stream>,
+    /// Streams that have something to do once there is room.
+    behind: VecDeque<i32>,
     /// Streams that were left, for a larger one or for another position.
     orphans: usize,
     /// When the peer was last heard, or asked.
     heard: Instant,
-    /// Streams that had records waiting at the last probe, and where they stood.
+    /// Streams that something was wrong with at the last probe, and where they stood.
     suspects: HashMap<u32, i64>,
 }
 
 impl Link {
     fn new(connection: Connection) -> Self {
-        Self { connection, waiting: HashMap::new(), orphans: 0, heard: Instant::now(), suspects: HashMap::new() }
+        Self {
+            connection,
+            asked: HashMap::new(),
+            streams: HashMap::new(),
+            behind: VecDeque::new(),
+            orphans: 0,
+            heard: Instant::now(),
+            suspects: HashMap::new(),
+        }
     }
-}
-
-/// An acknowledgement that waits for room.
-struct Owed {
-    stream: i32,
-    session: u32,
-    offset: i64,
-}
-
-/// A reply that is decoded as far as the budget has room.
-struct Decoding {
-    stream: i32,
-    cursor: Cursor,
-    reply: Reply,
 }
 
 struct Reader {
@@ -201,8 +237,6 @@ struct Reader {
     /// Partitions to open at the next opportunity.
     idle: Vec<Cursor>,
     link: Option<Link>,
-    owed: Vec<Owed>,
-    decoding: VecDeque<Decoding>,
     backoff: Backoff,
     /// Whether a connection was lost since the last one was made.
     lost: bool,
@@ -219,8 +253,6 @@ impl Reader {
             orders,
             idle: Vec::new(),
             link: None,
-            owed: Vec::new(),
-            decoding: VecDeque::new(),
             backoff,
             lost: false,
         }
@@ -239,7 +271,7 @@ impl Reader {
         }
     }
 
-    /// One step: carry out orders, open what is idle, acknowledge what is owed, or handle what arrives.
+    /// One step: carry out orders, open what is idle, go on with what has room, or handle what arrives.
     async fn turn(&mut self) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         while let Ok(cursor) = self.incoming.try_recv() {
@@ -249,7 +281,8 @@ impl Reader {
             self.orders.mark_unchanged();
             self.obey()?;
         }
-        self.decode();
+        let round = shared.chunks.rounds();
+        self.catch_up()?;
         if !self.idle.is_empty() {
             return self.open().await;
         }
@@ -260,35 +293,10 @@ impl Reader {
             }
             return Ok(());
         };
-        let room = shared.chunks.has_room(0);
-        if room && !self.decoding.is_empty() {
-            // It came after the decoding had looked for it: nobody would say so again.
-            return Ok(());
-        }
-        // The socket is not read while the budget is used up, unless an answer is waited for: a start that somebody waits
-        // for must not wait for the reader. Streams send nothing new until they are acknowledged.
-        if !room && !link.waiting.values().any(Waiting::is_answer) {
-            tokio::select! {
-                () = shared.chunks.wait_room() => {}
-                cursor = self.incoming.recv() => self.idle.extend(cursor),
-                _ = self.orders.changed() => self.orders.mark_changed(),
-            }
-            return Ok(());
-        }
-        if room {
-            for owed in std::mem::take(&mut self.owed) {
-                if link.waiting.contains_key(&owed.stream) {
-                    link.acknowledge(owed.session, owed.offset)?;
-                } else if self.decoding.iter().any(|decoding| decoding.stream == owed.stream) {
-                    self.owed.push(owed);
-                }
-            }
-        }
-        let deadline = link.waiting.values().filter_map(|waiting| match waiting {
-            Waiting::Bounds(_, deadline) | Waiting::Probe(deadline) => Some(*deadline),
-            Waiting::Stream(_) => None,
-        });
-        let deadline = deadline.min();
+        // A start that somebody waits for must not wait for the caller of the reads.
+        let reading = shared.chunks.admits_replies() || !link.asked.is_empty();
+        let blocked = !reading || !link.behind.is_empty();
+        let deadline = link.asked.values().map(Asked::deadline).min();
         let late = async {
             match deadline {
                 Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -296,9 +304,8 @@ impl Reader {
             }
         };
         let probe = link.heard + shared.options.probe_interval;
-        let more = !room;
         let frame = tokio::select! {
-            frame = link.connection.next_frame() => frame?,
+            frame = link.connection.next_frame(), if reading => frame?,
             cursor = self.incoming.recv() => {
                 self.idle.extend(cursor);
                 return Ok(());
@@ -308,14 +315,14 @@ impl Reader {
                 return Ok(());
             }
             () = shared.chunks.wait_over() => return Ok(()),
-            () = shared.chunks.wait_room(), if more => return Ok(()),
+            () = shared.chunks.room_since(round), if blocked => return Ok(()),
             () = late => {
                 return Err(Error::new(ErrorKind::Connection, format!("SPU {} does not answer", self.leader)));
             }
-            () = tokio::time::sleep_until(probe) => return link.probe(&shared),
+            () = tokio::time::sleep_until(probe), if reading => return link.probe(&shared),
         };
         link.heard = Instant::now();
-        self.handle(&frame)
+        self.handle(frame)
     }
 
     /// Looks what the caller wants of each partition now.
@@ -333,19 +340,12 @@ impl Reader {
                 None
             }
         };
-        for (number, waiting) in std::mem::take(&mut link.waiting) {
-            match waiting {
-                Waiting::Stream(cursor) => match leave(cursor) {
-                    Some(cursor) => drop(link.waiting.insert(number, Waiting::Stream(cursor))),
-                    None => link.orphans += 1,
-                },
-                // Looked at when the answer is here.
-                answer => drop(link.waiting.insert(number, answer)),
-            }
-        }
-        for Decoding { stream, cursor, reply } in std::mem::take(&mut self.decoding) {
-            match leave(cursor) {
-                Some(cursor) => self.decoding.push_back(Decoding { stream, cursor, reply }),
+        for (number, mut stream) in std::mem::take(&mut link.streams) {
+            match leave(stream.cursor) {
+                Some(cursor) => {
+                    stream.cursor = cursor;
+                    link.streams.insert(number, stream);
+                }
                 None => link.orphans += 1,
             }
         }
@@ -380,23 +380,22 @@ impl Reader {
         for cursor in self.idle.drain(..) {
             let request = FetchOffsetsRequest::new(self.shared.topic.clone(), cursor.partition);
             let correlation = link.connection.request(&request, FETCH_OFFSETS_VERSION)?;
-            link.waiting.insert(correlation, Waiting::Bounds(cursor, deadline));
+            link.asked.insert(correlation, Asked::Bounds(cursor, deadline));
         }
         Ok(())
     }
 
     /// The connection is gone, or was not to be had: every partition looks for its leader again.
     async fn recover(&mut self, error: &Error) {
-        self.owed.clear();
         if let Some(link) = self.link.take() {
             self.lost = true;
-            self.idle.extend(link.waiting.into_values().filter_map(|waiting| match waiting {
-                Waiting::Bounds(cursor, _) | Waiting::Stream(cursor) => Some(cursor),
-                Waiting::Probe(_) => None,
+            self.idle.extend(link.streams.into_values().map(|stream| stream.cursor));
+            self.idle.extend(link.asked.into_values().filter_map(|asked| match asked {
+                Asked::Bounds(cursor, _) => Some(cursor),
+                Asked::Probe(_) => None,
             }));
             link.connection.abandon();
         }
-        self.idle.extend(self.decoding.drain(..).map(|decoding| decoding.cursor));
         let shared = Arc::clone(&self.shared);
         if !transient(error) {
             return self.idle.drain(..).for_each(|cursor| fail(&shared, cursor, error.clone()));
@@ -410,28 +409,45 @@ impl Reader {
         self.idle.drain(..).for_each(|cursor| assign(&shared, cursor));
     }
 
-    fn handle(&mut self, frame: &Frame) -> Result<()> {
-        let (cursor, outcome) = match self.link.as_mut().and_then(|link| link.waiting.remove(&frame.correlation)) {
-            Some(Waiting::Bounds(mut cursor, _)) => {
-                let outcome = self.start(&mut cursor, frame);
-                (cursor, outcome)
+    fn handle(&mut self, frame: Frame) -> Result<()> {
+        let number = frame.correlation;
+        let Some(link) = &mut self.link else { return Ok(()) };
+        match link.asked.remove(&number) {
+            Some(Asked::Bounds(mut cursor, _)) => {
+                let outcome = self.start(&mut cursor, &frame);
+                return self.go_on(cursor, outcome);
             }
-            Some(Waiting::Stream(mut cursor)) => {
-                let outcome = self.receive(&mut cursor, frame);
-                (cursor, outcome)
-            }
-            Some(Waiting::Probe(_)) => return self.probed(frame),
-            // An acknowledgement's own reply, or a stream that was left.
-            None => return Ok(()),
-        };
+            Some(Asked::Probe(_)) => return self.probed(&frame),
+            None => {}
+        }
+        // Else it is an acknowledgement's own reply, or of a stream that was left.
+        let Some(mut stream) = link.streams.remove(&number) else { return Ok(()) };
+        if stream.is_quiet() {
+            return self.take_in(number, stream, &frame);
+        }
+        if stream.next.replace(frame).is_some() {
+            let text = format!("SPU {} sends replies that nobody has asked for", self.leader);
+            self.idle.push(stream.cursor);
+            return Err(Error::new(ErrorKind::Connection, text));
+        }
+        link.streams.insert(number, stream);
+        Ok(())
+    }
+
+    /// A reply of a stream whose turn it is.
+    fn take_in(&mut self, number: i32, mut stream: Stream, frame: &Frame) -> Result<()> {
+        match self.receive(&mut stream, frame) {
+            Ok(Then::Decode) => self.advance(number, stream),
+            outcome => self.go_on(stream.cursor, outcome),
+        }
+    }
+
+    /// What becomes of a cursor that has no stream, or whose stream is left.
+    fn go_on(&mut self, cursor: Cursor, outcome: Result<Then>) -> Result<()> {
         match outcome {
-            Ok(Then::Stream(stream)) => self.wait_on(stream, cursor),
-            Ok(Then::Decode(reply)) => {
-                self.decoding.push_back(Decoding { stream: frame.correlation, cursor, reply });
-                self.decode();
-            }
+            Ok(Then::Stream) => return self.stream(cursor),
             Ok(Then::Finished) => self.idle.extend(self.shared.chunks.finish(cursor)),
-            Ok(Then::Again) => self.idle.push(cursor),
+            Ok(Then::Again | Then::Decode) => self.idle.push(cursor),
             Err(error) if matches!(error.kind, ErrorKind::Connection | ErrorKind::Version) => {
                 self.idle.push(cursor);
                 return Err(error);
@@ -446,29 +462,91 @@ impl Reader {
         Ok(())
     }
 
-    fn wait_on(&mut self, stream: i32, cursor: Cursor) {
-        match &mut self.link {
-            Some(link) => drop(link.waiting.insert(stream, Waiting::Stream(cursor))),
-            None => self.idle.push(cursor),
+    /// Opens a stream at the cursor.
+    fn stream(&mut self, cursor: Cursor) -> Result<()> {
+        let Some(link) = &mut self.link else {
+            self.idle.push(cursor);
+            return Ok(());
+        };
+        match link.stream(&self.shared, &cursor) {
+            Ok(number) => {
+                link.streams.insert(number, Stream::new(cursor));
+                Ok(())
+            }
+            Err(error) => {
+                self.idle.push(cursor);
+                Err(error)
+            }
         }
     }
 
-    /// Decodes what has arrived, as far as the budget has room.
-    fn decode(&mut self) {
-        let shared = Arc::clone(&self.shared);
-        while shared.chunks.has_room(0)
-            && let Some(Decoding { stream, mut cursor, mut reply }) = self.decoding.pop_front()
-        {
-            let mut chunks = Vec::new();
-            let decoded = cursor.decode(&shared.topic, &mut reply, &*shared.encoder, &mut chunks);
-            shared.chunks.push(&cursor, chunks);
-            match decoded {
-                Err(error) => fail(&shared, cursor, error),
-                Ok(()) if !reply.is_decoded() => self.decoding.push_front(Decoding { stream, cursor, reply }),
-                Ok(()) if cursor.finished() => self.idle.extend(shared.chunks.finish(cursor)),
-                Ok(()) => self.wait_on(stream, cursor),
+    /// Goes on with the streams that had no room.
+    fn catch_up(&mut self) -> Result<()> {
+        let waiting = self.link.as_ref().map_or(0, |link| link.behind.len());
+        for _ in 0..waiting {
+            let Some(link) = &mut self.link else { break };
+            let Some(number) = link.behind.pop_front() else { break };
+            // Else it was left.
+            if let Some(stream) = link.streams.remove(&number) {
+                self.advance(number, stream)?;
             }
         }
+        Ok(())
+    }
+
+    /// Decodes a stream's reply, acknowledges it, and goes on with the next one, as far as there is room.
+    fn advance(&mut self, number: i32, mut stream: Stream) -> Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let partition = stream.cursor.partition;
+        while let Some(reply) = &mut stream.reply {
+            if !shared.chunks.admits(partition) {
+                return self.wait_for_room(number, stream);
+            }
+            let mut chunks = Vec::new();
+            let decoded = stream.cursor.decode(&shared.topic, reply, &*shared.encoder, &mut chunks);
+            shared.chunks.push(&stream.cursor, chunks);
+            if let Err(error) = decoded {
+                fail(&shared, stream.cursor, error);
+                return Ok(());
+            }
+            if reply.is_decoded() {
+                stream.reply = None;
+            }
+        }
+        if stream.cursor.finished() {
+            self.idle.extend(shared.chunks.finish(stream.cursor));
+            return Ok(());
+        }
+        if stream.owed.is_some() && !shared.chunks.admits(partition) {
+            return self.wait_for_room(number, stream);
+        }
+        let Some(link) = &mut self.link else {
+            self.idle.push(stream.cursor);
+            return Ok(());
+        };
+        let acknowledged = match stream.owed.take() {
+            Some((session, offset)) => link.acknowledge(session, offset),
+            None => Ok(()),
+        };
+        let next = stream.next.take();
+        if acknowledged.is_ok()
+            && let Some(frame) = next
+        {
+            return self.take_in(number, stream, &frame);
+        }
+        link.streams.insert(number, stream);
+        acknowledged
+    }
+
+    fn wait_for_room(&mut self, number: i32, stream: Stream) -> Result<()> {
+        match &mut self.link {
+            Some(link) => {
+                link.streams.insert(number, stream);
+                link.behind.push_back(number);
+            }
+            None => self.idle.push(stream.cursor),
+        }
+        Ok(())
     }
 
     /// The log's bounds are here: fixes the start and opens the stream.
@@ -493,15 +571,13 @@ impl Reader {
         if cursor.finished() {
             return Ok(Then::Finished);
         }
-        match &mut self.link {
-            Some(link) => link.stream(shared, cursor).map(Then::Stream),
-            None => Ok(Then::Again),
-        }
+        Ok(Then::Stream)
     }
 
-    /// A stream's reply: acknowledges it if the budget has room for what it becomes.
-    fn receive(&mut self, cursor: &mut Cursor, frame: &Frame) -> Result<Then> {
+    /// A stream's reply: acknowledges it at once if there is room for what it becomes and for the next one.
+    fn receive(&mut self, stream: &mut Stream, frame: &Frame) -> Result<Then> {
         let shared = &self.shared;
+        let cursor = &mut stream.cursor;
         let reply = frame.decode::<StreamFetchResponse<RecordBytes>>(STREAM_FETCH_VERSION)?;
         match &reply.partition.error_code {
             ErrorCode::None => {}
@@ -517,45 +593,57 @@ impl Reader {
         let bytes = reply.partition.records.0;
         let split = cursor.split(&shared.topic, &bytes)?;
         let Some(link) = &mut self.link else { return Ok(Then::Again) };
-        if split.next == Next::Reopen {
-            link.orphans += 1;
-            if link.orphans > MOST_ORPHANS {
-                return Err(too_many_orphans());
+        match split.next {
+            Next::Reopen => {
+                link.orphans += 1;
+                return if link.orphans > MOST_ORPHANS { Err(too_many_orphans()) } else { Ok(Then::Stream) };
             }
-            return link.stream(shared, cursor).map(Then::Stream);
-        }
-        // The server prepares the next reply while this one is decoded, if the budget has room for both.
-        if cursor.end.is_none_or(|end| split.after < end) {
-            if !split.grows() && shared.chunks.has_room(bytes.len()) {
-                link.acknowledge(reply.stream_id, split.after)?;
-            } else {
-                self.owed.push(Owed { stream: frame.correlation, session: reply.stream_id, offset: split.after });
+            // The server prepares the next reply while this one is decoded, if there is room for both.
+            Next::Acknowledge(after) if cursor.end.is_none_or(|end| after < end) => {
+                if !split.grows() && shared.chunks.has_room(bytes.len()) {
+                    link.acknowledge(reply.stream_id, after)?;
+                } else {
+                    stream.owed = Some((reply.stream_id, after));
+                }
             }
+            Next::Acknowledge(_) | Next::Stop => {}
         }
-        Ok(Then::Decode(split))
+        stream.reply = Some(split);
+        Ok(Then::Decode)
     }
 
     /// The peer lives. A stream that keeps back what is in the log, twice in a row, is opened again.
     fn probed(&mut self, frame: &Frame) -> Result<()> {
         let response = frame.decode::<FetchOffsetsResponse>(FETCH_OFFSETS_VERSION)?;
         let Some(link) = &mut self.link else { return Ok(()) };
+        let quiet = link.streams.iter().filter(|(_, stream)| stream.is_quiet());
+        let quiet: HashMap<u32, i32> = quiet.map(|(number, stream)| (stream.cursor.partition, *number)).collect();
         let mut suspects = HashMap::new();
         for bounds in response.topics.into_iter().flat_map(|topic| topic.partitions) {
             let partition = bounds.partition_index;
-            let stream = link.waiting.iter().find_map(|(number, waiting)| match waiting {
-                Waiting::Stream(cursor) if cursor.partition == partition => Some((*number, cursor.next)),
-                _ => None,
-            });
-            let Some((number, next)) = stream else { continue };
-            self.shared.chunks.note_end(partition, bounds.last_stable_offset);
+            let log_end = bounds.last_stable_offset;
+            let number = quiet.get(&partition);
+            let Some((number, stream)) = number.and_then(|number| Some((*number, link.streams.get(number)?))) else {
+                continue;
+            };
+            self.shared.chunks.note_end(partition, log_end);
+            let next = stream.cursor.next;
             let failed = bounds.error_code != ErrorCode::None;
-            let kept_back = bounds.last_stable_offset > next;
-            if failed || (kept_back && link.suspects.get(&partition) == Some(&next)) {
-                if let Some(Waiting::Stream(cursor)) = link.waiting.remove(&number) {
-                    link.orphans += 1;
-                    self.idle.push(cursor);
+            // Records between the end of the log and the end that was seen once will not come back.
+            let lost = stream.cursor.end.filter(|end| *end > log_end);
+            let suspicious = log_end > next || lost.is_some();
+            if failed || (suspicious && link.suspects.get(&partition) == Some(&next)) {
+                let Some(Stream { cursor, .. }) = link.streams.remove(&number) else { continue };
+                link.orphans += 1;
+                match lost {
+                    Some(end) if !failed => {
+                        let text = format!("the log ends at {log_end}, but it ended at {end} when reading began");
+                        let error = Error::new(ErrorKind::OffsetOutOfRange, text).with_topic(&self.shared.topic);
+                        fail(&self.shared, cursor, error.with_partition(partition).with_offset(next));
+                    }
+                    _ => self.idle.push(cursor),
                 }
-            } else if kept_back {
+            } else if suspicious {
                 suspects.insert(partition, next);
             }
         }
@@ -566,10 +654,10 @@ impl Reader {
 
 /// How it goes on with a cursor.
 enum Then {
-    /// On the stream of that number.
-    Stream(i32),
-    /// Once the reply is decoded.
-    Decode(Reply),
+    /// On a new stream.
+    Stream,
+    /// Once the stream's reply is decoded.
+    Decode,
     /// From the log's bounds.
     Again,
     /// Not at all: it was read to its end.
@@ -601,10 +689,8 @@ impl Link {
     /// Asks for the bounds of the logs that are streamed, if any: an answer shows that the peer lives.
     fn probe(&mut self, shared: &Shared) -> Result<()> {
         self.heard = Instant::now();
-        let streams = self.waiting.values().filter_map(|waiting| match waiting {
-            Waiting::Stream(cursor) => Some(FetchOffsetPartition { partition_index: cursor.partition }),
-            _ => None,
-        });
+        let partition = |stream: &Stream| FetchOffsetPartition { partition_index: stream.cursor.partition };
+        let streams = self.streams.values().map(partition);
         let topic = FetchOffsetTopic { name: shared.topic.clone(), partitions: streams.collect() };
         if topic.partitions.is_empty() {
             return Ok(());
@@ -613,7 +699,7 @@ impl Link {
         request.topics.push(topic);
         let correlation = self.connection.request(&request, FETCH_OFFSETS_VERSION)?;
         let deadline = Instant::now() + shared.client.request_timeout();
-        self.waiting.insert(correlation, Waiting::Probe(deadline));
+        self.asked.insert(correlation, Asked::Probe(deadline));
         Ok(())
     }
 }

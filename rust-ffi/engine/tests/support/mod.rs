@@ -103,18 +103,24 @@ pub async fn consumer(client: &Client, topic: &str, options: ConsumerOptions) ->
 
 /// Submits values without keys, waiting for room as often as it takes.
 pub async fn submit(producer: &Producer, values: &[Vec<u8>]) -> Vec<Run> {
+    submit_to(producer, None, values).await
+}
+
+/// The same, to one partition.
+pub async fn submit_to(producer: &Producer, partition: Option<i32>, values: &[Vec<u8>]) -> Vec<Run> {
     let mut all = Vec::new();
     let mut rest = values;
     while !rest.is_empty() {
         let part = &rest[..rest.len().min(1000)];
         let data = part.concat();
         let lengths: Vec<u32> = part.iter().map(|value| value.len() as u32).collect();
+        let partitions = partition.map(|partition| vec![partition; part.len()]);
         let records = Records {
             count: part.len(),
             data: &data,
             value_lengths: &lengths,
             key_lengths: None,
-            partitions: None,
+            partitions: partitions.as_deref(),
             timestamps: None,
             awaited: false,
         };
