@@ -39,7 +39,7 @@ async def log(world: Any) -> AsyncIterator[tuple[LocalCluster, Any, str]]:
 
 
 def lose(cluster: LocalCluster, topic: str, offset: int) -> None:
-    """Takes the end of a log away, from a segment of it on, as the loss of a leader does. The cluster is down meanwhile."""
+    """Takes the end of a log away, from a segment of it on, as the loss of a leader does, while the cluster is down."""
     cluster.kill()
     segments = sorted(Path(cluster.data_dir, "spu-logs-5001", f"{topic}-0").glob("*.log"))
     lost = [segment for segment in segments if int(segment.stem) >= offset]
@@ -79,7 +79,7 @@ async def outcome(consumer: Any) -> int | type[Exception]:
     ids=str,
 )
 async def test_starts(world: Any, start: Offset, expected: Any, on_evicted: str) -> None:
-    """`start`, `seek` and what a `consumer_id` finds nothing stored for mean the same, with `stop_at_end` or without."""
+    """A start, a seek and a start of a `consumer_id` that has nothing stored mean the same."""
     if on_evicted == "skip" and expected is EVICTED:
         expected = FIRST
     async with log(world) as (_, client, topic):
@@ -111,7 +111,15 @@ async def test_more_than_there_is_of_the_relative_starts_is_the_other_end(world:
 @pytest.mark.parametrize("start", [None, Offset.end()], ids=str)
 @pytest.mark.parametrize(
     ("stored", "expected"),
-    [(0, EVICTED), (FIRST - 2, EVICTED), (FIRST - 1, FIRST), (150, 151), (END - 2, END - 1), (END, BEYOND), (5000, BEYOND)],
+    [
+        (0, EVICTED),
+        (FIRST - 2, EVICTED),
+        (FIRST - 1, FIRST),
+        (150, 151),
+        (END - 2, END - 1),
+        (END, BEYOND),
+        (5000, BEYOND),
+    ],
 )
 @pytest.mark.backends("asyncio", "sync")
 async def test_stored_offsets(
@@ -238,7 +246,9 @@ async def test_a_partition_that_appears_later(world: Any) -> None:
                 assert [(await old.receive(timeout=10)).offset for _ in range(5)] == list(range(5))
 
 
-@pytest.mark.parametrize("to", [Offset.at(FIRST - 1), Offset.at(END + 1), Offset.from_beginning(END), Offset.from_end(END)])
+@pytest.mark.parametrize(
+    "to", [Offset.at(FIRST - 1), Offset.at(END + 1), Offset.from_beginning(END), Offset.from_end(END)]
+)
 async def test_a_reset_moves_only_to_what_exists(world: Any, to: Offset) -> None:
     async with log(world) as (_, client, topic):
         reset = client.admin.consumer_offsets.reset
@@ -248,17 +258,16 @@ async def test_a_reset_moves_only_to_what_exists(world: Any, to: Offset) -> None
 
 
 async def test_a_commit_beyond_the_end_is_refused(world: Any) -> None:
-    async with log(world) as (_, client, topic):
-        async with client.consumer(topic, consumer_id="svc") as consumer:
-            for offset in (END, END + 1, 1 << 40):
-                with pytest.raises(OffsetOutOfRangeError, match=f"{offset}.* ends at {END}") as caught:
-                    await consumer.commit({0: offset})
-                assert (caught.value.partition, caught.value.offset) == (0, offset)
-            assert await consumer.committed() == {}
-            # What came since it was opened is known to its leader.
-            await fill(client, topic, 10)
-            await consumer.commit({0: END + 9})
-            assert await consumer.committed() == {0: END + 9}
+    async with log(world) as (_, client, topic), client.consumer(topic, consumer_id="svc") as consumer:
+        for offset in (END, END + 1, 1 << 40):
+            with pytest.raises(OffsetOutOfRangeError, match=f"{offset}.* ends at {END}") as caught:
+                await consumer.commit({0: offset})
+            assert (caught.value.partition, caught.value.offset) == (0, offset)
+        assert await consumer.committed() == {}
+        # What came since it was opened is known to its leader.
+        await fill(client, topic, 10)
+        await consumer.commit({0: END + 9})
+        assert await consumer.committed() == {0: END + 9}
 
 
 @pytest.mark.parametrize("by", ["record", "batch", "all", "auto"])
@@ -303,14 +312,14 @@ async def test_a_commit_of_what_was_processed_never_goes_back(world: Any, by: st
 
 
 async def test_leaving_commits_nothing_less_than_what_is_stored(world: Any) -> None:
-    async with log(world) as (_, client, topic):
-        async with client.consumer(topic, consumer_id="pool", start=Offset.beginning()) as other:
-            async with client.consumer(topic, consumer_id="pool", commit="auto", auto_commit_interval=60) as consumer:
-                await consumer.receive()
-                await consumer.receive()
-                await other.commit({0: 150})
-                await world.sleep(1.1)
-            assert await other.committed() == {0: 150}
+    pool = {"consumer_id": "pool", "start": Offset.beginning()}
+    async with log(world) as (_, client, topic), client.consumer(topic, **pool) as other:
+        async with client.consumer(topic, commit="auto", auto_commit_interval=60, **pool) as consumer:
+            await consumer.receive()
+            await consumer.receive()
+            await other.commit({0: 150})
+            await world.sleep(1.1)
+        assert await other.committed() == {0: 150}
 
 
 @pytest.mark.parametrize("prefetch", ["16MiB", "256KiB", "1KiB"])

@@ -264,11 +264,11 @@ class AsyncFluvio(Closeable):
 
         :param topic: the topic's name.
         :param partitions: which partitions; left out: all, also those that are added later.
-        :param start: where reading begins: an :class:`Offset`, or one for each partition. Left out, or for the partitions
-            that are not named: the beginning with a `consumer_id`, so that nothing is lost before the first commit, else
-            the end, that is, with what comes from now on. It is fixed when the consumer is open.
-        :param resume: where an offset is stored under the `consumer_id`, reading goes on after it, and `start` only says
-            where to begin where none is stored; false: `start` decides.
+        :param start: where reading begins: an :class:`Offset`, or one for each partition. Left out, or for partitions
+            that are not named: the beginning with a `consumer_id`, so that nothing is lost before the first commit,
+            else the end, that is, with what comes from now on. It is fixed when the consumer is open.
+        :param resume: where an offset is stored under the `consumer_id`, reading goes on after it, and `start` only
+            says where to begin where none is stored; false: `start` decides.
         :param stop_at_end: end at the ends that the partitions have when the consumer is opened.
         :param consumer_id: under which id offsets are stored, and found again. It is no group: two consumers with one
             id both read everything, and the last commit wins.
@@ -285,8 +285,8 @@ class AsyncFluvio(Closeable):
         :raises TopicNotFoundError: there is no such topic.
         :raises PartitionNotFoundError: it has no such partition.
         :raises OffsetEvictedError: retention has removed the offset at which it is to begin.
-        :raises OffsetOutOfRangeError: with `stop_at_end`: the offset at which it is to begin lies beyond the end. Without,
-            the first read says so.
+        :raises OffsetOutOfRangeError: with `stop_at_end`: the offset at which it is to begin lies beyond the end.
+            Without, the first read says so.
         """
         options = ConsumerOptions(
             partitions,

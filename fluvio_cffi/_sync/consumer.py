@@ -212,8 +212,8 @@ class Consumer(Closeable):
 
         A consumer that is opened with this id later goes on after it. A commit of records never moves what is stored
         backwards, say by a worker that was suspended while another one took its place; unless this consumer has sought
-        backwards in that partition. What is stored is looked at if that was last done more than a second ago: within that
-        second two consumers with one id can still overtake each other.
+        backwards in that partition. What is stored is looked up if that was last done more than a second ago: within
+        that second two consumers with one id can still overtake each other.
 
         :param what: a record, a batch, or left out: all that was handed out; or ``{partition: offset}`` of the last
             processed records, which is stored exactly as given, also backwards.

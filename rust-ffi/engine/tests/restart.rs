@@ -20,7 +20,8 @@ async fn nothing_acknowledged_is_lost_and_the_consumer_goes_on() {
         client.admin(None).create_topic("restart", spec(1), CREATE, true).await.unwrap();
         let (producer, tickets) = producer(&client, "restart", ProducerOptions::default()).await;
         let consumer =
-            consumer(&client, "restart", ConsumerOptions { start: Some(Start::Beginning(0)), ..Default::default() }).await;
+            consumer(&client, "restart", ConsumerOptions { start: Some(Start::Beginning(0)), ..Default::default() })
+                .await;
         let mut runs: Vec<Run> = Vec::new();
         for round in 0..4 {
             let values = numbered(round * 50_000..(round + 1) * 50_000, 100);

@@ -593,3 +593,135 @@ async fn until(bell: &Notify, holds: impl Fn() -> bool) {
         rung.await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    /// A chunk of one record of `bytes` bytes.
+    fn chunk(partition: u32, offset: i64, bytes: usize) -> Chunk {
+        Chunk {
+            partition,
+            count: 1,
+            first_offset: offset,
+            next_offset: offset + 1,
+            bytes: bytes as u64,
+            payload: vec![0; bytes],
+        }
+    }
+
+    fn cursor(partition: u32) -> Cursor {
+        Cursor::new(partition, Start::At(0), 1)
+    }
+
+    fn push(chunks: &Chunks, partition: u32, offsets: std::ops::Range<i64>, bytes: usize) {
+        chunks.push(&cursor(partition), offsets.map(|offset| chunk(partition, offset, bytes)).collect());
+    }
+
+    /// Partition and offset of what is handed out next.
+    fn take(chunks: &Chunks) -> Option<(u32, i64)> {
+        match chunks.take().unwrap() {
+            Take::Chunk(chunk) => Some((chunk.partition, chunk.first_offset)),
+            Take::Empty | Take::End => None,
+        }
+    }
+
+    fn take_all(chunks: &Chunks) -> Vec<(u32, i64)> {
+        std::iter::from_fn(|| take(chunks)).collect()
+    }
+
+    #[test]
+    fn partitions_take_turns() {
+        let chunks = Chunks::new(&[0, 1, 2], 100);
+        push(&chunks, 0, 0..3, 1);
+        push(&chunks, 1, 0..2, 1);
+        push(&chunks, 2, 0..1, 1);
+        assert_eq!(take_all(&chunks), [(0, 0), (1, 0), (2, 0), (0, 1), (1, 1), (0, 2)]);
+    }
+
+    #[test]
+    fn a_partition_that_had_nothing_comes_first() {
+        let chunks = Chunks::new(&[0, 1, 2], 100);
+        push(&chunks, 0, 0..9, 1);
+        push(&chunks, 1, 0..9, 1);
+        assert_eq!([take(&chunks), take(&chunks), take(&chunks)], [Some((0, 0)), Some((1, 0)), Some((0, 1))]);
+        push(&chunks, 2, 0..1, 1);
+        assert_eq!(take(&chunks), Some((2, 0)));
+        // It was served just now, and waits for its turn like the others.
+        push(&chunks, 2, 1..2, 1);
+        assert_eq!([take(&chunks), take(&chunks), take(&chunks)], [Some((1, 1)), Some((0, 2)), Some((2, 1))]);
+    }
+
+    #[test]
+    fn what_is_fresh_can_be_taken_alone() {
+        let chunks = Chunks::new(&[0, 1], 100);
+        push(&chunks, 0, 0..2, 1);
+        assert_eq!(take(&chunks), Some((0, 0)));
+        assert!(chunks.take_fresh().is_none());
+        push(&chunks, 1, 5..6, 1);
+        assert_eq!(chunks.take_fresh().map(|chunk| (chunk.partition, chunk.first_offset)), Some((1, 5)));
+        assert!(chunks.take_fresh().is_none());
+        chunks.fail(cursor(1), Error::new(ErrorKind::CorruptRecord, "broken"));
+        assert!(chunks.take_fresh().is_none(), "an error waits for its turn");
+        assert_eq!(take(&chunks), Some((0, 1)));
+    }
+
+    #[test]
+    fn an_error_stays_until_its_partition_goes_elsewhere() {
+        let chunks = Chunks::new(&[0, 1], 100);
+        push(&chunks, 0, 0..1, 1);
+        chunks.fail(cursor(0), Error::new(ErrorKind::CorruptRecord, "broken"));
+        assert_eq!(take(&chunks), Some((0, 0)), "what comes before it");
+        assert!(chunks.take().is_err());
+        push(&chunks, 1, 0..2, 1);
+        assert!(chunks.take().is_err());
+        chunks.pause(&[0]);
+        assert_eq!(take(&chunks), Some((1, 0)));
+        chunks.resume(&[0]);
+        assert!(chunks.take().is_err());
+        chunks.seek(0, Start::At(7)).unwrap();
+        assert_eq!(take_all(&chunks), [(1, 1)]);
+    }
+
+    #[test]
+    fn a_backlog_leaves_room_for_partitions_that_have_nothing() {
+        let chunks = Chunks::new(&[0, 1], 100);
+        push(&chunks, 0, 0..8, 10);
+        assert!(!chunks.admits(0), "three quarters are used up");
+        assert!(chunks.admits(1) && chunks.admits_replies());
+        push(&chunks, 1, 0..2, 10);
+        assert!(!chunks.admits(1) && !chunks.admits_replies());
+    }
+
+    #[tokio::test]
+    async fn whoever_was_refused_room_is_told_when_there_may_be_some() {
+        let chunks = Chunks::new(&[0, 1], 100);
+        push(&chunks, 0, 0..12, 10);
+        push(&chunks, 1, 0..1, 10);
+        let mut refused = 0;
+        loop {
+            let round = chunks.rounds();
+            if chunks.admits(1) {
+                break;
+            }
+            refused += 1;
+            let mut told = poll_of(chunks.room_since(round));
+            while chunks.rounds() == round {
+                assert!(!told(), "nothing has left that could make room");
+                take(&chunks).unwrap();
+            }
+            assert!(told());
+        }
+        assert!(refused > 0);
+    }
+
+    /// Polls a future once each time.
+    fn poll_of(future: impl Future<Output = ()>) -> impl FnMut() -> bool {
+        let mut future = Box::pin(future);
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        move || future.as_mut().poll(&mut context).is_ready()
+    }
+}

@@ -157,7 +157,10 @@ impl Offsets {
         let changed: Vec<(u32, i64)> = {
             let slots = self.slots();
             let marks = slots.iter().map(|(partition, slot)| (*partition, slot.marked.load(Ordering::Acquire), slot));
-            marks.filter(|(_, mark, slot)| *mark != slot.committed).map(|(partition, mark, _)| (partition, mark)).collect()
+            marks
+                .filter(|(_, mark, slot)| *mark != slot.committed)
+                .map(|(partition, mark, _)| (partition, mark))
+                .collect()
         };
         if changed.is_empty() {
             return Ok(());

@@ -246,16 +246,7 @@ impl Reader {
     fn new(shared: Arc<Shared>, leader: i32, incoming: mpsc::UnboundedReceiver<Cursor>) -> Self {
         let backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
         let orders = shared.chunks.orders();
-        Self {
-            shared,
-            leader,
-            incoming,
-            orders,
-            idle: Vec::new(),
-            link: None,
-            backoff,
-            lost: false,
-        }
+        Self { shared, leader, incoming, orders, idle: Vec::new(), link: None, backoff, lost: false }
     }
 
     async fn run(mut self) {
