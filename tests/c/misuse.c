@@ -126,15 +126,12 @@ static void reserved_fields(void) {
     flv_producer_options_init(&producing);
     producing.reserved = 1;
     REFUSED(flv_producer_open(client, slice("misuse"), &producing, 100, queue, 1, &operation, &error), INVALID);
-    flv_consumer_options_t consuming;
-    flv_consumer_options_init(&consuming);
-    consuming.reserved = 1;
-    REFUSED(flv_consumer_open(client, slice("misuse"), &consuming, 100, queue, 1, &operation, &error), INVALID);
     const flv_records_t records = {.struct_size = sizeof records, .flags = 2};
     flv_submission_t submission = {.struct_size = sizeof submission};
     REFUSED(flv_producer_submit(producer, &records, NULL, 0, &submission, &error), INVALID);
     const flv_offset_t processed = {.reserved = 1};
     REFUSED(flv_consumer_commit(consumer, &processed, 1, 100, queue, 1, &operation, &error), INVALID);
+    REFUSED(flv_consumer_commit_processed(consumer, &processed, 1, 100, queue, 1, &operation, &error), INVALID);
 }
 
 static void values_out_of_range(void) {
@@ -168,7 +165,7 @@ static void values_out_of_range(void) {
     consuming.format = 9;
     REFUSED(flv_consumer_open(client, slice("misuse"), &consuming, 100, queue, 1, &operation, &error), INVALID);
     flv_consumer_options_init(&consuming);
-    consuming.start_kind = 0;
+    consuming.start_kind = 4;
     REFUSED(flv_consumer_open(client, slice("misuse"), &consuming, 100, queue, 1, &operation, &error), INVALID);
     REFUSED(flv_debug_panic(99, &error), INVALID);
     REFUSED(flv_runtime_configure(0, &error), INVALID);

@@ -105,7 +105,7 @@ fn start(kind: u32, value: i64, name: &str) -> Result<Start> {
         2 => Start::End(records?),
         3 => Start::At(value),
         other => {
-            return Err(Error::invalid(format!("the kind of {name} is {other}: it must be one of FLV_START_, 1 to 3")));
+            return Err(Error::invalid(format!("the kind of {name} is {other}: it must be one of FLV_START_")));
         }
     })
 }
