@@ -357,6 +357,32 @@ def full(amounts: Amounts) -> list[Measure]:
             rounds=0.6,
         )
     )
+    for prefetch in ("64KiB", "1MiB", "16MiB"):
+        for by in ("records", "batches"):
+            found.append(
+                Measure(
+                    f"fairness-{prefetch}-{by}",
+                    f"from send to a reader by {by} with {amounts.records:,} records waiting on another partition, "
+                    f"prefetch {prefetch}",
+                    "pair",
+                    LOOPS,
+                    {
+                        "verb": "fairness",
+                        "by": by,
+                        "prefetch": prefetch,
+                        "size": SIZE,
+                        "count": amounts.records,
+                        "intervals": amounts.intervals * 3,
+                        "interval_ms": amounts.interval_ms,
+                        "partitions": 2,
+                    },
+                    figure="p99_us",
+                    unit="µs (p99)",
+                    rounds=0.2,
+                    targets=(Target(f"a quiet partition's p99 beside a backlog, {by}, {prefetch}, µs", LOOPS, 50_000),),
+                    beside={"p50": "p50_us", "max": "max_us", "backlog records/s": "backlog_rate"},
+                )
+            )
     found.append(
         Measure(
             "idle",

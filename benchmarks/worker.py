@@ -8,6 +8,8 @@ HOST is asyncio, uvloop, trio or sync (threads). SPEC is a JSON object: verb, ad
     consume             the same of a topic that has exactly `count` records; by: "batches" or "records"
     send                tasks: so many, each with one record in flight; lanes: as many, for the reading back
     end-to-end          interval_ms; shared (official client only): one client sends and reads
+    fairness            by, prefetch, interval_ms, intervals: one of two partitions has `count` records waiting, again and
+                        again; on the other there is one each interval, whose way is timed
     health              (asyncio, uvloop, trio) what an event loop notices; see health.py
     stalled-consumer    bound: of the prefetched bytes; it opens, and never reads on
     stalled-producer    bound: of the buffered bytes, pid: of the cluster, which is stopped meanwhile
@@ -27,14 +29,15 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
-from itertools import islice
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import Any
 
 import health
 from hosts import run, sleep, together
 from records import DIGITS, Check, Clock, Values, check_partitions, check_places, key, latencies, peak, resident
 
-from fluvio_cffi import AsyncFluvio, Fluvio, FluvioTimeoutError, Offset, RecordBatch, SendResult
+from fluvio_cffi import AsyncFluvio, Fluvio, FluvioTimeoutError, Offset, Partitioner, RecordBatch, SendResult
 
 Spec = dict[str, Any]
 Result = dict[str, float]
@@ -245,6 +248,78 @@ async def end_to_end(spec: Spec) -> Result:
     return latencies([arrival - departure for arrival, departure in zip(arrivals, departures, strict=True)])
 
 
+class Turns:
+    """What is read of two partitions: all that wait on the first, again and again; and those of the second, timed."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+        self.backlog = list(Values(spec["count"], spec["size"]))
+        self.urgent = list(Values(spec["intervals"], spec["size"]))
+        self.departures: list[float] = []
+        self.arrivals: list[float] = []
+        self.done = False
+        self._check = Check(self.backlog)
+        self._others = Check(self.urgent)
+        self._seen = 0
+
+    def take(self, partition: int, values: list[bytes]) -> bool:
+        """Whether the backlog is to be read anew."""
+        if partition == 1:
+            self.arrivals += [time.perf_counter()] * len(values)
+            self._others.take(values)
+            self.done = self._others.seen == len(self.urgent)
+            return False
+        self._seen += len(values)
+        self._check.take(values)
+        if self._check.seen < len(self.backlog):
+            return False
+        self._check = Check(self.backlog)
+        return True
+
+    def result(self, clock: Clock) -> Result:
+        found = clock.stop()
+        ways = [arrival - departure for arrival, departure in zip(self.arrivals, self.departures, strict=True)]
+        return {**found, "backlog_rate": self._seen / found["seconds"], **latencies(ways)}
+
+
+async def fairness(spec: Spec) -> Result:
+    turns = Turns(spec)
+    async with AsyncFluvio.connect(spec["addr"]) as sending, AsyncFluvio.connect(spec["addr"]) as reading:
+        async with sending.producer(spec["topic"], partitioner=Partitioner.fixed(0)) as producer:
+            await producer.send_all(turns.backlog)
+
+        async def write() -> None:
+            for value in turns.urgent:
+                await sleep(spec["interval_ms"] / 1000)
+                turns.departures.append(time.perf_counter())
+                await producer.send(value)
+
+        async def read() -> None:
+            if spec["by"] == "records":
+                async for record in consumer:
+                    if turns.take(record.partition, [record.value]):
+                        await consumer.seek(0, 0)
+                    if turns.done:
+                        return
+            async for batch in consumer.batches():
+                anew = False
+                for partition, rows in groupby(batch.tuples(), itemgetter(0)):
+                    anew |= turns.take(partition, [row[4] for row in rows])
+                if anew:
+                    await consumer.seek(0, 0)
+                if turns.done:
+                    return
+
+        options = {"start": Offset.beginning(), "prefetch": spec["prefetch"]}
+        async with (
+            sending.producer(spec["topic"], partitioner=Partitioner.fixed(1)) as producer,
+            reading.consumer(spec["topic"], **options) as consumer,
+        ):
+            clock = Clock()
+            await together(read, write)
+            return turns.result(clock)
+
+
 async def loop_health(spec: Spec) -> Result:
     return await health.health(spec["addr"], spec["topic"], spec["count"])
 
@@ -423,6 +498,7 @@ ASYNC_VERBS: dict[str, Callable[[Spec], Awaitable[Result]]] = {
     "consume": consume,
     "send": send,
     "end-to-end": end_to_end,
+    "fairness": fairness,
     "health": loop_health,
     "idle": idle,
 }

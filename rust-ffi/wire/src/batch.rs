@@ -199,6 +199,11 @@ pub struct RawBatch {
 }
 
 impl RawBatch {
+    /// Its bytes, header included.
+    pub fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Compares the stored checksum with that of the bytes.
     pub fn check_crc(&self) -> Result<(), WireError> {
         let computed = crc32c::crc32c(&self.bytes[CRC_END..]);

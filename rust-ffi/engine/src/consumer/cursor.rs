@@ -13,6 +13,8 @@ use crate::error::{Error, ErrorKind, Result};
 const CHUNK_RECORDS: usize = 1_000;
 /// Bytes of keys and values of one chunk, at most, unless one record is larger.
 const CHUNK_BYTES: usize = 256 << 10;
+/// Bytes of batches that are decoded in one go, at most, unless one batch is larger.
+const STEP_BYTES: usize = 256 << 10;
 /// Bytes that one batch may unpack to. The server takes no batch of more than 32 MiB.
 const MOST_UNPACKED: usize = 128 << 20;
 
@@ -75,9 +77,15 @@ impl Reply {
         self.batches.is_empty() && self.broken.is_none()
     }
 
-    /// The batches that are decoded in one go: one that is compressed, or all up to the next one that is.
+    /// The batches that are decoded in one go: one that is compressed, or those up to the next one that is, as far as
+    /// they are not too many.
     fn step(&mut self) -> Vec<RawBatch> {
-        let plain = self.batches.iter().take_while(|batch| batch.header.codec() == Ok(Codec::None)).count();
+        let mut bytes = 0;
+        let fits = |batch: &&RawBatch| {
+            bytes += batch.size();
+            batch.header.codec() == Ok(Codec::None) && bytes <= STEP_BYTES
+        };
+        let plain = self.batches.iter().take_while(fits).count();
         self.batches.drain(..plain.max(1).min(self.batches.len())).collect()
     }
 }

@@ -39,6 +39,9 @@ const UPDATE_OFFSETS_VERSION: i16 = 0;
 /// Streams cannot be ended: a connection with more than so many that nobody reads is replaced.
 const MOST_ORPHANS: usize = 8;
 
+/// How long one reply is decoded before others have their turn.
+const TURN: Duration = Duration::from_millis(1);
+
 /// How long to wait before the SC is asked again for a partition's leader.
 const RETRY_SEARCH: Duration = Duration::from_millis(100);
 
@@ -205,7 +208,7 @@ struct Link {
     asked: HashMap<i32, Asked>,
     /// By the number of the request that opened them.
     streams: HashMap<i32, Stream>,
-    /// Streams that have something to do once there is room.
+    /// Streams that have something to do, most of them once there is room.
     behind: VecDeque<i32>,
     /// Streams that were left, for a larger one or for another position.
     orphans: usize,
@@ -237,6 +240,8 @@ struct Reader {
     /// Partitions to open at the next opportunity.
     idle: Vec<Cursor>,
     link: Option<Link>,
+    /// Whether a stream that is behind has room, and only let others have their turn.
+    unfinished: bool,
     backoff: Backoff,
     /// Whether a connection was lost since the last one was made.
     lost: bool,
@@ -246,7 +251,7 @@ impl Reader {
     fn new(shared: Arc<Shared>, leader: i32, incoming: mpsc::UnboundedReceiver<Cursor>) -> Self {
         let backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
         let orders = shared.chunks.orders();
-        Self { shared, leader, incoming, orders, idle: Vec::new(), link: None, backoff, lost: false }
+        Self { shared, leader, incoming, orders, idle: Vec::new(), link: None, unfinished: false, backoff, lost: false }
     }
 
     async fn run(mut self) {
@@ -307,6 +312,7 @@ impl Reader {
             }
             () = shared.chunks.wait_over() => return Ok(()),
             () = shared.chunks.room_since(round), if blocked => return Ok(()),
+            () = std::future::ready(()), if self.unfinished => return Ok(()),
             () = late => {
                 return Err(Error::new(ErrorKind::Connection, format!("SPU {} does not answer", self.leader)));
             }
@@ -471,8 +477,9 @@ impl Reader {
         }
     }
 
-    /// Goes on with the streams that had no room.
+    /// Goes on with the streams that are behind.
     fn catch_up(&mut self) -> Result<()> {
+        self.unfinished = false;
         let waiting = self.link.as_ref().map_or(0, |link| link.behind.len());
         for _ in 0..waiting {
             let Some(link) = &mut self.link else { break };
@@ -489,9 +496,14 @@ impl Reader {
     fn advance(&mut self, number: i32, mut stream: Stream) -> Result<()> {
         let shared = Arc::clone(&self.shared);
         let partition = stream.cursor.partition;
+        let begun = Instant::now();
         while let Some(reply) = &mut stream.reply {
             if !shared.chunks.admits(partition) {
-                return self.wait_for_room(number, stream);
+                return self.go_on_later(number, stream);
+            }
+            if begun.elapsed() > TURN {
+                self.unfinished = true;
+                return self.go_on_later(number, stream);
             }
             let mut chunks = Vec::new();
             let decoded = stream.cursor.decode(&shared.topic, reply, &*shared.encoder, &mut chunks);
@@ -509,7 +521,7 @@ impl Reader {
             return Ok(());
         }
         if stream.owed.is_some() && !shared.chunks.admits(partition) {
-            return self.wait_for_room(number, stream);
+            return self.go_on_later(number, stream);
         }
         let Some(link) = &mut self.link else {
             self.idle.push(stream.cursor);
@@ -529,7 +541,7 @@ impl Reader {
         acknowledged
     }
 
-    fn wait_for_room(&mut self, number: i32, stream: Stream) -> Result<()> {
+    fn go_on_later(&mut self, number: i32, stream: Stream) -> Result<()> {
         match &mut self.link {
             Some(link) => {
                 link.streams.insert(number, stream);
