@@ -8,8 +8,8 @@ HOST is asyncio, uvloop, trio or sync (threads). SPEC is a JSON object: verb, ad
     consume             the same of a topic that has exactly `count` records; by: "batches" or "records"
     send                tasks: so many, each with one record in flight; lanes: as many, for the reading back
     end-to-end          interval_ms; shared (official client only): one client sends and reads
-    fairness            by, prefetch, interval_ms, intervals: one of two partitions has `count` records waiting, again and
-                        again; on the other there is one each interval, whose way is timed
+    fairness            by, prefetch, interval_ms, intervals: one of two partitions has `count` records waiting, again
+                        and again; on the other there is one each interval, whose way is timed
     health              (asyncio, uvloop, trio) what an event loop notices; see health.py
     stalled-consumer    bound: of the prefetched bytes; it opens, and never reads on
     stalled-producer    bound: of the buffered bytes, pid: of the cluster, which is stopped meanwhile
