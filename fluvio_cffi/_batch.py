@@ -21,7 +21,7 @@ class Columns:
     """Records of one partition, in order. `keys` is ``None`` where none has one; `stamps` is one number where all are
     equal."""
 
-    __slots__ = ("keys", "nbytes", "next_offset", "offsets", "partition", "stamps", "topic", "values")
+    __slots__ = ("_nbytes", "keys", "next_offset", "offsets", "partition", "stamps", "topic", "values")
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Columns:
         keys: list[bytes | None] | None,
         values: list[bytes],
         next_offset: int,
-        nbytes: int,
+        nbytes: int | None,
     ) -> None:
         self.topic = topic
         self.partition = partition
@@ -41,7 +41,7 @@ class Columns:
         self.keys = keys
         self.values = values
         self.next_offset = next_offset
-        self.nbytes = nbytes
+        self._nbytes = nbytes
 
     @classmethod
     def decode(cls, topic: str, chunk: CData) -> Columns:
@@ -63,22 +63,23 @@ class Columns:
 
     def slice(self, start: int, stop: int) -> Columns:
         """The records `start` up to `stop`."""
-        values = self.values[start:stop]
-        keys = None if self.keys is None else self.keys[start:stop]
-        if stop - start == len(self.values):
-            nbytes = self.nbytes
-        else:
-            nbytes = sum(map(len, values)) + (0 if keys is None else sum(len(key) for key in keys if key is not None))
         return Columns(
             self.topic,
             self.partition,
             self.offsets[start:stop],
             self.stamps[start:stop] if isinstance(self.stamps, list) else self.stamps,
-            keys,
-            values,
+            None if self.keys is None else self.keys[start:stop],
+            self.values[start:stop],
             self.next_offset if stop == len(self.values) else self.offsets[stop],
-            nbytes,
+            None,
         )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all keys and values; counted when it is first asked for, unless the library has said so."""
+        if self._nbytes is None:
+            self._nbytes = sum(map(len, self.values)) + sum(map(len, filter(None, self.keys or ())))
+        return self._nbytes
 
     def stamp_list(self) -> list[int | None]:
         """The timestamps, one a record."""
@@ -323,8 +324,12 @@ class Buffer:
         self.given = min(stride, self._mark)
         return itertools.islice(self.source, stride)
 
-    def cut(self, limit: int) -> Cut:
-        """The next records, at most `limit`, as a batch; there must be one. They leave with :attr:`Cut.after`."""
+    def cut(self, limit: int, full: bool = False) -> Cut:
+        """The next records, at most `limit`, as a batch; there must be one. They leave with :attr:`Cut.after`.
+
+        :param full: as many as there are. Else a batch of more than a quarter of them ends where a chunk does, so that
+            fewer chunks are cut in two.
+        """
         index = self._settle()
         before = self.parts
         rest = before.copy()
@@ -336,6 +341,9 @@ class Buffer:
         while left and rest:
             part = rest.popleft()
             if len(part) > left:
+                if left * 4 <= limit * 3 and not full:
+                    rest.appendleft(part)
+                    break
                 rest.appendleft(part.slice(left, len(part)))
                 part = part.slice(0, left)
             parts.append(part)

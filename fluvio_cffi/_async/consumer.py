@@ -360,7 +360,7 @@ class AsyncConsumer(Closeable):
                 await self._fill(limit, ending(wait))
                 if self._stopped:
                     return None
-        return self._buffer.cut(limit)
+        return self._buffer.cut(limit, full=wait is None)
 
     def _native_positions(self) -> list[tuple[int, int, int]]:
         """Partitions and where the library is in them; -1: not known yet."""

@@ -14,7 +14,7 @@ const CHUNK_RECORDS: usize = 1_000;
 /// Bytes of keys and values of one chunk, at most, unless one record is larger.
 const CHUNK_BYTES: usize = 256 << 10;
 /// Bytes of batches that are decoded in one go, at most, unless one batch is larger.
-const STEP_BYTES: usize = 256 << 10;
+const STEP_BYTES: usize = 1 << 20;
 /// Bytes that one batch may unpack to. The server takes no batch of more than 32 MiB.
 const MOST_UNPACKED: usize = 128 << 20;
 
