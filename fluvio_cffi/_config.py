@@ -21,6 +21,7 @@ _POLICIES: Final[dict[TlsPolicy, int]] = {
     "anonymous": lib.FLV_TLS_POLICY_ANONYMOUS,
     "verified": lib.FLV_TLS_POLICY_VERIFIED,
 }
+_WAITS: Final[dict[bool | None, int]] = {None: 0, True: 1, False: 2}
 
 
 def _pem(value: str | os.PathLike[str] | None, name: str) -> str | None:
@@ -295,6 +296,7 @@ class ConnectOptions:
         "endpoint",
         "request_timeout",
         "timeout",
+        "wait",
     )
 
     def __init__(
@@ -305,10 +307,14 @@ class ConnectOptions:
         tls: Tls | None,
         client_id: str | None,
         use_spu_local_address: bool | None,
+        wait: bool | None,
         timeout: Timeout,
         request_timeout: Duration,
         admin_timeout: Duration,
     ) -> None:
+        if wait not in (None, True, False):
+            raise ConfigError(f"wait must be True, False, or left out, not {wait!r}")
+        self.wait: bool | None = wait
         self.endpoint: str | None = None if endpoint is None else check_endpoint(endpoint)
         self._profile = None if profile is None else text(profile, "profile")
         self._client_id = None if client_id is None else text(client_id, "client_id")
@@ -346,6 +352,7 @@ class ConnectOptions:
                 piece.len = len(data)
         if self._spu_local is not None:
             options.use_spu_local_address = bool(self._spu_local)
+        options.wait = _WAITS[self.wait]
         options.request_timeout_ms = milliseconds(self.request_timeout)
         options.admin_timeout_ms = milliseconds(self.admin_timeout)
         return options, alive

@@ -595,6 +595,16 @@ typedef struct {
      How often the SC is asked whether it is still there, milliseconds. Default 10,000.
      */
     int64_t probe_ms;
+    /*
+     Whether a cluster that cannot be reached is waited for until the time-out: 1 yes, 2 no, 0 if it has answered this process
+     before, or the time-out is longer than 10 s. Default 0. What cannot change by waiting is an error at once: bad
+     arguments, TLS, versions.
+     */
+    uint32_t wait;
+    /*
+     0.
+     */
+    uint32_t reserved2;
 } flv_client_options_t;
 
 /*

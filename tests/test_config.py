@@ -288,7 +288,7 @@ def settled(*arguments: Any, **keywords: Any) -> tuple[Any, ...]:
     """What the library is asked for: endpoint, profile, client id, local addresses, TLS."""
     names = ("endpoint", "profile", "config", "tls", "client_id", "use_spu_local_address")
     given = dict.fromkeys(names) | dict(zip(names, arguments, strict=False)) | keywords
-    options, _alive = ConnectOptions(*given.values(), ..., 10.0, 30.0).native()
+    options, _alive = ConnectOptions(*given.values(), None, ..., 10.0, 30.0).native()
     from fluvio_cffi._ffi import ffi
 
     texts = (

@@ -73,6 +73,7 @@ class Fluvio(Closeable):
         tls: Tls | None = None,
         client_id: str | None = None,
         use_spu_local_address: bool | None = None,
+        wait: bool | None = None,
         timeout: Timeout = ...,
         request_timeout: Duration = 10.0,
         admin_timeout: Duration = 30.0,
@@ -89,17 +90,29 @@ class Fluvio(Closeable):
         :param tls: how connections are protected; left out: as `config` or the profile says, else not at all.
         :param client_id: how this client calls itself.
         :param use_spu_local_address: whether to use the addresses that SPUs have inside of their network.
+        :param wait: whether a cluster that cannot be reached is tried again until the `timeout`, as a service wants that
+            starts beside its broker. Left out: if it has answered this process before, since then it is restarting, or
+            if the `timeout` is longer than the default; otherwise the first refusal is an error at once.
         :param timeout: seconds; left out: 10; ``None``: no limit.
         :param request_timeout: seconds for one request to an SPU; then the connection counts as dead.
         :param admin_timeout: seconds for administrative calls, and for opening producers and consumers.
         :raises ConfigError: a bad argument, no usable profile, or certificates that cannot be used.
-        :raises FluvioTimeoutError: ``phase="connect"``.
-        :raises FluvioConnectionError: the cluster cannot be reached.
+        :raises FluvioTimeoutError: ``phase="connect"``; the message says what the last attempt failed of.
+        :raises FluvioConnectionError: the cluster cannot be reached, and is not waited for.
         :raises TLSError: client and server do not accept each other.
         :raises VersionError: it is too old or too new.
         """
         options = ConnectOptions(
-            endpoint, profile, config, tls, client_id, use_spu_local_address, timeout, request_timeout, admin_timeout
+            endpoint,
+            profile,
+            config,
+            tls,
+            client_id,
+            use_spu_local_address,
+            wait,
+            timeout,
+            request_timeout,
+            admin_timeout,
         )
         return cls._open(options)
 

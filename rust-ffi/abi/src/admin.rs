@@ -1,12 +1,11 @@
 //! Administration: JSON documents of our own, described in `docs/admin-json.md`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use fluvio_cffi_engine::admin::{
     CustomSpuSpec, MirrorSpec, ResetTo, SmartModuleSpec, SpuGroupSpec, SpuKey, TableFormatSpec, TopicSpec,
 };
-use fluvio_cffi_engine::{Admin, CreateFlags, Error, Phase, Result};
+use fluvio_cffi_engine::{Admin, CreateFlags, Error, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +13,7 @@ use crate::boundary::{OK, export, require, write_out};
 use crate::bytes::{flv_buffer_t, flv_slice_t};
 use crate::client::flv_client_t;
 use crate::handle::{self, Object};
-use crate::operation::{self, Done, Request, overdue};
+use crate::operation::{self, Done, Request};
 use crate::queue::flv_queue_t;
 use crate::status::{flv_error_t, flv_status_t};
 
@@ -419,11 +418,9 @@ pub extern "C" fn flv_admin_call(
             _ => {}
         }
         let binary = binary.to_vec();
-        // Its own deadline comes first, and says more.
-        let admin = client.client.admin(u64::try_from(timeout_ms).ok().map(Duration::from_millis));
         let request = Request { timeout_ms, queue, token, operation };
-        let late = overdue(Phase::Admin, "the administrative call");
-        operation::start(Arc::clone(&client.runtime), &request, late, async move {
+        operation::start_bounded(Arc::clone(&client.runtime), request, |timeout| async move {
+            let admin = client.client.admin(timeout);
             let Answer { json, binary } = client.while_open(Box::pin(call.run(&admin, &binary))).await?;
             let mut done = Done::value(json.len() as u64);
             done.object = Some(Object::Buffer([json, binary].concat().into()));

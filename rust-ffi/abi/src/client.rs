@@ -61,6 +61,12 @@ pub struct flv_client_options_t {
     pub tls_key: flv_slice_t,
     /// How often the SC is asked whether it is still there, milliseconds. Default 10,000.
     pub probe_ms: i64,
+    /// Whether a cluster that cannot be reached is waited for until the time-out: 1 yes, 2 no, 0 if it has answered this process
+    /// before, or the time-out is longer than 10 s. Default 0. What cannot change by waiting is an error at once: bad
+    /// arguments, TLS, versions.
+    pub wait: u32,
+    /// 0.
+    pub reserved2: u32,
 }
 
 /// Whether a client sees its cluster.
@@ -92,10 +98,19 @@ impl flv_client_options_t {
         tls_cert: flv_slice_t::EMPTY,
         tls_key: flv_slice_t::EMPTY,
         probe_ms: 10_000,
+        wait: 0,
+        reserved2: 0,
     };
 
     fn parse(&self, timeout_ms: i64) -> Result<ClientOptions> {
         options::unused(self.reserved, "options")?;
+        options::unused(self.reserved2, "options")?;
+        let wait = match self.wait {
+            0 => None,
+            1 => Some(true),
+            2 => Some(false),
+            other => return Err(Error::invalid(format!("wait is {other}: it must be 0, 1 or 2"))),
+        };
         let use_spu_local_address = match self.use_spu_local_address {
             0 => Some(false),
             1 => Some(true),
@@ -113,6 +128,7 @@ impl flv_client_options_t {
             use_spu_local_address,
             tls: tls::parse(self.tls_policy, self.tls_domain, self.tls_ca, self.tls_cert, self.tls_key)?,
             connect_timeout: u64::try_from(timeout_ms).ok().map(Duration::from_millis),
+            wait,
             request_timeout: millis(self.request_timeout_ms, "request_timeout_ms")?,
             admin_timeout: millis(self.admin_timeout_ms, "admin_timeout_ms")?,
             probe_interval: millis(self.probe_ms, "probe_ms")?,
@@ -186,12 +202,9 @@ impl ClientObject {
         }
         for consumer in alive(&self.consumers) {
             closing.spawn(async move {
+                let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
                 // What could not be committed comes again: at least once holds.
-                let close = consumer.consumer.close();
-                match deadline {
-                    Some(deadline) => drop(tokio::time::timeout_at(deadline, close).await),
-                    None => drop(close.await),
-                }
+                drop(consumer.consumer.close(left).await);
                 0
             });
         }
@@ -225,9 +238,8 @@ pub extern "C" fn flv_client_connect(
         let options = options::read(options, "options", flv_client_options_t::DEFAULT)?.parse(timeout_ms)?;
         let runtime = Runtime::acquire()?;
         let keep = Arc::clone(&runtime);
-        let late = overdue(Phase::Connect, "connecting to the cluster");
         let request = Request { timeout_ms, queue, token, operation };
-        operation::start(runtime, &request, late, async move {
+        operation::start_bounded(runtime, request, |_| async move {
             let client = Client::connect(options).await?;
             let object = Arc::new(ClientObject {
                 client,

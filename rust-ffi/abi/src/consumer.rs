@@ -3,14 +3,14 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fluvio_cffi_engine::{
-    Chunk, ChunkEncoder, Consumer, ConsumerOptions, Error, Phase, RecordRef, Result, Start, Take,
+    Chunk, ChunkEncoder, Consumer, ConsumerOptions, Error, RecordRef, Result, Start, Take,
 };
 
 use crate::boundary::{OK, export, fill, quiet, require, write_out};
 use crate::bytes::{flv_slice_t, slice};
 use crate::client::{flv_client_t, millis};
 use crate::handle::{self, Object};
-use crate::operation::{self, Done, Request, overdue};
+use crate::operation::{self, Done, Request, nothing_came};
 use crate::options;
 use crate::pickle::Pickle;
 use crate::producer::isolation;
@@ -315,9 +315,8 @@ pub extern "C" fn flv_consumer_open(
             Format::Pickle => Arc::new(Pickle),
         };
         let request = Request { timeout_ms, queue, token, operation };
-        let late = overdue(Phase::Connect, "opening the consumer");
-        operation::start(Arc::clone(&client.runtime), &request, late, async move {
-            let consumer = client.while_open(client.client.consumer(&topic, options, encoder)).await?;
+        operation::start_bounded(Arc::clone(&client.runtime), request, |timeout| async move {
+            let consumer = client.while_open(client.client.consumer(&topic, options, encoder, timeout)).await?;
             let runtime = Arc::clone(&client.runtime);
             let object = Arc::new(ConsumerObject { consumer, runtime, format, lent: Mutex::default() });
             client.add_consumer(&object);
@@ -341,8 +340,7 @@ pub extern "C" fn flv_consumer_wait(
     export(error, || {
         let consumer = handle::consumer(consumer)?;
         let request = Request { timeout_ms, queue, token, operation };
-        let late = overdue(Phase::Read, "waiting for records");
-        operation::start(Arc::clone(&consumer.runtime), &request, late, async move {
+        operation::start(Arc::clone(&consumer.runtime), &request, nothing_came, async move {
             consumer.consumer.ready().await;
             Ok(Done::default())
         })?;
@@ -492,12 +490,11 @@ pub extern "C" fn flv_consumer_seek(
             return Err(Error::invalid(format!("the offset to seek is {offset}: it must be 0 or more")));
         }
         let request = Request { timeout_ms, queue, token, operation };
-        let late = overdue(Phase::Read, "the seek");
         // Begun here, not in the task: the next take sees it.
         let runtime = Arc::clone(&consumer.runtime);
         let _inside = runtime.handle()?.enter();
-        let seek = consumer.consumer.seek(to.partition, start)?;
-        operation::start(Arc::clone(&runtime), &request, late, async move {
+        let seek = consumer.consumer.seek(to.partition, start, request.timeout())?;
+        operation::start_bounded(Arc::clone(&runtime), request, |_| async move {
             let position = seek.await?;
             Ok(Done::value(position.unsigned_abs()))
         })?;
@@ -575,18 +572,17 @@ fn commit(
     consumer: *mut flv_consumer_t,
     processed: *const flv_offset_t,
     count: usize,
-    request: &Request,
+    request: Request,
     exactly: bool,
 ) -> Result<flv_status_t> {
     let consumer = handle::consumer(consumer)?;
     let processed = slice(processed, count, "processed")?;
     processed.iter().try_for_each(|one| options::unused(one.reserved, "processed"))?;
     let processed: Vec<(u32, i64)> = processed.iter().map(|one| (one.partition, one.offset)).collect();
-    let late = overdue(Phase::Commit, "the commit");
-    operation::start(Arc::clone(&consumer.runtime), request, late, async move {
+    operation::start_bounded(Arc::clone(&consumer.runtime), request, |timeout| async move {
         match exactly {
-            true => consumer.consumer.commit(&processed).await?,
-            false => consumer.consumer.commit_processed(&processed).await?,
+            true => consumer.consumer.commit(&processed, timeout).await?,
+            false => consumer.consumer.commit_processed(&processed, timeout).await?,
         }
         Ok(Done::default())
     })?;
@@ -608,7 +604,7 @@ pub extern "C" fn flv_consumer_commit(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     let request = Request { timeout_ms, queue, token, operation };
-    export(error, || commit(consumer, processed, count, &request, true))
+    export(error, || commit(consumer, processed, count, request, true))
 }
 
 /// Stores the offsets of records that were processed, of each partition the last one. What is stored never goes back by it,
@@ -626,7 +622,7 @@ pub extern "C" fn flv_consumer_commit_processed(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     let request = Request { timeout_ms, queue, token, operation };
-    export(error, || commit(consumer, processed, count, &request, false))
+    export(error, || commit(consumer, processed, count, request, false))
 }
 
 /// Fetches the stored offsets of the consumer's id in its topic: those of the last processed records. Result:
@@ -643,10 +639,9 @@ pub extern "C" fn flv_consumer_committed(
     export(error, || {
         let consumer = handle::consumer(consumer)?;
         let request = Request { timeout_ms, queue, token, operation };
-        let late = overdue(Phase::Commit, "fetching the stored offsets");
-        operation::start(Arc::clone(&consumer.runtime), &request, late, async move {
+        operation::start_bounded(Arc::clone(&consumer.runtime), request, |timeout| async move {
             let mut bytes = Vec::new();
-            for (partition, offset) in consumer.consumer.committed().await? {
+            for (partition, offset) in consumer.consumer.committed(timeout).await? {
                 bytes.extend_from_slice(&partition.to_ne_bytes());
                 bytes.extend_from_slice(&0_u32.to_ne_bytes());
                 bytes.extend_from_slice(&offset.to_ne_bytes());
@@ -688,9 +683,8 @@ pub extern "C" fn flv_consumer_close(
     export(error, || {
         let consumer = handle::consumer(consumer)?;
         let request = Request { timeout_ms, queue, token, operation };
-        let late = overdue(Phase::Close, "closing the consumer");
-        operation::start(Arc::clone(&consumer.runtime), &request, late, async move {
-            consumer.consumer.close().await?;
+        operation::start_bounded(Arc::clone(&consumer.runtime), request, |timeout| async move {
+            consumer.consumer.close(timeout).await?;
             Ok(Done::default())
         })?;
         Ok(OK)

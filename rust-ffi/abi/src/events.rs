@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fluvio_cffi_engine::{Event, Events, NextEvent, Phase};
+use fluvio_cffi_engine::{Event, Events, NextEvent};
 
 use crate::boundary::{OK, export, quiet, write_out};
 use crate::bytes::flv_view_t;
 use crate::client::flv_client_t;
 use crate::handle::{self, Object};
-use crate::operation::{self, Done, Request, overdue};
+use crate::operation::{self, Done, Request, nothing_came};
 use crate::options;
 use crate::queue::flv_queue_t;
 use crate::runtime::Runtime;
@@ -105,8 +105,7 @@ pub extern "C" fn flv_events_wait(
     export(error, || {
         let events = handle::events(events)?;
         let request = Request { timeout_ms, queue, token, operation };
-        let late = overdue(Phase::Read, "waiting for an event");
-        operation::start(Arc::clone(&events.runtime), &request, late, async move {
+        operation::start(Arc::clone(&events.runtime), &request, nothing_came, async move {
             events.events.ready().await;
             Ok(Done::default())
         })?;

@@ -22,6 +22,13 @@ pub(crate) struct Request {
     pub(crate) operation: *mut u64,
 }
 
+impl Request {
+    /// How long it may take. `None`: as long as it needs.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        u64::try_from(self.timeout_ms).ok().map(Duration::from_millis)
+    }
+}
+
 /// What an operation gives when it succeeds.
 #[derive(Default)]
 pub(crate) struct Done {
@@ -55,7 +62,7 @@ impl Guard {
                 self.completion.result = object.map_or(std::ptr::null_mut(), handle::insert);
             }
             // A wait that ran out is no news worth an object.
-            Err(error) if error.kind == ErrorKind::Timeout && error.phase == Phase::Read => {
+            Err(error) if error.kind == ErrorKind::Timeout && error.message.is_empty() => {
                 self.completion.status = error.kind as flv_status_t
             }
             Err(error) => self.completion.set_error(error),
@@ -87,7 +94,7 @@ pub(crate) fn start(
 ) -> Result<()> {
     require(request.operation, "operation")?;
     let queue = handle::queue(request.queue)?;
-    let timeout = u64::try_from(request.timeout_ms).ok().map(Duration::from_millis);
+    let timeout = request.timeout();
     let token = request.token;
     let tasks = runtime.handle()?.clone();
     Arc::clone(&queue).begin(|id| {
@@ -137,6 +144,24 @@ async fn futures_catch(work: AssertUnwindSafe<impl Future<Output = Result<Done>>
         }
     })
     .await
+}
+
+/// Starts `work` as an operation that ends by its deadline itself, of which it is told, and then says what kept it.
+pub(crate) fn start_bounded<F>(
+    runtime: Arc<Runtime>,
+    request: Request,
+    work: impl FnOnce(Option<Duration>) -> F,
+) -> Result<()>
+where
+    F: Future<Output = Result<Done>> + Send + 'static,
+{
+    let work = work(request.timeout());
+    start(runtime, &Request { timeout_ms: -1, ..request }, nothing_came, work)
+}
+
+/// What it means for a wait that its deadline passed: nothing more than that.
+pub(crate) fn nothing_came(_: Duration) -> Error {
+    Error::timeout(Phase::Read, "")
 }
 
 /// The usual meaning of a passed deadline.

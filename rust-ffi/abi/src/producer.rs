@@ -308,9 +308,8 @@ pub extern "C" fn flv_producer_open(
         let options = options::read(options, "options", flv_producer_options_t::DEFAULT)?.parse()?;
         let sink = Arc::new(Sink(handle::queue(queue)?));
         let request = Request { timeout_ms, queue, token, operation };
-        let late = overdue(Phase::Connect, "opening the producer");
-        operation::start(Arc::clone(&client.runtime), &request, late, async move {
-            let producer = client.while_open(client.client.producer(&topic, options, sink)).await?;
+        operation::start_bounded(Arc::clone(&client.runtime), request, |timeout| async move {
+            let producer = client.while_open(client.client.producer(&topic, options, sink, timeout)).await?;
             let runtime = Arc::clone(&client.runtime);
             let object = Arc::new(ProducerObject { producer, runtime });
             client.add_producer(&object);

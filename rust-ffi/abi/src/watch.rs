@@ -1,7 +1,6 @@
 //! Watches of administrative objects, described in `docs/admin-json.md`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use fluvio_cffi_engine::admin::{Watch, Watchable};
 use fluvio_cffi_engine::{Error, Phase, Result};
@@ -11,7 +10,7 @@ use crate::boundary::{OK, export, quiet, require, write_out};
 use crate::bytes::{flv_buffer_t, flv_slice_t};
 use crate::client::flv_client_t;
 use crate::handle::{self, Object};
-use crate::operation::{self, Done, Request, overdue};
+use crate::operation::{self, Done, Request, nothing_came, overdue};
 use crate::queue::flv_queue_t;
 use crate::runtime::Runtime;
 use crate::status::{flv_error_t, flv_status_e, flv_status_t};
@@ -62,10 +61,9 @@ pub extern "C" fn flv_watch_open(
         let client = handle::client(client)?;
         client.usable()?;
         let what = watchable(object.text("object")?)?;
-        let admin = client.client.admin(u64::try_from(timeout_ms).ok().map(Duration::from_millis));
         let request = Request { timeout_ms, queue, token, operation };
-        let late = overdue(Phase::Admin, "opening the watch");
-        operation::start(Arc::clone(&client.runtime), &request, late, async move {
+        operation::start_bounded(Arc::clone(&client.runtime), request, |timeout| async move {
+            let admin = client.client.admin(timeout);
             let watch = client.while_open(admin.watch(what)).await?;
             let runtime = Arc::clone(&client.runtime);
             Ok(Done::object(Object::Watch(Arc::new(WatchObject { watch, runtime }))))
@@ -88,8 +86,7 @@ pub extern "C" fn flv_watch_wait(
     export(error, || {
         let watch = handle::watch(watch)?;
         let request = Request { timeout_ms, queue, token, operation };
-        let late = overdue(Phase::Read, "waiting for a change");
-        operation::start(Arc::clone(&watch.runtime), &request, late, async move {
+        operation::start(Arc::clone(&watch.runtime), &request, nothing_came, async move {
             watch.watch.ready().await;
             Ok(Done::default())
         })?;

@@ -40,7 +40,8 @@ fn structures_lie_in_memory_as_ever() {
         }
         flv_client_options_t {
             struct_size, use_spu_local_address, endpoint, profile, client_id, request_timeout_ms, admin_timeout_ms,
-            tls_policy, reserved, tls_domain, tls_ca, tls_cert, tls_key, probe_ms,
+            tls_policy, reserved, tls_domain, tls_ca, tls_cert, tls_key, probe_ms, wait,
+            reserved2,
         }
         flv_producer_options_t {
             struct_size, max_in_flight, batch_size, max_request_size, buffer_size, linger_us, delivery_timeout_ms,

@@ -130,6 +130,12 @@ pub enum Command {
         /// Whether it begins or ends.
         on: bool,
     },
+    /// `sc blank on|off`: the SC knows of no object, as the real one that has just started and has not read yet what it keeps.
+    /// When this ends, its watches hear of everything.
+    BlankSc {
+        /// Whether it begins or ends.
+        on: bool,
+    },
     /// `sc reset`: resets the connections that the SC has now.
     ResetSc,
     /// `sc kill`: the SC goes as a kill would let it: connections are reset, its port refuses. The SPUs go on.
@@ -236,12 +242,13 @@ impl<'a> Words<'a> {
             "advertise" => {
                 Command::Advertise { id: self.spu()?, host: self.word("host")?.to_owned(), port: self.parsed("port")? }
             }
-            "sc" => match self.word("stall, reset, kill or start")? {
+            "sc" => match self.word("stall, blank, reset, kill or start")? {
                 "stall" => Command::StallSc { on: self.on_off()? },
+                "blank" => Command::BlankSc { on: self.on_off()? },
                 "reset" => Command::ResetSc,
                 "kill" => Command::KillSc,
                 "start" => Command::StartSc,
-                other => return Err(ControlError(format!("{other:?} is not stall, reset, kill or start"))),
+                other => return Err(ControlError(format!("{other:?} is not stall, blank, reset, kill or start"))),
             },
             other => return Err(ControlError(format!("unknown command {other:?}"))),
         })

@@ -47,7 +47,8 @@ Commands (ID: the number of an SPU):
   fail-next ID produce|fetch|stream|offsets CODE
   move TOPIC PARTITION ID                       evict TOPIC PARTITION OFFSET
   advertise ID HOST PORT
-  add-partitions TOPIC COUNT                    sc stall on|off, sc reset";
+  add-partitions TOPIC COUNT                    sc stall on|off, sc blank on|off
+                                                sc reset, sc kill, sc start";
 
 /// What the command line asks for.
 enum Asked {

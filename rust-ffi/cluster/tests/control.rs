@@ -268,6 +268,21 @@ fn a_stalled_server_reads_and_is_silent() {
 }
 
 #[test]
+fn a_blank_sc_knows_of_nothing() {
+    common::run(30, async {
+        let cluster = cluster(1).await;
+        let mut sc = Client::connect(cluster.endpoint()).await;
+        control(&cluster, "sc blank on").await;
+        assert!(sc.list::<TopicSpec>().await.is_empty());
+        assert!(sc.list::<SpuSpec>().await.is_empty());
+        control(&cluster, "sc blank off").await;
+        assert_eq!(sc.list::<TopicSpec>().await.len(), 1);
+        assert_eq!(sc.list::<SpuSpec>().await.len(), 1);
+        cluster.shutdown().await;
+    });
+}
+
+#[test]
 fn the_next_request_fails() {
     common::run(30, async {
         let cluster = cluster(1).await;
@@ -561,7 +576,7 @@ fn lines_that_are_not_understood() {
         ("start-spu 5001 not-leader-for -1", "-1 is not a number of seconds"),
         ("stall 5001 maybe", "\"maybe\" is neither on nor off"),
         ("fail-next 5001 commit 6", "\"commit\" is not produce, fetch, stream or offsets"),
-        ("sc hang", "\"hang\" is not stall, reset, kill or start"),
+        ("sc hang", "\"hang\" is not stall, blank, reset, kill or start"),
     ] {
         assert_eq!(line.parse::<Command>().unwrap_err().to_string(), reason, "{line}");
     }

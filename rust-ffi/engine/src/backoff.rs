@@ -4,23 +4,26 @@ use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
-/// Doubles from `first` to `most`; each wait is between half of that and all of it.
+const FIRST: Duration = Duration::from_millis(20);
+const MOST: Duration = Duration::from_secs(1);
+
+/// Doubles from 20 ms to 1 s; each wait is between half of that and all of it.
 #[derive(Debug)]
 pub(crate) struct Backoff {
-    first: Duration,
-    most: Duration,
     next: Duration,
 }
 
-impl Backoff {
-    pub(crate) fn new(first: Duration, most: Duration) -> Self {
-        Self { first, most, next: first }
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { next: FIRST }
     }
+}
 
+impl Backoff {
     /// How long to wait now.
     pub(crate) fn next(&mut self) -> Duration {
         let full = self.next;
-        self.next = (full * 2).min(self.most);
+        self.next = (full * 2).min(MOST);
         let half = full / 2;
         // A fresh hasher is seeded at random: enough to spread clients, not for secrets.
         let random = RandomState::new().build_hasher().finish();
@@ -32,6 +35,6 @@ impl Backoff {
     }
 
     pub(crate) fn reset(&mut self) {
-        self.next = self.first;
+        self.next = FIRST;
     }
 }

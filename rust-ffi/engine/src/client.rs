@@ -1,13 +1,15 @@
 //! The client handle.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::consumer::{self, ChunkEncoder, Consumer, ConsumerOptions};
 use crate::control::Control;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::events::Events;
+use crate::limit::{Limit, took_longer};
 use crate::metrics::{Counters, Metrics};
 use crate::producer::{self, Producer, ProducerOptions, TicketSink};
 use crate::transport::{Connection, Tls};
@@ -28,12 +30,43 @@ pub struct ClientOptions {
     pub tls: Option<Tls>,
     /// When whoever connects gives up; the TLS handshake gets half of it, to say what was wrong. `None`: no limit.
     pub connect_timeout: Option<Duration>,
+    /// Whether a cluster that cannot be reached is waited for until then. `None`: one that has answered this process
+    /// before, and any if `connect_timeout` is longer than [`Self::SHORT`].
+    pub wait: Option<bool>,
     /// Bounds one data request and one probe; the TLS handshake gets half of it, too.
     pub request_timeout: Duration,
     /// Bounds one question of the client's own to the SC; what others ask has its own deadline.
     pub admin_timeout: Duration,
     /// How often the SC is asked whether it is still there.
     pub probe_interval: Duration,
+}
+
+impl ClientOptions {
+    /// Whoever gives a cluster more time than this to answer gives it time to start.
+    pub const SHORT: Duration = Duration::from_secs(10);
+
+    fn waits_for(&self, endpoint: &str) -> bool {
+        let patient = || self.connect_timeout.is_none_or(|timeout| timeout > Self::SHORT);
+        self.wait.unwrap_or_else(|| patient() || answered().iter().any(|known| known == endpoint))
+    }
+}
+
+/// So many clusters that have answered are remembered.
+const MOST_ANSWERED: usize = 64;
+
+/// The clusters that have answered this process, the latest ones: what refuses now is taken to be starting again.
+fn answered() -> MutexGuard<'static, VecDeque<String>> {
+    static ANSWERED: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
+    ANSWERED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn remember(endpoint: &str) {
+    let mut answered = answered();
+    answered.retain(|known| known != endpoint);
+    if answered.len() == MOST_ANSWERED {
+        answered.pop_front();
+    }
+    answered.push_back(endpoint.to_owned());
 }
 
 /// Whether the client sees its cluster.
@@ -123,10 +156,28 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    /// Connects and waits for the first view of the cluster. No deadline of its own.
+    /// Connects and waits for the first view of the cluster, until `connect_timeout`.
     pub async fn connect(options: ClientOptions) -> Result<Self> {
+        let limit = Limit::new(options.connect_timeout);
+        let what = match &options.endpoint {
+            Some(endpoint) => format!("connecting to the cluster at {endpoint}"),
+            None => "connecting to the cluster".to_owned(),
+        };
+        let overdue = |timeout| took_longer(Phase::Connect, &what, timeout);
+        limit.hold(Self::connected(options, &limit), overdue).await
+    }
+
+    async fn connected(options: ClientOptions, limit: &Limit) -> Result<Self> {
         let control = Arc::new(Control::new(&options).await?);
-        let (view, platform_version) = View::start(Arc::clone(&control)).await?;
+        let waits = options.waits_for(control.endpoint());
+        let mut attempts = limit.attempts(control.counters());
+        let (view, platform_version) = loop {
+            match View::start(Arc::clone(&control), waits).await {
+                Err(error) if waits => attempts.after(error).await?,
+                started => break started?,
+            }
+        };
+        remember(control.endpoint());
         CLIENTS.fetch_add(1, Ordering::Relaxed);
         let request_timeout = options.request_timeout;
         let (producers, consumers) = (Registry::default(), Registry::default());
@@ -172,19 +223,27 @@ impl Client {
         metrics
     }
 
-    /// Opens a producer for a topic. Its tickets go to `sink`.
-    pub async fn producer(&self, topic: &str, options: ProducerOptions, sink: Arc<dyn TicketSink>) -> Result<Producer> {
-        Producer::open(self.clone(), topic, options, sink).await
+    /// Opens a producer for a topic, within `timeout`; `None`: without a deadline. Its tickets go to `sink`.
+    pub async fn producer(
+        &self,
+        topic: &str,
+        options: ProducerOptions,
+        sink: Arc<dyn TicketSink>,
+        timeout: Option<Duration>,
+    ) -> Result<Producer> {
+        Producer::open(self.clone(), topic, options, sink, timeout).await
     }
 
-    /// Opens a consumer of a topic; its start offsets are fixed when this returns.
+    /// Opens a consumer of a topic, within `timeout`; `None`: without a deadline. Its start offsets are fixed when this
+    /// returns.
     pub async fn consumer(
         &self,
         topic: &str,
         options: ConsumerOptions,
         encoder: Arc<dyn ChunkEncoder>,
+        timeout: Option<Duration>,
     ) -> Result<Consumer> {
-        Consumer::open(self.clone(), topic, options, encoder).await
+        Consumer::open(self.clone(), topic, options, encoder, timeout).await
     }
 
     pub(crate) fn control(&self) -> &Control {
@@ -216,9 +275,11 @@ impl Client {
         let (name, address) = self
             .view()
             .address(spu)
-            .ok_or_else(|| Error::new(ErrorKind::SpuNotFound, format!("SPU {spu} is not known to the cluster")))?;
+            // Not yet, or not any more: then its partitions get another leader.
+            .ok_or_else(|| Error::new(ErrorKind::SpuNotFound, format!("SPU {spu} is not known to the cluster")).passing())?;
         let control = self.control();
         let (dialer, client_id, timeout) = (control.dialer(), control.client_id(), self.request_timeout());
-        Connection::open(dialer, &name, &address, client_id, quick, timeout, self.counters()).await
+        let opened = Connection::open(dialer, &name, &address, client_id, quick, timeout, self.counters()).await;
+        opened.map_err(|error| Error { message: format!("SPU {spu}: {}", error.message), ..error })
     }
 }

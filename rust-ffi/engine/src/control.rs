@@ -3,6 +3,8 @@
 //! The SC serves the calls of a connection one after another and may hold a create for 90 s, and the crate never
 //! reconnects. So short calls share one connection, each call that can take long gets a fresh one, and a connection on
 //! which a call failed or timed out is dropped.
+//!
+//! While the SC is away, what may be repeated is tried again until its deadline; of what may not, connecting is.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::client::ClientOptions;
-use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::error::{Error, ErrorKind, Outcome, Phase, Result};
 use crate::limit::Limit;
 use crate::metrics::Counters;
 use crate::profile::{ClusterConfig, Profiles};
@@ -190,32 +192,44 @@ impl Control {
         Ok(Link { admin: Arc::new(fluvio.admin().await), version, lost })
     }
 
-    /// Runs a short call, which changes nothing, on the shared connection.
-    pub(crate) async fn short<T, F>(&self, limit: Limit, what: &str, call: impl Fn(Arc<FluvioAdmin>) -> F) -> Result<T>
+    /// Runs a short call, which changes nothing, on the shared connection; again while the SC is away.
+    pub(crate) async fn short<T, F>(&self, limit: &Limit, what: &str, call: impl Fn(Arc<FluvioAdmin>) -> F) -> Result<T>
     where
         F: Future<Output = anyhow::Result<T>>,
     {
-        let shared = self.shared.lock().ok().and_then(|mut shared| shared.take());
         let work = async {
-            // A dead connection, or a silent one, is only noticed by the call that uses it: taken out first, and put back
-            // if it worked.
-            if let Some(link) = shared {
-                match self.promptly(what, self.on(link, what, &call)).await {
-                    Err(error) if matches!(error.kind, ErrorKind::Connection | ErrorKind::Timeout) => {}
-                    other => return other,
+            let mut attempts = limit.attempts(&self.counters);
+            // A silent connection is given up soon; an SC that is slow rather than gone gets longer each time.
+            let mut patience = self.request_timeout;
+            loop {
+                let attempt = self.on_shared(what, &call);
+                match Limit::new(Some(patience)).hold(attempt, |timeout| self.overdue(what, timeout)).await {
+                    Err(error) => {
+                        if error.kind == ErrorKind::Timeout {
+                            patience = patience.saturating_mul(2);
+                        }
+                        attempts.after(error).await?;
+                    }
+                    result => return result,
                 }
             }
-            self.on(self.connect().await?, what, &call).await
         };
         // Boxed, as everything that has the crate's futures in it: callers would grow too deep for the compiler.
         self.bounded(limit, what, Box::pin(work)).await
     }
 
-    /// Runs a short call on a connection, which is kept if it is good for the next one.
-    async fn on<T, F>(&self, link: Link, what: &str, call: impl Fn(Arc<FluvioAdmin>) -> F) -> Result<T>
+    /// Runs a short call on the shared connection, which is kept if it is good for the next one, or on a fresh one.
+    async fn on_shared<T, F>(&self, what: &str, call: impl Fn(Arc<FluvioAdmin>) -> F) -> Result<T>
     where
         F: Future<Output = anyhow::Result<T>>,
     {
+        // A dead connection, or a silent one, is only noticed by the call that uses it: taken out first, and put back if
+        // it worked.
+        let kept = self.shared.lock().ok().and_then(|mut shared| shared.take());
+        let link = match kept {
+            Some(link) => link,
+            None => self.connect().await?,
+        };
         let value = link.call(what, call).await;
         if !matches!(&value, Err(error) if matches!(error.kind, ErrorKind::Connection | ErrorKind::Timeout))
             && let Ok(mut shared) = self.shared.lock()
@@ -225,11 +239,13 @@ impl Control {
         value
     }
 
-    /// Runs a call that can take long, and may change something, on a connection of its own.
+    /// Runs a call that can take long, and may change something, once, on a connection of its own, which is waited for.
+    /// If nobody knows what became of it, the error says so, and may be repeated where the call is `repeatable`.
     pub(crate) async fn long<T, F>(
         &self,
-        limit: Limit,
+        limit: &Limit,
         what: &str,
+        repeatable: bool,
         call: impl FnOnce(Arc<FluvioAdmin>) -> F,
     ) -> Result<T>
     where
@@ -237,23 +253,36 @@ impl Control {
     {
         let begun = AtomicBool::new(false);
         let work = async {
-            let link = self.connect().await?;
+            let mut attempts = limit.attempts(&self.counters);
+            let link = loop {
+                match self.reconnect().await {
+                    Err(error) => attempts.after(error).await?,
+                    Ok(link) => break link,
+                }
+            };
             begun.store(true, Ordering::Relaxed);
             link.call(what, call).await
         };
-        self.bounded(limit, what, Box::pin(work)).await.map_err(|mut error| {
-            if matches!(error.kind, ErrorKind::Connection | ErrorKind::Timeout) && begun.load(Ordering::Relaxed) {
-                error.message += "; it may have been done all the same";
-                error.retriable = false;
+        self.bounded(limit, what, Box::pin(work)).await.map_err(|error| {
+            use ErrorKind as K;
+            let (begun, late) = (begun.load(Ordering::Relaxed), error.kind == K::Timeout);
+            // Anything else that came after it was sent is the SC's answer.
+            let open = matches!(error.kind, K::Connection | K::Timeout | K::Version);
+            match begun {
+                false => error.with_outcome(Outcome::NotWritten).adding(if late { "; it was not sent" } else { "" }),
+                true if open => {
+                    let error = error.with_outcome(Outcome::Unknown).adding("; it may have been done all the same");
+                    Error { retriable: repeatable, ..error }
+                }
+                true => error,
             }
-            error
         })
     }
 
     /// Ends `call` by `limit`.
     pub(crate) async fn bounded<T>(
         &self,
-        limit: Limit,
+        limit: &Limit,
         what: &str,
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {

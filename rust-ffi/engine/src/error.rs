@@ -87,16 +87,16 @@ pub enum ErrorKind {
     Unknown = 99,
 }
 
-/// What became of the records that an error speaks of.
+/// What became of the records that an error speaks of, or of the change that was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u8)]
 pub enum Outcome {
-    /// The error is about no record.
+    /// The error is about nothing that was to be written, or a server's answer says what became of it.
     #[default]
     None = 0,
-    /// The records are not in the log and never will be.
+    /// The records are not in the log and never will be; the change was not made.
     NotWritten = 1,
-    /// Bytes may have reached the log.
+    /// Bytes may have reached the log; the change may have been made.
     Unknown = 2,
     /// Only the wait ended; the records go on until their delivery time-out.
     Pending = 3,
@@ -146,9 +146,10 @@ pub struct Error {
     pub offset: Option<i64>,
     /// For an evicted offset: the first that still exists.
     pub next_available: Option<i64>,
-    /// True only where trying again cannot write twice.
+    /// True only where trying again cannot do anything twice, and can succeed. Whatever the engine repeats, it repeats
+    /// for this.
     pub retriable: bool,
-    /// What became of the records concerned.
+    /// What became of the records concerned, or of the change that was asked for.
     pub outcome: Outcome,
     /// Where a deadline passed.
     pub phase: Phase,
@@ -183,7 +184,7 @@ impl Error {
             partition: None,
             offset: None,
             next_available: None,
-            retriable: matches!(kind, ErrorKind::Connection | ErrorKind::NotLeader),
+            retriable: matches!(kind, ErrorKind::Connection | ErrorKind::NotLeader | ErrorKind::Timeout),
             outcome: Outcome::None,
             phase: Phase::None,
             os_error: None,
@@ -231,9 +232,33 @@ impl Error {
         self
     }
 
-    /// The same error with the fate of its records.
+    /// The same error with the fate of its records, or of a change. What may have been done must not be done again.
     pub fn with_outcome(mut self, outcome: Outcome) -> Self {
         self.outcome = outcome;
+        self.retriable &= !matches!(outcome, Outcome::Unknown | Outcome::Pending);
+        self
+    }
+
+    /// The same error, which another attempt may mend.
+    pub(crate) fn passing(mut self) -> Self {
+        self.retriable = true;
+        self
+    }
+
+    /// The same error with more to say.
+    pub(crate) fn adding(mut self, text: &str) -> Self {
+        self.message += text;
+        self
+    }
+
+    /// The same error of a deadline, before which `trouble` was what went wrong last.
+    pub(crate) fn after(mut self, trouble: Option<Self>) -> Self {
+        if let Some(Self { message, topic, partition, os_error, .. }) = trouble {
+            self.message = format!("{}; the last attempt: {message}", self.message);
+            self.topic = self.topic.or(topic);
+            self.partition = self.partition.or(partition);
+            self.os_error = self.os_error.or(os_error);
+        }
         self
     }
 

@@ -1,37 +1,137 @@
-//! Until when a call may take.
+//! Until when a call may take, and how it waits out what passes: restarts, changes of leader, lost connections.
+//!
+//! Whatever may be repeated asks [`Attempts`], which alone decide whether another attempt is made, and when.
 
 use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::error::{Error, Result};
+use crate::backoff::Backoff;
+use crate::error::{Error, ErrorKind, Outcome, Phase, Result};
+use crate::metrics::Counters;
 
-/// A deadline, and how long that was from the beginning; or none.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limit(Option<(Instant, Duration)>);
+/// What went wrong last, for whoever has to say why something took too long. A cheap handle.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Trouble(Arc<Mutex<Option<Error>>>);
+
+impl Trouble {
+    fn lock(&self) -> MutexGuard<'_, Option<Error>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// This went wrong.
+    pub(crate) fn note(&self, error: Error) {
+        *self.lock() = Some(error);
+    }
+
+    /// It is well again.
+    pub(crate) fn clear(&self) {
+        *self.lock() = None;
+    }
+
+    /// What went wrong last, if it is not well again.
+    pub(crate) fn last(&self) -> Option<Error> {
+        self.lock().clone()
+    }
+}
+
+/// A deadline, and how long that was from the beginning; or none. And what goes wrong meanwhile. A cheap handle.
+#[derive(Debug, Clone)]
+pub(crate) struct Limit {
+    until: Option<(Instant, Duration)>,
+    trouble: Trouble,
+}
 
 impl Limit {
     /// From now on. `None`: without end.
     pub(crate) fn new(timeout: Option<Duration>) -> Self {
         // What lies beyond the clock's end is without end.
-        Self(timeout.and_then(|timeout| Some((Instant::now().checked_add(timeout)?, timeout))))
+        let until = timeout.and_then(|timeout| Some((Instant::now().checked_add(timeout)?, timeout)));
+        Self { until, trouble: Trouble::default() }
     }
 
-    /// What `work` comes to, or what `overdue` says once the time is over; it is told how long that was. Without any time
-    /// left `work` is not begun.
+    /// The same deadline for a wait on what others do, who note what goes wrong in `trouble`.
+    pub(crate) fn with(&self, trouble: &Trouble) -> Self {
+        Self { until: self.until, trouble: trouble.clone() }
+    }
+
+    /// Where those who try on behalf of this note what goes wrong.
+    pub(crate) fn trouble(&self) -> &Trouble {
+        &self.trouble
+    }
+
+    fn is_over(&self) -> bool {
+        self.until.is_some_and(|(until, _)| until <= Instant::now())
+    }
+
+    /// What `work` comes to, or what `overdue` says once the time is over, with what went wrong last; it is told how long
+    /// that was. Without any time left `work` is not begun.
     pub(crate) async fn hold<T>(
-        self,
+        &self,
         work: impl Future<Output = Result<T>>,
         overdue: impl FnOnce(Duration) -> Error,
     ) -> Result<T> {
-        match self.0 {
-            None => work.await,
-            // A timer may ring a moment late: time enough to change something.
-            Some((until, timeout)) if until <= Instant::now() => Err(overdue(timeout)),
-            Some((until, timeout)) => {
-                tokio::time::timeout_at(until, work).await.unwrap_or_else(|_| Err(overdue(timeout)))
+        let Some((until, timeout)) = self.until else { return work.await };
+        // A timer may ring a moment late: time enough to change something.
+        let result = match self.is_over() {
+            true => None,
+            false => tokio::time::timeout_at(until, work).await.ok(),
+        };
+        match result {
+            None => Err(overdue(timeout).after(self.trouble.last())),
+            // There is no time for another attempt.
+            Some(Err(error)) if error.retriable && error.kind != ErrorKind::Timeout && self.is_over() => {
+                Err(overdue(timeout).after(Some(error)))
             }
+            Some(result) => result,
         }
     }
+
+    /// The attempts at something that may be repeated. Each of them must end by itself; what goes wrong on the way is
+    /// counted.
+    pub(crate) fn attempts<'a>(&'a self, counters: &'a Counters) -> Attempts<'a> {
+        self.trouble.clear();
+        Attempts { limit: self, counters, backoff: Backoff::default(), perhaps: false }
+    }
+}
+
+/// The attempts at something, until a deadline.
+#[derive(Debug)]
+pub(crate) struct Attempts<'a> {
+    limit: &'a Limit,
+    counters: &'a Counters,
+    backoff: Backoff,
+    perhaps: bool,
+}
+
+impl Attempts<'_> {
+    /// Whether one of those that failed may have done all the same what it was to do.
+    pub(crate) fn perhaps(&self) -> bool {
+        self.perhaps
+    }
+
+    /// Waits until it is time for another attempt after `error`, each time longer. Gives it back if no other attempt can
+    /// mend it, or there is no time for one.
+    pub(crate) async fn after(&mut self, error: Error) -> Result<()> {
+        if !error.retriable || self.limit.is_over() {
+            return Err(match error.outcome {
+                Outcome::NotWritten if self.perhaps => {
+                    Error { outcome: Outcome::Unknown, ..error }.adding("; an earlier attempt may have done it")
+                }
+                _ => error,
+            });
+        }
+        self.perhaps |= error.outcome == Outcome::Unknown;
+        self.limit.trouble.note(self.counters.noted(error));
+        let next = Instant::now() + self.backoff.next();
+        tokio::time::sleep_until(self.limit.until.map_or(next, |(until, _)| next.min(until))).await;
+        Ok(())
+    }
+}
+
+/// The error when `what` took longer than `timeout`.
+pub(crate) fn took_longer(phase: Phase, what: &str, timeout: Duration) -> Error {
+    Error::timeout(phase, format!("{what} took longer than {} s", timeout.as_secs_f64()))
 }

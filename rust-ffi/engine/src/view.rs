@@ -5,13 +5,15 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use fluvio::FluvioAdmin;
+use fluvio::metadata::objects::ListRequest;
 use fluvio::metadata::partition::PartitionSpec;
 use fluvio::metadata::spu::SpuSpec;
 use fluvio::metadata::topic::{CompressionAlgorithm, TopicSpec};
 use fluvio_cffi_wire::Codec;
 use fluvio_controlplane_metadata::message::MsgType;
 use fluvio_sc_schema::AdminSpec;
-use fluvio_sc_schema::objects::{Metadata, MetadataUpdate, WatchResponse};
+use fluvio_sc_schema::objects::{ListFilter, Metadata, MetadataUpdate, WatchResponse};
 use futures_util::StreamExt;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
@@ -22,7 +24,7 @@ use crate::control::{Control, watch_error};
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::events::{Announcer, Event, Events};
 use crate::guard::{self, TaskKind, maybe_panic};
-use crate::limit::Limit;
+use crate::limit::{Limit, Trouble};
 
 /// One topic as the SC sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub(crate) struct Snapshot {
     /// By topic, then partition.
     partitions: HashMap<String, BTreeMap<u32, PartitionView>>,
     spus: HashMap<i32, SpuView>,
+    /// Whether the SC has ever told of a topic.
+    had_topics: bool,
     /// Set when the view will not change any more: closed by its owner, or its task died.
     ended: Option<Error>,
     reconnecting: bool,
@@ -168,6 +172,7 @@ impl Snapshot {
                         },
                     };
                     view.topics.insert(topic.name, state);
+                    view.had_topics = true;
                 }
             },
             |view, topic| {
@@ -222,6 +227,8 @@ pub(crate) struct View {
     snapshot: watch::Sender<Snapshot>,
     control: Arc<Control>,
     announcer: Announcer,
+    /// Why it does not see the cluster.
+    trouble: Trouble,
 }
 
 /// Ends the view of a connect that was given up.
@@ -237,12 +244,18 @@ impl Drop for EndOnDrop {
 
 impl View {
     /// Connects and waits for the first state; also gives the cluster's version. Dropping the future ends the attempt.
-    pub(crate) async fn start(control: Arc<Control>) -> Result<(Arc<Self>, String)> {
-        let view = Arc::new(Self { snapshot: watch::Sender::default(), control, announcer: Announcer::default() });
+    /// `promptly`: connecting takes no longer than a request may, since there will be other attempts.
+    pub(crate) async fn start(control: Arc<Control>, promptly: bool) -> Result<(Arc<Self>, String)> {
+        let view = Arc::new(Self {
+            snapshot: watch::Sender::default(),
+            control,
+            announcer: Announcer::default(),
+            trouble: Trouble::default(),
+        });
         let mut given_up = EndOnDrop(Some(Arc::clone(&view)));
         let (announce, first) = oneshot::channel();
         let on_panic = Arc::clone(&view);
-        guard::spawn(Arc::clone(&view).follow(announce), move |error| on_panic.end(error));
+        guard::spawn(Arc::clone(&view).follow(announce, promptly), move |error| on_panic.end(error));
         // The task goes without a word only when it panicked.
         let version = first.await.unwrap_or_else(|_| Err(Error::internal("the task that watches the cluster died")))?;
         given_up.0 = None;
@@ -250,14 +263,14 @@ impl View {
     }
 
     /// Follows the cluster until the view ends: applies changes, and reconnects when the SC went away.
-    async fn follow(self: Arc<Self>, announce: oneshot::Sender<Result<String>>) {
+    async fn follow(self: Arc<Self>, announce: oneshot::Sender<Result<String>>, promptly: bool) {
         let mut announce = Some(announce);
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        let mut backoff = Backoff::default();
         let mut updates = self.snapshot.subscribe();
         loop {
             let ended = updates.wait_for(|view| view.ended.is_some());
             let error = tokio::select! {
-                error = self.session(&mut announce, &mut backoff) => error,
+                error = self.session(&mut announce, &mut backoff, promptly) => error,
                 _ = ended => return,
             };
             if let Some(announce) = announce.take() {
@@ -265,6 +278,7 @@ impl View {
                 return;
             }
             self.control.counters().note(error.kind);
+            self.trouble.note(error.clone());
             self.snapshot.send_modify(|view| view.reconnecting = true);
             self.announcer.state(ClientState::Reconnecting, Some(error.message));
             let ended = updates.wait_for(|view| view.ended.is_some());
@@ -276,12 +290,17 @@ impl View {
     }
 
     /// One connection to the SC, from its watches' first state to its end, which is the error returned.
-    async fn session(&self, announce: &mut Option<oneshot::Sender<Result<String>>>, backoff: &mut Backoff) -> Error {
+    async fn session(
+        &self,
+        announce: &mut Option<oneshot::Sender<Result<String>>>,
+        backoff: &mut Backoff,
+        promptly: bool,
+    ) -> Error {
         let deadline = Instant::now() + self.control.timeout();
         let connected = match announce {
-            // Whoever waits for the first one has a deadline.
-            Some(_) => self.until(deadline, self.control.connect()).await,
-            None => self.control.reconnect().await,
+            // Whoever waits for the only one has a deadline.
+            Some(_) if !promptly => self.until(deadline, self.control.connect()).await,
+            _ => self.control.reconnect().await,
         };
         let link = match connected {
             Ok(link) => link,
@@ -308,12 +327,14 @@ impl View {
         let mut moves = Vec::new();
         self.snapshot.send_modify(|view| {
             let before = std::mem::take(view);
-            *view = Snapshot { ended: before.ended, ..snapshot };
+            let had_topics = before.had_topics || snapshot.had_topics;
+            *view = Snapshot { ended: before.ended, had_topics, ..snapshot };
             moves = view.moves(before.partitions.into_iter().flat_map(|(topic, partitions)| {
                 partitions.into_iter().map(move |(partition, state)| (topic.clone(), partition, state.leader))
             }));
         });
         backoff.reset();
+        self.trouble.clear();
         self.announcer.state(ClientState::Connected, None);
         moves.iter().for_each(|event| self.announcer.tell(event));
         match announce.take() {
@@ -423,18 +444,29 @@ impl View {
         })
     }
 
+    /// Waits for what those who follow the cluster find out, as [`Self::wait`], but no longer than `limit`.
+    pub(crate) async fn wait_within<T>(
+        &self,
+        limit: &Limit,
+        read: impl FnMut(&Snapshot) -> Option<T>,
+        overdue: impl FnOnce(Duration) -> Error,
+    ) -> Result<T> {
+        limit.with(&self.trouble).hold(self.wait(read), overdue).await
+    }
+
     /// What is known of `topic`. Asks the SC when the view does not know it: absent is an error at once, present
     /// is waited for.
-    pub(crate) async fn topic(&self, topic: &str) -> Result<TopicView> {
+    pub(crate) async fn topic(&self, topic: &str, limit: &Limit) -> Result<TopicView> {
         if let Some(state) = self.read(|view| view.topic(topic)) {
             return Ok(state);
         }
         self.doubt();
-        self.require(topic).await?;
-        tokio::time::timeout(self.control.timeout(), self.wait(|view| view.topic(topic))).await.unwrap_or_else(|_| {
+        self.require(topic, limit).await?;
+        let overdue = |_| {
             let text = format!("topic \"{topic}\" exists, but its partitions are not there yet");
-            Err(Error::timeout(Phase::Connect, text).with_topic(topic))
-        })
+            Error::timeout(Phase::Connect, text).with_topic(topic)
+        };
+        self.wait_within(limit, |view| view.topic(topic), overdue).await
     }
 
     /// What the view says turned out wrong, or to be too little: see whether the SC is still there to correct it.
@@ -443,19 +475,49 @@ impl View {
     }
 
     /// Asks the SC whether `topic` exists; an error if not.
-    pub(crate) async fn require(&self, topic: &str) -> Result<()> {
-        let name = topic.to_owned();
+    pub(crate) async fn require(&self, topic: &str, limit: &Limit) -> Result<()> {
+        let mut attempts = limit.attempts(self.control.counters());
+        while let Err(error) = self.look_up(topic, limit).await {
+            attempts.after(error).await?;
+        }
+        Ok(())
+    }
+
+    async fn look_up(&self, topic: &str, limit: &Limit) -> Result<()> {
         let what = format!("looking up topic \"{topic}\"");
-        let found = self
-            .control
-            .short(Limit::new(Some(self.control.timeout())), &what, |admin| {
-                let name = name.clone();
-                async move {
-                    Ok(admin.list::<TopicSpec, _>(vec![name.clone()]).await?.iter().any(|found| found.name == name))
-                }
-            })
-            .await?;
-        // System topics are not in that list.
-        if found || self.read(|view| view.has_topic(topic)) { Ok(()) } else { Err(Error::topic_not_found(topic)) }
+        let is_it = |name: &String| name == topic;
+        let is_listed =
+            async || Ok::<_, Error>(self.names(limit, &what, vec![topic.to_owned()], false).await?.iter().any(is_it));
+        if is_listed().await? || self.read(|view| view.has_topic(topic)) {
+            return Ok(());
+        }
+        let system = self.names(limit, &what, Vec::new(), true).await?;
+        if system.iter().any(is_it) {
+            return Ok(());
+        }
+        // The real SC answers before it has read what it keeps, and then knows of nothing at all: that says as little of
+        // this topic. It always has one of its own.
+        if self.read(|view| view.had_topics) {
+            if system.is_empty() && self.names(limit, &what, Vec::new(), false).await?.is_empty() {
+                let text = format!("{what}: the SC knows no topic at all, as one that has only just started");
+                return Err(Error::new(ErrorKind::Connection, text));
+            }
+            // It may have done so since it was asked.
+            if is_listed().await? {
+                return Ok(());
+            }
+        }
+        Err(Error::topic_not_found(topic))
+    }
+
+    /// The names of topics that the SC lists.
+    async fn names(&self, limit: &Limit, what: &str, filters: Vec<String>, system: bool) -> Result<Vec<String>> {
+        let list = |admin: Arc<FluvioAdmin>| {
+            let filters = filters.iter().cloned().map(Into::into).collect::<Vec<ListFilter>>();
+            let request = ListRequest::<TopicSpec>::new(filters, true).system(system);
+            async move { admin.list_with_config::<TopicSpec, String>(request).await }
+        };
+        let listed = self.control.short(limit, what, list).await?;
+        Ok(listed.into_iter().map(|topic| topic.name).collect())
     }
 }

@@ -456,7 +456,7 @@ async fn consumer_offsets() {
             },
         )
         .await;
-        assert_eq!(consumer.committed().await.unwrap(), BTreeMap::from([(1, -1)]));
+        assert_eq!(consumer.committed(None).await.unwrap(), BTreeMap::from([(1, -1)]));
 
         let (producer, _) = producer(&client, "orders", ProducerOptions::default()).await;
         submit(&producer, &numbered(0..100, 10)).await;

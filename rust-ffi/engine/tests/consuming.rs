@@ -53,16 +53,16 @@ async fn seek_goes_anywhere_and_drops_what_was_ready() {
             (Start::Beginning(7), 7),
             (Start::At(3), 3),
         ] {
-            assert_eq!(consumer.seek(0, start).unwrap().await.unwrap(), expected);
+            assert_eq!(consumer.seek(0, start, None).unwrap().await.unwrap(), expected);
             assert_eq!(position(&consumer), Some(expected));
             assert_eq!(next(&consumer).await[0].0, expected);
         }
         // Many more than a connection may have orphans.
         for offset in 0..50 {
-            consumer.seek(0, Start::At(offset * 100)).unwrap().await.unwrap();
+            consumer.seek(0, Start::At(offset * 100), None).unwrap().await.unwrap();
             assert_eq!(next(&consumer).await[0].0, offset * 100);
         }
-        assert_eq!(consumer.seek(1, Start::At(0)).err().unwrap().kind, ErrorKind::PartitionNotFound);
+        assert_eq!(consumer.seek(1, Start::At(0), None).err().unwrap().kind, ErrorKind::PartitionNotFound);
     })
     .await;
 }
@@ -75,17 +75,17 @@ async fn a_seek_passes_an_error_and_wakes_what_ended() {
         fill(&client, "passed", 1, 100).await;
         let at_end = consumer(&client, "passed", ConsumerOptions { stop_at_end: true, ..beginning() }).await;
         assert_eq!(read(&at_end, usize::MAX).await.len(), 100);
-        assert_eq!(at_end.seek(0, Start::At(40)).unwrap().await.unwrap(), 40);
+        assert_eq!(at_end.seek(0, Start::At(40), None).unwrap().await.unwrap(), 40);
         assert_eq!(read(&at_end, usize::MAX).await.len(), 60);
 
         let consumer = consumer(&client, "passed", beginning()).await;
         assert_eq!(next(&consumer).await[0].0, 0);
-        consumer.seek(0, Start::At(1000)).unwrap().await.unwrap();
+        consumer.seek(0, Start::At(1000), None).unwrap().await.unwrap();
         consumer.ready().await;
         for _ in 0..2 {
             assert_eq!(consumer.take().unwrap_err().kind, ErrorKind::OffsetOutOfRange, "it stays");
         }
-        consumer.seek(0, Start::At(90)).unwrap().await.unwrap();
+        consumer.seek(0, Start::At(90), None).unwrap().await.unwrap();
         assert_eq!(next(&consumer).await[0].0, 90);
     })
     .await;
@@ -129,7 +129,7 @@ async fn pause_holds_a_partition_back_and_resume_loses_nothing() {
         assert_eq!(seen[0].len() + seen[1].len(), 40_000);
 
         consumer.pause(&[0]).unwrap();
-        assert_eq!(consumer.seek(0, Start::At(5)).unwrap().await.unwrap(), 5, "also while it is paused");
+        assert_eq!(consumer.seek(0, Start::At(5), None).unwrap().await.unwrap(), 5, "also while it is paused");
         assert!(matches!(consumer.take().unwrap(), Take::Empty));
         consumer.resume(&[0]).unwrap();
         assert_eq!(next(&consumer).await[0].0, 5);
@@ -150,11 +150,11 @@ async fn stored_offsets_are_found_again() {
         };
         let first = consumer(&client, "stored", of("billing", None)).await;
         assert_eq!(positions(&first), [0, 0], "nothing is lost before the first commit");
-        assert!(first.committed().await.unwrap().is_empty());
+        assert!(first.committed(None).await.unwrap().is_empty());
         // Nothing was read: it works on what is idle too.
-        first.commit(&[(0, 41), (1, 6)]).await.unwrap();
-        first.commit(&[(1, 5)]).await.unwrap();
-        assert_eq!(first.committed().await.unwrap().into_iter().collect::<Vec<_>>(), [(0, 41), (1, 5)]);
+        first.commit(&[(0, 41), (1, 6)], None).await.unwrap();
+        first.commit(&[(1, 5)], None).await.unwrap();
+        assert_eq!(first.committed(None).await.unwrap().into_iter().collect::<Vec<_>>(), [(0, 41), (1, 5)]);
         let ends: Vec<i64> = first.partitions().iter().map(|state| state.end.unwrap()).collect();
         for (start, own) in [
             (None, [0, 0]),
@@ -171,10 +171,10 @@ async fn stored_offsets_are_found_again() {
             assert_eq!(positions(&other), own, "nothing is stored, so {start:?} decides");
         }
         let without = consumer(&client, "stored", beginning()).await;
-        assert_eq!(without.commit(&[(0, 1)]).await.unwrap_err().kind, ErrorKind::Usage);
-        assert_eq!(first.commit(&[(2, 1)]).await.unwrap_err().kind, ErrorKind::PartitionNotFound);
+        assert_eq!(without.commit(&[(0, 1)], None).await.unwrap_err().kind, ErrorKind::Usage);
+        assert_eq!(first.commit(&[(2, 1)], None).await.unwrap_err().kind, ErrorKind::PartitionNotFound);
         client.admin(None).delete_topic("stored", false, false).await.unwrap();
-        let fresh = client.consumer("stored", of("billing", None), Arc::new(Plainly)).await;
+        let fresh = client.consumer("stored", of("billing", None), Arc::new(Plainly), None).await;
         assert_eq!(fresh.unwrap_err().kind, ErrorKind::TopicNotFound);
     })
     .await;
@@ -185,7 +185,7 @@ fn positions(consumer: &Consumer) -> Vec<i64> {
 }
 
 async fn stored(consumer: &Consumer) -> Vec<(u32, i64)> {
-    consumer.committed().await.unwrap().into_iter().collect()
+    consumer.committed(None).await.unwrap().into_iter().collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -196,29 +196,29 @@ async fn what_is_stored_goes_back_only_if_somebody_asks() {
         fill(&client, "kept", 1, 100).await;
         let options = ConsumerOptions { consumer_id: Some("worker".into()), ..Default::default() };
         let stopped = consumer(&client, "kept", options.clone()).await;
-        stopped.commit_processed(&[(0, 10)]).await.unwrap();
+        stopped.commit_processed(&[(0, 10)], None).await.unwrap();
         let other = consumer(&client, "kept", options.clone()).await;
-        other.commit_processed(&[(0, 50)]).await.unwrap();
+        other.commit_processed(&[(0, 50)], None).await.unwrap();
         // What the first one knows is too old to be believed.
         tokio::time::sleep(Duration::from_millis(1100)).await;
-        stopped.commit_processed(&[(0, 11)]).await.unwrap();
+        stopped.commit_processed(&[(0, 11)], None).await.unwrap();
         assert_eq!(stored(&stopped).await, [(0, 50)]);
-        stopped.commit_processed(&[(0, 51)]).await.unwrap();
+        stopped.commit_processed(&[(0, 51)], None).await.unwrap();
         assert_eq!(stored(&stopped).await, [(0, 51)]);
         // Whoever says a number means it.
-        stopped.commit(&[(0, 20)]).await.unwrap();
+        stopped.commit(&[(0, 20)], None).await.unwrap();
         assert_eq!(stored(&stopped).await, [(0, 20)]);
-        let error = stopped.commit(&[(0, 100)]).await.unwrap_err();
+        let error = stopped.commit(&[(0, 100)], None).await.unwrap_err();
         assert_eq!((error.kind, error.offset), (ErrorKind::OffsetOutOfRange, Some(100)));
-        stopped.commit(&[(0, 99)]).await.unwrap();
-        stopped.seek(0, Start::At(99)).unwrap().await.unwrap();
-        stopped.commit_processed(&[(0, 5)]).await.unwrap();
+        stopped.commit(&[(0, 99)], None).await.unwrap();
+        stopped.seek(0, Start::At(99), None).unwrap().await.unwrap();
+        stopped.commit_processed(&[(0, 5)], None).await.unwrap();
         assert_eq!(stored(&stopped).await, [(0, 99)], "that was no seek backwards");
         stopped.put_back(0, 30).unwrap();
-        stopped.commit_processed(&[(0, 5)]).await.unwrap();
+        stopped.commit_processed(&[(0, 5)], None).await.unwrap();
         assert_eq!(stored(&stopped).await, [(0, 99)], "nor was that a seek");
-        stopped.seek(0, Start::At(0)).unwrap().await.unwrap();
-        stopped.commit_processed(&[(0, 5)]).await.unwrap();
+        stopped.seek(0, Start::At(0), None).unwrap().await.unwrap();
+        stopped.commit_processed(&[(0, 5)], None).await.unwrap();
         assert_eq!(stored(&stopped).await, [(0, 5)]);
     })
     .await;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use fluvio_cffi_cluster::Cluster;
 use fluvio_cffi_engine::admin::*;
-use fluvio_cffi_engine::{Client, ErrorKind, Phase, ProducerOptions};
+use fluvio_cffi_engine::{Client, CreateFlags, ErrorKind, Outcome, Phase, ProducerOptions};
 use support::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -209,11 +209,15 @@ async fn calls_end_by_their_deadline_and_the_next_one_works() {
 
             cluster.control("sc kill").await.unwrap();
             let begun = Instant::now();
-            let error = client.admin(Some(Duration::from_secs(10))).topics(None, false).await.unwrap_err();
-            assert_eq!(error.kind, ErrorKind::Connection, "{error}");
-            let error = client.admin(Some(Duration::from_secs(10))).delete_topic("t", false, false).await.unwrap_err();
-            assert_eq!(error.kind, ErrorKind::Connection, "{error}");
-            assert!(begun.elapsed() < Duration::from_secs(9), "a refusal is no reason to wait");
+            let listed = short().topics(None, false).await.unwrap_err();
+            let deleted = short().delete_topic("t", false, false).await.unwrap_err();
+            assert!(begun.elapsed() < Duration::from_secs(5));
+            assert_eq!((listed.outcome, deleted.outcome), (Outcome::None, Outcome::NotWritten));
+            for error in [listed, deleted] {
+                assert_eq!((error.kind, error.phase, error.retriable), (ErrorKind::Timeout, Phase::Admin, true), "{error}");
+                assert!(error.message.contains("the last attempt: ") && error.message.contains("refused"), "{error}");
+                assert!(error.os_error.is_some());
+            }
             cluster.control("sc start").await.unwrap();
             client.admin(Some(Duration::from_secs(10))).topics(None, false).await.unwrap();
 
@@ -298,7 +302,7 @@ async fn a_cluster_without_topics_is_no_reason_to_wait() {
         let nothing = Change { kind: ChangeKind::Snapshot, items: Vec::new() };
         assert_eq!(watch.take().unwrap(), Some(nothing));
         let error =
-            client.producer("nope", ProducerOptions::default(), Arc::new(Tickets::default())).await.unwrap_err();
+            client.producer("nope", ProducerOptions::default(), Arc::new(Tickets::default()), None).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::TopicNotFound);
         assert!(begun.elapsed() < Duration::from_secs(5));
     })
@@ -312,6 +316,8 @@ struct Between {
     spoil: AtomicBool,
     /// The SPU goes just before the SC hears of a create.
     kill: AtomicBool,
+    /// A connection ends once the SC has heard of a change over it.
+    cut: AtomicBool,
 }
 
 impl Between {
@@ -319,7 +325,8 @@ impl Between {
     async fn start(cluster: Cluster) -> (Arc<Self>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let between = Arc::new(Self { cluster, spoil: AtomicBool::new(false), kill: AtomicBool::new(false) });
+        let (spoil, kill, cut) = Default::default();
+        let between = Arc::new(Self { cluster, spoil, kill, cut });
         let accepting = Arc::clone(&between);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -341,6 +348,11 @@ impl Between {
                     self.cluster.control("kill-spu 5001").await.unwrap();
                 }
                 pass(&mut to_server, &frame).await?;
+                // Creates, deletes and updates.
+                let change = [1001_u16, 1002, 1006].iter().any(|key| frame[..2] == key.to_be_bytes());
+                if change && self.cut.swap(false, Ordering::SeqCst) {
+                    return Ok(());
+                }
             }
         };
         let replies = async {
@@ -392,6 +404,7 @@ async fn a_slow_create_holds_nothing_up_and_says_that_the_topic_exists() {
         assert!(!slow.is_finished(), "it is still waiting");
         let error = slow.await.unwrap().unwrap_err();
         assert_eq!((error.kind, error.phase), (ErrorKind::Timeout, Phase::Admin));
+        assert_eq!((error.outcome, error.retriable), (Outcome::Pending, false));
         assert!(error.message.contains("exists"), "{error}");
 
         // Refused at once, instead of after the server's 90 s, now that it is known.
@@ -411,6 +424,7 @@ async fn a_slow_create_holds_nothing_up_and_says_that_the_topic_exists() {
         between.cluster.control("sc reset").await.unwrap();
         let error = lost.await.unwrap().unwrap_err();
         assert_eq!((error.kind, error.retriable), (ErrorKind::Connection, false));
+        assert_eq!(error.outcome, Outcome::Unknown);
         assert!(error.message.contains("may have been done"), "{error}");
         between.cluster.control("start-spu 5001").await.unwrap();
 
@@ -450,6 +464,57 @@ async fn what_cannot_be_read_fails_that_call_alone() {
         assert_eq!(error.kind, ErrorKind::Version, "{error}");
         between.spoil.store(false, Ordering::SeqCst);
         assert_eq!(admin.topic("t").await.unwrap().spec.partitions, 2);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_change_whose_answer_is_lost_is_made_again_where_that_changes_nothing_more() {
+    within(async {
+        let (between, address) = Between::start(cluster().await).await;
+        let client = connect(&address).await;
+        let admin = client.admin(Some(Duration::from_secs(30)));
+        let cut = || between.cut.store(true, Ordering::SeqCst);
+        let again = CreateFlags { exist_ok: true, ..CREATE };
+        let remote = || MirrorSpec::Remote(MirrorRemote { id: None });
+
+        cut();
+        assert_eq!(admin.create_topic("t", spec(2), again, true).await.unwrap().name, "t");
+        cut();
+        assert_eq!(admin.create_mirror("m", remote(), again).await.unwrap().name, "m");
+        cut();
+        admin.create_smartmodule(Some("s"), SmartModuleSpec::default(), b"\0asm1", again, false).await.unwrap();
+        cut();
+        admin.create_smartmodule(Some("s"), SmartModuleSpec::default(), b"\0asm22", CREATE, true).await.unwrap();
+        assert_eq!(admin.smartmodule("s", true).await.unwrap().1, b"\0asm22");
+        cut();
+        admin.create_topic("dry", spec(1), CreateFlags { dry_run: true, exist_ok: false }, true).await.unwrap();
+        cut();
+        admin.delete_topic("t", false, true).await.unwrap();
+        cut();
+        admin.delete_smartmodule("s", true).await.unwrap();
+        assert!(!between.cut.load(Ordering::SeqCst), "each of them was cut");
+        assert!(admin.topics(None, false).await.unwrap().is_empty());
+
+        // The others say that nobody knows; and they were made once.
+        cut();
+        let created = admin.create_topic("once", spec(1), CREATE, true).await.unwrap_err();
+        let exists = async || admin.topics(Some("once"), false).await.unwrap().len() == 1;
+        while !exists().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        cut();
+        let added = admin.add_partitions("once", 1, true).await.unwrap_err();
+        assert!(added.message.contains("has 1 partitions or 2"), "{added}");
+        cut();
+        let deleted = admin.delete_mirror("m", false).await.unwrap_err();
+        for error in [created, added, deleted] {
+            let found = (error.kind, error.outcome, error.retriable);
+            assert_eq!(found, (ErrorKind::Connection, Outcome::Unknown, false), "{error}");
+        }
+        while admin.topic("once").await.unwrap().spec.partitions != 2 || !admin.mirrors(None).await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     })
     .await;
 }

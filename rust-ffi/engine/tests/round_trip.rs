@@ -102,7 +102,7 @@ async fn every_codec_comes_back() {
         client.admin(None).create_topic("zstd-only", zstd, CREATE, true).await.unwrap();
         let refused = ProducerOptions { compression: Some(Codec::Gzip), ..Default::default() };
         let tickets = std::sync::Arc::new(Tickets::default());
-        let error = client.producer("zstd-only", refused, tickets).await.unwrap_err();
+        let error = client.producer("zstd-only", refused, tickets, None).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::InvalidArgument);
         // Follows the topic.
         let (producer, tickets) = producer(&client, "zstd-only", ProducerOptions::default()).await;
@@ -162,7 +162,7 @@ async fn keys_partitions_and_starts() {
         assert_eq!(at, of_1[1..]);
         let all = read(&consumer(&client, "keyed", from_beginning()).await, 10).await;
         assert_eq!(all.len(), 4);
-        let beyond = client.consumer("keyed", consumer_of(0, Start::At(100)), std::sync::Arc::new(Plainly)).await;
+        let beyond = client.consumer("keyed", consumer_of(0, Start::At(100)), std::sync::Arc::new(Plainly), None).await;
         assert_eq!(beyond.unwrap_err().kind, ErrorKind::OffsetOutOfRange);
         let waiting = ConsumerOptions { stop_at_end: false, ..consumer_of(0, Start::At(100)) };
         let beyond = consumer(&client, "keyed", waiting).await;
@@ -178,7 +178,7 @@ async fn what_is_missing_is_said_at_once() {
         let cluster = cluster().await;
         let client = connect(&cluster.endpoint().to_string()).await;
         let consumer_error =
-            client.consumer("nope", ConsumerOptions::default(), std::sync::Arc::new(Plainly)).await.unwrap_err();
+            client.consumer("nope", ConsumerOptions::default(), std::sync::Arc::new(Plainly), None).await.unwrap_err();
         assert_eq!(consumer_error.kind, ErrorKind::TopicNotFound);
         assert_eq!(client.admin(None).topic("nope").await.unwrap_err().kind, ErrorKind::TopicNotFound);
         assert_eq!(

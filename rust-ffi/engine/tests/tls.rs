@@ -50,6 +50,7 @@ async fn rsa_keys_in_both_formats() {
             use_spu_local_address: None,
             tls: Some(Tls::Verified(tls)),
             connect_timeout: None,
+            wait: None,
             request_timeout: Duration::from_secs(10),
             admin_timeout: Duration::from_secs(10),
             probe_interval: Duration::from_secs(10),

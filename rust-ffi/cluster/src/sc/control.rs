@@ -55,6 +55,7 @@ impl Sc {
                 self.register_spu(id, &host, port);
             }
             Command::StallSc { on } => self.faults.set_stalled(on),
+            Command::BlankSc { on } => self.objects().set_blank(on),
             Command::ResetSc | Command::KillSc | Command::StartSc => {}
         }
         Ok(())

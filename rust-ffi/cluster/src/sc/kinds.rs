@@ -29,6 +29,13 @@ macro_rules! kinds {
             $(pub(super) $field: Store<$spec>,)*
         }
 
+        impl Objects {
+            /// Whether clients are told of nothing. When that ends, watches hear of everything.
+            pub(super) fn set_blank(&mut self, on: bool) {
+                $(self.$field.set_blank(on);)*
+            }
+        }
+
         $(impl Kind for $spec {
             fn store(objects: &Objects) -> &Store<Self> {
                 &objects.$field

@@ -64,6 +64,11 @@ impl Sc {
         S::store(&self.objects()).all().filter(|object| wanted(object)).cloned().collect()
     }
 
+    /// The same as far as clients are told.
+    pub(super) fn shown<S: Kind>(&self, wanted: impl Fn(&Metadata<S>) -> bool) -> Vec<Metadata<S>> {
+        S::store(&self.objects()).shown().filter(|object| wanted(object)).cloned().collect()
+    }
+
     async fn delete<S: Kind>(&self, name: String, missing: ErrorCode, failed: ErrorCode) -> Status {
         let _changing = self.changing.lock().await;
         if !self.has::<S>(&name) {

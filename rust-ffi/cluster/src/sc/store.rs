@@ -52,6 +52,8 @@ where
     epoch: i64,
     objects: BTreeMap<String, Metadata<S>>,
     watches: Vec<Watch>,
+    /// Clients are told of nothing.
+    blank: bool,
 }
 
 impl<S> Default for Store<S>
@@ -60,7 +62,7 @@ where
     S::Status: Encoder + Decoder + Debug,
 {
     fn default() -> Self {
-        Self { epoch: 0, objects: BTreeMap::new(), watches: Vec::new() }
+        Self { epoch: 0, objects: BTreeMap::new(), watches: Vec::new(), blank: false }
     }
 }
 
@@ -76,6 +78,11 @@ where
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Metadata<S>> {
         self.objects.values()
+    }
+
+    /// What clients are told of.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = &Metadata<S>> {
+        self.all().filter(|_| !self.blank)
     }
 
     /// Sets an object and tells the watches.
@@ -105,6 +112,9 @@ where
 
     fn publish(&mut self, object: &Metadata<S>, message: fn(Metadata<S>) -> Message<Metadata<S>>) {
         self.epoch += 1;
+        if self.blank {
+            return;
+        }
         let epoch = self.epoch;
         self.watches.retain(|watch| {
             let update = MetadataUpdate::with_changes(epoch, vec![message(watch.shown(object))]);
@@ -112,9 +122,17 @@ where
         });
     }
 
+    /// Whether clients are told of nothing. When that ends, the watches hear of all there is.
+    pub(crate) fn set_blank(&mut self, on: bool) {
+        self.blank = on;
+        for object in self.shown().cloned().collect::<Vec<_>>() {
+            self.publish(&object, Message::update);
+        }
+    }
+
     /// Begins a watch: all there is first, then every change.
     pub(crate) fn watch(&mut self, watch: Watch) -> io::Result<()> {
-        let all = self.objects.values().map(|object| watch.shown(object));
+        let all = self.shown().map(|object| watch.shown(object));
         let frame = watch.frame(MetadataUpdate::with_all(self.epoch, all.collect()))?;
         if watch.outbox.event(frame) {
             self.watches.push(watch);

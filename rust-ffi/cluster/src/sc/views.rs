@@ -42,7 +42,7 @@ fn list_of<S: Kind>(
     asked: impl Fn(&ListRequest<S>, &Metadata<S>) -> bool,
 ) -> io::Result<Option<ObjectApiListResponse>> {
     let Some(request) = of_kind::<_, ListRequest<S>>(request)? else { return Ok(None) };
-    let objects = sc.list::<S>(|object| asked(&request, object));
+    let objects = sc.shown::<S>(|object| asked(&request, object));
     listed(objects, version).map(Some)
 }
 
@@ -53,7 +53,7 @@ fn is_named<S: Kind>(request: &ListRequest<S>, object: &Metadata<S>) -> bool {
 pub(super) fn list(sc: &Sc, request: &ObjectApiListRequest, version: i16) -> io::Result<ObjectApiListResponse> {
     if let Some(request) = of_kind::<_, ListRequest<CustomSpuSpec>>(request)? {
         let spus = sc
-            .list::<SpuSpec>(|spu| spu.spec.is_custom() && KeyFilter::<str>::filter(&request.name_filters, &spu.name));
+            .shown::<SpuSpec>(|spu| spu.spec.is_custom() && KeyFilter::<str>::filter(&request.name_filters, &spu.name));
         let custom = spus.into_iter().map(|Metadata { name, spec, status }| {
             let spec = CustomSpuSpec::from(spec);
             Metadata { name, spec, status }
@@ -85,7 +85,7 @@ fn smartmodules(sc: &Sc, request: ListRequest<SmartModuleSpec>) -> io::Result<Ve
     let filters: Vec<ListFilter> = request.name_filters.into();
     let keys = filters.iter().map(|filter| SmartModulePackageKey::from_qualified_name(&filter.name));
     let keys: Vec<_> = keys.collect::<Result<_, _>>().map_err(|error| invalid(error.to_string()))?;
-    let found = sc.list::<SmartModuleSpec>(|module| {
+    let found = sc.shown::<SmartModuleSpec>(|module| {
         let package = module.spec.meta.as_ref().map(|meta| &meta.package);
         keys.is_empty() || keys.iter().any(|key| key.is_match(&module.name, package))
     });

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Admin;
 use crate::consumer::offsets::{self, Bounds, Offsets, bounds};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::limit::took_longer;
 
 /// A stored offset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -63,7 +64,7 @@ impl Admin {
     ) -> Result<Vec<ConsumerOffset>> {
         consumer_id.map_or(Ok(()), check_id)?;
         self.within("listing stored offsets", async {
-            let stored = offsets::stored(&self.client, consumer_id).await?;
+            let stored = offsets::stored(&self.client, consumer_id, &self.limit).await?;
             let mut found: Vec<ConsumerOffset> = stored
                 .into_iter()
                 .filter(|stored| topic.is_none_or(|topic| stored.replica_id.topic == topic))
@@ -87,7 +88,7 @@ impl Admin {
     async fn fill_in_lags(&self, stored: &mut [ConsumerOffset]) {
         let mut led: BTreeMap<i32, Vec<(String, u32)>> = BTreeMap::new();
         for one in stored.iter() {
-            if let Ok(leader) = offsets::leader(&self.client, &one.topic, one.partition) {
+            if let Some(leader) = offsets::known_leader(&self.client, &one.topic, one.partition) {
                 led.entry(leader).or_default().push((one.topic.clone(), one.partition));
             }
         }
@@ -126,7 +127,7 @@ impl Admin {
             Err(error) if error.kind == ErrorKind::ConsumerOffsetNotFound && missing_ok => return Ok(()),
             other => other?,
         };
-        let forget = offsets::forget(&self.client, consumer_id, topic, partition);
+        let forget = offsets::forget(&self.client, consumer_id, topic, partition, &self.limit);
         self.within("deleting a stored offset", forget).await
     }
 
@@ -140,11 +141,11 @@ impl Admin {
     ) -> Result<ConsumerOffset> {
         check_id(consumer_id)?;
         self.within("resetting a stored offset", async {
-            let partitions = self.client.view().topic(topic).await?.partitions;
+            let partitions = self.client.view().topic(topic, &self.limit).await?.partitions;
             if partition >= partitions {
                 return Err(Error::partition_not_found(topic, partition.into(), partitions));
             }
-            let (start, end) = offsets::log_bounds(&self.client, topic, partition).await?;
+            let (start, end) = offsets::log_bounds(&self.client, topic, partition, &self.limit).await?;
             let next = match to {
                 ResetTo::Beginning => start,
                 ResetTo::End => end,
@@ -161,7 +162,7 @@ impl Admin {
                 error.next_available = (next < start).then_some(start);
                 return Err(error);
             }
-            Offsets::new(self.client.clone(), topic, consumer_id).commit(&[(partition, next - 1)]).await
+            Offsets::new(self.client.clone(), topic, consumer_id).commit(&[(partition, next - 1)], &self.limit).await
         })
         .await?;
         self.consumer_offset(consumer_id, topic, partition).await
@@ -169,7 +170,7 @@ impl Admin {
 
     async fn within<T>(&self, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
         // What goes wrong on the way is counted where it does.
-        let overdue = |timeout| self.client.counters().noted(self.client.control().overdue(what, timeout));
+        let overdue = |timeout| self.client.counters().noted(took_longer(Phase::Admin, what, timeout));
         self.limit.hold(work, overdue).await
     }
 }

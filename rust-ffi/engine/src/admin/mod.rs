@@ -25,8 +25,8 @@ use fluvio_sc_schema::{AdminSpec, CreatableAdminSpec, DeletableAdminSpec, Updata
 use serde::Serialize;
 
 use crate::client::Client;
-use crate::error::{Error, ErrorKind, Result};
-use crate::limit::Limit;
+use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::limit::{Attempts, Limit};
 
 pub use cluster::ClusterStatus;
 pub use consumer_offsets::{ConsumerOffset, ResetTo};
@@ -101,6 +101,16 @@ fn exists<K: Kind>(name: &str) -> Error {
     Error::new(ErrorKind::AlreadyExists, format!("{} \"{name}\" exists already", K::LABEL))
 }
 
+/// An error before a change was sent.
+fn unsent(error: Error) -> Error {
+    error.with_outcome(Outcome::NotWritten)
+}
+
+/// An error after a change was made.
+fn done(error: Error) -> Error {
+    error.with_outcome(Outcome::Pending)
+}
+
 /// What no name may be, whatever the server would accept.
 fn check_name(what: &str, name: &str) -> Result<()> {
     const MOST: usize = 255;
@@ -130,7 +140,7 @@ impl Admin {
             let request = ListRequest::<K::Spec>::new(filters, summary).system(system);
             async move { admin.list_with_config::<K::Spec, String>(request).await }
         };
-        let listed = self.client.control().short(self.limit, &what, list).await?;
+        let listed = self.client.control().short(&self.limit, &what, list).await?;
         let mut objects = listed.into_iter().map(K::from_upstream).collect::<Result<Vec<K>>>()?;
         objects.sort_by(|a, b| a.name().cmp(b.name()));
         Ok(objects)
@@ -145,36 +155,57 @@ impl Admin {
         self.find(name).await?.ok_or_else(|| missing::<K>(name))
     }
 
-    /// Creates an object of a kind for which the server knows no dry run and may replace what exists.
+    /// Creates an object of a kind for which the server knows no dry run and may replace what exists. Where it may exist,
+    /// creating it again changes nothing more, and is tried again while the cluster is away.
     async fn create<K: Kind>(&self, name: &str, spec: K::Spec, flags: CreateFlags) -> Result<K>
     where
         K::Spec: CreatableAdminSpec,
         K::UpstreamStatus: Default,
     {
-        if let Some(existing) = self.find::<K>(name).await? {
+        let mut attempts = self.attempts();
+        loop {
+            match self.try_create(name, spec.clone(), flags).await {
+                Err(error) if flags.exist_ok => attempts.after(error).await?,
+                created => return created,
+            }
+        }
+    }
+
+    async fn try_create<K: Kind>(&self, name: &str, spec: K::Spec, flags: CreateFlags) -> Result<K>
+    where
+        K::Spec: CreatableAdminSpec,
+        K::UpstreamStatus: Default,
+    {
+        if let Some(existing) = self.find::<K>(name).await.map_err(unsent)? {
             return if flags.exist_ok { Ok(existing) } else { Err(exists::<K>(name)) };
         }
         if flags.dry_run {
             return K::from_upstream(Metadata { name: name.to_owned(), spec, status: K::UpstreamStatus::default() });
         }
-        match self.send_create::<K::Spec>(K::LABEL, name, false, spec).await {
-            Err(error) if error.kind == ErrorKind::AlreadyExists && flags.exist_ok => self.get(name).await,
-            Err(error) => Err(error),
-            Ok(()) => self.get(name).await,
+        match self.send_create::<K::Spec>(K::LABEL, name, flags, spec).await {
+            Err(error) if error.kind == ErrorKind::AlreadyExists && flags.exist_ok => {}
+            sent => sent?,
         }
+        self.get(name).await.map_err(done)
     }
 
+    /// The attempts at a change that may be repeated.
+    fn attempts(&self) -> Attempts<'_> {
+        self.limit.attempts(self.client.counters())
+    }
+
+    /// Asks once for an object to be created.
     async fn send_create<S: CreatableAdminSpec + Sync + Send>(
         &self,
         label: &str,
         name: &str,
-        dry_run: bool,
+        flags: CreateFlags,
         spec: S,
     ) -> Result<()> {
         let what = format!("creating {label} \"{name}\"");
-        let name = name.to_owned();
+        let (name, CreateFlags { dry_run, exist_ok }) = (name.to_owned(), flags);
         let create = |admin: Arc<FluvioAdmin>| async move { admin.create(name, dry_run, spec).await };
-        self.client.control().long(self.limit, &what, create).await
+        self.client.control().long(&self.limit, &what, exist_ok || dry_run, create).await
     }
 
     async fn delete<K: Kind>(&self, name: &str, missing_ok: bool) -> Result<()>
@@ -183,14 +214,35 @@ impl Admin {
     {
         check_name("name", name)?;
         let what = format!("deleting {} \"{name}\"", K::LABEL);
-        let key = name.to_owned();
-        let delete = |admin: Arc<FluvioAdmin>| async move { admin.delete::<K::Spec>(key).await };
-        match self.client.control().long(self.limit, &what, delete).await {
-            Err(error) if error.kind == K::MISSING && missing_ok => Ok(()),
-            other => other,
+        let delete = |admin: Arc<FluvioAdmin>| {
+            let name = name.to_owned();
+            async move { admin.delete::<K::Spec>(name).await }
+        };
+        self.send_delete(&what, missing_ok, K::MISSING, delete).await
+    }
+
+    /// Has an object deleted; again while the cluster is away, if it may be missing.
+    async fn send_delete<F>(
+        &self,
+        what: &str,
+        missing_ok: bool,
+        missing: ErrorKind,
+        delete: impl Fn(Arc<FluvioAdmin>) -> F,
+    ) -> Result<()>
+    where
+        F: Future<Output = anyhow::Result<()>>,
+    {
+        let mut attempts = self.attempts();
+        loop {
+            match self.client.control().long(&self.limit, what, missing_ok, &delete).await {
+                Err(error) if error.kind == missing && missing_ok => return Ok(()),
+                Err(error) if missing_ok => attempts.after(error).await?,
+                deleted => return deleted,
+            }
         }
     }
 
+    /// Changes an object in a way that is not to be repeated.
     async fn update<S>(&self, what: &str, key: S::UpdateKey, action: S::UpdateAction) -> Result<()>
     where
         S: UpdatableAdminSpec + Sync + Send,
@@ -198,7 +250,7 @@ impl Admin {
         S::UpdateAction: Send + Sync,
     {
         let update = |admin: Arc<FluvioAdmin>| async move { admin.update::<S>(key, action).await };
-        self.client.control().long(self.limit, what, update).await
+        self.client.control().long(&self.limit, what, false, update).await
     }
 }
 

@@ -13,7 +13,7 @@ use fluvio_protocol::{Decoder, Encoder};
 use fluvio_sc_schema::objects::Metadata;
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, CreateFlags, Kind, check_name, exists, like, missing};
+use super::{Admin, CreateFlags, Kind, check_name, done, exists, like, missing, unsent};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What code may be unpacked to: no real module comes near.
@@ -353,16 +353,34 @@ impl Admin {
         };
         check_name("name", &name)?;
         let spec = Upstream { meta, summary: None, wasm: SmartModuleWasm::from_compressed_gzip(pack(wasm)?) };
-        match self.find::<SmartModule>(&name).await? {
+        // Where it may exist, or is replaced, creating it again changes nothing more.
+        let (mut attempts, repeatable) = (self.attempts(), flags.exist_ok || overwrite);
+        loop {
+            match self.try_create_smartmodule(&name, spec.clone(), flags, overwrite).await {
+                Err(error) if repeatable => attempts.after(error).await?,
+                created => return created,
+            }
+        }
+    }
+
+    async fn try_create_smartmodule(
+        &self,
+        name: &str,
+        spec: Upstream,
+        flags: CreateFlags,
+        overwrite: bool,
+    ) -> Result<SmartModule> {
+        match self.find::<SmartModule>(name).await.map_err(unsent)? {
             Some(existing) if flags.exist_ok && !overwrite => return Ok(existing),
-            Some(_) if !overwrite => return Err(exists::<SmartModule>(&name)),
+            Some(_) if !overwrite => return Err(exists::<SmartModule>(name)),
             _ => {}
         }
         if flags.dry_run {
-            return SmartModule::from_upstream(Metadata { name, spec, status: SmartModuleStatus });
+            return SmartModule::from_upstream(Metadata { name: name.to_owned(), spec, status: SmartModuleStatus });
         }
-        self.send_create(SmartModule::LABEL, &name, false, spec).await?;
-        self.get(&name).await
+        let repeatable = CreateFlags { exist_ok: flags.exist_ok || overwrite, ..flags };
+        self.send_create(SmartModule::LABEL, name, repeatable, spec).await?;
+        self.get(name).await.map_err(done)
     }
 
     /// The SmartModules whose name contains a string, and, if asked for, their code.
@@ -389,7 +407,7 @@ impl Admin {
     pub async fn delete_smartmodule(&self, name: &str, missing_ok: bool) -> Result<()> {
         match self.resolve(name).await {
             Err(error) if error.kind == ErrorKind::SmartModuleNotFound && missing_ok => Ok(()),
-            Err(error) => Err(error),
+            Err(error) => Err(unsent(error)),
             Ok(module) => self.delete::<SmartModule>(&module.name, missing_ok).await,
         }
     }

@@ -11,7 +11,7 @@ use fluvio_controlplane_metadata::spu::{
 use fluvio_sc_schema::objects::Metadata;
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, CreateFlags, Kind, Partition, check_name, exists, like};
+use super::{Admin, CreateFlags, Kind, Partition, check_name, done, exists, like, unsent};
 use crate::error::{Error, ErrorKind, Result};
 
 like! {
@@ -306,11 +306,24 @@ impl Admin {
         let name = name.map_or_else(|| format!("custom-spu-{id}"), str::to_owned);
         check_name("name", &name)?;
         let spec = UpstreamCustom::from(spec);
-        if let Some(existing) = self.spus(None).await?.into_iter().find(|spu| spu.name == name || spu.spec.id == id) {
+        let mut attempts = self.attempts();
+        loop {
+            match self.try_create_custom_spu(&name, spec.clone(), flags).await {
+                // Where it may exist, creating it again changes nothing more.
+                Err(error) if flags.exist_ok => attempts.after(error).await?,
+                created => return created,
+            }
+        }
+    }
+
+    async fn try_create_custom_spu(&self, name: &str, spec: UpstreamCustom, flags: CreateFlags) -> Result<Spu> {
+        let id = spec.id;
+        let is_it = |spu: &Spu| spu.name == name || spu.spec.id == id;
+        if let Some(existing) = self.spus(None).await.map_err(unsent)?.into_iter().find(is_it) {
             let same = existing.name == name && existing.spec.id == id && existing.spec.kind == SpuKind::Custom;
             return match same {
                 true if flags.exist_ok => Ok(existing),
-                true => Err(exists::<Spu>(&name)),
+                true => Err(exists::<Spu>(name)),
                 false => Err(Error::new(
                     ErrorKind::AlreadyExists,
                     format!("SPU \"{}\" exists already and has the id {}", existing.name, existing.spec.id),
@@ -318,29 +331,28 @@ impl Admin {
             };
         }
         if flags.dry_run {
-            let planned = Metadata { name, spec, status: UpstreamStatus::default() };
+            let planned = Metadata { name: name.to_owned(), spec, status: UpstreamStatus::default() };
             return Ok(Custom::from_upstream(planned)?.0);
         }
-        self.send_create(Custom::LABEL, &name, false, spec).await?;
-        self.custom_spu(&SpuKey::Name(name)).await
+        self.send_create(Custom::LABEL, name, flags, spec).await?;
+        self.custom_spu(&SpuKey::Name(name.to_owned())).await.map_err(done)
     }
 
     /// Unregisters a custom SPU; `force`: even if it leads partitions.
     pub async fn delete_custom_spu(&self, key: &SpuKey, force: bool, missing_ok: bool) -> Result<()> {
         let spu = match self.custom_spu(key).await {
             Err(error) if error.kind == ErrorKind::SpuNotFound && missing_ok => return Ok(()),
-            other => other?,
+            found => found.map_err(unsent)?,
         };
         if !force {
-            self.check_leads_nothing(&spu).await?;
+            self.check_leads_nothing(&spu).await.map_err(unsent)?;
         }
         let what = format!("deleting {key}");
-        let delete =
-            |admin: Arc<FluvioAdmin>| async move { admin.delete::<UpstreamCustom>(CustomSpuKey::Name(spu.name)).await };
-        match self.client.control().long(self.limit, &what, delete).await {
-            Err(error) if error.kind == ErrorKind::SpuNotFound && missing_ok => Ok(()),
-            other => other,
-        }
+        let delete = |admin: Arc<FluvioAdmin>| {
+            let key = CustomSpuKey::Name(spu.name.clone());
+            async move { admin.delete::<UpstreamCustom>(key).await }
+        };
+        self.send_delete(&what, missing_ok, ErrorKind::SpuNotFound, delete).await
     }
 
     async fn check_leads_nothing(&self, spu: &Spu) -> Result<()> {

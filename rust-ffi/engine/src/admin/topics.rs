@@ -15,8 +15,8 @@ use fluvio_controlplane_metadata::partition::HomePartitionConfig;
 use fluvio_sc_schema::objects::Metadata;
 use serde::{Deserialize, Serialize};
 
-use super::{Admin, CreateFlags, Kind, PartitionMirror, Spu, SpuResolution, check_name, exists, like};
-use crate::error::{Error, ErrorKind, Phase, Result};
+use super::{Admin, CreateFlags, Kind, PartitionMirror, Spu, SpuResolution, check_name, done, exists, like, unsent};
+use crate::error::{Error, ErrorKind, Outcome, Phase, Result};
 
 like! {
     /// The codec that batches must have.
@@ -453,20 +453,40 @@ impl Admin {
     ) -> Result<Topic> {
         check_topic_name(name)?;
         spec.validate().map_err(|error| error.with_topic(name))?;
-        if let Err(refused) = self.check_capacity(name, &spec).await {
-            return match self.find_topic(name).await? {
+        let mut attempts = self.attempts();
+        loop {
+            let lost = |error: &Error| error.kind == ErrorKind::Connection;
+            match self.try_create_topic(name, &spec, flags, wait_ready, attempts.perhaps()).await {
+                // Where it may exist, creating it again changes nothing more.
+                Err(error) if flags.exist_ok || flags.dry_run && lost(&error) => attempts.after(error).await?,
+                created => return created,
+            }
+        }
+    }
+
+    /// `perhaps`: whether an earlier attempt may have created it.
+    async fn try_create_topic(
+        &self,
+        name: &str,
+        spec: &TopicSpec,
+        flags: CreateFlags,
+        wait_ready: bool,
+        perhaps: bool,
+    ) -> Result<Topic> {
+        if let Err(refused) = self.check_capacity(name, spec).await.map_err(unsent) {
+            return match self.find_topic(name).await.map_err(unsent)? {
                 Some(topic) if flags.exist_ok => Ok(topic),
                 Some(_) => Err(exists::<Topic>(name).with_topic(name)),
                 None => Err(refused),
             };
         }
-        let request = spec.into_upstream(name);
+        let request = spec.clone().into_upstream(name);
         // The home of mirrors that are still to come has no partitions.
         let wait_ready = wait_ready && request.replicas().partitions() > 0;
         let planned = Metadata { name: name.to_owned(), spec: request.clone(), status: UpstreamStatus::default() };
         // The SC answers once the partitions are there, or gives up after 90 s; the topic itself is there at once.
         let known = self.client.view().read(|view| view.has_topic(name));
-        let create = self.send_create("topic", name, flags.dry_run, request);
+        let create = self.send_create("topic", name, flags, request);
         let created = if wait_ready || known || flags.dry_run {
             create.await
         } else {
@@ -476,7 +496,12 @@ impl Admin {
             }
         };
         match created {
-            Err(error) if error.kind == ErrorKind::AlreadyExists && flags.exist_ok => return self.topic(name).await,
+            Err(error) if error.kind == ErrorKind::AlreadyExists && flags.exist_ok => {
+                // What an earlier attempt has created is still to become ready.
+                if !perhaps {
+                    return self.topic(name).await;
+                }
+            }
             // Slow, not lost.
             Err(error)
                 if error.kind == ErrorKind::Timeout
@@ -489,7 +514,7 @@ impl Admin {
         if wait_ready {
             self.ready(name, 1, "was created and exists").await?;
         }
-        self.topic(name).await
+        self.topic(name).await.map_err(done)
     }
 
     /// A replication factor that cannot be served would be waited for.
@@ -500,20 +525,24 @@ impl Admin {
         let spus = self.list::<Spu>(None, false, false).await?;
         let online = |spu: &&Spu| spu.status.resolution == SpuResolution::Online;
         let online: Vec<i32> = spus.iter().filter(online).map(|spu| spu.spec.id).collect();
+        // One that is away may come back.
+        let refusal = |text, passes| {
+            let error = invalid_topic(text).with_topic(name);
+            Err(if passes { error.passing() } else { error })
+        };
         match &spec.assignment {
-            None if spec.replication as usize > online.len() => Err(invalid_topic(format!(
-                "replication is {}: only {} SPUs are online",
-                spec.replication,
-                online.len()
-            ))
-            .with_topic(name)),
+            None if spec.replication as usize > online.len() => refusal(
+                format!("replication is {}: only {} SPUs are online", spec.replication, online.len()),
+                spec.replication as usize <= spus.len(),
+            ),
             None => Ok(()),
             Some(assignment) => {
                 let mut wanted = assignment.iter().flat_map(|one| &one.replicas);
                 match wanted.find(|id| !online.contains(id)) {
-                    Some(id) => {
-                        Err(invalid_topic(format!("assignment names SPU {id}, which is not online")).with_topic(name))
-                    }
+                    Some(id) => refusal(
+                        format!("assignment names SPU {id}, which is not online"),
+                        spus.iter().any(|spu| spu.spec.id == *id),
+                    ),
                     None => Ok(()),
                 }
             }
@@ -528,9 +557,9 @@ impl Admin {
         };
         let overdue = |_| {
             let text = format!("topic \"{name}\" {what_is_done}, but is not ready yet");
-            Error::timeout(Phase::Admin, text).with_topic(name)
+            done(Error::timeout(Phase::Admin, text).with_topic(name))
         };
-        self.limit.hold(self.client.view().wait(enough), overdue).await
+        self.client.view().wait_within(&self.limit, enough, overdue).await
     }
 
     /// The topics whose name contains a string; with `system` the cluster's own instead of all others.
@@ -556,18 +585,17 @@ impl Admin {
     /// Deletes a topic; `force` for the cluster's own; `missing_ok` when it need not exist.
     pub async fn delete_topic(&self, name: &str, force: bool, missing_ok: bool) -> Result<()> {
         let what = format!("deleting topic \"{name}\"");
-        let key = name.to_owned();
-        let delete = |admin: Arc<FluvioAdmin>| async move {
-            match force {
-                true => admin.force_delete::<Upstream>(key).await,
-                false => admin.delete::<Upstream>(key).await,
+        let delete = |admin: Arc<FluvioAdmin>| {
+            let name = name.to_owned();
+            async move {
+                match force {
+                    true => admin.force_delete::<Upstream>(name).await,
+                    false => admin.delete::<Upstream>(name).await,
+                }
             }
         };
-        match self.client.control().long(self.limit, &what, delete).await {
-            Err(error) if error.kind == ErrorKind::TopicNotFound && missing_ok => Ok(()),
-            Err(error) => Err(error.with_topic(name)),
-            Ok(()) => Ok(()),
-        }
+        let deleted = self.send_delete(&what, missing_ok, ErrorKind::TopicNotFound, delete).await;
+        deleted.map_err(|error| error.with_topic(name))
     }
 
     /// Adds partitions to a topic whose replicas the server places.
@@ -575,17 +603,23 @@ impl Admin {
         if count == 0 {
             return Err(Error::invalid("count is 0: it must be at least 1"));
         }
-        let before = self.topic(name).await?.spec.partitions;
+        let before = self.topic(name).await.map_err(unsent)?.spec.partitions;
         let after = before.checked_add(count).ok_or_else(|| {
             Error::invalid(format!("count is {count}: topic \"{name}\" cannot have so many partitions"))
         })?;
         let what = format!("adding partitions to topic \"{name}\"");
         let action = UpdateTopicAction::AddPartition(AddPartition { count });
-        self.update::<Upstream>(&what, name.to_owned(), action).await.map_err(|error| error.with_topic(name))?;
+        self.update::<Upstream>(&what, name.to_owned(), action).await.map_err(|error| {
+            let error = error.with_topic(name);
+            match error.outcome {
+                Outcome::Unknown => error.adding(&format!(": look whether it has {before} partitions or {after}")),
+                _ => error,
+            }
+        })?;
         if wait_ready {
             self.ready(name, after, "has its new partitions").await?;
         }
-        self.topic(name).await
+        self.topic(name).await.map_err(done)
     }
 
     /// Adds a remote cluster to a topic that is a mirror's home.
@@ -597,6 +631,6 @@ impl Admin {
             home_to_mirror: home_to_remote,
         });
         self.update::<Upstream>(&what, name.to_owned(), action).await.map_err(|error| error.with_topic(name))?;
-        self.topic(name).await
+        self.topic(name).await.map_err(done)
     }
 }

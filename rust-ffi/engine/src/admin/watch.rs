@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use fluvio::FluvioAdmin;
 use fluvio_controlplane_metadata::message::MsgType;
@@ -223,6 +222,20 @@ impl Drop for Watch {
 impl Admin {
     /// Watches a kind of objects. The first state is there when this returns.
     pub async fn watch(&self, what: Watchable) -> Result<Watch> {
+        let control = self.client.control();
+        let open = async {
+            let mut attempts = self.limit.attempts(control.counters());
+            loop {
+                match self.try_watch(what).await {
+                    Err(error) => attempts.after(error).await?,
+                    watch => return watch,
+                }
+            }
+        };
+        control.bounded(&self.limit, "opening a watch", open).await
+    }
+
+    async fn try_watch(&self, what: Watchable) -> Result<Watch> {
         let shared =
             Arc::new(Shared { client: self.client.clone(), what, state: Mutex::default(), news: Notify::new() });
         let (announce, first) = oneshot::channel();
@@ -230,11 +243,8 @@ impl Admin {
         let task = guard::spawn(Arc::clone(&shared).follow(announce), move |error| on_panic.end(error));
         // From here on: whoever gives up the wait ends the task.
         let watch = Watch { shared, task: Mutex::new(Some(task)) };
-        let first = async {
-            // The task goes without a word only when it panicked.
-            first.await.unwrap_or_else(|_| Err(Error::internal("the task of a watch died")))
-        };
-        self.client.control().bounded(self.limit, "opening a watch", first).await?;
+        // The task goes without a word only when it panicked.
+        first.await.unwrap_or_else(|_| Err(Error::internal("the task of a watch died")))?;
         Ok(watch)
     }
 }
@@ -311,7 +321,7 @@ impl Shared {
     /// Follows the cluster, over one connection after another, until the client closes or the SC cannot be understood.
     async fn follow(self: Arc<Self>, announce: oneshot::Sender<Result<()>>) {
         let mut announce = Some(announce);
-        let mut backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
+        let mut backoff = Backoff::default();
         loop {
             let ended = self.client.view().wait(|_| None::<()>);
             let error = tokio::select! {
@@ -336,12 +346,7 @@ impl Shared {
     /// One connection to the SC, to its end, which is the error returned.
     async fn session(&self, announce: &mut Option<oneshot::Sender<Result<()>>>, backoff: &mut Backoff) -> Error {
         let control = self.client.control();
-        let limit = Limit::new(Some(control.timeout()));
-        let connected = match announce {
-            Some(_) => control.bounded(limit, "watching the cluster", control.connect()).await,
-            None => control.reconnect().await,
-        };
-        let link = match connected {
+        let link = match control.reconnect().await {
             Ok(link) => link,
             Err(error) => return error,
         };
@@ -358,7 +363,8 @@ impl Shared {
             Ok((news, objects))
         };
         let opened = link.alive("watching the cluster", opened);
-        let (mut news, objects) = match control.bounded(limit, "watching the cluster", opened).await {
+        let limit = Limit::new(Some(control.timeout()));
+        let (mut news, objects) = match control.bounded(&limit, "watching the cluster", opened).await {
             Ok(opened) => opened,
             Err(error) => return error,
         };

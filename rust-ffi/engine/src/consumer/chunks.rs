@@ -458,6 +458,11 @@ impl Chunks {
         until(&self.room, || self.over()).await;
     }
 
+    /// Waits until the caller has closed it.
+    pub(crate) async fn wait_closed(&self) {
+        until(&self.room, || self.lock().closed).await;
+    }
+
     /// A partition that appeared later. False: it is known.
     pub(crate) fn add(&self, partition: u32) -> bool {
         let mut state = self.lock();

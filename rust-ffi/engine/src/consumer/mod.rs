@@ -14,7 +14,8 @@ use tokio::sync::oneshot;
 
 use crate::Isolation;
 use crate::client::Client;
-use crate::error::{Error, Result};
+use crate::error::{Error, Phase, Result};
+use crate::limit::{Limit, Trouble, took_longer};
 
 use chunks::Chunks;
 use cursor::Cursor;
@@ -217,6 +218,8 @@ pub(crate) struct Shared {
     chunks: Chunks,
     encoder: Arc<dyn ChunkEncoder>,
     readers: Readers,
+    /// What keeps the readers from reading.
+    trouble: Trouble,
 }
 
 impl Shared {
@@ -255,11 +258,24 @@ impl Consumer {
         topic: &str,
         options: ConsumerOptions,
         encoder: Arc<dyn ChunkEncoder>,
+        timeout: Option<Duration>,
+    ) -> Result<Self> {
+        let limit = Limit::new(timeout);
+        let opening = Self::opened(client, topic, options, encoder, &limit);
+        limit.hold(opening, |timeout| took_longer(Phase::Connect, "opening the consumer", timeout)).await
+    }
+
+    async fn opened(
+        client: Client,
+        topic: &str,
+        options: ConsumerOptions,
+        encoder: Arc<dyn ChunkEncoder>,
+        limit: &Limit,
     ) -> Result<Self> {
         // Batches of the usual size, 16 KiB, come whole: less would have each asked for twice.
         const LEAST_FETCH: usize = 32 << 10;
         options.validate()?;
-        let count = client.view().topic(topic).await?.partitions;
+        let count = client.view().topic(topic, limit).await?.partitions;
         let chosen: BTreeSet<u32> = match options.partitions.is_empty() {
             true => (0..count).collect(),
             false => options.partitions.iter().copied().collect(),
@@ -270,7 +286,7 @@ impl Consumer {
         }
         let offsets = options.consumer_id.as_ref().map(|id| Arc::new(Offsets::new(client.clone(), topic, id)));
         let stored = match &offsets {
-            Some(offsets) => offsets.look().await?,
+            Some(offsets) => offsets.look(limit).await?,
             None => BTreeMap::new(),
         };
         let assignment: Vec<u32> = chosen.into_iter().collect();
@@ -285,6 +301,7 @@ impl Consumer {
             chunks,
             encoder,
             readers: Readers::default(),
+            trouble: limit.trouble().clone(),
         });
         shared.client.add_consumer(&shared);
         ALIVE.fetch_add(1, Ordering::Relaxed);
@@ -333,16 +350,26 @@ impl Consumer {
     }
 
     /// Goes on elsewhere in a partition: what is ready of it is dropped before this returns. The future gives the new
-    /// position once it is known; dropping it leaves the seek in force. Whoever seeks backwards may commit so, too.
-    pub fn seek(&self, partition: u32, start: Start) -> Result<impl Future<Output = Result<i64>> + Send + use<>> {
+    /// position once it is known; dropping it leaves the seek in force, as does the end of its time. Whoever seeks backwards may
+    /// commit so, too.
+    pub fn seek(
+        &self,
+        partition: u32,
+        start: Start,
+        timeout: Option<Duration>,
+    ) -> Result<impl Future<Output = Result<i64>> + Send + use<>> {
         self.assigned(&[partition])?;
+        let limit = Limit::new(timeout).with(&self.owner.shared.trouble);
         let chunks = &self.owner.shared.chunks;
         let forward = matches!(start, Start::At(offset) if chunks.position(partition) <= Some(offset));
         let sought = self.go_to(partition, start)?;
         if let Some(offsets) = self.owner.offsets.as_ref().filter(|_| !forward) {
             offsets.sought(partition);
         }
-        Ok(async move { sought.await.unwrap_or_else(|_| Err(Error::closed("consumer"))) })
+        Ok(async move {
+            let position = async { sought.await.unwrap_or_else(|_| Err(Error::closed("consumer"))) };
+            limit.hold(position, |timeout| took_longer(Phase::Read, "the seek", timeout)).await
+        })
     }
 
     /// Takes back what was taken of a partition, from `offset` on, and has not been used: it is handed out again.
@@ -390,32 +417,50 @@ impl Consumer {
 
     /// Stores offsets under the consumer's id, exactly as given: those of the last processed records. One beyond the end
     /// of its log is refused.
-    pub async fn commit(&self, processed: &[(u32, i64)]) -> Result<()> {
+    pub async fn commit(&self, processed: &[(u32, i64)], timeout: Option<Duration>) -> Result<()> {
         let known: Vec<u32> = processed.iter().map(|(partition, _)| *partition).collect();
         self.assigned(&known)?;
         let offsets = self.offsets()?;
-        for (partition, offset) in processed {
-            self.check_end(*partition, *offset).await?;
-        }
-        offsets.commit(processed).await
+        let limit = Limit::new(timeout).with(offsets.trouble());
+        let work = async {
+            for (partition, offset) in processed {
+                self.check_end(*partition, *offset, &limit).await?;
+            }
+            offsets.commit(processed, &limit).await
+        };
+        self.while_open(&limit, "the commit", work).await
     }
 
     /// Stores the offsets of records that were processed. Unless the caller has sought backwards in a partition, what is
     /// stored of it never goes back: not by a consumer that went on for a while after another had taken its place.
-    pub async fn commit_processed(&self, processed: &[(u32, i64)]) -> Result<()> {
+    pub async fn commit_processed(&self, processed: &[(u32, i64)], timeout: Option<Duration>) -> Result<()> {
         let known: Vec<u32> = processed.iter().map(|(partition, _)| *partition).collect();
         self.assigned(&known)?;
-        self.offsets()?.commit_processed(processed).await
+        let offsets = self.offsets()?;
+        let limit = Limit::new(timeout).with(offsets.trouble());
+        self.while_open(&limit, "the commit", offsets.commit_processed(processed, &limit)).await
+    }
+
+    /// What `work` on stored offsets comes to, unless its time is over or the consumer is closed first.
+    async fn while_open<T>(&self, limit: &Limit, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let work = async {
+            tokio::select! {
+                biased;
+                result = work => result,
+                () = self.owner.shared.chunks.wait_closed() => Err(Error::closed("consumer")),
+            }
+        };
+        limit.hold(work, |timeout| took_longer(Phase::Commit, what, timeout)).await
     }
 
     /// Whether there is, or was, a record at `offset`: as far as the log was seen, else as its leader says.
-    async fn check_end(&self, partition: u32, offset: i64) -> Result<()> {
+    async fn check_end(&self, partition: u32, offset: i64, limit: &Limit) -> Result<()> {
         let shared = &self.owner.shared;
         let seen = shared.chunks.partitions().into_iter().find(|state| state.partition == partition);
         if seen.is_some_and(|seen| Some(offset) < seen.end.max(seen.position)) {
             return Ok(());
         }
-        let (_, end) = offsets::log_bounds(&shared.client, &shared.topic, partition).await?;
+        let (_, end) = offsets::log_bounds(&shared.client, &shared.topic, partition, limit).await?;
         if offset < end {
             return Ok(());
         }
@@ -428,8 +473,9 @@ impl Consumer {
     }
 
     /// The stored offsets of the consumer's id, by partition: those of the last processed records.
-    pub async fn committed(&self) -> Result<BTreeMap<u32, i64>> {
-        self.offsets()?.look().await
+    pub async fn committed(&self, timeout: Option<Duration>) -> Result<BTreeMap<u32, i64>> {
+        let limit = Limit::new(timeout);
+        self.while_open(&limit, "fetching the stored offsets", self.offsets()?.look(&limit)).await
     }
 
     /// Where the caller writes the offset of the last record of a partition that it has processed, for automatic commits;
@@ -453,13 +499,16 @@ impl Consumer {
         self.owner.shared.chunks.stop();
     }
 
-    /// Ends reading; with automatic commits, commits what was processed.
-    pub async fn close(&self) -> Result<()> {
+    /// Ends reading, and commits that are under way; with automatic commits, commits what was processed.
+    pub async fn close(&self, timeout: Option<Duration>) -> Result<()> {
         self.owner.shared.chunks.close();
-        match &self.owner.offsets {
-            Some(offsets) if self.owner.shared.options.auto_commit.is_some() => offsets.commit_marked().await,
-            _ => Ok(()),
-        }
+        let Some(offsets) = self.owner.offsets.as_ref().filter(|_| self.owner.shared.options.auto_commit.is_some())
+        else {
+            return Ok(());
+        };
+        let limit = Limit::new(timeout).with(offsets.trouble());
+        let overdue = |timeout| took_longer(Phase::Close, "the commit of what was processed", timeout);
+        limit.hold(offsets.commit_marked(&limit), overdue).await
     }
 
     /// The partitions that it reads, and where it is in them.
@@ -475,13 +524,14 @@ impl Consumer {
 
 /// Commits what was processed, again and again. What fails is tried again next time; the close tells.
 async fn auto_commit(shared: Arc<Shared>, offsets: Arc<Offsets>, interval: Duration) {
+    let limit = Limit::new(None).with(offsets.trouble());
     loop {
         tokio::select! {
             () = tokio::time::sleep(interval) => {}
             () = shared.chunks.wait_over() => return,
         }
         tokio::select! {
-            _ = offsets.commit_marked() => {}
+            _ = offsets.commit_marked(&limit) => {}
             () = shared.chunks.wait_over() => return,
         }
     }

@@ -18,9 +18,9 @@ use fluvio_spu_schema::server::stream_fetch::{StreamFetchRequest, StreamFetchRes
 use tokio::sync::Mutex;
 
 use super::reader::RecordBytes;
-use crate::backoff::Backoff;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Result};
+use crate::limit::{Limit, Trouble};
 use crate::transport::{Connection, Frame};
 
 /// The system topic whose leader keeps them.
@@ -44,6 +44,7 @@ pub(crate) struct Offsets {
     id: String,
     /// By leader. Commits go one after another: the last one wins.
     links: Mutex<HashMap<i32, Link>>,
+    trouble: Trouble,
     /// By partition.
     slots: std::sync::Mutex<Slots>,
 }
@@ -72,22 +73,55 @@ type Slots = BTreeMap<u32, Slot>;
 
 impl Offsets {
     pub(crate) fn new(client: Client, topic: &str, id: &str) -> Self {
-        Self { client, topic: topic.to_owned(), id: id.to_owned(), links: Mutex::default(), slots: Default::default() }
+        Self {
+            client,
+            topic: topic.to_owned(),
+            id: id.to_owned(),
+            links: Mutex::default(),
+            trouble: Trouble::default(),
+            slots: Default::default(),
+        }
     }
 
     fn slots(&self) -> std::sync::MutexGuard<'_, Slots> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stores offsets exactly as given; retries while leaders change or are away.
-    pub(crate) async fn commit(&self, processed: &[(u32, i64)]) -> Result<()> {
-        let mut links = self.links.lock().await;
-        self.store(&mut links, processed).await
+    /// What goes wrong with commits, also with those of others that one waits for.
+    pub(crate) fn trouble(&self) -> &Trouble {
+        &self.trouble
+    }
+
+    /// Stores offsets exactly as given; again while leaders change or are away.
+    pub(crate) async fn commit(&self, processed: &[(u32, i64)], limit: &Limit) -> Result<()> {
+        self.store(processed, true, limit).await
     }
 
     /// Stores what was processed, but nothing less than what is stored, unless the caller has sought backwards.
-    pub(crate) async fn commit_processed(&self, processed: &[(u32, i64)]) -> Result<()> {
+    pub(crate) async fn commit_processed(&self, processed: &[(u32, i64)], limit: &Limit) -> Result<()> {
+        self.store(processed, false, limit).await
+    }
+
+    /// It needs the SC only for what it does not know.
+    async fn store(&self, processed: &[(u32, i64)], exactly: bool, limit: &Limit) -> Result<()> {
+        let counters = self.client.counters();
+        // Held throughout: a commit that is tried again does not overtake a later one.
         let mut links = self.links.lock().await;
+        let mut left = processed.to_vec();
+        let mut attempts = limit.attempts(counters);
+        loop {
+            // Each time: while this one was away another may have taken its place.
+            if !exactly {
+                self.keep_forward(&mut left, limit).await?;
+            }
+            let Err(error) = self.store_all(&mut links, &mut left, limit).await else { return Ok(()) };
+            self.client.view().doubt();
+            attempts.after(error.with_topic(&self.topic)).await.map_err(|error| counters.noted(error))?;
+        }
+    }
+
+    /// Drops what is less than what is stored, and may not be.
+    async fn keep_forward(&self, processed: &mut Vec<(u32, i64)>, limit: &Limit) -> Result<()> {
         let doubtful = {
             let mut slots = self.slots();
             processed.iter().any(|(partition, _)| {
@@ -96,43 +130,37 @@ impl Offsets {
             })
         };
         if doubtful {
-            self.look().await?;
+            self.look(limit).await?;
         }
-        let processed: Vec<(u32, i64)> = {
-            let mut slots = self.slots();
-            let forward = processed.iter().filter(|(partition, offset)| {
-                let slot = slots.entry(*partition).or_default();
-                slot.sought || *offset >= slot.stored
-            });
-            forward.copied().collect()
-        };
-        self.store(&mut links, &processed).await
+        let mut slots = self.slots();
+        processed.retain(|(partition, offset)| {
+            let slot = slots.entry(*partition).or_default();
+            slot.sought || *offset >= slot.stored
+        });
+        Ok(())
     }
 
-    async fn store(&self, links: &mut HashMap<i32, Link>, processed: &[(u32, i64)]) -> Result<()> {
-        let mut left = processed.to_vec();
-        let mut backoff = backoff();
-        loop {
-            let mut failed = Vec::new();
-            let mut cause = None;
-            for (partition, offset) in left {
-                match self.commit_one(links, partition, offset).await {
-                    Ok(()) => self.note_stored(partition, offset),
-                    Err(error) => {
-                        failed.push((partition, offset));
-                        cause = Some(self.client.counters().noted(error));
-                    }
+    /// One attempt at all that is `left`; what fails stays there.
+    async fn store_all(
+        &self,
+        links: &mut HashMap<i32, Link>,
+        left: &mut Vec<(u32, i64)>,
+        limit: &Limit,
+    ) -> Result<()> {
+        let mut failed = Vec::new();
+        let mut cause: Option<Error> = None;
+        for (partition, offset) in left.drain(..) {
+            match self.commit_one(links, partition, offset, limit).await {
+                Ok(()) => self.note_stored(partition, offset),
+                Err(error) => {
+                    failed.push((partition, offset));
+                    // What no other attempt mends ends all of them.
+                    cause = cause.filter(|cause| !cause.retriable).or(Some(error));
                 }
             }
-            match cause {
-                None => return Ok(()),
-                Some(error) if again(&error) => {}
-                Some(error) => return Err(error.with_topic(&self.topic)),
-            }
-            left = failed;
-            self.client.view().require(&self.topic).await?;
-            backoff.wait().await;
         }
+        *left = failed;
+        cause.map_or(Ok(()), Err)
     }
 
     fn note_stored(&self, partition: u32, offset: i64) {
@@ -153,7 +181,7 @@ impl Offsets {
     }
 
     /// Stores what was marked as processed since the last time.
-    pub(crate) async fn commit_marked(&self) -> Result<()> {
+    pub(crate) async fn commit_marked(&self, limit: &Limit) -> Result<()> {
         let changed: Vec<(u32, i64)> = {
             let slots = self.slots();
             let marks = slots.iter().map(|(partition, slot)| (*partition, slot.marked.load(Ordering::Acquire), slot));
@@ -165,7 +193,7 @@ impl Offsets {
         if changed.is_empty() {
             return Ok(());
         }
-        self.commit_processed(&changed).await?;
+        self.commit_processed(&changed, limit).await?;
         let mut slots = self.slots();
         for (partition, mark) in changed {
             slots.entry(partition).or_default().committed = mark;
@@ -173,8 +201,14 @@ impl Offsets {
         Ok(())
     }
 
-    async fn commit_one(&self, links: &mut HashMap<i32, Link>, partition: u32, offset: i64) -> Result<()> {
-        let leader = leader(&self.client, &self.topic, partition)?;
+    async fn commit_one(
+        &self,
+        links: &mut HashMap<i32, Link>,
+        partition: u32,
+        offset: i64,
+        limit: &Limit,
+    ) -> Result<()> {
+        let leader = leader(&self.client, &self.topic, partition, limit).await?;
         // Taken out: what goes wrong, or is cancelled, leaves no connection behind with a reply under way.
         let mut link = match links.remove(&leader) {
             Some(link) => link,
@@ -192,9 +226,7 @@ impl Offsets {
         let number = link.connection.request(&request, VERSION)?;
         let response: UpdateConsumerOffsetResponse =
             reply(&self.client, &mut link.connection, number).await?.decode(VERSION)?;
-        if response.error_code != ErrorCode::None {
-            return Err(Error::from_code(&response.error_code, None).with_partition(partition));
-        }
+        accepted(&response.error_code, &link.connection).map_err(|error| error.with_partition(partition))?;
         links.insert(leader, link);
         Ok(())
     }
@@ -213,15 +245,15 @@ impl Offsets {
             reply(&self.client, connection, number).await?.decode(VERSION)?;
         // A stream that found no leader takes no number.
         match response.stream_id {
-            0 => Err(Error::from_code(&response.partition.error_code, None).with_partition(partition)),
+            0 => Err(refusal(&response.partition.error_code, connection).with_partition(partition)),
             session => Ok(session),
         }
     }
 
     /// The stored offsets, by partition, which are also remembered.
-    pub(crate) async fn look(&self) -> Result<BTreeMap<u32, i64>> {
+    pub(crate) async fn look(&self, limit: &Limit) -> Result<BTreeMap<u32, i64>> {
         let asked = Instant::now();
-        let stored = stored(&self.client, Some(&self.id)).await?;
+        let stored = stored(&self.client, Some(&self.id), limit).await?;
         let found: BTreeMap<u32, i64> = stored
             .into_iter()
             .filter_map(|stored| match stored.replica_id {
@@ -244,67 +276,84 @@ impl Offsets {
     }
 }
 
-/// The stored offsets of one consumer's id, or of all; retries while leaders change or are away.
-pub(crate) async fn stored(client: &Client, id: Option<&str>) -> Result<Vec<ConsumerOffset>> {
-    let mut retry = Retry::new(client);
+/// The stored offsets of one consumer's id, or of all; again while leaders change or are away.
+pub(crate) async fn stored(client: &Client, id: Option<&str>, limit: &Limit) -> Result<Vec<ConsumerOffset>> {
+    let mut attempts = limit.attempts(client.counters());
     loop {
-        match fetch(client, id).await {
-            Ok(stored) => return Ok(stored),
-            Err(error) => retry.after(error).await?,
+        match fetch(client, id, limit).await {
+            Err(error) => attempts.after(error).await.map_err(|error| client.counters().noted(error))?,
+            stored => return stored,
         }
     }
 }
 
-async fn fetch(client: &Client, id: Option<&str>) -> Result<Vec<ConsumerOffset>> {
+async fn fetch(client: &Client, id: Option<&str>, limit: &Limit) -> Result<Vec<ConsumerOffset>> {
     // A young cluster has not made the topic yet, and so has no offsets.
-    let Some(mut connection) = keeper(client).await? else { return Ok(Vec::new()) };
+    let Some(mut connection) = keeper(client, limit).await? else { return Ok(Vec::new()) };
     let request = FetchConsumerOffsetsRequest::with_opts(None, id.map(str::to_owned));
     let number = connection.request(&request, VERSION)?;
     let response: FetchConsumerOffsetsResponse = reply(client, &mut connection, number).await?.decode(VERSION)?;
-    match response.error_code {
-        ErrorCode::None => {
-            Ok(response.consumers.into_iter().filter(|stored| id.is_none_or(|id| stored.consumer_id == id)).collect())
-        }
-        code => Err(Error::from_code(&code, None)),
-    }
+    accepted(&response.error_code, &connection)?;
+    Ok(response.consumers.into_iter().filter(|stored| id.is_none_or(|id| stored.consumer_id == id)).collect())
 }
 
-/// Forgets a stored offset, if there is one; retries while leaders change or are away.
-pub(crate) async fn forget(client: &Client, id: &str, topic: &str, partition: u32) -> Result<()> {
-    let mut retry = Retry::new(client);
-    loop {
-        match delete(client, id, topic, partition).await {
-            Ok(()) => return Ok(()),
-            Err(error) => retry.after(error).await?,
-        }
+/// Forgets a stored offset, if there is one; again while leaders change or are away.
+pub(crate) async fn forget(client: &Client, id: &str, topic: &str, partition: u32, limit: &Limit) -> Result<()> {
+    let mut attempts = limit.attempts(client.counters());
+    while let Err(error) = delete(client, id, topic, partition, limit).await {
+        attempts.after(error).await.map_err(|error| client.counters().noted(error))?;
     }
+    Ok(())
 }
 
-async fn delete(client: &Client, id: &str, topic: &str, partition: u32) -> Result<()> {
-    let Some(mut connection) = keeper(client).await? else { return Ok(()) };
+async fn delete(client: &Client, id: &str, topic: &str, partition: u32, limit: &Limit) -> Result<()> {
+    let Some(mut connection) = keeper(client, limit).await? else { return Ok(()) };
     let number = connection.request(&DeleteConsumerOffsetRequest::new(topic, partition, id), VERSION)?;
     let response: DeleteConsumerOffsetResponse = reply(client, &mut connection, number).await?.decode(VERSION)?;
-    match response.error_code {
-        ErrorCode::None => Ok(()),
-        code => Err(Error::from_code(&code, None)),
-    }
+    accepted(&response.error_code, &connection)
 }
 
 /// A connection to the SPU that keeps the offsets. `None`: they have no place yet.
-async fn keeper(client: &Client) -> Result<Option<Connection>> {
-    match client.view().topic(TOPIC).await {
+async fn keeper(client: &Client, limit: &Limit) -> Result<Option<Connection>> {
+    match client.view().topic(TOPIC, limit).await {
         Err(error) if error.kind == ErrorKind::TopicNotFound => return Ok(None),
         other => other?,
     };
-    client.dial(leader(client, TOPIC, 0)?, true).await.map(Some)
+    client.dial(leader(client, TOPIC, 0, limit).await?, true).await.map(Some)
 }
 
-pub(crate) fn leader(client: &Client, topic: &str, partition: u32) -> Result<i32> {
-    let state = client.view().read(|view| view.partition(topic, partition));
-    state.map(|state| state.leader).ok_or_else(|| {
+/// The SPU that leads a partition. The SC is only asked, whether there is such a topic, where none is known.
+pub(crate) async fn leader(client: &Client, topic: &str, partition: u32, limit: &Limit) -> Result<i32> {
+    if let Some(leader) = known_leader(client, topic, partition) {
+        return Ok(leader);
+    }
+    client.view().require(topic, limit).await?;
+    known_leader(client, topic, partition).ok_or_else(|| {
         let text = format!("partition {partition} of topic \"{topic}\" has no leader");
         Error::new(ErrorKind::NotLeader, text).with_topic(topic).with_partition(partition)
     })
+}
+
+/// The SPU that leads a partition, as far as is known.
+pub(crate) fn known_leader(client: &Client, topic: &str, partition: u32) -> Option<i32> {
+    client.view().read(|view| view.partition(topic, partition)).map(|state| state.leader)
+}
+
+/// What an SPU answered to a request about stored offsets.
+fn accepted(code: &ErrorCode, connection: &Connection) -> Result<()> {
+    match code {
+        ErrorCode::None => Ok(()),
+        code => Err(refusal(code, connection)),
+    }
+}
+
+/// What the SPU has no code for passes: the one that keeps the offsets is away, or this one has just started and has not
+/// heard of it yet.
+fn refusal(code: &ErrorCode, connection: &Connection) -> Error {
+    let error = Error::from_code(code, None);
+    let passes = matches!(code, ErrorCode::Other(_) | ErrorCode::UnknownServerError | ErrorCode::FetchSessionNotFoud);
+    let retriable = error.retriable || passes;
+    Error { message: format!("{}: {}", connection.peer(), error.message), retriable, ..error }
 }
 
 /// The first offset of a log, and the one after its last.
@@ -337,22 +386,25 @@ pub(crate) async fn bounds(
     Ok(bounds)
 }
 
-/// The bounds of one log; retries while leaders change or are away.
-pub(crate) async fn log_bounds(client: &Client, topic: &str, partition: u32) -> Result<Bounds> {
-    let key = (topic.to_owned(), partition);
-    let mut retry = Retry::new(client);
+/// The bounds of one log; again while leaders change or are away.
+pub(crate) async fn log_bounds(client: &Client, topic: &str, partition: u32, limit: &Limit) -> Result<Bounds> {
+    let mut attempts = limit.attempts(client.counters());
     loop {
-        let known = match leader(client, topic, partition) {
-            Ok(leader) => bounds(client, leader, vec![key.clone()]).await,
-            Err(error) => Err(error),
-        };
-        let error = match known.map(|known| known.get(&key).copied()) {
-            Ok(Some(bounds)) => return Ok(bounds),
-            Ok(None) => Error::new(ErrorKind::NotLeader, format!("nobody leads partition {partition} of \"{topic}\"")),
-            Err(error) => error,
-        };
-        retry.after(error).await?;
+        match bounds_of(client, topic, partition, limit).await {
+            Err(error) => attempts.after(error).await.map_err(|error| client.counters().noted(error))?,
+            bounds => return bounds,
+        }
     }
+}
+
+async fn bounds_of(client: &Client, topic: &str, partition: u32, limit: &Limit) -> Result<Bounds> {
+    let leader = leader(client, topic, partition, limit).await?;
+    let key = (topic.to_owned(), partition);
+    let known = bounds(client, leader, vec![key.clone()]).await?;
+    known.get(&key).copied().ok_or_else(|| {
+        let text = format!("SPU {leader} does not lead partition {partition} of \"{topic}\", or not yet");
+        Error::new(ErrorKind::NotLeader, text).with_topic(topic).with_partition(partition)
+    })
 }
 
 /// The frame that answers request `number`.
@@ -365,39 +417,13 @@ pub(crate) async fn reply(client: &Client, connection: &mut Connection, number: 
             }
         }
     };
-    tokio::time::timeout(client.request_timeout(), reply)
-        .await
-        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Connection, "an SPU did not answer a request about offsets")))
-}
-
-/// The pauses between attempts.
-pub(crate) struct Retry<'a> {
-    client: &'a Client,
-    backoff: Backoff,
-}
-
-impl<'a> Retry<'a> {
-    pub(crate) fn new(client: &'a Client) -> Self {
-        Self { client, backoff: backoff() }
-    }
-
-    /// Waits for the next attempt after `error`, or gives it back if another cannot mend it.
-    pub(crate) async fn after(&mut self, error: Error) -> Result<()> {
-        let error = self.client.counters().noted(error);
-        if !again(&error) {
-            return Err(error);
+    let timeout = client.request_timeout();
+    match tokio::time::timeout(timeout, reply).await {
+        Ok(reply) => reply,
+        Err(_) => {
+            let (peer, seconds) = (connection.peer(), timeout.as_secs_f64());
+            let text = format!("{peer} did not answer a request about offsets within {seconds} s");
+            Err(Error::new(ErrorKind::Connection, text))
         }
-        self.backoff.wait().await;
-        Ok(())
     }
-}
-
-fn backoff() -> Backoff {
-    Backoff::new(Duration::from_millis(20), Duration::from_secs(1))
-}
-
-/// Whether another attempt can help: leaders change, SPUs come back.
-fn again(error: &Error) -> bool {
-    use ErrorKind as K;
-    matches!(error.kind, K::Connection | K::NotLeader | K::SpuNotFound | K::Timeout)
 }

@@ -29,6 +29,7 @@ use crate::Isolation;
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{TaskKind, maybe_panic};
+use crate::limit::Limit;
 use crate::transport::{Connection, Frame};
 use crate::view::Snapshot;
 
@@ -42,8 +43,8 @@ const MOST_ORPHANS: usize = 8;
 /// How long one reply is decoded before others have their turn.
 const TURN: Duration = Duration::from_millis(1);
 
-/// How long to wait before the SC is asked again for a partition's leader.
-const RETRY_SEARCH: Duration = Duration::from_millis(100);
+/// How long the SC may say nothing of a partition before the leader that is known is tried again.
+const UNCONFIRMED: Duration = Duration::from_secs(1);
 
 /// The bytes of a record set, taken from the frame without copying.
 #[derive(Debug, Default, Clone)]
@@ -98,19 +99,20 @@ pub(super) fn assign(shared: &Arc<Shared>, cursor: Cursor) {
 }
 
 /// After a pause, gives the partition to its leader once there is one. Unless that is another than the SPU that `refused` it,
-/// the SC is asked first whether the topic still exists.
+/// the SC is asked first whether the topic still exists; while it is away the SPU may serve it again.
 fn search(shared: &Arc<Shared>, cursor: Cursor, refused: Option<i32>, pause: Duration) {
     let shared = Arc::clone(shared);
     super::spawn(Arc::clone(&shared), async move {
-        let view = shared.client.view();
+        let (view, limit) = (shared.client.view(), Limit::new(None).with(&shared.trouble));
         view.doubt();
         let leader = |view: &Snapshot| view.partition(&shared.topic, cursor.partition).map(|it| it.leader);
         let found = async {
             tokio::time::sleep(pause).await;
             let moved = view.wait(|view| leader(view).filter(|leader| Some(*leader) != refused));
             tokio::select! {
-                required = view.require(&shared.topic) => required?,
+                required = view.require(&shared.topic, &limit) => required?,
                 moved = moved => return moved,
+                () = tokio::time::sleep(UNCONFIRMED) => {}
             }
             view.wait(leader).await
         };
@@ -120,9 +122,6 @@ fn search(shared: &Arc<Shared>, cursor: Cursor, refused: Option<i32>, pause: Dur
         };
         match found {
             Ok(_) => assign(&shared, cursor),
-            Err(error) if matches!(error.kind, ErrorKind::Connection | ErrorKind::Timeout) => {
-                search(&shared, cursor, refused, RETRY_SEARCH);
-            }
             Err(error) => fail(&shared, cursor, error),
         }
     });
@@ -151,8 +150,9 @@ pub(super) async fn follow_new_partitions(shared: Arc<Shared>, offsets: Option<A
 }
 
 async fn begin(shared: &Arc<Shared>, offsets: Option<&Offsets>, new: &[u32]) {
+    let limit = Limit::new(None).with(&shared.trouble);
     let stored = match offsets {
-        Some(offsets) => offsets.look().await,
+        Some(offsets) => offsets.look(&limit).await,
         None => Ok(BTreeMap::new()),
     };
     for partition in new {
@@ -249,7 +249,7 @@ struct Reader {
 
 impl Reader {
     fn new(shared: Arc<Shared>, leader: i32, incoming: mpsc::UnboundedReceiver<Cursor>) -> Self {
-        let backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
+        let backoff = Backoff::default();
         let orders = shared.chunks.orders();
         Self { shared, leader, incoming, orders, idle: Vec::new(), link: None, unfinished: false, backoff, lost: false }
     }
@@ -394,10 +394,11 @@ impl Reader {
             link.connection.abandon();
         }
         let shared = Arc::clone(&self.shared);
-        if !transient(error) {
+        if !error.retriable {
             return self.idle.drain(..).for_each(|cursor| fail(&shared, cursor, error.clone()));
         }
         shared.client.counters().note(error.kind);
+        shared.trouble.note(error.clone());
         shared.client.view().doubt();
         tokio::select! {
             () = self.backoff.wait() => {}
@@ -450,8 +451,8 @@ impl Reader {
                 return Err(error);
             }
             // What concerns one partition alone leaves the others in peace.
-            Err(error) if transient(&error) => {
-                self.shared.client.counters().note(error.kind);
+            Err(error) if error.retriable => {
+                self.shared.trouble.note(self.shared.client.counters().noted(error));
                 search(&self.shared, cursor, Some(self.leader), self.backoff.next());
             }
             Err(error) => fail(&self.shared, cursor, error),
@@ -562,9 +563,11 @@ impl Reader {
         let bounds = response.topics.into_iter().flat_map(|topic| topic.partitions).next();
         let bounds = bounds.ok_or_else(|| Error::new(ErrorKind::Version, "a reply about offsets is empty"))?;
         if bounds.error_code != ErrorCode::None {
-            return Err(Error::from_code(&bounds.error_code, None));
+            let error = Error::from_code(&bounds.error_code, None);
+            return Err(error.with_topic(&shared.topic).with_partition(cursor.partition));
         }
         let log = Log { topic: &shared.topic, start: bounds.start_offset, end: bounds.last_stable_offset };
+        shared.trouble.clear();
         if cursor.resolve(&log, &shared.options)? {
             shared.chunks.resolve(cursor, log.end);
             if shared.chunks.look(cursor) != Order::Keep {
@@ -705,12 +708,6 @@ impl Link {
         self.asked.insert(correlation, Asked::Probe(deadline));
         Ok(())
     }
-}
-
-/// Whether looking for the leader again can help.
-fn transient(error: &Error) -> bool {
-    use ErrorKind as K;
-    matches!(error.kind, K::Connection | K::NotLeader | K::Timeout | K::SpuNotFound)
 }
 
 fn too_many_orphans() -> Error {

@@ -18,6 +18,7 @@ use crate::Isolation;
 use crate::client::Client;
 use crate::error::{Error, ErrorKind, Outcome, Phase, Result};
 use crate::guard;
+use crate::limit::{Limit, took_longer};
 use crate::transport::{Reader, Watch};
 
 use batches::{Batches, Rouse, Settled};
@@ -248,9 +249,12 @@ impl Producer {
         topic: &str,
         options: ProducerOptions,
         sink: Arc<dyn TicketSink>,
+        timeout: Option<Duration>,
     ) -> Result<Self> {
         options.validate()?;
-        let state = client.view().topic(topic).await?;
+        let limit = Limit::new(timeout);
+        let overdue = |timeout| took_longer(Phase::Connect, "opening the producer", timeout);
+        let state = limit.hold(client.view().topic(topic, &limit), overdue).await?;
         let codec = codec(topic, options.compression, state.compression)?;
         let batches = Batches::new(topic, state.partitions, codec, &options, Arc::clone(client.counters()));
         let shared = Arc::new(Shared { client, topic: topic.to_owned(), options, batches, doubt: Notify::new(), sink });

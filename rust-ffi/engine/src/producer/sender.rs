@@ -20,6 +20,7 @@ use crate::Isolation;
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::guard::{TaskKind, maybe_panic};
+use crate::limit::Limit;
 use crate::metrics::InFlight;
 use crate::transport::{Connection, Frame, Reader};
 
@@ -41,7 +42,7 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
     let mut changes = shared.client.view().changes();
     let bell = shared.batches.add_bell();
     let mut desks: HashMap<i32, Arc<Desk>> = HashMap::new();
-    let mut backoff = Backoff::new(Duration::from_millis(20), Duration::from_secs(1));
+    let mut backoff = Backoff::default();
     let mut lookup = pin!(Fuse::terminated());
     let mut doubt = false;
     loop {
@@ -90,7 +91,8 @@ async fn abandoned(shared: &Shared, bell: &Notify) {
 /// Fails what waits if the SC says that the topic does not exist.
 async fn fail_if_gone(shared: &Shared) {
     shared.client.view().doubt();
-    if let Err(error) = shared.client.view().require(&shared.topic).await
+    let limit = Limit::new(Some(shared.client.control().timeout()));
+    if let Err(error) = shared.client.view().require(&shared.topic, &limit).await
         && error.kind == ErrorKind::TopicNotFound
     {
         shared.settle(shared.batches.give_up(&error.with_outcome(Outcome::NotWritten)));
@@ -414,7 +416,7 @@ impl Sender {
             link: None,
             failure: None,
             pause_until: None,
-            backoff: Backoff::new(Duration::from_millis(20), Duration::from_secs(1)),
+            backoff: Backoff::default(),
             alarm: None,
         };
         let (bell, trouble) = (shared.batches.add_bell(), Mutex::default());

@@ -136,6 +136,11 @@ impl Connection {
         self.out.extend(segments);
     }
 
+    /// The other side's address.
+    pub(crate) fn peer(&self) -> &str {
+        &self.peer
+    }
+
     /// The name given in each request.
     pub(crate) fn client_id(&self) -> &str {
         &self.client_id

@@ -74,6 +74,7 @@ pub async fn connect(endpoint: &str) -> Client {
     let options = ClientOptions {
         tls: None,
         connect_timeout: None,
+        wait: None,
         endpoint: Some(endpoint.to_owned()),
         profile: None,
         client_id: None,
@@ -94,11 +95,11 @@ pub const CREATE: CreateFlags = CreateFlags { dry_run: false, exist_ok: false };
 pub async fn producer(client: &Client, topic: &str, options: ProducerOptions) -> (Producer, Arc<Tickets>) {
     let tickets = Arc::new(Tickets::default());
     let sink: Arc<Tickets> = Arc::clone(&tickets);
-    (client.producer(topic, options, sink).await.unwrap(), tickets)
+    (client.producer(topic, options, sink, None).await.unwrap(), tickets)
 }
 
 pub async fn consumer(client: &Client, topic: &str, options: ConsumerOptions) -> Consumer {
-    client.consumer(topic, options, Arc::new(Plainly)).await.unwrap()
+    client.consumer(topic, options, Arc::new(Plainly), None).await.unwrap()
 }
 
 /// Submits values without keys, waiting for room as often as it takes.
