@@ -78,11 +78,14 @@ async def test_what_the_operating_system_says_is_the_cause(world: Any, tmp_path:
         async with world.connect(cluster.endpoint) as client:
             assert await client.admin.topics.list() == []
             cluster.control("sc kill")
+            with pytest.raises(fluvio_cffi.FluvioTimeoutError, match="refused") as late:
+                await client.admin.topics.list(timeout=0.2)
             with pytest.raises(fluvio_cffi.FluvioConnectionError, match="refused") as refused:
-                await client.admin.topics.list()
-            assert isinstance(refused.value.__cause__, ConnectionRefusedError)
-            assert isinstance(refused.value._fresh().__cause__, ConnectionRefusedError)
-            assert refused.value.__cause__.errno == errno.ECONNREFUSED
+                await world.connect(cluster.endpoint, wait=False)
+            for raised in (late.value, refused.value):
+                assert isinstance(raised.__cause__, ConnectionRefusedError)
+                assert isinstance(raised._fresh().__cause__, ConnectionRefusedError)
+                assert raised.__cause__.errno == errno.ECONNREFUSED
             cluster.control("sc start")
             with pytest.raises(fluvio_cffi.TopicNotFoundError) as answered:
                 await client.admin.topics.get("missing")

@@ -276,7 +276,7 @@ async def test_an_spu_that_is_not_accepted(world: Any, server: LocalCluster) -> 
         topic = await world.topic(client)
         async with client.producer(topic, delivery_timeout=1) as producer:
             with pytest.raises(
-                FluvioTimeoutError, match=rf"not sent; TLS with .* for another name.*\.{domain}"
+                FluvioTimeoutError, match=rf"not sent; SPU 500\d: TLS with .* for another name.*\.{domain}"
             ) as raised:
                 await producer.send(b"x")
             assert raised.value.outcome == "not_written"

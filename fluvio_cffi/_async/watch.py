@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from fluvio_cffi._document import from_document
-from fluvio_cffi._errors import ClosedError, FluvioError, UsageError, from_native, timed_out
+from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, UsageError, from_native, timed_out
 from fluvio_cffi._ffi import CData, Slice, copy_buffer, ffi, lib
 from fluvio_cffi._lifetime import logger
 from fluvio_cffi._objects import Change
@@ -164,7 +164,7 @@ class AsyncWatch(Generic[ItemT]):
                 await host.rest()
             if self._over():
                 return False
-            handle = await self._opened()
+            handle = await self._opened(deadline)
             while (taken := self._take(handle)) is None:
                 if self._over():
                     return False
@@ -174,7 +174,7 @@ class AsyncWatch(Generic[ItemT]):
                 await self._wait(handle, seconds)
             return taken
 
-    async def _opened(self) -> CData:
+    async def _opened(self, deadline: float | None = None) -> CData:
         """The library's watch; it is opened if it is not open yet."""
         client, host = self._client, self._host
         client._check_open()
@@ -182,15 +182,23 @@ class AsyncWatch(Generic[ItemT]):
             raise ClosedError("the watch is closed")
         if self._handle is None:
             name = Slice(self._object)
+            # Whoever reads waits no longer than for a change.
+            seconds = left(deadline)
+            reads = seconds is not None and seconds < client._admin_timeout
             operation = host.hub.start(
                 lib.flv_watch_open,
                 client._handle,
                 name.value,
-                timeout=client._admin_timeout,
+                timeout=seconds if reads else client._admin_timeout,
                 phase="admin",
                 waiter=host.waiter(),
             )
-            self._handle = (await host.finish(operation)).take("flv_watch_t *", lib.flv_watch_free)
+            await host.finish(operation)
+            try:
+                self._handle = operation.take("flv_watch_t *", lib.flv_watch_free)
+            except FluvioTimeoutError as late:
+                late.phase = "read" if reads else late.phase
+                raise
         return self._handle
 
     def _take(self, handle: CData) -> bool | None:

@@ -45,28 +45,35 @@ impl ClientOptions {
     /// Whoever gives a cluster more time than this to answer gives it time to start.
     pub const SHORT: Duration = Duration::from_secs(10);
 
-    fn waits_for(&self, endpoint: &str) -> bool {
+    fn waits_for(&self, control: &Control) -> bool {
         let patient = || self.connect_timeout.is_none_or(|timeout| timeout > Self::SHORT);
-        self.wait.unwrap_or_else(|| patient() || answered().iter().any(|known| known == endpoint))
+        self.wait.unwrap_or_else(|| patient() || answered().contains(&place(control)))
     }
+}
+
+/// An address, and whether TLS is spoken there.
+type Place = (String, bool);
+
+fn place(control: &Control) -> Place {
+    (control.endpoint().to_owned(), control.dialer().is_tls())
 }
 
 /// So many clusters that have answered are remembered.
 const MOST_ANSWERED: usize = 64;
 
-/// The clusters that have answered this process, the latest ones: what refuses now is taken to be starting again.
-fn answered() -> MutexGuard<'static, VecDeque<String>> {
-    static ANSWERED: Mutex<VecDeque<String>> = Mutex::new(VecDeque::new());
+/// Where clusters have answered this process, the latest ones: one that refuses now is taken to be starting again.
+fn answered() -> MutexGuard<'static, VecDeque<Place>> {
+    static ANSWERED: Mutex<VecDeque<Place>> = Mutex::new(VecDeque::new());
     ANSWERED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn remember(endpoint: &str) {
+fn remember(place: Place) {
     let mut answered = answered();
-    answered.retain(|known| known != endpoint);
+    answered.retain(|known| *known != place);
     if answered.len() == MOST_ANSWERED {
         answered.pop_front();
     }
-    answered.push_back(endpoint.to_owned());
+    answered.push_back(place);
 }
 
 /// Whether the client sees its cluster.
@@ -169,7 +176,7 @@ impl Client {
 
     async fn connected(options: ClientOptions, limit: &Limit) -> Result<Self> {
         let control = Arc::new(Control::new(&options).await?);
-        let waits = options.waits_for(control.endpoint());
+        let waits = options.waits_for(&control);
         let mut attempts = limit.attempts(control.counters());
         let (view, platform_version) = loop {
             match View::start(Arc::clone(&control), waits).await {
@@ -177,7 +184,7 @@ impl Client {
                 started => break started?,
             }
         };
-        remember(control.endpoint());
+        remember(place(&control));
         CLIENTS.fetch_add(1, Ordering::Relaxed);
         let request_timeout = options.request_timeout;
         let (producers, consumers) = (Registry::default(), Registry::default());
