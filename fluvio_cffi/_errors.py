@@ -76,13 +76,15 @@ _PHASES: tuple[Phase | None, ...] = (
 class FluvioError(Exception):
     """The base of all errors of this library.
 
-    :ivar retriable: true only where trying again cannot write anything twice.
+    :ivar retriable: true only where trying again cannot do anything twice, and can succeed.
     :ivar code: the server's own error code, where a server answered one.
     :ivar topic: the topic concerned, where known.
     :ivar partition: the partition concerned, where known.
     :ivar offset: the offset concerned, where known.
     :ivar outcome: for errors about records: ``"not_written"``, ``"unknown"`` (bytes may be in the log) or ``"pending"``
-        (only the wait ended; the record goes on until its delivery time-out).
+        (only the wait ended; the record goes on until its delivery time-out). For changes by administration, where no
+        server's answer says it: ``"not_written"`` (not sent), ``"unknown"`` (sent, and nobody knows) or ``"pending"``
+        (done, and what follows from it was not seen).
     """
 
     _retriable: ClassVar[bool] = False

@@ -169,23 +169,23 @@ typedef enum {
 } flv_status_e;
 
 /*
- What became of the records that an error speaks of.
+ What became of the records that an error speaks of, or of the change that was asked for.
  */
 typedef enum {
     /*
-     The error is about no record.
+     The error is about neither, or it is a server's answer, which says it.
      */
     FLV_OUTCOME_NONE = 0,
     /*
-     They are not in the log and never will be.
+     They are not in the log and never will be. The change was not sent.
      */
     FLV_OUTCOME_NOT_WRITTEN = 1,
     /*
-     Bytes may have reached the log.
+     Bytes may have reached the log. The change may have been made.
      */
     FLV_OUTCOME_UNKNOWN = 2,
     /*
-     Only the wait ended; they go on until their delivery time-out.
+     Only the wait ended; they go on until their delivery time-out. The change was made; what follows from it was not seen.
      */
     FLV_OUTCOME_PENDING = 3,
 } flv_outcome_e;
@@ -1207,7 +1207,7 @@ typedef struct {
      */
     uint32_t has_code;
     /*
-     Not 0: trying again cannot write twice, and can succeed.
+     Not 0: trying again cannot do anything twice, and can succeed.
      */
     uint32_t retriable;
     /*

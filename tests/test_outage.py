@@ -487,6 +487,21 @@ async def test_closed_while_it_waits(world: Any, own: LocalCluster) -> None:
         await together(world, *(lambda call=call: ends(call) for call in of_client), lambda: close(client))
 
 
+@pytest.mark.backends("asyncio", "trio", "sync")
+async def test_a_read_opens_a_watch_within_its_own_time(world: Any, own: LocalCluster) -> None:
+    async with world.connect(own.endpoint) as client:
+        watch = client.admin.topics.watch()
+        own.kill()
+        for seconds in (0, SHORT):
+            begun = time.monotonic()
+            with pytest.raises(FluvioTimeoutError) as raised:
+                await watch.receive(timeout=seconds)
+            assert raised.value.phase == "read"
+            assert time.monotonic() - begun < seconds + GRACE
+        own.start()
+        assert (await watch.receive(timeout=30)).kind == "snapshot"
+
+
 # -- a worker
 
 

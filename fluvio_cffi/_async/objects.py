@@ -57,9 +57,8 @@ class AsyncObjects(AsyncCalls, Generic[ItemT]):
     """A kind of objects.
 
     Every call takes a `timeout` in seconds; left out: the client's ``admin_timeout``; ``None``: no limit. It raises
-    :class:`FluvioTimeoutError` with ``phase="admin"`` when the time is over, :class:`FluvioConnectionError` when the
-    cluster cannot be reached, and :class:`ServerError` for what the cluster refuses. Where a call is cancelled or
-    runs out of time it is open whether the cluster did what it was asked.
+    :class:`FluvioTimeoutError` with ``phase="admin"`` when the time is over, and :class:`ServerError` for what the
+    cluster refuses. What it does while the cluster is away: see :class:`AsyncAdmin`.
     """
 
     __slots__ = ()

@@ -19,10 +19,15 @@ class Admin:
     """The cluster's administration, by kinds of objects.
 
     Every call takes a `timeout` in seconds; left out: the client's ``admin_timeout``; ``None``: no limit. It raises
-    :class:`FluvioTimeoutError` with ``phase="admin"`` when the time is over, :class:`FluvioConnectionError` when the
-    cluster cannot be reached, :class:`ConfigError` for bad arguments and :class:`ServerError` for what the cluster
-    refuses; the next call works again. Where a call is interrupted or runs out of time it is open whether the cluster
-    did what it was asked. A call that takes long holds up no other.
+    :class:`FluvioTimeoutError` with ``phase="admin"`` when the time is over, :class:`ConfigError` for bad arguments and
+    :class:`ServerError` for what the cluster refuses; the next call works again. A call that takes long holds up no
+    other.
+
+    While the cluster is away, what may be repeated is tried again until the time is over: lists and the like, what may
+    exist (``exist_ok``) or be missing (``missing_ok``), stored offsets. Anything else is sent once, when the cluster can
+    be reached. If it goes before it answers, that is a :class:`FluvioConnectionError`. ``outcome`` of these errors is
+    ``"not_written"`` if it was not sent, else ``"unknown"``. Where a call is interrupted it is open whether the cluster
+    did what it was asked.
     """
 
     __slots__ = ("_client",)

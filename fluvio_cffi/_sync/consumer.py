@@ -215,13 +215,17 @@ class Consumer(Closeable):
         backwards in that partition. What is stored is looked up if that was last done more than a second ago: within
         that second two consumers with one id can still overtake each other.
 
+        While the partition's leader is away, or the server that keeps the offsets, it is tried again until the time is
+        over; of several commits the last one wins.
+
         :param what: a record, a batch, or left out: all that was handed out; or ``{partition: offset}`` of the last
             processed records, which is stored exactly as given, also backwards.
         :param timeout: seconds; left out: the client's ``admin_timeout``; ``None``: no limit.
         :raises UsageError: the consumer was opened without a ``consumer_id``.
         :raises ConfigError: `what` is of another topic, or no offsets.
         :raises OffsetOutOfRangeError: an offset in `what` lies beyond the end of its log: nothing is stored.
-        :raises FluvioTimeoutError: ``phase="commit"``: it may be stored, or not.
+        :raises FluvioTimeoutError: ``phase="commit"``: it may be stored, or not; storing it again is safe.
+        :raises ClosedError: the consumer was closed meanwhile.
         """
         host = self._host
         host.check()

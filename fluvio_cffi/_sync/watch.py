@@ -171,21 +171,18 @@ class Watch(Generic[ItemT]):
             return taken
 
     def _opened(self, deadline: float | None = None) -> CData:
-        """The library's watch; it is opened if it is not open yet."""
+        """The library's watch; it is opened if it is not open yet, by the deadline of the read that asks for it."""
         client, host = self._client, self._host
         client._check_open()
         if self._closed:
             raise ClosedError("the watch is closed")
         if self._handle is None:
             name = Slice(self._object)
-            # Whoever reads waits no longer than for a change.
-            seconds = left(deadline)
-            reads = seconds is not None and seconds < client._admin_timeout
             operation = host.hub.start(
                 lib.flv_watch_open,
                 client._handle,
                 name.value,
-                timeout=seconds if reads else client._admin_timeout,
+                timeout=client._admin_timeout if deadline is None else left(deadline),
                 phase="admin",
                 waiter=host.waiter(),
             )
@@ -193,7 +190,8 @@ class Watch(Generic[ItemT]):
             try:
                 self._handle = operation.take("flv_watch_t *", lib.flv_watch_free)
             except FluvioTimeoutError as late:
-                late.phase = "read" if reads else late.phase
+                if deadline is not None:
+                    late.phase = "read"
                 raise
         return self._handle
 

@@ -94,16 +94,16 @@ pub enum flv_status_e {
     FLV_STATUS_UNKNOWN = 99,
 }
 
-/// What became of the records that an error speaks of.
+/// What became of the records that an error speaks of, or of the change that was asked for.
 #[repr(C)]
 pub enum flv_outcome_e {
-    /// The error is about no record.
+    /// The error is about neither, or it is a server's answer, which says it.
     FLV_OUTCOME_NONE = 0,
-    /// They are not in the log and never will be.
+    /// They are not in the log and never will be. The change was not sent.
     FLV_OUTCOME_NOT_WRITTEN = 1,
-    /// Bytes may have reached the log.
+    /// Bytes may have reached the log. The change may have been made.
     FLV_OUTCOME_UNKNOWN = 2,
-    /// Only the wait ended; they go on until their delivery time-out.
+    /// Only the wait ended; they go on until their delivery time-out. The change was made; what follows from it was not seen.
     FLV_OUTCOME_PENDING = 3,
 }
 
@@ -149,7 +149,7 @@ pub struct flv_error_info_t {
     pub code: i32,
     /// Not 0: a server answered `code`.
     pub has_code: u32,
-    /// Not 0: trying again cannot write twice, and can succeed.
+    /// Not 0: trying again cannot do anything twice, and can succeed.
     pub retriable: u32,
     /// One of `FLV_OUTCOME_`.
     pub outcome: u32,

@@ -99,7 +99,7 @@ pub(super) fn assign(shared: &Arc<Shared>, cursor: Cursor) {
 }
 
 /// After a pause, gives the partition to its leader once there is one. Unless that is another than the SPU that `refused` it,
-/// the SC is asked first whether the topic still exists; while it is away the SPU may serve it again.
+/// the SC is asked first whether the topic still exists; while it says nothing, that SPU may serve it again.
 fn search(shared: &Arc<Shared>, cursor: Cursor, refused: Option<i32>, pause: Duration) {
     let shared = Arc::clone(shared);
     super::spawn(Arc::clone(&shared), async move {
@@ -111,17 +111,18 @@ fn search(shared: &Arc<Shared>, cursor: Cursor, refused: Option<i32>, pause: Dur
             let moved = view.wait(|view| leader(view).filter(|leader| Some(*leader) != refused));
             tokio::select! {
                 required = view.require(&shared.topic, &limit) => required?,
-                moved = moved => return moved,
-                () = tokio::time::sleep(UNCONFIRMED) => {}
+                moved = moved => return moved.map(Some),
+                () = tokio::time::sleep(UNCONFIRMED), if refused.is_some() => return Ok(view.read(leader)),
             }
-            view.wait(leader).await
+            view.wait(leader).await.map(Some)
         };
         let found = tokio::select! {
             found = found => found,
             () = shared.chunks.wait_over() => return,
         };
         match found {
-            Ok(_) => assign(&shared, cursor),
+            Ok(Some(_)) => assign(&shared, cursor),
+            Ok(None) => search(&shared, cursor, None, Duration::ZERO),
             Err(error) => fail(&shared, cursor, error),
         }
     });
