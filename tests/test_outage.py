@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from campaign import aside, together
 from laws import LONG
-from proxy import Proxy
+from proxy import Proxy, between
 
 import fluvio_cffi
 from fluvio_cffi import (
@@ -424,6 +424,42 @@ async def test_connecting_to_one_that_has_answered(world: Any, own: LocalCluster
     with pytest.raises(FluvioTimeoutError, match="refused") as raised:
         await world.connect(own.endpoint, timeout=SHORT)
     assert (raised.value.phase, raised.value.retriable) == ("connect", True)
+
+
+# -- commits
+
+
+@pytest.mark.backends("asyncio", "trio", "sync")
+async def test_a_commit_that_has_waited_goes_back_behind_nobody(world: Any, own: LocalCluster) -> None:
+    """A worker is cut off; another one goes on meanwhile."""
+    async with world.connect(own.endpoint) as other:
+        topic = await world.topic(other)
+        async with other.producer(topic) as producer:
+            await producer.send_all([b"x"] * 100)
+        successor = await other.consumer(topic, consumer_id="w")
+        # On the connection that it has from now on, it is not cut off.
+        await successor.commit({0: 1})
+        with between(own) as proxies:
+            async with world.connect(proxies[0].endpoint) as client:
+                worker = await client.consumer(topic, consumer_id="w")
+                batch = await worker.batches(max_records=10).__anext__()
+                await worker.commit(batch)
+                for proxy in proxies:
+                    proxy.become("refuse")
+
+                async def late() -> None:
+                    await worker.commit(await worker.receive())
+
+                async def overtaken() -> None:
+                    # For longer than what is stored is believed.
+                    await world.sleep(1.5)
+                    await successor.commit({0: 90})
+                    for proxy in proxies:
+                        proxy.become("forward")
+
+                await together(world, late, overtaken)
+                assert await worker.committed() == {0: 90}
+        await successor.close()
 
 
 # -- ends of waiting

@@ -318,6 +318,8 @@ struct Between {
     kill: AtomicBool,
     /// A connection ends once the SC has heard of a change over it.
     cut: AtomicBool,
+    /// Then the SC falls silent.
+    hush: AtomicBool,
 }
 
 impl Between {
@@ -325,8 +327,8 @@ impl Between {
     async fn start(cluster: Cluster) -> (Arc<Self>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let (spoil, kill, cut) = Default::default();
-        let between = Arc::new(Self { cluster, spoil, kill, cut });
+        let (spoil, kill, cut, hush) = Default::default();
+        let between = Arc::new(Self { cluster, spoil, kill, cut, hush });
         let accepting = Arc::clone(&between);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -351,6 +353,9 @@ impl Between {
                 // Creates, deletes and updates.
                 let change = [1001_u16, 1002, 1006].iter().any(|key| frame[..2] == key.to_be_bytes());
                 if change && self.cut.swap(false, Ordering::SeqCst) {
+                    if self.hush.load(Ordering::SeqCst) {
+                        self.cluster.control("sc stall on").await.unwrap();
+                    }
                     return Ok(());
                 }
             }
@@ -495,6 +500,16 @@ async fn a_change_whose_answer_is_lost_is_made_again_where_that_changes_nothing_
         admin.delete_smartmodule("s", true).await.unwrap();
         assert!(!between.cut.load(Ordering::SeqCst), "each of them was cut");
         assert!(admin.topics(None, false).await.unwrap().is_empty());
+
+        // If there is no other answer in time, the first attempt may have done it.
+        between.hush.store(true, Ordering::SeqCst);
+        cut();
+        let error = client.admin(Some(Duration::from_secs(3))).delete_mirror("none", true).await.unwrap_err();
+        between.cluster.control("sc stall off").await.unwrap();
+        between.hush.store(false, Ordering::SeqCst);
+        let found = (error.kind, error.outcome, error.retriable);
+        assert_eq!(found, (ErrorKind::Timeout, Outcome::Unknown, true), "{error}");
+        assert!(error.message.contains("an earlier attempt may have done it"), "{error}");
 
         // The others say that nobody knows; and they were made once.
         cut();

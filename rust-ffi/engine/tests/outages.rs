@@ -154,6 +154,30 @@ async fn a_commit_needs_the_leader_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_go_on_without_the_sc() {
+    within(async {
+        let cluster = cluster().await;
+        let client = connect(&cluster.endpoint().to_string()).await;
+        client.admin(None).create_topic("t", spec(1), CREATE, true).await.unwrap();
+        let (producer, _) = producer(&client, "t", ProducerOptions::default()).await;
+        let reader = consumer(&client, "t", worker()).await;
+        cluster.control("sc kill").await.unwrap();
+        for round in 1..4 {
+            cluster.control("kill-spu 5001").await.unwrap();
+            submit(&producer, &numbered(0..10, 10)).await;
+            // It does not know yet that it leads, and nobody can say so.
+            cluster.control("start-spu 5001 not-leader-for 0.5").await.unwrap();
+            let begun = Instant::now();
+            assert_eq!(read(&reader, 10).await.len(), 10);
+            producer.flush().await.unwrap();
+            reader.commit(&[(0, 10 * round - 1)], LONG).await.unwrap();
+            assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_commit_waits_for_the_spu_that_keeps_offsets() {
     within(async {
         let cluster = Cluster::start(Config { spus: 2, ..Default::default() }).await.unwrap();
