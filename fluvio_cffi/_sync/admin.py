@@ -24,10 +24,10 @@ class Admin:
     other.
 
     While the cluster is away, what may be repeated is tried again until the time is over: lists and the like, what may
-    exist (``exist_ok``) or be missing (``missing_ok``), stored offsets. Anything else is sent once, when the cluster can
-    be reached. If it goes before it answers, that is a :class:`FluvioConnectionError`. ``outcome`` of these errors is
-    ``"not_written"`` if it was not sent, else ``"unknown"``. Where a call is interrupted it is open whether the cluster
-    did what it was asked.
+    exist (``exist_ok``) or be missing (``missing_ok``), stored offsets. Anything else is sent once, when the cluster
+    can be reached. If it goes before it answers, that is a :class:`FluvioConnectionError`. ``outcome`` of these errors
+    is ``"not_written"`` if it was not sent, else ``"unknown"``. Where a call is interrupted it is open whether the
+    cluster did what it was asked.
     """
 
     __slots__ = ("_client",)

@@ -90,9 +90,9 @@ class Fluvio(Closeable):
         :param tls: how connections are protected; left out: as `config` or the profile says, else not at all.
         :param client_id: how this client calls itself.
         :param use_spu_local_address: whether to use the addresses that SPUs have inside of their network.
-        :param wait: whether a cluster that cannot be reached is tried again until the `timeout`, as a service wants that
-            starts beside its broker. Left out: if it has answered this process before, since then it is restarting, or
-            if the `timeout` is longer than the default; otherwise the first refusal is an error at once.
+        :param wait: whether a cluster that cannot be reached is tried again until the `timeout`: for services that
+            start beside their broker. Left out: if it has answered this process before, since then it is restarting,
+            or if the `timeout` is longer than the default; otherwise the first refusal is an error at once.
         :param timeout: seconds; left out: 10; ``None``: no limit.
         :param request_timeout: seconds for one request to an SPU; then the connection counts as dead.
         :param admin_timeout: seconds for administrative calls, and for opening producers and consumers.

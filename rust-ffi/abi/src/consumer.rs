@@ -2,9 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fluvio_cffi_engine::{
-    Chunk, ChunkEncoder, Consumer, ConsumerOptions, Error, RecordRef, Result, Start, Take,
-};
+use fluvio_cffi_engine::{Chunk, ChunkEncoder, Consumer, ConsumerOptions, Error, RecordRef, Result, Start, Take};
 
 use crate::boundary::{OK, export, fill, quiet, require, write_out};
 use crate::bytes::{flv_slice_t, slice};

@@ -283,7 +283,9 @@ impl Client {
             .view()
             .address(spu)
             // Not yet, or not any more: then its partitions get another leader.
-            .ok_or_else(|| Error::new(ErrorKind::SpuNotFound, format!("SPU {spu} is not known to the cluster")).passing())?;
+            .ok_or_else(|| {
+                Error::new(ErrorKind::SpuNotFound, format!("SPU {spu} is not known to the cluster")).passing()
+            })?;
         let control = self.control();
         let (dialer, client_id, timeout) = (control.dialer(), control.client_id(), self.request_timeout());
         let opened = Connection::open(dialer, &name, &address, client_id, quick, timeout, self.counters()).await;

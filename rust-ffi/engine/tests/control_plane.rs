@@ -214,7 +214,11 @@ async fn calls_end_by_their_deadline_and_the_next_one_works() {
             assert!(begun.elapsed() < Duration::from_secs(5));
             assert_eq!((listed.outcome, deleted.outcome), (Outcome::None, Outcome::NotWritten));
             for error in [listed, deleted] {
-                assert_eq!((error.kind, error.phase, error.retriable), (ErrorKind::Timeout, Phase::Admin, true), "{error}");
+                assert_eq!(
+                    (error.kind, error.phase, error.retriable),
+                    (ErrorKind::Timeout, Phase::Admin, true),
+                    "{error}"
+                );
                 assert!(error.message.contains("the last attempt: ") && error.message.contains("refused"), "{error}");
                 assert!(error.os_error.is_some());
             }
@@ -527,7 +531,8 @@ async fn a_change_whose_answer_is_lost_is_made_again_where_that_changes_nothing_
             let found = (error.kind, error.outcome, error.retriable);
             assert_eq!(found, (ErrorKind::Connection, Outcome::Unknown, false), "{error}");
         }
-        while admin.topic("once").await.unwrap().spec.partitions != 2 || !admin.mirrors(None).await.unwrap().is_empty() {
+        while admin.topic("once").await.unwrap().spec.partitions != 2 || !admin.mirrors(None).await.unwrap().is_empty()
+        {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })

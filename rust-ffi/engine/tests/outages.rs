@@ -137,7 +137,10 @@ async fn a_commit_needs_the_leader_alone() {
         let second = tokio::spawn(async move { second.commit(&[(0, 5)], LONG).await });
         let error = consumer.commit(&[(0, 6)], Some(Duration::from_millis(300))).await.unwrap_err();
         assert_eq!((error.kind, error.phase, error.retriable), (ErrorKind::Timeout, Phase::Commit, true));
-        assert!(error.message.contains("SPU 5001") && error.message.contains("refused"), "it waited for others: {error}");
+        assert!(
+            error.message.contains("SPU 5001") && error.message.contains("refused"),
+            "it waited for others: {error}"
+        );
         cluster.control("start-spu 5001 not-leader-for 1").await.unwrap();
         first.await.unwrap().unwrap();
         second.await.unwrap().unwrap();

@@ -141,12 +141,7 @@ impl Offsets {
     }
 
     /// One attempt at all that is `left`; what fails stays there.
-    async fn store_all(
-        &self,
-        links: &mut HashMap<i32, Link>,
-        left: &mut Vec<(u32, i64)>,
-        limit: &Limit,
-    ) -> Result<()> {
+    async fn store_all(&self, links: &mut HashMap<i32, Link>, left: &mut Vec<(u32, i64)>, limit: &Limit) -> Result<()> {
         let mut failed = Vec::new();
         let mut cause: Option<Error> = None;
         for (partition, offset) in left.drain(..) {

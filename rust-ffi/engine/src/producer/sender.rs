@@ -412,13 +412,7 @@ struct Sender {
 
 impl Sender {
     fn start(shared: &Arc<Shared>, leader: i32) -> Arc<Desk> {
-        let work = Work {
-            link: None,
-            failure: None,
-            pause_until: None,
-            backoff: Backoff::default(),
-            alarm: None,
-        };
+        let work = Work { link: None, failure: None, pause_until: None, backoff: Backoff::default(), alarm: None };
         let (bell, trouble) = (shared.batches.add_bell(), Mutex::default());
         let desk = Arc::new(Desk { leader, bell, work: Mutex::new(work), trouble });
         let sender = Self { shared: Arc::clone(shared), desk: Arc::clone(&desk), lost: false, called: false };
