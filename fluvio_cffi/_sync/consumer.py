@@ -146,12 +146,12 @@ class Consumer(Closeable):
             if not self._next(deadline):
                 raise self._no_more()
 
-    def batches(self, *, max_records: int = 1000, max_wait: float | str | None = 0.1) -> Batches:
+    def batches(self, *, max_records: int = 1000, max_wait: float | str | None = 0.0) -> Batches:
         """An iterator of batches: waits for a first record without limit, then at most `max_wait` for more.
 
         :param max_records: records of a batch, at most.
-        :param max_wait: seconds (or text such as ``"100ms"``); ``0``: only what is there already; ``None``: until the
-            batch is full.
+        :param max_wait: seconds (or text such as ``"100ms"``); ``0``: only what is there already; some milliseconds
+            make larger batches of a trickle; ``None``: until the batch is full.
         """
         self._check_open()
         number(max_records, "max_records", 1, 1 << 31)
