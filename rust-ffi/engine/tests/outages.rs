@@ -204,6 +204,36 @@ async fn a_commit_waits_for_the_spu_that_keeps_offsets() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_silent_spu_holds_up_no_commit_of_what_others_lead() {
+    within(async {
+        let cluster = Cluster::start(Config { spus: 2, ..Default::default() }).await.unwrap();
+        let endpoint = cluster.endpoint().to_string();
+        let brief = ClientOptions { request_timeout: Duration::from_millis(500), ..options(&endpoint, LONG, None) };
+        let client = Client::connect(brief).await.unwrap();
+        fill(&client, "t", 40, 0, 20).await;
+        let consumer = consumer(&client, "t", worker()).await;
+        cluster.control("stall 5002 on").await.unwrap();
+        let begun = Instant::now();
+        // Those with odd numbers are led by the silent one.
+        let all: Vec<(u32, i64)> = (0..20).map(|half| (2 * half + 1, 0)).chain([(0, 7)]).collect();
+        let commit = tokio::spawn({
+            let consumer = consumer.clone();
+            async move { consumer.commit_processed(&all, LONG).await }
+        });
+        let stored = async || client.admin(LONG).consumer_offset("w", "t", 0).await.is_ok();
+        while !stored().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+        assert!(!commit.is_finished());
+        cluster.control("stall 5002 off").await.unwrap();
+        commit.await.unwrap().unwrap();
+        assert_eq!(consumer.committed(LONG).await.unwrap().len(), 21);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn closing_ends_what_waits() {
     within(async {
         let cluster = cluster().await;

@@ -1,6 +1,6 @@
 //! Stored offsets: those of the last processed records, kept by the cluster under a consumer's id.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -144,11 +144,21 @@ impl Offsets {
     async fn store_all(&self, links: &mut HashMap<i32, Link>, left: &mut Vec<(u32, i64)>, limit: &Limit) -> Result<()> {
         let mut failed = Vec::new();
         let mut cause: Option<Error> = None;
+        // A silent SPU is waited for once, and does not hold up what others lead.
+        let mut silent = HashSet::new();
         for (partition, offset) in left.drain(..) {
+            let leader = known_leader(&self.client, &self.topic, partition);
+            if leader.is_some_and(|leader| silent.contains(&leader)) {
+                failed.push((partition, offset));
+                continue;
+            }
             match self.commit_one(links, partition, offset, limit).await {
                 Ok(()) => self.note_stored(partition, offset),
                 Err(error) => {
                     failed.push((partition, offset));
+                    if matches!(error.kind, ErrorKind::Connection | ErrorKind::Timeout) {
+                        silent.extend(leader);
+                    }
                     // What no other attempt mends ends all of them.
                     cause = cause.filter(|cause| !cause.retriable).or(Some(error));
                 }
