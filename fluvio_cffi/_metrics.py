@@ -26,7 +26,8 @@ class Metrics:
         the connection was lost before the answer came: the log has at most so many twice. A repeat is one contiguous
         run of at most ``max_in_flight`` requests (1 2 3 4 3 4 5).
     :ivar reordered: batches that were acknowledged after a later one of their partition, because the server answered an
-        error for them while later ones were in flight. ``max_in_flight=1`` excludes it.
+        error for them while later ones were in flight (``max_in_flight=1`` excludes it), and batches of records without
+        a key that moved to another partition, because theirs could not be written.
     :ivar reconnects: connections that took the place of one that was lost.
     :ivar errors: how many errors were met, by the name of their class, whether they were repaired or raised: one for
         each connection, call, batch that has failed or must go again, and partition that is not read on.

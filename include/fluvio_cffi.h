@@ -321,7 +321,7 @@ typedef enum {
      */
     FLV_DELIVERY_AT_LEAST_ONCE = 0,
     /*
-     Once.
+     Once. What no server has seen a byte of, because the connection had ended, does not count.
      */
     FLV_DELIVERY_AT_MOST_ONCE = 1,
 } flv_delivery_e;
@@ -960,7 +960,7 @@ typedef struct {
      */
     uint64_t duplicates_possible;
     /*
-     Batches acknowledged after a later one of their partition.
+     Batches acknowledged after a later one of their partition, or in another partition than that of their submission.
      */
     uint64_t reordered;
     /*
@@ -1073,7 +1073,8 @@ typedef struct {
      */
     const int32_t *key_lengths;
     /*
-     NULL: the partitioner decides. Else `count` entries: the partition, or -1.
+     NULL: the partitioner decides. Else `count` entries: the partition, or -1. With neither key nor partition a record goes
+     where it can be written, and moves with its batch if it waits where that is not possible; its ticket tells.
      */
     const int32_t *partitions;
     /*

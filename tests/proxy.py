@@ -14,6 +14,7 @@ from typing import Literal
 from fluvio_cffi import LocalCluster
 
 Mode = Literal["forward", "silent", "half-open", "dropped", "refuse", "slow", "cut"]
+Ending = Literal["closed", "reset", "shut down"]
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -55,6 +56,7 @@ class Proxy:
         self._pipes: list[_Pipe] = []
         self._answered: dict[socket.socket, int] = {}
         self._before: tuple[bytes, Callable[[], object]] | None = None
+        self._ending: Ending | None = None
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
         self.connections = 0
         self.port: int = self._listener.getsockname()[1]
@@ -70,6 +72,11 @@ class Proxy:
         self._mode = mode
         self._bell.send(b"x")
         assert self._changed.wait(5)
+
+    def end(self, how: Ending) -> None:
+        """Ends the living connections as the server would: closed, reset, or shut down for what it sends only."""
+        self._ending = how
+        self.become(self._mode)
 
     def before(self, request: bytes, act: Callable[[], object]) -> None:
         """Does something once, before the next request that contains these bytes is forwarded."""
@@ -96,6 +103,9 @@ class Proxy:
                     self._ear.recv(100)
                     if self._mode == "refuse":
                         self._close_all()
+                    if self._ending is not None:
+                        self._end(self._ending)
+                        self._ending = None
                     if self._mode == "dropped":
                         for pipe in self._pipes:
                             pipe.dropped = True
@@ -163,6 +173,13 @@ class Proxy:
             self._answered.pop(one, None)
             one.close()
         self._pipes = [other for other in self._pipes if other.source not in (pipe.source, pipe.target)]
+
+    def _end(self, how: Ending) -> None:
+        for pipe in [pipe for pipe in self._pipes if pipe.answers]:
+            if how == "shut down":
+                pipe.target.shutdown(socket.SHUT_WR)
+            else:
+                self._close(pipe, reset=how == "reset")
 
     def _close_all(self) -> None:
         while self._pipes:

@@ -228,14 +228,17 @@ class AsyncFluvio(Closeable):
         :param compression: ``"gzip"``, ``"snappy"``, ``"lz4"``, ``"zstd"`` or ``"none"``; ``None``: as the topic asks.
         :param max_request_size: bytes of one request, and so of one record, at most.
         :param buffer_size: bytes of records that are accepted and not settled, at most.
-        :param max_in_flight: requests that are in flight to one SPU, at most; with 1 nothing can be reordered.
+        :param max_in_flight: requests that are in flight to one SPU, at most; with 1 nothing that stays in its
+            partition can be reordered.
         :param isolation: ``"read_uncommitted"``: acknowledged when the leader has it; ``"read_committed"``: when the
             replicas have it.
-        :param delivery: ``"at_least_once"``: sent again after a lost connection; ``"at_most_once"``: never.
+        :param delivery: ``"at_least_once"``: sent again after a lost connection; ``"at_most_once"``: never,
+            unless no server has seen a byte of it.
         :param delivery_timeout: seconds after which a record that is not acknowledged has failed.
         :param partitioner: ``(key, value, partitions) -> int``, called in the caller's thread, or
             ``Partitioner.fixed(n)``; ``None``: as the official client's: records with a key by its hash, the others
-            round robin over the partitions that are online, a batch at a time.
+            round robin over the partitions that can be written, a batch at a time; those that wait in one that
+            cannot move to another.
         :raises ConfigError: a bad argument, or a compression that the topic forbids.
         :raises TopicNotFoundError: there is no such topic.
         """

@@ -41,7 +41,7 @@ pub enum flv_isolation_e {
 pub enum flv_delivery_e {
     /// Again after a lost connection, until it is acknowledged.
     FLV_DELIVERY_AT_LEAST_ONCE = 0,
-    /// Once.
+    /// Once. What no server has seen a byte of, because the connection had ended, does not count.
     FLV_DELIVERY_AT_MOST_ONCE = 1,
 }
 
@@ -244,7 +244,8 @@ pub struct flv_records_t {
     pub value_lengths: *const u32,
     /// NULL: no record has a key. Else `count` entries: bytes of the key, or -1 for no key (0 is an empty one).
     pub key_lengths: *const i32,
-    /// NULL: the partitioner decides. Else `count` entries: the partition, or -1.
+    /// NULL: the partitioner decides. Else `count` entries: the partition, or -1. With neither key nor partition a record goes
+    /// where it can be written, and moves with its batch if it waits where that is not possible; its ticket tells.
     pub partitions: *const i32,
     /// NULL: now. Else `count` entries: milliseconds since the epoch, or INT64_MIN for now.
     pub timestamps: *const i64,

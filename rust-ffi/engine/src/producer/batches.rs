@@ -10,7 +10,7 @@ use fluvio_cffi_wire::{BatchBuilder, Codec};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use super::sender::Desk;
+use super::sender::{Desk, PATIENCE};
 use super::{ProducerOptions, RECORD_OVERHEAD, Records, Run, Submission, dropped, overdue, partitioner};
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::metrics::Counters;
@@ -34,19 +34,33 @@ pub(crate) struct Batch {
     pub(crate) partition: u32,
     pub(crate) bytes: Bytes,
     pub(crate) deadline: Instant,
-    /// Whether an earlier sending may have reached the log.
-    pub(crate) maybe_written: bool,
+    pub(crate) past: Past,
+    /// Whether it may go to any partition: no record of it has a key, or a partition of its own.
+    pub(crate) anywhere: bool,
 }
 
-/// A batch that takes records, or waits to be taken by the sender.
+/// What became of a batch's earlier sendings; later ones count if they are worse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Past {
+    /// No server has seen a byte of it.
+    Unsent,
+    /// It was not written, for certain.
+    Refused,
+    /// It may have reached the log.
+    MaybeWritten,
+}
+
+/// A batch that waits to be taken by the sender.
 #[derive(Debug)]
 enum Waiting {
     Full {
         ticket: u64,
         builder: BatchBuilder,
         deadline: Instant,
+        /// See [`Batch::anywhere`].
+        anywhere: bool,
     },
-    /// Was sent before and goes again, first.
+    /// Was taken before and goes again, first.
     Again(Batch),
 }
 
@@ -60,8 +74,22 @@ impl Waiting {
     /// What becomes of it if it is given up now.
     fn outcome(&self) -> Outcome {
         match self {
-            Self::Again(Batch { maybe_written: true, .. }) => Outcome::Unknown,
+            Self::Again(Batch { past: Past::MaybeWritten, .. }) => Outcome::Unknown,
             _ => Outcome::NotWritten,
+        }
+    }
+
+    fn deadline(&self) -> Instant {
+        match self {
+            Self::Full { deadline, .. } | Self::Again(Batch { deadline, .. }) => *deadline,
+        }
+    }
+
+    /// Whether it can go to another partition: what may have been written in one must not be written in another as well.
+    fn can_move(&self) -> bool {
+        match self {
+            Self::Full { anywhere, .. } => *anywhere,
+            Self::Again(batch) => batch.anywhere && batch.past != Past::MaybeWritten,
         }
     }
 
@@ -73,21 +101,37 @@ impl Waiting {
     }
 }
 
+/// A batch that takes records.
 #[derive(Debug)]
 struct Open {
     ticket: u64,
     builder: BatchBuilder,
     created: Instant,
+    /// Whether it takes records that have a key or a partition of their own, and whether it takes those that have neither. One
+    /// with both cannot go to another partition.
+    addressed: bool,
+    keyless: bool,
 }
 
 impl Open {
+    /// Whether it takes records without a key, or the others.
+    fn takes(&self, keyless: bool) -> bool {
+        if keyless { self.keyless } else { self.addressed }
+    }
+
     fn close(self, delivery_timeout: Duration) -> Waiting {
-        let Self { ticket, builder, created } = self;
-        Waiting::Full { ticket, builder, deadline: created + delivery_timeout }
+        let Self { ticket, builder, created, addressed, .. } = self;
+        Waiting::Full { ticket, builder, deadline: created + delivery_timeout, anywhere: !addressed }
+    }
+
+    /// The same for one that may have to wait: what waits is bounded by what it holds, not by what it could.
+    fn close_to_wait(mut self, delivery_timeout: Duration) -> Waiting {
+        self.builder.trim();
+        self.close(delivery_timeout)
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Partition {
     open: Option<Open>,
     /// In order of their tickets.
@@ -106,11 +150,91 @@ struct Partition {
     broken: Option<Error>,
     /// The sender to its leader, once one is known.
     desk: Option<Arc<Desk>>,
+    /// Whether it is online, as the cluster view has last said; its leader knows better.
+    online: bool,
+    listed_online: bool,
+    /// Whether its leader has said last that it is not its leader.
+    refused: bool,
+    /// When its leader has last answered a batch.
+    answered: Option<Instant>,
+    /// Since when its leader has answered nothing, if it owes an answer.
+    unanswered_since: Option<Instant>,
+    /// Whether its leader is to be asked about it: a record without a key would have gone here.
+    missed: bool,
+}
+
+impl Default for Partition {
+    fn default() -> Self {
+        Self {
+            open: None,
+            ready: VecDeque::new(),
+            in_flight: 0,
+            holder: 0,
+            wanted: false,
+            active: false,
+            acknowledged: 0,
+            broken: None,
+            desk: None,
+            online: true,
+            listed_online: true,
+            refused: false,
+            answered: None,
+            unanswered_since: None,
+            missed: false,
+        }
+    }
 }
 
 impl Partition {
     fn led_by(&self, leader: Option<i32>) -> bool {
         self.desk.as_ref().map(|desk| desk.leader) == leader
+    }
+
+    /// Whether a batch waits to be taken, or to become full.
+    fn has_waiting(&self) -> bool {
+        self.open.is_some() || !self.ready.is_empty()
+    }
+
+    /// Whether it can be written, as far as is known.
+    fn can_be_written(&self) -> bool {
+        let is_reachable = || self.desk.as_ref().is_none_or(|desk| desk.is_reachable());
+        self.online && !self.refused && self.broken.is_none() && is_reachable()
+    }
+
+    /// Whether it can be written, and its leader answers.
+    fn is_well(&self, now: Instant) -> bool {
+        self.can_be_written() && self.unanswered_since.is_none_or(|since| now < since + PATIENCE)
+    }
+
+    /// Whether records without a key share batches with others. They should not, as then they could not go elsewhere; but where
+    /// there are many of both kinds the batches would be tiny.
+    fn shares(&self, now: Instant) -> bool {
+        self.ready.len() >= MOST_APART
+    }
+
+    /// Whether a batch waits that could go to another partition.
+    fn has_movable(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| !open.addressed) || self.ready.iter().any(Waiting::can_move)
+    }
+
+    /// Takes out the batches that can go to another partition.
+    fn take_movable(&mut self, delivery_timeout: Duration) -> Vec<Waiting> {
+        let (moving, staying): (Vec<_>, _) = self.ready.drain(..).partition(Waiting::can_move);
+        self.ready = staying.into();
+        let open = self.open.take_if(|open| !open.addressed);
+        moving.into_iter().chain(open.map(|open| open.close_to_wait(delivery_timeout))).collect()
+    }
+
+    /// Its leader serves it.
+    fn prove(&mut self) {
+        self.online = true;
+        self.refused = false;
+        self.owes_nothing();
+    }
+
+    /// Its leader can be talked to, and owes an answer to what is in flight only.
+    fn owes_nothing(&mut self) {
+        self.unanswered_since = self.unanswered_since.filter(|_| self.in_flight > 0);
     }
 }
 
@@ -124,6 +248,15 @@ pub(crate) enum Rouse {
     /// All senders, and the supervisor.
     All,
 }
+
+/// No partition has this number.
+const NOWHERE: u32 = u32::MAX;
+
+/// A partition whose leader has answered so shortly ago is well, and busy.
+const LIVELY: Duration = Duration::from_millis(10);
+
+/// So many batches at most wait in a partition because they are not to be shared by records of both kinds.
+const MOST_APART: usize = 64;
 
 /// One of the records to submit.
 struct Item<'a> {
@@ -166,11 +299,12 @@ struct Unsettled {
     records: u32,
     /// What its records take of the buffer.
     cost: u64,
-    deadline: Instant,
     /// Whether bytes of it may have reached the log.
     sent: bool,
     /// Whether the sender has it.
     in_flight: bool,
+    /// Whether it was in another partition before.
+    moved: bool,
 }
 
 struct RoomWaiter {
@@ -184,8 +318,6 @@ struct State {
     active: VecDeque<u32>,
     /// Where records without a key go until the batch there closes.
     sticky: u32,
-    /// By partition; records without a key avoid those that are offline.
-    online: Vec<bool>,
     unsettled: BTreeMap<u64, Unsettled>,
     /// Settled, but their owner is still being told.
     telling: BTreeSet<u64>,
@@ -194,8 +326,10 @@ struct State {
     waiters: VecDeque<RoomWaiter>,
     /// Open batches with tickets up to this one are sent without lingering.
     flush_up_to: u64,
-    /// Of the supervisor and of each sender, to be told when there is something to do.
-    bells: Vec<Arc<Notify>>,
+    /// All senders.
+    desks: Vec<Arc<Desk>>,
+    /// Tells the supervisor that there is something to do.
+    bell: Arc<Notify>,
     closed: bool,
     abandoned: bool,
     failed: Option<Error>,
@@ -224,19 +358,18 @@ impl Batches {
         options: &ProducerOptions,
         counters: Arc<Counters>,
     ) -> Self {
-        let count = partitions as usize;
         let state = State {
-            partitions: std::iter::repeat_with(Partition::default).take(count).collect(),
+            partitions: std::iter::repeat_with(Partition::default).take(partitions as usize).collect(),
             active: VecDeque::new(),
             sticky: 0,
-            online: vec![true; count],
             unsettled: BTreeMap::new(),
             telling: BTreeSet::new(),
             used: 0,
             records: 0,
             waiters: VecDeque::new(),
             flush_up_to: 0,
-            bells: Vec::new(),
+            desks: Vec::new(),
+            bell: Arc::default(),
             closed: false,
             abandoned: false,
             failed: None,
@@ -302,11 +435,16 @@ impl Batches {
             }
             let partition = match first.partition {
                 Some(partition) => partition,
-                None => state.keyless(|open| self.takes(open, &first)),
+                None => state.keyless(now, |open| self.takes(open, &first)),
             };
             // A batch that is full makes room for a new one; the run would need a place.
             let slot = &mut state.partitions[partition as usize];
-            let joins = slot.open.as_ref().is_some_and(|open| self.takes(&open.builder, &first));
+            let keyless = first.partition.is_none();
+            let shares = count == 1 || slot.shares(now);
+            let joins = slot
+                .open
+                .as_ref()
+                .is_some_and(|open| (shares || open.takes(keyless)) && self.takes(&open.builder, &first));
             let same_run = joins
                 && submission.runs > 0
                 && slot.open.as_ref().is_some_and(|open| {
@@ -317,36 +455,37 @@ impl Batches {
                 break;
             }
             if !joins {
-                if let Some(mut open) = slot.open.take() {
-                    // It may have to wait, and what waits is bounded by what it holds, not by what it could.
-                    open.builder.trim();
-                    slot.ready.push_back(open.close(self.delivery_timeout));
+                if let Some(open) = slot.open.take() {
+                    slot.ready.push_back(open.close_to_wait(self.delivery_timeout));
                 }
                 let ticket = NEXT_TICKET.fetch_add(1, Ordering::Relaxed);
                 let left = records.data.len() - at + (records.count - index) * RECORD_OVERHEAD as usize;
                 let size = BatchBuilder::alone(first.key.map(<[u8]>::len), first.value.len());
                 let builder = BatchBuilder::with_capacity(left.clamp(size, size.max(self.batch_size)));
                 rouse = rouse.and(slot.desk.as_ref());
-                slot.open = Some(Open { ticket, builder, created: now });
+                slot.open = Some(Open { ticket, builder, created: now, addressed: !keyless, keyless });
                 if !std::mem::replace(&mut slot.active, true) {
                     state.active.push_back(partition);
                 }
-                let deadline = now + self.delivery_timeout;
-                state.unsettled.insert(
-                    ticket,
-                    Unsettled { partition, records: 0, cost: 0, deadline, sent: false, in_flight: false },
-                );
+                let (records, cost, sent, in_flight, moved) = Default::default();
+                state.unsettled.insert(ticket, Unsettled { partition, records, cost, sent, in_flight, moved });
             }
-            let sticky = partition == state.sticky;
             let room = self.buffer_size.saturating_sub(state.used);
-            let Some(open) = &mut state.partitions[partition as usize].open else { break };
+            let is_sticky = partition == state.sticky;
+            let slot = &mut state.partitions[partition as usize];
+            let takes_keyless = keyless || (is_sticky && slot.is_well(now));
+            let Some(open) = &mut slot.open else { break };
             let (ticket, place) = (open.ticket, open.builder.count());
+            open.keyless |= keyless;
+            open.addressed |= !keyless;
+            let takes_keyless = takes_keyless && open.keyless;
+            let addressed = if open.addressed { partition } else { NOWHERE };
             open.builder.push(first.timestamp, first.key, first.value);
             let mut cost = first.cost;
             (index, at) = (index + 1, first.end);
             while index < records.count {
                 let item = Item::new(records, index, at, timestamp, count);
-                let here = item.partition.map_or(sticky, |own| own == partition) && cost + item.cost <= room;
+                let here = item.partition.map_or(takes_keyless, |own| own == addressed) && cost + item.cost <= room;
                 if !(here && self.push(&mut open.builder, &item)) {
                     break;
                 }
@@ -508,14 +647,17 @@ impl Batches {
         self.lock().closed = true;
     }
 
-    /// Takes no more records and gives up those that are not settled. The sender ends.
+    /// Takes no more records, and gives none to the senders, which end. Gives those that may have some.
+    pub(crate) fn stop(&self) -> Vec<Arc<Desk>> {
+        let mut state = self.lock();
+        state.closed = true;
+        state.abandoned = true;
+        if state.unsettled.is_empty() { Vec::new() } else { state.desks.clone() }
+    }
+
+    /// Gives up those that are not settled, after [`Self::stop`].
     pub(crate) fn abandon(&self) -> Vec<Settled> {
-        let settled = {
-            let mut state = self.lock();
-            state.closed = true;
-            state.abandoned = true;
-            state.settle_all(|partition, sent| dropped(&self.topic, partition, sent))
-        };
+        let settled = self.lock().settle_all(|partition, sent| dropped(&self.topic, partition, sent));
         self.wake_senders();
         settled
     }
@@ -542,11 +684,14 @@ impl Batches {
 
     // ---- the senders' side
 
-    /// A new bell, which rings with all others.
-    pub(crate) fn add_bell(&self) -> Arc<Notify> {
-        let bell = Arc::new(Notify::new());
-        self.lock().bells.push(Arc::clone(&bell));
-        bell
+    /// Tells the supervisor that there is something to do.
+    pub(crate) fn bell(&self) -> Arc<Notify> {
+        Arc::clone(&self.lock().bell)
+    }
+
+    /// One more sender.
+    pub(crate) fn add_desk(&self, desk: &Arc<Desk>) {
+        self.lock().desks.push(Arc::clone(desk));
     }
 
     /// Whether what a batch needs before it is sent takes little time.
@@ -567,6 +712,9 @@ impl Batches {
         let mut sealed = Vec::new();
         {
             let mut state = self.lock();
+            if state.abandoned {
+                return Vec::new();
+            }
             let mut room = self.max_request_size;
             for _ in 0..state.active.len() {
                 let Some(index) = state.active.pop_front() else { break };
@@ -598,7 +746,7 @@ impl Batches {
                         sealed.push((index, open.close(self.delivery_timeout)));
                     }
                 }
-                partition.active = partition.open.is_some() || !partition.ready.is_empty();
+                partition.active = partition.has_waiting();
                 if partition.active {
                     state.active.push_back(index);
                 }
@@ -607,8 +755,8 @@ impl Batches {
                 let State { unsettled, partitions, .. } = &mut *state;
                 if let Some(unsettled) = unsettled.get_mut(&batch.ticket()) {
                     if let Waiting::Again(batch) = batch {
-                        self.counters.retries.add(1);
-                        let twice = if batch.maybe_written { unsettled.records } else { 0 };
+                        self.counters.retries.add(u64::from(batch.past != Past::Unsent));
+                        let twice = if batch.past == Past::MaybeWritten { unsettled.records } else { 0 };
                         self.counters.duplicates_possible.add(u64::from(twice));
                     }
                     unsettled.sent = true;
@@ -616,6 +764,7 @@ impl Batches {
                     let partition = &mut partitions[unsettled.partition as usize];
                     partition.in_flight += 1;
                     partition.holder = leader;
+                    partition.unanswered_since.get_or_insert(now);
                 }
             }
         }
@@ -627,8 +776,10 @@ impl Batches {
         for (partition, waiting) in sealed {
             match waiting {
                 Waiting::Again(batch) => out.push(batch),
-                Waiting::Full { ticket, builder, deadline } => match self.finish(builder) {
-                    Ok(bytes) => out.push(Batch { ticket, partition, bytes, deadline, maybe_written: false }),
+                Waiting::Full { ticket, builder, deadline, anywhere } => match self.finish(builder) {
+                    Ok(bytes) => {
+                        out.push(Batch { ticket, partition, bytes, deadline, past: Past::Unsent, anywhere });
+                    }
                     Err(error) => failed.push((ticket, Err(error.with_partition(partition)))),
                 },
             }
@@ -656,22 +807,72 @@ impl Batches {
 
     /// Whether anything waits to be sent to `leader`; `None`: whether anything waits that nobody can send.
     pub(crate) fn has_work(&self, leader: Option<i32>) -> bool {
-        let state = self.lock();
-        state.active.iter().any(|index| state.partitions[*index as usize].led_by(leader))
+        self.lock().waiting(leader).next().is_some()
     }
 
-    /// The deadline of the oldest ticket.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        // Tickets are numbered in the order in which their batches were opened.
-        self.lock().unsettled.first_key_value().map(|(_, unsettled)| unsettled.deadline)
+    /// The deadline of the oldest batch that waits for `leader`, or that nobody can send.
+    pub(crate) fn next_deadline(&self, leader: i32) -> Option<Instant> {
+        let state = self.lock();
+        let waiting = state.waiting(Some(leader)).chain(state.waiting(None));
+        // A partition's batches are in the order in which they were opened.
+        let oldest = |partition: &Partition| match (partition.ready.front(), &partition.open) {
+            (Some(first), _) => Some(first.deadline()),
+            (None, open) => open.as_ref().map(|open| open.created + self.delivery_timeout),
+        };
+        waiting.filter_map(oldest).min()
+    }
+
+    /// `leader` says that it does not lead a partition.
+    pub(crate) fn set_refused(&self, leader: i32, partition: u32) {
+        if let Some(partition) = self.lock().partitions.get_mut(partition as usize) {
+            partition.refused |= partition.led_by(Some(leader));
+        }
+    }
+
+    /// There is a connection to `leader`.
+    pub(crate) fn set_connected(&self, leader: i32) {
+        for partition in self.lock().partitions.iter_mut().filter(|partition| partition.led_by(Some(leader))) {
+            partition.owes_nothing();
+        }
+    }
+
+    /// The partitions that records without a key would have gone to since this was last called, and the senders to their leaders.
+    pub(crate) fn missed(&self) -> Vec<(u32, Arc<Desk>)> {
+        let mut state = self.lock();
+        let missed = |(index, partition): (u32, &mut Partition)| {
+            let desk = partition.desk.as_ref().filter(|_| std::mem::take(&mut partition.missed))?;
+            Some((index, Arc::clone(desk)))
+        };
+        (0..).zip(&mut state.partitions).filter_map(missed).collect()
+    }
+
+    /// `leader` says that it serves a partition.
+    pub(crate) fn set_served(&self, leader: i32, partition: u32) {
+        let mut state = self.lock();
+        if let Some(partition) = state.partitions.get_mut(partition as usize)
+            && partition.led_by(Some(leader))
+        {
+            partition.prove();
+            state.rehome(self.delivery_timeout);
+            state.ring();
+        }
+    }
+
+    /// What can be written has changed: what may go anywhere goes where it can.
+    pub(crate) fn rehome(&self) {
+        let mut state = self.lock();
+        state.rehome(self.delivery_timeout);
+        state.ring();
     }
 
     /// `leader` cannot store anything in a partition.
     pub(crate) fn set_broken(&self, leader: i32, partition: u32, error: &Error) {
-        if let Some(partition) = self.lock().partitions.get_mut(partition as usize)
+        let mut state = self.lock();
+        if let Some(partition) = state.partitions.get_mut(partition as usize)
             && partition.led_by(Some(leader))
         {
             partition.broken = Some(error.clone());
+            state.rehome(self.delivery_timeout);
         }
     }
 
@@ -701,75 +902,103 @@ impl Batches {
     /// Puts batches that were not acknowledged back where they came from, to be sent again before anything else.
     pub(crate) fn put_back(&self, batches: impl IntoIterator<Item = Batch>) {
         let mut state = self.lock();
+        let now = Instant::now();
         for batch in batches {
-            state.landed(batch.ticket);
+            if let Some(partition) = state.landed(batch.ticket)
+                && batch.past == Past::Refused
+            {
+                partition.unanswered_since = (partition.in_flight > 0).then_some(now);
+            }
             match state.unsettled.get_mut(&batch.ticket) {
-                Some(unsettled) => unsettled.sent = batch.maybe_written,
+                Some(unsettled) => unsettled.sent = batch.past == Past::MaybeWritten,
                 None => continue,
             }
-            let index = batch.partition;
-            let partition = &mut state.partitions[index as usize];
-            let at = partition.ready.partition_point(|waiting| waiting.ticket() < batch.ticket);
-            partition.ready.insert(at, Waiting::Again(batch));
-            if !std::mem::replace(&mut partition.active, true) {
-                state.active.push_back(index);
-            }
+            state.queue(batch.partition, Waiting::Again(batch), self.delivery_timeout);
         }
+        state.rehome(self.delivery_timeout);
         // They may be another sender's now.
         state.ring();
     }
 
-    /// Settles tickets. Those that are settled already are passed over.
+    /// Settles tickets of which a server has told the fate. Those that are settled already are passed over.
+    pub(crate) fn answered(&self, results: Vec<(u64, Result<i64>)>) -> Vec<Settled> {
+        self.settle_at(Some(Instant::now()), results)
+    }
+
+    /// Settles tickets of which no server has told the fate.
     pub(crate) fn settle(&self, results: impl IntoIterator<Item = (u64, Result<i64>)>) -> Vec<Settled> {
+        self.settle_at(None, results)
+    }
+
+    /// `answered`: when the server has told.
+    fn settle_at(
+        &self,
+        answered: Option<Instant>,
+        results: impl IntoIterator<Item = (u64, Result<i64>)>,
+    ) -> Vec<Settled> {
         let mut settled = Vec::new();
-        {
-            let mut state = self.lock();
-            for (ticket, result) in results {
-                state.landed(ticket);
-                if let Some(Unsettled { partition, records, cost, .. }) = state.unsettled.remove(&ticket) {
-                    state.telling.insert(ticket);
-                    state.used -= cost;
-                    state.records -= u64::from(records);
-                    if result.is_ok() {
-                        self.acknowledged(&mut state.partitions[partition as usize], ticket, records, cost);
-                    }
-                    settled.push(Settled { ticket, partition, records, result });
-                }
+        let mut state = self.lock();
+        for (ticket, result) in results {
+            if let Some(partition) = state.landed(ticket)
+                && answered.is_some()
+            {
+                partition.answered = answered;
+                partition.unanswered_since = answered.filter(|_| partition.in_flight > 0);
             }
-            self.grant(&mut state);
+            if let Some(unsettled) = state.unsettled.remove(&ticket) {
+                let Unsettled { partition, records, cost, .. } = unsettled;
+                state.telling.insert(ticket);
+                state.used -= cost;
+                state.records -= u64::from(records);
+                if result.is_ok() {
+                    self.acknowledged(&mut state.partitions[partition as usize], ticket, &unsettled);
+                }
+                settled.push(Settled { ticket, partition, records, result });
+            }
         }
+        self.grant(&mut state);
         settled
     }
 
-    fn acknowledged(&self, partition: &mut Partition, ticket: u64, records: u32, cost: u64) {
-        let records = u64::from(records);
+    fn acknowledged(&self, partition: &mut Partition, ticket: u64, batch: &Unsettled) {
+        let records = u64::from(batch.records);
         self.counters.records_produced.add(records);
-        self.counters.bytes_produced.add(cost - records * RECORD_OVERHEAD);
-        // Tickets are numbered in the order of submission.
-        if ticket < partition.acknowledged {
+        self.counters.bytes_produced.add(batch.cost - records * RECORD_OVERHEAD);
+        // Tickets are numbered in the order of submission. The partition that a batch comes to may have records that were
+        // submitted between those of the batch.
+        if ticket < partition.acknowledged || batch.moved {
             self.counters.reordered.add(1);
         }
         partition.acknowledged = partition.acknowledged.max(ticket);
+        partition.prove();
     }
 
-    /// Gives up batches whose time ran out, in flight or not.
-    pub(crate) fn expire(&self) -> Vec<Settled> {
+    /// Gives up batches whose time ran out: those that wait for `leader`, or that nobody can send, and those of `in_flight`
+    /// (tickets and their partitions), of which a server has seen something.
+    pub(crate) fn expire(&self, leader: i32, in_flight: Vec<(u64, u32)>) -> Vec<Settled> {
         let now = Instant::now();
+        let error = |partition: u32, sent: bool, desk: Option<&Arc<Desk>>| {
+            overdue(&self.topic, partition, self.delivery_timeout, sent, desk.and_then(|desk| desk.trouble()))
+        };
         let mut results = Vec::new();
+        for (ticket, partition) in in_flight {
+            results.push((ticket, Err(error(partition, true, None))));
+        }
         {
             let mut state = self.lock();
-            let State { unsettled, partitions, .. } = &mut *state;
-            // Tickets are numbered in the order in which their batches were opened.
-            for (ticket, Unsettled { partition, sent, .. }) in unsettled.iter().take_while(|(_, it)| it.deadline <= now)
-            {
-                let queue = &mut partitions[*partition as usize];
-                if queue.open.as_ref().is_some_and(|open| open.ticket == *ticket) {
-                    queue.open = None;
+            let State { active, partitions, .. } = &mut *state;
+            for index in active.iter().copied() {
+                let partition = &mut partitions[index as usize];
+                if partition.desk.is_some() && !partition.led_by(Some(leader)) {
+                    continue;
                 }
-                queue.ready.retain(|waiting| waiting.ticket() != *ticket);
-                let trouble = queue.desk.as_ref().and_then(|desk| desk.trouble());
-                let error = overdue(&self.topic, *partition, self.delivery_timeout, *sent, trouble);
-                results.push((*ticket, Err(error)));
+                let due = partition.ready.partition_point(|waiting| waiting.deadline() <= now);
+                let open_is_due = |open: &mut Open| open.created + self.delivery_timeout <= now;
+                let open = partition.open.take_if(open_is_due).map(|open| open.close(self.delivery_timeout));
+                for waiting in partition.ready.drain(..due).chain(open) {
+                    let sent = waiting.outcome() == Outcome::Unknown;
+                    results.push((waiting.ticket(), Err(error(index, sent, partition.desk.as_ref()))));
+                }
             }
         }
         if results.is_empty() { Vec::new() } else { self.settle(results) }
@@ -786,21 +1015,27 @@ impl Batches {
         if online.len() > state.partitions.len() {
             state.partitions.resize_with(online.len(), Partition::default);
         }
-        if online.len() >= state.online.len() {
-            state.online = online;
-        }
         let mut moved = Vec::new();
-        let mut desks = desks.into_iter();
+        let known = online.len() >= state.partitions.len();
+        let (mut online, mut desks) = (online.into_iter(), desks.into_iter());
         for (index, partition) in (0..).zip(&mut state.partitions) {
+            if let Some(online) = online.next().filter(|online| known && *online != partition.listed_online) {
+                partition.online = online;
+                partition.listed_online = online;
+                partition.refused = false;
+            }
             let former = std::mem::replace(&mut partition.desk, desks.next().flatten());
             if let Some(former) = former.filter(|former| !partition.led_by(Some(former.leader))) {
                 partition.broken = None;
+                partition.refused = false;
+                partition.owes_nothing();
                 moved.push((former, index));
             }
         }
+        state.rehome(self.delivery_timeout);
         drop(state);
         for (former, partition) in moved {
-            former.hand_over(partition);
+            former.hand_over(self, partition);
         }
         self.wake_senders();
     }
@@ -832,38 +1067,111 @@ impl State {
         unsettled.into_iter().chain(self.telling.first().copied()).min()
     }
 
+    /// Tells all senders, and the supervisor, that there is something to do.
     fn ring(&self) {
-        self.bells.iter().for_each(|bell| bell.notify_one());
+        self.bell.notify_one();
+        self.desks.iter().for_each(|desk| desk.ring());
     }
 
-    /// The sender does not have this batch any more.
-    fn landed(&mut self, ticket: u64) {
-        if let Some(unsettled) = self.unsettled.get_mut(&ticket)
-            && std::mem::replace(&mut unsettled.in_flight, false)
-        {
-            let partition = &mut self.partitions[unsettled.partition as usize];
-            partition.in_flight -= 1;
-            if partition.in_flight == 0 && std::mem::replace(&mut partition.wanted, false) {
-                self.ring();
+    /// The partitions led by `leader` (`None`: by nobody) in which something waits.
+    fn waiting(&self, leader: Option<i32>) -> impl Iterator<Item = &Partition> {
+        let active = self.active.iter().map(|index| &self.partitions[*index as usize]);
+        active.filter(move |partition| partition.led_by(leader) && partition.has_waiting())
+    }
+
+    /// The sender does not have this batch any more; gives its partition, if the sender had it.
+    fn landed(&mut self, ticket: u64) -> Option<&mut Partition> {
+        let unsettled = self.unsettled.get_mut(&ticket).filter(|unsettled| unsettled.in_flight)?;
+        unsettled.in_flight = false;
+        let index = unsettled.partition as usize;
+        let partition = &mut self.partitions[index];
+        partition.in_flight -= 1;
+        if partition.in_flight == 0 && std::mem::replace(&mut partition.wanted, false) {
+            self.ring();
+        }
+        Some(&mut self.partitions[index])
+    }
+
+    /// The partition for a record without a key: the same until its batch closes, then the next one that is well.
+    fn keyless(&mut self, now: Instant, joins: impl Fn(&BatchBuilder) -> bool) -> u32 {
+        let sticky = &self.partitions[self.sticky as usize];
+        let joins = sticky.open.as_ref().is_some_and(|open| open.keyless && joins(&open.builder));
+        if !(joins && sticky.is_well(now)) {
+            self.sticky = match self.next_home(self.sticky, now) {
+                Some(next) => next,
+                // It waits, and moves to the first that can be written.
+                None if joins => self.sticky,
+                None => (self.sticky + 1) % self.partitions.len() as u32,
+            };
+        }
+        self.sticky
+    }
+
+    /// The next partition that is well, or at least can be written. The leaders of those that are passed by are asked.
+    fn next_home(&mut self, after: u32, now: Instant) -> Option<u32> {
+        let count = self.partitions.len() as u32;
+        let mut silent = None;
+        for index in (1..=count).map(|step| (after + step) % count) {
+            let partition = &mut self.partitions[index as usize];
+            if partition.is_well(now) {
+                return Some(index);
+            }
+            if partition.broken.is_none() && !std::mem::replace(&mut partition.missed, true) {
+                self.bell.notify_one();
+            }
+            silent = silent.or_else(|| partition.can_be_written().then_some(index));
+        }
+        silent
+    }
+
+    /// Moves what may go anywhere, and waits in partitions that cannot be written, to such as can, if there are any.
+    fn rehome(&mut self, delivery_timeout: Duration) {
+        let now = Instant::now();
+        let mut home = self.sticky;
+        for index in 0..self.partitions.len() {
+            let partition = &self.partitions[index];
+            if partition.can_be_written() || !partition.has_movable() {
+                continue;
+            }
+            if self.next_home(home, now).is_none() {
+                return;
+            }
+            for waiting in self.partitions[index].take_movable(delivery_timeout) {
+                home = self.next_home(home, now).unwrap_or(home);
+                self.queue(home, waiting, delivery_timeout);
             }
         }
     }
 
-    /// The partition for a record without a key: the same until its batch closes, then the next one that is online.
-    fn keyless(&mut self, joins: impl Fn(&BatchBuilder) -> bool) -> u32 {
-        let open = self.partitions[self.sticky as usize].open.as_ref();
-        if open.is_some_and(|open| joins(&open.builder)) {
-            return self.sticky;
+    /// A batch waits for the leader of a partition, in the order in which the batches were opened.
+    fn queue(&mut self, index: u32, mut waiting: Waiting, delivery_timeout: Duration) {
+        let ticket = waiting.ticket();
+        let Some(unsettled) = self.unsettled.get_mut(&ticket) else { return };
+        unsettled.moved |= unsettled.partition != index;
+        unsettled.partition = index;
+        if let Waiting::Again(batch) = &mut waiting {
+            batch.partition = index;
         }
-        let count = self.partitions.len() as u32;
-        let next = (1..=count).map(|step| (self.sticky + step) % count);
-        self.sticky = next.clone().find(|index| self.online[*index as usize]).unwrap_or((self.sticky + 1) % count);
-        self.sticky
+        let partition = &mut self.partitions[index as usize];
+        if let Some(open) = partition.open.take_if(|open| open.ticket < ticket) {
+            partition.ready.push_back(open.close_to_wait(delivery_timeout));
+        }
+        let at = partition.ready.partition_point(|other| other.ticket() < ticket);
+        partition.ready.insert(at, waiting);
+        if !std::mem::replace(&mut partition.active, true) {
+            self.active.push_back(index);
+        }
     }
 
     fn settle_all(&mut self, error: impl Fn(u32, bool) -> Error) -> Vec<Settled> {
         for partition in &mut self.partitions {
-            *partition = Partition { desk: partition.desk.take(), ..Partition::default() };
+            partition.open = None;
+            partition.ready.clear();
+            partition.in_flight = 0;
+            partition.wanted = false;
+            partition.unanswered_since = None;
+            partition.active = false;
+            partition.broken = None;
         }
         self.active.clear();
         self.used = 0;
@@ -882,3 +1190,7 @@ impl State {
             .collect()
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic)]
+mod tests;

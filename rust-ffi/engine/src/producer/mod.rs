@@ -36,7 +36,7 @@ pub enum Delivery {
     /// Again after a lost connection, until it is acknowledged.
     #[default]
     AtLeastOnce = 0,
-    /// Once.
+    /// Once. What no server has seen a byte of does not count.
     AtMostOnce = 1,
 }
 
@@ -118,7 +118,7 @@ pub trait TicketSink: Send + Sync + 'static {
 /// The fate of a ticket.
 #[derive(Debug, Clone)]
 pub struct TicketOutcome {
-    /// The partition of its batch.
+    /// The partition of its batch, which may have moved since the submission if no record of it has a key or a partition.
     pub partition: u32,
     /// How many records the batch has.
     pub records: u32,
@@ -198,7 +198,7 @@ struct Owner(Arc<Shared>);
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        self.0.settle(self.0.batches.abandon());
+        self.0.abandon();
         ALIVE.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -212,6 +212,18 @@ impl Shared {
     /// Records and bytes that are not settled.
     pub(crate) fn pending(&self) -> (u64, u64) {
         self.batches.pending()
+    }
+
+    /// Takes no more records and gives up those that are not settled; what no server has seen a byte of was not written. Returns
+    /// how many records that were.
+    fn abandon(&self) -> u64 {
+        for desk in self.batches.stop() {
+            desk.take_back(&self.batches);
+        }
+        let dropped = self.batches.abandon();
+        let count = dropped.iter().map(|settled| u64::from(settled.records)).sum();
+        self.settle(dropped);
+        count
     }
 
     /// Hands the fate of tickets to their owner. No lock may be held.
@@ -337,15 +349,12 @@ impl Producer {
                 }
             }
         }
-        let dropped = shared.batches.abandon();
-        let count = dropped.iter().map(|settled| u64::from(settled.records)).sum();
-        shared.settle(dropped);
-        count
+        shared.abandon()
     }
 
     /// Takes no more records and fails what is queued, at once.
     pub fn abandon(&self) {
-        self.shared().settle(self.shared().batches.abandon());
+        self.shared().abandon();
     }
 }
 
@@ -371,7 +380,8 @@ fn overdue(topic: &str, partition: u32, timeout: Duration, sent: bool, trouble: 
     let trouble = trouble.map_or_else(String::new, |trouble| format!("; {trouble}"));
     let seconds = timeout.as_secs_f64();
     let text = format!("a batch was not acknowledged within the delivery time-out of {seconds} s: {fate}{trouble}");
-    Error::timeout(Phase::Delivery, text).with_topic(topic).with_partition(partition).with_outcome(outcome)
+    let error = Error { retriable: !sent, ..Error::timeout(Phase::Delivery, text) };
+    error.with_topic(topic).with_partition(partition).with_outcome(outcome)
 }
 
 /// The fate of records that were dropped by a close.

@@ -3,21 +3,23 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Poll;
 use std::time::Duration;
 
 use fluvio_cffi_wire::{ProduceEntry, produce_request};
 use fluvio_protocol::link::ErrorCode;
-use futures_util::future::{Fuse, FusedFuture, FutureExt};
+use futures_util::future::{Fuse, FusedFuture, FutureExt, join_all};
 use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::answers::{self, Answer};
-use super::batches::Batch;
+use super::batches::{Batch, Batches, Past, Settled};
 use super::{Delivery, Shared};
 use crate::Isolation;
 use crate::backoff::Backoff;
+use crate::consumer::offsets::bounds;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::guard::{TaskKind, maybe_panic};
 use crate::limit::Limit;
@@ -33,6 +35,13 @@ const ALONE: u32 = 4;
 /// A server that was heard of so shortly ago is taken to be there still.
 const FRESH: Duration = Duration::from_micros(100);
 
+/// A server that has not answered for so long is avoided by records that can go elsewhere; to one that has not even answered to
+/// a new connection nothing is left that can.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Whether leaders serve partitions that could not be written is asked no more often.
+const ASK_EVERY: Duration = Duration::from_millis(500);
+
 /// How long a server that does not lead a partition any more has to say what became of requests for it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -40,11 +49,12 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// there is doubt, asks the SC whether the topic still exists.
 pub(super) async fn supervise(shared: Arc<Shared>) {
     let mut changes = shared.client.view().changes();
-    let bell = shared.batches.add_bell();
     let mut desks: HashMap<i32, Arc<Desk>> = HashMap::new();
     let mut backoff = Backoff::default();
     let mut lookup = pin!(Fuse::terminated());
-    let mut doubt = false;
+    let mut asking = pin!(Fuse::terminated());
+    let (mut doubt, mut asked) = (false, None);
+    let bell = shared.batches.bell();
     loop {
         let partitions = changes.borrow_and_update().partitions(&shared.topic);
         let online = partitions.iter().map(|state| state.as_ref().is_some_and(|state| state.online)).collect();
@@ -64,6 +74,12 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
                 doubt = false;
                 lookup.set(fail_if_gone(&shared).fuse());
             }
+            if asked.is_none() && asking.is_terminated() {
+                let missed = shared.batches.missed();
+                if !missed.is_empty() {
+                    asking.set(ask(&shared, missed).fuse());
+                }
+            }
             tokio::select! {
                 changed = changes.changed() => {
                     if changed.is_err() {
@@ -76,9 +92,32 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
                 () = shared.doubt.notified() => doubt = true,
                 () = &mut lookup => pause = Some(Instant::now() + backoff.next()),
                 () = sleep_until(pause) => pause = None,
+                () = &mut asking => asked = Some(Instant::now() + ASK_EVERY),
+                () = sleep_until(asked) => asked = None,
             }
         }
     }
+}
+
+/// Asks the leaders of partitions that could not be written, or are said to be offline, whether they serve them. That is not left
+/// to records, which would have to wait, nor to the view, which may never hear of it.
+async fn ask(shared: &Shared, missed: Vec<(u32, Arc<Desk>)>) {
+    let mut leaders: HashMap<i32, (Arc<Desk>, Vec<u32>)> = HashMap::new();
+    for (partition, desk) in missed {
+        leaders.entry(desk.leader).or_insert_with(|| (desk, Vec::new())).1.push(partition);
+    }
+    join_all(leaders.into_iter().map(async |(leader, (desk, partitions))| {
+        let named = partitions.iter().map(|partition| (shared.topic.clone(), *partition)).collect();
+        if let Ok(Ok(served)) = timeout(PATIENCE, bounds(&shared.client, leader, named)).await {
+            desk.set_found(shared);
+            for partition in partitions {
+                if served.contains_key(&(shared.topic.clone(), partition)) {
+                    shared.batches.set_served(leader, partition);
+                }
+            }
+        }
+    }))
+    .await;
 }
 
 /// Waits until the producer is abandoned, which rings every bell.
@@ -103,6 +142,8 @@ async fn fail_if_gone(shared: &Shared) {
 #[derive(Debug)]
 struct Request {
     correlation: i32,
+    /// Where its bytes begin among those of the connection.
+    begins: u64,
     batches: Vec<Batch>,
     deadline: Instant,
     counted: InFlight,
@@ -130,7 +171,7 @@ impl Answered {
         if self.doubtful {
             shared.doubt.notify_one();
         }
-        shared.settle(shared.batches.settle(self.results));
+        shared.settle(shared.batches.answered(self.results));
     }
 }
 
@@ -147,8 +188,8 @@ struct Link {
     first: Option<i32>,
     /// How many requests in a row had the connection to themselves.
     alone: u32,
-    /// When the server was last heard of.
-    heard: Instant,
+    /// When the server has last answered, if it has.
+    heard: Option<Instant>,
 }
 
 /// A sender's work, which it shares with the callers' threads: while nothing is in flight these send by themselves, which
@@ -157,10 +198,14 @@ struct Link {
 #[derive(Debug)]
 pub(super) struct Desk {
     pub(super) leader: i32,
-    bell: Arc<Notify>,
+    bell: Notify,
     work: Mutex<Work>,
     /// Why there is no connection, for the errors of what could not be sent in time.
     trouble: Mutex<Option<String>>,
+    /// Whether there is none because the server cannot be reached.
+    unreachable: AtomicBool,
+    /// Notified when it turns out that it can.
+    found: Notify,
 }
 
 #[derive(Debug)]
@@ -177,6 +222,18 @@ struct Work {
 }
 
 impl Desk {
+    pub(super) fn new(leader: i32) -> Self {
+        let work = Work { link: None, failure: None, pause_until: None, backoff: Backoff::default(), alarm: None };
+        Self {
+            leader,
+            bell: Notify::new(),
+            work: Mutex::new(work),
+            trouble: Mutex::default(),
+            unreachable: AtomicBool::new(false),
+            found: Notify::new(),
+        }
+    }
+
     /// The sender has something to do.
     pub(super) fn ring(&self) {
         self.bell.notify_one();
@@ -187,8 +244,25 @@ impl Desk {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn set_trouble(&self, trouble: Option<String>) {
+    /// Whether the server can be reached, as far as is known.
+    pub(super) fn is_reachable(&self) -> bool {
+        !self.unreachable.load(Ordering::Relaxed)
+    }
+
+    /// The server can be reached: what waits for it need not wait any longer.
+    fn set_found(&self, shared: &Shared) {
+        if !self.is_reachable() {
+            self.lock().pause_until = None;
+            self.set_trouble(shared, None);
+            self.found.notify_waiters();
+        }
+    }
+
+    /// Sets why the server cannot be reached, if it cannot.
+    fn set_trouble(&self, shared: &Shared, trouble: Option<String>) {
+        self.unreachable.store(trouble.is_some(), Ordering::Relaxed);
         *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        shared.batches.rehome();
     }
 
     /// Sends what is ready on the caller's thread if nothing is in flight; otherwise the sender does it. Never waits.
@@ -202,18 +276,18 @@ impl Desk {
 
     /// Whether what is ready was sent, and somebody waits for the reply.
     fn send(self: &Arc<Self>, shared: &Arc<Shared>, work: &mut Work, awaited: bool) -> bool {
-        let Some(link) = work.link.as_ref().filter(|link| link.in_flight.is_empty()) else { return false };
-        if work.failure.is_some() || !shared.batches.uncompressed() {
+        let is_idle = work.link.as_ref().is_some_and(|link| link.in_flight.is_empty());
+        if !is_idle || work.failure.is_some() || !shared.batches.uncompressed() {
             return false;
         }
-        // A connection that the runtime does not watch may have ended unseen.
-        if link.connection.is_unwatched() && link.heard.elapsed() > FRESH && !link.connection.is_open() {
-            let error = Error::new(ErrorKind::Connection, format!("SPU {} has closed the connection", self.leader));
-            self.fail(work, error, false);
-            return false;
-        }
-        if !work.fill(shared, self.leader).is_ok_and(|flushed| flushed) {
-            return false;
+        // Nothing is compressed here, so no batch fails.
+        match work.fill(shared, self.leader, &mut Vec::new()) {
+            Ok(true) => {}
+            Ok(false) => return false,
+            Err(error) => {
+                self.fail(work, error, true);
+                return false;
+            }
         }
         let Work { link: Some(link), alarm, .. } = work else { return false };
         // The sender looks up in time whatever happens.
@@ -251,15 +325,40 @@ impl Desk {
 
     /// The partition has another leader now, to which nothing is sent while something is in flight to this one: it gets
     /// that soon, whether or not this one answers.
-    pub(super) fn hand_over(&self, partition: u32) {
+    pub(super) fn hand_over(&self, batches: &Batches, partition: u32) {
         let mut work = self.lock();
         let Some(link) = &mut work.link else { return };
         link.known.remove(&partition);
         let limit = Instant::now() + LAST_WORDS;
         let of_it = |request: &Request| request.batches.iter().any(|batch| batch.partition == partition);
         if link.in_flight.iter().any(of_it) {
+            batches.put_back(link.take_back());
             link.in_flight.iter_mut().for_each(|request| request.deadline = request.deadline.min(limit));
         }
+    }
+
+    /// Puts back what has not begun to be sent.
+    pub(super) fn take_back(&self, batches: &Batches) {
+        if let Some(link) = &mut self.lock().link {
+            batches.put_back(link.take_back());
+        }
+    }
+
+    /// Gives up batches whose time ran out. Those of which no byte has left were not written.
+    fn expire(&self, shared: &Shared) -> Vec<Settled> {
+        let now = Instant::now();
+        let is_overdue =
+            |request: &Request| request.deadline <= now && request.batches.iter().any(|batch| batch.deadline <= now);
+        let mut in_flight = Vec::new();
+        if let Some(link) = &mut self.lock().link
+            && link.in_flight.iter().any(is_overdue)
+        {
+            shared.batches.put_back(link.take_back());
+            let batches = link.in_flight.iter().flat_map(|request| &request.batches);
+            let overdue = batches.filter(|batch| batch.deadline <= now);
+            in_flight = overdue.map(|batch| (batch.ticket, batch.partition)).collect();
+        }
+        shared.batches.expire(self.leader, in_flight)
     }
 
     /// Handles the reply to the oldest request. One step for the callers: nothing later may be sent before what has to go
@@ -279,10 +378,14 @@ impl Desk {
                 Answer::Written(base_offset) => results.push((batch.ticket, Ok(base_offset))),
                 Answer::Refused(code) if retriable(&code) && shared.options.delivery == Delivery::AtLeastOnce => {
                     shared.client.counters().note(refused(&code).kind);
-                    again.push(batch);
+                    shared.batches.set_refused(self.leader, batch.partition);
+                    again.push(Batch { past: batch.past.max(Past::Refused), ..batch });
                 }
                 Answer::Refused(code) => {
                     let error = refused(&code).with_topic(&shared.topic).with_partition(batch.partition);
+                    if retriable(&code) {
+                        shared.batches.set_refused(self.leader, batch.partition);
+                    }
                     if matches!(code, ErrorCode::StorageError | ErrorCode::PartitionShortCircuited) {
                         shared.batches.set_broken(self.leader, batch.partition, &error);
                     }
@@ -366,23 +469,33 @@ impl Work {
         self.failure.get_or_insert(Failure { error, reset });
     }
 
-    /// Sends what is ready, as far as the window and the kernel go; whether the kernel took all.
-    fn fill(&mut self, shared: &Shared, leader: i32) -> Result<bool> {
+    /// Sends what is ready, as far as the window and the kernel go; whether the kernel took all. Batches that have failed
+    /// before are in `failed`.
+    fn fill(&mut self, shared: &Shared, leader: i32, failed: &mut Vec<Settled>) -> Result<bool> {
         if self.failure.is_some() {
             return Ok(false);
         }
         let Some(link) = &mut self.link else { return Ok(true) };
+        let was_idle = link.in_flight.is_empty();
         if self.pause_until.is_none() {
             while link.first.is_none() && link.in_flight.len() < shared.options.max_in_flight {
                 let mut batches = Vec::new();
-                shared.settle(shared.batches.take(leader, &mut batches));
+                failed.extend(shared.batches.take(leader, &mut batches));
                 if batches.is_empty() {
                     break;
                 }
                 link.send(shared, batches);
             }
         }
-        link.connection.try_flush()
+        // The kernel takes bytes also for a server that has closed the connection, and then nobody knows what became of them.
+        if was_idle && !link.in_flight.is_empty() && link.heard.is_none_or(|heard| heard.elapsed() > FRESH) {
+            link.connection.check()?;
+        }
+        match link.connection.try_flush() {
+            // Replies may have arrived before: whoever waits for them reads them first, and then hears of it.
+            Err(_) if !was_idle => Ok(false),
+            flushed => flushed,
+        }
     }
 
     /// Takes the oldest request, which `frame` answers, out of flight. After an error it still is in flight.
@@ -395,7 +508,7 @@ impl Work {
         };
         let answers = answers::read(frame.body.clone(), request.batches.len())?;
         let request = link.in_flight.pop_front().ok_or_else(|| Error::internal("a reply without a request"))?;
-        link.heard = Instant::now();
+        link.heard = Some(Instant::now());
         Ok((request, answers))
     }
 }
@@ -412,9 +525,8 @@ struct Sender {
 
 impl Sender {
     fn start(shared: &Arc<Shared>, leader: i32) -> Arc<Desk> {
-        let work = Work { link: None, failure: None, pause_until: None, backoff: Backoff::default(), alarm: None };
-        let (bell, trouble) = (shared.batches.add_bell(), Mutex::default());
-        let desk = Arc::new(Desk { leader, bell, work: Mutex::new(work), trouble });
+        let desk = Arc::new(Desk::new(leader));
+        shared.batches.add_desk(&desk);
         let sender = Self { shared: Arc::clone(shared), desk: Arc::clone(&desk), lost: false, called: false };
         super::spawn(Arc::clone(shared), sender.run());
         desk
@@ -440,7 +552,7 @@ impl Sender {
             if let Some((failure, link)) = failed {
                 self.lose(failure, link);
             }
-            shared.settle(shared.batches.expire());
+            shared.settle(self.desk.expire(&shared));
             shared.settle(shared.batches.fail_broken(self.desk.leader));
             let idle = {
                 let mut work = self.desk.lock();
@@ -452,45 +564,57 @@ impl Sender {
                 continue;
             }
             let looked = Instant::now();
-            {
+            let mut failed = Vec::new();
+            let filled = {
                 let mut work = self.desk.lock();
                 let before = work.link.as_ref().map_or(0, |link| link.in_flight.len());
-                if let Err(error) = work.fill(&shared, self.desk.leader) {
-                    work.fail(error, true);
-                    continue;
-                }
+                let filled = work.fill(&shared, self.desk.leader, &mut failed);
                 // A caller may have sent its next record while this task was telling it of the last one: that is alone still.
                 if let Some(link) = work.link.as_mut().filter(|link| link.in_flight.len() > before) {
                     link.alone = 0;
                     self.called = true;
                 }
+                filled.map_err(|error| work.fail(error, true))
+            };
+            shared.settle(failed);
+            if filled.is_ok() {
+                self.wait(looked).await;
             }
-            self.wait(looked).await;
         }
     }
 
     async fn connect(&mut self) {
         let shared = Arc::clone(&self.shared);
-        let dial = shared.client.dial(self.desk.leader, false);
-        let deadline = shared.batches.next_deadline();
-        let connected = tokio::select! {
-            connected = dial => connected,
-            () = abandoned(&shared, &self.desk.bell) => return,
-            () = sleep_until(deadline) => return,
+        let mut dial = pin!(shared.client.dial(self.desk.leader, false));
+        let deadline = shared.batches.next_deadline(self.desk.leader);
+        let mut patience = Some(Instant::now() + PATIENCE);
+        let connected = loop {
+            tokio::select! {
+                connected = &mut dial => break connected,
+                () = abandoned(&shared, &self.desk.bell) => return,
+                () = sleep_until(deadline) => return,
+                // It has come while this attempt waited for it.
+                () = self.desk.found.notified() => return,
+                () = sleep_until(patience) => {
+                    patience = None;
+                    let (leader, waited) = (self.desk.leader, PATIENCE.as_secs());
+                    self.desk.set_trouble(&shared, Some(format!("no connection to SPU {leader} within {waited} s")));
+                }
+            }
         };
         match connected {
             Ok(connection) => {
                 if std::mem::take(&mut self.lost) {
                     shared.client.counters().reconnects.add(1);
                 }
-                self.desk.set_trouble(None);
                 let (in_flight, known) = Default::default();
-                self.desk.lock().link =
-                    Some(Link { connection, in_flight, known, first: None, alone: 0, heard: Instant::now() });
+                self.desk.lock().link = Some(Link { connection, in_flight, known, first: None, alone: 0, heard: None });
+                shared.batches.set_connected(self.desk.leader);
+                self.desk.set_trouble(&shared, None);
             }
             Err(error) => {
                 shared.client.counters().note(error.kind);
-                self.desk.set_trouble(Some(error.message));
+                self.desk.set_trouble(&shared, Some(error.message));
                 self.pause();
             }
         }
@@ -512,6 +636,10 @@ impl Sender {
         // None: the connection has failed. That is noted at once, before a caller sends on it.
         let reply = poll_fn(|cx| {
             let mut work = desk.lock();
+            if work.failure.is_some() {
+                // Nothing more may leave on it.
+                return Poll::Ready(None);
+            }
             let Some(link) = &mut work.link else { return Poll::Pending };
             // Callers have begun to watch it while this task was busy with a reply: they go on.
             if link.connection.is_watched_elsewhere() && !called {
@@ -553,38 +681,45 @@ impl Sender {
     fn set_alarm(&self, looked: Instant) -> Option<Instant> {
         let mut work = self.desk.lock();
         let linger = work.link.as_ref().and_then(|_| self.shared.batches.next_linger(looked));
-        let request = work.link.as_ref().and_then(|link| link.in_flight.front()).map(|request| request.deadline);
-        let next = [self.shared.batches.next_deadline(), linger, request, work.pause_until].into_iter().flatten().min();
+        let request = work.link.as_ref().and_then(|link| link.next_deadline(looked));
+        let next = self.shared.batches.next_deadline(self.desk.leader);
+        let next = [next, linger, request, work.pause_until].into_iter().flatten().min();
         work.alarm = next.or(work.alarm.filter(|alarm| *alarm > Instant::now()));
         work.alarm
     }
 
-    /// The connection is gone, or is given up with a reset: what was in flight goes again, or fails if it may go once only.
+    /// The connection is gone, or is given up with a reset. Requests of which the kernel has taken no byte go again; the others
+    /// do too, or fail if they may go once only.
     fn lose(&mut self, Failure { error, reset }: Failure, link: Link) {
-        let idle = link.in_flight.is_empty();
+        let Link { connection, mut in_flight, heard, .. } = link;
+        let unsent = in_flight.split_off(in_flight.partition_point(|request| connection.has_sent(request.begins)));
+        let (any_sent, any_unsent) = (!in_flight.is_empty(), !unsent.is_empty());
         self.lost = true;
         self.shared.batches.forget_broken(self.desk.leader);
         // A server may close an idle connection: that is no failure.
-        if !idle {
+        if any_sent {
             self.shared.client.counters().note(error.kind);
         }
         if reset {
-            link.connection.abandon();
+            connection.abandon();
         }
-        let batches = link.in_flight.into_iter().flat_map(|request| request.batches);
-        let batches = batches.map(|batch| Batch { maybe_written: true, ..batch });
+        let sent = in_flight.into_iter().flat_map(|request| request.batches);
+        let sent = sent.map(|batch| Batch { past: Past::MaybeWritten, ..batch });
+        let unsent = unsent.into_iter().flat_map(|request| request.batches);
         match self.shared.options.delivery {
-            Delivery::AtLeastOnce => self.shared.batches.put_back(batches),
+            Delivery::AtLeastOnce => self.shared.batches.put_back(sent.chain(unsent)),
             Delivery::AtMostOnce => {
+                self.shared.batches.put_back(unsent);
                 let text = format!("{error}; the batch was sent once, as at_most_once asks, and may be in the log");
                 let error = Error { os_error: error.os_error, ..Error::new(ErrorKind::DeliveryUnknown, text) }
                     .with_topic(&self.shared.topic)
                     .with_outcome(Outcome::Unknown);
-                let results = batches.map(|batch| (batch.ticket, Err(error.clone().with_partition(batch.partition))));
+                let results = sent.map(|batch| (batch.ticket, Err(error.clone().with_partition(batch.partition))));
                 self.shared.settle(self.shared.batches.settle(results));
             }
         }
-        if !idle {
+        // One that ends connections before it answers anything is left alone for a while.
+        if any_sent || (any_unsent && heard.is_none()) {
             self.pause();
         }
     }
@@ -602,7 +737,7 @@ impl Link {
         let millis = timeout.as_millis().min(i32::MAX as u128) as i32;
         let segments =
             produce_request(correlation, self.connection.client_id(), &shared.topic, committed, millis, &entries);
-        self.connection.queue(segments);
+        let begins = self.connection.queue(segments);
         let now = Instant::now();
         let deadline =
             batches.iter().map(|batch| batch.deadline).min().map_or(now + timeout, |first| first.min(now + timeout));
@@ -612,7 +747,30 @@ impl Link {
             }
         }
         let counted = InFlight::new(shared.client.counters());
-        self.in_flight.push_back(Request { correlation, batches, deadline, counted });
+        self.in_flight.push_back(Request { correlation, begins, batches, deadline, counted });
+    }
+
+    /// Takes back the requests that have not begun to be sent, which are the last ones; gives their batches, in order.
+    fn take_back(&mut self) -> impl Iterator<Item = Batch> + use<> {
+        let sent = self.in_flight.partition_point(|request| !self.connection.can_take_back(request.begins));
+        let unsent = self.in_flight.split_off(sent);
+        if let Some(first) = unsent.front() {
+            self.connection.take_back(first.begins);
+        }
+        for request in &unsent {
+            self.first = self.first.filter(|first| *first != request.correlation);
+            for batch in &request.batches {
+                self.known.remove(&batch.partition);
+            }
+        }
+        unsent.into_iter().flat_map(|request| request.batches)
+    }
+
+    /// When the oldest request is given up, or a batch of another one, of those to which that happens after `looked`.
+    fn next_deadline(&self, looked: Instant) -> Option<Instant> {
+        let mut requests = self.in_flight.iter().map(|request| request.deadline);
+        let first = requests.next();
+        requests.filter(|deadline| *deadline > looked).chain(first).min()
     }
 }
 

@@ -52,6 +52,9 @@ pub(crate) struct Connection {
     stream: Stream,
     frames: FrameBuffer,
     out: VecDeque<Bytes>,
+    /// Bytes that were queued so far, and how many of them the stream has taken up.
+    queued: u64,
+    taken: u64,
     peer: String,
     client_id: String,
     correlation: i32,
@@ -81,6 +84,8 @@ impl Connection {
                 stream: Stream::new(dialer.dial(address, Some(spu)).await?),
                 frames: FrameBuffer::new(FRAME_LIMIT),
                 out: VecDeque::new(),
+                queued: 0,
+                taken: 0,
                 peer: address.to_owned(),
                 client_id: client_id.to_owned(),
                 correlation: 0,
@@ -130,10 +135,35 @@ impl Connection {
         Ok(correlation)
     }
 
-    /// Queues the segments of a frame.
-    pub(crate) fn queue(&mut self, segments: impl IntoIterator<Item = Bytes>) {
+    /// Queues the segments of a frame, and says where its bytes begin among all that were queued so far.
+    pub(crate) fn queue(&mut self, segments: impl IntoIterator<Item = Bytes>) -> u64 {
         self.counters.requests.add(1);
-        self.out.extend(segments);
+        let begins = self.queued;
+        for segment in segments {
+            self.queued += segment.len() as u64;
+            self.out.push_back(segment);
+        }
+        begins
+    }
+
+    /// Whether the kernel may have taken some of what was queued from `begins` on. If not, nobody will ever see it, unless
+    /// this connection goes on.
+    pub(crate) fn has_sent(&self, begins: u64) -> bool {
+        begins < self.taken - self.stream.held() as u64
+    }
+
+    /// Whether what was queued from `begins` on still waits here as a whole.
+    pub(crate) fn can_take_back(&self, begins: u64) -> bool {
+        begins >= self.taken
+    }
+
+    /// Takes back what was queued from `begins` on, which must be possible.
+    pub(crate) fn take_back(&mut self, begins: u64) {
+        while self.queued > begins
+            && let Some(segment) = self.out.pop_back()
+        {
+            self.queued -= segment.len() as u64;
+        }
     }
 
     /// The other side's address.
@@ -198,9 +228,12 @@ impl Connection {
         self.stream.is_unwatched()
     }
 
-    /// Whether the other side has not ended the connection, as far as is known here.
-    pub(crate) fn is_open(&self) -> bool {
-        self.stream.is_open()
+    /// An error if the other side has ended the connection, as far as the kernel knows.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        match self.stream.is_open(self.frames.space()) {
+            true => Ok(()),
+            false => Err(self.failure(&closed())),
+        }
     }
 
     /// The next frame of a connection that the runtime does not watch, if it is here now.
@@ -230,7 +263,14 @@ impl Connection {
     /// One step of progress in either direction.
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            let blocked = !self.write()?;
+            let blocked = match self.write() {
+                Ok(flushed) => !flushed,
+                // What has arrived before that counts.
+                Err(_) if self.stream.read_now(self.frames.space()).is_ok_and(|count| count > 0) => {
+                    return Poll::Ready(Ok(()));
+                }
+                Err(cause) => return Poll::Ready(Err(cause)),
+            };
             if self.read()? {
                 return Poll::Ready(Ok(()));
             }
@@ -244,7 +284,7 @@ impl Connection {
     /// Reads some of what has arrived (true), if anything has (else false). The end is an error.
     fn read(&mut self) -> io::Result<bool> {
         match self.stream.try_read(self.frames.space()) {
-            Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "closed by the other side")),
+            Ok(0) => Err(closed()),
             Ok(_) => Ok(true),
             Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(cause) => Err(cause),
@@ -274,6 +314,7 @@ impl Connection {
     }
 
     fn advance(&mut self, mut written: usize) {
+        self.taken += written as u64;
         while let Some(segment) = self.out.front_mut() {
             if written < segment.len() {
                 segment.advance(written);
@@ -287,5 +328,116 @@ impl Connection {
     /// Closes with a reset, so that nothing which the server has not read yet is written to a log later.
     pub(crate) fn abandon(mut self) {
         self.stream.abandon();
+    }
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "closed by the other side")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::super::dialer::Dialled;
+    use super::super::socket::Socket;
+    use super::*;
+
+    /// A connection, and its other side.
+    async fn connected() -> (Connection, tokio::net::TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peer = listener.local_addr().unwrap().to_string();
+        let socket = Socket::connect(&peer).await.unwrap();
+        let connection = Connection {
+            watch: None,
+            stream: Stream::new(Dialled::Plain(socket)),
+            frames: FrameBuffer::new(FRAME_LIMIT),
+            out: VecDeque::new(),
+            queued: 0,
+            taken: 0,
+            peer,
+            client_id: "test".to_owned(),
+            correlation: 0,
+            quick: false,
+            counters: Arc::default(),
+            refusal: None,
+        };
+        (connection, listener.accept().await.unwrap().0)
+    }
+
+    fn bytes(length: usize) -> [Bytes; 2] {
+        [Bytes::from(vec![1; length / 2]), Bytes::from(vec![2; length - length / 2])]
+    }
+
+    /// Waits until the kernel has heard something from the other side.
+    async fn heard(connection: &mut Connection) {
+        poll_fn(|cx| connection.stream.poll_ready(cx, false)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_write_that_ends_in_the_middle_of_the_second_of_three_requests() {
+        const LARGE: usize = 64 << 20;
+        let (mut connection, mut other) = connected().await;
+        let first = connection.queue(bytes(100));
+        let second = connection.queue(bytes(LARGE));
+        let third = connection.queue(bytes(100));
+        assert!(!connection.has_sent(first) && connection.can_take_back(first));
+        assert!(!connection.try_flush().unwrap());
+        assert_eq!([first, second, third].map(|begins| connection.has_sent(begins)), [true, true, false]);
+        assert_eq!([first, second, third].map(|begins| connection.can_take_back(begins)), [false, false, true]);
+        connection.take_back(third);
+        assert_eq!(connection.queue(bytes(10)), third, "as if it had never been there");
+        let mut read = 0;
+        let mut space = vec![0; 1 << 20];
+        while read < 100 + LARGE + 10 {
+            tokio::select! {
+                count = other.read(&mut space) => read += count.unwrap(),
+                _ = connection.next_frame() => unreachable!("nothing is answered"),
+            }
+        }
+        assert!(connection.has_sent(third));
+        drop(connection);
+        assert_eq!(other.read(&mut space).await.unwrap(), 0, "no byte more");
+    }
+
+    #[tokio::test]
+    async fn an_end_is_seen_before_the_first_byte() {
+        for reset in [false, true] {
+            let (mut connection, other) = connected().await;
+            connection.check().unwrap();
+            other.set_zero_linger().unwrap();
+            if !reset {
+                let mut other = other;
+                other.shutdown().await.unwrap();
+                heard(&mut connection).await;
+                connection.check().unwrap_err();
+                continue;
+            }
+            drop(other);
+            heard(&mut connection).await;
+            let begins = connection.queue(bytes(100));
+            connection.try_flush().unwrap_err();
+            connection.try_flush().unwrap_err();
+            assert!(!connection.has_sent(begins));
+            connection.check().unwrap_err();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_has_arrived_is_read_though_nothing_can_be_written() {
+        let (mut connection, mut other) = connected().await;
+        other.write_all(&[0, 0, 0, 5, 0, 0, 0, 7, 9]).await.unwrap();
+        heard(&mut connection).await;
+        other.set_zero_linger().unwrap();
+        drop(other);
+        while connection.try_flush().is_ok() {
+            connection.queue(bytes(10));
+            tokio::task::yield_now().await;
+        }
+        let frame = connection.next_frame().await.unwrap();
+        assert_eq!((frame.correlation, &frame.body[..]), (7, &[9][..]));
+        assert!(connection.next_frame().await.is_err());
     }
 }

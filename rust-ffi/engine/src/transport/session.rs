@@ -37,6 +37,10 @@ struct Session {
     connection: ClientConnection,
     /// Arrived, and not decrypted yet.
     received: BytesMut,
+    /// Decrypted, and not read yet.
+    decrypted: BytesMut,
+    /// Bytes that were taken up since the kernel last took some: it has nothing of these.
+    held: usize,
     /// Given up: nothing more is to be sent, not even a goodbye.
     abandoned: bool,
 }
@@ -48,7 +52,13 @@ impl Stream {
             Dialled::Tls(stream) => {
                 let (socket, mut connection) = stream.into_inner();
                 connection.set_buffer_limit(Some(TLS_BUFFER));
-                let session = Session { connection, received: BytesMut::new(), abandoned: false };
+                let session = Session {
+                    connection,
+                    received: BytesMut::new(),
+                    decrypted: BytesMut::new(),
+                    held: 0,
+                    abandoned: false,
+                };
                 Self::Tls(Box::new(Secured { socket, session }))
             }
         }
@@ -59,7 +69,17 @@ impl Stream {
         match self {
             Self::Plain(socket) => socket.try_read(space),
             Self::Unwatched(socket) => socket.try_read(space),
-            Self::Tls(tls) => tls.session.try_read(&tls.socket, space),
+            Self::Tls(tls) => tls.session.try_read(&tls.socket, Socket::try_read, space),
+            Self::Gone => Err(gone()),
+        }
+    }
+
+    /// The same, whatever the runtime has heard of the socket.
+    pub(super) fn read_now(&mut self, space: &mut BytesMut) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read_now(space),
+            Self::Unwatched(socket) => socket.try_read(space),
+            Self::Tls(tls) => tls.session.try_read(&tls.socket, Socket::read_now, space),
             Self::Gone => Err(gone()),
         }
     }
@@ -71,7 +91,9 @@ impl Stream {
             Self::Unwatched(socket) => socket.try_write(slices),
             Self::Tls(tls) => {
                 tls.session.push(&tls.socket)?;
-                tls.session.connection.writer().write_vectored(slices)
+                let count = tls.session.connection.writer().write_vectored(slices)?;
+                tls.session.held += count;
+                Ok(count)
             }
             Self::Gone => Err(gone()),
         }
@@ -139,12 +161,25 @@ impl Stream {
         matches!(self, Self::Unwatched(_))
     }
 
-    /// Whether the other side has not ended the connection, as far as is known here.
-    pub(super) fn is_open(&self) -> bool {
+    /// How many of the bytes that were taken up are not with the kernel for certain, the last ones.
+    pub(super) fn held(&self) -> usize {
         match self {
+            Self::Tls(tls) => tls.session.held,
+            _ => 0,
+        }
+    }
+
+    /// Whether the other side has not ended the connection, as far as the kernel knows. What had to be read to find out is in
+    /// `space`.
+    pub(super) fn is_open(&mut self, space: &mut BytesMut) -> bool {
+        match self {
+            Self::Plain(socket) => socket.is_open(),
             Self::Unwatched(socket) => socket.is_open(),
-            // The runtime would have said so.
-            _ => true,
+            // A goodbye comes before the end.
+            Self::Tls(_) | Self::Gone => match self.read_now(space) {
+                Ok(count) => count > 0,
+                Err(cause) => cause.kind() == io::ErrorKind::WouldBlock,
+            },
         }
     }
 
@@ -193,18 +228,26 @@ impl Write for Outgoing<'_> {
     }
 }
 
+/// How to read from a socket.
+type Read = fn(&Socket, &mut BytesMut) -> io::Result<usize>;
+
 impl Session {
-    fn try_read(&mut self, socket: &Socket, space: &mut BytesMut) -> io::Result<usize> {
+    fn try_read(&mut self, socket: &Socket, read: Read, space: &mut BytesMut) -> io::Result<usize> {
+        if !self.decrypted.is_empty() {
+            let decrypted = self.decrypted.split();
+            space.extend_from_slice(&decrypted);
+            return Ok(decrypted.len());
+        }
         loop {
-            if let Some(count) = self.decrypted(space)? {
+            if let Some(count) = self.decrypt(space)? {
                 return Ok(count);
             }
-            self.advance(socket)?;
+            self.advance(socket, read)?;
         }
     }
 
     /// Moves what is decrypted to `space`; `None`: nothing is yet, 0: the end.
-    fn decrypted(&mut self, space: &mut BytesMut) -> io::Result<Option<usize>> {
+    fn decrypt(&mut self, space: &mut BytesMut) -> io::Result<Option<usize>> {
         let mut reader = self.connection.reader();
         let mut count = 0;
         loop {
@@ -225,10 +268,10 @@ impl Session {
     }
 
     /// Decrypts more of what has arrived, and reads more first when there is nothing.
-    fn advance(&mut self, socket: &Socket) -> io::Result<()> {
+    fn advance(&mut self, socket: &Socket, read: Read) -> io::Result<()> {
         if self.received.is_empty() {
             self.received.reserve(TLS_BUFFER);
-            if socket.try_read(&mut self.received)? == 0 {
+            if read(socket, &mut self.received)? == 0 {
                 return self.connection.read_tls(&mut io::empty()).map(|_| ());
             }
         }
@@ -239,7 +282,7 @@ impl Session {
             Ok(_) => Ok(()),
             Err(cause) => {
                 // The reason, for the other side.
-                let _ = self.connection.write_tls(&mut Outgoing(socket));
+                let _ = self.write_tls(socket);
                 Err(io::Error::new(io::ErrorKind::InvalidData, cause))
             }
         }
@@ -248,7 +291,7 @@ impl Session {
     /// Writes what is encrypted.
     fn push(&mut self, socket: &Socket) -> io::Result<()> {
         while self.connection.wants_write() {
-            if let Err(cause) = self.connection.write_tls(&mut Outgoing(socket)) {
+            if let Err(cause) = self.write_tls(socket) {
                 let is_gone = matches!(cause.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset);
                 return Err(if is_gone { self.last_words(socket).unwrap_or(cause) } else { cause });
             }
@@ -256,16 +299,26 @@ impl Session {
         Ok(())
     }
 
-    /// The reason that the other side gave before it went.
-    fn last_words(&mut self, socket: &Socket) -> Option<io::Error> {
-        let mut ignored = BytesMut::new();
-        loop {
-            ignored.clear();
-            match self.try_read(socket, &mut ignored) {
-                Ok(0) => return None,
-                Ok(_) => {}
-                Err(cause) => return tls::inside(&cause).is_some().then_some(cause),
-            }
+    fn write_tls(&mut self, socket: &Socket) -> io::Result<usize> {
+        let count = self.connection.write_tls(&mut Outgoing(socket))?;
+        if count > 0 {
+            // Of which of the bytes, nobody knows.
+            self.held = 0;
         }
+        Ok(count)
+    }
+
+    /// The reason that the other side gave before it went. What else it has sent is read later.
+    fn last_words(&mut self, socket: &Socket) -> Option<io::Error> {
+        let mut before = BytesMut::new();
+        let end = loop {
+            match self.try_read(socket, Socket::read_now, &mut before) {
+                Ok(0) => break None,
+                Ok(_) => {}
+                Err(cause) => break tls::inside(&cause).is_some().then_some(cause),
+            }
+        };
+        self.decrypted = before;
+        end
     }
 }

@@ -1,6 +1,7 @@
 //! A TCP socket of ours, with what every one of them needs.
 
 use std::io::{self, IoSlice, Read};
+use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
@@ -50,6 +51,20 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         CONNECTIONS.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn read_some(mut source: impl Read, space: &mut BytesMut) -> io::Result<usize> {
+    let mut bytes = [0; SMALL];
+    let count = source.read(&mut bytes)?;
+    space.extend_from_slice(&bytes[..count]);
+    Ok(count)
+}
+
+fn is_open(socket: &SockRef<'_>) -> bool {
+    match socket.peek(&mut [MaybeUninit::uninit()]) {
+        Ok(count) => count > 0,
+        Err(cause) => cause.kind() == io::ErrorKind::WouldBlock,
     }
 }
 
@@ -107,6 +122,16 @@ impl Socket {
         self.0.stream.try_read_buf(space)
     }
 
+    /// The same without a look at what the runtime has heard of the socket, which under load is late; at most a little.
+    pub(super) fn read_now(&self, space: &mut BytesMut) -> io::Result<usize> {
+        read_some(&*self.options(), space)
+    }
+
+    /// Whether the other side has not ended the connection, as far as the kernel knows.
+    pub(super) fn is_open(&self) -> bool {
+        is_open(&self.options())
+    }
+
     /// Writes as much as the kernel takes.
     pub(super) fn try_write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         let send = || self.options().send_vectored_with_flags(slices, NO_SIGNAL);
@@ -150,10 +175,7 @@ impl Unwatched {
 
     /// Reads some of what has arrived; 0: the end.
     pub(super) fn try_read(&self, space: &mut BytesMut) -> io::Result<usize> {
-        let mut bytes = [0; SMALL];
-        let count = (&self.stream).read(&mut bytes)?;
-        space.extend_from_slice(&bytes[..count]);
-        Ok(count)
+        read_some(&self.stream, space)
     }
 
     /// Writes as much as the kernel takes.
@@ -161,12 +183,9 @@ impl Unwatched {
         SockRef::from(&self.stream).send_vectored_with_flags(slices, NO_SIGNAL)
     }
 
-    /// Whether the other side has not ended the connection, as far as is known here.
+    /// Whether the other side has not ended the connection, as far as the kernel knows.
     pub(super) fn is_open(&self) -> bool {
-        match self.stream.peek(&mut [0]) {
-            Ok(count) => count > 0,
-            Err(cause) => cause.kind() == io::ErrorKind::WouldBlock,
-        }
+        is_open(&SockRef::from(&self.stream))
     }
 
     /// Lets the connection end with a reset.
