@@ -155,8 +155,6 @@ struct Partition {
     listed_online: bool,
     /// Whether its leader has said last that it is not its leader.
     refused: bool,
-    /// When its leader has last answered a batch.
-    answered: Option<Instant>,
     /// Since when its leader has answered nothing, if it owes an answer.
     unanswered_since: Option<Instant>,
     /// Whether its leader is to be asked about it: a record without a key would have gone here.
@@ -178,7 +176,6 @@ impl Default for Partition {
             online: true,
             listed_online: true,
             refused: false,
-            answered: None,
             unanswered_since: None,
             missed: false,
         }
@@ -208,7 +205,7 @@ impl Partition {
 
     /// Whether records without a key share batches with others. They should not, as then they could not go elsewhere; but where
     /// there are many of both kinds the batches would be tiny.
-    fn shares(&self, now: Instant) -> bool {
+    fn shares(&self) -> bool {
         self.ready.len() >= MOST_APART
     }
 
@@ -251,9 +248,6 @@ pub(crate) enum Rouse {
 
 /// No partition has this number.
 const NOWHERE: u32 = u32::MAX;
-
-/// A partition whose leader has answered so shortly ago is well, and busy.
-const LIVELY: Duration = Duration::from_millis(10);
 
 /// So many batches at most wait in a partition because they are not to be shared by records of both kinds.
 const MOST_APART: usize = 64;
@@ -440,7 +434,7 @@ impl Batches {
             // A batch that is full makes room for a new one; the run would need a place.
             let slot = &mut state.partitions[partition as usize];
             let keyless = first.partition.is_none();
-            let shares = count == 1 || slot.shares(now);
+            let shares = count == 1 || slot.shares();
             let joins = slot
                 .open
                 .as_ref()
@@ -942,7 +936,6 @@ impl Batches {
             if let Some(partition) = state.landed(ticket)
                 && answered.is_some()
             {
-                partition.answered = answered;
                 partition.unanswered_since = answered.filter(|_| partition.in_flight > 0);
             }
             if let Some(unsettled) = state.unsettled.remove(&ticket) {

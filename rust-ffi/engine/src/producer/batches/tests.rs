@@ -134,26 +134,6 @@ fn in_a_topic_of_one_partition_all_share_their_batches() {
 }
 
 #[test]
-fn where_there_are_many_of_both_kinds_batches_are_shared_and_stay_large() {
-    let bench = Bench::new(2);
-    for partition in &mut bench.batches.lock().partitions {
-        partition.answered = Some(Instant::now() + Duration::from_secs(3600));
-    }
-    let tickets: Vec<u64> = (0..1000)
-        .map(|number| match number % 4 {
-            0 => bench.submit(At(0)),
-            2 => bench.submit(At(1)),
-            _ => bench.submit(Anywhere),
-        })
-        .collect();
-    let mut batches = tickets;
-    batches.sort_unstable();
-    batches.dedup();
-    // 300 bytes have room for about 15 of these.
-    assert!(batches.len() < 80, "{} batches", batches.len());
-}
-
-#[test]
 fn batches_that_are_not_shared_are_few() {
     let bench = Bench::new(2);
     for number in 0..1000 {
