@@ -363,7 +363,10 @@ async def test_what_is_done_once_says_that_nobody_knows(world: Any, own: LocalCl
 
     def asked() -> None:
         own.control("sc stall on")
-        threading.Timer(0.05, gone).start()
+        timers.append(threading.Timer(0.05, gone))
+        timers[-1].start()
+
+    timers: list[threading.Timer] = []
 
     def gone() -> None:
         own.control("sc reset")
@@ -382,6 +385,7 @@ async def test_what_is_done_once_says_that_nobody_knows(world: Any, own: LocalCl
                     with pytest.raises(FluvioConnectionError, match="may have been done") as raised:
                         await call(scene)
                     assert (raised.value.outcome, raised.value.retriable) == ("unknown", False), (name, raised.value)
+                    timers.pop().join()
 
 
 # -- connecting
