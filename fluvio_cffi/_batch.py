@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import pickle
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import length_hint
 from typing import ClassVar, Final, NamedTuple, cast, overload
@@ -13,8 +12,10 @@ from ._ffi import CData, ffi
 from ._types import Record
 
 _ABSENT = -1
-# What calling Record does, without the way through Python code.
+_NONE: Final[Iterator[bytes]] = iter(())
+# What calling Record does, without the way through Python code; and State.
 _new_record: Final = cast("Callable[[type[Record], Iterable[object]], Record]", tuple.__new__)  # pyright: ignore[reportUnknownMemberType]
+_new_state: Final = cast("Callable[[type[State], Iterable[object]], State]", tuple.__new__)  # pyright: ignore[reportUnknownMemberType]
 
 
 class Columns:
@@ -219,176 +220,220 @@ class RecordBatch(Sequence[Record]):
         return RecordBatch, (self._parts,)
 
 
-class Cut(NamedTuple):
-    """A batch that can leave a buffer.
+class State(NamedTuple):
+    """What a buffer holds. It is never changed: another one takes its place.
 
-    KeyboardInterrupt may come after any call; before CPython 3.11 also where a function has returned. So whoever hands
-    the batch to the caller does the last step himself, without a call in between: if :attr:`before` is the buffer's
-    ``parts`` still (else another thread has dropped a partition meanwhile), :attr:`after` becomes the buffer's
-    ``parts, positions, source, count``.
+    :ivar parts: chunks, in order within each partition.
+    :ivar size: how many records are in those that are not held back.
+    :ivar positions: by partition, the offset that is handed out next; of the first part when it was begun.
+    :ivar begun: where each partition began, or was sought to: nothing before was handed out since.
+    :ivar seeks: how many seeks of each partition are carried out here.
+    :ivar paused: the partitions that are held back.
+    :ivar source: the records of the first part, once they leave it one by one.
+    :ivar left: the values that `source` has not given. How far that went needs not be counted record by record.
+    :ivar hand: partition and offset of the record that left last, if it left one by one and nothing was begun since.
     """
 
+    parts: tuple[Columns, ...]
+    size: int
+    positions: dict[int, int]
+    begun: dict[int, int]
+    seeks: dict[int, int]
+    paused: frozenset[int]
+    source: Iterator[Record] | None
+    left: Iterator[bytes]
+    hand: tuple[int, int] | None
+
+
+class Cut(NamedTuple):
+    """A batch that can leave a buffer: it does in the step that puts `after` in the place of `before`."""
+
     batch: RecordBatch
-    before: deque[Columns]
-    after: tuple[deque[Columns], dict[int, int], None, int]
+    before: State
+    after: State
 
 
 class Buffer:
     """Chunks that were taken from the library and are not all handed out.
 
-    Records leave it one by one (:meth:`records`) or as a batch (:meth:`cut`), in any mixture; :attr:`count` and
-    :meth:`position` know what has left.
+    Records leave it one by one (:meth:`read`) or as a batch (:meth:`cut`), in any mixture.
+
+    Any call may come in the middle of any other one, also of another thread: `_hub` says what "one step" means. So
+    :attr:`state` is looked at once, what follows is made of that, and takes its place in one step, if it is still the
+    same; else all is done again. Records that leave one by one change no state. Whoever reckons with how many have left
+    must see to it first that nobody takes any more of them without putting another state in its place: that is what
+    :attr:`AsyncConsumer._records` is emptied for.
     """
 
-    __slots__ = ("_begun", "_left", "_mark", "count", "given", "parts", "positions", "source")
+    __slots__ = ("given", "state")
 
     def __init__(self) -> None:
-        self.parts: deque[Columns] = deque()
-        self.positions: dict[int, int] = {}
-        # Where each partition began, or was sought to: nothing before was handed out since.
-        self._begun: dict[int, int] = {}
-        # The first part is read through these two once records leave it one by one. What is left of the values' own
-        # iterator says how far that went, so nothing has to be counted record by record.
-        self.source: Iterator[Record] | None = None
-        self._left: Iterator[bytes] = iter(())
-        self._mark = 0
-        self.count = 0
+        self.state: State = State((), 0, {}, {}, {}, frozenset(), None, _NONE, None)
         # How many records the last iterator was given.
         self.given = 0
 
-    # KeyboardInterrupt may come after any call, in threads. So what is read and made comes first, and then all that is
-    # changed, without a call in between.
+    @property
+    def count(self) -> int:
+        """How many records can be handed out."""
+        state = self.state
+        if state.source is None:
+            return state.size
+        return state.size - len(state.parts[0]) + length_hint(state.left)
 
-    def push(self, columns: Columns, chunk: CData | None = None) -> None:
-        """A chunk came in; never an empty one. It is struck out of the library's `chunk`."""
-        count = len(columns)
-        self.positions.setdefault(columns.partition, columns.offsets[0])
-        self._begun.setdefault(columns.partition, columns.offsets[0])
-        append = self.parts.append
-        self.count += count
-        if chunk is not None:
-            chunk.count = 0
-        append(columns)
+    def push(self, columns: Columns, chunk: CData, first: bool = False) -> None:
+        """A chunk came in; never an empty one. It is struck out of the library's `chunk`.
 
-    def push_first(self, columns: Columns, chunk: CData) -> None:
-        """The same for a chunk that is to be handed out before what is there of other partitions."""
-        partition = columns.partition
-        index = self._settle()
-        if any(part.partition == partition for part in self.parts):
-            self.push(columns, chunk)
-            return
-        parts = self.parts.copy()
-        if self.source is not None:
-            parts[0] = parts[0].slice(index, len(parts[0]))
-        parts.appendleft(columns)
-        count = self.count + len(columns)
-        self.positions.setdefault(partition, columns.offsets[0])
-        self._begun.setdefault(partition, columns.offsets[0])
-        chunk.count = 0
-        self.parts = parts
-        self.source = None
-        self.count = count
+        :param first: it is to be handed out before what is there of other partitions.
+        """
+        while chunk.count:
+            state = self.state
+            after = _with(state, columns, chunk.seeks, first)
+            # One step.
+            if self.state is state and chunk.count:
+                chunk.count = 0
+                self.state = after
 
-    def _settle(self) -> int:
-        """Accounts for what left the first part one by one; the index of the first record that did not."""
-        if self.source is None:
-            return 0
-        left = length_hint(self._left)
-        part = self.parts[0]
-        index = len(part) - left
-        partition = part.partition
-        position = part.offsets[index] if left else part.next_offset
-        self.count -= self._mark - left
-        self._mark = left
-        self.positions[partition] = position
-        if left:
-            return index
-        del self.parts[0]
-        self.source = None
-        return 0
+    def read(self, state: State, stride: int) -> tuple[State, Iterator[Record]] | None:
+        """The state from which records leave one by one, and an iterator over the next ones, at most `stride`, at least
+        one; ``None`` if there is none."""
+        parts, size, at, begun, seeks, paused, source, left, _ = state
+        remain = 0 if source is None else length_hint(left)
+        if source is None or not remain:
+            parts, size, at, _ = _settled(state)
+            first = 0
+            while first < len(parts) and parts[first].partition in paused:
+                first += 1
+            if first == len(parts):
+                return None
+            if first:
+                parts = (parts[first], *parts[:first], *parts[first + 1 :])
+            left = iter(parts[0].values)
+            source = parts[0].records(left)
+            remain = len(parts[0].values)
+        self.given = remain if remain < stride else stride
+        after = _new_state(State, (parts, size, at, begun, seeks, paused, source, left, None))
+        return after, itertools.islice(source, stride)
 
-    def settle(self) -> None:
-        """Brings :attr:`count` up to date."""
-        self._settle()
-
-    def records(self, stride: int) -> Iterator[Record]:
-        """An iterator over the next records, at most `stride`, and at least one where there is one."""
-        self._settle()
-        if not self.parts:
-            return iter(())
-        if self.source is None:
-            part = self.parts[0]
-            self._left = iter(part.values)
-            self._mark = len(part)
-            self.source = part.records(self._left)
-        self.given = min(stride, self._mark)
-        return itertools.islice(self.source, stride)
-
-    def cut(self, limit: int, full: bool = False) -> Cut:
-        """The next records, at most `limit`, as a batch; there must be one. They leave with :attr:`Cut.after`.
+    def cut(self, limit: int, full: bool = False) -> Cut | None:
+        """The next records, at most `limit`, as a batch; ``None`` if there is none.
 
         :param full: as many as there are. Else a batch of more than a quarter of them ends where a chunk does, so that
             fewer chunks are cut in two.
         """
-        index = self._settle()
-        before = self.parts
-        rest = before.copy()
-        positions = self.positions.copy()
-        if self.source is not None:
-            rest[0] = rest[0].slice(index, len(rest[0]))
-        parts: list[Columns] = []
+        before = self.state
+        paused = before.paused
+        parts, size, at, _ = _settled(before)
+        at = at.copy()
+        taken: list[Columns] = []
+        rest: list[Columns] = []
         left = limit
-        while left and rest:
-            part = rest.popleft()
+        ended = False
+        for part in parts:
+            if ended or not left or part.partition in paused:
+                rest.append(part)
+                continue
             if len(part) > left:
                 if left * 4 <= limit * 3 and not full:
-                    rest.appendleft(part)
-                    break
-                rest.appendleft(part.slice(left, len(part)))
+                    ended = True
+                    rest.append(part)
+                    continue
+                rest.append(part.slice(left, len(part)))
                 part = part.slice(0, left)
-            parts.append(part)
+            taken.append(part)
             left -= len(part)
-            positions[part.partition] = part.next_offset
-        return Cut(RecordBatch(parts), before, (rest, positions, None, self.count - (limit - left)))
-
-    def position(self) -> dict[int, int]:
-        """For each partition that a chunk came from the offset that is handed out next."""
-        self._settle()
-        return dict(self.positions)
+            at[part.partition] = part.next_offset
+        if not taken:
+            return None
+        size -= limit - left
+        after = _new_state(State, (tuple(rest), size, at, before.begun, before.seeks, paused, None, _NONE, None))
+        return Cut(RecordBatch(taken), before, after)
 
     def handed_out(self) -> dict[int, int]:
         """For each partition of which something was handed out the offset of the last such record."""
-        begun = self._begun
-        return {partition: at - 1 for partition, at in self.position().items() if at > begun[partition]}
+        state = self.state
+        return {partition: at - 1 for partition, at in positions(state).items() if at > state.begun[partition]}
 
     def in_hand(self) -> tuple[int, int] | None:
-        """Partition and offset of the record that left last one by one, if one left since :meth:`records`."""
-        if self.source is None:
-            return None
-        part = self.parts[0]
-        index = len(part) - length_hint(self._left)
-        return (part.partition, part.offsets[index - 1]) if index else None
+        """Partition and offset of the record that left last, if it left one by one and nothing was begun since."""
+        return _settled(self.state)[3]
 
-    def drop(self, partition: int, anew: bool = False) -> int | None:
-        """Forgets what was not handed out of a partition; returns the offset of the first record forgotten.
 
-        :param anew: it goes on elsewhere: what was handed out before is forgotten too.
-        """
-        index = self._settle()
-        parts = self.parts.copy()
-        if self.source is not None:
-            parts[0] = parts[0].slice(index, len(parts[0]))
-        dropped = [part for part in parts if part.partition == partition]
-        kept = deque([part for part in parts if part.partition != partition])
-        count = sum([len(part) for part in kept])
-        positions = self.positions.copy()
-        begun = self._begun.copy()
-        if anew:
-            positions.pop(partition, None)
-            begun.pop(partition, None)
-        self.parts = kept
-        self.positions = positions
-        self._begun = begun
-        self.source = None
-        self.count = count
-        return dropped[0].offsets[0] if dropped else None
+def positions(state: State) -> dict[int, int]:
+    """For each partition that a chunk came from the offset that is handed out next."""
+    if state.source is None:
+        return state.positions.copy()
+    part = state.parts[0]
+    left = length_hint(state.left)
+    return {**state.positions, part.partition: part.offsets[len(part) - left] if left else part.next_offset}
+
+
+def _settled(state: State) -> tuple[tuple[Columns, ...], int, dict[int, int], tuple[int, int] | None]:
+    """The parts, size, positions and hand after the records have left that left one by one; those behind them are not
+    begun."""
+    parts, size, at, _, _, _, source, left, hand = state
+    if source is None:
+        return parts, size, at, hand
+    part = parts[0]
+    remain = length_hint(left)
+    index = len(part.values) - remain
+    if not index:
+        return parts, size, at, None
+    if remain:
+        parts = (part.slice(index, index + remain), *parts[1:])
+        position = part.offsets[index]
+    else:
+        parts = parts[1:]
+        position = part.next_offset
+    partition = part.partition
+    return parts, size - index, {**at, partition: position}, (partition, part.offsets[index - 1])
+
+
+def _with(state: State, columns: Columns, seeks: int, first: bool) -> State:
+    """The state when a chunk has come in that was read after so many seeks."""
+    partition = columns.partition
+    if seeks < state.seeks.get(partition, 0):
+        return state
+    if seeks > state.seeks.get(partition, 0):
+        # Whoever sought has not said so here yet.
+        state = without(state, partition, seeks)
+    parts, size, at, begun, known, paused, source, left, hand = state
+    first = first and all(part.partition != partition for part in parts)
+    if first:
+        parts, size, at, hand = _settled(state)
+        source, left = None, _NONE
+    if partition not in paused:
+        size += len(columns)
+    if partition not in at:
+        at = {**at, partition: columns.offsets[0]}
+        begun = {**begun, partition: columns.offsets[0]}
+    parts = (columns, *parts) if first else (*parts, columns)
+    return _new_state(State, (parts, size, at, begun, known, paused, source, left, hand))
+
+
+def without(state: State, partition: int, seeks: int) -> State:
+    """The state when a partition was sought for the `seeks`-th time: what was read ahead of it is dropped."""
+    if seeks <= state.seeks.get(partition, 0):
+        return state
+    parts, _, at, hand = _settled(state)
+    parts = tuple([part for part in parts if part.partition != partition])
+    return State(
+        parts,
+        _size(parts, state.paused),
+        {key: value for key, value in at.items() if key != partition},
+        {key: value for key, value in state.begun.items() if key != partition},
+        {**state.seeks, partition: seeks},
+        state.paused,
+        None,
+        _NONE,
+        None if hand is None or hand[0] == partition else hand,
+    )
+
+
+def holding_back(state: State, paused: frozenset[int]) -> State:
+    """The state when these partitions are held back, and no others."""
+    parts, _, at, hand = _settled(state)
+    return State(parts, _size(parts, paused), at, state.begun, state.seeks, paused, None, _NONE, hand)
+
+
+def _size(parts: tuple[Columns, ...], paused: frozenset[int]) -> int:
+    return sum([len(part) for part in parts if part.partition not in paused])

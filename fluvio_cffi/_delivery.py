@@ -2,6 +2,8 @@
 
 A *ticket* stands for one batch of the library and is settled once. Receipts and results are views of their tickets, so
 a million records cost a few thousand small objects.
+
+Any call may come in the middle of any other one: `_hub` says what "one step" means.
 """
 
 from __future__ import annotations
@@ -41,25 +43,27 @@ class Ledger:
         self.generation: int = 0
         self._examples: list[Ticket] = []
 
-    def failed(self, ticket: Ticket, unseen: int) -> None:
-        """Records of `ticket` failed, of which nobody looks at `unseen`."""
-        self.count += unseen
+    def example(self, ticket: Ticket) -> None:
+        """Records of `ticket` failed."""
         if len(self._examples) >= EXAMPLES:
             self._examples = [example for example in self._examples if example.seen < example.count]
-        if len(self._examples) < EXAMPLES:
+        if len(self._examples) < EXAMPLES and ticket not in self._examples:
             self._examples.append(ticket)
 
-    def report(self, dropped: int = 0) -> DeliveryError | None:
+    def report(self) -> DeliveryError | None:
         """The error for the failures that nobody looked at; they count as looked at from now on."""
-        count = max(self.count, dropped)
-        examples = [ticket for ticket in self._examples if ticket.seen < ticket.count]
-        self.count = 0
-        self.generation += 1
-        self._examples = []
-        if count <= 0:
-            return None
-        errors = tuple(ticket.error for ticket in examples if ticket.error is not None)
-        return delivery_error(self.topic, count, errors)
+        while True:
+            count, generation = self.count, self.generation
+            examples = [ticket for ticket in tuple(self._examples) if ticket.seen < ticket.count]
+            errors = tuple(ticket.error for ticket in examples if ticket.error is not None)
+            failure = delivery_error(self.topic, count, errors) if count > 0 else None
+            none: list[Ticket] = []
+            # One step.
+            if self.count == count and self.generation == generation:
+                self.count = 0
+                self.generation += 1
+                self._examples = none
+                return failure
 
 
 def delivery_error(
@@ -88,6 +92,7 @@ class Ticket:
     """One batch of the library.
 
     :ivar bound: how many of its records submissions have accounted for.
+    :ivar passed: whether its completion is passed over, and does not come again.
     :ivar seen: how many of its records somebody looks at, or will.
     """
 
@@ -103,6 +108,7 @@ class Ticket:
         "generation",
         "ledger",
         "partition",
+        "passed",
         "seen",
     )
 
@@ -113,6 +119,7 @@ class Ticket:
         self.bound: int = 0
         self.seen: int = 0
         self.done: bool = False
+        self.passed: bool = False
         self.error: FluvioError | None = None
         self.base: int = -1
         self.count: int = 0
@@ -126,19 +133,27 @@ class Ticket:
     def attach(self, ledger: Ledger) -> None:
         """It belongs to this account."""
         self.ledger = ledger
-        if self.done:
-            self._account()
+        if self.done and not self._accounted:
+            self._account(ledger)
 
     def settle(self, base: int, count: int, partition: int) -> None:
-        """Its records are acknowledged."""
-        self.base = base
-        self.partition = partition
-        self._finish(count)
+        """Its records are acknowledged. May be done twice, as :meth:`fail` may."""
+        # One step.
+        if not self.done:
+            self.base = base
+            self.partition = partition
+            self.count = count
+            self.done = True
+        self._tell()
 
     def fail(self, error: FluvioError, count: int) -> None:
         """Its records failed."""
-        self.error = error
-        self._finish(count)
+        # One step.
+        if not self.done:
+            self.error = error
+            self.count = count
+            self.done = True
+        self._tell()
 
     def serve(self, index: int, stamp: int, slots: Sequence[Slot]) -> None:
         """The records from `index` on are those that `slots` wait for."""
@@ -150,26 +165,32 @@ class Ticket:
             self._slots.append((index, stamp, slots))
 
     def wait(self, *waiters: Wakeable) -> None:
-        """These are woken when it is settled, which it is not yet."""
-        if self._waiters is None:
-            self._waiters = [*waiters]
+        """These are woken when it is settled, or at once."""
+        added = [*waiters]
+        before = self._waiters
+        if before is None:
+            # One step.
+            self._waiters = added
         else:
-            self._waiters.extend(waiters)
+            before.extend(added)
+        # Whoever settles it marks it, and then looks who waits.
+        if self.done:
+            for waiter in waiters:
+                waiter.wake()
 
     def leave(self, waiter: Wakeable) -> None:
         """This one, if it waits, does so no more."""
+        # One step.
         if self._waiters is not None and waiter in self._waiters:
             self._waiters.remove(waiter)
 
     def look(self, count: int) -> None:
-        """Somebody looks at so many of its records, or will."""
+        """Somebody looks at so many of its records, or will; negative: would have, and will not."""
+        ledger = self.ledger
+        # One step.
         self.seen += count
-        self._reckon(-count)
-
-    def unlook(self, count: int) -> None:
-        """Somebody who would have, will not."""
-        self.seen -= count
-        self._reckon(count)
+        if self.error is not None and ledger is not None and self.generation == ledger.generation:
+            ledger.count -= count
 
     def metadata(self, topic: str, index: int, stamp: int) -> RecordMetadata:
         """Where the record `index` of it is; raises the error if it failed."""
@@ -177,29 +198,26 @@ class Ticket:
             raise self.error._fresh()
         return RecordMetadata(topic, self.partition, self.base + index, stamp)
 
-    def _reckon(self, count: int) -> None:
-        ledger = self.ledger
-        if self.error is not None and ledger is not None and self.generation == ledger.generation:
-            ledger.count += count
-
-    def _account(self) -> None:
-        # An interruption may come in between: rather twice than never.
-        ledger = self.ledger
-        if ledger is None or self._accounted:
-            return
+    def _account(self, ledger: Ledger) -> None:
+        waiting = 0
         if self.error is not None:
-            self.generation = ledger.generation
             waiting = sum([not slot.done() for _, _, slots in self._slots or () for slot in slots])
-            ledger.failed(self, self.count - self.seen - waiting)
-        ledger.settled += self.count
-        self._accounted = True
+            ledger.example(self)
+        # One step.
+        if not self._accounted:
+            self._accounted = True
+            ledger.settled += self.count
+            if self.error is not None:
+                self.generation = ledger.generation
+                ledger.count += self.count - self.seen - waiting
 
-    def _finish(self, count: int) -> None:
-        self.count = count
-        self.done = True
-        self._account()
+    def _tell(self) -> None:
+        """Tells whoever wants to know that it is settled."""
+        ledger = self.ledger
+        if ledger is not None and not self._accounted:
+            self._account(ledger)
         if self._waiters is not None:
-            for waiter in self._waiters:
+            for waiter in tuple(self._waiters or ()):
                 waiter.wake()
             self._waiters = None
         if self._slots is not None:
@@ -237,8 +255,12 @@ class Gathering:
     def wake(self) -> None:
         """Another one is settled."""
         left = self._left
-        while left and left[-1].done:
-            del left[-1]
+        while left:
+            # One step.
+            if left and left[-1].done:
+                del left[-1]
+            else:
+                break
         if not left:
             self._waiter.wake()
 
@@ -281,7 +303,7 @@ class SendResult:
         if self._watching:
             self._watching = False
             for ticket, start, stop in self._runs():
-                ticket.unlook(stop - start)
+                ticket.look(start - stop)
 
     def _failures(self) -> tuple[int, tuple[FluvioError, ...]]:
         """How many records failed, and examples of why."""

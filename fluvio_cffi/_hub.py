@@ -1,36 +1,52 @@
 """One completion queue of the library: starts operations, drains completions, and wakes whoever waits for them.
 
-No event loop occurs here: who waits, and how, is `_waiting`'s business. All methods belong to the hub's loop; with
-threads they are called with :attr:`Hub.mutex` held, where they say so.
+No event loop occurs here: who waits, and how, is `_waiting`'s business. With an event loop its thread drains; with
+threads any of them may, several at a time.
 
-KeyboardInterrupt may come after any call. So what a completion asks for is done in steps that may be done twice, and
-the completion is passed over as the last of them: an interrupted drain is taken up where it was. A handle of the
-library may be freed twice; its number is not used again.
+*Any call may come in the middle of any other one.* Between two instructions of one thread a signal handler or a
+finalizer may run, which calls this package itself and waits, for as long as it likes; other threads go on meanwhile;
+and it may end with an exception, such as KeyboardInterrupt. A lock would be held by the call that was interrupted,
+and whoever needs it would wait for ever. So there are none here, nor in what builds on this, but three habits:
+
+*One step.* CPython lets others run when a function begins, after a call and where a loop goes back (after it has
+looked at its condition); before 3.12 where it makes a container, before 3.11 where it passes over a block whose
+condition does not hold; nowhere else. What must not be seen half done is prepared first and then stored by instructions
+between which there is none of these; where it depends on what others may have changed meanwhile, the comparison is part
+of the step, and what follows is in its block. Comments say so: "One step".
+
+*Helping.* What is begun can be finished by whoever comes next. What a completion asks for may be done twice, also by
+two at the same time, and the completion is passed over as the last of it. So nobody waits for a call that does not go
+on.
+
+*Claims.* What only one may use at a time is claimed by a flag, set in one step with the look at it and reset by a
+``finally`` that begins with it, which no exception can come before. Whoever finds it claimed uses another one, or
+raises.
+
+A handle of the library may be freed twice; its number is not used again.
 """
 
 from __future__ import annotations
 
 import itertools
 import struct
-import threading
+from collections import deque
 from collections.abc import Callable
 from time import perf_counter
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
-from ._delivery import Ledger, Ticket
+from ._delivery import Ticket
 from ._errors import ClosedError, FluvioError, Phase, describe, from_native
 from ._ffi import CData, ffi, lib
 
-if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
 # flv_completion_t: token, operation, status, kind, result, value, extra, partition, reserved
 _LAYOUT: Final = struct.Struct("=QQiIQqqII")
+_Completion = tuple[int, int, int, int, int, int, int, int, int]
 _OPERATION: Final = int(lib.FLV_COMPLETION_OPERATION)
 _TICKET: Final = int(lib.FLV_COMPLETION_TICKET)
 _OK: Final = int(lib.FLV_STATUS_OK)
 _TIMEOUT: Final = int(lib.FLV_STATUS_TIMEOUT)
 _CLOSED: Final = int(lib.FLV_STATUS_CLOSED)
+_CANCELLED: Final = int(lib.FLV_STATUS_CANCELLED)
 
 HAND_OVER_TIMEOUT: Final = 1.0
 """Seconds that the library goes on by itself with what nobody waits for."""
@@ -40,17 +56,23 @@ CAP_MAX: Final = 1024
 _SLOW: Final = 0.002
 _FAST: Final = 0.0005
 
-if _LAYOUT.size != ffi.sizeof("flv_completion_t"):  # pragma: no cover - a wrong library
+_SIZE: Final = _LAYOUT.size
+
+if ffi.sizeof("flv_completion_t") != _SIZE:  # pragma: no cover - a wrong library
     raise ImportError(
         "flv_completion_t has another layout than this package knows: install package and library together"
     )
+
+
+# Owns the results that are none.
+_NOTHING: Final = ffi.new("flv_completion_t *")
 
 
 class Wakeable(Protocol):
     """Something that a completion wakes."""
 
     def wake(self) -> None:
-        """It is time. Called at most once from where the hub drains; never blocks."""
+        """It is time. Called from where the hub drains, perhaps more than once; never blocks."""
 
 
 class Operation:
@@ -92,6 +114,11 @@ class Operation:
         """Whether it is complete because its deadline passed."""
         return self.status == _TIMEOUT
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether it is complete because it was cancelled."""
+        return self.status == _CANCELLED
+
     def check(self) -> None:
         """Raises the operation's error, if it failed."""
         if self.status != _OK:
@@ -112,12 +139,28 @@ class Operation:
             lib.flv_completion_dispose(self._kept)
             self._forget()
 
-    def keep(self, raw: bytes) -> None:
-        """The completion's result is the operation's until somebody takes it."""
-        if self._kept is None:
-            # Empty until it is in its place.
-            self._kept = ffi.gc(ffi.new("flv_completion_t *"), lib.flv_completion_dispose)
-        ffi.memmove(self._kept, raw, _LAYOUT.size)
+    def complete(
+        self,
+        status: int,
+        value: int,
+        result: int,
+        kept: CData,
+        due: deque[tuple[Callable[[Operation], None], Operation]],
+    ) -> None:
+        """It is complete, unless it was before. `kept`, which is empty, owns the result from now on; a callback is
+        due."""
+        pointer = ffi.cast("void *", result)
+        entries = [] if self.callback is None else [(self.callback, self)]
+        extend = due.extend
+        # One step.
+        if not self.done:
+            kept.result = pointer
+            self._kept = kept
+            self.status = status
+            self.value = value
+            self.result = result
+            self.done = True
+            extend(entries)
 
     def _forget(self) -> None:
         if self._kept is not None:
@@ -125,15 +168,35 @@ class Operation:
         self.result = 0
 
 
+class _Catch:
+    """Where the library puts completions, one drain after another.
+
+    :ivar busy: whether a drain uses it.
+    :ivar turn: rises with each drain.
+    """
+
+    __slots__ = ("busy", "completions", "count", "memory", "turn")
+
+    def __init__(self) -> None:
+        self.busy = False
+        self.turn = 0
+        self.completions = ffi.new("flv_completion_t[]", CAP_MAX)
+        self.memory = memoryview(ffi.buffer(self.completions))
+        self.count = ffi.new("size_t *")
+
+
 class Hub:
     """One queue and everything that completes through it.
 
     :ivar descriptor: readable while completions wait.
-    :ivar mutex: guards the tickets and the draining where several threads use the hub.
-    :ivar after: callbacks that a drain found due; to be called, with :meth:`run_after`, once the mutex is released.
+    :ivar ended: whether no completion is looked at any more.
+    :ivar tickets: those that are not settled, or not all records of which are accounted for.
     """
 
-    def __init__(self, mutex: AbstractContextManager[object] | None = None) -> None:
+    def __init__(self, adaptive: bool = True) -> None:
+        """
+        :param adaptive: whether a drain brings as much as the loop has time for.
+        """
         queue = ffi.new("flv_queue_t **")
         error = ffi.new("flv_error_t **")
         try:
@@ -143,22 +206,24 @@ class Hub:
         if status != _OK:
             raise from_native(status, error[0])
         self.descriptor: int = lib.flv_queue_fd(self._queue)
-        # That of one thread costs less than what does nothing.
-        self.mutex: AbstractContextManager[object] = mutex or threading.RLock()
-        self.after: list[tuple[Callable[[Operation], None], Operation]] = []
-        # When a drain last brought much, or was slow before.
+        self.ended = False
+        # How many completions the last drain brought, and when one last brought much, or was slow before.
+        self._brought = 0
         self._drained_at = 0.0
-        self._adaptive = mutex is None
+        self._adaptive = adaptive
         self._cap = CAP_MAX
-        self._completions = ffi.new("flv_completion_t[]", CAP_MAX)
-        self._memory = memoryview(ffi.buffer(self._completions))
-        # How many completions the last drain brought, and which is the next to be looked at. An exception that comes
-        # out of the blue, such as KeyboardInterrupt, may end a drain anywhere: the next one goes on with what is left.
-        self._count = ffi.new("size_t *")
-        self._next = 0
+        # One is enough, unless several drain at a time.
+        self._catches = [_Catch()]
+        # What was drained and is not passed over yet, in order; and the callbacks that are due.
+        self._found: deque[_Completion] = deque()
+        self._due: deque[tuple[Callable[[Operation], None], Operation]] = deque()
+        # How many drains are under way; and, until none is, what owns the results that they found: the errors of
+        # tickets, and what an operation does not own yet.
+        self._inside = 0
+        self._kept: dict[int, CData] = {}
         self._tokens = itertools.count(1)
         self._operations: dict[int, Operation] = {}
-        self._tickets: dict[int, Ticket] = {}
+        self.tickets: dict[int, Ticket] = {}
 
     def start(
         self,
@@ -208,79 +273,125 @@ class Hub:
 
     def abandon(self, operation: Operation) -> None:
         """Nobody waits for the operation any more: it is cancelled, and what it brings is disposed of."""
-        with self.mutex:
-            operation.waiter = None
-            if operation.done:
-                operation.dispose()
-                return
-            operation.abandoned = True
-        self.cancel(operation)
+        operation.waiter = None
+        # Before the look at whether it is done: whoever completes it does it the other way round.
+        operation.abandoned = True
+        if operation.done:
+            operation.dispose()
+        else:
+            self.cancel(operation)
 
     def cancel(self, operation: Operation) -> None:
-        """Asks the library to end the operation; it completes all the same."""
+        """Asks the library to end the operation; it completes all the same. Any thread."""
         lib.flv_operation_cancel(self._queue, operation.number[0])
 
-    def bind(self, number: int, bound: int, ledger: Ledger) -> Ticket:
-        """The ticket of that number, of which submissions have accounted for the first `bound` records. With the mutex
-        held."""
-        ticket = self._tickets.get(number)
+    def ticket(self, number: int) -> Ticket:
+        """The ticket of that number, for a submission with records in it that are not accounted for. Once they are, and
+        the completion is passed over, whoever sees that last takes it out of :attr:`tickets`."""
+        ticket = self.tickets.get(number)
         if ticket is None:
-            ticket = self._tickets[number] = Ticket()
-        ticket.attach(ledger)
-        ticket.bound = bound
+            ticket = self.tickets.setdefault(number, Ticket())
+            if self.ended:
+                ticket.passed = True
+                ticket.fail(_unsettled(), 0)
         return ticket
 
-    def bound(self, number: int, ticket: Ticket) -> None:
-        """Whoever bound the ticket has made use of it. With the mutex held."""
-        if ticket.done and ticket.bound >= ticket.count:
-            del self._tickets[number]
-
     def drain(self) -> None:
-        """Looks at the completions that wait; at most so many that a tick stays short. With the mutex held."""
-        count = self._count
-        if self._next >= count[0]:
-            if self._adaptive and (count[0] >= CAP_MIN or self._cap < CAP_MAX):
-                self._adapt(count[0])
-            count[0] = 0
-            self._next = 0
-            lib.flv_queue_drain(self._queue, self._completions, self._cap, count)
-            if count[0] >= CAP_MIN:
+        """Looks at the completions that wait; at most so many that a tick stays short."""
+        catches = self._catches
+        catch = catches[0]
+        if not catch.busy:
+            # One step.
+            catch.busy = True
+        else:
+            catch = self._claim()
+        self._inside += 1
+        try:
+            for left in catches:
+                # An exception came, or this comes in the middle of another drain.
+                if left.count[0]:
+                    self._note(left)
+            if self._adaptive and (self._brought >= CAP_MIN or self._cap < CAP_MAX):
+                self._adapt(self._brought)
+            catch.turn += 1
+            lib.flv_queue_drain(self._queue, catch.completions, self._cap, catch.count)
+            self._brought = count = catch.count[0]
+            if count >= CAP_MIN:
                 self._drained_at = perf_counter()
-        size = _LAYOUT.size
-        first = self._next
-        waiting = self._memory[first * size : count[0] * size]
-        tickets = self._tickets
-        for token, _, status, kind, result, value, extra, partition, _ in _LAYOUT.iter_unpack(waiting):
+            if count:
+                self._note(catch)
+            self._work()
+        finally:
+            # One step. Nobody looks at what is kept for others any more.
+            catch.busy = False
+            self._inside -= 1
+            if not self._inside and self._kept:
+                self._kept.clear()
+
+    def _claim(self) -> _Catch:
+        """One that nobody uses."""
+        while True:
+            for catch in self._catches:
+                if not catch.busy:
+                    catch.busy = True
+                    return catch
+            self._catches.append(_Catch())
+
+    def _note(self, catch: _Catch) -> None:
+        """What was caught is found."""
+        turn = catch.turn
+        count = catch.count
+        found = [*_LAYOUT.iter_unpack(catch.memory[: count[0] * _SIZE])]
+        extend = self._found.extend
+        # One step: others may have done it meanwhile, and caught something else.
+        if catch.turn == turn and count[0]:
+            count[0] = 0
+            extend(found)
+
+    def _work(self) -> None:
+        """Does what the completions ask for that were found."""
+        found = self._found
+        tickets = self.tickets
+        while True:
+            try:
+                completion = found[0]
+            except IndexError:
+                return
+            token, _, status, kind, _, value, extra, partition, _ = completion
+            ticket = None
             if kind == _TICKET:
-                ticket = tickets.get(token)
-                if ticket is None:
-                    ticket = tickets[token] = Ticket()
-                if status == _OK:
-                    ticket.settle(value, extra, partition)
-                else:
-                    error = ffi.cast("flv_error_t *", result)
-                    ticket.fail(ticket.error or describe(status, error, "delivery"), extra)
-                    lib.flv_error_free(error)
-                self._next += 1
-                if ticket.bound >= extra:
-                    del tickets[token]
+                ticket = tickets.get(token) or self._early(token, completion)
+                if ticket is not None:
+                    if status == _OK:
+                        ticket.settle(value, extra, partition)
+                    else:
+                        self._fail(ticket, completion)
             elif kind == _OPERATION:
-                start = (self._next - first) * size
-                self._complete(token, status, result, value, bytes(waiting[start : start + size]))
-            else:
-                self._next += 1
+                self._complete(completion)
+            # One step: others may have passed over it meanwhile.
+            if found and found[0] is completion:
+                del found[0]
+                if ticket is not None:
+                    ticket.passed = True
+                    if ticket.bound >= extra and token in tickets:
+                        del tickets[token]
 
     @property
-    def interrupted(self) -> bool:
-        """Whether the last drain, or what it found due, was left in the middle: of that the descriptor says nothing."""
-        return self._next < self._count[0] or bool(self.after)
+    def undone(self) -> bool:
+        """Whether there is something to do of which the descriptor says nothing: who began it was interrupted."""
+        for catch in self._catches:
+            if catch.count[0]:
+                return True
+        return bool(self._found or self._due)
 
-    def run_after(self) -> None:
-        """Calls the callbacks that drains found due. Without the mutex."""
-        after = self.after
-        while after:
-            # Rather twice, when an interruption hits or two threads are at it, than never.
-            first = after[0]
+    def run_due(self) -> None:
+        """Calls the callbacks that drains found due: rather twice than never."""
+        due = self._due
+        while True:
+            try:
+                first = due[0]
+            except IndexError:
+                return
             callback, operation = first
             try:
                 callback(operation)
@@ -290,26 +401,30 @@ class Hub:
             self._ran(first)
 
     def _ran(self, first: tuple[Callable[[Operation], None], Operation]) -> None:
-        if self.after and self.after[0] is first:
-            del self.after[0]
+        due = self._due
+        # One step.
+        if due and due[0] is first:
+            due.popleft()
 
     def fail_rest(self) -> None:
         """No completion will be looked at any more: the tickets that are not settled fail, and whoever waits for an
-        operation is told that it was closed. With the mutex held."""
-        for ticket in list(self._tickets.values()):
+        operation is told that it was closed."""
+        self.ended = True
+        for number, ticket in list(self.tickets.items()):
             if not ticket.done:
-                ticket.fail(
-                    ClosedError("the client was closed before the record was settled", outcome="unknown"), ticket.bound
-                )
-        self._tickets.clear()
-        for token, operation in self._operations.items():
+                ticket.fail(_unsettled(), ticket.bound)
+            # Otherwise its submission is not accounted for yet: this comes in the middle of it.
+            ticket.passed = True
+            if ticket.bound >= ticket.count:
+                self.tickets.pop(number, None)
+        for token, operation in list(self._operations.items()):
             waiter = operation.waiter
             if waiter is not None:
                 # What the library still has to say about it, should another client drain it, is disposed of.
-                rest = self._operations[token] = Operation(token, operation.phase, None, None)
+                rest = Operation(token, operation.phase, None, None)
                 rest.abandoned = True
-                operation.status = _CLOSED
-                operation.done = True
+                self._operations[token] = rest
+                operation.complete(_CLOSED, 0, 0, _NOTHING, self._due)
                 waiter.wake()
 
     def _adapt(self, last: int) -> None:
@@ -323,26 +438,47 @@ class Hub:
         elif gap < _FAST and self._cap < CAP_MAX:
             self._cap *= 2
 
-    def _complete(self, token: int, status: int, result: int, value: int, raw: bytes) -> None:
+    def _early(self, number: int, completion: _Completion) -> Ticket | None:
+        """The ticket of a batch that is settled before the submission is accounted for; ``None`` if others have passed
+        over the completion meanwhile."""
+        ticket = Ticket()
+        found = self._found
+        # One step.
+        if found and found[0] is completion:
+            return self.tickets.setdefault(number, ticket)
+        return None
+
+    def _keep(self, result: int) -> CData:
+        """What is to own a result: the same for all who look at its completion, until none does."""
+        kept = self._kept.get(result)
+        if kept is None:
+            # Empty, so that nothing is freed if it is not the one.
+            kept = self._kept.setdefault(result, ffi.gc(ffi.new("flv_completion_t *"), lib.flv_completion_dispose))
+        return kept
+
+    def _fail(self, ticket: Ticket, completion: _Completion) -> None:
+        _, _, status, _, result, _, count, _, _ = completion
+        if result:
+            # Not freed while somebody describes it.
+            self._keep(result).result = ffi.cast("void *", result)
+        ticket.fail(ticket.error or describe(status, ffi.cast("flv_error_t *", result), "delivery"), count)
+
+    def _complete(self, completion: _Completion) -> None:
+        token, _, status, _, result, value, _, _, _ = completion
         operation = self._operations.get(token)
         if operation is None:
-            self._next += 1
             return
-        if not operation.done:
-            operation.status = status
-            operation.result = result
-            operation.value = value
-            if result:
-                operation.keep(raw)
-            operation.done = True
-        if operation.callback is not None:
-            self.after.append((operation.callback, operation))
+        operation.complete(status, value, result, self._keep(result) if result else _NOTHING, self._due)
+        waiter = operation.waiter
         if operation.abandoned:
             operation.dispose()
-        elif operation.waiter is not None:
-            operation.waiter.wake()
-        self._next += 1
-        del self._operations[token]
+        elif waiter is not None:
+            waiter.wake()
+        self._operations.pop(token, None)
+
+
+def _unsettled() -> ClosedError:
+    return ClosedError("the client was closed before the record was settled", outcome="unknown")
 
 
 def milliseconds(timeout: float | None) -> int:

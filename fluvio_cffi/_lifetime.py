@@ -6,7 +6,11 @@ import logging
 import sys
 import traceback
 import warnings
-from typing import Final, NoReturn
+from collections.abc import Iterator
+from typing import Final, Generic, NoReturn, TypeVar
+from weakref import WeakValueDictionary
+
+T = TypeVar("T")
 
 logger: Final = logging.getLogger("fluvio_cffi")
 
@@ -28,3 +32,25 @@ class Closeable:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"cannot pickle {type(self).__name__!r} object: it holds connections of this process")
+
+
+class Members(Generic[T]):
+    """Objects that are known as long as they live. They may come and go while they are gone through."""
+
+    __slots__ = ("_members",)
+
+    def __init__(self) -> None:
+        self._members: WeakValueDictionary[int, T] = WeakValueDictionary()
+
+    def add(self, member: T) -> None:
+        """One more."""
+        self._members[id(member)] = member
+
+    def discard(self, member: T) -> None:
+        """It does not belong to them any more, if it did."""
+        self._members.pop(id(member), None)
+
+    def __iter__(self) -> Iterator[T]:
+        """Those that are known now."""
+        members = [reference() for reference in self._members.valuerefs()]
+        return iter([member for member in members if member is not None])

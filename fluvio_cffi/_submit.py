@@ -143,49 +143,55 @@ class Block:
         return size
 
 
-class Pipe:
-    """The library's producer, as far as records go in. With the producer's lock held."""
+class _Desk:
+    """What one submission needs to talk to the library; one uses it at a time.
 
-    __slots__ = (
-        "_error",
-        "_hub",
-        "_ledger",
-        "_one",
-        "_rare",
-        "_records",
-        "_run",
-        "_runs",
-        "_single",
-        "_submission",
-        "handle",
-        "room",
-    )
+    :ivar busy: whether somebody does.
+    :ivar run: which of the submission's runs is accounted for next. None is left between two calls, unless an exception
+        came out of the blue.
+    :ivar single: what a single record needs; :attr:`one` is what it points to beside the record, :attr:`rare` whether
+        that is more than a length.
+    """
 
-    def __init__(self, handle: CData, hub: Hub, ledger: Ledger) -> None:
-        self.handle = handle
-        self._hub = hub
-        self._ledger = ledger
-        self._error = ffi.new("flv_error_t **")
-        self._records = ffi.new("flv_records_t *")
-        self._records.struct_size = ffi.sizeof("flv_records_t")
-        self._runs = ffi.new("flv_run_t[]", _RUNS)
-        self._submission = ffi.new("flv_submission_t *")
-        self._submission.struct_size = ffi.sizeof("flv_submission_t")
-        # Which of its runs is accounted for next. None is left between two calls, unless KeyboardInterrupt came.
-        self._run = 0
-        # For single records: the struct, and what it points to beside the record.
-        self._single = ffi.new("flv_records_t *")
-        self._single.struct_size = ffi.sizeof("flv_records_t")
-        self._single.count = 1
-        self._one = (
+    __slots__ = ("busy", "error", "one", "rare", "records", "run", "runs", "single", "submission")
+
+    def __init__(self) -> None:
+        self.busy = False
+        self.error = ffi.new("flv_error_t **")
+        self.records = ffi.new("flv_records_t *")
+        self.records.struct_size = ffi.sizeof("flv_records_t")
+        self.runs = ffi.new("flv_run_t[]", _RUNS)
+        self.submission = ffi.new("flv_submission_t *")
+        self.submission.struct_size = ffi.sizeof("flv_submission_t")
+        self.run = 0
+        self.single = ffi.new("flv_records_t *")
+        self.single.struct_size = ffi.sizeof("flv_records_t")
+        self.single.count = 1
+        self.one = (
             ffi.new("uint32_t[]", 1),
             ffi.new("int32_t[]", 1),
             ffi.new("int32_t[]", 1),
             ffi.new("int64_t[]", 1),
         )
-        self._single.value_lengths = self._one[0]
-        # Whether it points to more than that.
-        self._rare = False
+        self.single.value_lengths = self.one[0]
+        self.rare = False
+
+
+class Pipe:
+    """The library's producer, as far as records go in. Any thread; any call may come in the middle of any other one:
+    `_hub` says how.
+
+    :ivar room: the room that there was last.
+    """
+
+    __slots__ = ("_desks", "_hub", "_ledger", "handle", "room")
+
+    def __init__(self, handle: CData, hub: Hub, ledger: Ledger) -> None:
+        self.handle = handle
+        self._hub = hub
+        self._ledger = ledger
+        # One is enough, unless several submit at a time.
+        self._desks = [_Desk()]
         self.room: int = lib.flv_producer_room(handle)
 
     def look(self) -> int:
@@ -200,45 +206,76 @@ class Pipe:
         :returns: how many were accepted, and what they cost.
         :raises FluvioError: then none was.
         """
-        self.catch_up()
-        alive = block.fill(self._records, count)
-        submission = self._submission
-        submission.accepted = 0
+        desk = self._desks[0]
+        if not desk.busy:
+            # One step.
+            desk.busy = True
+        else:
+            desk = self._claim()
         try:
-            status = lib.flv_producer_submit(self.handle, self._records, self._runs, _RUNS, submission, self._error)
+            submission = desk.submission
+            if submission.runs:
+                self._account(desk, _nobody)
+            alive = block.fill(desk.records, count)
+            submission.accepted = 0
+            try:
+                status = lib.flv_producer_submit(self.handle, desk.records, desk.runs, _RUNS, submission, desk.error)
+            finally:
+                # Also when an exception takes the place of the status: what was accepted must be accounted for.
+                del alive
+                accepted: int = submission.accepted
+                cost = 0
+                if accepted:
+                    cost = block.advance(accepted)
+                    self._account(desk, accept)
+            if status:
+                raise self._failure(desk, status)
+            return accepted, cost
         finally:
-            # Also when an interruption takes the place of the status: what was accepted must be accounted for.
-            del alive
-            accepted: int = submission.accepted
-            cost = 0
-            if accepted:
-                cost = block.advance(accepted)
-                self._account(accept)
-        if status:
-            raise self._failure(status)
-        return accepted, cost
+            desk.busy = False
 
     def catch_up(self) -> None:
-        """Accounts for what was accepted by a submission that was interrupted then. Its caller has not got the records'
-        tickets: failures are told at the next flush."""
-        if self._submission.runs:
-            self._account(lambda ticket, index, count, stamp: None)
+        """Accounts for what was accepted by a submission that an exception has ended then. Its caller has not got the
+        records' tickets: failures are told at the next flush."""
+        for desk in tuple(self._desks):
+            # One step.
+            if desk.submission.runs and not desk.busy:
+                desk.busy = True
+                try:
+                    self._account(desk, _nobody)
+                finally:
+                    desk.busy = False
 
-    def _account(self, accept: Callable[[Ticket, int, int, int], None]) -> None:
-        submission = self._submission
+    def _claim(self) -> _Desk:
+        """One that nobody uses."""
+        while True:
+            for desk in self._desks:
+                if not desk.busy:
+                    desk.busy = True
+                    return desk
+            self._desks.append(_Desk())
+
+    def _account(self, desk: _Desk, accept: Callable[[Ticket, int, int, int], None]) -> None:
+        submission = desk.submission
+        ledger = self._ledger
         hub = self._hub
+        tickets = hub.tickets
         self.room = submission.room
-        self._ledger.submitted += submission.accepted
+        # One step.
+        ledger.submitted += submission.accepted
         submission.accepted = 0
         stamp: int = submission.timestamp
-        runs = ffi.buffer(self._runs, submission.runs * _RUN.size)[self._run * _RUN.size :]
-        with hub.mutex:
-            for number, index, length in _RUN.iter_unpack(runs):
-                ticket = hub.bind(number, index + length, self._ledger)
-                accept(ticket, index, length, stamp)
-                self._run += 1
-                hub.bound(number, ticket)
-        self._run = submission.runs = 0
+        runs = ffi.buffer(desk.runs, submission.runs * _RUN.size)[desk.run * _RUN.size :]
+        for number, index, length in _RUN.iter_unpack(runs):
+            ticket = tickets.get(number) or hub.ticket(number)
+            ticket.attach(ledger)
+            accept(ticket, index, length, stamp)
+            # One step.
+            desk.run += 1
+            ticket.bound += length
+            if ticket.passed and ticket.bound >= ticket.count:
+                tickets.pop(number, None)
+        desk.run = submission.runs = 0
 
     def submit_one(
         self,
@@ -256,56 +293,80 @@ class Pipe:
         :param awaited: whether the caller waits for it: then the hub may read the reply when it is drained.
         :raises FluvioError: then it was not accepted.
         """
-        single = self._single
-        single.flags = _AWAITED if awaited else 0
-        values, keys, partitions, stamps = self._one
-        values[0] = len(value)
-        rare = key is not None or partition is not None or timestamp is not None
-        if rare or self._rare:
-            self._rare = rare
-            single.key_lengths = _NULL if key is None else keys
-            single.partitions = _NULL if partition is None else partitions
-            single.timestamps = _NULL if timestamp is None else stamps
-            if key is not None:
-                keys[0] = len(key)
-                value = key + value
-            if partition is not None:
-                partitions[0] = partition
-            if timestamp is not None:
-                stamps[0] = timestamp
-        data = ffi.from_buffer(_UINT8, value)
-        single.data = data
-        single.data_len = len(value)
-        self.catch_up()
-        submission = self._submission
-        submission.accepted = 0
-        hub = self._hub
+        desk = self._desks[0]
+        if not desk.busy:
+            # One step.
+            desk.busy = True
+        else:
+            desk = self._claim()
         try:
-            status = lib.flv_producer_submit(self.handle, single, self._runs, 1, submission, self._error)
+            submission = desk.submission
+            if submission.runs:
+                self._account(desk, _nobody)
+            single = desk.single
+            single.flags = _AWAITED if awaited else 0
+            values, keys, partitions, stamps = desk.one
+            values[0] = len(value)
+            rare = key is not None or partition is not None or timestamp is not None
+            if rare or desk.rare:
+                desk.rare = rare
+                single.key_lengths = _NULL if key is None else keys
+                single.partitions = _NULL if partition is None else partitions
+                single.timestamps = _NULL if timestamp is None else stamps
+                if key is not None:
+                    keys[0] = len(key)
+                    value = key + value
+                if partition is not None:
+                    partitions[0] = partition
+                if timestamp is not None:
+                    stamps[0] = timestamp
+            data = ffi.from_buffer(_UINT8, value)
+            single.data = data
+            single.data_len = len(value)
+            submission.accepted = 0
+            try:
+                status = lib.flv_producer_submit(self.handle, single, desk.runs, 1, submission, desk.error)
+            finally:
+                accepted: int = submission.accepted
+                if accepted:
+                    self._account_one(desk, accept, owner)
+            del data
+            if status:
+                raise self._failure(desk, status)
+            return accepted > 0
         finally:
-            accepted = bool(submission.accepted)
-            if accepted:
-                self.room = submission.room
-                self._ledger.submitted += 1
-                submission.accepted = 0
-                run = self._runs[0]
-                number = run.ticket
-                with hub.mutex:
-                    ticket = hub.bind(number, run.index + 1, self._ledger)
-                    accept(owner, ticket, run.index, submission.timestamp)
-                    submission.runs = 0
-                    hub.bound(number, ticket)
-        del data
-        if status:
-            raise self._failure(status)
-        return accepted
+            desk.busy = False
 
-    def _failure(self, status: int) -> FluvioError:
-        error, self._error[0] = self._error[0], _NULL
+    def _account_one(self, desk: _Desk, accept: Callable[[Owner, Ticket, int, int], None], owner: Owner) -> None:
+        """The same for a single record."""
+        submission = desk.submission
+        ledger = self._ledger
+        hub = self._hub
+        run = desk.runs[0]
+        number = run.ticket
+        self.room = submission.room
+        # One step.
+        ledger.submitted += 1
+        submission.accepted = 0
+        ticket = hub.tickets.get(number) or hub.ticket(number)
+        ticket.attach(ledger)
+        accept(owner, ticket, run.index, submission.timestamp)
+        # One step.
+        submission.runs = 0
+        ticket.bound += 1
+        if ticket.passed and ticket.bound >= ticket.count:
+            hub.tickets.pop(number, None)
+
+    def _failure(self, desk: _Desk, status: int) -> FluvioError:
+        error, desk.error[0] = desk.error[0], _NULL
         failure = from_native(status, error, "enqueue")
         if failure.outcome is None:
             failure.outcome = "not_written"
         return failure
+
+
+def _nobody(ticket: Ticket, index: int, count: int, stamp: int) -> None:
+    """Nobody wants to know in which batch the records are."""
 
 
 def many(

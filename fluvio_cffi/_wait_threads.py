@@ -1,119 +1,256 @@
-"""Waiting in threads: one of those that wait polls the hub's descriptor, without the GIL, and wakes the others."""
+"""Waiting in threads: one of those that wait polls the hub's descriptor, without the GIL, and wakes the others.
+
+That one *leads*, the others are *parked*. Any call may come in the middle of any other one: see `_hub`. A wait that
+comes in the middle of one that leads leads in its place, until it is over. Where a leader does not go on, because what
+came in its middle does something else, one of those who are parked notices, and takes over.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import select
+import sys
 import threading
+from abc import abstractmethod
 from collections import deque
+from threading import get_ident
 from time import monotonic
 from typing import Final
 
+from ._errors import UsageError
 from ._hub import Hub, Operation
 from ._waiting import Host, Waiter, leaves
 
 # A signal may be delivered to a thread of the library. So that Ctrl-C is noticed all the same, the main thread, in
-# which Python runs signal handlers, never waits longer than this at a time.
+# which Python runs signal handlers, never waits longer than this at a time. And this often one of those who are parked
+# looks whether the leader goes on.
 INTERVAL: Final = 0.2
 
 
-class ThreadWaiter(Waiter):
-    """A thread that sleeps on a lock of its own."""
+class SyncWaiter(Waiter):
+    """A thread that sleeps.
 
-    __slots__ = ("_lock", "woken")
+    :ivar owner: the thread, or whatever else can be interrupted by a call and then goes on where it was.
+    :ivar woken: whether the wait is over.
+    :ivar parked: whether it sleeps until it is called.
+    """
 
-    def __init__(self) -> None:
-        self.woken: bool = False
-        self._lock = threading.Lock()
-        self._lock.acquire()
+    __slots__ = ("owner", "parked", "woken")
+
+    def __init__(self, owner: object) -> None:
+        self.owner = owner
+        self.woken = False
+        self.parked = False
 
     def wake(self) -> None:
         self.woken = True
-        self.nudge()
+        self.call()
 
-    def nudge(self) -> None:
-        """Ends the sleep, but not the wait. With the mutex held."""
-        if self._lock.locked():
-            self._lock.release()
+    @abstractmethod
+    def call(self) -> None:
+        """Ends the sleep, but not the wait. Any thread; a sleep may end without it, too."""
+
+    def get_ready(self) -> None:
+        """A sleep follows: a call that comes from now on ends it at once."""
+
+    @abstractmethod
+    def sleep(self, seconds: float) -> None:
+        """Sleeps until it is called, or the time is over."""
+
+    @abstractmethod
+    def poll(self, seconds: float) -> bool:
+        """Sleeps until the hub's descriptor is readable: true; or it is woken, or the time is over."""
+
+
+class Bell:
+    """What a leader polls: the hub's descriptor, and a pipe by which others end that."""
+
+    __slots__ = ("_poll", "_read", "_write")
+
+    def __init__(self, descriptor: int) -> None:
+        self._read, self._write = os.pipe()
+        os.set_blocking(self._read, False)
+        os.set_blocking(self._write, False)
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLIN)
+        self._poll.register(self._read, select.POLLIN)
+
+    def poll(self, seconds: float) -> bool:
+        """Whether the hub's descriptor is readable, once it is, or the bell was rung, or the time is over."""
+        readable = False
+        for descriptor, _ in self._poll.poll(seconds * 1000):
+            if descriptor != self._read:
+                readable = True
+            else:
+                with contextlib.suppress(BlockingIOError):
+                    os.read(descriptor, 512)
+        return readable
+
+    def ring(self) -> None:
+        """Ends a poll, or the next one."""
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._write, b"!")
+
+    def __del__(self) -> None:
+        for descriptor in (getattr(self, "_read", None), getattr(self, "_write", None)):
+            if descriptor is not None:
+                os.close(descriptor)
+
+
+class ThreadWaiter(SyncWaiter):
+    """A thread that sleeps on a lock of its own, or polls."""
+
+    __slots__ = ("_bell", "_bells", "_descriptor", "_lock")
+
+    def __init__(self, descriptor: int, bells: list[Bell]) -> None:
+        """
+        :param bells: those that nobody uses.
+        """
+        super().__init__(get_ident())
+        self._descriptor = descriptor
+        self._bells = bells
+        self._bell: Bell | None = None
+        self._lock: threading.Lock | None = None
+
+    def call(self) -> None:
+        bell, lock = self._bell, self._lock
+        if bell is not None:
+            bell.ring()
+        elif lock is not None:
+            # It is released.
+            with contextlib.suppress(RuntimeError):
+                lock.release()
+
+    def get_ready(self) -> None:
+        lock = self._lock or threading.Lock()
+        lock.acquire(blocking=False)
+        self._lock = lock
 
     def sleep(self, seconds: float) -> None:
-        """Sleeps until it is woken or nudged, or the time is over."""
+        assert self._lock is not None
         self._lock.acquire(timeout=seconds)
+
+    def poll(self, seconds: float) -> bool:
+        bells = self._bells
+        # One step, each of them.
+        bell = bells.pop() if bells else Bell(self._descriptor)
+        self._bell = bell
+        # Whoever wakes it says so first, and looks for the bell then.
+        readable = not self.woken and bell.poll(seconds)
+        self._bell = None
+        bells.append(bell)
+        return readable
 
 
 class SyncHost(Host):
     """Where the threads that use one client wait."""
 
     def __init__(self) -> None:
-        self._mutex = threading.Lock()
-        super().__init__(Hub(self._mutex))
-        self._leader: ThreadWaiter | None = None
-        self._parked: deque[ThreadWaiter] = deque()
-        self._poll = select.poll()
-        self._poll.register(self.hub.descriptor, select.POLLIN)
-        self._ready = 0
+        super().__init__(Hub(adaptive=False))
+        self._leader: SyncWaiter | None = None
+        self._parked: deque[SyncWaiter] = deque()
+        self._bells: list[Bell] = []
 
     def check(self) -> None:
         """Raises after a fork."""
         self.check_fork()
 
-    def waiter(self) -> ThreadWaiter:
+    def waiter(self) -> SyncWaiter:
         """A new wait of the calling thread."""
-        return ThreadWaiter()
+        return ThreadWaiter(self.hub.descriptor, self._bells)
 
     def wait(self, waiter: Waiter, timeout: float | None) -> bool:
         """Waits for ``waiter.wake()``: true; at most `timeout` seconds: false."""
-        assert isinstance(waiter, ThreadWaiter)
+        assert isinstance(waiter, SyncWaiter)
         deadline = None if timeout is None else monotonic() + timeout
-        main = threading.current_thread() is threading.main_thread()
+        most = self._longest(waiter)
+        neglected = False
         while not waiter.woken:
-            left = self._left(deadline, main)
+            left = most if deadline is None else min(most, deadline - monotonic())
             if left <= 0:
-                return False
+                return waiter.woken
+            below = None
             try:
-                with self._mutex:
-                    if self._leader is None:
-                        self._leader = waiter
-                    else:
-                        self._parked.append(waiter)
+                leader = self._leader
+                if leader is None:
+                    # One step.
+                    self._leader = waiter
+                elif neglected:
+                    self._leader = waiter
+                elif leader.owner == waiter.owner:
+                    below = leader
+                    self._leader = waiter
                 if self._leader is waiter:
-                    self._lead(waiter, deadline, main)
+                    self._lead(waiter, deadline, most)
+                    neglected = False
                 else:
-                    waiter.sleep(left)
+                    neglected = self._park(waiter, left)
             finally:
-                # KeyboardInterrupt may come here too, and a leader that has left would let nobody else lead.
-                try:
-                    self._leave(waiter)
-                except BaseException:
-                    self._leave(waiter)
-                    raise
+                # One step: whatever exception came, nobody may lead who has left.
+                waiter.parked = False
+                if self._leader is waiter:
+                    self._leader = below
+                self._leave(below)
         return True
 
-    def _left(self, deadline: float | None, main: bool) -> float:
-        most = INTERVAL if main else 3600.0
-        return most if deadline is None else min(most, deadline - monotonic())
+    def _longest(self, waiter: SyncWaiter) -> float:
+        """How long the calling thread may sleep at a time."""
+        return INTERVAL if waiter.owner == threading.main_thread().ident else 3600.0
 
-    def _lead(self, waiter: ThreadWaiter, deadline: float | None, main: bool) -> None:
-        if self.hub.interrupted:
+    def _lead(self, waiter: SyncWaiter, deadline: float | None, most: float) -> None:
+        if self.hub.undone:
             self._pump()
-        while not waiter.woken:
-            left = self._left(deadline, main)
+        # Another one leads if this one did not go on for a while.
+        while self._leader is waiter and not waiter.woken:
+            left = most if deadline is None else min(most, deadline - monotonic())
             if left <= 0:
                 return
-            if self._poll.poll(left * 1000):
+            if waiter.poll(left):
                 self._pump()
 
-    def _leave(self, waiter: ThreadWaiter) -> None:
-        """The waiter neither leads nor sleeps any more; if nobody leads, the next that sleeps is called to."""
-        with self._mutex:
-            if waiter in self._parked:
-                self._parked.remove(waiter)
+    def _park(self, waiter: SyncWaiter, left: float) -> bool:
+        """Sleeps until it is woken, or nobody leads, or it is time to look; whether the leader does not go on."""
+        parked = self._parked
+        waiter.get_ready()
+        waiter.parked = True
+        parked.append(waiter)
+        # Whoever leaves says so first, and then looks who is parked.
+        if self._leader is not None and not waiter.woken:
+            # Of all, one in each interval.
+            waiter.sleep(min(left, INTERVAL * len(parked)))
+        with contextlib.suppress(ValueError):
+            parked.remove(waiter)
+        return self._leader is not None and not waiter.woken and (self.hub.undone or self._readable())
+
+    def _readable(self) -> bool:
+        """Whether there is something to drain."""
+        return self._is_readable(select.poll())
+
+    def _is_readable(self, poll: select.poll) -> bool:
+        poll.register(self.hub.descriptor, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def _leave(self, below: SyncWaiter | None) -> None:
+        """A wait, or a turn of it, is over: whoever it interrupted leads again, or one of those who are parked."""
+        if below is not None and below.woken:
+            # It may be about to poll, or in the middle of that.
+            below.call()
+        parked = self._parked
+        while self._leader is None:
+            try:
+                # Not the first: that may be interrupted by another one.
+                last = parked[-1]
+            except IndexError:
+                break
+            if last.parked:
+                last.call()
                 return
-            if self._leader is waiter:
-                self._leader = None
-            if self._leader is None and self._parked:
-                self._parked.popleft().nudge()
-            elif self._leader is None and self._clients == 0:
-                self.hub.fail_rest()
+            # One step.
+            if parked and parked[-1] is last:
+                parked.pop()
+        if self._leader is None and self._clients == 0:
+            self.hub.fail_rest()
 
     def turned(self) -> None:
         """Threads need not yield."""
@@ -142,30 +279,37 @@ class SyncHost(Host):
         return operation
 
     def look(self) -> None:
-        """Takes up what has completed, if no other thread is at it."""
-        if self._leader is None:
-            self._pump()
-
-    def _pump(self) -> None:
-        with self._mutex:
-            self.hub.drain()
-        if self.hub.after:
-            self.hub.run_after()
+        """Takes up what has completed."""
+        self._pump()
 
     def _last_words(self) -> None:
-        # A thread that leads goes on: taken from under it, its completion would not wake it. The last to leave does
-        # this.
-        with self._mutex:
-            waiting = self._leader is not None or bool(self._parked)
-        if not waiting:
-            self._pump()
-            with self._mutex:
-                self.hub.fail_rest()
+        # Who waits goes on, and the last to leave does this.
+        if self._leader is None and not self._parked:
+            super()._last_words()
 
     def _detach(self) -> None:
         self._last_words()
+        self._bells.clear()
 
 
 def new_host() -> SyncHost:
-    """A host for one client."""
-    return SyncHost()
+    """A host for one client.
+
+    :raises UsageError: threads are not what they were, in a way that is not known here.
+    """
+    if not hasattr(select, "poll"):
+        raise UsageError(
+            "select.poll is missing: eventlet removes it, and cannot be used with this package. Use threads, gevent "
+            "(monkey.patch_all()), or AsyncFluvio with asyncio or trio"
+        )
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is None or not any(map(monkey.is_module_patched, ("select", "threading"))):
+        return SyncHost()
+    if not monkey.is_object_patched("select", "poll"):
+        raise UsageError(
+            "gevent has patched threading but not select: a greenlet that waits would hold up all others. Call "
+            "monkey.patch_all() without select=False, before the client connects"
+        )
+    from ._wait_gevent import GreenletHost
+
+    return GreenletHost()

@@ -4,8 +4,8 @@ A *host* is where the tasks or threads of a client wait. It owns a :class:`Hub` 
 while a client is open. Three things pin the contract down:
 
 *Who drains.* asyncio: a reader callback of the loop. trio: one system task. Threads: one of those that wait; it wakes
-the others and hands over when its own wait is over. The first client to open starts the draining, the last to close
-ends it.
+the others and hands over when its own wait is over, and where it does not go on another one takes over. The first
+client to open starts the draining, the last to close ends it.
 
 *How a wait ends.* ``wait(waiter, timeout)`` returns true once ``waiter.wake()`` was called, false once the time is
 over, and raises the caller's cancellation. It decides nothing else: whoever waited must undo what it waited for.
@@ -46,7 +46,7 @@ class Waiter(ABC):
 
     @abstractmethod
     def wake(self) -> None:
-        """Ends the wait. On the host's loop; calls after the first do nothing."""
+        """Ends the wait. On the host's loop, or in any of the threads; calls after the first do nothing."""
 
 
 class Slot(Protocol):
@@ -95,6 +95,7 @@ class Host:
 
     def acquire(self) -> None:
         """A client opens: from now on the hub is drained."""
+        self.hub.ended = False
         self._clients += 1
         if self._clients == 1:
             self._attach()
@@ -125,8 +126,7 @@ class Host:
 
     def _pump(self) -> None:
         self.hub.drain()
-        if self.hub.after:
-            self.hub.run_after()
+        self.hub.run_due()
 
     def _last_words(self) -> None:
         """The last client is closed: what completed until now is looked at, the rest cannot be."""
@@ -139,6 +139,8 @@ class AsyncHost(Host, ABC):
 
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
+        # The loop's.
+        self.thread = threading.get_ident()
         self._ready = 0
         self._since = 0.0
         self._turning = False

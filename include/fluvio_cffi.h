@@ -492,7 +492,7 @@ typedef struct flv_events_t flv_events_t;
 typedef struct flv_producer_t flv_producer_t;
 
 /*
- A completion queue. May be used from any thread; one thread drains at a time.
+ A completion queue. May be used from any thread, and drained from several at a time.
  */
 typedef struct flv_queue_t flv_queue_t;
 
@@ -748,9 +748,10 @@ typedef struct {
      */
     uint32_t count;
     /*
-     0.
+     How many seeks of the partition came before the take. Where threads seek while another one takes, it tells whether
+     the records are of before the last one: `flv_consumer_positions` says how many there were.
      */
-    uint32_t reserved;
+    uint32_t seeks;
     /*
      The first record's offset.
      */
@@ -786,9 +787,9 @@ typedef struct {
      */
     uint32_t partition;
     /*
-     0.
+     How many seeks of it there were.
      */
-    uint32_t reserved;
+    uint32_t seeks;
     /*
      The offset after what was taken; the start before; -1: not known yet.
      */
@@ -1404,8 +1405,9 @@ flv_status_t flv_consumer_positions(const flv_consumer_t *consumer,
 
 /*
  Goes on elsewhere in a partition. What is ready of it is dropped before the call returns; an error at which the
- partition stands is passed. Completes once the new position is known; value: that position. Cancelling, or a passed
- deadline, abandons the wait; the seek stays in force. After a seek backwards, what is stored of the partition may go back, too. Any thread.
+ partition stands is passed. Completes once the new position is known; value: that position. If another seek of the
+ partition takes its place before, both complete as that one does. Cancelling, or a passed deadline, abandons the wait;
+ the seek stays in force. After a seek backwards, what is stored of the partition may go back, too. Any thread.
  */
 flv_status_t flv_consumer_seek(flv_consumer_t *consumer,
                                flv_start_t to,
@@ -1692,9 +1694,13 @@ int32_t flv_queue_fd(const flv_queue_t *queue);
 
 /*
  Takes up to `capacity` completions; `*count` says how many. Never blocks. What does not fit keeps the descriptor
- readable. The caller owns the results. One thread at a time.
+ readable. The caller owns the results. Any thread, also several at a time: each completion goes to one of them. `*count`
+ is written last: another thread that sees it may take the completions as well.
  */
-flv_status_t flv_queue_drain(flv_queue_t *queue, flv_completion_t *completions, size_t capacity, size_t *count);
+flv_status_t flv_queue_drain(flv_queue_t *queue,
+                             flv_completion_t *completions,
+                             size_t capacity,
+                             size_t *count);
 
 /*
  Asks an operation to end. It completes all the same, exactly once: cancelled, or with what it had come to. The id of

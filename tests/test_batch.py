@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pickle
 import random
+from collections.abc import Iterator
 
 import pytest
 
 from fluvio_cffi import Record, RecordBatch
-from fluvio_cffi._batch import Buffer, Columns
+from fluvio_cffi._batch import Buffer, Columns, holding_back, positions, without
 
 
 def columns(partition: int, first: int, count: int, *, keys: bool = False, gap: int = 0) -> Columns:
@@ -59,60 +60,111 @@ def test_what_is_handed_out_is_the_readers() -> None:
     assert len(list(batch)) == 3
 
 
+class Chunk:
+    """What the library lends."""
+
+    def __init__(self, seeks: int) -> None:
+        self.count = 1
+        self.seeks = seeks
+
+
+def push(buffer: Buffer, part: Columns, seeks: int = 0, first: bool = False) -> None:
+    chunk = Chunk(seeks)
+    buffer.push(part, chunk, first)
+    assert chunk.count == 0
+
+
+def read(buffer: Buffer, stride: int) -> Iterator[Record]:
+    begun = buffer.read(buffer.state, stride)
+    if begun is None:
+        return iter(())
+    buffer.state = begun[0]
+    return begun[1]
+
+
 def cut_off(buffer: Buffer, limit: int) -> RecordBatch:
     cut = buffer.cut(limit)
-    buffer.parts, buffer.positions, buffer.source, buffer.count = cut.after
+    assert cut is not None and cut.before is buffer.state
+    buffer.state = cut.after
     return cut.batch
 
 
 def test_a_buffer_hands_out_all_in_order_however_it_is_read() -> None:
+    """Also while partitions are held back and let go."""
     for seed in range(300):
         dice = random.Random(seed)
         buffer = Buffer()
         pushed = {0: 0, 1: 0}
-        read: dict[int, list[int]] = {0: [], 1: []}
-        in_buffer = 0
-        for _ in range(30):
-            move = dice.randrange(4)
+        got: dict[int, list[int]] = {0: [], 1: []}
+        paused: frozenset[int] = frozenset()
+        for _ in range(40):
+            move = dice.randrange(5)
             if move == 0:
                 partition, count = dice.randrange(2), dice.randrange(1, 6)
-                buffer.push(columns(partition, pushed[partition], count, keys=bool(dice.randrange(2))))
+                part = columns(partition, pushed[partition], count, keys=bool(dice.randrange(2)))
+                push(buffer, part, first=bool(dice.randrange(2)))
                 pushed[partition] += count
-                in_buffer += count
             elif move == 1:
-                for record in buffer.records(dice.randrange(1, 5)):
-                    read[record.partition].append(record.offset)
-                    in_buffer -= 1
+                for record in read(buffer, dice.randrange(1, 5)):
+                    assert record.partition not in paused
+                    got[record.partition].append(record.offset)
+                    assert buffer.in_hand() == (record.partition, record.offset)
                     if dice.randrange(3) == 0:
                         break
             elif move == 2:
-                buffer.settle()
                 if buffer.count:
                     limit = dice.randrange(1, 8)
                     batch = cut_off(buffer, limit)
                     assert 0 < len(batch) <= limit
                     for record in batch:
                         assert record.value == b"v%d" % record.offset
-                        read[record.partition].append(record.offset)
-                    in_buffer -= len(batch)
-            else:
-                buffer.settle()
-                assert buffer.count == in_buffer
-                position = buffer.position()
-                for partition, offsets in read.items():
-                    if offsets:
-                        assert position[partition] == offsets[-1] + 1
-        for partition, offsets in read.items():
-            assert offsets == list(range(len(offsets)))
-            assert partition in (0, 1)
+                        assert record.partition not in paused
+                        got[record.partition].append(record.offset)
+                    assert buffer.in_hand() is None
+                else:
+                    assert buffer.cut(5) is None
+            elif move == 3:
+                paused = frozenset(partition for partition in (0, 1) if dice.randrange(2))
+                buffer.state = holding_back(buffer.state, paused)
+            waiting = {partition: pushed[partition] - len(got[partition]) for partition in (0, 1)}
+            assert buffer.count == sum(waiting[partition] for partition in waiting if partition not in paused)
+            assert positions(buffer.state) == {
+                partition: len(got[partition]) for partition in (0, 1) if pushed[partition]
+            }
+            assert buffer.handed_out() == {partition: len(got[partition]) - 1 for partition in got if got[partition]}
+        for partition, offsets in got.items():
+            assert offsets == list(range(len(offsets))), partition
+
+
+def test_a_seek_drops_what_was_read_ahead() -> None:
+    buffer = Buffer()
+    push(buffer, columns(0, 0, 5))
+    push(buffer, columns(1, 0, 5))
+    records = read(buffer, 3)
+    assert [next(records).offset, next(records).offset] == [0, 1]
+    buffer.state = without(buffer.state, 0, 1)
+    assert positions(buffer.state) == {1: 0}
+    # What another thread had taken before it sought comes too late; what was taken after that is wanted.
+    push(buffer, columns(0, 5, 5), seeks=0)
+    assert positions(buffer.state) == {1: 0}
+    push(buffer, columns(0, 3, 2), seeks=1)
+    assert positions(buffer.state) == {0: 3, 1: 0}
+    # It was sought again, and nobody has said so here yet.
+    push(buffer, columns(0, 1, 2), seeks=2)
+    assert positions(buffer.state) == {0: 1, 1: 0}
+    assert cut_off(buffer, 10).tuples() == [(1, n, 5, None, b"v%d" % n) for n in range(5)] + [
+        (0, n, 5, None, b"v%d" % n) for n in (1, 2)
+    ]
+    # An older one is no news.
+    assert without(buffer.state, 0, 1) is buffer.state
 
 
 def test_offsets_with_holes() -> None:
     buffer = Buffer()
-    buffer.push(columns(0, 0, 4, gap=10))
-    assert buffer.position() == {0: 0}
+    push(buffer, columns(0, 0, 4, gap=10))
+    assert positions(buffer.state) == {0: 0}
     batch = cut_off(buffer, 2)
     assert batch.offset_list() == [0, 10]
-    assert buffer.position() == {0: 20}
-    assert [record.offset for record in buffer.records(9)] == [20, 30]
-    assert buffer.position() == {0: 31}
+    assert positions(buffer.state) == {0: 20}
+    assert [record.offset for record in read(buffer, 9)] == [20, 30]
+    assert positions(buffer.state) == {0: 31}

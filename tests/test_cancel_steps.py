@@ -523,7 +523,7 @@ async def idle(client: Any) -> None:
     """Every operation that was started has completed, and every ticket."""
     hub = client._host.hub
     with anyio.fail_after(5):
-        while hub._operations or hub._tickets or hub.after:
+        while hub._operations or hub.tickets or hub._due:
             await anyio.sleep(0.005)
 
 

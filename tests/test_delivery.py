@@ -44,10 +44,10 @@ def test_a_look_that_is_abandoned_counts_again() -> None:
     ticket = Ticket()
     ticket.attach(ledger)
     ticket.look(3)
-    ticket.unlook(1)
+    ticket.look(-1)
     ticket.fail(DeliveryUnknownError("x"), 3)
     assert ledger.count == 1
-    ticket.unlook(2)
+    ticket.look(-2)
     assert ledger.count == 3
 
 

@@ -7,20 +7,16 @@ nobody waits for ever, no room and no handle is left behind.
 
 from __future__ import annotations
 
-import dis
 import sys
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from types import CodeType, FrameType
-from typing import Any
 
 import pytest
 from laws import native_counts, nothing_left
+from places import Stepper, get_ready, interrupt
 
-import fluvio_cffi
 from fluvio_cffi import (
     Change,
     DeliveryError,
@@ -38,80 +34,6 @@ pytestmark = [
     pytest.mark.timeout(60),
     pytest.mark.skipif(sys.implementation.name != "cpython", reason="knows the bytecode of CPython"),
 ]
-# Before CPython 3.11 it also comes where a Python function has returned, but not before some instructions.
-OLD = sys.version_info < (3, 11)
-UNDISTURBED = ("SETUP_FINALLY", "SETUP_WITH", "BEFORE_ASYNC_WITH", "YIELD_FROM") if OLD else ()
-PACKAGE = str(Path(fluvio_cffi.__file__).parent)
-
-
-class Interrupt:
-    """Raises KeyboardInterrupt at the `at`-th place."""
-
-    def __init__(self, at: int) -> None:
-        self.left = at
-        self.hit = False
-        self._places: dict[CodeType, set[int]] = {}
-        self._called: set[FrameType] = set()
-
-    def places(self, code: CodeType) -> set[int]:
-        """The instructions before which it can come."""
-        found = self._places.get(code)
-        if found is None:
-            found = self._places[code] = set()
-            bytecode = dis.Bytecode(code)
-
-            def handler(offset: int) -> int | None:
-                if OLD:
-                    # Blocks begin and end with instructions of their own.
-                    return None
-                targets = [entry.target for entry in bytecode.exception_entries if entry.start <= offset < entry.end]
-                return targets[-1] if targets else None
-
-            after = 0 if OLD else None
-            for instruction in bytecode:
-                name = instruction.opname
-                # What the interpreter raises after a call is handled where the call is.
-                if after is not None and handler(after) == handler(instruction.offset) and name not in UNDISTURBED:
-                    found.add(instruction.offset)
-                calls = name.startswith("CALL") and "INTRINSIC" not in name
-                after = instruction.offset if calls or name == "RESUME" else None
-                if name in ("JUMP_BACKWARD", "JUMP_ABSOLUTE"):
-                    found.add(instruction.offset)
-        return found
-
-    def trace(self, frame: FrameType, event: str, _: object) -> Any:
-        code = frame.f_code
-        # Nothing comes between the end of a Python function and its caller, but for `__init__`, whose caller is C.
-        if event == "call" and not OLD and frame.f_back is not None and code.co_name != "__init__":
-            self._called.add(frame.f_back)
-        if not code.co_filename.startswith(PACKAGE) or self.hit:
-            return None
-        if event == "call":
-            # What is raised while an object is finalised is only printed.
-            above: FrameType | None = frame
-            while above is not None:
-                if above.f_code.co_name == "__del__":
-                    return None
-                above = above.f_back
-            frame.f_trace_opcodes = True
-            frame.f_trace_lines = False
-        elif event == "opcode" and frame.f_lasti in self.places(code):
-            if frame in self._called:
-                self._called.discard(frame)
-                return self.trace
-            self.left -= 1
-            if self.left < 0:
-                self.hit = True
-                raise KeyboardInterrupt
-        return self.trace
-
-    def __enter__(self) -> Interrupt:
-        sys.settrace(self.trace)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        sys.settrace(None)
-        self._called.clear()
 
 
 @pytest.fixture(scope="module")
@@ -131,33 +53,31 @@ def client(cluster: LocalCluster) -> Iterator[Fluvio]:
 def at_each_place(client: Fluvio, call: Callable[[], object], check: Callable[[bool], None]) -> None:
     """Makes the call again and again, interrupted at one place after another, until there is none left."""
     hub = client._host.hub
-    # CPython 3.12 tells of instructions only from the second time on that it is asked to.
-    with Interrupt(sys.maxsize):
-        assert client.state == "connected"
+    get_ready(lambda: client.state)
     at = 0
     while True:
-        interrupt = Interrupt(at)
+        stepper = Stepper(at, interrupt)
         returned = False
         try:
-            with interrupt:
+            with stepper:
                 call()
                 returned = True
         except KeyboardInterrupt:
             pass
         except FluvioError:
-            assert not interrupt.hit
+            assert not stepper.hit
         check(returned)
         deadline = time.monotonic() + 6
         while hub._operations:
             assert time.monotonic() < deadline
             client._host.look()
-        assert all(ticket.done for ticket in hub._tickets.values())
-        if not interrupt.hit:
+        assert all(ticket.done for ticket in hub.tickets.values())
+        if not stepper.hit:
             break
         at += 1
     assert at
     # A ticket that is done may be left behind where the last step was interrupted.
-    assert len(hub._tickets) <= 5
+    assert len(hub.tickets) <= 5
 
 
 @pytest.mark.parametrize("how", ["send", "enqueue", "send_all", "flush", "close"])
@@ -188,7 +108,7 @@ def test_sending(client: Fluvio, how: str) -> None:
             return
         producer.flush(5)
         assert producer.pending == (0, 0)
-        assert not producer._seats and not producer._granted
+        assert all(place.left for place in producer._line)
         # All the room is there again.
         producer.send(b"x" * 4_800, timeout=5)
 
@@ -264,18 +184,18 @@ def test_others_that_wait_for_room(client: Fluvio) -> None:
 
     try:
         for at in range(400):
-            interrupt = Interrupt(at)
+            stepper = Stepper(at, interrupt)
             try:
-                with interrupt:
+                with stepper:
                     call()
             except KeyboardInterrupt:
                 pass
-            check(not interrupt.hit)
+            check(not stepper.hit)
     finally:
         over.set()
         other.join()
     producer.flush(5)
-    assert not producer._seats and not producer._granted
+    assert all(place.left for place in producer._line)
     producer.send(b"x" * 2_500, timeout=5)
     producer.close()
 
@@ -335,16 +255,16 @@ def test_connecting(cluster: LocalCluster) -> None:
 def connect_at_each_place(cluster: LocalCluster) -> None:
     at = 0
     while True:
-        interrupt = Interrupt(at)
+        stepper = Stepper(at, interrupt)
         # Perhaps there was a client already; the interruption holds it.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             try:
-                with interrupt:
+                with stepper:
                     client = Fluvio.connect(cluster.endpoint)
             except KeyboardInterrupt:
                 pass
-        if not interrupt.hit:
+        if not stepper.hit:
             break
         at += 1
     client.close()

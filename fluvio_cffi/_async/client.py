@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import contextlib
-import weakref
 from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
@@ -15,7 +14,7 @@ from fluvio_cffi._config import ClusterConfig, ConnectOptions, Tls
 from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, FluvioTimeoutError
 from fluvio_cffi._ffi import CData, Slice, at_exit, lib, process, view
 from fluvio_cffi._hub import Operation
-from fluvio_cffi._lifetime import Closeable, logger
+from fluvio_cffi._lifetime import Closeable, Members, logger
 from fluvio_cffi._metrics import Metrics, read_metrics
 from fluvio_cffi._opening import Opening
 from fluvio_cffi._options import (
@@ -64,12 +63,13 @@ class AsyncFluvio(Closeable):
         self._endpoint = view(lib.flv_client_endpoint, handle)
         self._platform_version = view(lib.flv_client_platform_version, handle)
         self._admin_timeout = options.admin_timeout
-        self._producers: weakref.WeakSet[AsyncProducer] = weakref.WeakSet()
-        self._consumers: weakref.WeakSet[AsyncConsumer] = weakref.WeakSet()
+        self._producers: Members[AsyncProducer] = Members()
+        self._consumers: Members[AsyncConsumer] = Members()
         self._closed = False
         # Everything of it is closed, or given up.
         self._gone = False
-        _clients.add(self)
+        if True:  # ASYNC
+            _clients.add(self)
 
     @classmethod
     def connect(
@@ -380,9 +380,10 @@ class AsyncFluvio(Closeable):
         deadline = ending(parse_timeout(timeout, CLOSE_TIMEOUT))
         producers = self._begin_to_close()
         try:
-            for producer in producers:
-                with contextlib.suppress(FluvioTimeoutError):
-                    await producer._hand_over_all(deadline)
+            if True:  # ASYNC
+                for producer in producers:
+                    with contextlib.suppress(FluvioTimeoutError):
+                        await producer._hand_over_all(deadline)
             operation = host.hub.start(
                 lib.flv_client_close,
                 self._handle,
@@ -445,9 +446,7 @@ class AsyncFluvio(Closeable):
         producers = [producer for producer in self._producers if not producer._closed]
         for producer in producers:
             producer._begin_to_close()
-            with producer._lock:
-                producer._push()
-        for consumer in list(self._consumers):
+        for consumer in self._consumers:
             consumer._end()
         return producers
 
@@ -463,13 +462,14 @@ class AsyncFluvio(Closeable):
         self._end()
 
     def _end(self) -> None:
-        if self._gone:
-            return
-        self._gone = True
-        for producer in list(self._producers):
-            producer._fail_queued("the client was closed before the record was sent")
-            producer._end()
-        self._host.release()
+        if not self._gone:
+            # One step.
+            self._gone = True
+            for producer in self._producers:
+                if True:  # ASYNC
+                    producer._fail_queued("the client was closed before the record was sent")
+                producer._end()
+            self._host.release()
 
     def _failures(self, producers: list[AsyncProducer], dropped: int) -> DeliveryError | None:
         failures = [failure for failure in map(AsyncProducer._failures, producers) if failure is not None]
@@ -492,15 +492,13 @@ class AsyncFluvio(Closeable):
             raise ClosedError("the client is closed")
 
 
-_clients: weakref.WeakSet[AsyncFluvio] = weakref.WeakSet()
+if True:  # ASYNC
+    _clients: Members[AsyncFluvio] = Members()
 
-
-def _push_all() -> None:
-    """The program ends: what is queued gets its chance, in the second that is left to the library."""
-    for client in list(_clients):
-        for producer in list(client._producers):
-            with producer._lock:
+    def _push_all() -> None:
+        """The program ends: what is queued gets its chance, in the second that is left to the library."""
+        for client in _clients:
+            for producer in client._producers:
                 producer._push()
 
-
-at_exit.append(_push_all)
+    at_exit.append(_push_all)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, NoReturn
 
 from fluvio_cffi._errors import ClosedError, UsageError, from_native, timed_out
@@ -10,7 +9,7 @@ from fluvio_cffi._ffi import ffi, lib, text_of
 from fluvio_cffi._types import ClientEvent, EventKind, Timeout, parse_timeout
 from fluvio_cffi._waiting import AsyncHost, ending, left
 
-from .readiness import until_ready
+from .readiness import begin_to_wait, until_ready
 
 if TYPE_CHECKING:
     from .client import AsyncFluvio
@@ -36,7 +35,7 @@ class AsyncEvents:
         self._native.struct_size = ffi.sizeof("flv_event_t")
         # Of the event that was handed on last.
         self._number = 0
-        self._reading = threading.Lock()
+        self._reading = False
         handle = ffi.new("flv_events_t **")
         self._check(lib.flv_client_events(client._handle, handle, self._error))
         self._handle = ffi.gc(handle[0], lib.flv_events_free)
@@ -74,9 +73,12 @@ class AsyncEvents:
         host = self._host
         deadline = ending(timeout)
         host.check()
-        if self._reading.locked():
+        if not self._reading:
+            # One step.
+            self._reading = True
+        else:
             raise UsageError("another task is reading these events: one reads at a time")
-        with self._reading:
+        try:
             if host.due():
                 await host.rest()
             alive = True
@@ -94,11 +96,13 @@ class AsyncEvents:
                 else:
                     self._check(status)
             return self._event()
+        finally:
+            self._reading = False
 
     async def _wait(self, seconds: float | None) -> bool:
         """Waits until there is something to take, or the time is over; false if nothing can be waited for any more."""
         try:
-            await until_ready(self._host, lib.flv_events_wait, self._handle, seconds)
+            await until_ready(self._host, begin_to_wait(self._host, lib.flv_events_wait, self._handle, seconds))
         except ClosedError:
             return False
         return True

@@ -5,10 +5,11 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Generator, Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Generator, Iterable, Sequence
+from functools import partial
 from itertools import compress
+from threading import get_ident
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -63,7 +64,8 @@ if True:  # ASYNC
 class AsyncReceipt:
     """Stands for a record that was accepted. Awaited, it says where the record is, or raises why it is not.
 
-    It can be awaited as often as wanted, by several tasks.
+    It can be awaited as often as wanted, by several tasks. :meth:`done`, :meth:`result` and :meth:`exception`: any
+    thread; safe in a signal handler.
     """
 
     __slots__ = ("_delivered", "_host", "_index", "_ledger", "_seen", "_stamp", "_ticket", "_waiters", "_watchers")
@@ -112,7 +114,9 @@ class AsyncReceipt:
         ticket = self._settled()
         if ticket.error is not None:
             error = ticket.error._fresh()
-            self._deliver(ticket)
+            self._see(True)
+            # One step with the raising: what was raised is not told again.
+            self._delivered = True
             raise error
         return ticket.metadata(self._ledger.topic, self._index, self._stamp or 0)
 
@@ -123,7 +127,8 @@ class AsyncReceipt:
         """
         ticket = self._settled()
         error = None if ticket.error is None else ticket.error._fresh()
-        self._deliver(ticket)
+        self._see(True)
+        self._delivered = True
         return error
 
     def __repr__(self) -> str:
@@ -145,26 +150,23 @@ class AsyncReceipt:
             self._stamp = stamp
         if self._seen:
             ticket.look(1)
-        waiters = self._waiters
-        if waiters is not None:
-            if ticket.done:
-                for waiter in waiters:
-                    waiter.wake()
-            else:
-                ticket.wait(*waiters)
         self._ticket = ticket
-        self._waiters = None
+        waiters, self._waiters = self._waiters, None
+        if waiters is not None:
+            ticket.wait(*waiters)
 
-    def _fail(self, error: FluvioError) -> None:
-        ticket = Ticket()
-        ticket.attach(self._ledger)
-        self._ledger.submitted += 1
-        if self._seen:
-            ticket.seen = 1
-        ticket.fail(error, 1)
-        self._seen, seen = False, self._seen
-        self._bind(ticket, 0, 0)
-        self._seen = seen
+    if True:  # ASYNC
+
+        def _fail(self, error: FluvioError) -> None:
+            ticket = Ticket()
+            ticket.attach(self._ledger)
+            self._ledger.submitted += 1
+            if self._seen:
+                ticket.seen = 1
+            ticket.fail(error, 1)
+            self._seen, seen = False, self._seen
+            self._bind(ticket, 0, 0)
+            self._seen = seen
 
     # -- waiting
 
@@ -180,11 +182,7 @@ class AsyncReceipt:
         if ticket is None or not ticket.done:
             waiter = host.waiter()
             try:
-                if True:  # ASYNC
-                    self._watch(waiter)
-                else:
-                    with host.hub.mutex:
-                        self._watch(waiter)
+                self._watch(waiter)
                 if not await host.wait(waiter, limit):
                     late = timed_out("wait", outcome="pending")
                     late.topic = self._ledger.topic
@@ -193,41 +191,48 @@ class AsyncReceipt:
                 host.turned()
                 return self.result()
             except BaseException:
-                self._leave(waiter)
+                if not self._delivered:
+                    self._leave(waiter)
                 raise
         if host.due():
             await host.rest()
         return self.result()
 
     def _watch(self, waiter: Waiter) -> None:
-        ticket = self._ticket
         self._watchers += 1
-        if not self._seen:
-            self._seen = True
-            if ticket is not None:
-                ticket.look(1)
-        if ticket is None:
-            if self._waiters is None:
-                self._waiters = []
-            self._waiters.append(waiter)
-        elif ticket.done:
-            waiter.wake()
-        else:
+        self._see(True)
+        ticket = self._ticket
+        if ticket is not None:
             ticket.wait(waiter)
+        elif self._waiters is None:
+            self._waiters = [waiter]
+        else:
+            self._waiters.append(waiter)
 
     def _leave(self, waiter: Waiter) -> None:
-        with self._host.hub.mutex:
-            ticket = self._ticket
-            if self._watchers:
-                self._watchers -= 1
+        # One step.
+        if self._watchers:
+            self._watchers -= 1
+        ticket = self._ticket
+        if ticket is not None:
+            ticket.leave(waiter)
+        elif self._waiters is not None and waiter in self._waiters:
+            self._waiters.remove(waiter)
+        if not self._watchers and not self._delivered:
+            self._see(False)
+
+    def _see(self, seen: bool) -> None:
+        """Somebody looks at the outcome, or will; or nobody does, after all."""
+        ledger = self._ledger
+        count = 1 if seen else -1
+        # One step.
+        ticket = self._ticket
+        if self._seen is not seen:
+            self._seen = seen
             if ticket is not None:
-                ticket.leave(waiter)
-            elif self._waiters is not None and waiter in self._waiters:
-                self._waiters.remove(waiter)
-            if self._seen and not self._watchers and not self._delivered:
-                self._seen = False
-                if ticket is not None:
-                    ticket.unlook(1)
+                ticket.seen += count
+                if ticket.error is not None and ticket.generation == ledger.generation:
+                    ledger.count -= count
 
     def _settled(self) -> Ticket:
         ticket = self._ticket
@@ -238,134 +243,154 @@ class AsyncReceipt:
             assert ticket is not None
         return ticket
 
-    def _deliver(self, ticket: Ticket) -> None:
-        """The outcome is told now."""
-        if not self._seen:
-            self._seen = True
-            with self._host.hub.mutex:
-                ticket.look(1)
-        self._delivered = True
-
     def _not_yet(self) -> FluvioError:
         return UsageError("the record is not settled yet: wait for the receipt")
 
 
-class _Group:
-    """Records that were accepted one by one and are not handed over: either all have a receipt, or all have a slot.
+if True:  # ASYNC
 
-    :ivar aborts: the host's when it began.
-    """
+    class _Group:
+        """Records that were accepted one by one and are not handed over: either all have a receipt, or all have a slot.
 
-    __slots__ = ("aborts", "block", "keys", "partitions", "receipts", "size", "slots", "stamps", "values")
-
-    def __init__(self, aborts: int) -> None:
-        self.aborts = aborts
-        self.values: list[bytes] = []
-        self.keys: list[bytes | None] | None = None
-        self.partitions: list[int] | None = None
-        self.stamps: list[int] | None = None
-        self.receipts: list[AsyncReceipt] = []
-        self.slots: list[Slot] = []
-        self.size = 0
-        self.block: Block | None = None
-
-    def takes(self, owner: AsyncReceipt | Slot) -> bool:
-        """Whether a record with this receipt, or slot, can join."""
-        return self.block is None and not (self.slots if isinstance(owner, AsyncReceipt) else self.receipts)
-
-    def add(
-        self,
-        owner: AsyncReceipt | Slot,
-        value: bytes,
-        key: bytes | None,
-        partition: int | None,
-        timestamp: int | None,
-        cost: int,
-    ) -> None:
-        """One more record."""
-        if key is not None and self.keys is None:
-            self.keys = [None for _ in self.values]
-        if partition is not None and self.partitions is None:
-            self.partitions = [-1] * len(self.values)
-        if timestamp is not None and self.stamps is None:
-            self.stamps = [NO_STAMP] * len(self.values)
-        self.values.append(value)
-        if self.keys is not None:
-            self.keys.append(key)
-        if self.partitions is not None:
-            self.partitions.append(-1 if partition is None else partition)
-        if self.stamps is not None:
-            self.stamps.append(NO_STAMP if timestamp is None else timestamp)
-        if isinstance(owner, AsyncReceipt):
-            self.receipts.append(owner)
-        else:
-            self.slots.append(owner)
-        self.size += cost
-
-    def bind(self, place: int, ticket: Ticket, index: int, count: int, stamp: int) -> None:
-        """`count` records from `place` on are the records `index`.. of `ticket`."""
-        if self.slots:
-            ticket.serve(index, stamp, self.slots[place : place + count])
-            return
-        for receipt in self.receipts[place : place + count]:
-            receipt._bind(ticket, index, stamp)
-            index += 1
-
-    def fail(self, start: int, stop: int, error: FluvioError, ledger: Ledger) -> None:
-        """The records from `start` to `stop` will not be handed over."""
-        if self.slots and start < stop:
-            ticket = Ticket()
-            ticket.attach(ledger)
-            ledger.submitted += stop - start
-            ticket.serve(0, 0, self.slots[start:stop])
-            ticket.fail(error, stop - start)
-        for receipt in self.receipts[start:stop]:
-            receipt._fail(error)
-
-    def seal(self, aborts: int) -> Block:
-        """The records as a block; no more come. What was sent by tasks that were cancelled since is left out.
-
-        :param aborts: the host's by now.
+        :ivar aborts: the host's when it began.
         """
-        if self.block is None:
-            if aborts != self.aborts and self.slots:
-                self._withdraw()
-            self.block = many(self.values, self.keys, self.partitions, self.stamps)
-            self.values = []
-            self.keys = None
-        return self.block
 
-    @property
-    def cost(self) -> int:
-        """Bytes of the buffer that it costs."""
-        return self.size if self.block is None else self.block.cost
+        __slots__ = ("aborts", "block", "keys", "partitions", "receipts", "size", "slots", "stamps", "values")
 
-    def _withdraw(self) -> None:
-        # Records with a slot have no partition and no timestamp of their own.
-        kept = [not slot.done() for slot in self.slots]
-        slots = [*compress(self.slots, kept)]
-        values = [*compress(self.values, kept)]
-        keys = None if self.keys is None else [*compress(self.keys, kept)]
-        self.slots, self.values, self.keys = slots, values, keys
+        def __init__(self, aborts: int) -> None:
+            self.aborts = aborts
+            self.values: list[bytes] = []
+            self.keys: list[bytes | None] | None = None
+            self.partitions: list[int] | None = None
+            self.stamps: list[int] | None = None
+            self.receipts: list[AsyncReceipt] = []
+            self.slots: list[Slot] = []
+            self.size = 0
+            self.block: Block | None = None
+
+        def takes(self, owner: AsyncReceipt | Slot) -> bool:
+            """Whether a record with this receipt, or slot, can join."""
+            return self.block is None and not (self.slots if isinstance(owner, AsyncReceipt) else self.receipts)
+
+        def add(
+            self,
+            owner: AsyncReceipt | Slot,
+            value: bytes,
+            key: bytes | None,
+            partition: int | None,
+            timestamp: int | None,
+            cost: int,
+        ) -> None:
+            """One more record."""
+            if key is not None and self.keys is None:
+                self.keys = [None for _ in self.values]
+            if partition is not None and self.partitions is None:
+                self.partitions = [-1] * len(self.values)
+            if timestamp is not None and self.stamps is None:
+                self.stamps = [NO_STAMP] * len(self.values)
+            self.values.append(value)
+            if self.keys is not None:
+                self.keys.append(key)
+            if self.partitions is not None:
+                self.partitions.append(-1 if partition is None else partition)
+            if self.stamps is not None:
+                self.stamps.append(NO_STAMP if timestamp is None else timestamp)
+            if isinstance(owner, AsyncReceipt):
+                self.receipts.append(owner)
+            else:
+                self.slots.append(owner)
+            self.size += cost
+
+        def bind(self, place: int, ticket: Ticket, index: int, count: int, stamp: int) -> None:
+            """`count` records from `place` on are the records `index`.. of `ticket`."""
+            if self.slots:
+                ticket.serve(index, stamp, self.slots[place : place + count])
+                return
+            for receipt in self.receipts[place : place + count]:
+                receipt._bind(ticket, index, stamp)
+                index += 1
+
+        def fail(self, start: int, stop: int, error: FluvioError, ledger: Ledger) -> None:
+            """The records from `start` to `stop` will not be handed over."""
+            if self.slots and start < stop:
+                ticket = Ticket()
+                ticket.attach(ledger)
+                ledger.submitted += stop - start
+                ticket.serve(0, 0, self.slots[start:stop])
+                ticket.fail(error, stop - start)
+            for receipt in self.receipts[start:stop]:
+                receipt._fail(error)
+
+        def seal(self, aborts: int) -> Block:
+            """The records as a block; no more come. What was sent by tasks that were cancelled since is left out.
+
+            :param aborts: the host's by now.
+            """
+            if self.block is None:
+                if aborts != self.aborts and self.slots:
+                    self._withdraw()
+                self.block = many(self.values, self.keys, self.partitions, self.stamps)
+                self.values = []
+                self.keys = None
+            return self.block
+
+        @property
+        def cost(self) -> int:
+            """Bytes of the buffer that it costs."""
+            return self.size if self.block is None else self.block.cost
+
+        @property
+        def count(self) -> int:
+            """How many records there are."""
+            return len(self.values) if self.block is None else self.block.count - self.block.start
+
+        def _withdraw(self) -> None:
+            # Records with a slot have no partition and no timestamp of their own.
+            kept = [not slot.done() for slot in self.slots]
+            slots = [*compress(self.slots, kept)]
+            values = [*compress(self.values, kept)]
+            keys = None if self.keys is None else [*compress(self.keys, kept)]
+            self.slots, self.values, self.keys = slots, values, keys
+
+    def _bind(owner: AsyncReceipt | Slot, ticket: Ticket, index: int, stamp: int) -> None:
+        """Tells a receipt, or a slot, where its record is."""
+        if isinstance(owner, AsyncReceipt):
+            owner._bind(ticket, index, stamp)
+        else:
+            ticket.serve(index, stamp, (owner,))
 
 
-def _bind(owner: AsyncReceipt | Slot, ticket: Ticket, index: int, stamp: int) -> None:
-    """Tells a receipt, or a slot, where its record is."""
-    if isinstance(owner, AsyncReceipt):
-        owner._bind(ticket, index, stamp)
-    else:
-        ticket.serve(index, stamp, (owner,))
+if True:  # ASYNC
 
+    class _Seat:
+        """A place in the queue for room."""
 
-class _Seat:
-    """A place in the queue for room."""
+        __slots__ = ("cost", "error", "waiter")
 
-    __slots__ = ("cost", "error", "waiter")
+        def __init__(self, waiter: Waiter, cost: int) -> None:
+            self.waiter = waiter
+            self.cost = cost
+            self.error: FluvioError | None = None
 
-    def __init__(self, waiter: Waiter, cost: int) -> None:
-        self.waiter = waiter
-        self.cost = cost
-        self.error: FluvioError | None = None
+else:
+
+    class _Place:
+        """A place in the queue for room.
+
+        :ivar owner: who has it.
+        :ivar granted: whether he was called.
+        :ivar left: whether he is gone.
+        """
+
+        __slots__ = ("cost", "error", "granted", "left", "owner", "waiter")
+
+        def __init__(self, waiter: Waiter, owner: object, cost: int) -> None:
+            self.waiter = waiter
+            self.owner = owner
+            self.cost = cost
+            self.granted = False
+            self.left = False
+            self.error: FluvioError | None = None
 
 
 class AsyncProducer(Closeable):
@@ -394,22 +419,22 @@ class AsyncProducer(Closeable):
         self._buffer_size = options.buffer_size
         self._ledger = Ledger(topic)
         self._pipe = Pipe(self._handle, host.hub, self._ledger)
-        # Room: what the library granted, less what is queued here and less what waiting tasks were promised.
-        self._room = self._pipe.room
-        self._groups: deque[_Group] = deque()
-        # The last of them while records with a slot may join it; it goes to the library when the loop turns.
-        self._open: _Group | None = None
-        self._seats: deque[_Seat] = deque()
-        # Those whose room is promised, and not taken.
-        self._granted: set[_Seat] = set()
+        # The library's wait for room, for those who stand in line for it.
         self._asking: Operation | None = None
-        self._scheduled = False
+        if True:  # ASYNC
+            self._seats: deque[_Seat] = deque()
+            # Room: what the library granted, less what is queued here and less what waiting tasks were promised.
+            self._room = self._pipe.room
+            self._groups: deque[_Group] = deque()
+            # The last of them while records with a slot may join it; it goes to the library when the loop turns.
+            self._open: _Group | None = None
+            # Those whose room is promised, and not taken.
+            self._granted: set[_Seat] = set()
+            self._scheduled = False
+        else:
+            self._line: deque[_Place] = deque()
         self._closing = False
         self._closed = False
-        if True:  # ASYNC
-            self._lock = contextlib.nullcontext()
-        else:
-            self._lock = threading.RLock()
 
     # -- what it is
 
@@ -420,17 +445,17 @@ class AsyncProducer(Closeable):
 
     @property
     def pending(self) -> Pending:
-        """Records and bytes that were accepted and are not settled. Any thread."""
+        """Records and bytes that were accepted and are not settled. Any thread; safe in a signal handler."""
         self._host.check_fork()
+        count = cost = 0
+        if True:  # ASYNC
+            for group in tuple(self._groups):
+                count += group.count
+                cost += group.cost
         records = ffi.new("uint64_t *")
         size = ffi.new("uint64_t *")
         lib.flv_producer_pending(self._handle, records, size)
-        with self._lock:
-            waiting = sum(
-                len(group.values) if group.block is None else group.block.count - group.block.start
-                for group in self._groups
-            )
-            return Pending(records[0] + waiting, size[0] + self._queued())
+        return Pending(records[0] + count, size[0] + cost)
 
     @property
     def closed(self) -> bool:
@@ -550,7 +575,7 @@ class AsyncProducer(Closeable):
                 await self._wait_for_all(result, deadline)
                 failure = self._judge(result)
             except BaseException:
-                self._unwatch(result)
+                result._unwatch()
                 raise
             if failure is not None:
                 raise failure
@@ -590,7 +615,7 @@ class AsyncProducer(Closeable):
                 self._wait_for_all(result, deadline)
                 failure = self._judge(result)
             except BaseException:
-                self._unwatch(result)
+                result._unwatch()
                 raise
             if failure is not None:
                 raise failure
@@ -606,10 +631,12 @@ class AsyncProducer(Closeable):
         self._host.check()
         self._check_open()
         deadline = self._deadline(timeout)
-        try:
-            await self._hand_over_all(deadline)
-        except FluvioTimeoutError:
-            raise timed_out("flush") from None
+        self._pipe.catch_up()
+        if True:  # ASYNC
+            try:
+                await self._hand_over_all(deadline)
+            except FluvioTimeoutError:
+                raise timed_out("flush") from None
         operation = self._host.hub.start(
             lib.flv_producer_flush,
             self._handle,
@@ -639,10 +666,11 @@ class AsyncProducer(Closeable):
         deadline = self._deadline(timeout)
         self._begin_to_close()
         try:
-            if flush:
-                with contextlib.suppress(FluvioTimeoutError):
-                    await self._hand_over_all(deadline)
-            self._fail_queued("the producer was closed before the record was sent")
+            if True:  # ASYNC
+                if flush:
+                    with contextlib.suppress(FluvioTimeoutError):
+                        await self._hand_over_all(deadline)
+                self._fail_queued("the producer was closed before the record was sent")
             operation = self._host.hub.start(
                 lib.flv_producer_close,
                 self._handle,
@@ -689,8 +717,12 @@ class AsyncProducer(Closeable):
         if getattr(self, "_closing", True) or self._client._closed or self._host.forked:
             return
         # The library flushes what it has for one second, in the background.
-        with contextlib.suppress(Exception):
-            self._push()
+        if True:  # ASYNC
+            with contextlib.suppress(Exception):
+                if self._host.thread == get_ident():
+                    self._push()
+                else:
+                    self._host.threadsafe(self._push)
         self._forgotten(repr(self))
 
     # -- inside: accepting
@@ -724,10 +756,10 @@ class AsyncProducer(Closeable):
         if size > self._most:
             raise self._too_large(size)
         cost = size + OVERHEAD
-        # Who has to wait for room takes his place at once.
-        if cost <= self._room and not self._seats and host.due():
-            await host.rest()
         if True:  # ASYNC
+            # Who has to wait for room takes his place at once.
+            if cost <= self._room and not self._seats and host.due():
+                await host.rest()
             if self._closing:
                 raise self._closed_error()
             if cost <= self._room and not self._seats:
@@ -744,29 +776,21 @@ class AsyncProducer(Closeable):
                 self._append(receipt, value, key, partition, timestamp, cost)
             return receipt
         else:
+            if self._closing:
+                raise self._closed_error()
+            pipe = self._pipe
             receipt = AsyncReceipt(host, self._ledger, timestamp)
-            with self._lock:
-                if self._closing:
-                    raise self._closed_error()
-                if not self._seats and (cost <= self._room or cost <= self._look()):
-                    self._room -= cost
-                    self._direct(receipt, value, key, partition, timestamp, cost, awaited)
-                    if self._ledger.submitted - self._ledger.settled > 10_000:
-                        host.look()
-                    return receipt
-            seat = _Seat(host.waiter(), cost)
-            try:
-                self._wait_for_room(seat, deadline)
-                with self._lock:
-                    self._take(seat)
-                    self._check_open()
-                    self._direct(receipt, value, key, partition, timestamp, cost, awaited)
-                return receipt
-            except BaseException:
-                self._give_up(seat)
-                raise
-
-    # With the lock held.
+            # Nobody comes before those who wait for room.
+            if self._line or not pipe.submit_one(
+                value, key, partition, timestamp, AsyncReceipt._bind, receipt, awaited
+            ):
+                submit = partial(
+                    pipe.submit_one, value, key, partition, timestamp, AsyncReceipt._bind, receipt, awaited
+                )
+                self._submit_with_room(cost, deadline, submit)
+            if self._ledger.submitted - self._ledger.settled > 10_000:
+                host.look()
+            return receipt
 
     if True:  # ASYNC
         # The short ways: `value` and `key` are what the caller gave, and bytes if they fit.
@@ -846,146 +870,137 @@ class AsyncProducer(Closeable):
             self._open = groups[-1]
             return slot
 
-    def _direct(
-        self,
-        owner: AsyncReceipt | Slot,
-        value: bytes,
-        key: bytes | None,
-        partition: int | None,
-        timestamp: int | None,
-        cost: int,
-        awaited: bool = False,
-    ) -> None:
-        """Hands over one record at once; its room is taken already. Queues it if, against all odds, there is none."""
-        if self._groups:
-            self._push()
-        if not self._groups:
-            try:
-                accepted = self._pipe.submit_one(value, key, partition, timestamp, _bind, owner, awaited)
-            except BaseException:
-                self._look()
-                raise
-            if accepted:
-                self._count_room()
-                return
-            self._room = self._look() - cost
-        self._append(owner, value, key, partition, timestamp, cost)
-
-    def _append(
-        self,
-        owner: AsyncReceipt | Slot,
-        value: bytes,
-        key: bytes | None,
-        partition: int | None,
-        timestamp: int | None,
-        cost: int,
-    ) -> None:
-        """Queues one record, which goes to the library when the loop turns; its room is taken already."""
-        groups = self._groups
-        if not groups or not groups[-1].takes(owner):
-            self._open = None
-            groups.append(_Group(self._host.aborts))
-        group = groups[-1]
-        group.add(owner, value, key, partition, timestamp, cost)
-        if len(group.values) >= CHUNK_RECORDS or group.size >= CHUNK_BYTES:
-            self._push()
-        elif not self._scheduled:
-            self._scheduled = True
-            self._soon()
-
     if True:  # ASYNC
 
-        def _soon(self) -> None:
-            self._host.soon(self._tick)
+        def _direct(
+            self,
+            owner: AsyncReceipt | Slot,
+            value: bytes,
+            key: bytes | None,
+            partition: int | None,
+            timestamp: int | None,
+            cost: int,
+            awaited: bool = False,
+        ) -> None:
+            """Hands over one record at once; its room is taken already. Queues it if there is none, against all
+            odds."""
+            if self._groups:
+                self._push()
+            if not self._groups:
+                try:
+                    accepted = self._pipe.submit_one(value, key, partition, timestamp, _bind, owner, awaited)
+                except BaseException:
+                    self._look()
+                    raise
+                if accepted:
+                    self._count_room()
+                    return
+                self._room = self._look() - cost
+            self._append(owner, value, key, partition, timestamp, cost)
+
+        def _append(
+            self,
+            owner: AsyncReceipt | Slot,
+            value: bytes,
+            key: bytes | None,
+            partition: int | None,
+            timestamp: int | None,
+            cost: int,
+        ) -> None:
+            """Queues one record, which goes to the library when the loop turns; its room is taken already."""
+            groups = self._groups
+            if not groups or not groups[-1].takes(owner):
+                self._open = None
+                groups.append(_Group(self._host.aborts))
+            group = groups[-1]
+            group.add(owner, value, key, partition, timestamp, cost)
+            if len(group.values) >= CHUNK_RECORDS or group.size >= CHUNK_BYTES:
+                self._push()
+            elif not self._scheduled:
+                self._scheduled = True
+                self._host.soon(self._tick)
 
         def _tick(self) -> None:
             self._host.turned()
             self._scheduled = False
             self._push()
 
-    else:
+        def _push(self) -> None:
+            """Hands over what is queued, as far as there is room. Never raises what concerns a record: its receipt
+            does."""
+            groups = self._groups
+            while groups:
+                group = groups[0]
+                block = self._seal(group)
+                if not self._push_group(group, block):
+                    self._ask_for_room()
+                    break
+                groups.popleft()
+            self._count_room()
 
-        def _soon(self) -> None:
-            self._scheduled = False
-            self._ask_for_room()
+        def _seal(self, group: _Group) -> Block:
+            """The records of a group as a block; no more come."""
+            if group is self._open:
+                self._open = None
+            return group.seal(self._host.aborts)
 
-    def _push(self) -> None:
-        """Hands over what is queued, as far as there is room. Never raises what concerns a record: its receipt does."""
-        groups = self._groups
-        while groups:
-            group = groups[0]
-            block = self._seal(group)
-            if not self._push_group(group, block):
-                self._ask_for_room()
-                break
-            groups.popleft()
-        self._count_room()
+        def _push_group(self, group: _Group, block: Block) -> bool:
+            """Whether all of the group is out."""
+            single = False
+            while block.start < block.count:
+                place = block.start
 
-    def _seal(self, group: _Group) -> Block:
-        """The records of a group as a block; no more come."""
-        if group is self._open:
-            self._open = None
-        return group.seal(self._host.aborts)
+                def accept(ticket: Ticket, index: int, count: int, stamp: int) -> None:
+                    nonlocal place
+                    group.bind(place, ticket, index, count, stamp)
+                    place += count
 
-    def _push_group(self, group: _Group, block: Block) -> bool:
-        """Whether all of the group is out."""
-        single = False
-        while block.start < block.count:
-            place = block.start
+                try:
+                    accepted, _ = self._pipe.submit(block, 1 if single else block.count - block.start, accept)
+                except FluvioError as error:
+                    if single or block.count - block.start == 1 or isinstance(error, (ClosedError, ForkedError)):
+                        # This one is the bad one, or all are.
+                        every = isinstance(error, (ClosedError, ForkedError))
+                        stop = block.count if every else block.start + 1
+                        group.fail(block.start, stop, error, self._ledger)
+                        block.advance(stop - block.start)
+                        self._pipe.look()
+                    else:
+                        single = True
+                    continue
+                if not accepted:
+                    return False
+            return True
 
-            def accept(ticket: Ticket, index: int, count: int, stamp: int) -> None:
-                nonlocal place
-                group.bind(place, ticket, index, count, stamp)
-                place += count
-
-            try:
-                accepted, _ = self._pipe.submit(block, 1 if single else block.count - block.start, accept)
-            except FluvioError as error:
-                if single or block.count - block.start == 1 or isinstance(error, (ClosedError, ForkedError)):
-                    # This one is the bad one, or all are.
-                    every = isinstance(error, (ClosedError, ForkedError))
-                    stop = block.count if every else block.start + 1
-                    group.fail(block.start, stop, error, self._ledger)
-                    block.advance(stop - block.start)
-                    self._pipe.look()
-                else:
-                    single = True
-                continue
-            if not accepted:
-                return False
-        return True
-
-    def _fail_queued(self, why: str) -> None:
-        """What is queued here will not be sent."""
-        with self._lock:
+        def _fail_queued(self, why: str) -> None:
+            """What is queued here will not be sent."""
             for group in self._groups:
                 block = self._seal(group)
                 error = ClosedError(why, topic=self._topic, outcome="not_written")
                 group.fail(block.start, block.count, error, self._ledger)
             self._groups.clear()
 
-    # -- inside: waiting for room
+        # -- inside: waiting for room
 
-    # KeyboardInterrupt may come after any call. Whoever is granted room leaves the queue then, and is woken after that:
-    # the next time all who are granted room are woken again.
+        # KeyboardInterrupt may come after any call. Whoever is granted room leaves the queue then, and is woken after
+        # that: the next time all who are granted room are woken again.
 
-    def _look(self) -> int:
-        self._pipe.look()
-        return self._count_room()
+        def _look(self) -> int:
+            self._pipe.look()
+            return self._count_room()
 
-    def _count_room(self) -> int:
-        promised = sum([seat.cost for seat in self._granted]) if self._granted else 0
-        self._room = self._pipe.room - self._queued() - promised
-        return self._room
+        def _count_room(self) -> int:
+            promised = sum([seat.cost for seat in self._granted]) if self._granted else 0
+            self._room = self._pipe.room - self._queued() - promised
+            return self._room
 
-    def _queued(self) -> int:
-        """Bytes of the buffer that those cost which are queued here."""
-        return sum([group.cost for group in self._groups]) if self._groups else 0
+        def _queued(self) -> int:
+            """Bytes of the buffer that those cost which are queued here."""
+            return sum([group.cost for group in self._groups]) if self._groups else 0
 
-    async def _wait_for_room(self, seat: _Seat, deadline: float | None) -> None:
-        """Waits until the seat's room is promised; the caller takes it or gives it up."""
-        try:
-            with self._lock:
+        async def _wait_for_room(self, seat: _Seat, deadline: float | None) -> None:
+            """Waits until the seat's room is promised; the caller takes it or gives it up."""
+            try:
                 self._push()
                 if not self._seats and not self._groups and seat.cost <= self._look():
                     self._granted.add(seat)
@@ -993,23 +1008,22 @@ class AsyncProducer(Closeable):
                     return
                 self._seats.append(seat)
                 self._ask_for_room()
-            seconds = left(deadline)
-            if seconds == 0 or not await self._host.wait(seat.waiter, seconds):
-                late = timed_out("enqueue", outcome="not_written")
-                late.topic = self._topic
-                raise late
-            if seat.error is not None:
-                raise seat.error
-        except BaseException:
-            self._give_up(seat)
-            raise
+                seconds = left(deadline)
+                if seconds == 0 or not await self._host.wait(seat.waiter, seconds):
+                    late = timed_out("enqueue", outcome="not_written")
+                    late.topic = self._topic
+                    raise late
+                if seat.error is not None:
+                    raise seat.error
+            except BaseException:
+                self._give_up(seat)
+                raise
 
-    def _take(self, seat: _Seat) -> None:
-        self._granted.discard(seat)
+        def _take(self, seat: _Seat) -> None:
+            self._granted.discard(seat)
 
-    def _give_up(self, seat: _Seat) -> None:
-        """Does nothing if the room was taken, or given up before."""
-        with self._lock:
+        def _give_up(self, seat: _Seat) -> None:
+            """Does nothing if the room was taken, or given up before."""
             first = bool(self._seats) and self._seats[0] is seat
             if seat in self._seats:
                 self._seats.remove(seat)
@@ -1020,30 +1034,29 @@ class AsyncProducer(Closeable):
                 # The next one may need less.
                 self._host.hub.cancel(self._asking)
 
-    def _ask_for_room(self) -> None:
-        if self._asking is not None or not (self._groups or self._seats):
-            return
-        block = self._seal(self._groups[0]) if self._groups else None
-        if block is not None:
-            # One of which all is withdrawn goes with the first room.
-            cost = block.next_cost() if block.count else 1
-        else:
-            cost = self._seats[0].cost + sum([seat.cost for seat in self._granted])
-        try:
-            self._asking = self._host.hub.start(
-                lib.flv_producer_wait_room,
-                self._handle,
-                max(min(cost, self._buffer_size), 1),
-                timeout=None,
-                phase="enqueue",
-                callback=self._room_came,
-            )
-        except FluvioError as error:
-            self._refuse(error)
+        def _ask_for_room(self) -> None:
+            if self._asking is not None or not (self._groups or self._seats):
+                return
+            block = self._seal(self._groups[0]) if self._groups else None
+            if block is not None:
+                # One of which all is withdrawn goes with the first room.
+                cost = block.next_cost() if block.count else 1
+            else:
+                cost = self._seats[0].cost + sum([seat.cost for seat in self._granted])
+            try:
+                self._asking = self._host.hub.start(
+                    lib.flv_producer_wait_room,
+                    self._handle,
+                    max(min(cost, self._buffer_size), 1),
+                    timeout=None,
+                    phase="enqueue",
+                    callback=self._room_came,
+                )
+            except FluvioError as error:
+                self._refuse(error)
 
-    def _room_came(self, operation: Operation) -> None:
-        """The library has room, or the wait for it ended otherwise."""
-        with self._lock:
+        def _room_came(self, operation: Operation) -> None:
+            """The library has room, or the wait for it ended otherwise."""
             if self._asking is operation:
                 self._asking = None
             if operation.status not in (lib.FLV_STATUS_OK, lib.FLV_STATUS_CANCELLED):
@@ -1057,40 +1070,127 @@ class AsyncProducer(Closeable):
             self._push()
             self._grant()
 
-    def _grant(self) -> None:
-        """Promises room to those who wait, in their order."""
-        seats = self._seats
-        granted = self._granted
-        self._count_room()
-        while seats and not self._groups and (seats[0] in granted or seats[0].cost <= self._room):
-            granted.add(seats[0])
-            del seats[0]
+        def _grant(self) -> None:
+            """Promises room to those who wait, in their order."""
+            seats = self._seats
+            granted = self._granted
             self._count_room()
-        for seat in granted:
-            self._wake(seat)
-        self._ask_for_room()
+            while seats and not self._groups and (seats[0] in granted or seats[0].cost <= self._room):
+                granted.add(seats[0])
+                del seats[0]
+                self._count_room()
+            for seat in granted:
+                seat.waiter.wake()
+            self._ask_for_room()
 
-    def _refuse(self, error: FluvioError) -> None:
-        """There will be no room any more."""
-        self._fail_queued(str(error))
-        for seat in self._seats:
-            seat.error = error._fresh()
-            seat.error.outcome = "not_written"
-            self._wake(seat)
-        self._seats.clear()
+        def _refuse(self, error: FluvioError) -> None:
+            """There will be no room any more."""
+            self._fail_queued(str(error))
+            for seat in self._seats:
+                seat.error = error._fresh()
+                seat.error.outcome = "not_written"
+                seat.waiter.wake()
+            self._seats.clear()
 
-    def _wake(self, seat: _Seat) -> None:
-        with self._host.hub.mutex:
-            seat.waiter.wake()
-
-    async def _hand_over_all(self, deadline: float | None) -> None:
-        """Everything that is queued here goes to the library."""
-        with self._lock:
-            self._pipe.catch_up()
+        async def _hand_over_all(self, deadline: float | None) -> None:
+            """Everything that is queued here goes to the library."""
             self._push()
             if not self._groups:
                 return
-        await self._wait_for_room(_Seat(self._host.waiter(), 0), deadline)
+            await self._wait_for_room(_Seat(self._host.waiter(), 0), deadline)
+
+    else:
+
+        def _submit_with_room(self, cost: int, deadline: float | None, submit: Callable[[], bool]) -> None:
+            """Waits for room, first come, first served, until `submit` has made use of it."""
+            first = False
+            while True:
+                waiter = self._host.waiter()
+                place = _Place(waiter, waiter.owner, cost)
+                try:
+                    if first:
+                        self._line.appendleft(place)
+                    else:
+                        self._line.append(place)
+                    # Whoever closes says so first, and looks then who waits.
+                    self._check_open()
+                    self._grant()
+                    if not self._host.wait(waiter, left(deadline)):
+                        late = timed_out("enqueue", outcome="not_written")
+                        late.topic = self._topic
+                        raise late
+                    if place.error is not None:
+                        raise place.error
+                    if submit():
+                        return
+                finally:
+                    # One step, whatever exception came.
+                    place.left = True
+                    self._give_way(place)
+                # Another one was faster.
+                first = True
+
+        def _give_way(self, place: _Place) -> None:
+            with contextlib.suppress(ValueError):
+                self._line.remove(place)
+            asking = self._asking
+            if asking is not None and not place.granted:
+                # The next one may need less.
+                self._host.hub.cancel(asking)
+            self._grant()
+
+        def _grant(self) -> None:
+            """Calls those who wait for room to take it, in their order."""
+            places = tuple(self._line)
+            # What came in the middle of another call comes first: that does not go on before.
+            last = {place.owner: place for place in places}
+            room = lib.flv_producer_room(self._handle) if places else 0
+            want = 0
+            for place in places:
+                if place.left:
+                    with contextlib.suppress(ValueError):
+                        self._line.remove(place)
+                elif last[place.owner] is place:
+                    want += place.cost
+                    if want > room:
+                        self._ask_for_room(want)
+                        return
+                    place.waiter.wake()
+                    place.granted = True
+
+        def _ask_for_room(self, want: int) -> None:
+            asking = self._asking
+            if asking is not None and not asking.done:
+                return
+            try:
+                self._asking = self._host.hub.start(
+                    lib.flv_producer_wait_room,
+                    self._handle,
+                    min(want, self._buffer_size),
+                    timeout=None,
+                    phase="enqueue",
+                    callback=self._room_came,
+                )
+            except FluvioError as error:
+                self._refuse(error)
+
+        def _room_came(self, operation: Operation) -> None:
+            """The library has room, or the wait for it ended otherwise."""
+            if operation.status in (lib.FLV_STATUS_OK, lib.FLV_STATUS_CANCELLED):
+                operation.dispose()
+                self._grant()
+                return
+            try:
+                operation.check()
+            except FluvioError as error:
+                self._refuse(error)
+
+        def _refuse(self, error: FluvioError) -> None:
+            """There will be no room any more."""
+            for place in tuple(self._line):
+                place.error = error._fresh()
+                place.error.outcome = "not_written"
+                place.waiter.wake()
 
     # -- inside: send_all
 
@@ -1130,59 +1230,75 @@ class AsyncProducer(Closeable):
                 own = [stamp if item == NO_STAMP else item for item in stamps[start : start + count]]
                 result._add(ticket, index, count, own)
 
-        seat: _Seat | None = None
-        try:
+        def submit() -> bool:
+            """Whether any was accepted."""
+            nonlocal single
+            if self._closing:
+                raise self._closed_error()
             while True:
-                accepted = 0
-                with self._lock:
+                try:
+                    return self._pipe.submit(block, 1 if single else block.count - block.start, accept)[0] > 0
+                except FluvioError as error:
+                    if isinstance(error, (ClosedError, ForkedError)):
+                        raise
+                    if single or block.count - block.start == 1:
+                        raise at_index(error, first + block.start) from None
+                    single = True
+
+        if True:  # ASYNC
+            seat: _Seat | None = None
+            try:
+                while True:
                     ours = seat is not None or not self._seats
                     if seat is not None:
                         self._take(seat)
                         seat = None
-                    if self._closing:
-                        self._count_room()
-                        raise self._closed_error()
-                    if self._groups:
-                        self._push()
-                    if ours and not self._groups:
-                        try:
-                            accepted, _ = self._pipe.submit(block, 1 if single else block.count - block.start, accept)
-                        except FluvioError as error:
-                            self._look()
-                            if isinstance(error, (ClosedError, ForkedError)):
-                                raise
-                            if single or block.count - block.start == 1:
-                                raise at_index(error, first + block.start) from None
-                            single = True
-                            continue
-                        self._count_room()
-                if block.start == block.count:
-                    return
-                if accepted:
-                    continue
-                want = min(max(block.next_cost(), min(block.cost, self._buffer_size // 4)), self._buffer_size)
-                seat = _Seat(self._host.waiter(), want)
-                try:
-                    await self._wait_for_room(seat, deadline)
-                except FluvioTimeoutError as late:
-                    if len(result):
-                        late.outcome = "pending"
-                    raise
-        except BaseException:
-            if seat is not None:
-                self._give_up(seat)
-            raise
+                    accepted = False
+                    try:
+                        if self._groups:
+                            self._push()
+                        accepted = ours and not self._groups and submit()
+                    finally:
+                        self._look()
+                    if block.start == block.count:
+                        return
+                    if accepted:
+                        continue
+                    seat = _Seat(self._host.waiter(), self._want(block))
+                    try:
+                        await self._wait_for_room(seat, deadline)
+                    except FluvioTimeoutError as late:
+                        if len(result):
+                            late.outcome = "pending"
+                        raise
+            except BaseException:
+                if seat is not None:
+                    self._give_up(seat)
+                raise
+        else:
+            while block.start < block.count:
+                # Nobody comes before those who wait for room.
+                if self._line or not submit():
+                    try:
+                        self._submit_with_room(self._want(block), deadline, submit)
+                    except FluvioTimeoutError as late:
+                        if len(result):
+                            late.outcome = "pending"
+                        raise
+
+    def _want(self, block: Block) -> int:
+        """How much room is worth waiting for."""
+        return min(max(block.next_cost(), min(block.cost, self._buffer_size // 4)), self._buffer_size)
 
     async def _wait_for_all(self, result: SendResult, deadline: float | None) -> None:
-        with self._host.hub.mutex:
-            tickets = result._open_tickets()
-            if not tickets:
-                return
-            waiter = self._host.waiter()
-            gathering = Gathering(waiter, tickets)
+        tickets = result._open_tickets()
+        if not tickets:
+            return
+        waiter = self._host.waiter()
+        gathering = Gathering(waiter, tickets)
+        try:
             for ticket in tickets:
                 ticket.wait(gathering)
-        try:
             woken = await self._host.wait(waiter, left(deadline))
         except BaseException:
             self._forget(tickets, gathering)
@@ -1194,13 +1310,8 @@ class AsyncProducer(Closeable):
             raise late
 
     def _forget(self, tickets: list[Ticket], gathering: Gathering) -> None:
-        with self._host.hub.mutex:
-            for ticket in tickets:
-                ticket.leave(gathering)
-
-    def _unwatch(self, result: SendResult) -> None:
-        with self._host.hub.mutex:
-            result._unwatch()
+        for ticket in tickets:
+            ticket.leave(gathering)
 
     def _judge(self, result: SendResult) -> DeliveryError | None:
         count, errors = result._failures()
@@ -1210,22 +1321,28 @@ class AsyncProducer(Closeable):
 
     def _begin_to_close(self) -> None:
         """No more records are accepted; who waits for room is refused."""
-        with self._lock:
-            self._closing = True
+        self._closing = True
+        if True:  # ASYNC
             for seat in self._seats:
                 if seat.cost:
                     seat.error = self._closed_error()
-                    self._wake(seat)
+                    seat.waiter.wake()
             self._seats = deque(seat for seat in self._seats if not seat.cost)
+            self._push()
+        else:
+            for place in tuple(self._line):
+                place.error = self._closed_error()
+                place.waiter.wake()
+            self._pipe.catch_up()
 
     def _hand_over_close(self, flush: bool) -> None:
         """The caller leaves at once; the library goes on closing for a second."""
         if self._closed:
             return
         with contextlib.suppress(FluvioError):
-            with self._lock:
+            if True:  # ASYNC
                 self._push()
-            self._fail_queued("the producer was closed before the record was sent")
+                self._fail_queued("the producer was closed before the record was sent")
             self._host.hub.close_later(lib.flv_producer_close, self._handle, int(flush))
         self._end()
 
@@ -1234,14 +1351,12 @@ class AsyncProducer(Closeable):
         self._client._producers.discard(self)
 
     def _raise_failures(self) -> None:
-        with self._host.hub.mutex:
-            failure = self._ledger.report()
+        failure = self._ledger.report()
         if failure is not None:
             raise failure
 
     def _failures(self) -> DeliveryError | None:
-        with self._host.hub.mutex:
-            return self._ledger.report()
+        return self._ledger.report()
 
     # -- inside: checks
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
@@ -16,7 +15,7 @@ from fluvio_cffi._options import CLOSE_TIMEOUT
 from fluvio_cffi._types import Timeout, parse_timeout
 from fluvio_cffi._waiting import AsyncHost, ending, left
 
-from .readiness import until_ready
+from .readiness import begin_to_wait, until_ready
 
 if TYPE_CHECKING:
     from .client import AsyncFluvio
@@ -66,7 +65,7 @@ class AsyncWatch(Generic[ItemT]):
         self._told: CData = ffi.NULL
         self._change: Change[ItemT] | None = None
         self._error = ffi.new("flv_error_t **")
-        self._reading = threading.Lock()
+        self._reading = False
         self._closed = False
 
     @property
@@ -83,11 +82,14 @@ class AsyncWatch(Generic[ItemT]):
         return self
 
     async def __anext__(self) -> Change[ItemT]:
-        if self._change is None and not await self._next(None):
-            raise StopAsyncIteration
-        change, self._change = self._change, None
-        assert change is not None
-        return change
+        while True:
+            change = self._change
+            # One step.
+            if change is not None:
+                self._change = None
+                return change
+            if not await self._next(None):
+                raise StopAsyncIteration
 
     async def receive(self, timeout: Timeout = ...) -> Change[ItemT]:
         """The next change.
@@ -96,11 +98,15 @@ class AsyncWatch(Generic[ItemT]):
         :raises FluvioTimeoutError: ``phase="read"`` when the time is over; nothing is lost.
         :raises ClosedError: the watch, or its client, was closed.
         """
-        if self._change is None and not await self._next(parse_timeout(timeout, None)):
-            raise ClosedError("the watch is closed")
-        change, self._change = self._change, None
-        assert change is not None
-        return change
+        deadline = ending(parse_timeout(timeout, None))
+        while True:
+            change = self._change
+            # One step.
+            if change is not None:
+                self._change = None
+                return change
+            if not await self._next(deadline):
+                raise ClosedError("the watch is closed")
 
     # -- closing
 
@@ -131,9 +137,16 @@ class AsyncWatch(Generic[ItemT]):
             await self.close(timeout)
 
     async def __aenter__(self) -> AsyncWatch[ItemT]:
-        self._check_reader()
-        with self._reading:
+        self._host.check()
+        if not self._reading:
+            # One step.
+            self._reading = True
+        else:
+            raise self._second_reader()
+        try:
             await self._opened()
+        finally:
+            self._reading = False
         return self
 
     async def __aexit__(
@@ -154,25 +167,31 @@ class AsyncWatch(Generic[ItemT]):
 
     # -- inside
 
-    async def _next(self, timeout: float | None) -> bool:
+    async def _next(self, deadline: float | None) -> bool:
         """Whether there is a next change; it is in its place then. False: closed."""
-        deadline = ending(timeout)
-        self._check_reader()
-        with self._reading:
-            host = self._host
+        host = self._host
+        host.check()
+        if not self._reading:
+            # One step.
+            self._reading = True
+        else:
+            raise self._second_reader()
+        try:
             if host.due():
                 await host.rest()
             if self._over():
                 return False
             handle = await self._opened(deadline)
-            while (taken := self._take(handle)) is None:
-                if self._over():
+            while self._change is None and (taken := self._take(handle)) is not True:
+                if taken is False or self._over():
                     return False
                 seconds = left(deadline)
                 if seconds == 0:
                     raise timed_out("read", "no change came in time")
                 await self._wait(handle, seconds)
-            return taken
+            return True
+        finally:
+            self._reading = False
 
     async def _opened(self, deadline: float | None = None) -> CData:
         """The library's watch; it is opened if it is not open yet, by the deadline of the read that asks for it."""
@@ -197,6 +216,9 @@ class AsyncWatch(Generic[ItemT]):
                 if deadline is not None:
                     late.phase = "read"
                 raise
+            if self.closed:
+                # Whoever closed it meanwhile found nothing to close.
+                self._close_later(self._handle)
         return self._handle
 
     def _take(self, handle: CData) -> bool | None:
@@ -223,7 +245,7 @@ class AsyncWatch(Generic[ItemT]):
     async def _wait(self, handle: CData, seconds: float | None) -> None:
         """Waits until there is something to take, or the time is over."""
         try:
-            await until_ready(self._host, lib.flv_watch_wait, handle, seconds)
+            await until_ready(self._host, begin_to_wait(self._host, lib.flv_watch_wait, handle, seconds))
         except ClosedError:
             # The next take says so.
             return
@@ -237,15 +259,16 @@ class AsyncWatch(Generic[ItemT]):
             self._closed = True
             return
         self._closed = True
+        self._close_later(self._handle)
+
+    def _close_later(self, handle: CData) -> None:
         try:
-            self._host.hub.close_later(lib.flv_watch_close, self._handle)
+            self._host.hub.close_later(lib.flv_watch_close, handle)
         except FluvioError as failure:
             logger.debug("%r: %s", self, failure)
 
-    def _check_reader(self) -> None:
-        self._host.check()
-        if self._reading.locked():
-            raise UsageError("another task is reading this watch: one reads at a time")
+    def _second_reader(self) -> UsageError:
+        return UsageError("another task is reading this watch: one reads at a time")
 
     def __del__(self) -> None:
         buffer = getattr(self, "_buffer", None)

@@ -3,17 +3,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import weakref
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from fluvio_cffi._config import ClusterConfig, ConnectOptions, Tls
-from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, FluvioTimeoutError
-from fluvio_cffi._ffi import CData, Slice, at_exit, lib, process, view
+from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError
+from fluvio_cffi._ffi import CData, Slice, lib, process, view
 from fluvio_cffi._hub import Operation
-from fluvio_cffi._lifetime import Closeable, logger
+from fluvio_cffi._lifetime import Closeable, Members, logger
 from fluvio_cffi._metrics import Metrics, read_metrics
 from fluvio_cffi._options import CLOSE_TIMEOUT, ConsumerOptions, ProducerOptions, text
 from fluvio_cffi._types import (
@@ -56,12 +54,11 @@ class Fluvio(Closeable):
         self._endpoint = view(lib.flv_client_endpoint, handle)
         self._platform_version = view(lib.flv_client_platform_version, handle)
         self._admin_timeout = options.admin_timeout
-        self._producers: weakref.WeakSet[Producer] = weakref.WeakSet()
-        self._consumers: weakref.WeakSet[Consumer] = weakref.WeakSet()
+        self._producers: Members[Producer] = Members()
+        self._consumers: Members[Consumer] = Members()
         self._closed = False
         # Everything of it is closed, or given up.
         self._gone = False
-        _clients.add(self)
 
     @classmethod
     def connect(
@@ -363,9 +360,6 @@ class Fluvio(Closeable):
         deadline = ending(parse_timeout(timeout, CLOSE_TIMEOUT))
         producers = self._begin_to_close()
         try:
-            for producer in producers:
-                with contextlib.suppress(FluvioTimeoutError):
-                    producer._hand_over_all(deadline)
             operation = host.hub.start(
                 lib.flv_client_close,
                 self._handle,
@@ -420,9 +414,7 @@ class Fluvio(Closeable):
         producers = [producer for producer in self._producers if not producer._closed]
         for producer in producers:
             producer._begin_to_close()
-            with producer._lock:
-                producer._push()
-        for consumer in list(self._consumers):
+        for consumer in self._consumers:
             consumer._end()
         return producers
 
@@ -438,13 +430,12 @@ class Fluvio(Closeable):
         self._end()
 
     def _end(self) -> None:
-        if self._gone:
-            return
-        self._gone = True
-        for producer in list(self._producers):
-            producer._fail_queued("the client was closed before the record was sent")
-            producer._end()
-        self._host.release()
+        if not self._gone:
+            # One step.
+            self._gone = True
+            for producer in self._producers:
+                producer._end()
+            self._host.release()
 
     def _failures(self, producers: list[Producer], dropped: int) -> DeliveryError | None:
         failures = [failure for failure in map(Producer._failures, producers) if failure is not None]
@@ -465,17 +456,3 @@ class Fluvio(Closeable):
         self._host.check_fork()
         if self._closed:
             raise ClosedError("the client is closed")
-
-
-_clients: weakref.WeakSet[Fluvio] = weakref.WeakSet()
-
-
-def _push_all() -> None:
-    """The program ends: what is queued gets its chance, in the second that is left to the library."""
-    for client in list(_clients):
-        for producer in list(client._producers):
-            with producer._lock:
-                producer._push()
-
-
-at_exit.append(_push_all)

@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from struct import Struct
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from fluvio_cffi._batch import Buffer, Columns, Cut, RecordBatch
+from fluvio_cffi._batch import Buffer, Columns, Cut, RecordBatch, State, holding_back, positions, without
 from fluvio_cffi._errors import ClosedError, ConfigError, FluvioError, UsageError, from_native, timed_out
 from fluvio_cffi._ffi import CData, copy_buffer, ffi, lib
 from fluvio_cffi._hub import Operation, raise_status
@@ -20,7 +20,7 @@ from fluvio_cffi._types import Offset, Record, Timeout, parse_duration, parse_ti
 from fluvio_cffi._wait_threads import SyncHost
 from fluvio_cffi._waiting import Waiter, ending, left
 
-from .readiness import until_ready
+from .readiness import begin_to_wait, until_ready
 
 if TYPE_CHECKING:
     from .client import Fluvio
@@ -63,9 +63,13 @@ class Consumer(Closeable):
         self._strode = 0.0
         # When something was last taken, or looked for.
         self._took = 0.0
-        self._reading = threading.Lock()
-        # Between the library and the buffer: a seek must not find a chunk in between.
-        self._taking = threading.Lock()
+        # Whether a read is going on; and what it waits for, while it does.
+        self._reading = False
+        self._waiting: Operation | None = None
+        # How many seeks there were.
+        self._seeks = 0
+        # Rises when the library is told what to hold back.
+        self._orders = 0
         self._stopped = False
         self._ended = False
         self._closed = False
@@ -84,16 +88,24 @@ class Consumer(Closeable):
     @property
     def assignment(self) -> tuple[int, ...]:
         """The partitions that are read. Partitions that the topic gets later appear by themselves. Any thread."""
-        return tuple(sorted(partition for partition, _, _ in self._native_positions()))
+        return tuple(sorted(partition for partition, _, _, _ in self._native_positions()))
 
     def position(self) -> dict[int, int]:
         """For each partition the offset of the record that is handed out next. Any thread.
 
         A partition that the topic has just got is missing until its first offset is known.
         """
-        known = {partition: position for partition, position, _ in self._native_positions() if position >= 0}
-        # What was taken from the library is not handed out yet.
-        return known | self._buffer.position()
+        while True:
+            places = self._native_positions()
+            known = {partition: position for partition, position, _, _ in places if position >= 0}
+            # What was taken from the library is not handed out yet; neither is what is just being taken, in this order.
+            chunk = self._chunk
+            if chunk.count and (chunk.partition, chunk.seeks) in [(place[0], place[3]) for place in places]:
+                known[chunk.partition] = chunk.first_offset
+            state = self._buffer.state
+            # Otherwise a seek has come in between.
+            if all(state.seeks.get(partition, 0) <= seeks for partition, _, _, seeks in places):
+                return known | positions(state)
 
     def lag(self) -> dict[int, int]:
         """For each partition how many offsets lie between :meth:`position` and the end of its log, as far as it was
@@ -102,7 +114,7 @@ class Consumer(Closeable):
         A partition is missing as long as its position or its end is not known.
         """
         positions = self.position()
-        ends = {partition: end for partition, _, end in self._native_positions()}
+        ends = {partition: end for partition, _, end, _ in self._native_positions()}
         return {
             partition: max(0, ends[partition] - position)
             for partition, position in positions.items()
@@ -171,10 +183,13 @@ class Consumer(Closeable):
         :param timeout: seconds; left out: the client's ``admin_timeout``; ``None``: no limit.
         :raises PartitionNotFoundError: the partition is not read by this consumer.
         :raises OffsetEvictedError: retention has removed the offset.
+        :raises ClosedError: the consumer was closed or stopped.
         """
         host = self._host
         host.check()
         self._check_open()
+        if self._stopped:
+            raise self._no_more()
         number(partition, "partition", 0, (1 << 31) - 1)
         target = offset if isinstance(offset, Offset) else Offset.at(offset)
         operation = self._start_seek(
@@ -183,27 +198,23 @@ class Consumer(Closeable):
         (host.finish(operation)).check()
 
     def pause(self, *partitions: int) -> None:
-        """Hold partitions back: nothing more of them is handed out until :meth:`resume`. Any thread.
+        """Hold partitions back: nothing more of them is handed out until :meth:`resume`. Any thread; safe in a signal
+        handler.
 
         :raises PartitionNotFoundError: one of them is not read by this consumer.
         """
-        self._change(lib.flv_consumer_pause, partitions)
-        for partition in partitions:
-            # What was taken of it goes back: it is read again.
-            with self._taking:
-                self._take_up()
-                self._records = _NOTHING
-                first = self._buffer.drop(partition)
-                if first is not None:
-                    error = ffi.new("flv_error_t **")
-                    raise_status(lib.flv_consumer_put_back(self._handle, partition, first, error), error)
+        self._hold(lib.flv_consumer_pause, partitions, frozenset.union)
 
     def resume(self, *partitions: int) -> None:
-        """Go on with partitions that were paused, where they were. Any thread.
+        """Go on with partitions that were paused, where they were. Any thread; safe in a signal handler.
 
         :raises PartitionNotFoundError: one of them is not read by this consumer.
         """
-        self._change(lib.flv_consumer_resume, partitions)
+        self._hold(lib.flv_consumer_resume, partitions, frozenset.difference)
+        waiting = self._waiting
+        if waiting is not None:
+            # There may be something in the buffer, of which the library knows nothing: the read is to look.
+            self._host.hub.cancel(waiting)
 
     # -- stored offsets
 
@@ -329,58 +340,71 @@ class Consumer(Closeable):
     # -- inside
 
     # A record, or a batch, leaves the buffer as the last step, and no call comes between that and the caller: where
-    # KeyboardInterrupt may come after any call nothing is lost.
+    # an exception may come after any call nothing is lost. Any call may come in the middle of any other one: `_hub`
+    # says what "one step" means.
 
     def _next(self, deadline: float | None) -> bool:
         """Whether there is a next record, now in the stride; called when the current stride is used up."""
-        self._check_reader()
-        with self._reading:
+        self._host.check()
+        if not self._reading:
+            # One step.
+            self._reading = True
+        else:
+            raise self._second_reader()
+        try:
             self._begin_to_read()
             self._pace()
-            if not self._ready(deadline):
-                return False
-            self._strode = monotonic()
-            self._records = self._buffer.records(self._stride)
-            if self._stopped:
-                self._records = _NOTHING
-                return False
-            return True
+            buffer = self._buffer
+            while self._ready(deadline):
+                self._strode = monotonic()
+                state = buffer.state
+                begun = buffer.read(state, self._stride)
+                # One step: what was held back, sought or stopped meanwhile is not handed out.
+                if begun is not None and buffer.state is state and not self._stopped:
+                    buffer.state, self._records = begun
+                    return True
+            return False
+        finally:
+            self._reading = False
 
     def _batch(self, limit: int, wait: float | None) -> Cut | None:
         """The next batch, still to be taken out of the buffer, or ``None`` at the end."""
-        self._check_reader()
-        with self._reading:
+        self._host.check()
+        if not self._reading:
+            # One step.
+            self._reading = True
+        else:
+            raise self._second_reader()
+        try:
             self._begin_to_read()
             self._records = _NOTHING
-            if not self._ready(None):
-                return None
-            if self._buffer.count < limit:
-                self._fill(limit, ending(wait))
-                if self._stopped:
-                    return None
-        return self._buffer.cut(limit, full=wait is None)
+            while self._ready(None):
+                if self._buffer.count < limit:
+                    self._fill(limit, ending(wait))
+                cut = self._buffer.cut(limit, full=wait is None)
+                if cut is not None:
+                    return cut
+            return None
+        finally:
+            self._reading = False
 
-    def _native_positions(self) -> list[tuple[int, int, int]]:
-        """Partitions and where the library is in them; -1: not known yet."""
+    def _native_positions(self) -> list[tuple[int, int, int, int]]:
+        """Partitions, where the library is in them, and where they end, -1: not known yet; and how often they were
+        sought."""
         self._host.check_fork()
         count = ffi.new("size_t *")
         capacity = 64
         while True:
-            positions = ffi.new("flv_position_t[]", capacity)
-            raise_status(lib.flv_consumer_positions(self._handle, positions, capacity, count), _NO_ERROR)
+            found = ffi.new("flv_position_t[]", capacity)
+            raise_status(lib.flv_consumer_positions(self._handle, found, capacity, count), _NO_ERROR)
             if count[0] <= capacity:
                 return [
-                    (positions[index].partition, positions[index].position, positions[index].end)
-                    for index in range(count[0])
+                    (place.partition, place.position, place.end, place.seeks) for place in ffi.unpack(found, count[0])
                 ]
             capacity = count[0]
 
-    def _check_reader(self) -> None:
-        # The lock is only ever taken by `with`: KeyboardInterrupt may come after any call, also after one that took a
-        # lock, but not between a `with` and its block. Two threads that both find it free take turns.
-        self._host.check()
-        if self._reading.locked():
-            raise UsageError("another task is reading this consumer: one reads at a time")
+    def _second_reader(self) -> UsageError:
+        return UsageError("another task is reading this consumer: one reads at a time")
 
     def _begin_to_read(self) -> None:
         if self._commits_by_itself:
@@ -411,26 +435,66 @@ class Consumer(Closeable):
 
     def _start_seek(self, partition: int, to: Offset, timeout: float | None, waiter: Waiter) -> Operation:
         start = ffi.new("flv_start_t *", (partition, KINDS[to.kind], to.value))
-        with self._taking:
-            operation = self._host.hub.start(
-                lib.flv_consumer_seek,
-                self._handle,
-                start[0],
-                timeout=timeout,
-                phase="read",
-                waiter=waiter,
+        try:
+            return self._host.hub.start(
+                lib.flv_consumer_seek, self._handle, start[0], timeout=timeout, phase="read", waiter=waiter
             )
-            self._take_up()
-            self._records = _NOTHING
-            self._buffer.drop(partition, anew=True)
-            self._ended = False
-        return operation
+        finally:
+            # Whatever exception came: if the library has sought, what was read ahead of it must go.
+            try:
+                self._follow(partition)
+            except BaseException:
+                self._follow(partition)
+                raise
 
-    def _change(self, function: Callable[..., int], partitions: tuple[int, ...]) -> None:
+    def _follow(self, partition: int) -> None:
+        """Drops what was read ahead of a partition before it was sought last."""
+        for place, _, _, seeks in self._native_positions():
+            if place == partition:
+                self._change(partial(without, partition=partition, seeks=seeks))
+        # One step.
+        self._seeks += 1
+        self._ended = False
+
+    def _change(self, change: Callable[[State], State]) -> None:
+        """Changes what the buffer holds."""
+        buffer = self._buffer
+        while True:
+            before = buffer.state
+            # Until another state takes the place of this one, no more records leave it one by one.
+            self._records = _NOTHING
+            after = change(before)
+            # One step.
+            if buffer.state is before:
+                buffer.state = after
+                return
+
+    def _hold(
+        self,
+        function: Callable[..., int],
+        partitions: tuple[int, ...],
+        combine: Callable[[frozenset[int], tuple[int, ...]], frozenset[int]],
+    ) -> None:
+        """Holds partitions back, here and in the library, or goes on with them."""
         self._host.check_fork()
         self._check_open()
         for partition in partitions:
             number(partition, "a partition", 0, (1 << 31) - 1)
+        self._order(function, partitions)
+        self._change(lambda state: holding_back(state, combine(state.paused, partitions)))
+        # Another call may say otherwise at the same time. What is in force here is told to the library, and again if
+        # another one has begun to tell it something meanwhile, which may be older.
+        while True:
+            # One step.
+            self._orders += 1
+            order = self._orders
+            paused = self._buffer.state.paused
+            self._order(lib.flv_consumer_pause, [partition for partition in partitions if partition in paused])
+            self._order(lib.flv_consumer_resume, [partition for partition in partitions if partition not in paused])
+            if self._orders == order:
+                return
+
+    def _order(self, function: Callable[..., int], partitions: Sequence[int]) -> None:
         error = ffi.new("flv_error_t **")
         raise_status(function(self._handle, ffi.new("uint32_t[]", partitions), len(partitions), error), error)
 
@@ -462,16 +526,19 @@ class Consumer(Closeable):
         host = self._host
         if host.due():
             host.rest()
-        self._buffer.settle()
-        if self._buffer.count and monotonic() - self._took > _FRESH_SECONDS:
+        buffer = self._buffer
+        ready = buffer.count
+        if ready and monotonic() - self._took > _FRESH_SECONDS:
             self._take_fresh()
         while not self._stopped:
-            if self._buffer.count or self._take():
-                return not self._stopped
-            if self._ended:
-                return False
-            if not self._wait(deadline):
-                raise timed_out("read")
+            if ready:
+                return True
+            if not self._take():
+                if self._ended:
+                    return False
+                if not self._wait(deadline):
+                    raise timed_out("read")
+            ready = buffer.count
         return False
 
     def _fill(self, limit: int, deadline: float | None) -> None:
@@ -492,13 +559,12 @@ class Consumer(Closeable):
         if self._closed:
             self._ended = True
             return False
-        with self._taking:
-            if self._take_up():
-                return True
-            status = lib.flv_consumer_take(self._handle, self._chunk, self._error)
-            if status == lib.FLV_STATUS_OK:
-                self._take_up()
+        if self._take_up():
+            return True
+        seeks = self._seeks
+        status = lib.flv_consumer_take(self._handle, self._chunk, self._error)
         if status == lib.FLV_STATUS_OK:
+            self._take_up()
             self._took = monotonic()
             self._host.breathe()
             return True
@@ -507,45 +573,50 @@ class Consumer(Closeable):
         error, self._error[0] = self._error[0], ffi.NULL
         if status in _ENDS or self._closed or self._stopped:
             lib.flv_error_free(error)
-            self._ended = True
+            # One step: a seek may have come meanwhile, after which there is more.
+            if self._seeks == seeks:
+                self._ended = True
             return False
         raise from_native(status, error, "read")
 
     def _take_fresh(self) -> None:
         """Takes what is there of a partition that had nothing before: it is handed out before the rest of others."""
         self._took = monotonic()
-        with self._taking:
-            self._take_up()
-            if not self._closed:
-                lib.flv_consumer_take_fresh(self._handle, self._chunk, ffi.NULL)
-                self._take_up(first=True)
+        self._take_up()
+        if not self._closed:
+            lib.flv_consumer_take_fresh(self._handle, self._chunk, ffi.NULL)
+            self._take_up(first=True)
 
     def _take_up(self, first: bool = False) -> bool:
-        """Puts the chunk that the library has handed over into the buffer. If KeyboardInterrupt comes in between,
-        whoever comes next does it.
+        """Puts the chunk that the library has handed over into the buffer. If an exception comes in between, the next
+        reader does it.
 
         :param first: before what is there of other partitions.
         """
         chunk = self._chunk
         if not chunk.count:
             return False
-        columns = Columns.decode(self._topic, chunk)
-        if first:
-            self._buffer.push_first(columns, chunk)
-        else:
-            self._buffer.push(columns, chunk)
+        self._buffer.push(Columns.decode(self._topic, chunk), chunk, first)
         return True
 
     def _wait(self, deadline: float | None) -> bool:
-        """Waits until there is something to take; false if the time is over first."""
+        """Waits until there is something to take, or to look at; false if the time is over first."""
         seconds = left(deadline)
         if seconds == 0:
             return False
+        host = self._host
         try:
-            return until_ready(self._host, lib.flv_consumer_wait, self._handle, seconds)
+            self._waiting = waiting = begin_to_wait(host, lib.flv_consumer_wait, self._handle, seconds)
+            # Whoever resumes a partition does it the other way round.
+            if self._buffer.count:
+                host.hub.abandon(waiting)
+                return True
+            return until_ready(host, waiting)
         except ClosedError:
             # The next take says so.
             return True
+        finally:
+            self._waiting = None
 
     def _hand_over_close(self) -> None:
         try:
@@ -599,8 +670,9 @@ class Batches:
             cut = self._consumer._batch(self._limit, self._wait)
             if cut is None:
                 raise StopIteration
-            if cut.before is buffer.parts:
-                buffer.parts, buffer.positions, buffer.source, buffer.count = cut.after
+            # One step: what was held back, sought or stopped meanwhile is not handed out.
+            if buffer.state is cut.before and not self._consumer._stopped:
+                buffer.state = cut.after
                 return cut.batch
 
     def __repr__(self) -> str:

@@ -6,19 +6,28 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fluvio_cffi._ffi import CData
+from fluvio_cffi._hub import Operation
 from fluvio_cffi._wait_threads import SyncHost
 
 
-def until_ready(host: SyncHost, function: Callable[..., int], handle: CData, seconds: float | None) -> bool:
-    """Waits until there is something to take, which may be an error, or the end: true; at most `seconds`: false.
+def begin_to_wait(host: SyncHost, function: Callable[..., int], handle: CData, seconds: float | None) -> Operation:
+    """Begins to wait until there is something to take; for :func:`until_ready`.
 
     :param function: the library's operation that waits for it.
+    :param seconds: at most so many.
+    """
+    return host.hub.start(function, handle, timeout=seconds, phase="read", waiter=host.waiter())
+
+
+def until_ready(host: SyncHost, operation: Operation) -> bool:
+    """Waits until there is something to take, which may be an error, or the end, or the operation was cancelled: true;
+    false if the time is over first.
+
     :raises ClosedError: the object was closed meanwhile, or the library was shut down at the end of the program.
     """
-    operation = host.hub.start(function, handle, timeout=seconds, phase="read", waiter=host.waiter())
     host.finish(operation)
-    if operation.timed_out:
+    if operation.timed_out or operation.cancelled:
         operation.dispose()
-        return False
+        return not operation.timed_out
     operation.check()
     return True

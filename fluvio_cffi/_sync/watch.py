@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
@@ -18,7 +17,7 @@ from fluvio_cffi._types import Timeout, parse_timeout
 from fluvio_cffi._wait_threads import SyncHost
 from fluvio_cffi._waiting import ending, left
 
-from .readiness import until_ready
+from .readiness import begin_to_wait, until_ready
 
 if TYPE_CHECKING:
     from .client import Fluvio
@@ -68,7 +67,7 @@ class Watch(Generic[ItemT]):
         self._told: CData = ffi.NULL
         self._change: Change[ItemT] | None = None
         self._error = ffi.new("flv_error_t **")
-        self._reading = threading.Lock()
+        self._reading = False
         self._closed = False
 
     @property
@@ -85,11 +84,14 @@ class Watch(Generic[ItemT]):
         return self
 
     def __next__(self) -> Change[ItemT]:
-        if self._change is None and not self._next(None):
-            raise StopIteration
-        change, self._change = self._change, None
-        assert change is not None
-        return change
+        while True:
+            change = self._change
+            # One step.
+            if change is not None:
+                self._change = None
+                return change
+            if not self._next(None):
+                raise StopIteration
 
     def receive(self, timeout: Timeout = ...) -> Change[ItemT]:
         """The next change.
@@ -98,11 +100,15 @@ class Watch(Generic[ItemT]):
         :raises FluvioTimeoutError: ``phase="read"`` when the time is over; nothing is lost.
         :raises ClosedError: the watch, or its client, was closed.
         """
-        if self._change is None and not self._next(parse_timeout(timeout, None)):
-            raise ClosedError("the watch is closed")
-        change, self._change = self._change, None
-        assert change is not None
-        return change
+        deadline = ending(parse_timeout(timeout, None))
+        while True:
+            change = self._change
+            # One step.
+            if change is not None:
+                self._change = None
+                return change
+            if not self._next(deadline):
+                raise ClosedError("the watch is closed")
 
     # -- closing
 
@@ -127,9 +133,16 @@ class Watch(Generic[ItemT]):
         (host.finish(operation)).check()
 
     def __enter__(self) -> Watch[ItemT]:
-        self._check_reader()
-        with self._reading:
+        self._host.check()
+        if not self._reading:
+            # One step.
+            self._reading = True
+        else:
+            raise self._second_reader()
+        try:
             self._opened()
+        finally:
+            self._reading = False
         return self
 
     def __exit__(
@@ -150,25 +163,31 @@ class Watch(Generic[ItemT]):
 
     # -- inside
 
-    def _next(self, timeout: float | None) -> bool:
+    def _next(self, deadline: float | None) -> bool:
         """Whether there is a next change; it is in its place then. False: closed."""
-        deadline = ending(timeout)
-        self._check_reader()
-        with self._reading:
-            host = self._host
+        host = self._host
+        host.check()
+        if not self._reading:
+            # One step.
+            self._reading = True
+        else:
+            raise self._second_reader()
+        try:
             if host.due():
                 host.rest()
             if self._over():
                 return False
             handle = self._opened(deadline)
-            while (taken := self._take(handle)) is None:
-                if self._over():
+            while self._change is None and (taken := self._take(handle)) is not True:
+                if taken is False or self._over():
                     return False
                 seconds = left(deadline)
                 if seconds == 0:
                     raise timed_out("read", "no change came in time")
                 self._wait(handle, seconds)
-            return taken
+            return True
+        finally:
+            self._reading = False
 
     def _opened(self, deadline: float | None = None) -> CData:
         """The library's watch; it is opened if it is not open yet, by the deadline of the read that asks for it."""
@@ -193,6 +212,9 @@ class Watch(Generic[ItemT]):
                 if deadline is not None:
                     late.phase = "read"
                 raise
+            if self.closed:
+                # Whoever closed it meanwhile found nothing to close.
+                self._close_later(self._handle)
         return self._handle
 
     def _take(self, handle: CData) -> bool | None:
@@ -219,7 +241,7 @@ class Watch(Generic[ItemT]):
     def _wait(self, handle: CData, seconds: float | None) -> None:
         """Waits until there is something to take, or the time is over."""
         try:
-            until_ready(self._host, lib.flv_watch_wait, handle, seconds)
+            until_ready(self._host, begin_to_wait(self._host, lib.flv_watch_wait, handle, seconds))
         except ClosedError:
             # The next take says so.
             return
@@ -233,15 +255,16 @@ class Watch(Generic[ItemT]):
             self._closed = True
             return
         self._closed = True
+        self._close_later(self._handle)
+
+    def _close_later(self, handle: CData) -> None:
         try:
-            self._host.hub.close_later(lib.flv_watch_close, self._handle)
+            self._host.hub.close_later(lib.flv_watch_close, handle)
         except FluvioError as failure:
             logger.debug("%r: %s", self, failure)
 
-    def _check_reader(self) -> None:
-        self._host.check()
-        if self._reading.locked():
-            raise UsageError("another task is reading this watch: one reads at a time")
+    def _second_reader(self) -> UsageError:
+        return UsageError("another task is reading this watch: one reads at a time")
 
     def __del__(self) -> None:
         buffer = getattr(self, "_buffer", None)

@@ -197,8 +197,9 @@ pub struct flv_chunk_t {
     pub partition: u32,
     /// How many records.
     pub count: u32,
-    /// 0.
-    pub reserved: u32,
+    /// How many seeks of the partition came before the take. Where threads seek while another one takes, it tells whether
+    /// the records are of before the last one: `flv_consumer_positions` says how many there were.
+    pub seeks: u32,
     /// The first record's offset.
     pub first_offset: i64,
     /// Where reading goes on after the chunk.
@@ -348,7 +349,7 @@ pub extern "C" fn flv_consumer_wait(
 
 /// Lends a chunk to the caller.
 fn lend(consumer: &ConsumerObject, taken: Chunk, chunk: *mut flv_chunk_t) -> Result<flv_status_t> {
-    let Chunk { partition, count, first_offset, next_offset, bytes, payload } = taken;
+    let Chunk { partition, count, first_offset, next_offset, bytes, payload, seeks } = taken;
     let mut lent = consumer.lent.lock().unwrap_or_else(PoisonError::into_inner);
     lent.payload = payload;
     lent.records = match consumer.format {
@@ -363,7 +364,7 @@ fn lend(consumer: &ConsumerObject, taken: Chunk, chunk: *mut flv_chunk_t) -> Res
         struct_size: 0,
         partition,
         count,
-        reserved: 0,
+        seeks,
         first_offset,
         next_offset,
         bytes,
@@ -430,8 +431,8 @@ pub extern "C" fn flv_consumer_stop(consumer: *mut flv_consumer_t) -> flv_status
 pub struct flv_position_t {
     /// The partition.
     pub partition: u32,
-    /// 0.
-    pub reserved: u32,
+    /// How many seeks of it there were.
+    pub seeks: u32,
     /// The offset after what was taken; the start before; -1: not known yet.
     pub position: i64,
     /// The offset after the last record of the log, as far as it was seen; -1: not known yet.
@@ -455,7 +456,7 @@ pub extern "C" fn flv_consumer_positions(
             require(positions, "positions")?;
             let position = flv_position_t {
                 partition: state.partition,
-                reserved: 0,
+                seeks: state.seeks,
                 position: state.position.unwrap_or(-1),
                 end: state.end.unwrap_or(-1),
             };
@@ -467,8 +468,9 @@ pub extern "C" fn flv_consumer_positions(
 }
 
 /// Goes on elsewhere in a partition. What is ready of it is dropped before the call returns; an error at which the
-/// partition stands is passed. Completes once the new position is known; value: that position. Cancelling, or a passed
-/// deadline, abandons the wait; the seek stays in force. After a seek backwards, what is stored of the partition may go back, too. Any thread.
+/// partition stands is passed. Completes once the new position is known; value: that position. If another seek of the
+/// partition takes its place before, both complete as that one does. Cancelling, or a passed deadline, abandons the wait;
+/// the seek stays in force. After a seek backwards, what is stored of the partition may go back, too. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_seek(
     consumer: *mut flv_consumer_t,

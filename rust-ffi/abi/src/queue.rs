@@ -6,7 +6,7 @@ mod watch;
 use std::collections::{HashMap, VecDeque};
 use std::ffi::c_void;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fluvio_cffi_engine::{Error, ErrorKind, Result, descriptors};
@@ -73,7 +73,7 @@ impl flv_completion_t {
     }
 }
 
-/// A completion queue. May be used from any thread; one thread drains at a time.
+/// A completion queue. May be used from any thread, and drained from several at a time.
 pub struct flv_queue_t {
     _opaque: [u8; 0],
 }
@@ -393,7 +393,8 @@ pub extern "C" fn flv_queue_fd(queue: *const flv_queue_t) -> i32 {
 }
 
 /// Takes up to `capacity` completions; `*count` says how many. Never blocks. What does not fit keeps the descriptor
-/// readable. The caller owns the results. One thread at a time.
+/// readable. The caller owns the results. Any thread, also several at a time: each completion goes to one of them. `*count`
+/// is written last: another thread that sees it may take the completions as well.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_queue_drain(
     queue: *mut flv_queue_t,
@@ -412,7 +413,9 @@ pub extern "C" fn flv_queue_drain(
         // SAFETY: not null and aligned; the caller vouches for room for `capacity` completions, which need not be
         // initialised.
         let out = unsafe { std::slice::from_raw_parts_mut(completions.cast(), capacity) };
-        write_out(count, "count", queue.drain(out))?;
+        let taken = queue.drain(out);
+        fence(Ordering::Release);
+        write_out(count, "count", taken)?;
         Ok(OK)
     })
 }

@@ -59,9 +59,9 @@ fn structures_lie_in_memory_as_ever() {
         }
         flv_record_t { offset, timestamp, key, key_len, value_len, value }
         flv_chunk_t {
-            struct_size, partition, count, reserved, first_offset, next_offset, bytes, data, len, records,
+            struct_size, partition, count, seeks, first_offset, next_offset, bytes, data, len, records,
         }
-        flv_position_t { partition, reserved, position, end }
+        flv_position_t { partition, seeks, position, end }
         flv_event_t { struct_size, kind, number, partition, leader, topic, reason }
         flv_metrics_t {
             struct_size, reserved, records_produced, bytes_produced, records_consumed, bytes_consumed, requests, retries,

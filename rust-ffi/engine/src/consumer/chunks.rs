@@ -32,9 +32,11 @@ struct Slot {
     listed: bool,
     /// Rises with each seek: what was read before is not wanted any more.
     epoch: u64,
+    /// How often the caller has sought.
+    seeks: u32,
     /// Where the last seek goes, until a reader has carried it out, and who waits for it.
     seek: Option<Start>,
-    sought: Option<oneshot::Sender<Result<i64>>>,
+    sought: Vec<oneshot::Sender<Result<i64>>>,
     paused: bool,
     /// The first offset of what was dropped because the partition is paused.
     resume_at: Option<i64>,
@@ -119,8 +121,9 @@ impl State {
     fn serve(&mut self, partition: u32) -> Result<Option<Chunk>> {
         let slot = self.slot(partition);
         match slot.items.pop_front() {
-            Some(Item::Chunk(chunk)) => {
+            Some(Item::Chunk(mut chunk)) => {
                 slot.position = Some(chunk.next_offset);
+                chunk.seeks = slot.seeks;
                 self.bytes -= chunk.payload.len();
                 self.served.push_back(partition);
                 Ok(Some(chunk))
@@ -297,7 +300,7 @@ impl Chunks {
     ) -> Result<(Option<Cursor>, oneshot::Receiver<Result<i64>>)> {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.lock();
-        if state.closed {
+        if state.closed || state.stopped {
             return Err(Error::closed("consumer"));
         }
         if let Some(error) = &state.fatal {
@@ -306,11 +309,12 @@ impl Chunks {
         state.drop_ready(partition, true);
         let slot = state.slot(partition);
         slot.epoch += 1;
+        slot.seeks = slot.seeks.wrapping_add(1);
         slot.finished = false;
         slot.resume_at = None;
-        // An earlier seek that was not carried out gives way.
+        // An earlier seek that was not carried out gives way; whoever waits for it hears what becomes of this one.
         slot.seek = Some(start);
-        slot.sought = Some(sender);
+        slot.sought.push(sender);
         let cursor = slot.parked.take();
         state.give_room();
         drop(state);
@@ -369,7 +373,12 @@ impl Chunks {
         let state = self.lock();
         let slots = state.slots.iter();
         slots
-            .map(|(partition, slot)| PartitionState { partition: *partition, position: slot.position, end: slot.end })
+            .map(|(partition, slot)| PartitionState {
+                partition: *partition,
+                position: slot.position,
+                end: slot.end,
+                seeks: slot.seeks,
+            })
             .collect()
     }
 
@@ -392,7 +401,7 @@ impl Chunks {
         for slot in state.slots.values_mut() {
             slot.items.clear();
             // Whoever waits for a seek hears of it by the other end's going.
-            slot.sought = None;
+            slot.sought.clear();
         }
         state.bytes = 0;
         drop(state);
@@ -507,7 +516,7 @@ impl Chunks {
         slot.end = slot.end.max(Some(end));
         if slot.epoch == cursor.epoch {
             slot.position = Some(cursor.next);
-            if let Some(waiting) = slot.sought.take() {
+            for waiting in slot.sought.drain(..) {
                 let _ = waiting.send(Ok(cursor.next));
             }
         }
@@ -566,7 +575,7 @@ impl Chunks {
         if slot.epoch != cursor.epoch {
             return Some(cursor);
         }
-        if let Some(waiting) = slot.sought.take() {
+        for waiting in slot.sought.drain(..) {
             let _ = waiting.send(Err(error.clone()));
         }
         slot.parked = Some(cursor);
@@ -580,7 +589,7 @@ impl Chunks {
     pub(crate) fn end(&self, error: Error) {
         let mut state = self.lock();
         state.fatal.get_or_insert(error);
-        state.slots.values_mut().for_each(|slot| slot.sought = None);
+        state.slots.values_mut().for_each(|slot| slot.sought.clear());
         drop(state);
         self.readable.notify_waiters();
         self.room.notify_waiters();
@@ -615,6 +624,7 @@ mod tests {
             next_offset: offset + 1,
             bytes: bytes as u64,
             payload: vec![0; bytes],
+            seeks: 0,
         }
     }
 

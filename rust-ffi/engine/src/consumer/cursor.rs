@@ -286,5 +286,6 @@ fn chunk(partition: u32, records: &[RecordRef<'_>], next_offset: i64, encoder: &
         next_offset,
         bytes: bytes as u64,
         payload: encoder.encode(records),
+        seeks: 0,
     }
 }

@@ -172,6 +172,8 @@ pub struct Chunk {
     pub bytes: u64,
     /// What the encoder made of them.
     pub payload: Vec<u8>,
+    /// How many seeks of the partition came before it was taken.
+    pub seeks: u32,
 }
 
 /// What a consumer has ready.
@@ -200,6 +202,8 @@ pub struct PartitionState {
     pub position: Option<i64>,
     /// The offset after the last record of the log, as far as it was seen.
     pub end: Option<i64>,
+    /// How many seeks there were.
+    pub seeks: u32,
 }
 
 /// A consumer of one topic; a cheap handle. Dropping the last one closes it.
@@ -350,8 +354,8 @@ impl Consumer {
     }
 
     /// Goes on elsewhere in a partition: what is ready of it is dropped before this returns. The future gives the new
-    /// position once it is known; dropping it leaves the seek in force, as does the end of its time. Whoever seeks backwards may
-    /// commit so, too.
+    /// position once it is known, or what becomes of another seek that has taken its place before; dropping it leaves the
+    /// seek in force, as does the end of its time. Whoever seeks backwards may commit so, too.
     pub fn seek(
         &self,
         partition: u32,
