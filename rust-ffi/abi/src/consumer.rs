@@ -360,18 +360,8 @@ fn lend(consumer: &ConsumerObject, taken: Chunk, chunk: *mut flv_chunk_t) -> Res
         Format::Records => (std::ptr::null(), 0, lent.records.as_ptr()),
         Format::Pickle => (lent.payload.as_ptr(), lent.payload.len(), std::ptr::null()),
     };
-    let filled = flv_chunk_t {
-        struct_size: 0,
-        partition,
-        count,
-        seeks,
-        first_offset,
-        next_offset,
-        bytes,
-        data,
-        len,
-        records,
-    };
+    let filled =
+        flv_chunk_t { struct_size: 0, partition, count, seeks, first_offset, next_offset, bytes, data, len, records };
     options::write(chunk, "chunk", filled)?;
     Ok(OK)
 }
