@@ -201,14 +201,14 @@ class AsyncConsumer(Closeable):
 
         :raises PartitionNotFoundError: one of them is not read by this consumer.
         """
-        self._hold(lib.flv_consumer_pause, partitions, frozenset.union)
+        self._hold(lib.flv_consumer_pause, partitions, frozenset[int].union)
 
     def resume(self, *partitions: int) -> None:
         """Go on with partitions that were paused, where they were. Any thread; safe in a signal handler.
 
         :raises PartitionNotFoundError: one of them is not read by this consumer.
         """
-        self._hold(lib.flv_consumer_resume, partitions, frozenset.difference)
+        self._hold(lib.flv_consumer_resume, partitions, frozenset[int].difference)
         waiting = self._waiting
         if waiting is not None:
             # There may be something in the buffer, of which the library knows nothing: the read is to look.
