@@ -8,7 +8,6 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_rustls::rustls::ServerConfig;
@@ -20,6 +19,7 @@ use crate::faults::Faults;
 use crate::files;
 use crate::sc::{Sc, spu_name};
 use crate::spu::{Consumers, Node};
+use crate::temporary::{self, Temporary};
 use crate::tls;
 
 /// The ports of the last run. A restart on the same SC port takes the same SPU ports if it can, so that clients find them again.
@@ -44,7 +44,7 @@ pub struct Cluster {
     sc: Arc<Sc>,
     directory: PathBuf,
     _lock: File,
-    _temporary: Option<TempDir>,
+    temporary: Option<Temporary>,
 }
 
 impl Cluster {
@@ -96,7 +96,7 @@ impl Cluster {
             .map_err(|source| failed(&ports_path, source))?;
 
         let ticking = tokio::spawn(tick(Arc::downgrade(&sc), config.status_interval, config.retention_interval));
-        Ok(Self { ticking, door: sc_door, sc, directory, _lock: lock, _temporary: temporary })
+        Ok(Self { ticking, door: sc_door, sc, directory, _lock: lock, temporary })
     }
 
     /// Where clients connect: the SC.
@@ -119,6 +119,15 @@ impl Cluster {
         self.sc.nodes().iter().map(|node| (node.id(), node.door().address())).collect()
     }
 
+    /// If its directory is temporary, begins to remove those beside it that clusters have left which were killed together with
+    /// their owners. What is not removed when this process ends, or cannot be, is left to the next start.
+    pub fn sweep(&self) {
+        if let Some(temporary) = &self.temporary {
+            let path = temporary.path().to_owned();
+            let _ = std::thread::Builder::new().spawn(move || temporary::sweep(&path));
+        }
+    }
+
     /// Does something to the cluster that a test wants to see its client endure.
     pub async fn run(&self, command: Command) -> Result<(), ControlError> {
         match command {
@@ -126,6 +135,10 @@ impl Cluster {
             Command::KillSc => self.door.close(Ending::Reset).await,
             Command::StartSc if self.door.is_open() => return Err(ControlError::new("the SC is running")),
             Command::StartSc => open(&self.door, &self.sc).map_err(|error| ControlError::new(error.to_string()))?,
+            Command::KeepFiles => match &self.temporary {
+                Some(temporary) => temporary.keep(),
+                None => return Err(ControlError::new("the files are not temporary")),
+            },
             command => return self.sc.run(command).await,
         }
         Ok(())
@@ -195,20 +208,17 @@ fn reachable(config: &Config, address: SocketAddr) -> String {
     }
 }
 
-fn data_directory(config: &Config) -> Result<(PathBuf, Option<TempDir>), StartError> {
+fn data_directory(config: &Config) -> Result<(PathBuf, Option<Temporary>), StartError> {
     if let Some(path) = &config.data_dir {
         fs::create_dir_all(path).map_err(|source| StartError::DataDir { path: path.clone(), source })?;
-        return Ok((path.clone(), None));
+        return Ok((path.clone(), config.temporary.then(|| Temporary::given(path.clone()))));
     }
-    let temporary = tempfile::Builder::new()
-        .prefix("fluvio-cffi-cluster-")
-        .tempdir()
-        .map_err(|source| StartError::DataDir { path: std::env::temp_dir(), source })?;
+    let temporary = Temporary::make().map_err(|source| StartError::DataDir { path: std::env::temp_dir(), source })?;
     Ok((temporary.path().to_owned(), Some(temporary)))
 }
 
 fn lock(directory: &Path) -> Result<File, StartError> {
-    let path = directory.join("lock");
+    let path = directory.join(temporary::LOCK);
     let file = File::create(&path).map_err(|source| StartError::DataDir { path: path.clone(), source })?;
     match file.try_lock() {
         Ok(()) => Ok(file),

@@ -28,6 +28,8 @@ pub enum Tls {
 pub struct Config {
     /// Where the log and the metadata live. None: a temporary directory, removed at the end.
     pub data_dir: Option<PathBuf>,
+    /// `data_dir` is removed at the end, too.
+    pub temporary: bool,
     /// The address to listen on.
     pub host: String,
     /// The port of the SC; 0: any free one.
@@ -56,6 +58,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             data_dir: None,
+            temporary: false,
             host: "127.0.0.1".to_owned(),
             port: 0,
             spus: 1,

@@ -142,6 +142,8 @@ pub enum Command {
     KillSc,
     /// `sc start`: the SC is back on its port.
     StartSc,
+    /// `keep-files`: temporary files are not removed at the end, since there will be another start.
+    KeepFiles,
 }
 
 /// A command that was not understood or cannot be done; the text says why.
@@ -250,6 +252,7 @@ impl<'a> Words<'a> {
                 "start" => Command::StartSc,
                 other => return Err(ControlError(format!("{other:?} is not stall, blank, reset, kill or start"))),
             },
+            "keep-files" => Command::KeepFiles,
             other => return Err(ControlError(format!("unknown command {other:?}"))),
         })
     }

@@ -161,6 +161,7 @@ async fn accept<F, S>(
 {
     let mut connections = JoinSet::new();
     let mut reset = watch::Sender::new(false);
+    let mut is_short = false;
     let ending = loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -179,6 +180,7 @@ async fn accept<F, S>(
         match accepted {
             Ok((socket, _)) if faults.refuses() => drop(socket.set_zero_linger()),
             Ok((socket, _)) => {
+                is_short = false;
                 let line = Line {
                     socket: Socket::new(socket),
                     tls: None,
@@ -196,8 +198,10 @@ async fn accept<F, S>(
                 };
             }
             Err(error) => {
-                // Out of descriptors, most likely: those who go make room.
-                eprintln!("fluvio-cffi-cluster: accept: {error}");
+                // Out of descriptors, most likely: whoever connects waits until those who go have made room.
+                if !std::mem::replace(&mut is_short, true) {
+                    complain!("accept: {error}");
+                }
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         }

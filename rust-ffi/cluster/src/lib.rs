@@ -7,6 +7,15 @@
 //!
 //! Acknowledged records are in the page cache: they survive the death of the process, not a power cut.
 
+/// Says on the standard error what nobody else is told. Whether anybody hears it does not matter: the disk that it goes to may
+/// be full.
+macro_rules! complain {
+    ($($text:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stderr(), "fluvio-cffi-cluster: {}", format_args!($($text)*));
+    }};
+}
+
 mod cluster;
 mod config;
 mod control;
@@ -18,9 +27,11 @@ mod net;
 mod sc;
 mod socket;
 mod spu;
+mod temporary;
 mod tls;
 
 pub use cluster::Cluster;
 pub use config::{Config, DEFAULT_TOPIC_WAIT, StartError, Tls};
 pub use control::{Command, ControlError};
 pub use faults::RequestKind;
+pub use files::raise_limit;

@@ -1,11 +1,15 @@
 //! The program `fluvio-cffi-cluster`: an embedded Fluvio cluster.
 
+use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, Write};
-use std::path::PathBuf;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use fluvio_cffi_cluster::{Cluster, Config, Tls};
+use rustix::io::Errno;
+use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -18,6 +22,7 @@ Usage: fluvio-cffi-cluster [OPTIONS]
 
 Options:
   --data-dir DIR      where to keep records and metadata [a temporary directory, removed at the end]
+  --temporary         remove the data directory at the end, and those that dead clusters have left beside it
   --host HOST         the address to listen on [127.0.0.1]
   --port PORT         the port that clients connect to; 0: any free one [9003]
   --spus N            how many SPUs there are; their numbers are 5001, 5002 and so on [1]
@@ -46,7 +51,7 @@ Commands (ID: the number of an SPU):
   stall ID on|off                               disk-full ID on|off
   fail-next ID produce|fetch|stream|offsets CODE
   move TOPIC PARTITION ID                       evict TOPIC PARTITION OFFSET
-  advertise ID HOST PORT
+  advertise ID HOST PORT                        keep-files
   add-partitions TOPIC COUNT                    sc stall on|off, sc blank on|off
                                                 sc reset, sc kill, sc start";
 
@@ -63,7 +68,16 @@ struct Run {
     control: bool,
 }
 
-fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
+/// Both `--port 1` and `--port=1`.
+fn split(argument: OsString) -> (OsString, Option<OsString>) {
+    let bytes = argument.as_bytes();
+    match bytes.iter().position(|byte| *byte == b'=').filter(|_| bytes.starts_with(b"--")) {
+        Some(at) => (OsStr::from_bytes(&bytes[..at]).to_owned(), Some(OsString::from_vec(bytes[at + 1..].to_vec()))),
+        None => (argument, None),
+    }
+}
+
+fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Asked, String> {
     let mut config = Config { port: 9003, ..Config::default() };
     let (mut end_with_stdin, mut control) = (false, false);
     if let Ok(text) = std::env::var("FLV_TOPIC_WAIT") {
@@ -71,16 +85,15 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
         config.topic_wait = Duration::from_secs(seconds);
     }
     while let Some(argument) = arguments.next() {
-        // Both `--port 1` and `--port=1`.
-        let (option, mut inline) = match argument.split_once('=') {
-            Some((option, value)) if option.starts_with("--") => (option.to_owned(), Some(value.to_owned())),
-            _ => (argument, None),
-        };
+        let (option, mut inline) = split(argument);
+        let option = option.to_string_lossy();
         let given = inline.is_some();
-        let mut value = || inline.take().or_else(|| arguments.next()).ok_or_else(|| format!("{option} needs a value"));
+        let mut path = || inline.take().or_else(|| arguments.next()).ok_or_else(|| format!("{option} needs a value"));
+        // Only paths may be of any bytes.
+        let mut value = || path()?.into_string().map_err(|value| format!("{option} is {value:?}: it is not UTF-8"));
         let port = |text: String| text.parse::<u16>().map_err(|_| format!("{text:?} is not a port"));
-        match option.as_str() {
-            "--data-dir" => config.data_dir = Some(PathBuf::from(value()?)),
+        match &*option {
+            "--data-dir" => config.data_dir = Some(path()?.into()),
             "--host" => config.host = value()?,
             "--port" => config.port = port(value()?)?,
             "--spu-port" => config.spu_port = port(value()?)?,
@@ -98,6 +111,7 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
                 config.retention_interval = seconds.ok_or_else(|| format!("{text:?} is not a number of seconds"))?;
             }
             _ if given => return Err(format!("{option} is not an option with a value; see --help")),
+            "--temporary" => config.temporary = true,
             "--tls" => config.tls = config.tls.max(Tls::Server),
             "--tls-client-auth" => config.tls = Tls::Mutual,
             "--control" => control = true,
@@ -113,9 +127,9 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Asked, String> {
 
 /// The lines of the standard input, until it ends. A thread of its own: a blocked read cannot be cancelled, and must not hold up
 /// the end. Without `keep` there is only the end.
-fn stdin_lines(keep: bool) -> mpsc::Receiver<String> {
+fn stdin_lines(keep: bool) -> io::Result<mpsc::Receiver<String>> {
     let (sender, receiver) = mpsc::channel(16);
-    std::thread::spawn(move || {
+    std::thread::Builder::new().spawn(move || {
         let mut stdin = io::stdin().lock();
         if keep {
             for line in stdin.lines().map_while(Result::ok) {
@@ -127,8 +141,8 @@ fn stdin_lines(keep: bool) -> mpsc::Receiver<String> {
             // It ends with an error as well.
             let _ = io::copy(&mut stdin, &mut io::sink());
         }
-    });
-    receiver
+    })?;
+    Ok(receiver)
 }
 
 fn say(line: &str) -> io::Result<()> {
@@ -152,12 +166,16 @@ async fn obey(cluster: &Cluster, mut lines: mpsc::Receiver<String>) {
 async fn run(Run { config, end_with_stdin, control }: Run) -> Result<(), Box<dyn std::error::Error>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    // A file that may not grow is an error of the write, not the end.
+    let _too_large = signal(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?;
+    let lines = if end_with_stdin || control { Some(stdin_lines(control)?) } else { None };
     let cluster = Cluster::start(config).await?;
     let spus: String = cluster.spu_endpoints().iter().map(|(_, address)| format!(" spu={address}")).collect();
     say(&format!("ready {}{spus}", cluster.endpoint()))?;
+    cluster.sweep();
     let stdin_ended = async {
-        if end_with_stdin || control {
-            obey(&cluster, stdin_lines(control)).await;
+        if let Some(lines) = lines {
+            obey(&cluster, lines).await;
         }
         if !end_with_stdin {
             std::future::pending().await
@@ -172,8 +190,20 @@ async fn run(Run { config, end_with_stdin, control }: Run) -> Result<(), Box<dyn
     Ok(())
 }
 
+/// The runtime. Where the system has no thread for it, it panics, and would wait for the threads that it has got before it ends
+/// unless it is made where none may wait.
+fn runtime() -> io::Result<Runtime> {
+    let make = || Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let inside = || Builder::new_current_thread().build()?.block_on(async { make() });
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let made = catch_unwind(AssertUnwindSafe(inside)).unwrap_or_else(|_| Err(Errno::AGAIN.into()));
+    std::panic::set_hook(hook);
+    made
+}
+
 fn main() -> ExitCode {
-    let asked = match parse(std::env::args().skip(1)) {
+    let asked = match parse(std::env::args_os().skip(1)) {
         Ok(Asked::Run(run)) => run,
         Ok(Asked::Print(text)) => {
             // Whoever closed the output does not want it.
@@ -181,12 +211,12 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         Err(reason) => {
-            eprintln!("{NAME}: {reason}");
+            let _ = writeln!(io::stderr(), "{NAME}: {reason}");
             return ExitCode::from(2);
         }
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let ended = runtime.map_err(Into::into).and_then(|runtime| {
+    fluvio_cffi_cluster::raise_limit();
+    let ended = runtime().map_err(Into::into).and_then(|runtime| {
         let ended = runtime.block_on(run(asked));
         runtime.shutdown_background();
         ended
@@ -194,7 +224,11 @@ fn main() -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("{NAME}: {error}");
+            let text = format!("{NAME}: {error}");
+            // Where the disk is full on which it would be kept, there is one place left to say it.
+            if writeln!(io::stderr(), "{text}").is_err() {
+                let _ = say(&text);
+            }
             ExitCode::FAILURE
         }
     }

@@ -71,14 +71,14 @@ impl Log {
         for base in bases {
             let file = File::open(directory.join(segment::file_name(base)))?;
             let scan = recovery::scan(&file, base, false)?;
-            closed.push(Segment::opened(file, base, scan.length, scan.index));
+            closed.push(Segment::closed(base, scan.length, scan.index));
         }
         let file = OpenOptions::new().read(true).write(true).open(directory.join(segment::file_name(last)))?;
         let scan = recovery::scan(&file, last, true)?;
         if file.metadata()?.len() > scan.length {
             file.set_len(scan.length)?;
         }
-        let active = Segment::opened(file, last, scan.length, scan.index);
+        let active = Segment::active(file, last, scan.length, scan.index);
         let stored = files::read(&directory.join(START_FILE))?;
         let stored = stored.and_then(|bytes| bytes.first_chunk().map(|bytes| i64::from_be_bytes(*bytes)));
         let first = closed.first().unwrap_or(&active).base;
@@ -118,7 +118,7 @@ impl Log {
         let mut old = 0;
         for segment in &self.closed {
             // A file of the future is not old.
-            if now.duration_since(segment.modified()?).is_ok_and(|age| age > retention) {
+            if now.duration_since(segment.modified(&self.directory)?).is_ok_and(|age| age > retention) {
                 old += 1;
             } else {
                 break;
@@ -149,8 +149,7 @@ impl Log {
         let mut rest = batches;
         while let Some(head) = rest.first() {
             if self.active.length > 0 && self.active.length + head.size as u64 > self.segment_bytes {
-                let next = Segment::create(&self.directory, self.end)?;
-                self.closed.push(std::mem::replace(&mut self.active, next));
+                self.roll();
             }
             let mut room = self.segment_bytes.saturating_sub(self.active.length);
             let mut count = 0;
@@ -169,11 +168,21 @@ impl Log {
             }
             let (run, later) = rest.split_at(count);
             let stop = run.last().map_or(head.start, |batch| batch.start + batch.size);
-            self.active.append(&set[head.start..stop], bases.into_iter())?;
+            self.active.append(&self.directory, &set[head.start..stop], bases.into_iter())?;
             self.end = next;
             rest = later;
         }
         Ok(first)
+    }
+
+    /// Begins the next segment. Where no file can be had for it, the last one grows until there is one: what cannot be
+    /// written at all is told by the write.
+    fn roll(&mut self) {
+        if let Ok(next) = Segment::create(&self.directory, self.end) {
+            let mut full = std::mem::replace(&mut self.active, next);
+            full.close();
+            self.closed.push(full);
+        }
     }
 
     /// Up to `limit` bytes from the start of the batch that contains `offset`, never more than its segment holds, and nothing of
@@ -195,10 +204,11 @@ impl Log {
             let segment = after.checked_sub(1).and_then(|i| self.closed.get(i)).unwrap_or(&self.active);
             (segment, self.closed.get(after).unwrap_or(&self.active).base)
         };
-        let position = segment.locate(offset)?;
-        let stop = if until < next { segment.locate(until)? } else { segment.length };
+        let file = segment.file(&self.directory)?;
+        let position = segment.locate(&file, offset)?;
+        let stop = if until < next { segment.locate(&file, until)? } else { segment.length };
         let length = usize::try_from((stop - position).min(u64::from(limit))).unwrap_or(usize::MAX);
-        Ok(Found::Slice(Slice { file: segment.file(), position, length }))
+        Ok(Found::Slice(Slice { file, position, length }))
     }
 }
 

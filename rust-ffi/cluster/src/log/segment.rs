@@ -1,6 +1,6 @@
 //! One file of a log: batches one after another, and a sparse index of them in memory.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -31,12 +31,12 @@ impl Index {
     }
 }
 
-/// A segment file; only the last one of a log is written.
+/// A segment file; only the last one of a log is written, and kept open: there may be very many of the others.
 #[derive(Debug)]
 pub(crate) struct Segment {
     pub(crate) base: i64,
     pub(crate) length: u64,
-    file: Arc<File>,
+    file: Option<Arc<File>>,
     index: Index,
 }
 
@@ -49,18 +49,43 @@ impl Segment {
     pub(crate) fn create(directory: &Path, base: i64) -> io::Result<Self> {
         let path: PathBuf = directory.join(file_name(base));
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
-        Ok(Self::opened(file, base, 0, Index::default()))
+        Ok(Self::active(file, base, 0, Index::default()))
     }
 
-    pub(crate) fn opened(file: File, base: i64, length: u64, index: Index) -> Self {
-        Self { base, length, file: Arc::new(file), index }
+    /// The one that is written.
+    pub(crate) fn active(file: File, base: i64, length: u64, index: Index) -> Self {
+        Self { base, length, file: Some(Arc::new(file)), index }
+    }
+
+    /// One that is not written any more.
+    pub(crate) fn closed(base: i64, length: u64, index: Index) -> Self {
+        Self { base, length, file: None, index }
+    }
+
+    /// It is not written any more.
+    pub(crate) fn close(&mut self) {
+        self.file = None;
+    }
+
+    /// Its file, for as long as somebody has it.
+    pub(crate) fn file(&self, directory: &Path) -> io::Result<Arc<File>> {
+        match &self.file {
+            Some(file) => Ok(Arc::clone(file)),
+            None => File::open(directory.join(file_name(self.base))).map(Arc::new),
+        }
     }
 
     /// Appends whole batches (`bases`: their base offsets and positions inside `bytes`) with one write.
-    pub(crate) fn append(&mut self, bytes: &[u8], bases: impl Iterator<Item = (i64, usize)>) -> io::Result<()> {
-        if let Err(error) = self.file.write_all_at(bytes, self.length) {
+    pub(crate) fn append(
+        &mut self,
+        directory: &Path,
+        bytes: &[u8],
+        bases: impl Iterator<Item = (i64, usize)>,
+    ) -> io::Result<()> {
+        let file = self.file(directory)?;
+        if let Err(error) = file.write_all_at(bytes, self.length) {
             // What was written of it is no batch: the next append begins at the same place, and so does a restart.
-            let _ = self.file.set_len(self.length);
+            let _ = file.set_len(self.length);
             return Err(error);
         }
         for (base, at) in bases {
@@ -70,15 +95,15 @@ impl Segment {
         Ok(())
     }
 
-    /// Where the batch begins that contains `offset`, which must be in this segment.
-    pub(crate) fn locate(&self, offset: i64) -> io::Result<u64> {
+    /// Where the batch begins that contains `offset`, which must be in this segment. `file`: its own.
+    pub(crate) fn locate(&self, file: &File, offset: i64) -> io::Result<u64> {
         let mut found = self.index.before(offset);
         let mut window = [0_u8; INDEX_INTERVAL as usize + HEADER];
         // Batches that are not in the index begin less than an interval after one that is, so one read shows them all.
         let origin = found;
         let available = usize::try_from(self.length - origin).unwrap_or(usize::MAX).min(window.len());
         let window = &mut window[..available];
-        self.file.read_exact_at(window, origin)?;
+        file.read_exact_at(window, origin)?;
         loop {
             let at = (found - origin) as usize;
             let Some(size) = window.get(at..at + HEADER).and_then(|bytes| Header::read(bytes).size()) else {
@@ -93,11 +118,7 @@ impl Segment {
     }
 
     /// When it was written last.
-    pub(crate) fn modified(&self) -> io::Result<SystemTime> {
-        self.file.metadata()?.modified()
-    }
-
-    pub(crate) fn file(&self) -> Arc<File> {
-        Arc::clone(&self.file)
+    pub(crate) fn modified(&self, directory: &Path) -> io::Result<SystemTime> {
+        fs::metadata(directory.join(file_name(self.base)))?.modified()
     }
 }

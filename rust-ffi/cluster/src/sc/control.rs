@@ -56,7 +56,7 @@ impl Sc {
             }
             Command::StallSc { on } => self.faults.set_stalled(on),
             Command::BlankSc { on } => self.objects().set_blank(on),
-            Command::ResetSc | Command::KillSc | Command::StartSc => {}
+            Command::ResetSc | Command::KillSc | Command::StartSc | Command::KeepFiles => {}
         }
         Ok(())
     }
@@ -120,7 +120,7 @@ impl Sc {
         }
         match sc.take_lead(node) {
             Ok(()) => sc.announce_spu(id),
-            Err(error) => eprintln!("fluvio-cffi-cluster: SPU {id}: {error}"),
+            Err(error) => complain!("SPU {id}: {error}"),
         }
     }
 

@@ -19,7 +19,7 @@ impl Sc {
             let candidates = partition.spec.followers().into_iter().filter(|id| self.follows(*id));
             let Some(elected) = candidates.filter_map(|id| self.node(id)).next() else { continue };
             if let Err(error) = self.hand_over(&key, &partition.spec, gone, elected) {
-                eprintln!("fluvio-cffi-cluster: partition {key} on SPU {}: {error}", elected.id());
+                complain!("partition {key} on SPU {}: {error}", elected.id());
             }
         }
     }

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 use super::topics::{SYSTEM_TOPIC, consumer_offsets};
 use super::{Objects, Sc, failure};
 use crate::config::{FIRST_SPU, StartError};
+use crate::files;
 use crate::spu::{Extent, ReplicaConfig};
 
 /// An offset that nobody has told.
@@ -204,7 +205,8 @@ impl Sc {
             let Some(map) = self.replica_map(&spec, &ReplicaMap::new()) else { continue };
             let made = self.make_partitions(&name, &spec, &map).and_then(|()| self.save_topic(&name, &spec, &map));
             if let Err(error) = made {
-                eprintln!("fluvio-cffi-cluster: topic {name}: {error}");
+                complain!("topic {name}: {error}");
+                self.delete_partitions(&name, &map);
                 continue;
             }
             let mut objects = self.objects();
@@ -214,13 +216,14 @@ impl Sc {
         self.provisioned.notify_waiters();
     }
 
+    /// Makes partitions. After a failure some may be there.
     pub(super) fn make_partitions(&self, name: &str, spec: &TopicSpec, map: &ReplicaMap) -> io::Result<()> {
         for (id, replicas) in map {
             if let Some(node) = self.leader(replicas) {
                 node.create(ReplicaKey::new(name, *id), &self.replica_config(spec, *id))?;
             }
         }
-        Ok(())
+        if map.is_empty() { Ok(()) } else { files::check_spare() }
     }
 
     pub(super) fn delete_partitions(&self, name: &str, map: &ReplicaMap) {

@@ -59,7 +59,7 @@ impl Sc {
         };
         drop(changing);
         if let Err(error) = created {
-            return broken(&name, ErrorCode::TopicNotProvisioned, &error);
+            return broken(&name, &error);
         }
         match spec.replicas() {
             ReplicaSpec::Mirror(_) => Status::new_ok(name),
@@ -139,7 +139,7 @@ impl Sc {
             return Status::new(name, code, None);
         }
         if let Err(error) = self.shelf::<TopicSpec>().remove(&name) {
-            return broken(&name, ErrorCode::TopicError, &error);
+            return broken(&name, &error);
         }
         {
             let mut objects = self.objects();
@@ -171,7 +171,7 @@ impl Sc {
         }
         match self.extend(topic, spec) {
             Ok(()) => Status::new_ok(name),
-            Err(error) => broken(&name, ErrorCode::TopicError, &error),
+            Err(error) => broken(&name, &error),
         }
     }
 
@@ -182,7 +182,8 @@ impl Sc {
         let is_fresh = |(id, _): &(&u32, &_)| !placed.contains_key(id);
         let fresh: ReplicaMap = map.iter().flatten().filter(is_fresh).map(|(id, row)| (*id, row.clone())).collect();
         self.make_partitions(&name, &spec, &fresh)
-            .and_then(|()| self.save_topic(&name, &spec, map.as_ref().unwrap_or(placed)))?;
+            .and_then(|()| self.save_topic(&name, &spec, map.as_ref().unwrap_or(placed)))
+            .inspect_err(|_| self.delete_partitions(&name, &fresh))?;
         let mut objects = self.objects();
         objects.topics.put(&name, spec.clone(), old.clone());
         if let Some(map) = map.filter(|_| !fresh.is_empty()) {
@@ -202,9 +203,9 @@ fn missing(name: &str) -> Status {
     failure(name, ErrorCode::TopicNotFound, "not found")
 }
 
-fn broken(name: &str, code: ErrorCode, error: &io::Error) -> Status {
-    eprintln!("fluvio-cffi-cluster: topic {name}: {error}");
-    failure(name, code, format!("error: {error}"))
+fn broken(name: &str, error: &io::Error) -> Status {
+    complain!("topic {name}: {error}");
+    failure(name, ErrorCode::StorageError, format!("nothing was done: {error}"))
 }
 
 fn system(name: &str) -> Status {

@@ -46,7 +46,30 @@ struct Entry {
 struct State {
     entries: BTreeMap<(String, ReplicaKey), Entry>,
     journal: File,
+    /// Bytes of whole lines.
+    length: u64,
     lines: usize,
+}
+
+impl State {
+    /// Writes the entries as a journal without history.
+    fn compacted(path: &PathBuf, entries: BTreeMap<(String, ReplicaKey), Entry>) -> io::Result<Self> {
+        let text = lines(&entries)?;
+        files::replace(path, &text)?;
+        let journal = OpenOptions::new().append(true).open(path)?;
+        Ok(Self { lines: entries.len(), length: text.len() as u64, entries, journal })
+    }
+
+    fn write(&mut self, line: &[u8]) -> io::Result<()> {
+        if let Err(error) = self.journal.write_all(line) {
+            // The next line must not follow on a part of this one.
+            let _ = self.journal.set_len(self.length);
+            return Err(error);
+        }
+        self.length += line.len() as u64;
+        self.lines += 1;
+        Ok(())
+    }
 }
 
 /// The offsets of all consumers, as kept by the SPU that leads `consumer-offset`; closed while it is down.
@@ -76,8 +99,8 @@ fn line(change: &Change) -> io::Result<Vec<u8>> {
     Ok(line)
 }
 
-/// Writes the entries as a journal without history.
-fn compact(path: &PathBuf, entries: &BTreeMap<(String, ReplicaKey), Entry>) -> io::Result<File> {
+/// A journal without history.
+fn lines(entries: &BTreeMap<(String, ReplicaKey), Entry>) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     for ((consumer, replica), Entry { offset, time }) in entries {
         text.extend(line(&Change::Set {
@@ -88,8 +111,7 @@ fn compact(path: &PathBuf, entries: &BTreeMap<(String, ReplicaKey), Entry>) -> i
             time: *time,
         })?);
     }
-    files::replace(path, &text)?;
-    OpenOptions::new().append(true).open(path)
+    Ok(text)
 }
 
 impl Consumers {
@@ -106,8 +128,7 @@ impl Consumers {
                 apply(&mut entries, change);
             }
         }
-        let journal = compact(&self.path, &entries)?;
-        *self.state() = Some(State { lines: entries.len(), entries, journal });
+        *self.state() = Some(State::compacted(&self.path, entries)?);
         Ok(())
     }
 
@@ -135,19 +156,18 @@ impl Consumers {
         let Some(state) = &mut *state else {
             return Err(ErrorCode::Other("the leader of consumer-offset is not available".to_owned()));
         };
-        let written = line(&change).and_then(|line| state.journal.write_all(&line)).and_then(|()| {
-            apply(&mut state.entries, change);
-            state.lines += 1;
-            if state.lines > SLACK + 4 * state.entries.len() {
-                state.journal = compact(&self.path, &state.entries)?;
-                state.lines = state.entries.len();
-            }
-            Ok(())
-        });
-        written.map_err(|error| {
-            eprintln!("fluvio-cffi-cluster: consumer offsets: {error}");
+        line(&change).and_then(|line| state.write(&line)).map_err(|error| {
+            complain!("consumer offsets: {error}");
             ErrorCode::StorageError
-        })
+        })?;
+        apply(&mut state.entries, change);
+        // Where that fails, the journal is longer than it need be.
+        if state.lines > SLACK + 4 * state.entries.len()
+            && let Ok(compacted) = State::compacted(&self.path, state.entries.clone())
+        {
+            *state = compacted;
+        }
+        Ok(())
     }
 
     /// Adds a line to the journal while it is closed.

@@ -78,7 +78,7 @@ pub(crate) fn look(
             response.error_code = ErrorCode::Other(format!("start offset: {offset} is greater than leo: {end}"));
         }
         Err(error) => {
-            eprintln!("fluvio-cffi-cluster: reading a log: {error}");
+            complain!("reading a log: {error}");
             response.error_code = ErrorCode::StorageError;
         }
     }

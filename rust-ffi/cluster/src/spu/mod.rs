@@ -63,7 +63,7 @@ impl Spu {
         drop(topics);
         for replica in replicas {
             if let Err(error) = replica.retain() {
-                eprintln!("fluvio-cffi-cluster: retention of partition {}: {error}", replica.key());
+                complain!("retention of partition {}: {error}", replica.key());
             }
         }
     }

@@ -105,7 +105,7 @@ impl Node {
         if let Some(replica) = self.spu().and_then(|spu| spu.remove(key)) {
             replica.delete();
         } else if let Err(error) = log::remove(&self.directory(key)) {
-            eprintln!("fluvio-cffi-cluster: cannot remove partition {key}: {error}");
+            complain!("cannot remove partition {key}: {error}");
         }
     }
 }

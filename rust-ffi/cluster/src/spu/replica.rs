@@ -219,9 +219,11 @@ impl Replica {
         self.tell(&log);
         drop(log);
         written.map_err(|error| {
-            eprintln!("fluvio-cffi-cluster: partition {}: {error}", self.key);
+            complain!("partition {}: {error}", self.key);
             match error.kind() {
-                io::ErrorKind::StorageFull => ErrorCode::PartitionFull { replica_key: self.key.clone() },
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                    ErrorCode::PartitionFull { replica_key: self.key.clone() }
+                }
                 _ => ErrorCode::StorageError,
             }
         })
@@ -252,7 +254,7 @@ impl Replica {
     pub(crate) fn delete(&self) {
         self.end(Gone::Deleted);
         if let Err(error) = log::remove(&self.directory) {
-            eprintln!("fluvio-cffi-cluster: cannot remove {}: {error}", self.directory.display());
+            complain!("cannot remove {}: {error}", self.directory.display());
         }
     }
 }
