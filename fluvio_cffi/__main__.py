@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import signal
 import sys
 import time
@@ -65,6 +66,9 @@ def main(argv: list[str] | None = None) -> int:
     demo.set_defaults(run=_demo)
 
     arguments = parser.parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A directory may have a name that is no text.
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
         status: int = arguments.run(arguments)
     except FluvioError as error:

@@ -211,7 +211,7 @@ class ProfileStore:
         :raises ConfigError: the file is not usable.
         """
         buffer, error = ffi.new("flv_buffer_t **"), ffi.new("flv_error_t **")
-        path = Slice(str(self.path))
+        path = Slice(os.fsencode(self.path))
         raise_status(lib.flv_profiles_read(path.value, buffer, error), error)
         answer = ffi.gc(buffer[0], lib.flv_buffer_free)
         view = ffi.new("flv_view_t *")
@@ -247,7 +247,10 @@ class ProfileStore:
                 "cert": tls.cert,
                 "key": tls.key,
             }
-        body = Slice(json.dumps(document))
+        try:
+            body = Slice(json.dumps(document, ensure_ascii=False))
+        except UnicodeEncodeError as error:
+            raise ConfigError("tls: a profile cannot hold a path that is not UTF-8: give PEM text") from error
         self._change(lib.flv_profiles_add, name, body.value, bool(overwrite), bool(current))
 
     def switch(self, name: str) -> None:
@@ -273,7 +276,7 @@ class ProfileStore:
         self._change(lib.flv_profiles_delete, name)
 
     def _change(self, function: Any, name: str, *arguments: object) -> None:
-        path, key, error = Slice(str(self.path)), Slice(text(name, "name")), ffi.new("flv_error_t **")
+        path, key, error = Slice(os.fsencode(self.path)), Slice(text(name, "name")), ffi.new("flv_error_t **")
         raise_status(function(path.value, key.value, *arguments, error), error)
 
 
@@ -345,7 +348,9 @@ class ConnectOptions:
         alive: list[CData] = []
         for name, value in texts.items():
             if value is not None:
-                data = ffi.from_buffer("uint8_t[]", value.encode())
+                # The names of files need not be text.
+                raw = os.fsencode(value) if name in ("tls_ca", "tls_cert", "tls_key") else value.encode()
+                data = ffi.from_buffer("uint8_t[]", raw)
                 alive.append(data)
                 piece = getattr(options, name)
                 piece.data = data

@@ -7,6 +7,7 @@
     ├── UsageError                    a wrong event loop, a second reader
     │   ├── ClosedError               the object was closed
     │   └── ForkedError               the client was inherited through a fork
+    ├── ResourceError                 no descriptor, thread, memory, port or room is left here; the cause is an OSError
     ├── FluvioTimeoutError            (also TimeoutError) .phase .receipt
     ├── FluvioConnectionError         (also ConnectionError) unreachable, or the connection was lost
     │   ├── TLSError
@@ -44,6 +45,7 @@ All of them compare by class, message and attributes, and can be pickled.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
@@ -155,6 +157,13 @@ class ClosedError(UsageError):
 
 class ForkedError(UsageError):
     """The client was inherited through a fork. Connect in the child (or use the spawn start method)."""
+
+
+class ResourceError(FluvioError):
+    """The machine, or what this process may have of it, has no more: file descriptors, threads, memory, ports or room on
+    a disk. ``__cause__`` is the ``OSError``. Nothing is lost, and the same call works once there is more."""
+
+    _retriable = True
 
 
 class FluvioTimeoutError(FluvioError, TimeoutError):
@@ -409,6 +418,7 @@ _CLASSES: dict[int, type[FluvioError]] = {
     lib.FLV_STATUS_FORKED: ForkedError,
     lib.FLV_STATUS_INVALID_ARGUMENT: ConfigError,
     lib.FLV_STATUS_USAGE: UsageError,
+    lib.FLV_STATUS_RESOURCE: ResourceError,
     lib.FLV_STATUS_CONNECTION: FluvioConnectionError,
     lib.FLV_STATUS_TLS: TLSError,
     lib.FLV_STATUS_AUTH: AuthError,
@@ -451,6 +461,21 @@ _TIMEOUTS: dict[Phase | None, str] = {
     "admin": "the administrative call did not end in time",
     "close": "closing did not end in time",
 }
+
+
+_EXHAUSTED = frozenset(
+    getattr(errno, name)
+    for name in ("EMFILE", "ENFILE", "EAGAIN", "ENOMEM", "ENOBUFS", "ENOSPC", "EDQUOT", "EFBIG")
+    if hasattr(errno, name)
+)
+
+
+def os_failure(cause: OSError, message: str, otherwise: type[FluvioError]) -> FluvioError:
+    """The exception for what the operating system refused: :class:`ResourceError` if it has no more of something, else
+    one of another class."""
+    error = (ResourceError if cause.errno in _EXHAUSTED else otherwise)(message)
+    error.__cause__ = cause
+    return error
 
 
 def timed_out(phase: Phase | None, what: str | None = None, *, outcome: Outcome | None = None) -> FluvioTimeoutError:

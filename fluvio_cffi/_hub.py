@@ -122,9 +122,12 @@ class Operation:
     def check(self) -> None:
         """Raises the operation's error, if it failed."""
         if self.status != _OK:
-            error = describe(self.status, ffi.cast("flv_error_t *", self.result), self.phase)
-            self.dispose()
-            raise error
+            # Without a name: it would hold this frame, and this frame it, and with them descriptors until the garbage
+            # collector comes.
+            try:
+                raise describe(self.status, ffi.cast("flv_error_t *", self.result), self.phase)
+            finally:
+                self.dispose()
 
     def take(self, ctype: str, free: Callable[[CData], None]) -> CData:
         """The result, which is freed with the last reference to it; raises the operation's error, if it failed."""
@@ -491,5 +494,4 @@ def milliseconds(timeout: float | None) -> int:
 def raise_status(status: int, error: CData, phase: Phase | None = None) -> None:
     """Raises what a call of the library said, unless it went well."""
     if status != _OK:
-        failure: FluvioError = from_native(status, error[0], phase)
-        raise failure
+        raise from_native(status, error[0], phase)

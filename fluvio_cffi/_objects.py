@@ -9,13 +9,13 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import ClassVar, Final, Generic, Literal, TypeAlias, TypeVar
 
 from ._document import from_document, named
 from ._errors import ConfigError
 from ._ffi import Slice, copy_buffer, ffi, lib
 from ._hub import raise_status
+from ._options import contents
 from ._types import Compression, Duration, Size, parse_duration, parse_size
 
 ItemT = TypeVar("ItemT")
@@ -713,10 +713,7 @@ class SmartModuleSpec:
         :param path: where the file is.
         :raises ConfigError: the file cannot be read, or is no ``SmartModule.toml``.
         """
-        try:
-            text = Path(path).read_bytes()
-        except (OSError, TypeError, ValueError) as cause:
-            raise ConfigError(f"path is {path!r}, which cannot be read: {cause}") from cause
+        text = contents(path)
         toml, buffer, error = Slice(text), ffi.new("flv_buffer_t **"), ffi.new("flv_error_t **")
         try:
             raise_status(lib.flv_smartmodule_spec(toml.value, buffer, error), error)

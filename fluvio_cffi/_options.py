@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Final
 
-from ._errors import ConfigError
+from ._errors import ConfigError, os_failure
 from ._ffi import CData, Slice, ffi, lib
 from ._hub import milliseconds
 from ._types import (
@@ -49,6 +51,16 @@ def text(value: str, name: str, *, empty: bool = False) -> str:
     if not value and not empty:
         raise ConfigError(f"{name} must not be empty")
     return value
+
+
+def contents(path: str | os.PathLike[str]) -> bytes:
+    """What is in the file that is given as ``path``."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise os_failure(error, f"path is {path!r}, which cannot be read: {error}", ConfigError) from error
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"path is {path!r}, which cannot be read: {error}") from error
 
 
 def number(value: int, name: str, least: int, most: int) -> int:

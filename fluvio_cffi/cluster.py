@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import contextlib
+import errno
+import fcntl
 import json
 import os
 import re
@@ -27,7 +30,7 @@ from typing import IO, Literal
 
 from . import _ffi
 from ._config import Tls
-from ._errors import ConfigError, FluvioError, UsageError
+from ._errors import ConfigError, FluvioError, ResourceError, UsageError, os_failure
 
 __all__ = ["LocalCluster"]
 
@@ -38,6 +41,10 @@ EXIT_TIMEOUT = 1.0
 CONTROL_TIMEOUT = 10.0
 MAX_SPUS = 1000
 
+# The file in a temporary directory that its owner keeps locked: see rust-ffi/cluster/src/temporary.rs.
+_OWNER = "owner"
+
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _READY = re.compile(r"ready (?P<sc>\S+) spu=(?P<spu>\S+)(?: spu=\S+)*\s*")
 
 # What a start or a stop waits for: this descriptor to become readable (or to end) within that many seconds. It is sent
@@ -65,7 +72,8 @@ class LocalCluster:
     block, ``start`` and ``stop`` do the same.
 
     :param data_dir: where the cluster keeps its files; created if it is missing. A second cluster on the same directory
-        is refused. Without it the files are temporary and ``stop`` removes them.
+        is refused. Without it the files are temporary: ``stop`` removes them, or else the end of this process does. What
+        is left when the cluster was killed as well goes with the next start of a temporary one.
     :param spus: how many servers (SPUs) the cluster has, all in its one process. Their numbers are 5001, 5002 and so
         on; the partitions of a topic are dealt out to them in turn.
     :param host: the address to listen on. Anything but loopback can be reached, unprotected, from other machines.
@@ -98,8 +106,9 @@ class LocalCluster:
             raise ConfigError(f"port must be a number from 0 to 65535, not {port!r}")
         if tls not in (None, False, True, "mutual"):
             raise ConfigError(f'tls must be True, "mutual", or left out, not {tls!r}')
-        self._directory = None if data_dir is None else Path(os.path.abspath(os.fspath(data_dir)))
+        self._directory = None if data_dir is None else Path(os.path.abspath(os.fsdecode(data_dir)))
         self._temporary: str | None = None
+        self._owner: int | None = None
         self._spus = spus
         self._host = host
         self._port = port
@@ -165,7 +174,10 @@ class LocalCluster:
 
     def profile_toml(self) -> str:
         """The text of a Fluvio profile file (``FLV_PROFILE_PATH``, ``~/.fluvio/config``) whose current profile is this
-        cluster, for programs that read their address from there. With TLS it names the cluster's files."""
+        cluster, for programs that read their address from there. With TLS it names the cluster's files.
+
+        :raises ConfigError: their names are not UTF-8, as a profile file must be.
+        """
         tls = 'tls_policy = "disabled"\n'
         if self._tls:
             files = self.data_dir / "tls"
@@ -174,6 +186,10 @@ class LocalCluster:
             tls = (
                 'tls_policy = "verified"\ntls_source = "files"\n\n[cluster.local.tls.certs]\ndomain = "fluvio.local"\n'
             )
+            try:
+                str(files).encode()
+            except UnicodeEncodeError as error:
+                raise ConfigError(f"the directory {str(files)!r} is not UTF-8, as a profile file must be") from error
             tls += "".join(
                 f"{name} = {json.dumps(str(files / file), ensure_ascii=False)}\n" for name, file in paths.items()
             )
@@ -194,7 +210,11 @@ class LocalCluster:
     # -- starting and stopping
 
     def start(self) -> LocalCluster:
-        """Start the program and return once it is ready to be connected to. Waits for at most 10 s."""
+        """Start the program and return once it is ready to be connected to. Waits for at most 10 s.
+
+        :raises ResourceError: the machine has no more of something that it needs, such as room for its files.
+        :raises FluvioError: it does not start; the message has what it said.
+        """
         _run(self._starting())
         return self
 
@@ -212,7 +232,7 @@ class LocalCluster:
 
     def restart(self) -> None:
         """Stop the program if it runs and start it again with the same files and ports."""
-        _run(self._stopping(STOP_TIMEOUT))
+        _run(self._stopping(STOP_TIMEOUT, keep=True))
         _run(self._starting())
 
     # -- what can happen to it
@@ -278,6 +298,8 @@ class LocalCluster:
     def _command(self) -> list[str]:
         command = [program(), "--data-dir", str(self.data_dir), "--host", self._host, "--port", str(self._port)]
         command += ["--spus", str(self._spus), "--spu-port", str(self._spu_port), "--end-with-stdin", "--control"]
+        if self._directory is None:
+            command.append("--temporary")
         if self._tls:
             command.append("--tls-client-auth" if self._tls == "mutual" else "--tls")
         if self._write_like_real:
@@ -290,8 +312,6 @@ class LocalCluster:
         self._kill()
         deadline = time.monotonic() + START_TIMEOUT
         program()
-        if self._directory is None and self._temporary is None:
-            self._temporary = tempfile.mkdtemp(prefix=f"{PROGRAM}-")
         try:
             self._spawn()
             while (ready := self._ready_line()) is None:
@@ -309,11 +329,14 @@ class LocalCluster:
         self._unanswered = 0
 
     def _spawn(self) -> None:
-        command = self._command()
-        # What the program has to say must not fill a pipe that nobody reads.
-        self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _reap
         self._output = b""
         try:
+            # What the program has to say must not fill a pipe that nobody reads.
+            self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _kill
+            if self._directory is None and self._temporary is None:
+                self._temporary = tempfile.mkdtemp(prefix=f"{PROGRAM}-")
+                self._owner = _claim(self._temporary)
+            command = self._command()
             # A session of its own: Ctrl-C in a terminal is for this process, which then stops the cluster in order.
             self._process = subprocess.Popen(
                 command,
@@ -324,7 +347,7 @@ class LocalCluster:
                 start_new_session=True,
             )
         except OSError as error:
-            raise FluvioError(f"the cluster program {command[0]!r} cannot be run: {error}") from error
+            raise os_failure(error, f"the cluster program {program()!r} cannot be run: {error}", FluvioError) from error
 
     def _ready_line(self) -> re.Match[str] | None:
         for line in self._output.splitlines(keepends=True):
@@ -340,8 +363,15 @@ class LocalCluster:
             return False
         data = os.read(self._process.stdout.fileno(), 4096)
         if not data:
-            status = self._process.wait()
-            raise FluvioError(f"the cluster {ended}: exit status {status}{self._said()}")
+            status, said = self._process.wait(), self._said()
+            message = f"the cluster {ended}: exit status {status}{said}"
+            numbers = _OS_ERROR.findall(said)
+            if not numbers:
+                raise FluvioError(message)
+            cause = OSError(int(numbers[-1]), os.strerror(int(numbers[-1])))
+            # Nobody else can have the port that any free one may be.
+            without_port = cause.errno == errno.EADDRINUSE and self._port == 0
+            raise os_failure(cause, message, ResourceError if without_port else FluvioError)
         self._output += data
         return True
 
@@ -368,20 +398,25 @@ class LocalCluster:
             raise UsageError(f"{line!r}: {answer.decode('utf-8', 'replace').removeprefix('error ')}")
 
     def _said(self) -> str:
-        """The end of what the program wrote to its standard error, for an error message."""
+        """The end of what the program wrote to its standard error, for an error message. Where that could not be kept, it
+        says it with its last output."""
         if self._messages is None:
             return ""
         size = self._messages.seek(0, os.SEEK_END)
         self._messages.seek(max(0, size - 4096))
-        text = self._messages.read().decode("utf-8", "replace").strip()
+        text = (self._messages.read() or self._output).decode("utf-8", "replace").strip()
         return f": {text}" if text else ""
 
-    def _stopping(self, seconds: float) -> _Steps:
+    def _stopping(self, seconds: float, *, keep: bool = False) -> _Steps:
+        """:param keep: temporary files are left for the next start."""
         process = self._process
         if process is None:
             return
         assert process.stdin is not None and process.stdout is not None
         try:
+            if keep and self._temporary is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.write(b"keep-files\n")
             process.stdin.close()
             # The program holds the only other end of its standard output: it is at its end when the program is.
             deadline = time.monotonic() + seconds
@@ -413,15 +448,53 @@ class LocalCluster:
     def _remove_temporary(self) -> None:
         directory, self._temporary = self._temporary, None
         if directory is not None:
-            shutil.rmtree(directory, ignore_errors=True)
+            _remove(directory)
+        self._disown()
+
+    def _disown(self) -> None:
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            os.close(owner)
 
     def _forget(self) -> None:
         """In the child of a fork: the cluster is the parent's. Its pipe must not be held open here."""
         process, self._process = self._process, None
         self._temporary = None
+        self._disown()
         if process is not None:
             self._close(process)
             process.returncode = 0  # not a child of this process: nothing to wait for, nothing to warn about
+
+
+def _claim(directory: str) -> int:
+    """Marks a temporary directory as one of this process, for as long as it lives: a descriptor to be kept open.
+
+    The file gets its name only once it is locked: nobody takes the directory for left while it is being made.
+    """
+    fresh = os.path.join(directory, f"{_OWNER}.new")
+    descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.rename(fresh, os.path.join(directory, _OWNER))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _remove(directory: str) -> None:
+    """Removes a temporary directory, as far as that is possible."""
+    with contextlib.suppress(OSError):
+        # An empty one goes also where no descriptor is left.
+        return os.rmdir(directory)
+    # Last of all what shows that it is left: a kill may come in between.
+    with contextlib.suppress(OSError), os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path, ignore_errors=True)
+            elif entry.name != _OWNER:
+                os.unlink(entry.path)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 _clusters: weakref.WeakSet[LocalCluster] = weakref.WeakSet()

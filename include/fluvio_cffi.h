@@ -47,6 +47,10 @@ typedef enum {
      */
     FLV_STATUS_USAGE = 21,
     /*
+     The machine, or what this process may have of it, has no more: descriptors, threads, memory, ports, room on a disk.
+     */
+    FLV_STATUS_RESOURCE = 22,
+    /*
      The peer cannot be reached, or the connection was lost.
      */
     FLV_STATUS_CONNECTION = 30,

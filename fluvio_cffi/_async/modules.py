@@ -5,13 +5,12 @@ from __future__ import annotations
 import builtins
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from fluvio_cffi._document import from_document, to_document
 from fluvio_cffi._errors import ConfigError
 from fluvio_cffi._objects import SmartModuleInfo, SmartModuleSpec, TableFormat, TableFormatSpec
-from fluvio_cffi._options import text
+from fluvio_cffi._options import contents, text
 from fluvio_cffi._types import Timeout
 
 from .objects import AsyncWatched, part
@@ -106,10 +105,7 @@ def _code(wasm: bytes | bytearray | memoryview | None, path: str | os.PathLike[s
         raise ConfigError("give wasm or path: one of them")
     if wasm is None:
         assert path is not None
-        try:
-            code = Path(path).read_bytes()
-        except (OSError, TypeError, ValueError) as error:
-            raise ConfigError(f"path is {path!r}, which cannot be read: {error}") from error
+        code = contents(path)
     elif isinstance(wasm, (bytes, bytearray, memoryview)):
         code = bytes(wasm)
     else:

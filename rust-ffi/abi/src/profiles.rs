@@ -1,5 +1,9 @@
 //! The official client's profile file. What is in it crosses as JSON; see `docs/c-abi.md`.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use fluvio_cffi_engine::{ClusterConfig, Error, Identity, Pem, Profile, Profiles, Result, Tls, Verified};
 use serde::{Deserialize, Serialize};
 
@@ -60,7 +64,8 @@ impl From<Profile> for ProfileDocument {
 impl From<ClusterConfig> for ConfigDocument {
     fn from(ClusterConfig { endpoint, tls, use_spu_local_address }: ClusterConfig) -> Self {
         let text = |pem: Pem| match pem {
-            Pem::Text(text) | Pem::Path(text) => text,
+            Pem::Text(text) => text,
+            Pem::Path(path) => path.to_string_lossy().into_owned(),
         };
         let tls = match tls {
             Tls::Disabled => TlsDocument::Disabled,
@@ -80,14 +85,18 @@ impl ConfigDocument {
         let tls = match tls {
             TlsDocument::Disabled => Tls::Disabled,
             TlsDocument::Anonymous => Tls::Anonymous,
-            TlsDocument::Verified { domain, ca, cert, key } => Texts { domain, ca, cert, key }.verified()?,
+            TlsDocument::Verified { domain, ca, cert, key } => {
+                let pem = |text: Option<String>| text.map(|text| Pem::new(text.as_bytes()));
+                Texts { domain, ca: pem(ca), cert: pem(cert), key: pem(key) }.verified()?
+            }
         };
         Ok(ClusterConfig { endpoint, tls, use_spu_local_address })
     }
 }
 
 fn profiles(path: flv_slice_t) -> Result<Profiles> {
-    Profiles::at(path.optional_text("path")?.as_deref())
+    let path = path.bytes("path")?;
+    Profiles::at(Some(Path::new(OsStr::from_bytes(path))).filter(|_| !path.is_empty()))
 }
 
 /// Reads a profile file: its path, the name of the current profile, and all profiles, as JSON in `*json`, which is the

@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use fluvio_cffi_engine::{Error, ErrorKind, Result, descriptors};
+use fluvio_cffi_engine::{Error, Result, descriptors};
 #[cfg(target_os = "linux")]
 use fluvio_cffi_engine::{Reader, Watch};
 use tokio::task::AbortHandle;
@@ -357,7 +357,7 @@ fn make(queue: *mut *mut flv_queue_t, mode: Mode) -> Result<flv_status_t> {
 pub extern "C" fn flv_queue_new(queue: *mut *mut flv_queue_t, error: *mut *mut flv_error_t) -> flv_status_t {
     export(error, || {
         let signal = Signal::new()
-            .map_err(|cause| Error::new(ErrorKind::Internal, format!("a queue cannot be made: {cause}")))?;
+            .map_err(|cause| Error::internal(format!("a queue cannot be made: {cause}")).caused_by(&cause))?;
         make(queue, Mode::Descriptor(signal))
     })
 }

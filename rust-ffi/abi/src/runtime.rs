@@ -1,7 +1,8 @@
 //! The process-wide tokio runtime: made with the first client, stopped with the last; and what a fork and an exit need.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Once, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use fluvio_cffi_engine::{Error, ErrorKind, Result, descriptors, install_panic_hook};
@@ -53,13 +54,7 @@ impl Runtime {
             0 => std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).clamp(1, 2)),
             given => given as usize,
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(workers)
-            .thread_name("fluvio-cffi")
-            .enable_all()
-            .build()
-            .map_err(|cause| Error::new(ErrorKind::Internal, format!("the runtime cannot be started: {cause}")))?;
-        let runtime = Arc::new(Self(Some(runtime)));
+        let runtime = Arc::new(Self(Some(build(workers)?)));
         *current = Arc::downgrade(&runtime);
         Ok(runtime)
     }
@@ -76,6 +71,52 @@ impl Drop for Runtime {
             runtime.shutdown_background();
         }
     }
+}
+
+/// A runtime. Where the system has no thread for a worker this panics, which the caller makes an error of.
+fn build(workers: usize) -> Result<tokio::runtime::Runtime> {
+    use tokio::runtime::Builder;
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(workers).thread_name("fluvio-cffi").enable_all();
+    // Workers that a runtime has got before it panics stay for ever.
+    if workers > 1 {
+        check_threads(workers)?;
+    }
+    // And it would wait for them while it unwinds, unless it is where none may wait.
+    let inside = Builder::new_current_thread().build().and_then(|outer| outer.block_on(async { builder.build() }));
+    inside.map_err(|cause| Error::internal(format!("the library cannot be started: {cause}")).caused_by(&cause))
+}
+
+/// Fails unless so many threads can be had at a time. They do not count any more when this returns.
+fn check_threads(count: usize) -> Result<()> {
+    let gate = RwLock::new(());
+    let wait = || {
+        drop(gate.read());
+        this_thread()
+    };
+    std::thread::scope(|scope| {
+        let closed = gate.write();
+        let spawn = |_| std::thread::Builder::new().spawn_scoped(scope, wait);
+        let threads: std::io::Result<Vec<_>> = (0..count).map(spawn).collect();
+        drop(closed);
+        let threads = threads.map_err(|cause| Error::no_thread("the library cannot be started", &cause))?;
+        let deadline = Instant::now() + Duration::from_millis(100);
+        // One that has ended counts until the system has forgotten it.
+        let ended: Vec<PathBuf> = threads.into_iter().filter_map(|thread| thread.join().ok().flatten()).collect();
+        while ended.iter().any(|thread| thread.exists()) && Instant::now() < deadline {
+            std::thread::yield_now();
+        }
+        Ok(())
+    })
+}
+
+/// Where the system shows the calling thread while it knows of it.
+fn this_thread() -> Option<PathBuf> {
+    #[cfg(target_os = "linux")]
+    // SAFETY: no memory is involved.
+    return Some(format!("/proc/self/task/{}", unsafe { libc::gettid() }).into());
+    #[cfg(not(target_os = "linux"))]
+    None
 }
 
 fn shut_down() -> Error {

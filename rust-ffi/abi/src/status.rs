@@ -32,6 +32,8 @@ pub enum flv_status_e {
     FLV_STATUS_INVALID_ARGUMENT = 20,
     /// A call that the object's state forbids.
     FLV_STATUS_USAGE = 21,
+    /// The machine, or what this process may have of it, has no more: descriptors, threads, memory, ports, room on a disk.
+    FLV_STATUS_RESOURCE = 22,
     /// The peer cannot be reached, or the connection was lost.
     FLV_STATUS_CONNECTION = 30,
     /// TLS could not be set up.

@@ -17,28 +17,27 @@ pub enum flv_tls_policy_e {
     FLV_TLS_POLICY_VERIFIED = 3,
 }
 
-/// The texts of a verified connection, by name: each a path, or PEM text.
+/// What is said of a verified connection.
 pub(crate) struct Texts {
     pub(crate) domain: Option<String>,
-    pub(crate) ca: Option<String>,
-    pub(crate) cert: Option<String>,
-    pub(crate) key: Option<String>,
+    pub(crate) ca: Option<Pem>,
+    pub(crate) cert: Option<Pem>,
+    pub(crate) key: Option<Pem>,
 }
 
 impl Texts {
     pub(crate) fn verified(self) -> Result<Tls> {
-        let pem = |text: Option<String>| text.map(|text| Pem::new(&text));
-        let identity = match (pem(self.cert), pem(self.key)) {
+        let identity = match (self.cert, self.key) {
             (Some(cert), Some(key)) => Some(Identity { cert, key }),
             (None, None) => None,
             (Some(_), None) => return Err(Error::invalid("tls: cert is given without its key")),
             (None, Some(_)) => return Err(Error::invalid("tls: key is given without its cert")),
         };
-        Ok(Tls::Verified(Verified { domain: self.domain, ca: pem(self.ca), identity }))
+        Ok(Tls::Verified(Verified { domain: self.domain, ca: self.ca, identity }))
     }
 
     fn is_empty(&self) -> bool {
-        [&self.domain, &self.ca, &self.cert, &self.key].iter().all(|text| text.is_none())
+        self.domain.is_none() && [&self.ca, &self.cert, &self.key].iter().all(|pem| pem.is_none())
     }
 }
 
@@ -51,11 +50,12 @@ pub(crate) fn parse(
     key: flv_slice_t,
 ) -> Result<Option<Tls>> {
     use flv_tls_policy_e as P;
+    let pem = |slice: flv_slice_t, name| slice.bytes(name).map(|it| Some(it).filter(|it| !it.is_empty()).map(Pem::new));
     let texts = Texts {
         domain: domain.optional_text("tls_domain")?,
-        ca: ca.optional_text("tls_ca")?,
-        cert: cert.optional_text("tls_cert")?,
-        key: key.optional_text("tls_key")?,
+        ca: pem(ca, "tls_ca")?,
+        cert: pem(cert, "tls_cert")?,
+        key: pem(key, "tls_key")?,
     };
     let tls = match policy {
         _ if policy == P::FLV_TLS_POLICY_VERIFIED as u32 => return texts.verified().map(Some),

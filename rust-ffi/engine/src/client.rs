@@ -9,6 +9,7 @@ use crate::consumer::{self, ChunkEncoder, Consumer, ConsumerOptions};
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::events::Events;
+use crate::executor;
 use crate::limit::{Limit, took_longer};
 use crate::metrics::{Counters, Metrics};
 use crate::producer::{self, Producer, ProducerOptions, TicketSink};
@@ -175,6 +176,7 @@ impl Client {
     }
 
     async fn connected(options: ClientOptions, limit: &Limit) -> Result<Self> {
+        executor::start()?;
         let control = Arc::new(Control::new(&options).await?);
         let waits = options.waits_for(&control);
         let mut attempts = limit.attempts(control.counters());

@@ -16,6 +16,7 @@ use fluvio::{Fluvio, FluvioAdmin, FluvioClusterConfig};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::blocking;
 use crate::client::ClientOptions;
 use crate::error::{Error, ErrorKind, Outcome, Phase, Result};
 use crate::limit::Limit;
@@ -166,7 +167,7 @@ impl Control {
             let probe =
                 link.call(what, |admin| async move { admin.list::<TopicSpec, _>(vec![NO_TOPIC.to_owned()]).await });
             match self.promptly(what, Box::pin(probe)).await {
-                Err(error) if matches!(error.kind, ErrorKind::Connection | ErrorKind::Timeout) => return error,
+                Err(error) if error.kind.is_lost() => return error,
                 // Whatever it says, it is there.
                 _ => tokio::time::sleep(LEAST_BETWEEN_PROBES.min(self.probe_interval)).await,
             }
@@ -231,7 +232,7 @@ impl Control {
             None => self.connect().await?,
         };
         let value = link.call(what, call).await;
-        if !matches!(&value, Err(error) if matches!(error.kind, ErrorKind::Connection | ErrorKind::Timeout))
+        if !matches!(&value, Err(error) if error.kind.is_lost())
             && let Ok(mut shared) = self.shared.lock()
         {
             *shared = Some(link);
@@ -267,7 +268,7 @@ impl Control {
             use ErrorKind as K;
             let (begun, late) = (begun.load(Ordering::Relaxed), error.kind == K::Timeout);
             // Anything else that came after it was sent is the SC's answer.
-            let open = matches!(error.kind, K::Connection | K::Timeout | K::Version);
+            let open = error.kind.is_lost() || error.kind == K::Version;
             match begun {
                 false => error.with_outcome(Outcome::NotWritten).adding(if late { "; it was not sent" } else { "" }),
                 true if open => {
@@ -360,7 +361,5 @@ pub(crate) fn check_endpoint(endpoint: &str) -> Result<()> {
 
 /// The named profile, or the current one. Files are read on a thread that may block.
 async fn from_profile(name: Option<String>) -> Result<ClusterConfig> {
-    let read = move || Profiles::at(None)?.load(name.as_deref());
-    let read = tokio::task::spawn_blocking(read).await;
-    read.map_err(|cause| Error::internal(format!("reading the profile file: {cause}")))?
+    blocking::run("reading the profile file", move || Profiles::at(None)?.load(name.as_deref())).await
 }

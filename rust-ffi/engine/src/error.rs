@@ -25,6 +25,8 @@ pub enum ErrorKind {
     InvalidArgument = 20,
     /// A call that the object's state forbids.
     Usage = 21,
+    /// The machine, or what this process may have of it, has no more: descriptors, threads, memory, ports, room on a disk.
+    Resource = 22,
     /// The peer cannot be reached, or the connection was lost.
     Connection = 30,
     /// TLS could not be set up.
@@ -85,6 +87,13 @@ pub enum ErrorKind {
     Internal = 90,
     /// An error of a kind that this version does not know.
     Unknown = 99,
+}
+
+impl ErrorKind {
+    /// Whether a connection was lost, is silent or cannot be made, so that another one may do better.
+    pub(crate) fn is_lost(self) -> bool {
+        matches!(self, Self::Connection | Self::Timeout | Self::Resource)
+    }
 }
 
 /// What became of the records that an error speaks of, or of the change that was asked for.
@@ -184,7 +193,10 @@ impl Error {
             partition: None,
             offset: None,
             next_available: None,
-            retriable: matches!(kind, ErrorKind::Connection | ErrorKind::NotLeader | ErrorKind::Timeout),
+            retriable: matches!(
+                kind,
+                ErrorKind::Connection | ErrorKind::NotLeader | ErrorKind::Resource | ErrorKind::Timeout
+            ),
             outcome: Outcome::None,
             phase: Phase::None,
             os_error: None,
@@ -262,10 +274,43 @@ impl Error {
         self
     }
 
-    /// The same error, which has this one of the operating system as its cause.
+    /// The same error, which has this one of the operating system as its cause. If that says that something has run out,
+    /// the error says so, too.
     pub fn caused_by(mut self, cause: &std::io::Error) -> Self {
         self.os_error = cause.raw_os_error();
+        match self.os_error.and_then(exhausted) {
+            Some(advice) => self.exhausting(advice),
+            None => self,
+        }
+    }
+
+    /// `cause` kept the system from doing `what` because something has run out; `advice` says what, and what to do.
+    pub(crate) fn resource(what: &str, cause: &std::io::Error, advice: &str) -> Self {
+        let text = format!("{what}: {cause}");
+        Self { os_error: cause.raw_os_error(), ..Self::new(ErrorKind::Resource, text) }.exhausting(advice)
+    }
+
+    /// No thread could be had for `what`.
+    pub fn no_thread(what: &str, cause: &std::io::Error) -> Self {
+        Self::resource(what, cause, NO_THREAD)
+    }
+
+    fn exhausting(mut self, advice: &str) -> Self {
+        self.kind = ErrorKind::Resource;
+        self.retriable = true;
+        self.message = format!("{}; {advice}", self.message);
         self
+    }
+
+    /// The error behind a panic that says `text`, if all it complains of is that the system has no more: libraries that
+    /// start threads or open descriptors by themselves know no other way to say so.
+    pub(crate) fn of_panic(text: &str) -> Option<Self> {
+        let after = |mark: &str| text.split_once(mark).map(|(_, rest)| rest);
+        let rest = after("(os error ").or_else(|| after("Os { code: "))?;
+        let number = rest.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()?;
+        let advice = if number == libc::EAGAIN { NO_THREAD } else { exhausted(number)? };
+        let cause = std::io::Error::from_raw_os_error(number);
+        Some(Self::resource("the library cannot go on", &cause, advice))
     }
 
     /// Topic `name` does not exist.
@@ -353,8 +398,12 @@ impl Error {
             return Self::from_code(code, None);
         }
         let text = format!("{what}: {error:#}");
-        let os_error = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>()?.raw_os_error());
-        let connection = |text| Self { os_error, ..Self::new(ErrorKind::Connection, text) };
+        let causes = || error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>());
+        let system = causes().find(|cause| cause.raw_os_error().is_some());
+        let connection = |text| match (Self::new(ErrorKind::Connection, text), system) {
+            (error, Some(cause)) => error.caused_by(cause),
+            (error, None) => error,
+        };
         // What is not the crate's own comes from sockets and codecs: the next call gets a new connection.
         let Some(error) = error.downcast_ref::<FluvioError>() else { return connection(text) };
         match error {
@@ -382,6 +431,19 @@ impl Error {
             FluvioError::Io(_) | FluvioError::Socket(_) | FluvioError::Other(_) => connection(text),
         }
     }
+}
+
+const NO_THREAD: &str = "no thread can be had: raise the limit of this user (ulimit -u) or container, or end some";
+
+/// What has run out where the system answers with this number, and what to do; `None`: nothing, it is another kind of error.
+fn exhausted(os_error: i32) -> Option<&'static str> {
+    Some(match os_error {
+        libc::EMFILE => "this process may open no more files: raise its limit (ulimit -n), or close some",
+        libc::ENFILE => "the machine can open no more files: close some, or raise fs.file-max",
+        libc::ENOMEM | libc::ENOBUFS => "the machine, or this container, has no memory left for it",
+        libc::ENOSPC | libc::EDQUOT | libc::EFBIG => "there is no room left for it",
+        _ => return None,
+    })
 }
 
 /// The number that stands for `code` on the wire.

@@ -65,6 +65,9 @@ pub fn install_panic_hook() {
 pub fn panic_error(payload: &(dyn Any + Send)) -> Error {
     let kept = LAST_PANIC.with(|last| last.try_borrow_mut().ok().and_then(|mut last| last.take()));
     let text = kept.unwrap_or_else(|| payload_text(payload));
+    if let Some(error) = Error::of_panic(&text) {
+        return error;
+    }
     Error::internal(format!("a bug in the library was caught, please report it: {text}"))
 }
 

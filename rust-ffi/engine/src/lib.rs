@@ -3,6 +3,7 @@
 
 pub mod admin;
 mod backoff;
+mod blocking;
 mod client;
 mod codes;
 mod consumer;
@@ -10,6 +11,7 @@ mod control;
 pub mod descriptors;
 mod error;
 mod events;
+mod executor;
 mod guard;
 mod limit;
 mod metrics;

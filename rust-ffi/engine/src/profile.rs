@@ -48,7 +48,7 @@ pub struct Profiles {
 
 impl Profiles {
     /// The file at `path`; `None`: at `FLV_PROFILE_PATH`, else `~/.fluvio/config`.
-    pub fn at(path: Option<&str>) -> Result<Self> {
+    pub fn at(path: Option<&Path>) -> Result<Self> {
         if let Some(path) = path {
             return Ok(Self { path: path.into() });
         }
@@ -212,7 +212,7 @@ impl Profiles {
                 (domain, pem(ca_cert), pem(cert), pem(key))
             }
             TlsPolicy::Verified(TlsConfig::Files(TlsPaths { domain, key, cert, ca_cert })) => {
-                let pem = |path: &Path| path.to_str().and_then(given).map(Pem::Path);
+                let pem = |path: &Path| Some(path.to_owned()).filter(|it| !it.as_os_str().is_empty()).map(Pem::Path);
                 (domain, pem(ca_cert), pem(cert), pem(key))
             }
         };
@@ -315,10 +315,13 @@ fn tls_table(tls: &Tls) -> Result<Table> {
                 return Err(Error::invalid(format!("tls: {text}")));
             }
             // Profiles are used from anywhere.
-            Some(Pem::Path(path)) => std::path::absolute(path)
-                .ok()
-                .and_then(|path| path.into_os_string().into_string().ok())
-                .unwrap_or_else(|| path.clone()),
+            Some(Pem::Path(path)) => {
+                let path = std::path::absolute(path).unwrap_or_else(|_| path.clone()).into_os_string();
+                path.into_string().map_err(|path| {
+                    let text = format!("tls: a profile cannot hold the path {path:?}, which is not UTF-8");
+                    Error::invalid(format!("{text}: give PEM text"))
+                })?
+            }
         };
         certs.insert(name, value(text));
     }

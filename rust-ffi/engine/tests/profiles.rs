@@ -7,7 +7,7 @@ use fluvio::config::{ConfigFile, TlsCerts, TlsConfig, TlsPaths, TlsPolicy};
 use fluvio_cffi_engine::{ClusterConfig, Identity, Pem, Profiles, Tls, Verified};
 
 fn path(text: &str) -> Pem {
-    Pem::Path(text.to_owned())
+    Pem::Path(text.into())
 }
 
 fn text(text: &str) -> Pem {
@@ -52,7 +52,7 @@ fn kinds() -> Vec<(&'static str, Tls, TlsPolicy)> {
 }
 
 fn ours(file: &Path) -> Profiles {
-    Profiles::at(file.to_str()).unwrap()
+    Profiles::at(Some(file)).unwrap()
 }
 
 fn official(file: &Path) -> ConfigFile {

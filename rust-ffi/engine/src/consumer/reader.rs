@@ -447,7 +447,7 @@ impl Reader {
             Ok(Then::Stream) => return self.stream(cursor),
             Ok(Then::Finished) => self.idle.extend(self.shared.chunks.finish(cursor)),
             Ok(Then::Again | Then::Decode) => self.idle.push(cursor),
-            Err(error) if matches!(error.kind, ErrorKind::Connection | ErrorKind::Version) => {
+            Err(error) if matches!(error.kind, ErrorKind::Connection | ErrorKind::Resource | ErrorKind::Version) => {
                 self.idle.push(cursor);
                 return Err(error);
             }

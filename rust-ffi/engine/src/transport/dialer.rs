@@ -1,6 +1,7 @@
 //! Opening connections, plain or with TLS.
 
 use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::socket::Socket;
 use super::tls::{self, Tls, Verified};
+use crate::blocking;
 use crate::error::{Error, ErrorKind, Phase, Result};
 
 /// How a client opens its connections. A cheap handle.
@@ -44,8 +46,10 @@ impl Dialer {
             Tls::Verified(Verified { domain, .. }) => domain.as_deref().map(Arc::from),
             _ => None,
         };
-        let loading = tokio::task::spawn_blocking(move || tls.load()).await;
-        let tls = loading.map_err(|cause| Error::internal(format!("reading certificates: {cause}")))??;
+        let tls = match tls {
+            Tls::Disabled => None,
+            tls => blocking::run("reading certificates", move || tls.load()).await?,
+        };
         Ok(Self { tls, domain, handshake_timeout })
     }
 
@@ -61,7 +65,7 @@ impl Dialer {
 
     /// Opens a connection to `address` (`host:port`), where the SC is, or the SPU with that name.
     pub(super) async fn dial(&self, address: &str, spu: Option<&str>) -> Result<Dialled> {
-        let socket = Socket::connect(address).await.map_err(|cause| Error::connection(address, &cause))?;
+        let socket = connect(address).await?;
         let Some(config) = &self.tls else { return Ok(Dialled::Plain(socket)) };
         let name = self.server_name(address, spu)?;
         let agree = TlsConnector::from(Arc::clone(config)).connect(name, socket);
@@ -97,6 +101,50 @@ impl Dialer {
         ServerName::try_from(name)
             .map_err(|cause| Error::new(ErrorKind::Tls, format!("TLS with {address}: the server's name: {cause}")))
     }
+}
+
+/// A socket that is connected to `address`: where the first of its host's addresses answers.
+async fn connect(address: &str) -> Result<Socket> {
+    let mut last = None;
+    for place in resolve(address).await? {
+        match Socket::connect(place).await {
+            Ok(socket) => return Ok(socket),
+            Err(cause) => last = Some((place, cause)),
+        }
+    }
+    let what = format!("connection to {address}");
+    Err(match last {
+        None => Error::new(ErrorKind::Connection, format!("{what}: the host has no address")),
+        Some((place, cause)) if cause.kind() == io::ErrorKind::AddrNotAvailable && has_address_for(place) => {
+            Error::resource(&what, &cause, "no local port is free: connections that ended keep theirs for a minute")
+        }
+        Some((_, cause)) => Error::connection(address, &cause),
+    })
+}
+
+/// Where `address` is. Only names are looked up.
+async fn resolve(address: &str) -> Result<Vec<SocketAddr>> {
+    if let Ok(place) = address.parse() {
+        return Ok(vec![place]);
+    }
+    let name = address.to_owned();
+    blocking::run(&format!("looking up {address}"), move || {
+        // Without a descriptor the resolver finds nothing, and does not say why: a socket cannot be had then either.
+        let why = |cause| UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).err().unwrap_or(cause);
+        let places = name.to_socket_addrs().map_err(|cause| Error::connection(&name, &why(cause)))?;
+        Ok(places.collect())
+    })
+    .await
+}
+
+/// Whether this machine has an address from which `place` can be reached. If not, it is not for want of ports that a
+/// connection has none.
+fn has_address_for(place: SocketAddr) -> bool {
+    let any: SocketAddr = match place {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    UdpSocket::bind(any).and_then(|socket| socket.connect(place)).is_ok()
 }
 
 /// The host in `host:port`; an IPv6 address without its brackets.

@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice, Read};
 use std::mem::MaybeUninit;
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -81,8 +81,8 @@ struct Inner {
 pub(super) struct Socket(Arc<Inner>);
 
 impl Socket {
-    /// Connects to `address` (`host:port`).
-    pub(super) async fn connect(address: &str) -> io::Result<Self> {
+    /// Connects to `address`.
+    pub(super) async fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         let registered = Registered::new(stream.as_raw_fd());
         let socket = Self(Arc::new(Inner { counted: Counted::new(), registered, stream }));

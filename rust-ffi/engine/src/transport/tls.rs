@@ -1,7 +1,10 @@
 //! What TLS a client asks for, and the certificates and keys for it.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -11,7 +14,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// How the connections of a client are protected.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -52,15 +55,15 @@ pub enum Pem {
     /// The text itself.
     Text(String),
     /// A path.
-    Path(String),
+    Path(PathBuf),
 }
 
 impl Pem {
-    /// Text if it looks like it, else a path.
-    pub fn new(value: &str) -> Self {
-        match value.contains("-----BEGIN ") || value.contains('\n') {
-            true => Self::Text(value.to_owned()),
-            false => Self::Path(value.to_owned()),
+    /// Text if it looks like it, else a path, which may be of any bytes.
+    pub fn new(value: &[u8]) -> Self {
+        match String::from_utf8(value.to_owned()) {
+            Ok(text) if text.contains("-----BEGIN ") || text.contains('\n') => Self::Text(text),
+            _ => Self::Path(OsStr::from_bytes(value).into()),
         }
     }
 
@@ -68,7 +71,8 @@ impl Pem {
         match self {
             Self::Text(text) => Ok(text.clone().into_bytes()),
             Self::Path(path) => std::fs::read(path).map_err(|cause| {
-                Error::invalid(format!("tls: {name} \"{path}\" cannot be read: {cause}")).caused_by(&cause)
+                let place = self.place();
+                Error::invalid(format!("tls: {name} {place} cannot be read: {cause}")).caused_by(&cause)
             }),
         }
     }
@@ -77,7 +81,7 @@ impl Pem {
     fn place(&self) -> String {
         match self {
             Self::Text(_) => "the given text".to_owned(),
-            Self::Path(path) => format!("\"{path}\""),
+            Self::Path(path) => format!("\"{}\"", path.display()),
         }
     }
 }
@@ -183,6 +187,16 @@ fn given_roots(ca: &Pem) -> Result<RootCertStore> {
 
 fn system_roots() -> Result<RootCertStore> {
     let found = rustls_native_certs::load_native_certs();
+    // Some could be read, and the one that is needed perhaps not.
+    let causes = found.errors.iter().filter_map(|error| match &error.kind {
+        rustls_native_certs::ErrorKind::Io { inner, .. } => Some(inner),
+        _ => None,
+    });
+    let mut unread =
+        causes.map(|cause| Error::invalid(format!("tls: the system's certificates: {cause}")).caused_by(cause));
+    if let Some(error) = unread.find(|error| error.kind == ErrorKind::Resource) {
+        return Err(error);
+    }
     let mut roots = RootCertStore::empty();
     // Among the many there may be a few that nobody can use.
     roots.add_parsable_certificates(found.certs);
@@ -278,5 +292,5 @@ pub(super) fn refusal(peer: &str, cause: &rustls::Error, shown: bool) -> Error {
         E::InvalidMessage(_) => format!("the server does not speak TLS on that port: {cause}"),
         _ => cause.to_string(),
     };
-    Error::new(crate::ErrorKind::Tls, format!("TLS with {peer}: {why}"))
+    Error::new(ErrorKind::Tls, format!("TLS with {peer}: {why}"))
 }
