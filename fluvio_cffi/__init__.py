@@ -59,6 +59,7 @@ from ._errors import (
     UsageError,
     VersionError,
 )
+from ._exit import set_exit_timeout
 from ._metrics import Metrics
 from ._opening import Opening
 from ._sync.client import Fluvio
@@ -279,6 +280,7 @@ __all__ = [
     "VersionError",
     "Watch",
     "__version__",
+    "set_exit_timeout",
 ]
 
 

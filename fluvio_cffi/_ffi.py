@@ -5,11 +5,8 @@ The environment variable ``FLUVIO_CFFI_LIBRARY`` names another file to load than
 
 from __future__ import annotations
 
-import atexit
 import os
 import sys
-import threading
-import warnings
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -86,43 +83,8 @@ def _after_fork_in_child() -> None:
         lib.flv_fork_child()
 
 
-# Called before the library is shut down at exit, so that records which Python still holds get their chance.
-at_exit: list[Any] = []
-
-
-def _hush() -> None:
-    """What daemon threads are in the middle of fails now, because the program ends: not worth a traceback."""
-    from ._errors import FluvioError
-
-    previous = threading.excepthook
-
-    def hook(arguments: threading.ExceptHookArgs, /) -> None:
-        if not isinstance(arguments.exc_value, FluvioError):
-            previous(arguments)
-
-    threading.excepthook = hook
-
-
-def _shutdown() -> None:
-    if not process.connected or process.orphaned:
-        return
-    _hush()
-    for hook in at_exit:
-        hook()
-    dropped = ffi.new("uint64_t *")
-    lib.flv_runtime_shutdown(1000, dropped)
-    if dropped[0]:
-        warnings.warn(
-            f"fluvio_cffi: {dropped[0]} record(s) were dropped at exit: not acknowledged within 1 s. "
-            f"Close or flush the producer before the program ends.",
-            RuntimeWarning,
-            stacklevel=1,
-        )
-
-
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork_in_child)
-atexit.register(_shutdown)
 
 
 def view(function: Any, handle: CData) -> str:

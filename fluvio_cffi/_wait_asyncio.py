@@ -10,6 +10,7 @@ from asyncio import _get_running_loop
 from collections.abc import Callable, Generator
 from contextvars import Context
 from functools import partial
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from ._errors import UsageError
@@ -184,6 +185,9 @@ class AsyncioHost(AsyncHost):
         return any(
             isinstance(leaf, (asyncio.CancelledError, GeneratorExit, KeyboardInterrupt)) for leaf in leaves(error)
         )
+
+    def runs_elsewhere(self) -> bool:
+        return self.thread != get_ident() and self.loop.is_running()
 
     def _readable(self) -> None:
         self.turned()

@@ -195,6 +195,9 @@ class TrioHost(AsyncHost):
         await wait_task_rescheduled(waiter.abort)
         return True
 
+    def runs_elsewhere(self) -> bool:
+        return self._thread is not None and self._thread != get_ident()
+
     def cancelled(self) -> bool:
         # Cheaper than to ask for the deadline, which looks at all scopes around the task: this way out is only begun.
         point = checkpoint_if_cancelled()

@@ -181,6 +181,10 @@ class AsyncHost(Host, ABC):
     def is_cancellation(self, error: BaseException) -> bool:
         """Whether `error` is how a cancelled task ends."""
 
+    @abstractmethod
+    def runs_elsewhere(self) -> bool:
+        """Whether the loop runs, in another thread than the calling one. Any thread."""
+
     def cancelled(self) -> bool:
         """Whether the calling task was cancelled and will be told so when it waits next, as far as that is known."""
         return False

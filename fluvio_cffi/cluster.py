@@ -7,7 +7,6 @@ against a Fluvio cluster; only the address changes.
 from __future__ import annotations
 
 import asyncio
-import atexit
 import contextlib
 import errno
 import fcntl
@@ -28,9 +27,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal
 
-from . import _ffi
 from ._config import Tls
 from ._errors import ConfigError, FluvioError, ResourceError, UsageError, os_failure
+from ._exit import at_end
 
 __all__ = ["LocalCluster"]
 
@@ -564,13 +563,9 @@ async def _readable_asyncio(descriptor: int, seconds: float) -> bool:
         loop.remove_reader(descriptor)
 
 
-def _at_exit() -> None:
-    clusters = list(_clusters)
-    if any(cluster.running for cluster in clusters):
-        # Clients first: what they still hold may be meant for this cluster.
-        atexit.unregister(_ffi._shutdown)
-        _ffi._shutdown()
-    for cluster in clusters:
+def _stop_all() -> None:
+    """The program ends, and its clients have had their chance: what they held may have been meant for these clusters."""
+    for cluster in list(_clusters):
         _run(cluster._stopping(EXIT_TIMEOUT))
         cluster._remove_temporary()
 
@@ -580,5 +575,5 @@ def _after_fork() -> None:
         cluster._forget()
 
 
-atexit.register(_at_exit)
+at_end.append(_stop_all)
 os.register_at_fork(after_in_child=_after_fork)

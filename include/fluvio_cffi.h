@@ -1745,6 +1745,18 @@ flv_status_t flv_runtime_configure(uint32_t worker_threads, flv_error_t **error)
 void flv_fork_child(void);
 
 /*
+ Completes when all records that producers have accepted until now are settled, also of producers and clients that were
+ freed, and what consumers with automatic commits have processed is committed; at the latest after `timeout_ms`. Value: how
+ many records are not settled. Everything goes on as before. If nothing is open, nothing is started:
+ `FLV_STATUS_EMPTY`. For a host that ends; any thread.
+ */
+flv_status_t flv_runtime_flush(int64_t timeout_ms,
+                               flv_queue_t *queue,
+                               uint64_t token,
+                               uint64_t *operation,
+                               flv_error_t **error);
+
+/*
  Closes every client within `timeout_ms` (negative: 0), producers flush; nobody can connect afterwards. For a host's
  exit. Blocks for up to that time; any thread but the library's. `*dropped_records`: how many records were given up;
  NULL is fine.

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from fluvio_cffi._config import ClusterConfig, ConnectOptions, Tls
 from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, FluvioTimeoutError
-from fluvio_cffi._ffi import CData, Slice, at_exit, lib, process, view
+from fluvio_cffi._exit import hand_over
+from fluvio_cffi._ffi import CData, Slice, lib, process, view
 from fluvio_cffi._hub import Operation
 from fluvio_cffi._lifetime import Closeable, Members, logger
 from fluvio_cffi._metrics import Metrics, read_metrics
@@ -492,13 +493,19 @@ class AsyncFluvio(Closeable):
             raise ClosedError("the client is closed")
 
 
-if True:  # ASYNC
-    _clients: Members[AsyncFluvio] = Members()
+_clients: Members[AsyncFluvio] = Members()
 
-    def _push_all() -> None:
-        """The program ends: what is queued gets its chance, in the second that is left to the library."""
-        for client in _clients:
-            for producer in client._producers:
-                producer._push()
 
-    at_exit.append(_push_all)
+def _hand_over_all() -> int:
+    """The program ends: what is queued goes to the library, as far as there is room, and it hears what was processed. How
+    many records are left."""
+    held = 0
+    for client in _clients:
+        for consumer in client._consumers:
+            consumer._mark_before_hand()
+        if True:  # ASYNC
+            held += sum([producer._hand_over_now() for producer in client._producers])
+    return held
+
+
+hand_over.append(_hand_over_all)

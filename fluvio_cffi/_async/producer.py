@@ -1092,6 +1092,13 @@ class AsyncProducer(Closeable):
                 seat.waiter.wake()
             self._seats.clear()
 
+        def _hand_over_now(self) -> int:
+            """What is queued here goes to the library, as far as there is room; a loop that still runs in another thread
+            does so by itself. How many records are left."""
+            if not self._host.runs_elsewhere():
+                self._push()
+            return sum(group.count for group in self._groups)
+
         async def _hand_over_all(self, deadline: float | None) -> None:
             """Everything that is queued here goes to the library."""
             self._push()

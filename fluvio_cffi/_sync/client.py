@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from fluvio_cffi._config import ClusterConfig, ConnectOptions, Tls
 from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError
+from fluvio_cffi._exit import hand_over
 from fluvio_cffi._ffi import CData, Slice, lib, process, view
 from fluvio_cffi._hub import Operation
 from fluvio_cffi._lifetime import Closeable, Members, logger
@@ -456,3 +457,19 @@ class Fluvio(Closeable):
         self._host.check_fork()
         if self._closed:
             raise ClosedError("the client is closed")
+
+
+_clients: Members[Fluvio] = Members()
+
+
+def _hand_over_all() -> int:
+    """The program ends: what is queued goes to the library, as far as there is room, and it hears what was processed. How
+    many records are left."""
+    held = 0
+    for client in _clients:
+        for consumer in client._consumers:
+            consumer._mark_before_hand()
+    return held
+
+
+hand_over.append(_hand_over_all)

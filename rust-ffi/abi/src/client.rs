@@ -189,6 +189,16 @@ impl ClientObject {
         push(&self.consumers, consumer);
     }
 
+    /// Commits what its consumers with automatic commits have processed, within `timeout`.
+    pub(crate) async fn commit_marked(&self, timeout: Option<Duration>) {
+        let mut commits = JoinSet::new();
+        for consumer in alive(&self.consumers) {
+            // What could not be committed comes again: at least once holds.
+            commits.spawn(async move { drop(consumer.consumer.commit_marked(timeout).await) });
+        }
+        commits.join_all().await;
+    }
+
     /// Closes what was opened with it, then the client itself. Returns how many records were dropped.
     pub(crate) async fn close(&self, deadline: Option<Instant>) -> u64 {
         self.closed.store(true, Ordering::SeqCst);

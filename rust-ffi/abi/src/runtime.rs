@@ -5,14 +5,16 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
-use fluvio_cffi_engine::{Error, ErrorKind, Result, descriptors, install_panic_hook};
+use fluvio_cffi_engine::{Error, ErrorKind, Result, clients, descriptors, install_panic_hook};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::boundary::{OK, export, fill, quiet};
 use crate::bytes::flv_view_t;
 use crate::client::ClientObject;
-use crate::status::{flv_error_t, flv_status_t};
+use crate::operation::{self, Done, Request};
+use crate::queue::flv_queue_t;
+use crate::status::{flv_error_t, flv_status_e, flv_status_t};
 
 /// Major version of the ABI: another one is another interface.
 const ABI_MAJOR: u32 = 0;
@@ -189,6 +191,45 @@ pub extern "C" fn flv_runtime_configure(worker_threads: u32, error: *mut *mut fl
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_fork_child() {
     in_child();
+}
+
+/// Completes when all records that producers have accepted until now are settled, also of producers and clients that were
+/// freed, and what consumers with automatic commits have processed is committed; at the latest after `timeout_ms`. Value: how
+/// many records are not settled. Everything goes on as before. If nothing is open, nothing is started:
+/// `FLV_STATUS_EMPTY`. For a host that ends; any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_runtime_flush(
+    timeout_ms: i64,
+    queue: *mut flv_queue_t,
+    token: u64,
+    operation: *mut u64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let Some(runtime) = current else { return Ok(flv_status_e::FLV_STATUS_EMPTY as flv_status_t) };
+        let objects: Vec<_> = {
+            let clients = CLIENTS.lock().unwrap_or_else(PoisonError::into_inner);
+            clients.iter().filter_map(Weak::upgrade).collect()
+        };
+        // The deadline is kept inside: the flush itself always succeeds.
+        let request = Request { timeout_ms, queue, token, operation };
+        operation::start_bounded(runtime, request, |timeout| async move {
+            let deadline = timeout.map(|timeout| Instant::now() + timeout);
+            let mut commits = JoinSet::new();
+            for client in objects {
+                commits.spawn(async move { client.commit_marked(timeout).await });
+            }
+            let mut flushes = JoinSet::new();
+            for client in clients() {
+                flushes.spawn(async move { client.flush(deadline).await });
+            }
+            let unsettled = flushes.join_all().await.into_iter().sum();
+            commits.join_all().await;
+            Ok(Done::value(unsettled))
+        })?;
+        Ok(OK)
+    })
 }
 
 /// Closes every client within `timeout_ms` (negative: 0), producers flush; nobody can connect afterwards. For a host's

@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
 use crate::consumer::{self, ChunkEncoder, Consumer, ConsumerOptions};
 use crate::control::Control;
 use crate::error::{Error, ErrorKind, Phase, Result};
@@ -113,6 +116,13 @@ pub fn counts() -> Counts {
 }
 
 static CLIENTS: AtomicUsize = AtomicUsize::new(0);
+static ALL: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
+
+/// The clients that are open, and those that were given up while producers and consumers of theirs go on.
+pub fn clients() -> Vec<Client> {
+    let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    all.iter().filter_map(Weak::upgrade).map(|inner| Client { inner }).collect()
+}
 
 /// A connection to a cluster; a cheap handle.
 #[derive(Clone)]
@@ -191,7 +201,11 @@ impl Client {
         let request_timeout = options.request_timeout;
         let (producers, consumers) = (Registry::default(), Registry::default());
         let inner = Inner { control, view, platform_version, request_timeout, producers, consumers };
-        Ok(Self { inner: Arc::new(inner) })
+        let inner = Arc::new(inner);
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|client| client.strong_count() > 0);
+        all.push(Arc::downgrade(&inner));
+        Ok(Self { inner })
     }
 
     /// Ends its connections and watches. Producers and consumers that are still open fail.
@@ -253,6 +267,23 @@ impl Client {
         timeout: Option<Duration>,
     ) -> Result<Consumer> {
         Consumer::open(self.clone(), topic, options, encoder, timeout).await
+    }
+
+    /// Waits, until `deadline`, for the records that its producers have accepted until now to be settled, also of producers
+    /// that were given up. Returns how many are not.
+    pub async fn flush(&self, deadline: Option<Instant>) -> u64 {
+        let flush = |producer: Arc<producer::Shared>| async move {
+            match deadline {
+                None => producer.flush().await,
+                Some(deadline) => {
+                    if tokio::time::timeout_at(deadline, producer.flush()).await.is_err() {
+                        return producer.pending().0;
+                    }
+                }
+            }
+            0
+        };
+        join_all(self.inner.producers.alive().into_iter().map(flush)).await.into_iter().sum()
     }
 
     pub(crate) fn control(&self) -> &Control {

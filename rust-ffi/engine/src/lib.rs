@@ -21,7 +21,7 @@ mod transport;
 mod view;
 
 pub use admin::{Admin, CreateFlags, TopicSpec};
-pub use client::{Client, ClientOptions, ClientState, Counts, counts};
+pub use client::{Client, ClientOptions, ClientState, Counts, clients, counts};
 pub use consumer::{Chunk, ChunkEncoder, Consumer, ConsumerOptions, PartitionState, RecordRef, Start, Take};
 pub use error::{Error, ErrorKind, Outcome, Phase, Result};
 pub use events::{Event, EventKind, Events, NextEvent};

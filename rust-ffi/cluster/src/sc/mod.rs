@@ -136,18 +136,24 @@ impl Sc {
         self.node(id).is_some_and(is_up)
     }
 
-    /// Lets leaders know whether somebody follows them. One follower is enough, as by default on the real SPU.
+    /// Lets leaders know whether somebody follows them.
     fn follow(&self, objects: &Objects) {
         for partition in objects.partitions.all() {
-            let followers = partition.spec.followers();
-            if followers.is_empty() {
-                continue;
+            if let Ok(key) = partition.name.parse::<ReplicaKey>() {
+                self.follow_one(&key, &partition.spec);
             }
-            let leader = self.node(partition.spec.leader).and_then(|node| node.spu());
-            let (Some(leader), Ok(key)) = (leader, partition.name.parse::<ReplicaKey>()) else { continue };
-            if let Some(replica) = leader.replica(&key.topic, key.partition) {
-                replica.set_replicated(followers.into_iter().any(|id| self.follows(id)));
-            }
+        }
+    }
+
+    /// Lets the leader of a partition know whether somebody follows it. One follower is enough, as by default on the real SPU.
+    fn follow_one(&self, key: &ReplicaKey, spec: &PartitionSpec) {
+        let followers = spec.followers();
+        if followers.is_empty() {
+            return;
+        }
+        let leader = self.node(spec.leader).and_then(|node| node.spu());
+        if let Some(replica) = leader.and_then(|leader| leader.replica(&key.topic, key.partition)) {
+            replica.set_replicated(followers.into_iter().any(|id| self.follows(id)));
         }
     }
 

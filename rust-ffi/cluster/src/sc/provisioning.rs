@@ -240,10 +240,10 @@ impl Sc {
             let key = ReplicaKey::new(name, *id).to_string();
             objects.partitions.put(&key, partition_spec(spec, *id, replicas), PartitionStatus::default());
         }
-        self.follow(objects);
         for (id, replicas) in map {
             let key = ReplicaKey::new(name, *id);
             let spec = partition_spec(spec, *id, replicas);
+            self.follow_one(&key, &spec);
             let status = self.partition_status(&key, &spec, &PartitionStatus::default());
             objects.partitions.set_status(&key.to_string(), status);
         }

@@ -506,6 +506,11 @@ impl Consumer {
     /// Ends reading, and commits that are under way; with automatic commits, commits what was processed.
     pub async fn close(&self, timeout: Option<Duration>) -> Result<()> {
         self.owner.shared.chunks.close();
+        self.commit_marked(timeout).await
+    }
+
+    /// With automatic commits, commits what was processed.
+    pub async fn commit_marked(&self, timeout: Option<Duration>) -> Result<()> {
         let Some(offsets) = self.owner.offsets.as_ref().filter(|_| self.owner.shared.options.auto_commit.is_some())
         else {
             return Ok(());

@@ -226,6 +226,11 @@ impl Shared {
         count
     }
 
+    /// Waits until everything submitted before is settled.
+    pub(crate) async fn flush(&self) {
+        self.batches.flush().await;
+    }
+
     /// Hands the fate of tickets to their owner. No lock may be held.
     fn settle(&self, settled: Vec<Settled>) {
         if settled.is_empty() {
@@ -331,7 +336,7 @@ impl Producer {
 
     /// Waits until everything submitted before is settled.
     pub async fn flush(&self) -> Result<()> {
-        self.shared().batches.flush().await;
+        self.shared().flush().await;
         Ok(())
     }
 

@@ -1,0 +1,135 @@
+"""The end of the program: what was accepted gets its chance when everything else has had its last word.
+
+Nothing is closed, so that whatever runs later still works: hooks that were registered before the package was imported,
+and finalizers. Other threads go on until the interpreter ends.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import select
+import warnings
+import weakref
+from collections.abc import Callable
+from time import monotonic
+from typing import Final
+
+from ._errors import FluvioError, ResourceError
+from ._ffi import ffi, lib, process
+from ._hub import Hub, milliseconds
+from ._types import Duration, parse_duration
+from ._waiting import ending, left
+
+# Called again and again: hand over to the library what Python still holds, as far as there is room, and tell how many
+# records it holds then.
+hand_over: Final[list[Callable[[], int]]] = []
+# Called when all is over.
+at_end: Final[list[Callable[[], None]]] = []
+
+_timeout: float | None = 1.0
+_waited = 0.0
+_dropped = 0
+
+
+def set_exit_timeout(seconds: Duration | None) -> None:
+    """How long the end of the program may wait for records that are not settled, and for what consumers with automatic
+    commits have processed: by default 1 s.
+
+    It waits once everything that was registered with `atexit` after the package was imported has run, and
+    ``logging.shutdown`` has closed all handlers; what these wait for by themselves is not counted. Records that are not
+    settled then are dropped, which a ``RuntimeWarning`` says. Any thread.
+
+    :param seconds: 0: do not wait; ``None``: no limit (Ctrl-C ends it).
+    :raises ConfigError: it is no time.
+    """
+    global _timeout
+    _timeout = None if seconds is None else parse_duration(seconds, "seconds")
+
+
+class _Last:
+    """Of a log handler what ``logging.shutdown`` needs; one that logging makes would be in its list from the beginning."""
+
+    def acquire(self) -> None:
+        pass
+
+    def flush(self) -> None:
+        pass
+
+    def close(self) -> None:
+        _end()
+
+    def release(self) -> None:
+        pass
+
+
+_last: Final = _Last()
+
+
+def _at_exit() -> None:
+    """Everything that was registered later has run. Not so ``logging.shutdown``, as logging is imported first: its
+    handlers may be ours. It closes them in turn, the one that was made last first."""
+    if not process.connected or process.orphaned:
+        return _call_at_end()
+    _drain()
+    handlers: list[weakref.ref[_Last]] | None = getattr(logging, "_handlerList", None)
+    if handlers is None:
+        return _end()
+    handlers.insert(0, weakref.ref(_last))
+
+
+def _end() -> None:
+    dropped = _drain()
+    _call_at_end()
+    if dropped:
+        warnings.warn(
+            f"fluvio_cffi: {dropped} record(s) were dropped at exit: not acknowledged within {_timeout:g} s. Close or "
+            f"flush the producer before the program ends, or see set_exit_timeout().",
+            RuntimeWarning,
+            stacklevel=1,
+        )
+
+
+def _call_at_end() -> None:
+    for call in at_end:
+        call()
+
+
+def _drain() -> int:
+    """Waits for what is not settled, but not longer in all than it may; how many records are left."""
+    global _waited, _dropped
+    begun = monotonic()
+    deadline = ending(None if _timeout is None else max(_timeout - _waited, 0.0))
+    try:
+        hub = Hub()
+        while True:
+            held = sum(call() for call in hand_over)
+            unsettled = _flush(hub, left(deadline))
+            if not held or unsettled or left(deadline) == 0:
+                return held + unsettled
+    except ResourceError:
+        # There is no descriptor to wait on. What is left now is left for good.
+        dropped = ffi.new("uint64_t *")
+        lib.flv_runtime_shutdown(milliseconds(left(deadline)), dropped)
+        _dropped += dropped[0]
+        return _dropped
+    finally:
+        _waited += monotonic() - begun
+
+
+def _flush(hub: Hub, timeout: float | None) -> int:
+    try:
+        operation = hub.start(lib.flv_runtime_flush, timeout=timeout, phase="flush")
+    except FluvioError:
+        # Nothing is open.
+        return 0
+    poll = select.poll()
+    poll.register(hub.descriptor, select.POLLIN)
+    while not operation.done:
+        # Ctrl-C comes through here.
+        poll.poll()
+        hub.drain()
+    return operation.value
+
+
+atexit.register(_at_exit)
