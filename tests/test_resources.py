@@ -113,7 +113,7 @@ def test_without_descriptors_nothing_new_begins(
             pass
 
     loop = asyncio.new_event_loop()
-    with Fluvio.connect(cluster.endpoint) as client:
+    with Fluvio.connect(cluster.endpoint, admin_timeout=3) as client:
         client.admin.topics.create("descriptors", exist_ok=True)
         calls: dict[str, Callable[[], object]] = {
             "connect": lambda: Fluvio.connect(cluster.endpoint).close(),
@@ -125,6 +125,8 @@ def test_without_descriptors_nothing_new_begins(
             "a profile": lambda: ProfileStore(tmp_path / "config").switch("x"),
             "a file": lambda: SmartModuleSpec.from_toml(tmp_path / "SmartModule.toml"),
             "code": lambda: client.admin.smartmodules.create("m", path=tmp_path / "ca.crt"),
+            "a consumer": lambda: client.consumer("descriptors").close(),
+            "a stored offset": lambda: client.admin.consumer_offsets.list(),
             "a topic": lambda: client.admin.topics.delete("nowhere", missing_ok=True),
             "a cluster": start,
         }
@@ -134,7 +136,7 @@ def test_without_descriptors_nothing_new_begins(
                 print(what, "works")
             check(raised.value, errno.EMFILE)
         assert os.listdir(temporary) == []
-        for what in ("connect", "connect on a loop", "a host's name", "a file", "a topic", "a cluster"):
+        for what in ("connect", "connect on a loop", "a host's name", "a file", "a topic", "a consumer", "a cluster"):
             calls[what]()
     loop.close()
 
@@ -183,6 +185,44 @@ def test_the_library_starts_once_there_is_enough(cluster: LocalCluster, kind: st
     refused, written = result.stdout.splitlines()
     assert int(refused.split()[0]) >= 3
     assert written == "written True"
+
+
+MEMORY = """
+import resource, sys, time
+from fluvio_cffi import Fluvio, Offset
+
+with Fluvio.connect(sys.argv[1]) as client:
+    with client.consumer(sys.argv[2], start=Offset.beginning()) as consumer:
+        assert consumer.receive().value == b"small"
+        kilobytes = next(line for line in open("/proc/self/status") if line.startswith("VmData:")).split()[1]
+        before = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, ((int(kilobytes) << 10) + (12 << 20), before[1]))
+        print("ready", flush=True)
+        while not client.metrics().errors.get("ResourceError"):
+            time.sleep(0.01)
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+        print([len(consumer.receive().value) for _ in range(2)])
+"""
+
+
+def test_without_memory_for_a_batch_it_waits(cluster: LocalCluster) -> None:
+    """A small batch that unpacks to a large one."""
+    with Fluvio.connect(cluster.endpoint) as client:
+        client.admin.topics.create("memory")
+        with client.producer("memory", compression="zstd", max_request_size="32MiB", batch_size=1) as producer:
+            producer.send(b"small")
+            command = [sys.executable, "-c", MEMORY, cluster.endpoint, "memory"]
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+                try:
+                    assert process.stdout is not None
+                    assert process.stdout.readline() == "ready\n"
+                    producer.send(bytes(30 << 20))
+                    producer.send(b"last")
+                    output, errors = process.communicate(timeout=30)
+                finally:
+                    process.kill()
+    assert (process.returncode, errors) == (0, "")
+    assert output == f"{[30 << 20, 4]}\n"
 
 
 # -- room
@@ -260,7 +300,7 @@ def test_a_topic_that_is_too_wide_is_refused_alone() -> None:
         client.admin.topics.create("narrow", partitions=3)
         with client.producer("narrow") as producer:
             producer.send(b"before", partition=0)
-            resource.prlimit(cluster.pid, resource.RLIMIT_NOFILE, (256, 256))
+            resource.prlimit(cluster.pid, resource.RLIMIT_NOFILE, (128, 128))
             for _ in range(2):
                 with pytest.raises(StorageError, match="nothing was done: Too many open files"):
                     client.admin.topics.create("wide", partitions=1000)
@@ -268,7 +308,7 @@ def test_a_topic_that_is_too_wide_is_refused_alone() -> None:
                     client.admin.topics.add_partitions("narrow", 1000)
                 # Also one after another there remains room for those who connect.
                 with pytest.raises(StorageError, match="Too many open files"):
-                    for number in range(300):
+                    for number in range(150):
                         client.admin.topics.create(f"single-{number}")
                 with Fluvio.connect(cluster.endpoint) as other:
                     for topic in other.admin.topics.list(name_contains="single-"):
@@ -277,9 +317,9 @@ def test_a_topic_that_is_too_wide_is_refused_alone() -> None:
             assert client.admin.topics.get("narrow").spec.partitions == 3
             producer.send(b"after", partition=0)
             producer.send(b"after", partition=2)
-        client.admin.topics.create("wide", partitions=50)
+        client.admin.topics.create("wide", partitions=20)
         with client.producer("wide") as producer:
-            producer.send(b"works", partition=49)
+            producer.send(b"works", partition=19)
 
 
 def test_a_cluster_without_descriptors_waits_for_some() -> None:

@@ -265,7 +265,10 @@ impl Error {
 
     /// The same error of a deadline, before which `trouble` was what went wrong last.
     pub(crate) fn after(mut self, trouble: Option<Self>) -> Self {
-        if let Some(Self { message, topic, partition, os_error, .. }) = trouble {
+        if let Some(Self { kind, message, topic, partition, os_error, .. }) = trouble {
+            if kind == ErrorKind::Resource {
+                self.kind = kind;
+            }
             self.message = format!("{}; the last attempt: {message}", self.message);
             self.topic = self.topic.or(topic);
             self.partition = self.partition.or(partition);
@@ -293,6 +296,11 @@ impl Error {
     /// No thread could be had for `what`.
     pub fn no_thread(what: &str, cause: &std::io::Error) -> Self {
         Self::resource(what, cause, NO_THREAD)
+    }
+
+    /// There is no memory for something: `what` says for what.
+    pub(crate) fn no_memory(what: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Resource, what).caused_by(&std::io::Error::from_raw_os_error(libc::ENOMEM))
     }
 
     fn exhausting(mut self, advice: &str) -> Self {

@@ -113,9 +113,11 @@ impl Attempts<'_> {
     }
 
     /// Waits until it is time for another attempt after `error`, each time longer. Gives it back if no other attempt can
-    /// mend it, or there is no time for one.
+    /// mend it, there is no time for one, or it is this machine that has no more of something.
     pub(crate) async fn after(&mut self, error: Error) -> Result<()> {
-        if !error.retriable || self.limit.is_over() {
+        // Whoever has a deadline may do something about what this machine lacks; nobody else need wait for it.
+        let lacks = error.kind == ErrorKind::Resource && self.limit.until.is_some();
+        if !error.retriable || lacks || self.limit.is_over() {
             return Err(match error.outcome {
                 Outcome::NotWritten if self.perhaps => {
                     Error { outcome: Outcome::Unknown, ..error }.adding("; an earlier attempt may have done it")

@@ -104,7 +104,10 @@ impl Codec {
                 unpacked
             }),
         };
-        let unpacked = unpacked.map_err(|_| WireError::Packed(self.name()))?;
+        let unpacked = unpacked.map_err(|cause| match cause.kind() {
+            io::ErrorKind::OutOfMemory => WireError::Memory("the body of a batch"),
+            _ => WireError::Packed(self.name()),
+        })?;
         if unpacked.len() > limit {
             return Err(WireError::Unpacked { limit });
         }
@@ -114,7 +117,9 @@ impl Codec {
 
 /// Reads one byte more than `limit` at most, beginning with room for four times the `packed` bytes.
 fn read(decoder: impl Read, packed: usize, limit: usize) -> io::Result<Vec<u8>> {
-    let mut out = Vec::with_capacity(packed.saturating_mul(4).min(limit));
+    let mut out = Vec::new();
+    out.try_reserve_exact(packed.saturating_mul(4).min(limit))?;
+    // It goes on in the same way: where no memory can be had, that is an error.
     decoder.take(limit as u64 + 1).read_to_end(&mut out)?;
     Ok(out)
 }
@@ -128,6 +133,7 @@ fn read_buffered(decoder: impl BufRead, limit: usize) -> io::Result<Vec<u8>> {
         if block.is_empty() {
             return Ok(out);
         }
+        out.try_reserve(block.len())?;
         out.extend_from_slice(block);
         let length = block.len();
         decoder.consume(length);

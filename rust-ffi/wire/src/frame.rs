@@ -48,7 +48,13 @@ impl FrameBuffer {
             .ok_or(WireError::Invalid { field: "the length of a frame", value: length.into() })?;
         let missing = (4 + size).saturating_sub(self.bytes.len());
         if missing > 0 {
-            self.bytes.reserve(missing.min(STEP.max(self.bytes.len())));
+            let room = missing.min(STEP.max(self.bytes.len()));
+            if room >= STEP {
+                // The buffer itself would end the process where it cannot grow.
+                let all = self.bytes.len() + room;
+                Vec::<u8>::new().try_reserve_exact(all).map_err(|_| WireError::Memory("a frame"))?;
+            }
+            self.bytes.reserve(room);
             return Ok(None);
         }
         self.bytes.advance(4);

@@ -40,6 +40,9 @@ pub enum WireError {
         /// What is allowed.
         limit: usize,
     },
+    /// There is no memory for it.
+    #[error("there is no memory for {0}")]
+    Memory(&'static str),
     /// The checksum of a batch does not match its bytes.
     #[error("the checksum is {stored:#010x} but that of the bytes is {computed:#010x}")]
     Checksum {

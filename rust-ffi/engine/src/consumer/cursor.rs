@@ -245,8 +245,14 @@ impl Cursor {
             outcome = Err(cause);
         }
         outcome.map_err(|cause| {
-            let text = format!("the log holds bytes that are no valid batch: {cause}");
-            let error = Error::new(ErrorKind::CorruptRecord, text).with_topic(topic);
+            let error = match cause {
+                WireError::Memory(_) => Error::no_memory(cause.to_string()),
+                _ => {
+                    let text = format!("the log holds bytes that are no valid batch: {cause}");
+                    Error::new(ErrorKind::CorruptRecord, text)
+                }
+            };
+            let error = error.with_topic(topic);
             error.with_partition(self.partition).with_offset(self.next)
         })
     }

@@ -511,8 +511,7 @@ impl Reader {
             let decoded = stream.cursor.decode(&shared.topic, reply, &*shared.encoder, &mut chunks);
             shared.chunks.push(&stream.cursor, chunks);
             if let Err(error) = decoded {
-                fail(&shared, stream.cursor, error);
-                return Ok(());
+                return self.go_on(stream.cursor, Err(error));
             }
             if reply.is_decoded() {
                 stream.reply = None;

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use fluvio_cffi_wire::{FrameBuffer, request_header};
+use fluvio_cffi_wire::{FrameBuffer, WireError, request_header};
 use fluvio_protocol::Decoder;
 use fluvio_protocol::api::Request;
 use fluvio_protocol::link::versions::ApiVersionsRequest;
@@ -195,6 +195,9 @@ impl Connection {
     /// The next frame, if it is here.
     fn frame(&mut self) -> Result<Option<Frame>> {
         let next = self.frames.next_frame().map_err(|cause| {
+            if let WireError::Memory(_) = cause {
+                return Error::no_memory(format!("connection to {}: {cause}", self.peer));
+            }
             Error::new(ErrorKind::Version, format!("{} sent something that is no frame: {cause}", self.peer))
         })?;
         let Some(mut body) = next else { return Ok(None) };
