@@ -925,16 +925,17 @@ class ConsumerOffset:
     :ivar topic: the topic's name.
     :ivar partition: the partition's number.
     :ivar offset: the offset of the record that was processed last, after which reading goes on; -1: at the very
-        beginning.
-    :ivar modified: when it was stored, milliseconds since the epoch, exact to the second.
-    :ivar lag: how many records follow it in the log; ``None``: the partition's leader does not answer.
+        beginning; ``None``: nothing is stored of this partition.
+    :ivar modified: when it was stored, milliseconds since the epoch, exact to the second; ``None``: nothing is.
+    :ivar lag: how many records follow it in the log; where nothing is stored, how many there are. ``None``: the
+        partition's leader does not answer.
     """
 
     consumer_id: str
     topic: str
     partition: int
-    offset: int
-    modified: int = field(metadata=named("modified_ms"))
+    offset: int | None
+    modified: int | None = field(metadata=named("modified_ms"))
     lag: int | None
 
 

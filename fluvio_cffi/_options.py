@@ -72,6 +72,20 @@ def number(value: int, name: str, least: int, most: int) -> int:
     return value
 
 
+def numbers(partitions: Iterable[int] | int | None) -> tuple[int, ...]:
+    """The numbers of partitions that are given as ``partitions``; none: all."""
+    if partitions is None:
+        return ()
+    if isinstance(partitions, int):
+        partitions = (partitions,)
+    elif isinstance(partitions, (str, bytes)):
+        raise ConfigError(f"partitions must be numbers of partitions, not {partitions!r}")
+    found = tuple(dict.fromkeys(number(item, "a partition", 0, (1 << 31) - 1) for item in partitions))
+    if not found:
+        raise ConfigError("partitions is empty: leave it out for all of them")
+    return found
+
+
 def _choice(value: str, name: str, choices: tuple[str, ...]) -> int:
     if value not in choices:
         raise ConfigError(f"{name} is {value!r}: it must be {' or '.join(map(repr, choices))}")
@@ -196,25 +210,13 @@ class ConsumerOptions:
         self.consumer_id: str | None = consumer_id
         self._auto_commit = interval if commit == "auto" else None
         self._skip_evicted = bool(_choice(on_evicted, "on_evicted", ("raise", "skip")))
-        self.partitions: tuple[int, ...] = self._partitions_of(partitions)
+        self.partitions: tuple[int, ...] = numbers(partitions)
         self._start, self._starts = self._starts_of(start)
         self._resume = bool(resume)
         self._stop_at_end = bool(stop_at_end)
         self._isolation = _choice(isolation, "isolation", _ISOLATIONS)
         self._max_bytes = number(parse_size(max_bytes, "max_bytes"), "max_bytes", 1, (1 << 31) - 1)
         self._prefetch = number(parse_size(prefetch, "prefetch"), "prefetch", 1, 1 << 40)
-
-    def _partitions_of(self, partitions: Iterable[int] | int | None) -> tuple[int, ...]:
-        if partitions is None:
-            return ()
-        if isinstance(partitions, int):
-            partitions = (partitions,)
-        elif isinstance(partitions, (str, bytes)):
-            raise ConfigError(f"partitions must be numbers of partitions, not {partitions!r}")
-        found = tuple(dict.fromkeys(number(item, "a partition", 0, (1 << 31) - 1) for item in partitions))
-        if not found:
-            raise ConfigError("partitions is empty: leave it out to read all of them")
-        return found
 
     def _starts_of(self, start: Offset | Mapping[int, Offset] | None) -> tuple[Offset | None, dict[int, Offset]]:
         if start is None:

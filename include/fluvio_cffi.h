@@ -1266,6 +1266,28 @@ typedef struct {
     int32_t os_error;
 } flv_error_info_t;
 
+/*
+ Where the log of a partition begins and ends.
+ */
+typedef struct {
+    /*
+     The partition.
+     */
+    uint32_t partition;
+    /*
+     0.
+     */
+    uint32_t reserved;
+    /*
+     The first offset that exists.
+     */
+    int64_t begin;
+    /*
+     The offset after the last committed record. As large as `begin`: there is none.
+     */
+    int64_t end;
+} flv_bounds_t;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
@@ -1329,6 +1351,21 @@ flv_status_t flv_client_close(flv_client_t *client,
                               uint64_t token,
                               uint64_t *operation,
                               flv_error_t **error);
+
+/*
+ Asks the SPUs that lead the partitions of `topic` where their logs begin and end now; while leaders change or are away,
+ again within the time-out. `partitions`: which; `count` 0: all. Result: `flv_buffer_t *` that holds an array of
+ `flv_bounds_t`, by partition, owned by whoever drains. Any thread.
+ */
+flv_status_t flv_client_offsets(flv_client_t *client,
+                                flv_slice_t topic,
+                                const uint32_t *partitions,
+                                size_t count,
+                                int64_t timeout_ms,
+                                flv_queue_t *queue,
+                                uint64_t token,
+                                uint64_t *operation,
+                                flv_error_t **error);
 
 /*
  Frees a client. Its producers and consumers go on until they are freed. Never blocks. NULL is fine. Any thread.

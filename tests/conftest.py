@@ -38,6 +38,7 @@ AWAITED = {
     "add_mirror",
     "reset",
     "status",
+    "offsets",
 }
 OURS = (
     fluvio_cffi.Fluvio,

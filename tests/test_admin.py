@@ -6,6 +6,7 @@ import gzip
 import socket
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from fluvio_cffi import (
     OffsetOutOfRangeError,
     PartitionAssignment,
     PartitionNotFoundError,
+    ProducerRecord,
     RemoteCluster,
     ServerError,
     SmartModuleNotFoundError,
@@ -548,10 +550,17 @@ async def test_consumer_offsets(world: Any) -> None:
         assert (stored.consumer_id, stored.topic, stored.partition, stored.offset) == (billing, topic, 0, 3)
         assert stored.lag == 6
         assert abs(stored.modified / 1000 - time.time()) < 60
-        assert await offsets.list(consumer_id=billing) == [stored]
-        assert stored in await offsets.list(topic=topic)
-        assert stored in await offsets.list()
+        # Nothing was ever committed of the other partition, and it is not left out for that.
+        never = replace(stored, partition=1, offset=None, modified=None, lag=0)
+        assert await offsets.list(consumer_id=billing) == [stored, never]
+        assert await offsets.list(consumer_id=billing, topic=topic) == [stored, never]
+        assert await offsets.list(topic=topic) == [stored, never]
+        assert [item for item in await offsets.list() if item.topic == topic] == [stored, never]
         assert await offsets.list(consumer_id="nobody") == []
+        nothing = [replace(never, consumer_id="nobody", partition=0, lag=10), replace(never, consumer_id="nobody")]
+        assert await offsets.list(consumer_id="nobody", topic=topic) == nothing
+        assert await offsets.list(topic="no-such-topic") == []
+        assert await offsets.list(consumer_id=billing, topic="no-such-topic") == []
 
         async def begins_at(consumer_id: str) -> bytes:
             async with client.consumer(topic, partitions=0, consumer_id=consumer_id) as consumer:
@@ -582,6 +591,11 @@ async def test_consumer_offsets(world: Any) -> None:
         with pytest.raises(NotFoundError):
             await offsets.delete(**key)
         await offsets.delete(**key, missing_ok=True)
+        assert [item.offset for item in await offsets.list(consumer_id=billing)] == [None, -1]
+        with pytest.raises(NotFoundError):
+            await offsets.get(**key)
+        await offsets.delete(**empty)
+        assert await offsets.list(consumer_id=billing) == []
         assert await begins_at(billing) == b"0"
         for bad, named in (
             ({"consumer_id": ""}, "consumer_id"),
@@ -593,6 +607,27 @@ async def test_consumer_offsets(world: Any) -> None:
                 await offsets.get(**{**key, **bad})
         with pytest.raises(ConfigError, match="offset"):
             await offsets.reset(**key, to="beginning")
+
+
+async def test_the_lag_of_what_was_never_committed(world: Any) -> None:
+    """From the beginning of the log, in each partition: also one that was added, or is without a leader."""
+    with LocalCluster(spus=2) as cluster:
+        async with world.connect(cluster.endpoint) as client:
+            topic = await world.topic(client, partitions=2)
+            async with client.producer(topic) as producer:
+                await producer.send_all([ProducerRecord(b"x", partition=n % 2) for n in range(20)])
+            cluster.control(f"evict {topic} 1 4")
+            async with client.consumer(topic, consumer_id="worker", partitions=0) as consumer:
+                await consumer.commit({0: 9})
+            await client.admin.topics.add_partitions(topic, 1)
+
+            async def listed() -> list[tuple[int, int | None, int | None]]:
+                found = await client.admin.consumer_offsets.list(consumer_id="worker")
+                return [(item.partition, item.offset, item.lag) for item in found]
+
+            assert await listed() == [(0, 9, 0), (1, None, 6), (2, None, 0)]
+            cluster.kill_spu(5002)
+            assert await listed() == [(0, 9, 0), (1, None, None), (2, None, 0)]
 
 
 # -- the cluster

@@ -138,6 +138,7 @@ REPEATED: dict[str, tuple[Call, ...]] = {
         lambda it: opens(it.client.consumer("t", start=START)),
         lambda it: opens(it.client.consumer("t", consumer_id="other")),
     ),
+    "AsyncFluvio.offsets": (lambda it: it.client.offsets("t"),),
     "AsyncConsumer.commit": (commits,),
     "AsyncConsumer.committed": (lambda it: it.consumer.committed(),),
     "AsyncConsumer.seek": (lambda it: it.consumer.seek(1, 0),),
@@ -316,7 +317,13 @@ async def test_the_end_of_the_time_says_what_was_waited_for(world: Any, own: Loc
         addresses = [own.endpoint, f"127.0.0.1:{own._spu_port}"]
         await aside(world, own.kill if gone == "kill" else lambda: own.control(gone))
         # Those that need the SC only for what is not known.
-        data = {"AsyncFluvio.consumer", "AsyncConsumer.commit", "AsyncConsumer.committed", "AsyncConsumer.seek"}
+        data = {
+            "AsyncFluvio.consumer",
+            "AsyncFluvio.offsets",
+            "AsyncConsumer.commit",
+            "AsyncConsumer.committed",
+            "AsyncConsumer.seek",
+        }
         data |= {name for name in REPEATED if "ConsumerOffsets" in name}
 
         def ends(name: str, call: Call) -> Callable[[], Awaitable[None]]:

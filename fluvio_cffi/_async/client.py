@@ -5,15 +5,16 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fluvio_cffi._config import ClusterConfig, ConnectOptions, Tls
 from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, FluvioTimeoutError
 from fluvio_cffi._exit import hand_over
-from fluvio_cffi._ffi import CData, Slice, lib, process, view
+from fluvio_cffi._ffi import CData, Slice, copy_buffer, ffi, lib, process, view
 from fluvio_cffi._hub import Operation
 from fluvio_cffi._lifetime import Closeable, Members, logger
 from fluvio_cffi._metrics import Metrics, read_metrics
@@ -22,6 +23,7 @@ from fluvio_cffi._options import (
     CLOSE_TIMEOUT,
     ConsumerOptions,
     ProducerOptions,
+    numbers,
     text,
 )
 from fluvio_cffi._types import (
@@ -47,6 +49,8 @@ from .producer import AsyncProducer
 if TYPE_CHECKING:
     from .admin import AsyncAdmin
 
+# flv_bounds_t: partition, reserved, begin, end
+_BOUNDS: Final = struct.Struct("=IIqq")
 _STATES: tuple[ClientState, ...] = ("closed", "connected", "reconnecting", "closed")
 
 
@@ -69,8 +73,7 @@ class AsyncFluvio(Closeable):
         self._closed = False
         # Everything of it is closed, or given up.
         self._gone = False
-        if True:  # ASYNC
-            _clients.add(self)
+        _clients.add(self)
 
     @classmethod
     def connect(
@@ -363,6 +366,40 @@ class AsyncFluvio(Closeable):
         consumer = AsyncConsumer(self, handle, topic, options)
         self._consumers.add(consumer)
         return consumer
+
+    # -- asking
+
+    async def offsets(
+        self, topic: str, partitions: Iterable[int] | int | None = None, *, timeout: Timeout = ...
+    ) -> dict[int, tuple[int, int]]:
+        """Where the logs of a topic's partitions begin and end now, by partition, as the SPUs that lead them say: the
+        first offset that exists, and the one after the last committed record. Equal: there is none.
+
+        While leaders change or are away, it asks again until the time is over.
+
+        :param topic: the topic's name.
+        :param partitions: which; left out: all.
+        :param timeout: seconds; left out: the client's ``admin_timeout``; ``None``: no limit.
+        :raises TopicNotFoundError: there is no such topic.
+        :raises PartitionNotFoundError: it has no such partition.
+        :raises FluvioTimeoutError: a leader did not answer in time; ``phase="admin"``.
+        """
+        host = self._host
+        host.check()
+        self._check_open()
+        name, wanted = Slice(text(topic, "topic")), numbers(partitions)
+        operation = host.hub.start(
+            lib.flv_client_offsets,
+            self._handle,
+            name.value,
+            ffi.new("uint32_t[]", wanted) if wanted else ffi.NULL,
+            len(wanted),
+            timeout=parse_timeout(timeout, self._admin_timeout),
+            phase="admin",
+            waiter=host.waiter(),
+        )
+        buffer = (await host.finish(operation)).take("flv_buffer_t *", lib.flv_buffer_free)
+        return {partition: (begin, end) for partition, _, begin, end in _BOUNDS.iter_unpack(copy_buffer(buffer))}
 
     # -- closing
 

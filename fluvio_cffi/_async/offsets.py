@@ -23,7 +23,11 @@ class AsyncConsumerOffsets(AsyncObjects[ConsumerOffset]):
     async def list(
         self, *, consumer_id: str | None = None, topic: str | None = None, timeout: Timeout = ...
     ) -> builtins.list[ConsumerOffset]:
-        """The stored offsets.
+        """The stored offsets, with how many records lie behind them.
+
+        In each topic where a consumer id has stored any, its other partitions are listed, too, with the offset
+        ``None``: nothing of them was ever committed, and all of their records lag behind. With both a `consumer_id` and
+        a `topic` that is so as well where nothing is stored at all. A topic that does not exist has none.
 
         :param consumer_id: only those of this consumer id.
         :param topic: only those of this topic.

@@ -3,18 +3,19 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fluvio_cffi._config import ClusterConfig, ConnectOptions, Tls
 from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError
 from fluvio_cffi._exit import hand_over
-from fluvio_cffi._ffi import CData, Slice, lib, process, view
+from fluvio_cffi._ffi import CData, Slice, copy_buffer, ffi, lib, process, view
 from fluvio_cffi._hub import Operation
 from fluvio_cffi._lifetime import Closeable, Members, logger
 from fluvio_cffi._metrics import Metrics, read_metrics
-from fluvio_cffi._options import CLOSE_TIMEOUT, ConsumerOptions, ProducerOptions, text
+from fluvio_cffi._options import CLOSE_TIMEOUT, ConsumerOptions, ProducerOptions, numbers, text
 from fluvio_cffi._types import (
     ClientState,
     Codec,
@@ -39,6 +40,8 @@ from .producer import Producer
 if TYPE_CHECKING:
     from .admin import Admin
 
+# flv_bounds_t: partition, reserved, begin, end
+_BOUNDS: Final = struct.Struct("=IIqq")
 _STATES: tuple[ClientState, ...] = ("closed", "connected", "reconnecting", "closed")
 
 
@@ -60,6 +63,7 @@ class Fluvio(Closeable):
         self._closed = False
         # Everything of it is closed, or given up.
         self._gone = False
+        _clients.add(self)
 
     @classmethod
     def connect(
@@ -343,6 +347,40 @@ class Fluvio(Closeable):
         consumer = Consumer(self, handle, topic, options)
         self._consumers.add(consumer)
         return consumer
+
+    # -- asking
+
+    def offsets(
+        self, topic: str, partitions: Iterable[int] | int | None = None, *, timeout: Timeout = ...
+    ) -> dict[int, tuple[int, int]]:
+        """Where the logs of a topic's partitions begin and end now, by partition, as the SPUs that lead them say: the
+        first offset that exists, and the one after the last committed record. Equal: there is none.
+
+        While leaders change or are away, it asks again until the time is over.
+
+        :param topic: the topic's name.
+        :param partitions: which; left out: all.
+        :param timeout: seconds; left out: the client's ``admin_timeout``; ``None``: no limit.
+        :raises TopicNotFoundError: there is no such topic.
+        :raises PartitionNotFoundError: it has no such partition.
+        :raises FluvioTimeoutError: a leader did not answer in time; ``phase="admin"``.
+        """
+        host = self._host
+        host.check()
+        self._check_open()
+        name, wanted = Slice(text(topic, "topic")), numbers(partitions)
+        operation = host.hub.start(
+            lib.flv_client_offsets,
+            self._handle,
+            name.value,
+            ffi.new("uint32_t[]", wanted) if wanted else ffi.NULL,
+            len(wanted),
+            timeout=parse_timeout(timeout, self._admin_timeout),
+            phase="admin",
+            waiter=host.waiter(),
+        )
+        buffer = (host.finish(operation)).take("flv_buffer_t *", lib.flv_buffer_free)
+        return {partition: (begin, end) for partition, _, begin, end in _BOUNDS.iter_unpack(copy_buffer(buffer))}
 
     # -- closing
 

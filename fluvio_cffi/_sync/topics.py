@@ -171,7 +171,10 @@ class Partitions(Watched[Partition]):
     def list(
         self, *, topic: str | None = None, system: bool = False, timeout: Timeout = ...
     ) -> builtins.list[Partition]:
-        """The partitions.
+        """The partitions, as the SC knows them.
+
+        It hears a few times a second how far logs have come: what a status says of offsets and sizes may be half a
+        second old. :meth:`Fluvio.offsets` asks the SPUs.
 
         :param topic: only those of this topic, the cluster's own or not; an unknown one has none.
         :param system: without a `topic`: only those of the cluster's own topics, instead of all others.
@@ -180,7 +183,7 @@ class Partitions(Watched[Partition]):
         return self._list(document, timeout)
 
     def get(self, topic: str, partition: int, *, timeout: Timeout = ...) -> Partition:
-        """One partition.
+        """One partition, as the SC knows it; see :meth:`list`.
 
         :raises TopicNotFoundError: there is no such topic.
         :raises PartitionNotFoundError: it has no such partition.

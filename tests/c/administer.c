@@ -1,4 +1,4 @@
-/* Administration with bytes beside the documents, and watches. */
+/* Administration with bytes beside the documents, offsets, and watches. */
 #include "check.h"
 
 #define INVALID FLV_STATUS_INVALID_ARGUMENT
@@ -53,6 +53,66 @@ static void smartmodules(void) {
     CHECK(view.len - json == sizeof code && memcmp(view.data + json, code, sizeof code) == 0);
     flv_buffer_free(got);
     flv_buffer_free(call("smartmodules.delete", "{\"name\": \"m\"}", nothing, &view, &json));
+}
+
+/* Where the partitions of a topic begin and end; and that a flush of everything waits for the records. */
+static void offsets(void) {
+    flv_view_t view;
+    size_t json;
+    flv_slice_t topic = slice("measured");
+    flv_buffer_free(call("topics.create", "{\"name\": \"measured\", \"exist_ok\": true, \"spec\": {\"partitions\": 3}}",
+                         nothing, &view, &json));
+    flv_producer_t *producer = open_producer(queue, client, "measured");
+    for (int i = 0; i < 5; i++) {
+        submit(producer, "x");
+    }
+    CHECK_STATUS(flv_runtime_flush(10000, queue, 3, &operation, &error), OK, error);
+    flv_completion_t completion;
+    do {
+        completion = next(queue);
+    } while (completion.kind == FLV_COMPLETION_TICKET);
+    CHECK(completion.status == OK && completion.token == 3 && completion.value == 0 && completion.result == NULL);
+    uint64_t records = 1, bytes = 1;
+    flv_producer_pending(producer, &records, &bytes);
+    CHECK(records == 0 && bytes == 0);
+    submit(producer, "it goes on");
+    CHECK_STATUS(flv_runtime_flush(-1, queue, 3, &operation, &error), OK, error);
+    finish(queue, operation);
+    flv_producer_free(producer);
+
+    CHECK_STATUS(flv_client_offsets(client, topic, NULL, 0, 10000, queue, 4, &operation, &error), OK, error);
+    flv_buffer_t *found = finish(queue, operation);
+    CHECK(flv_buffer_view(found, &view) == OK && view.len == 3 * sizeof(flv_bounds_t));
+    flv_bounds_t bounds[3];
+    memcpy(bounds, view.data, sizeof bounds);
+    flv_buffer_free(found);
+    int64_t sum = 0;
+    for (uint32_t i = 0; i < 3; i++) {
+        CHECK(bounds[i].partition == i && bounds[i].reserved == 0 && bounds[i].begin == 0);
+        sum += bounds[i].end;
+    }
+    CHECK(sum % 6 == 0 && sum > 0);
+    uint32_t partition = 2;
+    CHECK_STATUS(flv_client_offsets(client, topic, &partition, 1, 10000, queue, 4, &operation, &error), OK, error);
+    found = finish(queue, operation);
+    CHECK(flv_buffer_view(found, &view) == OK && view.len == sizeof(flv_bounds_t));
+    CHECK(memcmp(view.data, &bounds[2], sizeof(flv_bounds_t)) == 0);
+    flv_buffer_free(found);
+
+    partition = 3;
+    CHECK_STATUS(flv_client_offsets(client, topic, &partition, 1, 10000, queue, 4, &operation, &error), OK, error);
+    completion = next(queue);
+    CHECK(completion.status == FLV_STATUS_PARTITION_NOT_FOUND && completion.result != NULL);
+    flv_completion_dispose(&completion);
+    CHECK_STATUS(flv_client_offsets(client, slice("nowhere"), NULL, 0, 10000, queue, 4, &operation, &error), OK, error);
+    completion = next(queue);
+    CHECK(completion.status == FLV_STATUS_TOPIC_NOT_FOUND);
+    flv_completion_dispose(&completion);
+    refused(flv_client_offsets(NULL, topic, NULL, 0, 100, queue, 4, &operation, &error), INVALID);
+    refused(flv_client_offsets(client, slice("\xff"), NULL, 0, 100, queue, 4, &operation, &error), INVALID);
+    refused(flv_client_offsets(client, topic, NULL, 1, 100, queue, 4, &operation, &error), INVALID);
+    refused(flv_client_offsets(client, topic, NULL, 0, 100, NULL, 4, &operation, &error), INVALID);
+    refused(flv_client_offsets(client, topic, NULL, 0, 100, queue, 4, NULL, &error), INVALID);
 }
 
 static flv_watch_t *open_watch(const char *object) {
@@ -150,14 +210,17 @@ static void watches(void) {
     finish(queue, operation);
     refused(flv_watch_take(watch, &change, &error), CLOSED);
     refused(flv_watch_open(client, slice("topics"), 100, queue, 1, &operation, &error), CLOSED);
+    refused(flv_client_offsets(client, slice("measured"), NULL, 0, 100, queue, 4, &operation, &error), CLOSED);
     flv_watch_free(watch);
 }
 
 int main(int count, char **arguments) {
     CHECK(count == 2);
     queue = new_queue();
+    CHECK(flv_runtime_flush(100, queue, 1, &operation, &error) == FLV_STATUS_EMPTY && error == NULL);
     client = connect_client(queue, arguments[1]);
     smartmodules();
+    offsets();
     watches();
     flv_client_free(client);
     flv_queue_free(queue);

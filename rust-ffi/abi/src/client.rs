@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::boundary::{OK, export, fill, quiet, write_out};
-use crate::bytes::{flv_slice_t, flv_view_t};
+use crate::bytes::{flv_slice_t, flv_view_t, slice};
 use crate::consumer::ConsumerObject;
 use crate::handle::{self, Object};
 use crate::operation::{self, Done, Request, overdue};
@@ -285,6 +285,56 @@ pub extern "C" fn flv_client_close(
         let late = overdue(Phase::Close, "closing the client");
         operation::start(Arc::clone(&client.runtime), &request, late, async move {
             Ok(Done::value(client.close(deadline).await))
+        })?;
+        Ok(OK)
+    })
+}
+
+/// Where the log of a partition begins and ends.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct flv_bounds_t {
+    /// The partition.
+    pub partition: u32,
+    /// 0.
+    pub reserved: u32,
+    /// The first offset that exists.
+    pub begin: i64,
+    /// The offset after the last committed record. As large as `begin`: there is none.
+    pub end: i64,
+}
+
+/// Asks the SPUs that lead the partitions of `topic` where their logs begin and end now; while leaders change or are away,
+/// again within the time-out. `partitions`: which; `count` 0: all. Result: `flv_buffer_t *` that holds an array of
+/// `flv_bounds_t`, by partition, owned by whoever drains. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_client_offsets(
+    client: *mut flv_client_t,
+    topic: flv_slice_t,
+    partitions: *const u32,
+    count: usize,
+    timeout_ms: i64,
+    queue: *mut flv_queue_t,
+    token: u64,
+    operation: *mut u64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let client = handle::client(client)?;
+        client.usable()?;
+        let topic = topic.text("topic")?.to_owned();
+        let partitions = slice(partitions, count, "partitions")?.to_vec();
+        let request = Request { timeout_ms, queue, token, operation };
+        operation::start_bounded(Arc::clone(&client.runtime), request, |timeout| async move {
+            let found = client.while_open(client.client.offsets(&topic, &partitions, timeout)).await?;
+            let mut bytes = Vec::with_capacity(found.len() * size_of::<flv_bounds_t>());
+            for (partition, (begin, end)) in found {
+                bytes.extend_from_slice(&partition.to_ne_bytes());
+                bytes.extend_from_slice(&0_u32.to_ne_bytes());
+                bytes.extend_from_slice(&begin.to_ne_bytes());
+                bytes.extend_from_slice(&end.to_ne_bytes());
+            }
+            Ok(Done::object(Object::Buffer(bytes.into())))
         })?;
         Ok(OK)
     })

@@ -67,6 +67,7 @@ fn structures_lie_in_memory_as_ever() {
             struct_size, reserved, records_produced, bytes_produced, records_consumed, bytes_consumed, requests, retries,
             duplicates_possible, reordered, reconnects, records_buffered, bytes_buffered, requests_in_flight, lag, errors,
         }
+        flv_bounds_t { partition, reserved, begin, end }
         flv_offset_t { partition, reserved, offset }
     };
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/layout.json");

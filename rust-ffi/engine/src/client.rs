@@ -1,5 +1,6 @@
 //! The client handle.
 
+use std::collections::BTreeMap;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -267,6 +268,30 @@ impl Client {
         timeout: Option<Duration>,
     ) -> Result<Consumer> {
         Consumer::open(self.clone(), topic, options, encoder, timeout).await
+    }
+
+    /// Where the logs of a topic's partitions begin and end now, as the SPUs that lead them say, within `timeout`; `None`:
+    /// without a deadline. The end is the offset after the last committed record. `partitions`: which; none: all.
+    pub async fn offsets(
+        &self,
+        topic: &str,
+        partitions: &[u32],
+        timeout: Option<Duration>,
+    ) -> Result<BTreeMap<u32, (i64, i64)>> {
+        let limit = Limit::new(timeout);
+        let what = format!("asking for the offsets of topic \"{topic}\"");
+        let work = async {
+            let count = self.view().topic(topic, &limit).await?.partitions;
+            if let Some(wrong) = partitions.iter().find(|partition| **partition >= count) {
+                return Err(Error::partition_not_found(topic, i64::from(*wrong), count));
+            }
+            let wanted = match partitions.is_empty() {
+                true => (0..count).collect(),
+                false => partitions.iter().copied().collect(),
+            };
+            consumer::offsets::logs_bounds(self, topic, wanted, &limit).await
+        };
+        limit.hold(work, |timeout| took_longer(Phase::Admin, &what, timeout)).await
     }
 
     /// Waits, until `deadline`, for the records that its producers have accepted until now to be settled, also of producers

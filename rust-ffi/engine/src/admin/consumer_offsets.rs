@@ -1,6 +1,6 @@
 //! Stored offsets of consumers: those of the last processed records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
@@ -19,12 +19,20 @@ pub struct ConsumerOffset {
     pub topic: String,
     /// In which partition.
     pub partition: u32,
-    /// Of the last processed record; -1: before the first.
-    pub offset: i64,
+    /// Of the last processed record; -1: before the first. `None`: nothing is stored of this partition.
+    pub offset: Option<i64>,
     /// When it was stored, milliseconds since the epoch, exact to the second.
-    pub modified_ms: u64,
-    /// How many records follow it. `None`: the partition's leader does not answer.
+    pub modified_ms: Option<u64>,
+    /// How many records follow it; where nothing is stored, how many there are. `None`: the partition's leader does not
+    /// answer.
     pub lag: Option<u64>,
+}
+
+impl ConsumerOffset {
+    /// What it is about.
+    fn place(&self) -> (&str, &str, u32) {
+        (&self.consumer_id, &self.topic, self.partition)
+    }
 }
 
 /// Where a consumer is to go on.
@@ -43,8 +51,8 @@ pub enum ResetTo {
     FromEnd(u32),
 }
 
-fn lag(offset: i64, (start, end): Bounds) -> u64 {
-    let next = offset.saturating_add(1).max(start);
+fn lag(offset: Option<i64>, (start, end): Bounds) -> u64 {
+    let next = offset.map_or(start, |offset| offset.saturating_add(1).max(start));
     u64::try_from(end.saturating_sub(next)).unwrap_or(0)
 }
 
@@ -56,32 +64,66 @@ fn check_id(consumer_id: &str) -> Result<()> {
 }
 
 impl Admin {
-    /// The stored offsets, by consumer id, topic and partition: those of an id and of a topic, where they are given.
+    /// The stored offsets, by consumer id, topic and partition: those of an id and of a topic, where they are given. In a topic
+    /// where an id has stored any, or in the one that is given with it, the other partitions are told, too.
     pub async fn consumer_offsets(
         &self,
         consumer_id: Option<&str>,
         topic: Option<&str>,
     ) -> Result<Vec<ConsumerOffset>> {
-        consumer_id.map_or(Ok(()), check_id)?;
         self.within("listing stored offsets", async {
-            let stored = offsets::stored(&self.client, consumer_id, &self.limit).await?;
-            let mut found: Vec<ConsumerOffset> = stored
-                .into_iter()
-                .filter(|stored| topic.is_none_or(|topic| stored.replica_id.topic == topic))
-                .map(|stored| ConsumerOffset {
-                    consumer_id: stored.consumer_id,
-                    topic: stored.replica_id.topic,
-                    partition: stored.replica_id.partition,
-                    offset: stored.offset,
-                    modified_ms: stored.modified_time.saturating_mul(1000),
+            let mut found = self.stored_offsets(consumer_id, topic).await?;
+            let mut followed: BTreeSet<(&str, &str)> =
+                found.iter().map(|one| (one.consumer_id.as_str(), one.topic.as_str())).collect();
+            if let (Some(consumer_id), Some(topic)) = (consumer_id, topic) {
+                match self.client.view().topic(topic, &self.limit).await {
+                    // Nothing is stored in a topic that does not exist.
+                    Err(error) if error.kind == ErrorKind::TopicNotFound => {}
+                    known => {
+                        known?;
+                        followed.insert((consumer_id, topic));
+                    }
+                }
+            }
+            let partitions =
+                |topic: &str| self.client.view().read(|view| view.topic(topic)).map_or(0, |topic| topic.partitions);
+            let stored: BTreeSet<_> = found.iter().map(ConsumerOffset::place).collect();
+            let all = followed.into_iter().flat_map(|(consumer_id, topic)| {
+                (0..partitions(topic)).map(move |partition| (consumer_id, topic, partition))
+            });
+            let missing: Vec<_> = all
+                .filter(|place| !stored.contains(place))
+                .map(|(consumer_id, topic, partition)| ConsumerOffset {
+                    consumer_id: consumer_id.to_owned(),
+                    topic: topic.to_owned(),
+                    partition,
+                    offset: None,
+                    modified_ms: None,
                     lag: None,
                 })
                 .collect();
-            found.sort_by(|a, b| (&a.consumer_id, &a.topic, a.partition).cmp(&(&b.consumer_id, &b.topic, b.partition)));
+            found.extend(missing);
+            found.sort_by(|a, b| a.place().cmp(&b.place()));
             self.fill_in_lags(&mut found).await;
             Ok(found)
         })
         .await
+    }
+
+    async fn stored_offsets(&self, consumer_id: Option<&str>, topic: Option<&str>) -> Result<Vec<ConsumerOffset>> {
+        consumer_id.map_or(Ok(()), check_id)?;
+        let stored = offsets::stored(&self.client, consumer_id, &self.limit).await?.into_iter();
+        let asked = stored.filter(|stored| topic.is_none_or(|topic| stored.replica_id.topic == topic));
+        Ok(asked
+            .map(|stored| ConsumerOffset {
+                consumer_id: stored.consumer_id,
+                topic: stored.replica_id.topic,
+                partition: stored.replica_id.partition,
+                offset: Some(stored.offset),
+                modified_ms: Some(stored.modified_time.saturating_mul(1000)),
+                lag: None,
+            })
+            .collect())
     }
 
     /// Asks all leaders at once; of those that do not answer nothing is known.
@@ -99,19 +141,25 @@ impl Admin {
         let asked = led.into_iter().map(|(spu, partitions)| bounds(&self.client, spu, partitions));
         let known: BTreeMap<_, _> = join_all(asked).await.into_iter().filter_map(Result::ok).flatten().collect();
         for one in stored {
-            let bounds = known.get(&(one.topic.clone(), one.partition));
-            one.lag = bounds.map(|bounds| lag(one.offset, *bounds));
+            if let Some(Ok(bounds)) = known.get(&(one.topic.clone(), one.partition)) {
+                one.lag = Some(lag(one.offset, *bounds));
+            }
         }
     }
 
     /// One stored offset.
     pub async fn consumer_offset(&self, consumer_id: &str, topic: &str, partition: u32) -> Result<ConsumerOffset> {
-        let stored = self.consumer_offsets(Some(consumer_id), Some(topic)).await?;
-        stored.into_iter().find(|one| one.partition == partition).ok_or_else(|| {
-            let text =
-                format!("consumer \"{consumer_id}\" has no stored offset in partition {partition} of \"{topic}\"");
-            Error::new(ErrorKind::ConsumerOffsetNotFound, text).with_topic(topic).with_partition(partition)
+        self.within("looking for a stored offset", async {
+            let mut stored = self.stored_offsets(Some(consumer_id), Some(topic)).await?;
+            stored.retain(|one| one.partition == partition);
+            self.fill_in_lags(&mut stored).await;
+            stored.pop().ok_or_else(|| {
+                let text =
+                    format!("consumer \"{consumer_id}\" has no stored offset in partition {partition} of \"{topic}\"");
+                Error::new(ErrorKind::ConsumerOffsetNotFound, text).with_topic(topic).with_partition(partition)
+            })
         })
+        .await
     }
 
     /// Forgets a stored offset.

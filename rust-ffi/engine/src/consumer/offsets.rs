@@ -1,6 +1,6 @@
 //! Stored offsets: those of the last processed records, kept by the cluster under a consumer's id.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,6 +15,7 @@ use fluvio_spu_schema::server::fetch_offset::{
     FetchOffsetPartition, FetchOffsetTopic, FetchOffsetsRequest, FetchOffsetsResponse,
 };
 use fluvio_spu_schema::server::stream_fetch::{StreamFetchRequest, StreamFetchResponse};
+use futures_util::future::join_all;
 use tokio::sync::Mutex;
 
 use super::reader::RecordBytes;
@@ -333,10 +334,12 @@ pub(crate) async fn leader(client: &Client, topic: &str, partition: u32, limit: 
         return Ok(leader);
     }
     client.view().require(topic, limit).await?;
-    known_leader(client, topic, partition).ok_or_else(|| {
-        let text = format!("partition {partition} of topic \"{topic}\" has no leader");
-        Error::new(ErrorKind::NotLeader, text).with_topic(topic).with_partition(partition)
-    })
+    known_leader(client, topic, partition).ok_or_else(|| leaderless(topic, partition))
+}
+
+fn leaderless(topic: &str, partition: u32) -> Error {
+    let text = format!("partition {partition} of topic \"{topic}\" has no leader");
+    Error::new(ErrorKind::NotLeader, text).with_topic(topic).with_partition(partition)
 }
 
 /// The SPU that leads a partition, as far as is known.
@@ -364,12 +367,12 @@ fn refusal(code: &ErrorCode, connection: &Connection) -> Error {
 /// The first offset of a log, and the one after its last.
 pub(crate) type Bounds = (i64, i64);
 
-/// The bounds of the logs of partitions that one SPU leads.
+/// The bounds of the logs of partitions that one SPU leads, or why it does not tell them.
 pub(crate) async fn bounds(
     client: &Client,
     spu: i32,
     partitions: Vec<(String, u32)>,
-) -> Result<BTreeMap<(String, u32), Bounds>> {
+) -> Result<BTreeMap<(String, u32), Result<Bounds>>> {
     let mut topics: BTreeMap<String, Vec<FetchOffsetPartition>> = BTreeMap::new();
     for (topic, partition_index) in partitions {
         topics.entry(topic).or_default().push(FetchOffsetPartition { partition_index });
@@ -382,10 +385,12 @@ pub(crate) async fn bounds(
     let mut bounds = BTreeMap::new();
     for topic in response.topics {
         for partition in topic.partitions {
-            if partition.error_code == ErrorCode::None {
-                let key = (topic.name.clone(), partition.partition_index);
-                bounds.insert(key, (partition.start_offset, partition.last_stable_offset));
-            }
+            let key = (topic.name.clone(), partition.partition_index);
+            let answer = match partition.error_code {
+                ErrorCode::None => Ok((partition.start_offset, partition.last_stable_offset)),
+                code => Err(Error::from_code(&code, None).with_topic(&key.0).with_partition(key.1)),
+            };
+            bounds.insert(key, answer);
         }
     }
     Ok(bounds)
@@ -393,23 +398,73 @@ pub(crate) async fn bounds(
 
 /// The bounds of one log; again while leaders change or are away.
 pub(crate) async fn log_bounds(client: &Client, topic: &str, partition: u32, limit: &Limit) -> Result<Bounds> {
+    let found = logs_bounds(client, topic, BTreeSet::from([partition]), limit).await?;
+    found.get(&partition).copied().ok_or_else(|| unled(topic, partition))
+}
+
+/// The bounds of the logs of partitions of a topic, by partition, as their leaders tell them; again while leaders change or
+/// are away.
+pub(crate) async fn logs_bounds(
+    client: &Client,
+    topic: &str,
+    mut left: BTreeSet<u32>,
+    limit: &Limit,
+) -> Result<BTreeMap<u32, Bounds>> {
+    let mut found = BTreeMap::new();
     let mut attempts = limit.attempts(client.counters());
-    loop {
-        match bounds_of(client, topic, partition, limit).await {
-            Err(error) => attempts.after(error).await.map_err(|error| client.counters().noted(error))?,
-            bounds => return bounds,
+    while let Err(error) = try_bounds(client, topic, &mut left, &mut found, limit).await {
+        client.view().doubt();
+        attempts.after(error).await.map_err(|error| client.counters().noted(error))?;
+    }
+    Ok(found)
+}
+
+/// One attempt at all that are `left`, at all leaders at once; those that are found are left no more.
+async fn try_bounds(
+    client: &Client,
+    topic: &str,
+    left: &mut BTreeSet<u32>,
+    found: &mut BTreeMap<u32, Bounds>,
+    limit: &Limit,
+) -> Result<()> {
+    let mut led: BTreeMap<i32, Vec<(String, u32)>> = BTreeMap::new();
+    let mut cause: Option<Error> = None;
+    // What no other attempt mends ends all of them.
+    let mut failed = |error: Error| {
+        if cause.as_ref().is_none_or(|cause| cause.retriable) {
+            cause = Some(error);
         }
+    };
+    for partition in left.iter() {
+        match known_leader(client, topic, *partition) {
+            Some(leader) => led.entry(leader).or_default().push((topic.to_owned(), *partition)),
+            None => failed(leaderless(topic, *partition)),
+        }
+    }
+    if led.values().map(Vec::len).sum::<usize>() < left.len() {
+        client.view().require(topic, limit).await?;
+    }
+    for answer in join_all(led.into_iter().map(|(spu, partitions)| bounds(client, spu, partitions))).await {
+        match answer {
+            Err(error) => failed(error),
+            Ok(answers) => answers.into_iter().for_each(|((_, partition), answer)| match answer {
+                Err(error) => failed(error),
+                Ok(bounds) => {
+                    left.remove(&partition);
+                    found.insert(partition, bounds);
+                }
+            }),
+        }
+    }
+    match left.first() {
+        None => Ok(()),
+        Some(partition) => Err(cause.unwrap_or_else(|| unled(topic, *partition))),
     }
 }
 
-async fn bounds_of(client: &Client, topic: &str, partition: u32, limit: &Limit) -> Result<Bounds> {
-    let leader = leader(client, topic, partition, limit).await?;
-    let key = (topic.to_owned(), partition);
-    let known = bounds(client, leader, vec![key.clone()]).await?;
-    known.get(&key).copied().ok_or_else(|| {
-        let text = format!("SPU {leader} does not lead partition {partition} of \"{topic}\", or not yet");
-        Error::new(ErrorKind::NotLeader, text).with_topic(topic).with_partition(partition)
-    })
+fn unled(topic: &str, partition: u32) -> Error {
+    let text = format!("the leader of partition {partition} of \"{topic}\" does not tell its offsets");
+    Error::new(ErrorKind::NotLeader, text).with_topic(topic).with_partition(partition)
 }
 
 /// The frame that answers request `number`.
