@@ -16,19 +16,19 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from ._errors import ConfigError
 
-Bytes: TypeAlias = "bytes | bytearray | memoryview | str"
+Bytes: TypeAlias = bytes | bytearray | memoryview | str
 """What a value or a key may be; a ``str`` is sent as UTF-8."""
 
-Timeout: TypeAlias = "float | EllipsisType | None"
+Timeout: TypeAlias = float | EllipsisType | None
 """Seconds; ``...`` (left out): the documented default; ``None``: no limit; ``0``: only what is there now."""
 
-Size: TypeAlias = "int | str"
+Size: TypeAlias = int | str
 """Bytes, or text such as ``"16KiB"``, ``"10MiB"``, ``"1GB"``."""
 
-Duration: TypeAlias = "float | str"
+Duration: TypeAlias = float | str
 """Seconds, or text such as ``"500ms"``, ``"30s"``, ``"12h"``, ``"7d"``."""
 
-Partitioning: TypeAlias = "Callable[[bytes | None, bytes, int], int]"
+Partitioning: TypeAlias = Callable[[bytes | None, bytes, int], int]
 """Chooses the partition of a record: gets key, value and the number of partitions. See :class:`Partitioner`."""
 
 Isolation: TypeAlias = Literal["read_uncommitted", "read_committed"]
@@ -153,12 +153,14 @@ class Offset:
 
     @classmethod
     def from_beginning(cls, count: int) -> Offset:
-        """So many records after the first one that exists."""
+        """So many records after the first one that exists, in each partition: of three partitions, three times as many
+        are passed over."""
         return cls("beginning", count)
 
     @classmethod
     def from_end(cls, count: int) -> Offset:
-        """So many records before the end."""
+        """So many records before the end of each partition: ``Offset.from_end(10)`` of a topic with three partitions
+        begins with up to 30 records. Where there are fewer, at the first that exists."""
         return cls("end", count)
 
     def __repr__(self) -> str:

@@ -34,6 +34,9 @@ class AsyncAdmin:
     def __init__(self, client: AsyncFluvio) -> None:
         self._client = client
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._client!r}>"
+
     @property
     def topics(self) -> AsyncTopics:
         """Topics."""

@@ -205,7 +205,8 @@ class AsyncFluvio(Closeable):
         return self._closed
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._endpoint}{', closed' if self._closed else ''}>"
+        state = "inherited through a fork" if self._host.forked else self.state
+        return f"<{type(self).__name__} {self._endpoint}, {state}>"
 
     # -- producing and consuming
 
@@ -534,8 +535,8 @@ _clients: Members[AsyncFluvio] = Members()
 
 
 def _hand_over_all() -> int:
-    """The program ends: what is queued goes to the library, as far as there is room, and it hears what was processed. How
-    many records are left."""
+    """The program ends: what is queued goes to the library, as far as there is room, and it hears what was processed.
+    How many records are left."""
     held = 0
     for client in _clients:
         for consumer in client._consumers:

@@ -27,6 +27,9 @@ class AsyncCalls:
     def __init__(self, client: AsyncFluvio) -> None:
         self._client = client
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._client!r}>"
+
     async def _call(
         self, method: str, document: Mapping[str, object], timeout: Timeout, binary: bytes = b""
     ) -> tuple[Any, bytes]:

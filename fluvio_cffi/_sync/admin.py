@@ -35,6 +35,9 @@ class Admin:
     def __init__(self, client: Fluvio) -> None:
         self._client = client
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._client!r}>"
+
     @property
     def topics(self) -> Topics:
         """Topics."""

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from struct import Struct
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from fluvio_cffi._batch import Buffer, Columns, Cut, RecordBatch, State, holding_back, positions, without
 from fluvio_cffi._errors import ClosedError, ConfigError, FluvioError, UsageError, from_native, timed_out
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 _NOTHING: Iterator[Record] = iter(())
 # flv_offset_t
 _STORED = Struct("=IIq")
+# As many partitions does a repr show.
+_SHOWN: Final = 8
 _ENDS = (lib.FLV_STATUS_END, lib.FLV_STATUS_CLOSED)
 _NO_ERROR = (ffi.NULL,)
 _STRIDE = 512
@@ -73,6 +76,7 @@ class Consumer(Closeable):
         self._stopped = False
         self._ended = False
         self._closed = False
+        self._consumer_id = options.consumer_id
         self._commits = options.consumer_id is not None
         self._commits_by_itself = options.commits_by_itself
         # What the library commits in the background: by partition, the last processed offset.
@@ -127,8 +131,18 @@ class Consumer(Closeable):
         return self._closed
 
     def __repr__(self) -> str:
-        state = ", closed" if self._closed else ", stopped" if self._stopped else ""
-        return f"<{type(self).__name__} of {self._topic!r}{state}>"
+        parts = [repr(self._topic)]
+        if self._consumer_id is not None:
+            parts.append(f"consumer_id={self._consumer_id!r}")
+        if self._host.forked:
+            parts.append("inherited through a fork")
+        elif self._closed:
+            parts.append("closed")
+        else:
+            with contextlib.suppress(FluvioError):
+                parts.append(f"at {_some(self.position())}")
+            parts += ["stopped"] if self._stopped else []
+        return f"<{type(self).__name__} of {', '.join(parts)}>"
 
     # -- reading
 
@@ -648,6 +662,12 @@ class Consumer(Closeable):
         if self._stopped:
             return ClosedError("the consumer was stopped", topic=self._topic)
         return ClosedError("the consumer has read to the end it was opened for", topic=self._topic)
+
+
+def _some(positions: dict[int, int]) -> str:
+    """Where a consumer is, of some partitions at least."""
+    shown = ", ".join(f"{partition}: {position}" for partition, position in sorted(positions.items())[:_SHOWN])
+    return f"{{{shown}{', ...' if len(positions) > _SHOWN else ''}}}"
 
 
 class Batches:

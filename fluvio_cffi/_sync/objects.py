@@ -28,6 +28,9 @@ class Calls:
     def __init__(self, client: Fluvio) -> None:
         self._client = client
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._client!r}>"
+
     def _call(
         self, method: str, document: Mapping[str, object], timeout: Timeout, binary: bytes = b""
     ) -> tuple[Any, bytes]:

@@ -287,7 +287,13 @@ class Producer(Closeable):
         return self._closing
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} for {self._topic!r}{', closed' if self._closing else ''}>"
+        if self._host.forked:
+            state = "inherited through a fork"
+        elif self._closing:
+            state = "closed"
+        else:
+            state = f"{self.pending.records} pending"
+        return f"<{type(self).__name__} for {self._topic!r}, {state}>"
 
     # -- sending
 
