@@ -160,8 +160,8 @@ class ForkedError(UsageError):
 
 
 class ResourceError(FluvioError):
-    """The machine, or what this process may have of it, has no more: file descriptors, threads, memory, ports or room on
-    a disk. ``__cause__`` is the ``OSError``. Nothing is lost, and the same call works once there is more."""
+    """The machine, or what this process may have of it, has no more: file descriptors, threads, memory, ports or room
+    on a disk. ``__cause__`` is the ``OSError``. Nothing is lost, and the same call works once there is more."""
 
     _retriable = True
 

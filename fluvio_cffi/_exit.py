@@ -48,7 +48,7 @@ def set_exit_timeout(seconds: Duration | None) -> None:
 
 
 class _Last:
-    """Of a log handler what ``logging.shutdown`` needs; one that logging makes would be in its list from the beginning."""
+    """Of a log handler what ``logging.shutdown`` needs. A real one would be in its list from the beginning."""
 
     def acquire(self) -> None:
         pass

@@ -71,8 +71,8 @@ class LocalCluster:
     block, ``start`` and ``stop`` do the same.
 
     :param data_dir: where the cluster keeps its files; created if it is missing. A second cluster on the same directory
-        is refused. Without it the files are temporary: ``stop`` removes them, or else the end of this process does. What
-        is left when the cluster was killed as well goes with the next start of a temporary one.
+        is refused. Without it the files are temporary: ``stop`` removes them, or else the end of this process does.
+        What is left when the cluster was killed as well goes with the next start of a temporary one.
     :param spus: how many servers (SPUs) the cluster has, all in its one process. Their numbers are 5001, 5002 and so
         on; the partitions of a topic are dealt out to them in turn.
     :param host: the address to listen on. Anything but loopback can be reached, unprotected, from other machines.
@@ -397,8 +397,8 @@ class LocalCluster:
             raise UsageError(f"{line!r}: {answer.decode('utf-8', 'replace').removeprefix('error ')}")
 
     def _said(self) -> str:
-        """The end of what the program wrote to its standard error, for an error message. Where that could not be kept, it
-        says it with its last output."""
+        """The end of what the program wrote to its standard error, for an error message. Where that could not be kept,
+        it says it with its last output."""
         if self._messages is None:
             return ""
         size = self._messages.seek(0, os.SEEK_END)
@@ -564,7 +564,7 @@ async def _readable_asyncio(descriptor: int, seconds: float) -> bool:
 
 
 def _stop_all() -> None:
-    """The program ends, and its clients have had their chance: what they held may have been meant for these clusters."""
+    """The program ends, and its clients have had their chance: what they held may have been meant for these."""
     for cluster in list(_clusters):
         _run(cluster._stopping(EXIT_TIMEOUT))
         cluster._remove_temporary()

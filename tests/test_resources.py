@@ -177,7 +177,7 @@ with client, Fluvio.connect(endpoint) as other:
 @pytest.mark.parametrize("kind", ["RLIMIT_NOFILE", "RLIMIT_NPROC"])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_library_starts_once_there_is_enough(cluster: LocalCluster, kind: str, workers: int) -> None:
-    """With one descriptor, or one thread, more at each attempt: whatever it is that fails, the next attempt can succeed."""
+    """With one descriptor, or one thread, more at each attempt: whatever fails, the next attempt can succeed."""
     configure = f"from fluvio_cffi._ffi import ffi, lib\nassert lib.flv_runtime_configure({workers}, ffi.NULL) == 0\n"
     command = [sys.executable, "-c", configure + FIRST, kind, cluster.endpoint]
     result = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
@@ -375,9 +375,12 @@ def test_directories_of_any_name(tmp_path: Path) -> None:
     store = ProfileStore(folder / "config")
     store.add("one", ClusterConfig("127.0.0.1:9003"))
     assert [profile.name for profile in store.list()] == ["one"]
-    with LocalCluster(os.fsencode(folder)) as cluster, Fluvio.connect(cluster.endpoint) as client:  # type: ignore[arg-type]
-        with client.consumer("named", start=Offset.beginning(), stop_at_end=True) as consumer:
-            assert [record.value for record in consumer] == [b"kept"]
+    with (
+        LocalCluster(folder) as cluster,
+        Fluvio.connect(cluster.endpoint) as client,
+        client.consumer("named", start=Offset.beginning(), stop_at_end=True) as consumer,
+    ):
+        assert [record.value for record in consumer] == [b"kept"]
     command = [sys.executable, "-m", "fluvio_cffi", "cluster", "--port", "0", "--data-dir", os.fsencode(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
@@ -424,7 +427,7 @@ def test_temporary_files_go_with_a_parent_that_is_killed(number: signal.Signals)
 
 def test_temporary_files_that_nobody_could_remove_go_with_the_next_start() -> None:
     """The cluster is killed, and then its parent: nobody is left. Those of the living stay."""
-    living, kept, pid = owner("cluster.kill()\nprint('killed', flush=True)")
+    living, kept, _ = owner("cluster.kill()\nprint('killed', flush=True)")
     dead, folder, _ = owner("cluster.kill()\nprint('killed', flush=True)")
     orphan, ending, stopped = owner()
     try:
