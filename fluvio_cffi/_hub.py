@@ -35,7 +35,7 @@ from time import perf_counter
 from typing import Final, Protocol
 
 from ._delivery import Ticket
-from ._errors import ClosedError, FluvioError, Phase, describe, from_native
+from ._errors import ClosedError, Phase, describe, from_native
 from ._ffi import CData, ffi, lib
 
 # flv_completion_t: token, operation, status, kind, result, value, extra, partition, reserved

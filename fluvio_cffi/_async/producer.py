@@ -1099,8 +1099,8 @@ class AsyncProducer(Closeable):
             self._seats.clear()
 
         def _hand_over_now(self) -> int:
-            """What is queued here goes to the library, as far as there is room; a loop that still runs in another thread
-            does so by itself. How many records are left."""
+            """What is queued here goes to the library, as far as there is room; a loop that runs in another thread
+            still does so by itself. How many records are left."""
             if not self._host.runs_elsewhere():
                 self._push()
             return sum(group.count for group in self._groups)
