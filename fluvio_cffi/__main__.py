@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import io
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 from . import FluvioError, LocalCluster, __version__
 
@@ -66,9 +66,10 @@ def main(argv: list[str] | None = None) -> int:
     demo.set_defaults(run=_demo)
 
     arguments = parser.parse_args(argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):
+    reconfigure: Callable[..., None] | None = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
         # A directory may have a name that is no text.
-        sys.stdout.reconfigure(errors="surrogateescape")
+        reconfigure(errors="surrogateescape")
     try:
         status: int = arguments.run(arguments)
     except FluvioError as error:

@@ -111,7 +111,7 @@ def _drain() -> int:
         # There is no descriptor to wait on. What is left now is left for good.
         dropped = ffi.new("uint64_t *")
         lib.flv_runtime_shutdown(milliseconds(left(deadline)), dropped)
-        _dropped += dropped[0]
+        _dropped += int(dropped[0])
         return _dropped
     finally:
         _waited += monotonic() - begun

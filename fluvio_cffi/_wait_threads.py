@@ -26,6 +26,8 @@ from ._waiting import Host, Waiter, leaves
 # which Python runs signal handlers, never waits longer than this at a time. And this often one of those who are parked
 # looks whether the leader goes on.
 INTERVAL: Final = 0.2
+# Whom nobody can call looks this often by itself.
+DUMB_SECONDS: Final = 0.01
 
 
 class SyncWaiter(Waiter):
@@ -64,20 +66,29 @@ class SyncWaiter(Waiter):
 
 
 class Bell:
-    """What a leader polls: the hub's descriptor, and a pipe by which others end that."""
+    """What a leader polls: the hub's descriptor, and a pipe by which others end that. If no descriptor is left for a
+    pipe, nobody can, and it polls for a short time.
 
-    __slots__ = ("_poll", "_read", "_write")
+    :ivar rings: whether there is a pipe.
+    """
+
+    __slots__ = ("_poll", "_read", "_write", "rings")
 
     def __init__(self, descriptor: int) -> None:
-        self._read, self._write = os.pipe()
-        os.set_blocking(self._read, False)
-        os.set_blocking(self._write, False)
+        self.rings = False
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLIN)
-        self._poll.register(self._read, select.POLLIN)
+        with contextlib.suppress(OSError):
+            self._read, self._write = os.pipe()
+            os.set_blocking(self._read, False)
+            os.set_blocking(self._write, False)
+            self._poll.register(self._read, select.POLLIN)
+            self.rings = True
 
     def poll(self, seconds: float) -> bool:
         """Whether the hub's descriptor is readable, once it is, or the bell was rung, or the time is over."""
+        if not self.rings:
+            return bool(self._poll.poll(min(seconds, DUMB_SECONDS) * 1000))
         readable = False
         for descriptor, _ in self._poll.poll(seconds * 1000):
             if descriptor != self._read:
@@ -89,8 +100,9 @@ class Bell:
 
     def ring(self) -> None:
         """Ends a poll, or the next one."""
-        with contextlib.suppress(BlockingIOError):
-            os.write(self._write, b"!")
+        if self.rings:
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._write, b"!")
 
     def __del__(self) -> None:
         for descriptor in (getattr(self, "_read", None), getattr(self, "_write", None)):
@@ -139,7 +151,8 @@ class ThreadWaiter(SyncWaiter):
         # Whoever wakes it says so first, and looks for the bell then.
         readable = not self.woken and bell.poll(seconds)
         self._bell = None
-        bells.append(bell)
+        if bell.rings:
+            bells.append(bell)
         return readable
 
 

@@ -13,6 +13,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -139,6 +140,32 @@ def test_without_descriptors_nothing_new_begins(
         for what in ("connect", "connect on a loop", "a host's name", "a file", "a topic", "a consumer", "a cluster"):
             calls[what]()
     loop.close()
+
+
+def test_a_call_in_the_middle_of_another_needs_no_descriptor(cluster: LocalCluster) -> None:
+    """A handler of a signal waits while the thread that it interrupts does; and so do threads, all at once."""
+    with Fluvio.connect(cluster.endpoint) as client:
+        client.admin.topics.create("inner", exist_ok=True)
+        with client.producer("inner") as producer, client.consumer("inner") as consumer:
+            producer.send(b"1")
+            assert consumer.receive(timeout=10).value == b"1"
+            sent: list[int] = []
+
+            def handler(*_: object) -> None:
+                sent.append(producer.send(b"2").offset)
+                sent.append(producer.send(b"3").offset)
+
+            before = signal.signal(signal.SIGALRM, handler)
+            try:
+                with no_descriptors():
+                    signal.setitimer(signal.ITIMER_REAL, 0.1)
+                    assert [consumer.receive(timeout=10).value for _ in range(2)] == [b"2", b"3"]
+            finally:
+                signal.signal(signal.SIGALRM, before)
+            assert sent == [1, 2]
+            with no_descriptors(), ThreadPoolExecutor(4) as pool:
+                written = list(pool.map(lambda value: producer.send(value).offset, [b"4", b"5", b"6", b"7"]))
+            assert sorted(written) == [3, 4, 5, 6]
 
 
 FIRST = """
