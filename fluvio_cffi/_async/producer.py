@@ -745,7 +745,7 @@ class AsyncProducer(Closeable):
         """The whole of :meth:`enqueue`. `awaited`: the caller waits for the receipt."""
         host = self._host
         host.check()
-        deadline = self._deadline(timeout)
+        limit = parse_timeout(timeout, self._delivery_timeout)
         if type(value) is not bytes:
             value = as_bytes(value, "value")
         size = len(value)
@@ -772,7 +772,7 @@ class AsyncProducer(Closeable):
                 self._room -= cost
             else:
                 seat = _Seat(host.waiter(), cost)
-                await self._wait_for_room(seat, deadline)
+                await self._wait_for_room(seat, ending(limit))
                 self._take(seat)
                 self._check_open()
             receipt = AsyncReceipt(host, self._ledger, timestamp)
@@ -793,7 +793,7 @@ class AsyncProducer(Closeable):
                 submit = partial(
                     pipe.submit_one, value, key, partition, timestamp, AsyncReceipt._bind, receipt, awaited
                 )
-                self._submit_with_room(cost, deadline, submit)
+                self._submit_with_room(cost, ending(limit), submit)
             if self._ledger.submitted - self._ledger.settled > 10_000:
                 host.look()
             return receipt

@@ -489,7 +489,7 @@ class Producer(Closeable):
         """The whole of :meth:`enqueue`. `awaited`: the caller waits for the receipt."""
         host = self._host
         host.check()
-        deadline = self._deadline(timeout)
+        limit = parse_timeout(timeout, self._delivery_timeout)
         if type(value) is not bytes:
             value = as_bytes(value, "value")
         size = len(value)
@@ -513,7 +513,7 @@ class Producer(Closeable):
         # Nobody comes before those who wait for room.
         if self._line or not pipe.submit_one(value, key, partition, timestamp, Receipt._bind, receipt, awaited):
             submit = partial(pipe.submit_one, value, key, partition, timestamp, Receipt._bind, receipt, awaited)
-            self._submit_with_room(cost, deadline, submit)
+            self._submit_with_room(cost, ending(limit), submit)
         if self._ledger.submitted - self._ledger.settled > 10_000:
             host.look()
         return receipt
