@@ -236,7 +236,7 @@ def test_every_page_is_in_the_contents() -> None:
 
 def test_the_reference_has_every_name_once() -> None:
     reference = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
-    names = re.findall(r"^\.\. auto(?:class|exception):: (\w+)$", reference, re.MULTILINE)
+    names = re.findall(r"^\.\. (?:auto(?:class|exception|function)|py:data):: (\w+)$", reference, re.MULTILINE)
     assert sorted(names) == sorted(set(fluvio_cffi.__all__) - {"__version__"})
 
 
