@@ -97,7 +97,7 @@ async def test_what_the_operating_system_says_is_the_cause(world: Any, tmp_path:
 
 def test_only_what_cannot_write_twice_is_retriable() -> None:
     retriable = {cls.__name__ for cls in CLASSES if cls("").retriable}
-    assert retriable == {"FluvioConnectionError", "FluvioTimeoutError", "NotLeaderError"}
+    assert retriable == {"FluvioConnectionError", "FluvioTimeoutError", "NotLeaderError", "ResourceError"}
     for outcome, expected in (("not_written", True), ("unknown", False), ("pending", False)):
         error = fluvio_cffi.FluvioTimeoutError("", outcome=outcome)  # type: ignore[arg-type]
         assert error.retriable is expected

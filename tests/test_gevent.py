@@ -100,7 +100,7 @@ def test_greenlets(cluster: LocalCluster, patches: str) -> None:
         print("done")
         """,
     )
-    assert output.startswith("second reader: another task is reading")
+    assert output.startswith("second reader: this consumer is being read already")
     assert output.endswith("timed out\ndone\n")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import collections.abc
 import inspect
@@ -10,6 +11,7 @@ import re
 import threading
 import typing
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -155,3 +157,15 @@ def test_the_hook_for_exceptions_in_threads_is_left_alone(cluster: LocalCluster)
     before = threading.excepthook
     Fluvio.connect(cluster.endpoint).close()
     assert threading.excepthook is before
+
+
+def test_words_for_threads_speak_of_no_tasks() -> None:
+    """The synchronous classes are made from the asynchronous ones, with the words of threads."""
+    words = re.compile(r"\b(tasks?|await|awaitable|coroutines?|event loop)\b", re.IGNORECASE)
+    said = [
+        f"{path.name}: {node.value}"
+        for path in (Path(fluvio_cffi.__file__).parent / "_sync").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and words.search(node.value)
+    ]
+    assert not said

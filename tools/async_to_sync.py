@@ -19,6 +19,7 @@ import difflib
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,7 +67,7 @@ PROSE = [
     (re.compile(r"\bseveral tasks\b"), "several threads"),
     (re.compile(r"\bone task\b"), "one thread"),
     (re.compile(r"\bOne task\b"), "One thread"),
-    (re.compile(r"\bother tasks\b"), "other threads"),
+    (re.compile(r"\bother(\s+)tasks\b"), r"other\1threads"),
     (re.compile(r"\bis cancelled\b"), "is interrupted"),
     (re.compile(r"\bCancelled before\b"), "Interrupted before"),
     (re.compile(r"\bby cancellation\b"), "by an interrupt"),
@@ -168,17 +169,25 @@ def syntax(text: str) -> str:
             start = edits.at(node.lineno, node.col_offset)
             assert edits.text.startswith("await ", start)
             edits.replace(start, start + len("await "), "")
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            constant = node.value
-            assert constant.end_lineno is not None and constant.end_col_offset is not None
-            start = edits.at(constant.lineno, constant.col_offset)
-            stop = edits.at(constant.end_lineno, constant.end_col_offset)
-            edits.replace(start, stop, prose(edits.text[start:stop]))
+    for node in strings(ast.parse(text)):
+        assert node.end_lineno is not None and node.end_col_offset is not None
+        start = edits.at(node.lineno, node.col_offset)
+        stop = edits.at(node.end_lineno, node.end_col_offset)
+        edits.replace(start, stop, prose(edits.text[start:stop]))
     return edits.result()
 
 
+def strings(node: ast.AST) -> Iterator[ast.expr]:
+    """The docstrings and messages."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.JoinedStr) or (isinstance(child, ast.Constant) and isinstance(child.value, str)):
+            yield child
+        else:
+            yield from strings(child)
+
+
 def prose(text: str) -> str:
-    """A docstring about the synchronous class."""
+    """A docstring, or a message, about the synchronous class."""
     for pattern, replacement in PROSE:
         text = pattern.sub(replacement, text)
     return text

@@ -676,7 +676,7 @@ class AsyncProducer(Closeable):
                 if flush:
                     with contextlib.suppress(FluvioTimeoutError):
                         await self._hand_over_all(deadline)
-                self._fail_queued("the producer was closed before the record was sent")
+                self._fail_queued(ClosedError("the producer was closed before the record was sent"))
             operation = self._host.hub.start(
                 lib.flv_producer_close,
                 self._handle,
@@ -978,11 +978,12 @@ class AsyncProducer(Closeable):
                     return False
             return True
 
-        def _fail_queued(self, why: str) -> None:
+        def _fail_queued(self, why: FluvioError) -> None:
             """What is queued here will not be sent."""
             for group in self._groups:
                 block = self._seal(group)
-                error = ClosedError(why, topic=self._topic, outcome="not_written")
+                error = why._fresh()
+                error.topic, error.outcome = self._topic, "not_written"
                 group.fail(block.start, block.count, error, self._ledger)
             self._groups.clear()
 
@@ -1091,7 +1092,7 @@ class AsyncProducer(Closeable):
 
         def _refuse(self, error: FluvioError) -> None:
             """There will be no room any more."""
-            self._fail_queued(str(error))
+            self._fail_queued(error)
             for seat in self._seats:
                 seat.error = error._fresh()
                 seat.error.outcome = "not_written"
@@ -1355,7 +1356,7 @@ class AsyncProducer(Closeable):
         with contextlib.suppress(FluvioError):
             if True:  # ASYNC
                 self._push()
-                self._fail_queued("the producer was closed before the record was sent")
+                self._fail_queued(ClosedError("the producer was closed before the record was sent"))
             self._host.hub.close_later(lib.flv_producer_close, self._handle, int(flush))
         self._end()
 

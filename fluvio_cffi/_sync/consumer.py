@@ -418,7 +418,7 @@ class Consumer(Closeable):
             capacity = count[0]
 
     def _second_reader(self) -> UsageError:
-        return UsageError("another task is reading this consumer: one reads at a time")
+        return UsageError("this consumer is being read already: one call reads at a time")
 
     def _begin_to_read(self) -> None:
         if self._commits_by_itself:
@@ -530,7 +530,7 @@ class Consumer(Closeable):
 
     def _pace(self) -> None:
         """Sets how many records may leave before the clock is looked at: few while the caller is slow, so that other
-        tasks are let run every millisecond."""
+        threads are let run every millisecond."""
         spent = max(monotonic() - self._strode, 1e-6)
         fitting = int(self._buffer.given * _STRIDE_SECONDS / spent)
         self._stride = max(min(fitting, self._stride * 2, _STRIDE), 1)

@@ -1,8 +1,9 @@
 //! Connections to the SC, through the `fluvio` crate over our own connector.
 //!
 //! The SC serves the calls of a connection one after another and may hold a create for 90 s, and the crate never
-//! reconnects. So short calls share one connection, each call that can take long gets a fresh one, and a connection on
-//! which a call failed or timed out is dropped.
+//! reconnects. So a call has a connection to itself: the one that is kept, or a fresh one while another call has that. One
+//! on which a call failed or timed out is dropped. A fresh one is not cheap: the crate has itself told of all there is in
+//! the cluster.
 //!
 //! While the SC is away, what may be repeated is tried again until its deadline; of what may not, connecting is.
 
@@ -156,7 +157,6 @@ impl Control {
     /// Asks the SC time and again on `link`, where it otherwise speaks by itself, whether it is still there. Ends when it
     /// does not answer in time, or the connection is lost.
     pub(crate) async fn watch_over(&self, link: &Link) -> Error {
-        let what = "asking whether the SC is there";
         let mut doubts = self.doubts.subscribe();
         loop {
             tokio::select! {
@@ -164,13 +164,21 @@ impl Control {
                 // It lives as long as `self`.
                 _ = doubts.changed() => {}
             }
-            let probe =
-                link.call(what, |admin| async move { admin.list::<TopicSpec, _>(vec![NO_TOPIC.to_owned()]).await });
-            match self.promptly(what, Box::pin(probe)).await {
-                Err(error) if error.kind.is_lost() => return error,
-                // Whatever it says, it is there.
-                _ => tokio::time::sleep(LEAST_BETWEEN_PROBES.min(self.probe_interval)).await,
+            match self.probe(link).await {
+                Err(error) => return error,
+                Ok(()) => tokio::time::sleep(LEAST_BETWEEN_PROBES.min(self.probe_interval)).await,
             }
+        }
+    }
+
+    /// Whether the SC answers on `link`, within the time of one request.
+    async fn probe(&self, link: &Link) -> Result<()> {
+        let what = "asking whether the SC is there";
+        let probe = link.call(what, |admin| async move { admin.list::<TopicSpec, _>(vec![NO_TOPIC.to_owned()]).await });
+        match self.promptly(what, Box::pin(probe)).await {
+            Err(error) if error.kind.is_lost() => Err(error),
+            // Whatever it says, it is there.
+            _ => Ok(()),
         }
     }
 
@@ -226,22 +234,31 @@ impl Control {
     {
         // A dead connection, or a silent one, is only noticed by the call that uses it: taken out first, and put back if
         // it worked.
-        let kept = self.shared.lock().ok().and_then(|mut shared| shared.take());
-        let link = match kept {
+        let link = match self.take_shared() {
             Some(link) => link,
             None => self.connect().await?,
         };
         let value = link.call(what, call).await;
-        if !matches!(&value, Err(error) if error.kind.is_lost())
+        self.keep(link, &value);
+        value
+    }
+
+    fn take_shared(&self) -> Option<Link> {
+        self.shared.lock().ok()?.take()
+    }
+
+    /// Keeps a connection for the next call, if this one has shown that it is good.
+    fn keep<T>(&self, link: Link, value: &Result<T>) {
+        if !matches!(value, Err(error) if error.kind.is_lost())
             && let Ok(mut shared) = self.shared.lock()
         {
             *shared = Some(link);
         }
-        value
     }
 
-    /// Runs a call that can take long, and may change something, once, on a connection of its own, which is waited for.
-    /// If nobody knows what became of it, the error says so, and may be repeated where the call is `repeatable`.
+    /// Runs a call that can take long, and may change something, once, on a connection on which the SC has just answered,
+    /// and which is waited for. If nobody knows what became of it, the error says so, and may be repeated where the call
+    /// is `repeatable`.
     pub(crate) async fn long<T, F>(
         &self,
         limit: &Limit,
@@ -254,15 +271,11 @@ impl Control {
     {
         let begun = AtomicBool::new(false);
         let work = async {
-            let mut attempts = limit.attempts(&self.counters);
-            let link = loop {
-                match self.reconnect().await {
-                    Err(error) => attempts.after(error).await?,
-                    Ok(link) => break link,
-                }
-            };
+            let link = self.proven(limit).await?;
             begun.store(true, Ordering::Relaxed);
-            link.call(what, call).await
+            let value = link.call(what, call).await;
+            self.keep(link, &value);
+            value
         };
         self.bounded(limit, what, Box::pin(work)).await.map_err(|error| {
             use ErrorKind as K;
@@ -278,6 +291,22 @@ impl Control {
                 true => error,
             }
         })
+    }
+
+    /// A connection on which the SC has just answered.
+    async fn proven(&self, limit: &Limit) -> Result<Link> {
+        if let Some(link) = self.take_shared()
+            && self.probe(&link).await.is_ok()
+        {
+            return Ok(link);
+        }
+        let mut attempts = limit.attempts(&self.counters);
+        loop {
+            match self.reconnect().await {
+                Err(error) => attempts.after(error).await?,
+                Ok(link) => return Ok(link),
+            }
+        }
     }
 
     /// Ends `call` by `limit`.
