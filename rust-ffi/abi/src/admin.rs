@@ -675,8 +675,8 @@ mod tests {
                 consumer_id: "billing".to_owned(),
                 topic: "orders".to_owned(),
                 partition: 0,
-                offset: 99,
-                modified_ms: 1_700_000_000_000,
+                offset: Some(99),
+                modified_ms: Some(1_700_000_000_000),
                 lag: Some(12),
             },
         );

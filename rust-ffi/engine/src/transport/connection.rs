@@ -351,8 +351,8 @@ mod tests {
     /// A connection, and its other side.
     async fn connected() -> (Connection, tokio::net::TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let peer = listener.local_addr().unwrap().to_string();
-        let socket = Socket::connect(&peer).await.unwrap();
+        let peer = listener.local_addr().unwrap();
+        let socket = Socket::connect(peer).await.unwrap();
         let connection = Connection {
             watch: None,
             stream: Stream::new(Dialled::Plain(socket)),
@@ -360,7 +360,7 @@ mod tests {
             out: VecDeque::new(),
             queued: 0,
             taken: 0,
-            peer,
+            peer: peer.to_string(),
             client_id: "test".to_owned(),
             correlation: 0,
             quick: false,
