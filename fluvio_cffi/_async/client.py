@@ -506,7 +506,7 @@ class AsyncFluvio(Closeable):
             self._gone = True
             for producer in self._producers:
                 if True:  # ASYNC
-                    producer._fail_queued("the client was closed before the record was sent")
+                    producer._fail_queued(ClosedError("the client was closed before the record was sent"))
                 producer._end()
             self._host.release()
 
