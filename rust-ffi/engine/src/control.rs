@@ -187,12 +187,7 @@ impl Control {
         let (connector, failure, lost) = Connector::new(&self.config.endpoint, self.dialer.clone());
         let explain = |cause: anyhow::Error| {
             failure.take().unwrap_or_else(|| {
-                let what = format!("connecting to the SC at {}", self.config.endpoint);
-                let mut error = Error::from_anyhow(&cause, &what);
-                if error.kind == ErrorKind::Connection && !self.dialer.is_tls() {
-                    error.message.push_str("; a server that wants TLS ends plain connections like that");
-                }
-                error
+                Error::from_anyhow(&cause, &format!("connecting to the SC at {}", self.config.endpoint))
             })
         };
         let connecting = Box::pin(Fluvio::connect_with_connector(Box::new(connector), &self.config));
@@ -379,11 +374,13 @@ fn call_error(error: &anyhow::Error, what: &str) -> Error {
 }
 
 pub(crate) fn check_endpoint(endpoint: &str) -> Result<()> {
-    let port = endpoint.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    let is_host = |host: &str| !host.is_empty() && !host.contains(['/', '@']) && !host.contains(char::is_whitespace);
+    let port = endpoint.rsplit_once(':').filter(|(host, _)| is_host(host)).map(|(_, port)| port.parse::<u16>());
     match port {
         Some(Ok(port)) if port != 0 => Ok(()),
         _ => Err(Error::invalid(format!(
-            "endpoint is \"{endpoint}\": it must be \"host:port\" with a port from 1 to 65535, such as \"127.0.0.1:9003\""
+            "endpoint is \"{endpoint}\": it must be \"host:port\" with a port from 1 to 65535, such as \"127.0.0.1:9003\", \
+             and nothing else"
         ))),
     }
 }

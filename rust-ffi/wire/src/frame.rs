@@ -31,6 +31,11 @@ impl FrameBuffer {
         &mut self.bytes
     }
 
+    /// What has arrived and was not taken out.
+    pub fn arrived(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// The next whole frame, without its length; shares the buffer. `None`: read on.
     ///
     /// Reserves space for the rest of a frame whose length is known, but never more than what has arrived so far and a

@@ -15,9 +15,10 @@ use fluvio_protocol::api::Request;
 use fluvio_protocol::link::versions::ApiVersionsRequest;
 
 use super::dialer::Dialer;
+use super::greeting::{self, Server};
 use super::session::Stream;
-use super::tls;
 use super::watch::Watch;
+use super::{closed, tls};
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::metrics::Counters;
 
@@ -39,8 +40,11 @@ pub(crate) struct Frame {
 impl Frame {
     /// The body as the response `T` in `version`.
     pub(crate) fn decode<T: Decoder>(&self, version: i16) -> Result<T> {
-        T::decode_from(&mut self.body.clone(), version)
-            .map_err(|cause| Error::new(ErrorKind::Version, format!("a reply of the server cannot be read: {cause}")))
+        T::decode_from(&mut self.body.clone(), version).map_err(|cause| {
+            let text =
+                format!("a reply of the SPU cannot be read ({cause}): compare the versions of client and cluster");
+            Error::new(ErrorKind::Version, text)
+        })
     }
 }
 
@@ -61,8 +65,8 @@ pub(crate) struct Connection {
     /// Whether what arrives is acknowledged at once. Only stream replies come in two pieces.
     quick: bool,
     counters: Arc<Counters>,
-    /// Why TLS failed is told until the server has answered: it may refuse a client after the handshake. Later failures
-    /// are those of a connection, and another one may do better.
+    /// Until the server has answered it is told what is wrong with it: it may be of another kind, or refuse a client after
+    /// the TLS handshake. Later failures are those of a connection, and another one may do better.
     refusal: Option<Dialer>,
 }
 
@@ -194,15 +198,20 @@ impl Connection {
 
     /// The next frame, if it is here.
     fn frame(&mut self) -> Result<Option<Frame>> {
+        if self.refusal.is_some() && !greeting::judge(&self.peer, Server::Spu, self.frames.arrived())? {
+            return Ok(None);
+        }
         let next = self.frames.next_frame().map_err(|cause| {
             if let WireError::Memory(_) = cause {
                 return Error::no_memory(format!("connection to {}: {cause}", self.peer));
             }
-            Error::new(ErrorKind::Version, format!("{} sent something that is no frame: {cause}", self.peer))
+            let text = format!("connection to {}: what has come is no frame: {cause}", self.peer);
+            Error::new(ErrorKind::Version, text)
         })?;
         let Some(mut body) = next else { return Ok(None) };
         if body.len() < 4 {
-            return Err(Error::new(ErrorKind::Version, format!("{} sent a frame without a number", self.peer)));
+            let text = format!("connection to {}: a frame has come that has no number", self.peer);
+            return Err(Error::new(ErrorKind::Version, text));
         }
         Ok(Some(Frame { correlation: body.get_i32(), body }))
     }
@@ -259,6 +268,9 @@ impl Connection {
     fn failure(&self, cause: &io::Error) -> Error {
         match (tls::inside(cause), &self.refusal) {
             (Some(reason), Some(dialer)) => tls::refusal(&self.peer, reason, dialer.has_identity()),
+            (None, Some(dialer)) if self.frames.arrived().is_empty() && greeting::is_end(cause) => {
+                greeting::silent_end(Error::connection(&self.peer, cause), dialer.is_tls())
+            }
             _ => Error::connection(&self.peer, cause),
         }
     }
@@ -332,10 +344,6 @@ impl Connection {
     pub(crate) fn abandon(mut self) {
         self.stream.abandon();
     }
-}
-
-fn closed() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "closed by the other side")
 }
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt, TokioAsyncWriteCompatE
 use tokio_util::sync::CancellationToken;
 
 use super::dialer::{Dialer, Dialled};
-use super::tls;
+use super::greeting::{self, Server};
+use super::{closed, tls};
 use crate::error::Error;
 
 /// Dials over tokio sockets with the options of ours. Must be used inside the engine's runtime.
@@ -53,7 +54,7 @@ impl Connector {
         S: AsyncRead + AsyncWrite + Send + Sync + 'static,
     {
         let (read, write) = tokio::io::split(stream);
-        let reader = Reader { half: read, connector: self.clone() };
+        let reader = Reader { half: read, connector: self.clone(), greeting: Some(Vec::new()) };
         (Box::new(Writer(write.compat_write())), Box::new(reader.compat()))
     }
 }
@@ -86,25 +87,52 @@ impl TcpDomainConnector for Connector {
     }
 }
 
-/// The reading half: hears why a server refuses the client, which may come after the handshake, and that the connection ends.
+/// The reading half: hears who answers, why a server refuses the client, which may come after the handshake, and that the
+/// connection ends.
 struct Reader<R> {
     half: R,
     connector: Connector,
+    /// What has been heard, until that is a whole answer.
+    greeting: Option<Vec<u8>>,
+}
+
+impl<R> Reader<R> {
+    /// These bytes have come.
+    fn hear(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let Some(heard) = &mut self.greeting else { return Ok(()) };
+        heard.extend_from_slice(bytes);
+        match greeting::judge(&self.connector.endpoint, Server::Sc, heard) {
+            Ok(false) => return Ok(()),
+            Ok(true) => self.greeting = None,
+            Err(error) => {
+                self.connector.failure.set(error.clone());
+                self.connector.lost.cancel();
+                return Err(io::Error::other(error));
+            }
+        }
+        Ok(())
+    }
+
+    /// The connection has ended.
+    fn end(&self, cause: &io::Error) {
+        let Connector { endpoint, dialer, failure, lost } = &self.connector;
+        if let Some(reason) = tls::inside(cause) {
+            failure.set(tls::refusal(endpoint, reason, dialer.has_identity()));
+        } else if self.greeting.as_ref().is_some_and(Vec::is_empty) && greeting::is_end(cause) {
+            failure.set(greeting::silent_end(Error::connection(endpoint, cause), dialer.is_tls()));
+        }
+        lost.cancel();
+    }
 }
 
 impl<R: AsyncRead + Unpin> AsyncRead for Reader<R> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let poll = Pin::new(&mut self.half).poll_read(cx, buf);
-        let Connector { endpoint, dialer, failure, lost } = &self.connector;
         match &poll {
-            Poll::Ready(Ok(())) if buf.filled().len() == before && buf.remaining() > 0 => lost.cancel(),
-            Poll::Ready(Err(cause)) => {
-                if let Some(reason) = tls::inside(cause) {
-                    failure.set(tls::refusal(endpoint, reason, dialer.has_identity()));
-                }
-                lost.cancel();
-            }
+            Poll::Ready(Ok(())) if buf.filled().len() > before => self.hear(&buf.filled()[before..])?,
+            Poll::Ready(Ok(())) if buf.remaining() > 0 => self.end(&closed()),
+            Poll::Ready(Err(cause)) => self.end(cause),
             _ => {}
         }
         poll

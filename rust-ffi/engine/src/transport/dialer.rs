@@ -76,7 +76,8 @@ impl Dialer {
                 None if cause.kind() == io::ErrorKind::UnexpectedEof => Error::new(
                     ErrorKind::Connection,
                     format!(
-                        "connection to {address}: closed by the other side in the TLS handshake; does it speak TLS?"
+                        "connection to {address}: closed by the other side in the TLS handshake; if it speaks no TLS, connect \
+                         without tls="
                     ),
                 ),
                 None => Error::connection(address, &cause),
@@ -84,7 +85,8 @@ impl Dialer {
             Err(_) => Err(Error::timeout(
                 Phase::Connect,
                 format!(
-                    "{address} did not answer the TLS handshake within {} s; does it speak TLS?",
+                    "connection to {address}: no answer to the TLS handshake within {} s, as of a server that speaks no TLS; if so, \
+                     connect without tls=",
                     self.handshake_timeout.as_secs_f64()
                 ),
             )),

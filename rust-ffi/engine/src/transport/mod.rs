@@ -3,6 +3,7 @@
 mod connection;
 mod connector;
 mod dialer;
+mod greeting;
 mod session;
 mod socket;
 mod tls;
@@ -14,3 +15,8 @@ pub(crate) use dialer::Dialer;
 pub(crate) use socket::connections;
 pub use tls::{Identity, Pem, Tls, Verified};
 pub use watch::{Reader, Watch};
+
+/// The other side has ended the connection.
+fn closed() -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "closed by the other side")
+}

@@ -289,7 +289,7 @@ pub(super) fn refusal(peer: &str, cause: &rustls::Error, shown: bool) -> Error {
         E::AlertReceived(_) if !shown => {
             format!("the server refuses: {cause}; it may want a certificate of the client (cert and key)")
         }
-        E::InvalidMessage(_) => format!("the server does not speak TLS on that port: {cause}"),
+        E::InvalidMessage(_) => format!("the server does not speak TLS on that port ({cause}); connect without tls="),
         _ => cause.to_string(),
     };
     Error::new(ErrorKind::Tls, format!("TLS with {peer}: {why}"))
