@@ -1431,6 +1431,13 @@ flv_status_t flv_consumer_take(flv_consumer_t *consumer, flv_chunk_t *chunk, flv
 flv_status_t flv_consumer_take_fresh(flv_consumer_t *consumer, flv_chunk_t *chunk, flv_error_t **error);
 
 /*
+ What keeps it from reading: fails with what went wrong last with an SPU that leads one of the partitions, if that goes on.
+ OK: nothing. Any thread; never waits.
+ */
+flv_status_t flv_consumer_trouble(const flv_consumer_t *consumer,
+                                  flv_error_t **error);
+
+/*
  Hands out nothing further: what is prefetched is dropped, a wait completes, a take says END. Any thread.
  */
 flv_status_t flv_consumer_stop(flv_consumer_t *consumer);
@@ -1611,6 +1618,12 @@ flv_status_t flv_producer_open(flv_client_t *client,
  How many partitions the topic has now; 0 if `producer` is no producer. Any thread.
  */
 uint32_t flv_producer_partition_count(const flv_producer_t *producer);
+
+/*
+ What keeps records from being acknowledged: fails with what went wrong last with an SPU that leads one of the
+ partitions, if it has not taken records since. OK: nothing. Any thread; never waits.
+ */
+flv_status_t flv_producer_trouble(const flv_producer_t *producer, flv_error_t **error);
 
 /*
  Encodes the first `submission->accepted` records into batches, in order: as many as the buffer has room and `runs` has

@@ -406,6 +406,13 @@ pub extern "C" fn flv_consumer_take_fresh(
     })
 }
 
+/// What keeps it from reading: fails with what went wrong last with an SPU that leads one of the partitions, if that goes on.
+/// OK: nothing. Any thread; never waits.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_consumer_trouble(consumer: *const flv_consumer_t, error: *mut *mut flv_error_t) -> flv_status_t {
+    export(error, || handle::consumer(consumer)?.consumer.trouble().map_or(Ok(OK), Err))
+}
+
 /// Hands out nothing further: what is prefetched is dropped, a wait completes, a take says END. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_stop(consumer: *mut flv_consumer_t) -> flv_status_t {

@@ -326,6 +326,13 @@ pub extern "C" fn flv_producer_partition_count(producer: *const flv_producer_t) 
     quiet(0, || Ok(handle::producer(producer)?.producer.partition_count()))
 }
 
+/// What keeps records from being acknowledged: fails with what went wrong last with an SPU that leads one of the
+/// partitions, if it has not taken records since. OK: nothing. Any thread; never waits.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_producer_trouble(producer: *const flv_producer_t, error: *mut *mut flv_error_t) -> flv_status_t {
+    export(error, || handle::producer(producer)?.producer.trouble().map_or(Ok(OK), Err))
+}
+
 /// Encodes the first `submission->accepted` records into batches, in order: as many as the buffer has room and `runs` has
 /// places for. With fewer than all, wait for room, then submit the rest. Never waits. All lengths are checked first: a
 /// status other than OK accepts nothing. Any thread.
@@ -402,6 +409,12 @@ pub extern "C" fn flv_producer_room(producer: *const flv_producer_t) -> u64 {
     quiet(0, || Ok(handle::producer(producer)?.producer.room()))
 }
 
+/// The error when `what` took too long, with what kept it.
+fn late(producer: &Arc<ProducerObject>, phase: Phase, what: &'static str) -> impl FnOnce(Duration) -> Error + use<> {
+    let (producer, late) = (Arc::clone(producer), overdue(phase, what));
+    move |timeout| late(timeout).after(producer.producer.trouble()).with_topic(producer.producer.topic())
+}
+
 /// Completes once `bytes` (at most the buffer's size) are free, first come, first served. Value: the room then. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_producer_wait_room(
@@ -416,7 +429,7 @@ pub extern "C" fn flv_producer_wait_room(
     export(error, || {
         let producer = handle::producer(producer)?;
         let request = Request { timeout_ms, queue, token, operation };
-        let late = overdue(Phase::Enqueue, "waiting for room in the producer's buffer");
+        let late = late(&producer, Phase::Enqueue, "waiting for room in the producer's buffer");
         operation::start(Arc::clone(&producer.runtime), &request, late, async move {
             Ok(Done::value(producer.producer.wait_room(bytes).await?))
         })?;
@@ -437,7 +450,7 @@ pub extern "C" fn flv_producer_flush(
     export(error, || {
         let producer = handle::producer(producer)?;
         let request = Request { timeout_ms, queue, token, operation };
-        let late = overdue(Phase::Flush, "the flush");
+        let late = late(&producer, Phase::Flush, "the flush");
         operation::start(Arc::clone(&producer.runtime), &request, late, async move {
             producer.producer.flush().await?;
             Ok(Done::default())

@@ -122,7 +122,7 @@ fn this_thread() -> Option<PathBuf> {
 }
 
 fn shut_down() -> Error {
-    Error::new(ErrorKind::Closed, "the library was shut down, as at the host's exit")
+    Error::new(ErrorKind::Closed, "the interpreter is ending, or another host: the library was shut down")
 }
 
 /// Remembers a client for [`flv_runtime_shutdown`]; one that connected too late for it is refused.

@@ -264,7 +264,7 @@ impl Error {
     }
 
     /// The same error of a deadline, before which `trouble` was what went wrong last.
-    pub(crate) fn after(mut self, trouble: Option<Self>) -> Self {
+    pub fn after(mut self, trouble: Option<Self>) -> Self {
         if let Some(Self { kind, message, topic, partition, os_error, .. }) = trouble {
             if kind == ErrorKind::Resource {
                 self.kind = kind;

@@ -68,13 +68,22 @@ impl Profiles {
 
     /// The named profile, or the current one.
     pub fn load(&self, name: Option<&str>) -> Result<ClusterConfig> {
-        let (current, profiles) = self.list()?;
+        let (current, mut profiles) = self.list()?;
+        if profiles.is_empty() && !self.path.exists() {
+            let text = format!("{} does not exist", self.shown());
+            return Err(Error::invalid(format!("{text}; give an endpoint, or say in FLV_PROFILE_PATH where it is")));
+        }
         let Some(name) = name.or(current.as_deref()) else {
             let text = format!("{} has no current profile", self.shown());
-            return Err(Error::invalid(format!("{text}; name one, give an endpoint, or set FLV_PROFILE_PATH")));
+            return Err(Error::invalid(format!(
+                "{text}; name one (it has: {}), or give an endpoint",
+                names(&profiles)
+            )));
         };
-        let found = profiles.into_iter().find(|profile| profile.name == name);
-        let Profile { cluster, config, .. } = found.ok_or_else(|| self.unknown(name))?;
+        let Some(position) = profiles.iter().position(|profile| profile.name == name) else {
+            return Err(self.unknown(name).adding(&format!("; it has: {}", names(&profiles))));
+        };
+        let Profile { cluster, config, .. } = profiles.swap_remove(position);
         config.ok_or_else(|| {
             let text = format!("profile \"{name}\" names cluster \"{cluster}\"");
             Error::invalid(format!("{text}, which is not in {}", self.shown()))
@@ -260,6 +269,17 @@ impl Profiles {
 
 fn config_of(found: &FluvioClusterConfig, tls: Tls) -> ClusterConfig {
     ClusterConfig { endpoint: found.endpoint.clone(), tls, use_spu_local_address: found.use_spu_local_address }
+}
+
+/// The first few names, for messages.
+fn names(profiles: &[Profile]) -> String {
+    const MOST: usize = 5;
+    let shown: Vec<_> = profiles.iter().take(MOST).map(|profile| format!("\"{}\"", profile.name)).collect();
+    match profiles.len() {
+        0 => "none".to_owned(),
+        ..=MOST => shown.join(", "),
+        count => format!("{} and {} more", shown.join(", "), count - MOST),
+    }
 }
 
 fn check_name(name: &str) -> Result<()> {

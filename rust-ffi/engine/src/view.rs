@@ -116,7 +116,10 @@ where
     match item {
         Some(Ok(response)) => Ok(response.inner()),
         Some(Err(cause)) => Err(watch_error(&cause, &format!("watching {}s", S::LABEL.to_lowercase()))),
-        None => Err(Error::new(ErrorKind::Connection, "watching the cluster: the SC closed the connection")),
+        None => Err(Error::new(
+            ErrorKind::Connection,
+            format!("watching {}s: the SC closed the connection", S::LABEL.to_lowercase()),
+        )),
     }
 }
 
@@ -382,7 +385,8 @@ impl View {
 
     async fn until<T>(&self, deadline: Instant, step: impl Future<Output = Result<T>>) -> Result<T> {
         tokio::time::timeout_at(deadline, step).await.unwrap_or_else(|_| {
-            let text = format!("the SC at {} does not answer", self.control.endpoint());
+            let (endpoint, seconds) = (self.control.endpoint(), self.control.timeout().as_secs_f64());
+            let text = format!("connection to the SC at {endpoint}: no answer within {seconds} s");
             Err(Error::timeout(Phase::Connect, text))
         })
     }
@@ -462,8 +466,9 @@ impl View {
         }
         self.doubt();
         self.require(topic, limit).await?;
-        let overdue = |_| {
-            let text = format!("topic \"{topic}\" exists, but its partitions are not there yet");
+        let overdue = |timeout: Duration| {
+            let seconds = timeout.as_secs_f64();
+            let text = format!("topic \"{topic}\" exists, but its partitions were not there within {seconds} s");
             Error::timeout(Phase::Connect, text).with_topic(topic)
         };
         self.wait_within(limit, |view| view.topic(topic), overdue).await

@@ -465,7 +465,7 @@ async fn next(
 ) -> Result<(Watchable, News)> {
     match news.next().await {
         Some(item) => item,
-        None => Err(Error::new(ErrorKind::Connection, "watching the cluster: the SC closed the connection")),
+        None => Err(Error::new(ErrorKind::Connection, "watching the cluster's objects: the SC closed the connection")),
     }
 }
 

@@ -266,7 +266,8 @@ impl Consumer {
     ) -> Result<Self> {
         let limit = Limit::new(timeout);
         let opening = Self::opened(client, topic, options, encoder, &limit);
-        limit.hold(opening, |timeout| took_longer(Phase::Connect, "opening the consumer", timeout)).await
+        let what = format!("opening the consumer of topic \"{topic}\"");
+        limit.hold(opening, |timeout| took_longer(Phase::Connect, &what, timeout).with_topic(topic)).await
     }
 
     async fn opened(
@@ -367,12 +368,15 @@ impl Consumer {
         let chunks = &self.owner.shared.chunks;
         let forward = matches!(start, Start::At(offset) if chunks.position(partition) <= Some(offset));
         let sought = self.go_to(partition, start)?;
+        let topic = self.topic().to_owned();
         if let Some(offsets) = self.owner.offsets.as_ref().filter(|_| !forward) {
             offsets.sought(partition);
         }
         Ok(async move {
             let position = async { sought.await.unwrap_or_else(|_| Err(Error::closed("consumer"))) };
-            limit.hold(position, |timeout| took_longer(Phase::Read, "the seek", timeout)).await
+            let what = format!("the seek in partition {partition} of topic \"{topic}\"");
+            let overdue = |timeout| took_longer(Phase::Read, &what, timeout);
+            limit.hold(position, |timeout| overdue(timeout).with_topic(&topic).with_partition(partition)).await
         })
     }
 
@@ -454,7 +458,8 @@ impl Consumer {
                 () = self.owner.shared.chunks.wait_closed() => Err(Error::closed("consumer")),
             }
         };
-        limit.hold(work, |timeout| took_longer(Phase::Commit, what, timeout)).await
+        let what = format!("{what} of topic \"{}\"", self.topic());
+        limit.hold(work, |timeout| took_longer(Phase::Commit, &what, timeout).with_topic(self.topic())).await
     }
 
     /// Whether there is, or was, a record at `offset`: as far as the log was seen, else as its leader says.
@@ -496,6 +501,11 @@ impl Consumer {
                 "the consumer was opened without a consumer_id: it has no stored offsets",
             )
         })
+    }
+
+    /// What keeps it from reading, if anything does.
+    pub fn trouble(&self) -> Option<Error> {
+        self.owner.shared.trouble.last()
     }
 
     /// Hands out nothing further: what is prefetched is dropped, and [`Self::take`] says [`Take::End`].

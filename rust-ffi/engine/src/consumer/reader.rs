@@ -315,7 +315,7 @@ impl Reader {
             () = shared.chunks.room_since(round), if blocked => return Ok(()),
             () = std::future::ready(()), if self.unfinished => return Ok(()),
             () = late => {
-                return Err(Error::new(ErrorKind::Connection, format!("SPU {} does not answer", self.leader)));
+                return Err(Error::new(ErrorKind::Connection, format!("SPU {} at {} did not answer in time", self.leader, link.connection.peer())));
             }
             () = tokio::time::sleep_until(probe), if reading => return link.probe(&shared),
         };
@@ -561,7 +561,12 @@ impl Reader {
         }
         let response = frame.decode::<FetchOffsetsResponse>(FETCH_OFFSETS_VERSION)?;
         let bounds = response.topics.into_iter().flat_map(|topic| topic.partitions).next();
-        let bounds = bounds.ok_or_else(|| Error::new(ErrorKind::Version, "a reply about offsets is empty"))?;
+        let bounds = bounds.ok_or_else(|| {
+            Error::new(
+                ErrorKind::Version,
+                "the SPU's reply about offsets is empty: compare the versions of client and cluster",
+            )
+        })?;
         if bounds.error_code != ErrorCode::None {
             let error = Error::from_code(&bounds.error_code, None);
             return Err(error.with_topic(&shared.topic).with_partition(cursor.partition));

@@ -26,7 +26,12 @@ const REST: usize = 16;
 
 /// The answers to the batches of a request, in their order.
 pub(super) fn read(mut body: Bytes, batches: usize) -> Result<Vec<Answer>> {
-    let cut = || Error::new(ErrorKind::Version, "a reply to a produce request cannot be read");
+    let cut = || {
+        Error::new(
+            ErrorKind::Version,
+            "the SPU's reply to a produce request cannot be read: compare the versions of client and cluster",
+        )
+    };
     let mut answers = Vec::with_capacity(batches);
     let topics = body.try_get_i32().map_err(|_| cut())?;
     for _ in 0..topics {

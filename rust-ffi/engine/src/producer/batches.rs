@@ -544,7 +544,7 @@ impl Batches {
                 return Err(Error::new(
                     ErrorKind::RecordTooLarge,
                     format!(
-                        "record {index} has {} bytes of key and value: with its overhead it must fit into \
+                        "record {index} has {} bytes of key and value: with what a request has beside it, it must fit into \
                          max_request_size, {} bytes",
                         value + key.unwrap_or(0),
                         self.max_request_size
@@ -686,6 +686,12 @@ impl Batches {
     /// One more sender.
     pub(crate) fn add_desk(&self, desk: &Arc<Desk>) {
         self.lock().desks.push(Arc::clone(desk));
+    }
+
+    /// What went wrong last with one of the leaders, since it took records.
+    pub(crate) fn trouble(&self) -> Option<Error> {
+        let desks = self.lock().desks.clone();
+        desks.iter().find_map(|desk| desk.trouble())
     }
 
     /// Whether what a batch needs before it is sent takes little time.
@@ -966,23 +972,23 @@ impl Batches {
         partition.prove();
     }
 
-    /// Gives up batches whose time ran out: those that wait for `leader`, or that nobody can send, and those of `in_flight`
-    /// (tickets and their partitions), of which a server has seen something.
-    pub(crate) fn expire(&self, leader: i32, in_flight: Vec<(u64, u32)>) -> Vec<Settled> {
+    /// Gives up batches whose time ran out: those that wait for the leader at `desk`, or that nobody can send, and those of
+    /// `in_flight` (tickets and their partitions), of which that leader has seen something.
+    pub(crate) fn expire(&self, desk: &Desk, in_flight: Vec<(u64, u32)>) -> Vec<Settled> {
         let now = Instant::now();
-        let error = |partition: u32, sent: bool, desk: Option<&Arc<Desk>>| {
+        let error = |partition: u32, sent: bool, desk: Option<&Desk>| {
             overdue(&self.topic, partition, self.delivery_timeout, sent, desk.and_then(|desk| desk.trouble()))
         };
         let mut results = Vec::new();
         for (ticket, partition) in in_flight {
-            results.push((ticket, Err(error(partition, true, None))));
+            results.push((ticket, Err(error(partition, true, Some(desk)))));
         }
         {
             let mut state = self.lock();
             let State { active, partitions, .. } = &mut *state;
             for index in active.iter().copied() {
                 let partition = &mut partitions[index as usize];
-                if partition.desk.is_some() && !partition.led_by(Some(leader)) {
+                if partition.desk.is_some() && !partition.led_by(Some(desk.leader)) {
                     continue;
                 }
                 let due = partition.ready.partition_point(|waiting| waiting.deadline() <= now);
@@ -990,7 +996,7 @@ impl Batches {
                 let open = partition.open.take_if(open_is_due).map(|open| open.close(self.delivery_timeout));
                 for waiting in partition.ready.drain(..due).chain(open) {
                     let sent = waiting.outcome() == Outcome::Unknown;
-                    results.push((waiting.ticket(), Err(error(index, sent, partition.desk.as_ref()))));
+                    results.push((waiting.ticket(), Err(error(index, sent, partition.desk.as_deref()))));
                 }
             }
         }

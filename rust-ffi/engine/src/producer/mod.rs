@@ -96,7 +96,8 @@ impl ProducerOptions {
             return Err(Error::invalid(format!("linger is {} s: it must be at most 60 s", self.linger.as_secs_f64())));
         }
         if self.delivery_timeout < Duration::from_millis(1) {
-            return Err(Error::invalid("delivery_timeout must be at least 1 ms"));
+            let milliseconds = self.delivery_timeout.as_secs_f64() * 1e3;
+            return Err(Error::invalid(format!("delivery_timeout is {milliseconds} ms: it must be at least 1 ms")));
         }
         Ok(())
     }
@@ -270,7 +271,8 @@ impl Producer {
     ) -> Result<Self> {
         options.validate()?;
         let limit = Limit::new(timeout);
-        let overdue = |timeout| took_longer(Phase::Connect, "opening the producer", timeout);
+        let what = format!("opening the producer for topic \"{topic}\"");
+        let overdue = |timeout| took_longer(Phase::Connect, &what, timeout).with_topic(topic);
         let state = limit.hold(client.view().topic(topic, &limit), overdue).await?;
         let codec = codec(topic, options.compression, state.compression)?;
         let batches = Batches::new(topic, state.partitions, codec, &options, Arc::clone(client.counters()));
@@ -314,6 +316,11 @@ impl Producer {
             self.shared().batches.wake_senders();
         }
         pending
+    }
+
+    /// What went wrong last with an SPU that leads one of the partitions, if it has not taken records since.
+    pub fn trouble(&self) -> Option<Error> {
+        self.shared().batches.trouble()
     }
 
     /// How many partitions the topic has.
@@ -376,16 +383,15 @@ fn codec(topic: &str, chosen: Option<Codec>, asked: Option<Codec>) -> Result<Cod
     }
 }
 
-/// The fate of records whose time ran out. `trouble`: why the SPU could not be reached.
-fn overdue(topic: &str, partition: u32, timeout: Duration, sent: bool, trouble: Option<String>) -> Error {
+/// The fate of records whose time ran out. `trouble`: what went wrong last with the SPU.
+fn overdue(topic: &str, partition: u32, timeout: Duration, sent: bool, trouble: Option<Error>) -> Error {
     let (outcome, fate) = match sent {
         true => (Outcome::Unknown, "it was sent and may be in the log"),
         false => (Outcome::NotWritten, "it was not sent"),
     };
-    let trouble = trouble.map_or_else(String::new, |trouble| format!("; {trouble}"));
     let seconds = timeout.as_secs_f64();
-    let text = format!("a batch was not acknowledged within the delivery time-out of {seconds} s: {fate}{trouble}");
-    let error = Error { retriable: !sent, ..Error::timeout(Phase::Delivery, text) };
+    let text = format!("a batch was not acknowledged within the delivery time-out of {seconds} s: {fate}");
+    let error = Error { retriable: !sent, ..Error::timeout(Phase::Delivery, text) }.after(trouble);
     error.with_topic(topic).with_partition(partition).with_outcome(outcome)
 }
 

@@ -20,9 +20,9 @@ use super::{Delivery, Shared};
 use crate::Isolation;
 use crate::backoff::Backoff;
 use crate::consumer::offsets::bounds;
-use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::error::{Error, ErrorKind, Outcome, Phase, Result};
 use crate::guard::{TaskKind, maybe_panic};
-use crate::limit::Limit;
+use crate::limit::{Limit, Trouble};
 use crate::metrics::InFlight;
 use crate::transport::{Connection, Frame, Reader};
 
@@ -200,8 +200,8 @@ pub(super) struct Desk {
     pub(super) leader: i32,
     bell: Notify,
     work: Mutex<Work>,
-    /// Why there is no connection, for the errors of what could not be sent in time.
-    trouble: Mutex<Option<String>>,
+    /// What went wrong last, for the errors of what could not be delivered in time.
+    trouble: Trouble,
     /// Whether there is none because the server cannot be reached.
     unreachable: AtomicBool,
     /// Notified when it turns out that it can.
@@ -219,16 +219,25 @@ struct Work {
     backoff: Backoff,
     /// When the sender looks up by itself.
     alarm: Option<Instant>,
+    /// Whether something went wrong since the server took records last.
+    troubled: bool,
 }
 
 impl Desk {
     pub(super) fn new(leader: i32) -> Self {
-        let work = Work { link: None, failure: None, pause_until: None, backoff: Backoff::default(), alarm: None };
+        let work = Work {
+            link: None,
+            failure: None,
+            pause_until: None,
+            backoff: Backoff::default(),
+            alarm: None,
+            troubled: false,
+        };
         Self {
             leader,
             bell: Notify::new(),
             work: Mutex::new(work),
-            trouble: Mutex::default(),
+            trouble: Trouble::default(),
             unreachable: AtomicBool::new(false),
             found: Notify::new(),
         }
@@ -239,9 +248,9 @@ impl Desk {
         self.bell.notify_one();
     }
 
-    /// Why there is no connection, as far as that is known.
-    pub(super) fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What went wrong since the server took records last, if anything.
+    pub(super) fn trouble(&self) -> Option<Error> {
+        self.trouble.last()
     }
 
     /// Whether the server can be reached, as far as is known.
@@ -253,16 +262,21 @@ impl Desk {
     fn set_found(&self, shared: &Shared) {
         if !self.is_reachable() {
             self.lock().pause_until = None;
-            self.set_trouble(shared, None);
+            self.set_reachable(shared, true);
             self.found.notify_waiters();
         }
     }
 
-    /// Sets why the server cannot be reached, if it cannot.
-    fn set_trouble(&self, shared: &Shared, trouble: Option<String>) {
-        self.unreachable.store(trouble.is_some(), Ordering::Relaxed);
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    /// Sets whether the server can be reached.
+    fn set_reachable(&self, shared: &Shared, is_it: bool) {
+        self.unreachable.store(!is_it, Ordering::Relaxed);
         shared.batches.rehome();
+    }
+
+    /// This went wrong.
+    fn note(&self, work: &mut Work, error: Error) {
+        work.troubled = true;
+        self.trouble.note(error);
     }
 
     /// Sends what is ready on the caller's thread if nothing is in flight; otherwise the sender does it. Never waits.
@@ -358,7 +372,7 @@ impl Desk {
             let overdue = batches.filter(|batch| batch.deadline <= now);
             in_flight = overdue.map(|batch| (batch.ticket, batch.partition)).collect();
         }
-        shared.batches.expire(self.leader, in_flight)
+        shared.batches.expire(self, in_flight)
     }
 
     /// Handles the reply to the oldest request. One step for the callers: nothing later may be sent before what has to go
@@ -377,7 +391,10 @@ impl Desk {
             match answer {
                 Answer::Written(base_offset) => results.push((batch.ticket, Ok(base_offset))),
                 Answer::Refused(code) if retriable(&code) && shared.options.delivery == Delivery::AtLeastOnce => {
-                    shared.client.counters().note(refused(&code).kind);
+                    let refused = refused(&code);
+                    shared.client.counters().note(refused.kind);
+                    let text = format!("SPU {}: {}", self.leader, refused.message);
+                    self.note(work, Error { message: text, ..refused.with_partition(batch.partition) });
                     shared.batches.set_refused(self.leader, batch.partition);
                     again.push(Batch { past: batch.past.max(Past::Refused), ..batch });
                 }
@@ -410,6 +427,9 @@ impl Desk {
             work.pause_until = Some(Instant::now() + work.backoff.next());
         } else {
             work.backoff.reset();
+            if std::mem::take(&mut work.troubled) {
+                self.trouble.clear();
+            }
         }
         Ok(Answered { results, doubtful })
     }
@@ -598,7 +618,10 @@ impl Sender {
                 () = sleep_until(patience) => {
                     patience = None;
                     let (leader, waited) = (self.desk.leader, PATIENCE.as_secs());
-                    self.desk.set_trouble(&shared, Some(format!("no connection to SPU {leader} within {waited} s")));
+                    let place = shared.client.view().address(leader).map_or_else(String::new, |(_, it)| format!(" at {it}"));
+                    let text = format!("SPU {leader}: no connection{place} within {waited} s");
+                    self.desk.note(&mut self.desk.lock(), Error::timeout(Phase::Connect, text));
+                    self.desk.set_reachable(&shared, false);
                 }
             }
         };
@@ -610,11 +633,12 @@ impl Sender {
                 let (in_flight, known) = Default::default();
                 self.desk.lock().link = Some(Link { connection, in_flight, known, first: None, alone: 0, heard: None });
                 shared.batches.set_connected(self.desk.leader);
-                self.desk.set_trouble(&shared, None);
+                self.desk.set_reachable(&shared, true);
             }
             Err(error) => {
                 shared.client.counters().note(error.kind);
-                self.desk.set_trouble(&shared, Some(error.message));
+                self.desk.note(&mut self.desk.lock(), error);
+                self.desk.set_reachable(&shared, false);
                 self.pause();
             }
         }
@@ -669,7 +693,8 @@ impl Sender {
                 let link = work.link.as_ref().filter(|link| !link.connection.is_watched_elsewhere());
                 let first = link.and_then(|link| link.in_flight.front());
                 if first.is_some_and(|first| first.deadline <= Instant::now()) {
-                    let text = format!("SPU {} did not answer a produce request in time", desk.leader);
+                    let peer = link.map_or("", |link| link.connection.peer());
+                    let text = format!("SPU {} at {peer} did not answer a produce request in time", desk.leader);
                     work.fail(Error::new(ErrorKind::Connection, text), true);
                 }
             }
@@ -720,6 +745,7 @@ impl Sender {
         }
         // One that ends connections before it answers anything is left alone for a while.
         if any_sent || (any_unsent && heard.is_none()) {
+            self.desk.note(&mut self.desk.lock(), error);
             self.pause();
         }
     }
