@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from ._errors import ConfigError
+from ._check import flag, kind, shown, text, wrong_type, wrong_value
+from ._errors import ConfigError, ConfigTypeError
 from ._ffi import CData, Slice, ffi, lib
 from ._hub import milliseconds, raise_status
-from ._options import CONNECT_TIMEOUT, limit, text
+from ._options import CONNECT_TIMEOUT, limit
 from ._types import Duration, Timeout, parse_timeout
 
 TlsPolicy: TypeAlias = Literal["disabled", "anonymous", "verified"]
@@ -21,6 +23,8 @@ _POLICIES: Final[dict[TlsPolicy, int]] = {
     "anonymous": lib.FLV_TLS_POLICY_ANONYMOUS,
     "verified": lib.FLV_TLS_POLICY_VERIFIED,
 }
+_HOST: Final = re.compile(r"[^\s/@]+")
+_PORT: Final = re.compile(r"[0-9]{1,5}")
 _WAITS: Final[dict[bool | None, int]] = {None: 0, True: 1, False: 2}
 
 
@@ -31,9 +35,11 @@ def _pem(value: str | os.PathLike[str] | None, name: str) -> str | None:
         found = os.fspath(value)
     except TypeError:
         found = None
-    if not isinstance(found, str) or not found:
-        # What was given may be a key.
-        raise ConfigError(f"tls: {name} must be a path or PEM text, not {type(value).__name__}")
+    # What was given may be a key: it is not shown.
+    if not isinstance(found, str):
+        raise ConfigTypeError(f"tls: {name} must be a path or PEM text, not {kind(value)}")
+    if not found:
+        raise ConfigError(f"tls: {name} is empty: it must be a path or PEM text")
     return found
 
 
@@ -57,7 +63,7 @@ class Tls:
 
     def __post_init__(self) -> None:
         if self.policy not in _POLICIES:
-            raise ConfigError(f"tls: policy is {self.policy!r}: it must be one of {', '.join(map(repr, _POLICIES))}")
+            raise wrong_value("tls: policy", self.policy, f"one of {', '.join(map(repr, _POLICIES))}")
         if self.policy != "verified" and (self.domain, self.ca, self.cert, self.key) != (None,) * 4:
             raise ConfigError(f"tls: domain, ca, cert and key are for Tls.verified(), not for {self.policy!r}")
         if (self.cert is None) != (self.key is None):
@@ -108,15 +114,15 @@ class Tls:
 
 def check_endpoint(endpoint: str) -> str:
     """``"host:port"``, checked."""
-    host, colon, port = text(endpoint, "endpoint").rpartition(":")
-    if not colon or not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise ConfigError(f'endpoint is {endpoint!r}: it must be "host:port"')
+    host, _, port = text(endpoint, "endpoint").rpartition(":")
+    if not _HOST.fullmatch(host) or not _PORT.fullmatch(port) or not 0 < int(port) < 65536:
+        raise wrong_value("endpoint", endpoint, '"host:port" and no more, such as "127.0.0.1:9003"')
     return endpoint
 
 
 def _check_tls(tls: Tls) -> Tls:
     if not isinstance(tls, Tls):
-        raise ConfigError(f"tls must be Tls.disabled(), Tls.anonymous() or Tls.verified(...), not {type(tls).__name__}")
+        raise wrong_type("tls", "Tls.disabled(), Tls.anonymous() or Tls.verified(...)", tls)
     return tls
 
 
@@ -153,9 +159,13 @@ class ClusterConfig:
         profiles = store.list()
         wanted = [each for each in profiles if (each.current if profile is None else each.name == profile)]
         if not wanted:
-            what = "current profile" if profile is None else f"profile {profile!r}"
-            names = ", ".join(each.name for each in profiles) or "none"
-            raise ConfigError(f"the profile file {str(store.path)!r} has no {what}; it has: {names}")
+            file = f"the profile file {str(store.path)!r}"
+            if not profiles and not store.path.exists():
+                raise ConfigError(f"{file} does not exist; give an endpoint, or say in FLV_PROFILE_PATH where it is")
+            what = "current profile" if profile is None else f"profile {shown(profile)}"
+            names = ", ".join(shown(each.name) for each in profiles[:5]) or "none"
+            more = f" and {len(profiles) - 5} more" if len(profiles) > 5 else ""
+            raise ConfigError(f"{file} has no {what}; it has: {names}{more}")
         if wanted[0].config is None:
             raise ConfigError(
                 f"profile {wanted[0].name!r} names cluster {wanted[0].cluster!r}, which is not in {str(store.path)!r}"
@@ -192,18 +202,34 @@ class ProfileStore:
     __slots__ = ("_path",)
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        self._path = "" if path is None else text(os.fspath(path), "path")
+        try:
+            self._path = "" if path is None else text(os.fspath(path), "path")
+        except TypeError as error:
+            raise wrong_type("path", "a str or os.PathLike", path) from error
 
     @property
     def path(self) -> Path:
-        """Where the file is, or will be."""
+        """Where the file is, or will be.
+
+        :raises ConfigError: there is no home directory to find it in.
+        """
         if self._path:
             return Path(self._path)
         found = os.environ.get("FLV_PROFILE_PATH")
-        return Path.home() / ".fluvio" / "config" if found is None else Path(found)
+        if found is not None:
+            return Path(found)
+        try:
+            return Path.home() / ".fluvio" / "config"
+        except RuntimeError as error:
+            raise ConfigError(
+                "there is no home directory to find .fluvio/config in; set FLV_PROFILE_PATH, or give an endpoint"
+            ) from error
 
     def __repr__(self) -> str:
-        return f"ProfileStore({str(self.path)!r})"
+        try:
+            return f"ProfileStore({str(self.path)!r})"
+        except ConfigError:
+            return "ProfileStore()"
 
     def list(self) -> list[Profile]:
         """All profiles, by name; none if the file does not exist.
@@ -232,7 +258,7 @@ class ProfileStore:
         :raises ConfigError: the name is taken, or the file is not usable.
         """
         if not isinstance(config, ClusterConfig):
-            raise ConfigError(f"config must be a ClusterConfig, not {type(config).__name__}")
+            raise wrong_type("config", "a ClusterConfig", config)
         tls = config.tls
         document: dict[str, object] = {
             "endpoint": config.endpoint,
@@ -251,7 +277,7 @@ class ProfileStore:
             body = Slice(json.dumps(document, ensure_ascii=False))
         except UnicodeEncodeError as error:
             raise ConfigError("tls: a profile cannot hold a path that is not UTF-8: give PEM text") from error
-        self._change(lib.flv_profiles_add, name, body.value, bool(overwrite), bool(current))
+        self._change(lib.flv_profiles_add, name, body.value, flag(overwrite, "overwrite"), flag(current, "current"))
 
     def switch(self, name: str) -> None:
         """Make a profile the current one.
@@ -315,17 +341,17 @@ class ConnectOptions:
         request_timeout: Duration,
         admin_timeout: Duration,
     ) -> None:
-        if wait not in (None, True, False):
-            raise ConfigError(f"wait must be True, False, or left out, not {wait!r}")
-        self.wait: bool | None = wait
+        self.wait: bool | None = None if wait is None else flag(wait, "wait")
         self.endpoint: str | None = None if endpoint is None else check_endpoint(endpoint)
         self._profile = None if profile is None else text(profile, "profile")
         self._client_id = None if client_id is None else text(client_id, "client_id")
         self._tls = None if tls is None else _check_tls(tls)
         self._spu_local = use_spu_local_address
+        if use_spu_local_address is not None:
+            flag(use_spu_local_address, "use_spu_local_address")
         if config is not None:
             if not isinstance(config, ClusterConfig):
-                raise ConfigError(f"config must be a ClusterConfig, not {type(config).__name__}")
+                raise wrong_type("config", "a ClusterConfig", config)
             if profile is not None:
                 raise ConfigError("profile and config are both given: one of them says where the cluster is")
             self.endpoint = self.endpoint or config.endpoint
@@ -356,7 +382,7 @@ class ConnectOptions:
                 piece.data = data
                 piece.len = len(data)
         if self._spu_local is not None:
-            options.use_spu_local_address = bool(self._spu_local)
+            options.use_spu_local_address = self._spu_local
         options.wait = _WAITS[self.wait]
         options.request_timeout_ms = milliseconds(self.request_timeout)
         options.admin_timeout_ms = milliseconds(self.admin_timeout)

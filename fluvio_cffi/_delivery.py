@@ -14,7 +14,8 @@ from itertools import count as numbers
 from itertools import repeat
 from typing import TYPE_CHECKING, ClassVar, Final, cast, overload
 
-from ._errors import DeliveryError, FluvioError, Outcome
+from ._errors import DeliveryError, FluvioError, FluvioTimeoutError, Outcome, Phase, explained
+from ._ffi import CData, ffi, lib
 from ._types import RecordMetadata
 
 if TYPE_CHECKING:
@@ -32,16 +33,23 @@ class Ledger:
     Memory is bounded: a counter and at most 16 examples.
     """
 
-    __slots__ = ("_examples", "count", "generation", "settled", "submitted", "topic")
+    __slots__ = ("_examples", "_producer", "count", "generation", "settled", "submitted", "topic")
 
-    def __init__(self, topic: str) -> None:
+    def __init__(self, topic: str, producer: CData) -> None:
         self.topic: str = topic
+        # Not one that keeps the producer alive: receipts may outlive it.
+        self._producer = ffi.cast("flv_producer_t *", producer)
         self.submitted: int = 0
         self.settled: int = 0
         self.count: int = 0
         # Failures are reported once: those of an earlier generation were.
         self.generation: int = 0
         self._examples: list[Ticket] = []
+
+    def late(self, phase: Phase, what: str, outcome: Outcome) -> FluvioTimeoutError:
+        """The error for a deadline that passed, with what keeps the producer from delivering."""
+        late = FluvioTimeoutError(what, phase=phase, topic=self.topic, outcome=outcome)
+        return explained(late, lib.flv_producer_trouble, self._producer)
 
     def example(self, ticket: Ticket) -> None:
         """Records of `ticket` failed."""
@@ -293,6 +301,12 @@ class SendResult:
         self._stamps.append(stamp)
         self._length += count
         ticket.look(count)
+
+    def _refuse(self, error: FluvioError) -> None:
+        """The next record was not accepted."""
+        ticket = Ticket()
+        ticket.fail(error, 1)
+        self._add(ticket, 0, 1, 0)
 
     def _open_tickets(self) -> list[Ticket]:
         """The tickets that are not settled, each once."""

@@ -4,6 +4,7 @@
 
     FluvioError                       .retriable .code .topic .partition .offset .outcome
     ├── ConfigError                   (also ValueError) a bad argument or profile
+    │   └── ConfigTypeError           (also TypeError) an argument of a type that is not taken
     ├── UsageError                    a wrong event loop, a second reader
     │   ├── ClosedError               the object was closed
     │   └── ForkedError               the client was inherited through a fork
@@ -145,6 +146,10 @@ def _restore(cls: type[FluvioError], message: str, state: dict[str, object]) -> 
 
 class ConfigError(FluvioError, ValueError):
     """An argument, a profile or a file is not usable."""
+
+
+class ConfigTypeError(ConfigError, TypeError):
+    """An argument is of a type that is not taken."""
 
 
 class UsageError(FluvioError):
@@ -450,6 +455,9 @@ _CLASSES: dict[int, type[FluvioError]] = {
     lib.FLV_STATUS_INTERNAL: InternalError,
 }
 
+# There is nothing wrong, or nothing to ask.
+_UNTROUBLED = (lib.FLV_STATUS_OK, lib.FLV_STATUS_CLOSED, lib.FLV_STATUS_FORKED, lib.FLV_STATUS_INVALID_ARGUMENT)
+
 _TIMEOUTS: dict[Phase | None, str] = {
     "connect": "connecting took too long",
     "enqueue": "there was no room in the producer's buffer in time",
@@ -478,9 +486,23 @@ def os_failure(cause: OSError, message: str, otherwise: type[FluvioError]) -> Fl
     return error
 
 
-def timed_out(phase: Phase | None, what: str | None = None, *, outcome: Outcome | None = None) -> FluvioTimeoutError:
+def timed_out(phase: Phase | None, what: str | None = None) -> FluvioTimeoutError:
     """The error for a deadline that passed in `phase`."""
-    return FluvioTimeoutError(what or _TIMEOUTS.get(phase, "a deadline passed"), phase=phase, outcome=outcome)
+    return FluvioTimeoutError(what or _TIMEOUTS.get(phase, "a deadline passed"), phase=phase)
+
+
+def explained(late: FluvioTimeoutError, trouble: Callable[[CData, CData], int], handle: CData) -> FluvioTimeoutError:
+    """The error for a deadline that passed, with what went wrong last, as `trouble` says of `handle`."""
+    error = ffi.new("flv_error_t **")
+    status = trouble(handle, error)
+    if status not in _UNTROUBLED:
+        cause = from_native(status, error[0])
+        late.args = (f"{late}; the last attempt: {cause}",)
+        late.topic, late.partition = late.topic or cause.topic, cause.partition
+        late.__cause__ = cause.__cause__
+    else:
+        lib.flv_error_free(error[0])
+    return late
 
 
 def class_of(status: int) -> type[FluvioError]:

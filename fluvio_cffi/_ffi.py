@@ -13,9 +13,15 @@ from typing import Any, Final, TypeAlias
 try:
     from ._binding import ffi as _ffi
 except ImportError as error:
+    if error.name == f"{__package__}._binding":
+        raise ImportError(
+            "fluvio_cffi was not built: fluvio_cffi/_binding.py is missing. Install the wheel, or run `make develop` "
+            "in the source tree."
+        ) from error
     raise ImportError(
-        "fluvio_cffi was not built: fluvio_cffi/_binding.py is missing. Install the wheel, or run `make develop` in "
-        "the source tree."
+        f"fluvio_cffi needs the package cffi, which cannot be imported: {error}. Install it for this Python and this "
+        "kind of machine: pip install cffi",
+        name="cffi",
     ) from error
 
 ABI_MAJOR: Final = 0

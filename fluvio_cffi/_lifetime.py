@@ -7,10 +7,15 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
-from typing import Final, Generic, NoReturn, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Final, Generic, NoReturn, TypeVar
 from weakref import WeakValueDictionary
 
+from ._errors import ConfigTypeError, UsageError
+
 T = TypeVar("T")
+C = TypeVar("C", bound="Closeable")
+
+_PARTS: Final = 3
 
 logger: Final = logging.getLogger("fluvio_cffi")
 
@@ -19,6 +24,14 @@ class Closeable:
     """An object that is to be closed, cannot be pickled, and warns when it is forgotten."""
 
     __slots__ = ("_made",)
+
+    _opened: ClassVar[str]
+
+    def __new__(cls: type[C], *made: object, **_: object) -> C:
+        # The library makes it of more than anybody else can have.
+        if len(made) < _PARTS:
+            raise ConfigTypeError(f"{cls.__name__} is not made by itself: open it with {cls._opened}")
+        return object.__new__(cls)
 
     def __init__(self) -> None:
         self._made: list[str] | None = traceback.format_stack()[:-2] if sys.flags.dev_mode else None
@@ -32,6 +45,18 @@ class Closeable:
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"cannot pickle {type(self).__name__!r} object: it holds connections of this process")
+
+    if not TYPE_CHECKING:  # to a type checker it has only the one that fits it
+
+        def __enter__(self) -> NoReturn:
+            raise UsageError(f"{type(self).__name__} is asynchronous: use `async with`, and not `with`")
+
+        def __exit__(self, *_: object) -> None: ...
+
+        async def __aenter__(self) -> NoReturn:
+            raise UsageError(f"{type(self).__name__} is synchronous: use `with`, or the class with Async in its name")
+
+        async def __aexit__(self, *_: object) -> None: ...
 
 
 class Members(Generic[T]):

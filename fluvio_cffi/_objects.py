@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Final, Generic, Literal, TypeAlias, TypeVar
 
+from ._check import choice, flag, instance, kind, number, several, shown, text, wrong_type, wrong_value
 from ._document import from_document, named
-from ._errors import ConfigError
+from ._errors import ConfigError, ConfigTypeError
 from ._ffi import Slice, copy_buffer, ffi, lib
 from ._hub import raise_status
 from ._options import contents
@@ -47,29 +48,8 @@ _U64: Final = (1 << 64) - 1
 # -- what a caller makes is checked
 
 
-def _text(value: object, name: str, *, empty: bool = False) -> str:
-    if not isinstance(value, str):
-        raise ConfigError(f"{name} must be a str, not {value!r}")
-    if not value and not empty:
-        raise ConfigError(f"{name} must not be empty")
-    return value
-
-
 def _optional_text(value: object, name: str) -> str | None:
-    return None if value is None else _text(value, name, empty=True)
-
-
-def _number(value: object, name: str, least: int, most: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigError(f"{name} must be an int, not {value!r}")
-    if not least <= value <= most:
-        raise ConfigError(f"{name} is {value}: it must be from {least} to {most}")
-    return value
-
-
-def _choice(value: object, name: str, *choices: str) -> None:
-    if value not in choices:
-        raise ConfigError(f"{name} is {value!r}: it must be {' or '.join(map(repr, choices))}")
+    return None if value is None else text(value, name, empty=True)
 
 
 def _size(value: Size | None, name: str, most: int) -> int | None:
@@ -77,7 +57,7 @@ def _size(value: Size | None, name: str, most: int) -> int | None:
         return None
     size = parse_size(value, name)
     if size > most:
-        raise ConfigError(f"{name} is {value!r}: it must be at most {most} bytes")
+        raise wrong_value(name, value, f"at most {most} bytes")
     return size
 
 
@@ -86,28 +66,17 @@ def _seconds(value: Duration | None, name: str) -> int | None:
         return None
     seconds = parse_duration(value, name)
     if not 1 <= seconds <= _U32:
-        raise ConfigError(f"{name} is {value!r}: it must be at least one second and at most 136 years")
+        raise wrong_value(name, value, "at least one second and at most 136 years")
     return int(seconds)
-
-
-def _several(value: object, name: str, kind: type[ItemT]) -> tuple[ItemT, ...]:
-    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
-        raise ConfigError(f"{name} must be several {kind.__name__}, not {value!r}")
-    items: tuple[object, ...] = tuple(value)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    for item in items:
-        _one(item, name, kind)
-    return items  # type: ignore[return-value]  # pyright: ignore[reportReturnType]
-
-
-def _one(value: object, name: str, *kinds: type) -> None:
-    if not isinstance(value, kinds):
-        raise ConfigError(f"{name} must be {' or '.join(kind.__name__ for kind in kinds)}, not {value!r}")
 
 
 def _texts(value: Mapping[str, str], name: str) -> dict[str, str]:
     if not isinstance(value, Mapping):
-        raise ConfigError(f"{name} must be a mapping of str to str, not {value!r}")
-    return {_text(key, f"a key of {name}"): _text(item, f"{name}[{key!r}]", empty=True) for key, item in value.items()}
+        raise wrong_type(name, "a mapping of str to str", value)
+    for key, item in value.items():
+        text(key, f"a key of {name}")
+        text(item, f"{name}[{shown(key)}]", empty=True)
+    return dict(value)
 
 
 def _set(instance: object, **values: object) -> None:
@@ -126,10 +95,10 @@ class PartitionAssignment:
     replicas: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        _number(self.partition, "partition", 0, _U32)
-        _set(self, replicas=_several(self.replicas, "replicas", int))
+        number(self.partition, "partition", 0, _U32)
+        _set(self, replicas=several(self.replicas, "replicas", int))
         for spu in self.replicas:
-            _number(spu, "an SPU in replicas", 0, _I32)
+            number(spu, "an SPU in replicas", 0, _I32)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -152,8 +121,8 @@ class Deduplication:
     ) -> None:
         _set(
             self,
-            smartmodule=_text(smartmodule, "smartmodule"),
-            count=_number(count, "count", 1, _U64),
+            smartmodule=text(smartmodule, "smartmodule"),
+            count=number(count, "count", 1, _U64),
             age=None if age is None else parse_duration(age, "age"),
             params=_texts({} if params is None else params, "params"),
         )
@@ -177,9 +146,9 @@ class HomePartition:
     source: bool | None = None
 
     def __post_init__(self) -> None:
-        _text(self.remote_cluster, "remote_cluster")
+        text(self.remote_cluster, "remote_cluster")
         if self.remote_replica is not None:
-            _text(self.remote_replica, "remote_replica")
+            text(self.remote_replica, "remote_replica")
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +186,9 @@ class HomeMirror:
 
     def __init__(self, partitions: Sequence[HomePartition | str], *, source: bool = False) -> None:
         if isinstance(partitions, str):
-            raise ConfigError(f"partitions must be several HomePartition or names, not {partitions!r}")
+            raise wrong_type("partitions", "several HomePartition or names", partitions)
         made = [HomePartition(item) if isinstance(item, str) else item for item in partitions]
-        _set(self, partitions=_several(made, "partitions", HomePartition), source=bool(source))
+        _set(self, partitions=several(made, "partitions", HomePartition), source=flag(source, "source"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +205,9 @@ class HomeSpu:
     endpoint: str
 
     def __post_init__(self) -> None:
-        _number(self.id, "id", 0, _I32)
-        _text(self.key, "key")
-        _text(self.endpoint, "endpoint")
+        number(self.id, "id", 0, _I32)
+        text(self.key, "key")
+        text(self.endpoint, "endpoint")
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,8 +227,8 @@ class RemoteMirror:
     target: bool = False
 
     def __post_init__(self) -> None:
-        _text(self.home_cluster, "home_cluster")
-        _set(self, home_spus=_several(self.home_spus, "home_spus", HomeSpu), target=bool(self.target))
+        text(self.home_cluster, "home_cluster")
+        _set(self, home_spus=several(self.home_spus, "home_spus", HomeSpu), target=flag(self.target, "target"))
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -307,28 +276,28 @@ class TopicSpec:
         deduplication: Deduplication | None = None,
         system: bool = False,
     ) -> None:
-        _number(partitions, "partitions", 1, _U32)
-        _number(replication, "replication", 1, _U32)
-        _choice(compression, "compression", "any", "none", "gzip", "snappy", "lz4", "zstd")
+        number(partitions, "partitions", 1, _U32)
+        number(replication, "replication", 1, _U32)
+        choice(compression, "compression", ("any", "none", "gzip", "snappy", "lz4", "zstd"))
         if assignment is not None and mirror is not None:
-            raise ConfigError("give assignment or mirror, not both")
+            raise ConfigError("assignment and mirror are both given: a topic has one of them")
         if mirror is not None:
-            _one(mirror, "mirror", HomeMirror, RemoteMirror)
+            instance(mirror, "mirror", HomeMirror, RemoteMirror)
         if deduplication is not None:
-            _one(deduplication, "deduplication", Deduplication)
+            instance(deduplication, "deduplication", Deduplication)
         _set(
             self,
             partitions=partitions,
             replication=replication,
-            ignore_rack=bool(ignore_rack),
-            assignment=None if assignment is None else _several(assignment, "assignment", PartitionAssignment),
+            ignore_rack=flag(ignore_rack, "ignore_rack"),
+            assignment=None if assignment is None else several(assignment, "assignment", PartitionAssignment),
             mirror=mirror,
             retention=_seconds(retention, "retention"),
             segment_size=_size(segment_size, "segment_size", _U32),
             max_partition_size=_size(max_partition_size, "max_partition_size", _U64),
             compression=compression,
             deduplication=deduplication,
-            system=bool(system),
+            system=flag(system, "system"),
         )
 
 
@@ -445,7 +414,7 @@ class IngressAddress:
     def __post_init__(self) -> None:
         for name in ("hostname", "ip"):
             if getattr(self, name) is not None:
-                _text(getattr(self, name), name)
+                text(getattr(self, name), name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -462,11 +431,11 @@ class PublicEndpoint:
     encryption: Encryption = "plaintext"
 
     def __post_init__(self) -> None:
-        _number(self.port, "port", 1, _U16)
-        _set(self, ingress=_several(self.ingress, "ingress", IngressAddress))
+        number(self.port, "port", 1, _U16)
+        _set(self, ingress=several(self.ingress, "ingress", IngressAddress))
         if not self.ingress:
-            raise ConfigError("ingress is empty: a public endpoint has a host")
-        _choice(self.encryption, "encryption", "plaintext", "ssl")
+            raise ConfigError("ingress is empty: it must name the host of the public endpoint")
+        choice(self.encryption, "encryption", ("plaintext", "ssl"))
 
     def __str__(self) -> str:
         first = self.ingress[0] if self.ingress else IngressAddress()
@@ -487,9 +456,9 @@ class Endpoint:
     encryption: Encryption = "plaintext"
 
     def __post_init__(self) -> None:
-        _number(self.port, "port", 1, _U16)
-        _text(self.host, "host")
-        _choice(self.encryption, "encryption", "plaintext", "ssl")
+        number(self.port, "port", 1, _U16)
+        text(self.host, "host")
+        choice(self.encryption, "encryption", ("plaintext", "ssl"))
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -498,7 +467,7 @@ class Endpoint:
 def _address(value: str, name: str) -> tuple[str, int]:
     host, colon, port = value.rpartition(":")
     if not colon or not host or not (port.isascii() and port.isdecimal()) or not 0 < int(port) <= _U16:
-        raise ConfigError(f'{name} is {value!r}: it must be "host:port"')
+        raise wrong_value(name, value, '"host:port"')
     return host, int(port)
 
 
@@ -506,7 +475,7 @@ def _endpoint(value: Endpoint | str, name: str) -> Endpoint:
     if isinstance(value, str):
         host, port = _address(value, name)
         return Endpoint(port, host)
-    _one(value, name, Endpoint, str)
+    instance(value, name, Endpoint, str)
     return value
 
 
@@ -514,7 +483,7 @@ def _public_endpoint(value: PublicEndpoint | str, name: str) -> PublicEndpoint:
     if isinstance(value, str):
         host, port = _address(value, name)
         return PublicEndpoint(port, (IngressAddress(host),))
-    _one(value, name, PublicEndpoint, str)
+    instance(value, name, PublicEndpoint, str)
     return value
 
 
@@ -583,7 +552,7 @@ class CustomSpuSpec:
         local = public_endpoint_local
         _set(
             self,
-            id=_number(id, "id", 0, _I32),
+            id=number(id, "id", 0, _I32),
             public_endpoint=_public_endpoint(public_endpoint, "public_endpoint"),
             private_endpoint=_endpoint(private_endpoint, "private_endpoint"),
             public_endpoint_local=None if local is None else _endpoint(local, "public_endpoint_local"),
@@ -613,10 +582,10 @@ class SpuGroupSpec:
     env: Mapping[str, str] = field(default_factory=dict[str, str], kw_only=True, hash=False)
 
     def __post_init__(self) -> None:
-        _number(self.replicas, "replicas", 1, _U16)
-        _number(self.min_id, "min_id", 0, _I32)
+        number(self.replicas, "replicas", 1, _U16)
+        number(self.min_id, "min_id", 0, _I32)
         if self.in_sync_replica_min is not None:
-            _number(self.in_sync_replica_min, "in_sync_replica_min", 1, _U16)
+            number(self.in_sync_replica_min, "in_sync_replica_min", 1, _U16)
         for name in ("rack", "log_dir", "storage_size"):
             _optional_text(getattr(self, name), name)
         _set(self, env=_texts(self.env, "env"))
@@ -663,10 +632,10 @@ class SmartModulePackage:
 
     def __post_init__(self) -> None:
         for name in ("name", "group", "version", "api_version"):
-            _text(getattr(self, name), name)
+            text(getattr(self, name), name)
         for name in ("description", "license", "repository"):
             _optional_text(getattr(self, name), name)
-        _choice(self.visibility, "visibility", "private", "public")
+        choice(self.visibility, "visibility", ("private", "public"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -678,7 +647,7 @@ class SmartModuleParam:
 
     def __post_init__(self) -> None:
         _optional_text(self.description, "description")
-        _set(self, optional=bool(self.optional))
+        _set(self, optional=flag(self.optional, "optional"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -694,14 +663,14 @@ class SmartModuleSpec:
 
     def __post_init__(self) -> None:
         if self.package is not None:
-            _one(self.package, "package", SmartModulePackage)
+            instance(self.package, "package", SmartModulePackage)
         if not isinstance(self.params, Mapping):
-            raise ConfigError(f"params must be a mapping of str to SmartModuleParam, not {self.params!r}")
+            raise wrong_type("params", "a mapping of str to SmartModuleParam", self.params)
         for name, param in self.params.items():
-            _text(name, "a key of params")
-            _one(param, f"params[{name!r}]", SmartModuleParam)
+            text(name, "a key of params")
+            instance(param, f"params[{shown(name)}]", SmartModuleParam)
         if self.params and self.package is None:
-            raise ConfigError("params need a package")
+            raise ConfigError("params are given without a package: only a package can have them")
         _set(self, params=dict(self.params))
 
     @classmethod
@@ -718,7 +687,7 @@ class SmartModuleSpec:
         try:
             raise_status(lib.flv_smartmodule_spec(toml.value, buffer, error), error)
         except ConfigError as cause:
-            raise ConfigError(f"path is {path!r}: {cause}") from cause
+            raise ConfigError(f"path is {shown(os.fspath(path))}: {cause}") from cause
         answer = ffi.gc(buffer[0], lib.flv_buffer_free)
         return from_document(cls, json.loads(copy_buffer(answer)))
 
@@ -768,14 +737,14 @@ class TableColumn:
     header_bg_color: Color | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        _text(self.key_path, "key_path")
+        text(self.key_path, "key_path")
         for name in ("header_label", "width", "format"):
             _optional_text(getattr(self, name), name)
         if self.alignment is not None:
-            _choice(self.alignment, "alignment", "left", "right", "center")
+            choice(self.alignment, "alignment", ("left", "right", "center"))
         for name in ("header_text_color", "header_bg_color"):
             if getattr(self, name) is not None:
-                _choice(getattr(self, name), name, "blue", "yellow", "green")
+                choice(getattr(self, name), name, ("blue", "yellow", "green"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -793,9 +762,9 @@ class TableFormatSpec:
 
     def __post_init__(self) -> None:
         if self.columns is not None:
-            _set(self, columns=_several(self.columns, "columns", TableColumn))
+            _set(self, columns=several(self.columns, "columns", TableColumn))
         if self.input_format is not None:
-            _choice(self.input_format, "input_format", "json")
+            choice(self.input_format, "input_format", ("json",))
         _optional_text(self.smartmodule, "smartmodule")
 
 
@@ -832,7 +801,7 @@ class MirrorTls:
         for name in ("domain", "ca_cert", "client_cert", "client_key"):
             # Not shown: it may be a key in the wrong place.
             if not isinstance(getattr(self, name), str):
-                raise ConfigError(f"{name} must be a str")
+                raise ConfigTypeError(f"{name} must be a str, not {kind(getattr(self, name))}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -848,7 +817,7 @@ class RemoteCluster:
 
     def __post_init__(self) -> None:
         if self.id is not None:
-            _text(self.id, "id")
+            text(self.id, "id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -869,12 +838,12 @@ class HomeCluster:
     id: str | None = field(default=None, kw_only=True)
 
     def __post_init__(self) -> None:
-        _text(self.remote_id, "remote_id")
-        _address(_text(self.public_endpoint, "public_endpoint"), "public_endpoint")
+        text(self.remote_id, "remote_id")
+        _address(text(self.public_endpoint, "public_endpoint"), "public_endpoint")
         if self.client_tls is not None:
-            _one(self.client_tls, "client_tls", MirrorTls)
+            instance(self.client_tls, "client_tls", MirrorTls)
         if self.id is not None:
-            _text(self.id, "id")
+            text(self.id, "id")
 
 
 @dataclass(frozen=True, slots=True)

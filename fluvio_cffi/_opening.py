@@ -57,6 +57,18 @@ class Opening(Generic[T]):
 
     if not TYPE_CHECKING:  # to a type checker it is not iterable at all
 
+        def __enter__(self) -> NoReturn:
+            self._open = None
+            raise UsageError(f"{self._what} is asynchronous: use `async with`, and not `with`")
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def __getattr__(self, name: str) -> NoReturn:
+            raise AttributeError(
+                f"{self._what} is not opened yet and has no {name!r}: await it, or enter it with `async with`, and use "
+                "what that gives"
+            )
+
         def __aiter__(self) -> NoReturn:
             raise UsageError(
                 f"{self._what} must be opened first: `async with {self._what} as opened:`, then iterate over `opened`"

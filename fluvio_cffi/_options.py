@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+from ._check import choice, flag, number, shown, text, wrong_type, wrong_value
 from ._errors import ConfigError, os_failure
 from ._ffi import CData, Slice, ffi, lib
 from ._hub import milliseconds
@@ -37,6 +38,7 @@ _COMPRESSIONS: Final = {
     "lz4": lib.FLV_COMPRESSION_LZ4,
     "zstd": lib.FLV_COMPRESSION_ZSTD,
 }
+_A_START: Final = "an Offset, such as Offset.beginning() or Offset.at(5), or a dict of one for each partition"
 KINDS: Final = {
     "beginning": lib.FLV_START_BEGINNING,
     "end": lib.FLV_START_END,
@@ -44,32 +46,16 @@ KINDS: Final = {
 }
 
 
-def text(value: str, name: str, *, empty: bool = False) -> str:
-    """A string argument, checked."""
-    if not isinstance(value, str):
-        raise ConfigError(f"{name} must be a str, not {value!r}")
-    if not value and not empty:
-        raise ConfigError(f"{name} must not be empty")
-    return value
-
-
 def contents(path: str | os.PathLike[str]) -> bytes:
     """What is in the file that is given as ``path``."""
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise os_failure(error, f"path is {path!r}, which cannot be read: {error}", ConfigError) from error
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"path is {path!r}, which cannot be read: {error}") from error
-
-
-def number(value: int, name: str, least: int, most: int) -> int:
-    """An int argument, checked."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigError(f"{name} must be an int, not {value!r}")
-    if not least <= value <= most:
-        raise ConfigError(f"{name} is {value}: it must be from {least} to {most}")
-    return value
+        raise os_failure(error, f"path cannot be read: {error}", ConfigError) from error
+    except TypeError as error:
+        raise wrong_type("path", "a str or os.PathLike", path) from error
+    except ValueError as error:
+        raise ConfigError(f"path is {shown(path)}, which cannot be read: {error}") from error
 
 
 def numbers(partitions: Iterable[int] | int | None) -> tuple[int, ...]:
@@ -78,25 +64,19 @@ def numbers(partitions: Iterable[int] | int | None) -> tuple[int, ...]:
         return ()
     if isinstance(partitions, int):
         partitions = (partitions,)
-    elif isinstance(partitions, (str, bytes)):
-        raise ConfigError(f"partitions must be numbers of partitions, not {partitions!r}")
+    elif isinstance(partitions, (str, bytes, Mapping)) or not isinstance(partitions, Iterable):
+        raise wrong_type("partitions", "one or several numbers of partitions", partitions)
     found = tuple(dict.fromkeys(number(item, "a partition", 0, (1 << 31) - 1) for item in partitions))
     if not found:
         raise ConfigError("partitions is empty: leave it out for all of them")
     return found
 
 
-def _choice(value: str, name: str, choices: tuple[str, ...]) -> int:
-    if value not in choices:
-        raise ConfigError(f"{name} is {value!r}: it must be {' or '.join(map(repr, choices))}")
-    return choices.index(value)
-
-
 def limit(value: Duration, name: str) -> float:
     """A time-out that must be positive, in seconds."""
     seconds = parse_duration(value, name)
     if seconds <= 0:
-        raise ConfigError(f"{name} is {value!r}: it must be more than nothing")
+        raise wrong_value(name, value, "more than 0 seconds")
     return seconds
 
 
@@ -130,15 +110,14 @@ class ProducerOptions:
         partitioner: Partitioning | None,
     ) -> None:
         if partitioner is not None and not callable(partitioner):
-            raise ConfigError(f"partitioner is {partitioner!r}: it must be callable, such as Partitioner.fixed(0)")
+            raise wrong_type("partitioner", "callable, such as Partitioner.fixed(0)", partitioner)
         self.partitioner: Partitioning | None = partitioner
         self.batch_size: int = number(parse_size(batch_size, "batch_size"), "batch_size", 1, 32 << 20)
         self._linger = parse_duration(linger, "linger")
         if self._linger > 60:
-            raise ConfigError(f"linger is {linger!r}: it must be at most 60 s")
-        if compression not in _COMPRESSIONS:
-            allowed = ", ".join(repr(name) for name in _COMPRESSIONS if name is not None)
-            raise ConfigError(f"compression is {compression!r}: it must be {allowed}, or None to follow the topic")
+            raise wrong_value("linger", linger, "at most 60 s")
+        if compression is not None:
+            choice(compression, "compression", tuple(name for name in _COMPRESSIONS if name is not None))
         self._compression = _COMPRESSIONS[compression]
         self.max_request_size: int = number(
             parse_size(max_request_size, "max_request_size"), "max_request_size", 1024, 32 << 20
@@ -147,8 +126,8 @@ class ProducerOptions:
             parse_size(buffer_size, "buffer_size"), "buffer_size", self.max_request_size, 1 << 40
         )
         self._max_in_flight = number(max_in_flight, "max_in_flight", 1, 1000)
-        self._isolation = _choice(isolation, "isolation", _ISOLATIONS)
-        self._delivery = _choice(delivery, "delivery", _DELIVERIES)
+        self._isolation = choice(isolation, "isolation", _ISOLATIONS)
+        self._delivery = choice(delivery, "delivery", _DELIVERIES)
         self.delivery_timeout: float = limit(delivery_timeout, "delivery_timeout")
 
     def native(self) -> CData:
@@ -200,21 +179,21 @@ class ConsumerOptions:
     ) -> None:
         if consumer_id is not None and not 0 < len(text(consumer_id, "consumer_id").encode()) < 256:
             raise ConfigError(f"consumer_id has {len(consumer_id.encode())} bytes: it must have 1 to 255")
-        if commit not in (None, "manual", "auto"):
-            raise ConfigError(f"commit is {commit!r}: it must be 'manual' or 'auto'")
-        if commit is not None and consumer_id is None:
-            raise ConfigError(f"commit is {commit!r}, which needs a consumer_id")
+        if commit is not None:
+            choice(commit, "commit", ("manual", "auto"))
+            if consumer_id is None:
+                raise ConfigError(f"commit is {commit!r}: it needs a consumer_id, under which offsets are stored")
         interval = parse_duration(auto_commit_interval, "auto_commit_interval")
         if interval < 0.001:
-            raise ConfigError(f"auto_commit_interval is {auto_commit_interval!r}: it must be at least 1 ms")
+            raise wrong_value("auto_commit_interval", auto_commit_interval, "at least 1 ms")
         self.consumer_id: str | None = consumer_id
         self._auto_commit = interval if commit == "auto" else None
-        self._skip_evicted = bool(_choice(on_evicted, "on_evicted", ("raise", "skip")))
+        self._skip_evicted = bool(choice(on_evicted, "on_evicted", ("raise", "skip")))
         self.partitions: tuple[int, ...] = numbers(partitions)
         self._start, self._starts = self._starts_of(start)
-        self._resume = bool(resume)
-        self._stop_at_end = bool(stop_at_end)
-        self._isolation = _choice(isolation, "isolation", _ISOLATIONS)
+        self._resume = flag(resume, "resume")
+        self._stop_at_end = flag(stop_at_end, "stop_at_end")
+        self._isolation = choice(isolation, "isolation", _ISOLATIONS)
         self._max_bytes = number(parse_size(max_bytes, "max_bytes"), "max_bytes", 1, (1 << 31) - 1)
         self._prefetch = number(parse_size(prefetch, "prefetch"), "prefetch", 1, 1 << 40)
 
@@ -224,12 +203,12 @@ class ConsumerOptions:
         if isinstance(start, Offset):
             return start, {}
         if not isinstance(start, Mapping):
-            raise ConfigError(f"start must be an Offset, or one for each partition, not {start!r}")
+            raise wrong_type("start", _A_START, start)
         starts: dict[int, Offset] = {}
         for partition, offset in start.items():
             number(partition, "a partition in start", 0, (1 << 31) - 1)
             if not isinstance(offset, Offset):
-                raise ConfigError(f"start[{partition}] must be an Offset, not {offset!r}")
+                raise wrong_type(f"start[{partition}]", "an Offset, such as Offset.at(5)", offset)
             if self.partitions and partition not in self.partitions:
                 raise ConfigError(f"start names partition {partition}, which is not in partitions")
             starts[partition] = offset

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterable, Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain, islice
 from operator import add
 from struct import Struct
 from time import monotonic
 from typing import Final, TypeVar, cast
 
+from . import _check
 from ._delivery import Ledger, Ticket
-from ._errors import ConfigError, FluvioError, from_native
+from ._errors import ConfigError, ConfigTypeError, FluvioError, from_native
 from ._ffi import CData, ffi, lib
 from ._hub import Hub
 from ._types import ProducerRecord, Record
@@ -46,24 +47,34 @@ def as_bytes(value: object, what: str) -> bytes:
         try:
             return value.encode()
         except UnicodeEncodeError as error:
-            raise ConfigError(f"{what} cannot be encoded as UTF-8: {error}") from None
+            # What the codec says has the text in it.
+            raise ConfigError(
+                f"{what} is a str with a character at {error.start} that UTF-8 does not have: {error.reason}"
+            ) from None
     if isinstance(value, (bytearray, memoryview)):
         return bytes(cast("bytearray | memoryview", value))
-    raise ConfigError(f"{what} must be bytes, bytearray, memoryview or str, not {type(value).__name__}")
+    raise ConfigTypeError(
+        f"{what} must be bytes, bytearray, memoryview or str, not {_check.kind(value)}{_advice(value)}"
+    )
+
+
+def _advice(value: object) -> str:
+    """What to do about a value that is none of a record."""
+    if isinstance(value, (Mapping, list)):
+        return ": encode it first, say with json.dumps()"
+    if isinstance(value, (bool, int, float)):
+        return ": encode it first, say with str()"
+    return ""
 
 
 def check_partition(partition: int) -> int:
     """A partition's number, checked."""
-    if isinstance(partition, bool) or not isinstance(partition, int) or not 0 <= partition < 1 << 31:
-        raise ConfigError(f"partition is {partition!r}: it must be the number of a partition")
-    return partition
+    return _check.number(partition, "partition", 0, (1 << 31) - 1)
 
 
 def check_timestamp(timestamp: int) -> int:
     """A timestamp, checked."""
-    if isinstance(timestamp, bool) or not isinstance(timestamp, int) or not 0 <= timestamp < 1 << 63:
-        raise ConfigError(f"timestamp is {timestamp!r}: it must be an int, milliseconds since the epoch")
-    return timestamp
+    return _check.number(timestamp, "timestamp, in milliseconds since the epoch,", 0, (1 << 63) - 1)
 
 
 class Block:
@@ -475,7 +486,7 @@ def _encode_each(chunk: Sequence[object], first: int) -> Block:
             elif isinstance(element, tuple):
                 pair = cast("tuple[object, ...]", element)
                 if len(pair) != 2:
-                    raise ConfigError(f"a tuple must be (key, value), not of {len(pair)} elements")
+                    raise ConfigError(f"a tuple of {len(pair)} elements is no record: it must be (key, value)")
                 key, value = pair
             elif isinstance(element, ProducerRecord):
                 value, key, partition, stamp = element.value, element.key, element.partition, element.timestamp
@@ -501,6 +512,14 @@ def at_index(error: FluvioError, index: int) -> FluvioError:
     """The same error about the element `index` of ``send_all``'s input."""
     error.args = (f"record {index}: {error}",)
     return error
+
+
+class Refused(Exception):
+    """A record of ``send_all`` was not accepted; those before it were."""
+
+    def __init__(self, error: FluvioError) -> None:
+        super().__init__(str(error))
+        self.error = error
 
 
 class Pace:
@@ -586,10 +605,19 @@ def _weight(element: object) -> int:
     return len(element) if isinstance(element, (bytes, str, bytearray)) else 0
 
 
-def check_source(records: object) -> None:
-    """Raises for what is no sequence of records but looks like one."""
-    if isinstance(records, (str, bytes, bytearray, memoryview)):
-        kind = type(cast("object", records)).__name__
-        raise ConfigError(f"send_all takes an iterable of records, not one {kind}: use send() or enqueue()")
-    if isinstance(records, (ProducerRecord, Record)):
-        raise ConfigError("send_all takes an iterable of records, not a single one: use send() or enqueue()")
+def check_source(records: object, *, asynchronous: bool) -> None:
+    """Raises for what is no sequence of records, though it may look like one.
+
+    :param asynchronous: whether it may be an asynchronous iterable.
+    """
+    advice = None
+    if isinstance(records, (str, bytes, bytearray, memoryview, ProducerRecord, Record)):
+        advice = "use send() or enqueue() for one"
+    elif isinstance(records, Mapping):
+        advice = "only its keys would be sent; its items() are pairs of key and value"
+    elif isinstance(records, AsyncIterable) and not asynchronous:
+        advice = "that is for AsyncFluvio"
+    elif not isinstance(records, (Iterable, AsyncIterable)):
+        advice = "use send() or enqueue() for one record"
+    if advice is not None:
+        raise ConfigTypeError(f"records must be an iterable of records, not {_check.kind(records)}: {advice}")

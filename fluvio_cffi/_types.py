@@ -14,6 +14,7 @@ from functools import partial
 from types import EllipsisType
 from typing import Final, Literal, NamedTuple, TypeAlias
 
+from ._check import number, shown, wrong_type, wrong_value
 from ._errors import ConfigError
 
 Bytes: TypeAlias = bytes | bytearray | memoryview | str
@@ -58,6 +59,8 @@ _UNITS_OF_SIZE: Final = {
 }
 _UNITS_OF_TIME: Final = {"": 1.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _UNITS_OF_TIME_LONG: Final = {"w": 604800.0, "y": 31536000.0}
+_A_SIZE: Final = 'a number of bytes, or text such as "512KiB" or "10MiB"'
+_A_DURATION: Final = 'a number of seconds, or text with a unit, such as "500ms", "30s", "12h" or "7d"'
 _QUANTITY: Final = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.ASCII)
 
 
@@ -68,17 +71,17 @@ def parse_size(value: Size, name: str = "size") -> int:
     :raises ConfigError: for anything else; it names the argument.
     """
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise ConfigError(f'{name} must be a number of bytes or text such as "10MiB", not {value!r}')
+        raise wrong_type(name, _A_SIZE, value)
     if isinstance(value, int):
         size = value
     else:
         match = _QUANTITY.fullmatch(value.lower())
         unit = _UNITS_OF_SIZE.get(match[2]) if match else None
         if match is None or unit is None:
-            raise ConfigError(f'{name} is {value!r}: it must be a number of bytes or text such as "10MiB"')
+            raise wrong_value(name, value, _A_SIZE)
         size = int(float(match[1]) * unit)
     if size < 0:
-        raise ConfigError(f"{name} is {value!r}: it must not be negative")
+        raise wrong_value(name, value, "0 or more")
     return size
 
 
@@ -88,17 +91,17 @@ def parse_duration(value: Duration, name: str = "duration") -> float:
     :raises ConfigError: for anything else; it names the argument.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        raise ConfigError(f'{name} must be a number of seconds or text such as "30s", not {value!r}')
+        raise wrong_type(name, _A_DURATION, value)
     if isinstance(value, str):
         match = _QUANTITY.fullmatch(value.lower())
         unit = (_UNITS_OF_TIME | _UNITS_OF_TIME_LONG).get(match[2]) if match else None
         if match is None or unit is None:
-            raise ConfigError(f'{name} is {value!r}: it must be a number of seconds or text such as "30s"')
+            raise wrong_value(name, value, _A_DURATION)
         seconds = float(match[1]) * unit
     else:
         seconds = float(value)
     if not 0 <= seconds < math.inf:
-        raise ConfigError(f"{name} is {value!r}: it must be a finite number of seconds, not negative")
+        raise wrong_value(name, value, "a finite number of seconds, not negative")
     return seconds
 
 
@@ -109,9 +112,9 @@ def parse_timeout(value: Timeout, default: float | None, name: str = "timeout") 
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ConfigError(f"{name} must be a number of seconds or None, not {value!r}")
+        raise wrong_type(name, "a number of seconds, such as 2.5, or None for no limit", value)
     if not value >= 0:
-        raise ConfigError(f"{name} is {value!r}: it must not be negative")
+        raise wrong_value(name, value, "0 or more seconds, or None for no limit")
     return None if value == math.inf else float(value)
 
 
@@ -130,11 +133,8 @@ class Offset:
 
     def __post_init__(self) -> None:
         if self.kind not in ("beginning", "end", "at"):
-            raise ConfigError(f"kind is {self.kind!r}: use Offset.beginning(), .end(), .at(n) and so on")
-        if isinstance(self.value, bool) or not isinstance(self.value, int):
-            raise ConfigError(f"an offset must be an int, not {self.value!r}")
-        if not 0 <= self.value < 1 << 63:
-            raise ConfigError(f"an offset is {self.value}: it must not be negative")
+            raise ConfigError(f"kind is {shown(self.kind)}: use Offset.beginning(), .end(), .at(n) and so on")
+        number(self.value, "an offset", 0, (1 << 63) - 1)
 
     @classmethod
     def beginning(cls) -> Offset:
@@ -180,9 +180,7 @@ class Partitioner:
     @staticmethod
     def fixed(partition: int) -> Partitioning:
         """All records go to this partition."""
-        if isinstance(partition, bool) or not isinstance(partition, int) or not 0 <= partition < 1 << 31:
-            raise ConfigError(f"partition is {partition!r}: it must be the number of a partition")
-        return partial(_fixed, partition)
+        return partial(_fixed, number(partition, "partition", 0, (1 << 31) - 1))
 
 
 def _fixed(partition: int, key: bytes | None, value: bytes, partitions: int) -> int:

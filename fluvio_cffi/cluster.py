@@ -27,6 +27,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal
 
+from ._check import number, text, wrong_type
 from ._config import Tls
 from ._errors import ConfigError, FluvioError, ResourceError, UsageError, os_failure
 from ._exit import at_end
@@ -97,14 +98,11 @@ class LocalCluster:
         write_like_real: bool = False,
     ) -> None:
         self._process: subprocess.Popen[bytes] | None = None
-        if not isinstance(spus, int) or isinstance(spus, bool) or not 1 <= spus <= MAX_SPUS:
-            raise ConfigError(f"spus must be a number from 1 to {MAX_SPUS}, not {spus!r}")
-        if not isinstance(host, str) or not host:
-            raise ConfigError(f"host must be an address or a name, not {host!r}")
-        if not isinstance(port, int) or isinstance(port, bool) or not 0 <= port <= 65535:
-            raise ConfigError(f"port must be a number from 0 to 65535, not {port!r}")
-        if tls not in (None, False, True, "mutual"):
-            raise ConfigError(f'tls must be True, "mutual", or left out, not {tls!r}')
+        number(spus, "spus", 1, MAX_SPUS)
+        text(host, "host")
+        number(port, "port", 0, 65535)
+        if not (tls is None or isinstance(tls, bool) or tls == "mutual"):
+            raise wrong_type("tls", 'True, "mutual", or left out', tls)
         self._directory = None if data_dir is None else Path(os.path.abspath(os.fsdecode(data_dir)))
         self._temporary: str | None = None
         self._owner: int | None = None

@@ -11,6 +11,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
+from fluvio_cffi._check import text
 from fluvio_cffi._config import ClusterConfig, ConnectOptions, Tls
 from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, FluvioTimeoutError
 from fluvio_cffi._exit import hand_over
@@ -24,7 +25,6 @@ from fluvio_cffi._options import (
     ConsumerOptions,
     ProducerOptions,
     numbers,
-    text,
 )
 from fluvio_cffi._types import (
     ClientState,
@@ -60,6 +60,8 @@ class AsyncFluvio(Closeable):
     It belongs to the event loop and the thread in which it was opened; from anywhere else its methods raise
     :class:`UsageError`. After a fork they raise :class:`ForkedError`.
     """
+
+    _opened = 'AsyncFluvio.connect("host:port")'
 
     def __init__(self, host: AsyncHost, handle: CData, options: ConnectOptions) -> None:
         super().__init__()

@@ -11,11 +11,21 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
 from fluvio_cffi._batch import Buffer, Columns, Cut, RecordBatch, State, holding_back, positions, without
-from fluvio_cffi._errors import ClosedError, ConfigError, FluvioError, UsageError, from_native, timed_out
+from fluvio_cffi._check import kind, number
+from fluvio_cffi._errors import (
+    ClosedError,
+    ConfigError,
+    ConfigTypeError,
+    FluvioError,
+    FluvioTimeoutError,
+    UsageError,
+    explained,
+    from_native,
+)
 from fluvio_cffi._ffi import CData, copy_buffer, ffi, lib
 from fluvio_cffi._hub import Operation, raise_status
 from fluvio_cffi._lifetime import Closeable, logger
-from fluvio_cffi._options import CLOSE_TIMEOUT, KINDS, ConsumerOptions, number
+from fluvio_cffi._options import CLOSE_TIMEOUT, KINDS, ConsumerOptions
 from fluvio_cffi._types import Offset, Record, Timeout, parse_duration, parse_timeout
 from fluvio_cffi._waiting import AsyncHost, Waiter, ending, left
 
@@ -47,6 +57,8 @@ class AsyncConsumer(Closeable):
     A read that is cancelled or runs out of time has taken nothing. An error that is raised while reading leaves the
     consumer open, at the same position.
     """
+
+    _opened = "the client's consumer(topic)"
 
     def __init__(self, client: AsyncFluvio, handle: CData, topic: str, options: ConsumerOptions) -> None:
         super().__init__()
@@ -213,6 +225,7 @@ class AsyncConsumer(Closeable):
         """Hold partitions back: nothing more of them is handed out until :meth:`resume`. Any thread; safe in a signal
         handler.
 
+        :param partitions: which; none: all that it reads by now.
         :raises PartitionNotFoundError: one of them is not read by this consumer.
         """
         self._hold(lib.flv_consumer_pause, partitions, frozenset[int].union)
@@ -220,6 +233,7 @@ class AsyncConsumer(Closeable):
     def resume(self, *partitions: int) -> None:
         """Go on with partitions that were paused, where they were. Any thread; safe in a signal handler.
 
+        :param partitions: which; none: all that are paused.
         :raises PartitionNotFoundError: one of them is not read by this consumer.
         """
         self._hold(lib.flv_consumer_resume, partitions, frozenset[int].difference)
@@ -500,6 +514,8 @@ class AsyncConsumer(Closeable):
         self._check_open()
         for partition in partitions:
             number(partition, "a partition", 0, (1 << 31) - 1)
+        if not partitions:
+            partitions = tuple(partition for partition, _, _, _ in self._native_positions())
         self._order(function, partitions)
         self._change(lambda state: holding_back(state, combine(state.paused, partitions)))
         # Another call may say otherwise at the same time. What is in force here is told to the library, and again if
@@ -529,7 +545,7 @@ class AsyncConsumer(Closeable):
                 number(offset, f"the offset to commit of partition {partition}", 0, (1 << 63) - 1)
             return dict(what)
         if not isinstance(what, (Record, RecordBatch)):
-            raise ConfigError(f"what is {what!r}: commit a Record, a RecordBatch or {{partition: offset}}")
+            raise ConfigTypeError(f"what must be a Record, a RecordBatch or {{partition: offset}}, not {kind(what)}")
         if what.topic != self._topic:
             raise ConfigError(f"what is of topic {what.topic!r}: this consumer reads {self._topic!r}")
         return {what.partition: what.offset} if isinstance(what, Record) else what.last_offsets
@@ -557,7 +573,9 @@ class AsyncConsumer(Closeable):
                 if self._ended:
                     return False
                 if not await self._wait(deadline):
-                    raise timed_out("read")
+                    what = f"no record of {self._topic!r} came in time"
+                    late = FluvioTimeoutError(what, phase="read", topic=self._topic)
+                    raise explained(late, lib.flv_consumer_trouble, self._handle)
             ready = buffer.count
         return False
 

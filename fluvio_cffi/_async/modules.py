@@ -7,10 +7,11 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from fluvio_cffi._check import flag, kind, text, wrong_type
 from fluvio_cffi._document import from_document, to_document
-from fluvio_cffi._errors import ConfigError
+from fluvio_cffi._errors import ConfigError, ConfigTypeError
 from fluvio_cffi._objects import SmartModuleInfo, SmartModuleSpec, TableFormat, TableFormatSpec
-from fluvio_cffi._options import contents, text
+from fluvio_cffi._options import contents
 from fluvio_cffi._types import Timeout
 
 from .objects import AsyncWatched, part
@@ -54,15 +55,15 @@ class AsyncSmartModules(AsyncWatched[SmartModuleInfo]):
         """
         spec = SmartModuleSpec() if spec is None else spec
         if not isinstance(spec, SmartModuleSpec):
-            raise ConfigError(f"spec must be a SmartModuleSpec, not {spec!r}")
+            raise wrong_type("spec", "a SmartModuleSpec", spec)
         if name is None and spec.package is None:
-            raise ConfigError("name is needed where spec has no package")
+            raise ConfigError("name is not given: it must be, where spec has no package")
         document = {
             "name": None if name is None else text(name, "name"),
             "spec": to_document(spec),
-            "overwrite": bool(overwrite),
-            "dry_run": bool(dry_run),
-            "exist_ok": bool(exist_ok),
+            "overwrite": flag(overwrite, "overwrite"),
+            "dry_run": flag(dry_run, "dry_run"),
+            "exist_ok": flag(exist_ok, "exist_ok"),
         }
         return await self._one("create", document, timeout, _code(wasm, path))
 
@@ -74,7 +75,7 @@ class AsyncSmartModules(AsyncWatched[SmartModuleInfo]):
         :param name_contains: only those whose names contain this.
         :param wasm: with their code.
         """
-        return await self._list({"name_contains": part(name_contains), "wasm": bool(wasm)}, timeout)
+        return await self._list({"name_contains": part(name_contains), "wasm": flag(wasm, "wasm")}, timeout)
 
     async def get(self, name: str, *, wasm: bool = False, timeout: Timeout = ...) -> SmartModuleInfo:
         """One SmartModule.
@@ -83,7 +84,7 @@ class AsyncSmartModules(AsyncWatched[SmartModuleInfo]):
         :raises SmartModuleNotFoundError: there is none of that name.
         :raises UsageError: the name fits several.
         """
-        return await self._one("get", {"name": text(name, "name"), "wasm": bool(wasm)}, timeout)
+        return await self._one("get", {"name": text(name, "name"), "wasm": flag(wasm, "wasm")}, timeout)
 
     async def delete(self, name: str, *, missing_ok: bool = False, timeout: Timeout = ...) -> None:
         """Delete a SmartModule.
@@ -102,14 +103,15 @@ class AsyncSmartModules(AsyncWatched[SmartModuleInfo]):
 
 def _code(wasm: bytes | bytearray | memoryview | None, path: str | os.PathLike[str] | None) -> bytes:
     if (wasm is None) == (path is None):
-        raise ConfigError("give wasm or path: one of them")
+        given = "neither" if wasm is None else "both"
+        raise ConfigError(f"of wasm and path {given} is given: it must be one of them")
     if wasm is None:
         assert path is not None
         code = contents(path)
     elif isinstance(wasm, (bytes, bytearray, memoryview)):
         code = bytes(wasm)
     else:
-        raise ConfigError(f"wasm must be bytes, not {type(wasm).__name__}")
+        raise ConfigTypeError(f"wasm must be bytes, not {kind(wasm)}: give a path as path=")
     if not code:
         raise ConfigError("wasm is empty: it must be WebAssembly")
     return code
@@ -142,12 +144,12 @@ class AsyncTableFormats(AsyncWatched[TableFormat]):
         """
         spec = TableFormatSpec() if spec is None else spec
         if not isinstance(spec, TableFormatSpec):
-            raise ConfigError(f"spec must be a TableFormatSpec, not {spec!r}")
+            raise wrong_type("spec", "a TableFormatSpec", spec)
         document = {
             "name": text(name, "name"),
             "spec": to_document(spec),
-            "dry_run": bool(dry_run),
-            "exist_ok": bool(exist_ok),
+            "dry_run": flag(dry_run, "dry_run"),
+            "exist_ok": flag(exist_ok, "exist_ok"),
         }
         return await self._one("create", document, timeout)
 

@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from fluvio_cffi._check import flag, text
 from fluvio_cffi._document import from_document
 from fluvio_cffi._ffi import Slice, copy_buffer, lib
-from fluvio_cffi._options import text
 from fluvio_cffi._types import Timeout, parse_timeout
 
 from .watch import AsyncWatch
@@ -83,7 +83,7 @@ class AsyncObjects(AsyncCalls, Generic[ItemT]):
         return item
 
     async def _delete(self, document: Mapping[str, object], missing_ok: bool, timeout: Timeout) -> None:
-        await self._call(f"{self._kind}.delete", {**document, "missing_ok": bool(missing_ok)}, timeout)
+        await self._call(f"{self._kind}.delete", {**document, "missing_ok": flag(missing_ok, "missing_ok")}, timeout)
 
 
 class AsyncWatched(AsyncObjects[ItemT]):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import builtins
 
+from fluvio_cffi._check import number, text
 from fluvio_cffi._errors import ConfigError
 from fluvio_cffi._objects import ConsumerOffset
-from fluvio_cffi._options import number, text
 from fluvio_cffi._types import Offset, Timeout
 
 from .objects import AsyncObjects

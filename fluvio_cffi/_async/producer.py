@@ -25,7 +25,6 @@ from fluvio_cffi._errors import (
     PartitionNotFoundError,
     RecordTooLargeError,
     UsageError,
-    timed_out,
 )
 from fluvio_cffi._ffi import CData, ffi, lib
 from fluvio_cffi._hub import Operation
@@ -40,6 +39,7 @@ from fluvio_cffi._submit import (
     Block,
     Pace,
     Pipe,
+    Refused,
     as_bytes,
     at_index,
     check_partition,
@@ -184,8 +184,8 @@ class AsyncReceipt:
             try:
                 self._watch(waiter)
                 if not await host.wait(waiter, limit):
-                    late = timed_out("wait", outcome="pending")
-                    late.topic = self._ledger.topic
+                    what = f"the record for {self._ledger.topic!r} was not acknowledged within {limit:g} s; it goes on"
+                    late = self._ledger.late("wait", what, "pending")
                     late.receipt = self
                     raise late
                 host.turned()
@@ -404,6 +404,8 @@ class AsyncProducer(Closeable):
     and the library goes on for one second.
     """
 
+    _opened = "the client's producer(topic)"
+
     def __init__(self, client: AsyncFluvio, handle: CData, topic: str, options: ProducerOptions) -> None:
         super().__init__()
         host = client._host
@@ -417,7 +419,7 @@ class AsyncProducer(Closeable):
         # What is no larger fits for certain; of the rest only the library knows.
         self._sure = options.max_request_size - 4096
         self._buffer_size = options.buffer_size
-        self._ledger = Ledger(topic)
+        self._ledger = Ledger(topic, handle)
         self._pipe = Pipe(self._handle, host.hub, self._ledger)
         # The library's wait for room, for those who stand in line for it.
         self._asking: Operation | None = None
@@ -561,23 +563,27 @@ class AsyncProducer(Closeable):
             :param timeout: seconds for all of it; left out or ``None``: no limit beside each record's
                 ``delivery_timeout``.
             :returns: where the records are.
-            :raises DeliveryError: if any failed; ``.result`` says which.
-            :raises ConfigError: for an element that cannot be sent; it names its index.
+            :raises DeliveryError: if any failed; ``.result`` says which. One record that is too large for a request
+                ends it when those before are settled: it is the last of ``.result``, and the error names its index.
+            :raises ConfigError: for an element that is no record; it names its index.
             :raises FluvioTimeoutError: when the time is over; ``outcome="pending"``: what was accepted goes on.
             """
             self._host.check()
-            check_source(records)
+            check_source(records, asynchronous=True)
             self._check_open()
             deadline = ending(parse_timeout(timeout, None))
             result = SendResult(self._topic)
             pace = Pace()
             try:
-                if isinstance(records, AsyncIterable):
-                    async for chunk in _AsyncChunks(records, pace):
-                        await self._send_chunk(chunk, result, pace, deadline)
-                else:
-                    for chunk in chunks(records, pace):
-                        await self._send_chunk(chunk, result, pace, deadline)
+                try:
+                    if isinstance(records, AsyncIterable):
+                        async for chunk in _AsyncChunks(records, pace):
+                            await self._send_chunk(chunk, result, pace, deadline)
+                    else:
+                        for chunk in chunks(records, pace):
+                            await self._send_chunk(chunk, result, pace, deadline)
+                except Refused as refused:
+                    result._refuse(refused.error)
                 await self._wait_for_all(result, deadline)
                 failure = self._judge(result)
             except BaseException:
@@ -605,19 +611,23 @@ class AsyncProducer(Closeable):
             :param timeout: seconds for all of it; left out or ``None``: no limit beside each record's
                 ``delivery_timeout``.
             :returns: where the records are.
-            :raises DeliveryError: if any failed; ``.result`` says which.
-            :raises ConfigError: for an element that cannot be sent; it names its index.
+            :raises DeliveryError: if any failed; ``.result`` says which. One record that is too large for a request
+                ends it when those before are settled: it is the last of ``.result``, and the error names its index.
+            :raises ConfigError: for an element that is no record; it names its index.
             :raises FluvioTimeoutError: when the time is over; ``outcome="pending"``: what was accepted goes on.
             """
             self._host.check()
-            check_source(records)
+            check_source(records, asynchronous=False)
             self._check_open()
             deadline = ending(parse_timeout(timeout, None))
             result = SendResult(self._topic)
             pace = Pace()
             try:
-                for chunk in chunks(records, pace):
-                    self._send_chunk(chunk, result, pace, deadline)
+                try:
+                    for chunk in chunks(records, pace):
+                        self._send_chunk(chunk, result, pace, deadline)
+                except Refused as refused:
+                    result._refuse(refused.error)
                 self._wait_for_all(result, deadline)
                 failure = self._judge(result)
             except BaseException:
@@ -642,7 +652,8 @@ class AsyncProducer(Closeable):
             try:
                 await self._hand_over_all(deadline)
             except FluvioTimeoutError:
-                raise timed_out("flush") from None
+                what = f"the flush of the producer for {self._topic!r} did not end in time; what is queued goes on"
+                raise self._ledger.late("flush", what, "pending") from None
         operation = self._host.hub.start(
             lib.flv_producer_flush,
             self._handle,
@@ -1017,9 +1028,7 @@ class AsyncProducer(Closeable):
                 self._ask_for_room()
                 seconds = left(deadline)
                 if seconds == 0 or not await self._host.wait(seat.waiter, seconds):
-                    late = timed_out("enqueue", outcome="not_written")
-                    late.topic = self._topic
-                    raise late
+                    raise self._no_room()
                 if seat.error is not None:
                     raise seat.error
             except BaseException:
@@ -1130,9 +1139,7 @@ class AsyncProducer(Closeable):
                     self._check_open()
                     self._grant()
                     if not self._host.wait(waiter, left(deadline)):
-                        late = timed_out("enqueue", outcome="not_written")
-                        late.topic = self._topic
-                        raise late
+                        raise self._no_room()
                     if place.error is not None:
                         raise place.error
                     if submit():
@@ -1256,7 +1263,9 @@ class AsyncProducer(Closeable):
                     if isinstance(error, (ClosedError, ForkedError)):
                         raise
                     if single or block.count - block.start == 1:
-                        raise at_index(error, first + block.start) from None
+                        if isinstance(error, RecordTooLargeError):
+                            error = self._too_large(block.next_cost() - OVERHEAD)
+                        raise Refused(at_index(error, first + block.start)) from None
                     single = True
 
         if True:  # ASYNC
@@ -1283,7 +1292,7 @@ class AsyncProducer(Closeable):
                         await self._wait_for_room(seat, deadline)
                     except FluvioTimeoutError as late:
                         if len(result):
-                            late.outcome = "pending"
+                            late.outcome, late.retriable = "pending", False
                         raise
             except BaseException:
                 if seat is not None:
@@ -1297,7 +1306,7 @@ class AsyncProducer(Closeable):
                         self._submit_with_room(self._want(block), deadline, submit)
                     except FluvioTimeoutError as late:
                         if len(result):
-                            late.outcome = "pending"
+                            late.outcome, late.retriable = "pending", False
                         raise
 
     def _want(self, block: Block) -> int:
@@ -1319,9 +1328,8 @@ class AsyncProducer(Closeable):
             raise
         if not woken:
             self._forget(tickets, gathering)
-            late = timed_out("wait", "the records were not all acknowledged in time; they go on", outcome="pending")
-            late.topic = self._topic
-            raise late
+            what = f"not all of the {len(result)} records for {self._topic!r} were acknowledged in time; they go on"
+            raise self._ledger.late("wait", what, "pending")
 
     def _forget(self, tickets: list[Ticket], gathering: Gathering) -> None:
         for ticket in tickets:
@@ -1382,9 +1390,13 @@ class AsyncProducer(Closeable):
     def _closed_error(self) -> ClosedError:
         return ClosedError("the producer is closed", topic=self._topic, outcome="not_written")
 
+    def _no_room(self) -> FluvioTimeoutError:
+        what = f"the buffer of the producer for {self._topic!r}, {self._buffer_size} bytes, had no room in time"
+        return self._ledger.late("enqueue", what, "not_written")
+
     def _too_large(self, size: int) -> RecordTooLargeError:
         return RecordTooLargeError(
-            f"the record has {size} bytes, but max_request_size is {self._most}",
+            f"the record has {size} bytes of key and value, too many for a request: max_request_size is {self._most}",
             topic=self._topic,
             outcome="not_written",
         )
@@ -1424,7 +1436,7 @@ class AsyncProducer(Closeable):
         count = lib.flv_producer_partition_count(self._handle)
         if partition >= count:
             raise PartitionNotFoundError(
-                f"the topic {self._topic!r} has {count} partition(s): there is none with the number {partition}",
+                f'topic "{self._topic}" has no partition {partition}: it has {count}, numbered from 0',
                 topic=self._topic,
                 partition=partition,
                 outcome="not_written",

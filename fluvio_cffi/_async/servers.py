@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import builtins
 
+from fluvio_cffi._check import flag, number, text, wrong_type
 from fluvio_cffi._document import from_document, to_document
-from fluvio_cffi._errors import ConfigError
 from fluvio_cffi._objects import ClusterStatus, CustomSpuSpec, Spu, SpuGroup, SpuGroupSpec
-from fluvio_cffi._options import number, text
 from fluvio_cffi._types import Timeout
 
 from .objects import AsyncCalls, AsyncObjects, AsyncWatched, part
@@ -64,12 +63,12 @@ class AsyncCustomSpus(AsyncObjects[Spu]):
         :raises AlreadyExistsError: an SPU of that name, or with that number, exists.
         """
         if not isinstance(spec, CustomSpuSpec):
-            raise ConfigError(f"spec must be a CustomSpuSpec, not {spec!r}")
+            raise wrong_type("spec", "a CustomSpuSpec", spec)
         document = {
             "name": None if name is None else text(name, "name"),
             "spec": to_document(spec),
-            "dry_run": bool(dry_run),
-            "exist_ok": bool(exist_ok),
+            "dry_run": flag(dry_run, "dry_run"),
+            "exist_ok": flag(exist_ok, "exist_ok"),
         }
         return await self._one("create", document, timeout)
 
@@ -99,7 +98,7 @@ class AsyncCustomSpus(AsyncObjects[Spu]):
         :raises SpuNotFoundError: there is no such SPU.
         :raises UsageError: it leads partitions.
         """
-        await self._delete({**key(spu), "force": bool(force)}, missing_ok, timeout)
+        await self._delete({**key(spu), "force": flag(force, "force")}, missing_ok, timeout)
 
 
 class AsyncSpuGroups(AsyncWatched[SpuGroup]):
@@ -129,12 +128,12 @@ class AsyncSpuGroups(AsyncWatched[SpuGroup]):
         """
         spec = SpuGroupSpec() if spec is None else spec
         if not isinstance(spec, SpuGroupSpec):
-            raise ConfigError(f"spec must be an SpuGroupSpec, not {spec!r}")
+            raise wrong_type("spec", "an SpuGroupSpec", spec)
         document = {
             "name": text(name, "name"),
             "spec": to_document(spec),
-            "dry_run": bool(dry_run),
-            "exist_ok": bool(exist_ok),
+            "dry_run": flag(dry_run, "dry_run"),
+            "exist_ok": flag(exist_ok, "exist_ok"),
         }
         return await self._one("create", document, timeout)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
+from fluvio_cffi._check import flag, number, text, wrong_type
 from fluvio_cffi._document import to_document
 from fluvio_cffi._errors import ConfigError
 from fluvio_cffi._objects import (
@@ -16,7 +17,6 @@ from fluvio_cffi._objects import (
     Topic,
     TopicSpec,
 )
-from fluvio_cffi._options import number, text
 from fluvio_cffi._types import Compression, Duration, Size, Timeout
 
 from .objects import AsyncWatched, part
@@ -87,13 +87,15 @@ class AsyncTopics(AsyncWatched[Topic]):
         if spec is None:
             spec = TopicSpec(**given)
         elif given:
-            raise ConfigError(f"give a TopicSpec or {', '.join(given)}, not both")
+            raise ConfigError(f"spec and {', '.join(given)} are given: a TopicSpec has all of that in it")
+        elif not isinstance(spec, TopicSpec):
+            raise wrong_type("spec", "a TopicSpec (the number of partitions is partitions=)", spec)
         document = {
             "name": text(name, "name"),
             "spec": to_document(spec),
-            "dry_run": bool(dry_run),
-            "exist_ok": bool(exist_ok),
-            "wait_ready": bool(wait_ready),
+            "dry_run": flag(dry_run, "dry_run"),
+            "exist_ok": flag(exist_ok, "exist_ok"),
+            "wait_ready": flag(wait_ready, "wait_ready"),
         }
         return await self._one("create", document, timeout)
 
@@ -105,7 +107,7 @@ class AsyncTopics(AsyncWatched[Topic]):
         :param name_contains: only those whose names contain this.
         :param system: only the cluster's own topics, instead of all others.
         """
-        return await self._list({"name_contains": part(name_contains), "system": bool(system)}, timeout)
+        return await self._list({"name_contains": part(name_contains), "system": flag(system, "system")}, timeout)
 
     async def get(self, name: str, *, timeout: Timeout = ...) -> Topic:
         """One topic.
@@ -121,7 +123,7 @@ class AsyncTopics(AsyncWatched[Topic]):
         :param force: also if it is one of the cluster's own.
         :raises TopicNotFoundError: there is none of that name.
         """
-        await self._delete({"name": text(name, "name"), "force": bool(force)}, missing_ok, timeout)
+        await self._delete({"name": text(name, "name"), "force": flag(force, "force")}, missing_ok, timeout)
 
     async def add_partitions(self, name: str, count: int, *, wait_ready: bool = True, timeout: Timeout = ...) -> Topic:
         """Give a topic more partitions. Producers and consumers that are open take them up.
@@ -136,7 +138,7 @@ class AsyncTopics(AsyncWatched[Topic]):
         document = {
             "name": text(name, "name"),
             "count": number(count, "count", 1, (1 << 31) - 1),
-            "wait_ready": bool(wait_ready),
+            "wait_ready": flag(wait_ready, "wait_ready"),
         }
         return await self._one("add_partitions", document, timeout)
 
@@ -154,7 +156,7 @@ class AsyncTopics(AsyncWatched[Topic]):
         document = {
             "name": text(name, "name"),
             "remote_cluster": text(remote_cluster, "remote_cluster"),
-            "home_to_remote": bool(home_to_remote),
+            "home_to_remote": flag(home_to_remote, "home_to_remote"),
         }
         return await self._one("add_mirror", document, timeout)
 
@@ -178,7 +180,7 @@ class AsyncPartitions(AsyncWatched[Partition]):
         :param topic: only those of this topic, the cluster's own or not; an unknown one has none.
         :param system: without a `topic`: only those of the cluster's own topics, instead of all others.
         """
-        document = {"topic": None if topic is None else text(topic, "topic"), "system": bool(system)}
+        document = {"topic": None if topic is None else text(topic, "topic"), "system": flag(system, "system")}
         return await self._list(document, timeout)
 
     async def get(self, topic: str, partition: int, *, timeout: Timeout = ...) -> Partition:

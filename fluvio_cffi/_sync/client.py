@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Final
 
+from fluvio_cffi._check import text
 from fluvio_cffi._config import ClusterConfig, ConnectOptions, Tls
 from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError
 from fluvio_cffi._exit import hand_over
@@ -15,7 +16,7 @@ from fluvio_cffi._ffi import CData, Slice, copy_buffer, ffi, lib, process, view
 from fluvio_cffi._hub import Operation
 from fluvio_cffi._lifetime import Closeable, Members, logger
 from fluvio_cffi._metrics import Metrics, read_metrics
-from fluvio_cffi._options import CLOSE_TIMEOUT, ConsumerOptions, ProducerOptions, numbers, text
+from fluvio_cffi._options import CLOSE_TIMEOUT, ConsumerOptions, ProducerOptions, numbers
 from fluvio_cffi._types import (
     ClientState,
     Codec,
@@ -50,6 +51,8 @@ class Fluvio(Closeable):
 
     Any thread may use it, several at a time. After a fork its methods raise :class:`ForkedError`.
     """
+
+    _opened = 'Fluvio.connect("host:port")'
 
     def __init__(self, host: SyncHost, handle: CData, options: ConnectOptions) -> None:
         super().__init__()

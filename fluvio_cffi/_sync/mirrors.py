@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import builtins
 
+from fluvio_cffi._check import flag, text, wrong_type
 from fluvio_cffi._document import to_document
-from fluvio_cffi._errors import ConfigError
 from fluvio_cffi._objects import HomeCluster, Mirror, RemoteCluster
-from fluvio_cffi._options import text
 from fluvio_cffi._types import Timeout
 
 from .objects import Objects, part
@@ -45,12 +44,12 @@ class Mirrors(Objects[Mirror]):
         elif isinstance(spec, HomeCluster):
             tagged = {"home": to_document(spec)}
         else:
-            raise ConfigError(f"spec must be a RemoteCluster or a HomeCluster, not {spec!r}")
+            raise wrong_type("spec", "a RemoteCluster or a HomeCluster", spec)
         document = {
             "name": text(name, "name"),
             "spec": tagged,
-            "dry_run": bool(dry_run),
-            "exist_ok": bool(exist_ok),
+            "dry_run": flag(dry_run, "dry_run"),
+            "exist_ok": flag(exist_ok, "exist_ok"),
         }
         return self._one("create", document, timeout)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 
 import builtins
 
+from fluvio_cffi._check import flag, number, text, wrong_type
 from fluvio_cffi._document import from_document, to_document
-from fluvio_cffi._errors import ConfigError
 from fluvio_cffi._objects import ClusterStatus, CustomSpuSpec, Spu, SpuGroup, SpuGroupSpec
-from fluvio_cffi._options import number, text
 from fluvio_cffi._types import Timeout
 
 from .objects import Calls, Objects, Watched, part
@@ -65,12 +64,12 @@ class CustomSpus(Objects[Spu]):
         :raises AlreadyExistsError: an SPU of that name, or with that number, exists.
         """
         if not isinstance(spec, CustomSpuSpec):
-            raise ConfigError(f"spec must be a CustomSpuSpec, not {spec!r}")
+            raise wrong_type("spec", "a CustomSpuSpec", spec)
         document = {
             "name": None if name is None else text(name, "name"),
             "spec": to_document(spec),
-            "dry_run": bool(dry_run),
-            "exist_ok": bool(exist_ok),
+            "dry_run": flag(dry_run, "dry_run"),
+            "exist_ok": flag(exist_ok, "exist_ok"),
         }
         return self._one("create", document, timeout)
 
@@ -98,7 +97,7 @@ class CustomSpus(Objects[Spu]):
         :raises SpuNotFoundError: there is no such SPU.
         :raises UsageError: it leads partitions.
         """
-        self._delete({**key(spu), "force": bool(force)}, missing_ok, timeout)
+        self._delete({**key(spu), "force": flag(force, "force")}, missing_ok, timeout)
 
 
 class SpuGroups(Watched[SpuGroup]):
@@ -128,12 +127,12 @@ class SpuGroups(Watched[SpuGroup]):
         """
         spec = SpuGroupSpec() if spec is None else spec
         if not isinstance(spec, SpuGroupSpec):
-            raise ConfigError(f"spec must be an SpuGroupSpec, not {spec!r}")
+            raise wrong_type("spec", "an SpuGroupSpec", spec)
         document = {
             "name": text(name, "name"),
             "spec": to_document(spec),
-            "dry_run": bool(dry_run),
-            "exist_ok": bool(exist_ok),
+            "dry_run": flag(dry_run, "dry_run"),
+            "exist_ok": flag(exist_ok, "exist_ok"),
         }
         return self._one("create", document, timeout)
 

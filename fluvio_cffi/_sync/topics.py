@@ -6,6 +6,7 @@ from __future__ import annotations
 import builtins
 from typing import Any
 
+from fluvio_cffi._check import flag, number, text, wrong_type
 from fluvio_cffi._document import to_document
 from fluvio_cffi._errors import ConfigError
 from fluvio_cffi._objects import (
@@ -17,7 +18,6 @@ from fluvio_cffi._objects import (
     Topic,
     TopicSpec,
 )
-from fluvio_cffi._options import number, text
 from fluvio_cffi._types import Compression, Duration, Size, Timeout
 
 from .objects import Watched, part
@@ -88,13 +88,15 @@ class Topics(Watched[Topic]):
         if spec is None:
             spec = TopicSpec(**given)
         elif given:
-            raise ConfigError(f"give a TopicSpec or {', '.join(given)}, not both")
+            raise ConfigError(f"spec and {', '.join(given)} are given: a TopicSpec has all of that in it")
+        elif not isinstance(spec, TopicSpec):
+            raise wrong_type("spec", "a TopicSpec (the number of partitions is partitions=)", spec)
         document = {
             "name": text(name, "name"),
             "spec": to_document(spec),
-            "dry_run": bool(dry_run),
-            "exist_ok": bool(exist_ok),
-            "wait_ready": bool(wait_ready),
+            "dry_run": flag(dry_run, "dry_run"),
+            "exist_ok": flag(exist_ok, "exist_ok"),
+            "wait_ready": flag(wait_ready, "wait_ready"),
         }
         return self._one("create", document, timeout)
 
@@ -106,7 +108,7 @@ class Topics(Watched[Topic]):
         :param name_contains: only those whose names contain this.
         :param system: only the cluster's own topics, instead of all others.
         """
-        return self._list({"name_contains": part(name_contains), "system": bool(system)}, timeout)
+        return self._list({"name_contains": part(name_contains), "system": flag(system, "system")}, timeout)
 
     def get(self, name: str, *, timeout: Timeout = ...) -> Topic:
         """One topic.
@@ -122,7 +124,7 @@ class Topics(Watched[Topic]):
         :param force: also if it is one of the cluster's own.
         :raises TopicNotFoundError: there is none of that name.
         """
-        self._delete({"name": text(name, "name"), "force": bool(force)}, missing_ok, timeout)
+        self._delete({"name": text(name, "name"), "force": flag(force, "force")}, missing_ok, timeout)
 
     def add_partitions(self, name: str, count: int, *, wait_ready: bool = True, timeout: Timeout = ...) -> Topic:
         """Give a topic more partitions. Producers and consumers that are open take them up.
@@ -137,7 +139,7 @@ class Topics(Watched[Topic]):
         document = {
             "name": text(name, "name"),
             "count": number(count, "count", 1, (1 << 31) - 1),
-            "wait_ready": bool(wait_ready),
+            "wait_ready": flag(wait_ready, "wait_ready"),
         }
         return self._one("add_partitions", document, timeout)
 
@@ -155,7 +157,7 @@ class Topics(Watched[Topic]):
         document = {
             "name": text(name, "name"),
             "remote_cluster": text(remote_cluster, "remote_cluster"),
-            "home_to_remote": bool(home_to_remote),
+            "home_to_remote": flag(home_to_remote, "home_to_remote"),
         }
         return self._one("add_mirror", document, timeout)
 
@@ -179,7 +181,7 @@ class Partitions(Watched[Partition]):
         :param topic: only those of this topic, the cluster's own or not; an unknown one has none.
         :param system: without a `topic`: only those of the cluster's own topics, instead of all others.
         """
-        document = {"topic": None if topic is None else text(topic, "topic"), "system": bool(system)}
+        document = {"topic": None if topic is None else text(topic, "topic"), "system": flag(system, "system")}
         return self._list(document, timeout)
 
     def get(self, topic: str, partition: int, *, timeout: Timeout = ...) -> Partition:

@@ -50,7 +50,7 @@ pub const CODES: &[Code] = &[
     row(1003, K::SpuNotFound, false, "list the SPUs to see which there are"),
     row(1004, K::AlreadyExists, false, "take another id, or delete the SPU first"),
     row(2000, K::Server, false, "the server's log says more"),
-    row(2001, K::TopicNotFound, false, "create it, or list the topics to see which there are"),
+    row(2001, K::TopicNotFound, false, "list the topics to see which there are, or create it"),
     row(2002, K::AlreadyExists, false, "take another name, or exist_ok"),
     row(2003, K::Server, true, "wait until the topic is provisioned"),
     row(2004, K::InvalidTopic, false, "change the topic's configuration"),

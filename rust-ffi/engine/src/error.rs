@@ -323,7 +323,11 @@ impl Error {
 
     /// Topic `name` does not exist.
     pub fn topic_not_found(name: &str) -> Self {
-        Self::new(ErrorKind::TopicNotFound, format!("topic \"{name}\" does not exist")).with_topic(name)
+        Self::new(
+            ErrorKind::TopicNotFound,
+            format!("topic \"{name}\" does not exist: create it, or list the topics to see which there are"),
+        )
+        .with_topic(name)
     }
 
     /// Partition `partition` of `topic`, which has `count` of them, does not exist.

@@ -57,7 +57,9 @@ impl Profiles {
         }
         match std::env::home_dir() {
             Some(home) => Ok(Self { path: home.join(".fluvio").join("config") }),
-            None => Err(Error::invalid("there is no home directory to find .fluvio/config in; set FLV_PROFILE_PATH")),
+            None => Err(Error::invalid(
+                "there is no home directory to find .fluvio/config in; set FLV_PROFILE_PATH, or give an endpoint",
+            )),
         }
     }
 

@@ -532,7 +532,11 @@ impl Admin {
         };
         match &spec.assignment {
             None if spec.replication as usize > online.len() => refusal(
-                format!("replication is {}: only {} SPUs are online", spec.replication, online.len()),
+                format!(
+                    "replication is {}: it must be at most the number of SPUs that are online, {}",
+                    spec.replication,
+                    online.len()
+                ),
                 spec.replication as usize <= spus.len(),
             ),
             None => Ok(()),
