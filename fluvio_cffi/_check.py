@@ -35,6 +35,8 @@ def kind(value: object) -> str:
     if value is None:
         return "None"
     name = type(value).__name__
+    if name == "bytes":
+        return name
     if isinstance(value, Coroutine):
         return f"a {name}: await it first"
     return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"

@@ -140,9 +140,10 @@ class AsyncioHost(AsyncHost):
         running = _get_running_loop()
         if running is not self.loop:
             raise UsageError(
-                "this client belongs to another event loop"
+                "this client belongs to another event loop: connect one in each loop"
                 if running is not None
-                else "this client belongs to an event loop and must be used in its thread, inside a running task"
+                else "this client belongs to an event loop: use it there, inside a running task; from other threads with "
+                "asyncio.run_coroutine_threadsafe()"
             )
 
     def waiter(self) -> AsyncioWaiter:

@@ -162,9 +162,10 @@ class TrioHost(AsyncHost):
             token = None
         if token is not self._token:
             raise UsageError(
-                "this client belongs to another trio run"
+                "this client belongs to another trio run: connect one in each run"
                 if token is not None
-                else "this client belongs to a trio run and must be used in its thread, inside a task"
+                else "this client belongs to a trio run: use it there, inside a running task; from other threads with "
+                "trio.from_thread.run()"
             )
 
     def slot(self) -> TrioSlot:

@@ -46,6 +46,7 @@ def test_all_are_exported() -> None:
 
 def test_builtin_bases() -> None:
     assert issubclass(fluvio_cffi.ConfigError, ValueError)
+    assert issubclass(fluvio_cffi.ConfigTypeError, (fluvio_cffi.ConfigError, TypeError))
     assert issubclass(fluvio_cffi.FluvioTimeoutError, TimeoutError)
     assert issubclass(fluvio_cffi.FluvioConnectionError, ConnectionError)
     assert issubclass(fluvio_cffi.ClosedError, fluvio_cffi.UsageError)

@@ -11,6 +11,7 @@ import pytest
 from fluvio_cffi import (
     ClosedError,
     ConfigError,
+    DeliveryError,
     FluvioTimeoutError,
     LocalCluster,
     Offset,
@@ -114,8 +115,9 @@ async def test_a_bad_element_of_send_all(world: Any) -> None:
             for bad in ("text", b"bytes", bytearray(b"x"), ProducerRecord(b"x")):
                 with pytest.raises(ConfigError):
                     await producer.send_all(bad)
-            with pytest.raises(PartitionNotFoundError, match="record 1"):
+            with pytest.raises(DeliveryError, match=r"record 1: .* has no partition 7") as raised:
                 await producer.send_all([b"good", ProducerRecord(b"", partition=7), b"not sent"])
+            assert isinstance(raised.value.__cause__, PartitionNotFoundError)
         assert [record.value for record in await read_all(client, topic)] == [b"x"] * 2000 + [b"good"]
 
 
@@ -148,8 +150,30 @@ async def test_a_record_that_is_too_large_disturbs_nothing(world: Any) -> None:
                 assert raised.value.outcome == "not_written"
             receipts += [await producer.enqueue(b"%d" % number) for number in range(10)]
             assert [(await receipt).offset for receipt in receipts] == list(range(20))
-            with pytest.raises(RecordTooLargeError, match="record 1"):
-                await producer.send_all([b"good", b"x" * 20_000])
+
+
+@pytest.mark.parametrize("place", (0, 1, 700, 1499))
+async def test_send_all_of_which_one_record_is_too_large(world: Any, place: int) -> None:
+    records = [b"%d" % number for number in range(1500)]
+    records[place] = b"x" * 20_000
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        async with client.producer(topic, max_request_size=10_000) as producer:
+            with pytest.raises(DeliveryError) as raised:
+                await producer.send_all(records)
+            error = raised.value
+            why = f"record {place}: the record has 20000 bytes of key and value, too many for a request: "
+            assert str(error) == f"1 record for {topic!r} failed: {why}max_request_size is 10000"
+            assert (error.count, error.outcome, error.retriable) == (1, "not_written", False)
+            assert isinstance(error.__cause__, RecordTooLargeError)
+            result = error.result
+            assert result is not None
+            assert (len(result), result.count, list(result.errors)) == (place + 1, place, [place])
+            assert [meta.offset for meta in result[:place]] == list(range(place))
+            with pytest.raises(RecordTooLargeError):
+                result[place]
+            await producer.send(b"the next one")
+        assert await read_all(client, topic) == [*records[:place], b"the next one"]
 
 
 async def test_bad_arguments(world: Any) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fluvio_cffi import ConfigError, ProducerRecord, Record
+from fluvio_cffi import ConfigError, ConfigTypeError, ProducerRecord, Record
 from fluvio_cffi._submit import (
     CHUNK_BYTES,
     CHUNK_RECORDS,
@@ -116,9 +117,16 @@ def test_a_bad_element_is_named_and_those_before_it_are_kept(bad: Any, said: str
 
 
 def test_what_is_no_sequence_of_records() -> None:
-    for bad in ("text", b"bytes", bytearray(b"x"), memoryview(b"x"), ProducerRecord(b"x")):
-        with pytest.raises(ConfigError, match="send_all takes an iterable"):
-            check_source(bad)
+    async def arriving() -> AsyncIterator[bytes]:
+        yield b"x"
+
+    for bad in ("text", b"bytes", bytearray(b"x"), memoryview(b"x"), ProducerRecord(b"x"), {b"key": b"value"}, 7, None):
+        for asynchronous in (True, False):
+            with pytest.raises(ConfigTypeError, match="records must be an iterable of records"):
+                check_source(bad, asynchronous=asynchronous)
+    check_source(arriving(), asynchronous=True)
+    with pytest.raises(ConfigTypeError, match="AsyncFluvio"):
+        check_source(arriving(), asynchronous=False)
 
 
 def test_chunks_are_lazy_and_complete() -> None:

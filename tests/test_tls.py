@@ -189,7 +189,9 @@ async def test_key_of_another_certificate(world: Any, mutual: LocalCluster, stra
 
 @pytest.mark.parametrize("tls", (Tls.anonymous(), Tls.verified(domain="fluvio.local")), ids=lambda tls: tls.policy)
 async def test_plain_server(world: Any, tls: Tls) -> None:
-    error = await refused(world, world.cluster.endpoint, tls, FluvioTimeoutError, "TLS handshake", "does it speak TLS?")
+    error = await refused(
+        world, world.cluster.endpoint, tls, FluvioTimeoutError, "TLS handshake", "of a server that speaks no TLS"
+    )
     assert isinstance(error, FluvioTimeoutError) and error.phase == "connect"
 
 

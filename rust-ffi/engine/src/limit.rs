@@ -3,6 +3,7 @@
 //! Whatever may be repeated asks [`Attempts`], which alone decide whether another attempt is made, and when.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +43,8 @@ impl Trouble {
 pub(crate) struct Limit {
     until: Option<(Instant, Duration)>,
     trouble: Trouble,
+    /// Whether an attempt was made. What went wrong before the first one is of no interest.
+    begun: Arc<AtomicBool>,
 }
 
 impl Limit {
@@ -49,12 +52,12 @@ impl Limit {
     pub(crate) fn new(timeout: Option<Duration>) -> Self {
         // What lies beyond the clock's end is without end.
         let until = timeout.and_then(|timeout| Some((Instant::now().checked_add(timeout)?, timeout)));
-        Self { until, trouble: Trouble::default() }
+        Self { until, trouble: Trouble::default(), begun: Arc::default() }
     }
 
     /// The same deadline for a wait on what others do, who note what goes wrong in `trouble`.
     pub(crate) fn with(&self, trouble: &Trouble) -> Self {
-        Self { until: self.until, trouble: trouble.clone() }
+        Self { until: self.until, trouble: trouble.clone(), begun: Arc::default() }
     }
 
     /// Where those who try on behalf of this note what goes wrong.
@@ -92,7 +95,9 @@ impl Limit {
     /// The attempts at something that may be repeated. Each of them must end by itself; what goes wrong on the way is
     /// counted.
     pub(crate) fn attempts<'a>(&'a self, counters: &'a Counters) -> Attempts<'a> {
-        self.trouble.clear();
+        if !self.begun.swap(true, Ordering::Relaxed) {
+            self.trouble.clear();
+        }
         Attempts { limit: self, counters, backoff: Backoff::default(), perhaps: false }
     }
 }

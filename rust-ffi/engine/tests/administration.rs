@@ -93,7 +93,7 @@ async fn what_is_wrong_with_a_topic_is_said_before_anything_is_sent() {
         for (wrong, named) in [
             (TopicSpec { partitions: 0, ..plain() }, "partitions is 0"),
             (TopicSpec { replication: 0, ..plain() }, "replication is 0"),
-            (TopicSpec { replication: 2, ..plain() }, "only 1 SPUs are online"),
+            (TopicSpec { replication: 2, ..plain() }, "it must be at most the number of SPUs that are online, 1"),
             (TopicSpec { retention_seconds: Some(9), ..plain() }, "retention_seconds is 9"),
             (TopicSpec { segment_size: Some(1023), ..plain() }, "segment_size is 1023"),
             (TopicSpec { max_partition_size: Some(2047), ..plain() }, "max_partition_size is 2047"),
