@@ -687,7 +687,7 @@ class SmartModuleSpec:
         try:
             raise_status(lib.flv_smartmodule_spec(toml.value, buffer, error), error)
         except ConfigError as cause:
-            raise ConfigError(f"path is {shown(os.fspath(path))}: {cause}") from cause
+            raise ConfigError(f"path is {str(path)!r}: {cause}") from cause
         answer = ffi.gc(buffer[0], lib.flv_buffer_free)
         return from_document(cls, json.loads(copy_buffer(answer)))
 

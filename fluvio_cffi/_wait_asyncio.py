@@ -142,8 +142,8 @@ class AsyncioHost(AsyncHost):
             raise UsageError(
                 "this client belongs to another event loop: connect one in each loop"
                 if running is not None
-                else "this client belongs to an event loop: use it there, inside a running task; from other threads with "
-                "asyncio.run_coroutine_threadsafe()"
+                else "this client belongs to an event loop: use it there, inside a running task; from other threads "
+                "with asyncio.run_coroutine_threadsafe()"
             )
 
     def waiter(self) -> AsyncioWaiter:

@@ -164,8 +164,8 @@ class TrioHost(AsyncHost):
             raise UsageError(
                 "this client belongs to another trio run: connect one in each run"
                 if token is not None
-                else "this client belongs to a trio run: use it there, inside a running task; from other threads with "
-                "trio.from_thread.run()"
+                else "this client belongs to a trio run: use it there, inside a running task; from other threads "
+                "with trio.from_thread.run()"
             )
 
     def slot(self) -> TrioSlot:

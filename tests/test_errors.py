@@ -6,13 +6,15 @@ import copy
 import errno
 import pickle
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import fluvio_cffi
-from fluvio_cffi import LocalCluster, ProfileStore, Tls, _errors
+from fluvio_cffi import LocalCluster, ProfileStore, Tls, _check, _errors
 from fluvio_cffi._errors import _CLASSES, FluvioError, from_native
 from fluvio_cffi._ffi import ffi, lib
 
@@ -144,3 +146,51 @@ def test_keyword_attributes() -> None:
         error = pickle.loads(pickle.dumps(cls("x", **keywords)))
         for name, value in keywords.items():
             assert getattr(error, name) == value
+
+
+@pytest.mark.parametrize("outcome", ("pending", "not_written"))
+async def test_a_time_out_of_send_all_says_whether_it_may_be_repeated(world: Any, outcome: str) -> None:
+    with LocalCluster() as cluster:
+        async with world.connect(cluster.endpoint) as client:
+            topic = await world.topic(client)
+            producer = await client.producer(topic, max_request_size=1024, buffer_size=1024)
+            cluster.kill_spu(5001)
+            if outcome == "not_written":
+                await producer.enqueue(b"x" * 900)
+            with pytest.raises(fluvio_cffi.FluvioTimeoutError) as late:
+                await producer.send_all([b"x" * 600] * 3, timeout=0.3)
+            assert (late.value.outcome, late.value.retriable) == (outcome, outcome == "not_written")
+            with pytest.raises(fluvio_cffi.DeliveryError):
+                await producer.close(flush=False)
+
+
+async def test_pause_and_resume_without_arguments(world: Any) -> None:
+    async with world.connect() as client:
+        topic = await world.topic(client, partitions=3)
+        async with client.producer(topic) as producer, client.consumer(topic) as consumer:
+            consumer.pause()
+            for partition in range(3):
+                await producer.send(b"x", partition=partition)
+            with pytest.raises(fluvio_cffi.FluvioTimeoutError):
+                await consumer.receive(timeout=0.1)
+            consumer.resume()
+            assert {(await consumer.receive(timeout=10)).partition for _ in range(3)} == {0, 1, 2}
+
+
+def test_the_library_after_its_end() -> None:
+    program = (
+        "import fluvio_cffi\n"
+        "from fluvio_cffi._ffi import ffi, lib\n"
+        "lib.flv_runtime_shutdown(0, ffi.NULL)\n"
+        "try: fluvio_cffi.Fluvio.connect('127.0.0.1:1')\n"
+        "except fluvio_cffi.ClosedError as error: print(error)\n"
+    )
+    root = Path(fluvio_cffi.__file__).parent.parent
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=root)
+    assert "the interpreter is ending" in ended.stdout
+
+
+@pytest.mark.parametrize("value", ("x" * 1000, b"x" * 1000, 10**5000, [b"x"] * 1000, {"x": 1}, None, object), ids=type)
+def test_what_messages_show_of_a_value_is_short(value: object) -> None:
+    assert len(_check.shown(value)) < 80
+    assert "xxx" not in _check.shown(value) or isinstance(value, str)

@@ -59,6 +59,10 @@ static void null_arguments(const char *endpoint) {
     REFUSED(flv_producer_submit(producer, NULL, NULL, 0, NULL, &error), INVALID);
     REFUSED(flv_producer_flush(NULL, 100, queue, 1, &operation, &error), INVALID);
     CHECK(flv_producer_room(NULL) == 0 && flv_producer_partition_count(NULL) == 0);
+    REFUSED(flv_producer_trouble(NULL, &error), INVALID);
+    REFUSED(flv_consumer_trouble(NULL, &error), INVALID);
+    CHECK(flv_producer_trouble(producer, &error) == FLV_STATUS_OK && error == NULL);
+    CHECK(flv_consumer_trouble(consumer, &error) == FLV_STATUS_OK && error == NULL);
     REFUSED(flv_consumer_open(client, slice("misuse"), NULL, 100, queue, 1, &operation, &error), INVALID);
     REFUSED(flv_consumer_take(consumer, NULL, &error), INVALID);
     REFUSED(flv_consumer_wait(NULL, 100, queue, 1, &operation, &error), INVALID);
