@@ -38,7 +38,7 @@ class Ledger:
     def __init__(self, topic: str, producer: CData) -> None:
         self.topic: str = topic
         # Not one that keeps the producer alive: receipts may outlive it.
-        self._producer = ffi.cast("flv_producer_t *", producer)
+        self._producer: CData = ffi.cast("flv_producer_t *", producer)
         self.submitted: int = 0
         self.settled: int = 0
         self.count: int = 0

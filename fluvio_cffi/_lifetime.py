@@ -13,7 +13,6 @@ from weakref import WeakValueDictionary
 from ._errors import ConfigTypeError, UsageError
 
 T = TypeVar("T")
-C = TypeVar("C", bound="Closeable")
 
 _PARTS: Final = 3
 
@@ -26,12 +25,6 @@ class Closeable:
     __slots__ = ("_made",)
 
     _opened: ClassVar[str]
-
-    def __new__(cls: type[C], *made: object, **_: object) -> C:
-        # The library makes it of more than anybody else can have.
-        if len(made) < _PARTS:
-            raise ConfigTypeError(f"{cls.__name__} is not made by itself: open it with {cls._opened}")
-        return object.__new__(cls)
 
     def __init__(self) -> None:
         self._made: list[str] | None = traceback.format_stack()[:-2] if sys.flags.dev_mode else None
@@ -46,7 +39,13 @@ class Closeable:
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"cannot pickle {type(self).__name__!r} object: it holds connections of this process")
 
-    if not TYPE_CHECKING:  # to a type checker it has only the one that fits it
+    if not TYPE_CHECKING:  # to a type checker it has only what fits it
+
+        def __new__(cls, *made: object, **_: object) -> Closeable:
+            # The library makes it of more than anybody else can have.
+            if len(made) < _PARTS:
+                raise ConfigTypeError(f"{cls.__name__} is not made by itself: open it with {cls._opened}")
+            return object.__new__(cls)
 
         def __enter__(self) -> NoReturn:
             raise UsageError(f"{type(self).__name__} is asynchronous: use `async with`, and not `with`")

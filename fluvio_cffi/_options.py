@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 from ._check import choice, flag, number, shown, text, wrong_type, wrong_value
 from ._errors import ConfigError, os_failure
@@ -51,7 +51,8 @@ def contents(path: str | os.PathLike[str]) -> bytes:
     try:
         return Path(path).read_bytes()
     except OSError as error:
-        raise os_failure(error, f"path cannot be read: {error}", ConfigError) from error
+        why = f"path is {str(path)!r}, which cannot be read: {error.strerror}"
+        raise os_failure(error, why, ConfigError) from error
     except TypeError as error:
         raise wrong_type("path", "a str or os.PathLike", path) from error
     except ValueError as error:
@@ -65,7 +66,7 @@ def numbers(partitions: Iterable[int] | int | None) -> tuple[int, ...]:
     if isinstance(partitions, int):
         partitions = (partitions,)
     elif isinstance(partitions, (str, bytes, Mapping)) or not isinstance(partitions, Iterable):
-        raise wrong_type("partitions", "one or several numbers of partitions", partitions)
+        raise wrong_type("partitions", "one or several numbers of partitions", cast("object", partitions))
     found = tuple(dict.fromkeys(number(item, "a partition", 0, (1 << 31) - 1) for item in partitions))
     if not found:
         raise ConfigError("partitions is empty: leave it out for all of them")

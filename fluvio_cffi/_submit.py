@@ -611,6 +611,7 @@ def check_source(records: object, *, asynchronous: bool) -> None:
     :param asynchronous: whether it may be an asynchronous iterable.
     """
     advice = None
+    given = _check.kind(records)
     if isinstance(records, (str, bytes, bytearray, memoryview, ProducerRecord, Record)):
         advice = "use send() or enqueue() for one"
     elif isinstance(records, Mapping):
@@ -620,4 +621,4 @@ def check_source(records: object, *, asynchronous: bool) -> None:
     elif not isinstance(records, (Iterable, AsyncIterable)):
         advice = "use send() or enqueue() for one record"
     if advice is not None:
-        raise ConfigTypeError(f"records must be an iterable of records, not {_check.kind(records)}: {advice}")
+        raise ConfigTypeError(f"records must be an iterable of records, not {given}: {advice}")

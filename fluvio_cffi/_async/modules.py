@@ -104,7 +104,7 @@ class AsyncSmartModules(AsyncWatched[SmartModuleInfo]):
 def _code(wasm: bytes | bytearray | memoryview | None, path: str | os.PathLike[str] | None) -> bytes:
     if (wasm is None) == (path is None):
         given = "neither" if wasm is None else "both"
-        raise ConfigError(f"of wasm and path {given} is given: it must be one of them")
+        raise ConfigError(f"wasm or path must be given, one of them, not {given}")
     if wasm is None:
         assert path is not None
         code = contents(path)
