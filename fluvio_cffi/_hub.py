@@ -209,7 +209,7 @@ class Hub:
         if status != _OK:
             raise from_native(status, error[0])
         self.descriptor: int = lib.flv_queue_fd(self._queue)
-        self.ended = False
+        self.ended: bool = False
         # How many completions the last drain brought, and when one last brought much, or was slow before.
         self._brought = 0
         self._drained_at = 0.0

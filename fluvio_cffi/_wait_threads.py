@@ -41,9 +41,9 @@ class SyncWaiter(Waiter):
     __slots__ = ("owner", "parked", "woken")
 
     def __init__(self, owner: object) -> None:
-        self.owner = owner
-        self.woken = False
-        self.parked = False
+        self.owner: object = owner
+        self.woken: bool = False
+        self.parked: bool = False
 
     def wake(self) -> None:
         self.woken = True

@@ -140,7 +140,7 @@ class AsyncHost(Host, ABC):
     def __init__(self, hub: Hub) -> None:
         super().__init__(hub)
         # The loop's.
-        self.thread = threading.get_ident()
+        self.thread: int = threading.get_ident()
         self._ready = 0
         self._since = 0.0
         self._turning = False

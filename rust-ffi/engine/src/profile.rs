@@ -279,7 +279,7 @@ fn names(profiles: &[Profile]) -> String {
     let shown: Vec<_> = profiles.iter().take(MOST).map(|profile| format!("\"{}\"", profile.name)).collect();
     match profiles.len() {
         0 => "none".to_owned(),
-        ..=MOST => shown.join(", "),
+        1..=MOST => shown.join(", "),
         count => format!("{} and {} more", shown.join(", "), count - MOST),
     }
 }
