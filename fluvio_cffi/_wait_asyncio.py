@@ -7,11 +7,11 @@ import contextlib
 import types
 import weakref
 from asyncio import _get_running_loop
+from collections import deque
 from collections.abc import Callable, Generator
-from contextvars import Context
 from functools import partial
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final, cast
 
 from ._errors import UsageError
 from ._ffi import process
@@ -56,63 +56,52 @@ class AsyncioWaiter(Waiter):
             self.future.set_result(False)
 
 
-class LoneFuture(asyncio.Future["RecordMetadata"]):
-    """What a task awaits that most likely waits alone: the drain that finds its result lets the task go on at once.
+# Not Python code.
+_call: Final = cast("Callable[[Callable[[], object]], object]", partial.__call__)
 
-    A future would have the loop turn once more first. Of the callbacks, the first one, which is the task's, is kept
-    here; whatever else happens to the future, it is handed to the usual one.
+
+class LoneFuture(asyncio.Future["RecordMetadata"]):
+    """What a task awaits that most likely waits alone: the drain that finds its result lets the task go on at once. A
+    future would have the loop turn once more first.
+
+    The task registers itself with the future's own code, which is not Python's: a signal handler's exception in between
+    would leave a task that nothing wakes any more.
     """
 
-    __slots__ = ("_context", "_host", "_resume")
+    __slots__ = ("_host",)
 
     _host: AsyncioHost
-    _resume: Callable[[LoneFuture], object] | None
-    _context: Context | None
-
-    def add_done_callback(self, fn: Callable[[LoneFuture], object], /, *, context: Context | None = None) -> None:
-        if self._resume is None and context is not None and not self.done():
-            self._context = context
-            self._resume = fn
-        else:
-            super().add_done_callback(fn, context=context)
-
-    def remove_done_callback(self, fn: Callable[[LoneFuture], object], /) -> int:
-        self._be_usual()
-        return super().remove_done_callback(fn)
-
-    def cancel(self, msg: Any | None = None) -> bool:
-        self._be_usual()
-        return super().cancel(msg)
-
-    def set_exception(self, exception: type | BaseException, /) -> None:
-        self._be_usual()
-        super().set_exception(exception)
 
     def set_result(self, result: RecordMetadata, /) -> None:
         host = self._host
-        if host.draining and self._resume is not None and host.resumed is None:
+        if host.draining and host.resumed is None:
             host.resumed = self, result
         else:
-            self._be_usual()
             super().set_result(result)
 
     def resume(self, result: RecordMetadata) -> None:
-        """Sets the result; the task goes on before this returns. In a callback of the loop."""
+        """Sets the result, unless it is set; the task goes on before this returns. In a callback of the loop."""
         if self.done():
             return
-        if self.get_loop().get_debug():
-            # It is to see the task's steps as such.
-            self._be_usual()
-        resume, self._resume = self._resume, None
-        super().set_result(result)
-        if resume is not None:
-            assert self._context is not None
-            self._context.run(resume, self)
+        callbacks = self._callbacks
+        # None, if there are none.
+        if not callbacks or len(callbacks) > 1 or self.get_loop().get_debug():
+            # A debugging loop is to see the task's steps as such.
+            super().set_result(result)
+            return
+        callback, context = callbacks[0]
+        # A signal handler may cancel it yet.
+        with contextlib.suppress(asyncio.InvalidStateError):
+            _in_one_step(
+                partial(self.remove_done_callback, callback),
+                partial(super().set_result, result),
+                partial(context.run, callback, self),  # pyright: ignore[reportArgumentType]
+            )
 
-    def _be_usual(self) -> None:
-        resume, self._resume = self._resume, None
-        if resume is not None:
-            super().add_done_callback(resume, context=self._context)
+
+def _in_one_step(*calls: Callable[[], object]) -> None:
+    """Calls what :class:`partial` made, in order; no signal handler runs between two of them."""
+    deque(map(_call, calls), maxlen=0)
 
 
 class AsyncioHost(AsyncHost):
@@ -153,7 +142,6 @@ class AsyncioHost(AsyncHost):
         self.check()
         slot = LoneFuture(loop=self.loop)
         slot._host = self
-        slot._resume = None
         return slot
 
     def slot(self) -> Slot:
@@ -191,17 +179,22 @@ class AsyncioHost(AsyncHost):
         return self.thread != get_ident() and self.loop.is_running()
 
     def _readable(self) -> None:
-        self.turned()
-        self.draining = True
         try:
+            self.turned()
+            self.draining = True
             self._pump()
-        finally:
             self.draining = False
-            if self.resumed is not None:
-                slot, result = self.resumed
-                self.resumed = None
+            resumed = self.resumed
+            if resumed is not None:
+                slot, result = resumed
                 # The last thing to be done here: what the task does next is its own.
                 slot.resume(result)
+                self.resumed = None
+        except BaseException:
+            # A signal handler's, or the task's: what is left is done in the loop's next turn.
+            self.draining = False
+            self.loop.call_soon(self._readable)
+            raise
 
     def _attach(self) -> None:
         self.loop.add_reader(self.hub.descriptor, self._readable)

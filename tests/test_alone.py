@@ -6,6 +6,7 @@ import asyncio
 import sys
 import threading
 import time
+import types
 from contextvars import ContextVar, copy_context
 from functools import partial
 from pathlib import Path
@@ -270,6 +271,23 @@ async def test_the_task_goes_on_as_itself(world: World, debug: bool) -> None:
             assert turns > 200
             await asyncio.wait_for(producer.send(b"x"), 5)
     assert complaints == []
+
+
+@pytest.mark.backends("asyncio", "uvloop")
+async def test_a_task_registers_itself_without_python_code(world: World) -> None:
+    """A signal handler's exception in that code would leave a task that nothing wakes, nor cancels, any more."""
+    async with world.connect() as client, client.producer(await world.topic(client)) as producer:
+        future = type(producer._host.lone_slot())
+        for name in (
+            "add_done_callback",
+            "remove_done_callback",
+            "cancel",
+            "result",
+            "__await__",
+            "__iter__",
+            "get_loop",
+        ):
+            assert not isinstance(getattr(future, name), types.FunctionType), name
 
 
 @pytest.mark.backends("asyncio", "uvloop")
