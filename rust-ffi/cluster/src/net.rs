@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::{Buf, BufMut, BytesMut};
 use fluvio_protocol::api::RequestHeader;
@@ -17,15 +18,46 @@ const MAX_FRAME: usize = 512 << 20;
 const READ_STEP: usize = 256 << 10;
 const FIRST_READ: usize = 16 << 10;
 
+/// Bytes that the connections of the process hold of requests that are not whole yet, those with little of them aside.
+/// One that wants more is ended: there is no telling which of them will ever be whole.
+const MOST_HELD: usize = 1 << 30;
+const LITTLE: usize = 1 << 20;
+
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// What one connection holds of [`MOST_HELD`].
+struct Share(usize);
+
+impl Share {
+    fn set(&mut self, bytes: usize) -> io::Result<()> {
+        let bytes = if bytes > LITTLE { bytes } else { 0 };
+        if bytes != self.0 {
+            HELD.fetch_sub(std::mem::replace(&mut self.0, bytes), Ordering::Relaxed);
+            let others = HELD.fetch_add(bytes, Ordering::Relaxed);
+            if bytes > 0 && others + bytes > MOST_HELD {
+                return Err(io::Error::new(io::ErrorKind::OutOfMemory, "too much is held of unfinished requests"));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        HELD.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
 /// Cuts a byte stream into frames.
 pub(crate) struct FrameReader<R> {
     source: R,
     buffer: BytesMut,
+    share: Share,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     pub(crate) fn new(source: R) -> Self {
-        Self { source, buffer: BytesMut::new() }
+        Self { source, buffer: BytesMut::new(), share: Share(0) }
     }
 
     /// The next frame without its length, or None when the peer is done. Cancel safe: what was read stays in the buffer.
@@ -45,6 +77,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
                 wanted = missing.min(READ_STEP.max(self.buffer.len())).max(FIRST_READ);
             }
             self.buffer.reserve(wanted);
+            self.share.set(self.buffer.capacity())?;
             if self.source.read_buf(&mut self.buffer).await? == 0 {
                 return Ok(None);
             }
@@ -116,6 +149,14 @@ impl Requests {
     }
 }
 
+/// What no client asks for is not worth its memory and time: the connection is ended.
+pub(crate) fn at_most(count: usize, most: usize, what: &str) -> io::Result<()> {
+    if count <= most {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, format!("{count} {what}: {most} are the most")))
+}
+
 /// The header of a request and where its body begins.
 pub(crate) fn request_header(frame: &[u8]) -> io::Result<(RequestHeader, usize)> {
     let mut rest = frame;
@@ -148,4 +189,24 @@ pub(crate) fn reply_to<T: Encoder>(
         *head = length.to_be_bytes();
     }
     Ok(frame)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn what_is_held_of_unfinished_requests_is_bounded_over_all_connections() {
+        let (mut one, mut two) = (Share(0), Share(0));
+        one.set(MOST_HELD - LITTLE).unwrap();
+        two.set(LITTLE).unwrap();
+        assert_eq!(two.set(3 * LITTLE).unwrap_err().kind(), io::ErrorKind::OutOfMemory);
+        drop(two);
+        let mut three = Share(0);
+        assert!(three.set(3 * LITTLE).is_err());
+        one.set(0).unwrap();
+        three.set(4 * LITTLE).unwrap();
+    }
 }

@@ -212,3 +212,61 @@ fn too_large_is_refused_and_the_connection_lives_on() {
         assert_eq!(fits.error_code, ErrorCode::None);
     });
 }
+
+/// Whether the connection is ended by so many of a request; what comes is read.
+async fn is_ended_by(count: usize, request: &[u8], address: SocketAddr) -> bool {
+    let (mut from, mut to) = Client::connect(address).await.socket.into_split();
+    let reading = tokio::spawn(async move { tokio::io::copy(&mut from, &mut tokio::io::sink()).await });
+    // It may fail: it may be ended already.
+    let _ = to.write_all(&request.repeat(count)).await;
+    tokio::time::timeout(PATIENCE, reading).await.is_ok()
+}
+
+fn many(count: usize, head: &[u8], entry: &[u8]) -> Vec<u8> {
+    [head, &(count as u32).to_be_bytes(), &entry.repeat(count)].concat()
+}
+
+#[test]
+fn what_no_client_asks_for_ends_a_connection() {
+    SHARED.runtime.block_on(async {
+        let topic = [0, 0, 0, 1, 0, 1, b't'];
+        let list = |size: usize| {
+            let body = vec![0; size];
+            [&[0, 5][..], b"Topic", &(size as u32).to_be_bytes(), &body].concat()
+        };
+        for bytes in [
+            // More entries than there are partitions, and longer requests than there is anything to ask.
+            request(1002, 25, &many(100_000, &topic, &[0; 4])),
+            request(1005, 0, &many(100_001, &[], &[0; 12])),
+            request(1003, 25, &vec![0; 17 << 20]),
+        ] {
+            let mut client = Client::connect(SHARED.spu).await;
+            client.socket.write_all(&bytes).await.unwrap();
+            assert_eq!(client.receive(PATIENCE).await, Err(NoFrame::Closed));
+        }
+        for bytes in [request(1003, 19, &list(2 << 20)), request(1001, 19, &list(65 << 20))] {
+            let mut client = Client::connect(SHARED.sc).await;
+            // It may hang up before it has taken everything.
+            let _ = client.socket.write_all(&bytes).await;
+            assert_eq!(client.receive(PATIENCE).await, Err(NoFrame::Closed));
+        }
+        // A little less is served.
+        let mut client = Client::connect(SHARED.spu).await;
+        client.socket.write_all(&request(1002, 25, &many(90_000, &topic, &[0; 4]))).await.unwrap();
+        assert!(client.receive(PATIENCE).await.unwrap().len() > 90_000 * 20);
+    });
+    still_served();
+}
+
+#[test]
+fn watches_and_streams_without_end_end_a_connection() {
+    SHARED.runtime.block_on(async {
+        let body = [&[0, 5][..], b"Topic", &[0, 0, 0, 9], &[0; 8], &[1]].concat();
+        assert!(is_ended_by(1001, &request(1004, 19, &body), SHARED.sc).await);
+        // Topic, partition, offset, most bytes, isolation, no SmartModules, no consumer.
+        let stream =
+            [&[0, 1, b't'][..], &[0; 4], &i64::MAX.to_be_bytes(), &[0, 0, 0, 1], &[0], &[0; 4], &[0; 2]].concat();
+        assert!(is_ended_by(10_001, &request(1003, 25, &stream), SHARED.spu).await);
+    });
+    still_served();
+}

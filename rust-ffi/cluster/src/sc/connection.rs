@@ -18,6 +18,10 @@ use super::{Sc, changes, views};
 use crate::door::{Ending, Line};
 use crate::net;
 
+/// Bytes of a request that creates something, which may hold the code of a SmartModule, and of any other.
+const MOST_TO_CREATE: usize = 64 << 20;
+const MOST_OTHERWISE: usize = 1 << 20;
+
 /// The version that the real SC of these protocol crates gives.
 const PLATFORM_VERSION: &str = "0.18.2";
 
@@ -45,6 +49,8 @@ pub(crate) async fn serve(sc: Arc<Sc>, line: Line) -> io::Result<()> {
 async fn handle(sc: &Sc, outbox: &Outbox, frame: &[u8]) -> io::Result<()> {
     let (header, at) = net::request_header(frame)?;
     let version = header.api_version();
+    let most = if header.api_key() == ObjectApiCreateRequest::API_KEY { MOST_TO_CREATE } else { MOST_OTHERWISE };
+    net::at_most(frame.len(), most, "bytes of a request")?;
     let mut body = &frame[at..];
     let (reply, in_pieces) = match header.api_key() {
         ApiVersionsRequest::API_KEY => {

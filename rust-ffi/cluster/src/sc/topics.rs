@@ -89,9 +89,10 @@ impl Sc {
             ReplicaSpec::Assigned(maps) => match maps.validate() {
                 Err(error) => Some(error.to_string()),
                 Ok(()) => maps
-                    .unique_spus_in_partition_map()
-                    .into_iter()
-                    .find(|id| !self.is_registered(*id))
+                    .maps()
+                    .iter()
+                    .flat_map(|partition| &partition.replicas)
+                    .find(|id| !self.is_registered(**id))
                     .map(|id| format!("invalid spu id: {id}")),
             },
             ReplicaSpec::Mirror(config) => config.validate().err().map(|error| error.to_string()),

@@ -98,6 +98,7 @@ pub(super) fn watch(
     header: &RequestHeader,
     request: &ObjectApiWatchRequest,
 ) -> io::Result<()> {
+    outbox.add_watch()?;
     if of_kind::<_, WatchRequest<PartitionSpec>>(request)?.is_some() {
         sc.refresh_partitions();
     }

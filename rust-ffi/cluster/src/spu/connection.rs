@@ -28,6 +28,13 @@ use crate::door::{Ending, Line};
 use crate::faults::RequestKind;
 use crate::net;
 
+/// Bytes of a request that holds no records, but perhaps the code of a SmartModule; and entries of any request.
+const MOST_BYTES: usize = 16 << 20;
+const MOST_ENTRIES: usize = 100_000;
+
+/// Streams of one connection: their numbers stay good for as long as it lasts.
+const MOST_STREAMS: usize = 10_000;
+
 /// What a connection remembers of a stream, also after the stream has ended.
 struct Session {
     acknowledged: watch::Sender<i64>,
@@ -72,11 +79,21 @@ pub(crate) async fn serve(spu: Arc<Spu>, line: Line) -> io::Result<()> {
     ended
 }
 
+/// Whether a request asks about no more partitions than any client does, by topic.
+pub(super) fn entries(partitions: impl IntoIterator<Item = usize>) -> io::Result<()> {
+    let count =
+        partitions.into_iter().fold(0, |sum: usize, partitions| sum.saturating_add(partitions.saturating_add(1)));
+    net::at_most(count, MOST_ENTRIES, "entries of a request")
+}
+
 impl Connection {
     /// Serves one request. An error closes the connection, as the real server does for what it does not understand.
     async fn handle(&mut self, mut frame: BytesMut) -> io::Result<()> {
         let (header, at) = net::request_header(&frame)?;
         let version = header.api_version();
+        if header.api_key() != Produce::API_KEY {
+            net::at_most(frame.len(), MOST_BYTES, "bytes of a request")?;
+        }
         let mut body = &frame[at..];
         let reply = match header.api_key() {
             Produce::API_KEY => {
@@ -86,11 +103,13 @@ impl Connection {
             Fetch::API_KEY => {
                 let failure = self.spu.faults.failure(RequestKind::Fetch);
                 let request = Fetch::decode_from(&mut body, version)?;
+                entries(request.topics.iter().map(|topic| topic.fetch_partitions.len()))?;
                 net::reply(&header, &fetch::fetch(&self.spu, request, failure.as_ref())?)?
             }
             FetchOffsetsRequest::API_KEY => {
                 let failure = self.spu.faults.failure(RequestKind::Offsets);
                 let request = FetchOffsetsRequest::decode_from(&mut body, version)?;
+                entries(request.topics.iter().map(|topic| topic.partitions.len()))?;
                 net::reply(&header, &offsets::fetch_offsets(&self.spu, request, failure.as_ref()))?
             }
             StreamFetch::API_KEY => {
@@ -132,6 +151,7 @@ impl Connection {
         };
         let sessions = &mut self.sessions;
         while sessions.tasks.try_join_next().is_some() {}
+        net::at_most(sessions.known.len() + 1, MOST_STREAMS, "streams of a connection")?;
         sessions.last += 1;
         let (sender, acknowledged) = watch::channel(NO_ACK);
         let consumer = request.consumer_id.clone();
@@ -148,6 +168,7 @@ impl Connection {
 
     /// Answers before the streams hear of it, so that the answer comes before what they send.
     async fn acknowledge(&mut self, header: &RequestHeader, request: UpdateOffsetsRequest) -> io::Result<()> {
+        entries([request.offsets.len()])?;
         let mut last = HashMap::new();
         let status = request.offsets.iter().map(|update| {
             let error = if self.sessions.known.contains_key(&update.session_id) {

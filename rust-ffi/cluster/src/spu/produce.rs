@@ -14,6 +14,7 @@ use fluvio_spu_schema::produce::{PartitionProduceResponse, ProduceRequest, Produ
 use fluvio_types::PartitionId;
 
 use super::Spu;
+use super::connection::entries;
 use crate::log::batch;
 use crate::net;
 
@@ -76,6 +77,7 @@ pub(crate) async fn produce(
     failure: Option<&ErrorCode>,
 ) -> io::Result<Vec<u8>> {
     let request = Produce::decode_from(&mut &frame[body..], header.api_version())?;
+    entries(request.topics.iter().map(|topic| topic.partitions.len()))?;
     let transformed = !request.smartmodules.is_empty();
     let timed_out = ErrorCode::RequestTimedOut {
         timeout_ms: u64::try_from(request.timeout.as_millis()).unwrap_or(u64::MAX),

@@ -58,7 +58,6 @@ impl Stream {
             return self.fail(ErrorCode::Other("SmartModules are not available here".to_owned())).await;
         }
         let mut progress = self.replica.progress();
-        let mut buffer = Vec::new();
         // The offset that a reply is owed for. None: the client's turn.
         let mut owed = Some(self.request.fetch_offset);
         // The first look also finds what is wrong with the start; later ones only happen below the end.
@@ -80,7 +79,7 @@ impl Stream {
                     return self.fail(gone.map_or(response.error_code, error_of)).await;
                 }
                 if let Some(slice) = slice.filter(|slice| slice.length > 0) {
-                    self.send(response, &slice, &mut buffer).await?;
+                    self.send(response, &slice).await?;
                     owed = None;
                 }
             }
@@ -106,14 +105,9 @@ impl Stream {
         }
     }
 
-    async fn send(
-        &self,
-        response: FetchablePartitionResponse<Records>,
-        slice: &Slice,
-        buffer: &mut Vec<u8>,
-    ) -> io::Result<()> {
+    async fn send(&self, response: FetchablePartitionResponse<Records>, slice: &Slice) -> io::Result<()> {
         let frame = frame(&self.header, &self.request.topic, self.session, response)?;
-        self.writer.frame_and_slice(&frame, slice, buffer).await
+        self.writer.frame_and_slice(&frame, slice).await
     }
 
     pub(crate) async fn fail(&self, error_code: ErrorCode) -> io::Result<()> {

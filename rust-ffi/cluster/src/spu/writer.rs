@@ -14,9 +14,15 @@ use crate::log::Slice;
 /// whatever a client asks for.
 const CHUNK: usize = (1 << 20) + (64 << 10);
 
+/// The replies of a connection, and where pieces of files are put together for them.
+struct Outgoing {
+    replies: Replies,
+    buffer: Vec<u8>,
+}
+
 #[derive(Clone)]
 pub(crate) struct Writer {
-    replies: Arc<Mutex<Replies>>,
+    outgoing: Arc<Mutex<Outgoing>>,
     faults: Arc<Faults>,
     /// Write a slice apart from its header, as the real server does (it sends the file with another system call).
     in_pieces: bool,
@@ -24,27 +30,28 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn new(replies: Replies, faults: Arc<Faults>, in_pieces: bool) -> Self {
-        Self { replies: Arc::new(Mutex::new(replies)), faults, in_pieces }
+        Self { outgoing: Arc::new(Mutex::new(Outgoing { replies, buffer: Vec::new() })), faults, in_pieces }
     }
 
     /// Answers a request. One that was taken up before the server was stalled is answered still.
     pub(crate) async fn reply(&self, frame: &[u8]) -> io::Result<()> {
         self.faults.delay().await;
-        self.replies.lock().await.write_all(frame).await
+        self.outgoing.lock().await.replies.write_all(frame).await
     }
 
     /// Sends a frame of a stream.
     pub(crate) async fn frame(&self, frame: &[u8]) -> io::Result<()> {
         self.faults.delay().await;
         self.faults.silence().await?;
-        self.replies.lock().await.write_all(frame).await
+        self.outgoing.lock().await.replies.write_all(frame).await
     }
 
-    /// Sends a frame of a stream that ends with a slice of a file. `buffer` is kept by the caller for the next time.
-    pub(crate) async fn frame_and_slice(&self, frame: &[u8], slice: &Slice, buffer: &mut Vec<u8>) -> io::Result<()> {
+    /// Sends a frame of a stream that ends with a slice of a file.
+    pub(crate) async fn frame_and_slice(&self, frame: &[u8], slice: &Slice) -> io::Result<()> {
         self.faults.delay().await;
         self.faults.silence().await?;
-        let mut replies = self.replies.lock().await;
+        let mut outgoing = self.outgoing.lock().await;
+        let Outgoing { replies, buffer } = &mut *outgoing;
         let mut head = frame.len();
         if self.in_pieces {
             replies.write_all(frame).await?;
