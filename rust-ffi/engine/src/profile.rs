@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use fluvio::FluvioClusterConfig;
 use fluvio::config::{Config, TlsCerts, TlsConfig, TlsPaths, TlsPolicy};
-use toml_edit::{DocumentMut, Item, Key, Table, TableLike, value};
+use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
 use crate::error::{Error, Result};
 use crate::transport::{Identity, Pem, Tls, Verified};
@@ -300,7 +300,14 @@ fn section<'a>(document: &'a mut DocumentMut, name: &str) -> Result<&'a mut dyn 
 
 /// The table `name` in `section`, made if it is missing.
 fn entry<'a>(section: &'a mut dyn TableLike, name: &str) -> Result<&'a mut dyn TableLike> {
-    table(section.entry_format(&Key::new(name)).or_insert(Item::Table(Table::new())), name)
+    if !section.contains_key(name) {
+        // Unlike an entry, this makes of it what can stand in the section: an inline table in one that is inline itself.
+        section.insert(name, Item::Table(Table::new()));
+    }
+    match section.get_mut(name) {
+        Some(item) => table(item, name),
+        None => Err(Error::internal(format!("the profile file takes no \"{name}\""))),
+    }
 }
 
 fn table<'a>(item: &'a mut Item, name: &str) -> Result<&'a mut dyn TableLike> {

@@ -108,3 +108,57 @@ fn we_read_what_the_official_client_writes() {
     official(&file).add_or_replace_profile("last", "last:9003", &TlsPolicy::Disabled).unwrap();
     assert_eq!(ours(&file).list().unwrap().1.len(), kinds().len() + 2);
 }
+
+/// Every way in which TOML writes the two tables and what is in them.
+#[test]
+fn however_the_tables_are_written() {
+    let profiles =
+        ["[profile.a]\ncluster = \"a\"\n", "[profile]\na = { cluster = \"a\" }\n", "[profile]\na.cluster = \"a\"\n"];
+    let clusters = [
+        "[cluster.a]\nendpoint = \"x:1\"\ntls = { tls_policy = \"anonymous\" }\n",
+        "[cluster]\na = { endpoint = \"x:1\", tls = { tls_policy = \"anonymous\" } }\n",
+        "[cluster]\na.endpoint = \"x:1\"\na.tls.tls_policy = \"anonymous\"\n",
+    ];
+    // These have to come before any header.
+    let first_profiles = ["", "profile = { a = { cluster = \"a\" } }\n", "profile.a.cluster = \"a\"\n"];
+    let first_clusters = [
+        "",
+        "cluster = { a = { endpoint = \"x:1\", tls = { tls_policy = \"anonymous\" } } }\n",
+        "cluster.a = { endpoint = \"x:1\", tls = { tls_policy = \"anonymous\" } }\n",
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config");
+    let config = |endpoint: &str, tls| {
+        let endpoint = endpoint.to_owned();
+        ClusterConfig { endpoint, tls, use_spu_local_address: true }
+    };
+    for (first_profile, profile) in first_profiles.iter().flat_map(|first| profiles.map(|later| (*first, later))) {
+        for (first_cluster, cluster) in first_clusters.iter().flat_map(|first| clusters.map(|later| (*first, later))) {
+            let later = |first: &str, later| if first.is_empty() { later } else { "" };
+            let head = format!("version = \"2.0\"\ncurrent_profile = \"a\"\n{first_profile}{first_cluster}");
+            let text = head + later(first_profile, profile) + later(first_cluster, cluster);
+            std::fs::write(&file, &text).unwrap();
+            for (name, tls, _) in kinds() {
+                ours(&file).add(name, &config("new:9003", tls), false, false).unwrap();
+            }
+            ours(&file).add("a", &config("other:9003", Tls::Disabled), true, false).unwrap();
+            ours(&file).add("name with.dots", &config("dots:9003", Tls::Disabled), false, false).unwrap();
+            ours(&file).rename("plain", "renamed").unwrap();
+            ours(&file).delete("anonymous").unwrap();
+            ours(&file).switch("ca").unwrap();
+            let read = official(&file);
+            for (name, _, policy) in kinds() {
+                let name = if name == "plain" { "renamed" } else { name };
+                let cluster = read.config().cluster_with_profile(name);
+                match name {
+                    "anonymous" => assert!(cluster.is_none(), "{text}"),
+                    _ => assert_eq!(cluster.map(|it| (&it.tls, &*it.endpoint)), Some((&policy, "new:9003")), "{text}"),
+                }
+            }
+            let other = read.config().cluster_with_profile("a").unwrap();
+            assert_eq!((&other.tls, &*other.endpoint), (&TlsPolicy::Disabled, "other:9003"));
+            assert_eq!(read.config().cluster_with_profile("name with.dots").unwrap().endpoint, "dots:9003");
+            assert_eq!(read.config().current_profile_name(), Some("ca"));
+        }
+    }
+}
