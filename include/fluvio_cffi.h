@@ -1849,7 +1849,7 @@ flv_status_t flv_watch_wait(flv_watch_t *watch,
 
 /*
  Takes the next change. Never blocks. OK: `*buffer` has it, as JSON, and is the caller's. EMPTY: nothing now. Otherwise
- the error at which the watch stands; it stays. Any thread.
+ the error at which the watch stands; it stays, but for INTERNAL, after which the watch begins anew. Any thread.
  */
 flv_status_t flv_watch_take(flv_watch_t *watch, flv_buffer_t **buffer, flv_error_t **error);
 

@@ -95,7 +95,7 @@ pub extern "C" fn flv_watch_wait(
 }
 
 /// Takes the next change. Never blocks. OK: `*buffer` has it, as JSON, and is the caller's. EMPTY: nothing now. Otherwise
-/// the error at which the watch stands; it stays. Any thread.
+/// the error at which the watch stands; it stays, but for INTERNAL, after which the watch begins anew. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_watch_take(
     watch: *mut flv_watch_t,

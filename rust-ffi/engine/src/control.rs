@@ -20,10 +20,11 @@ use tokio_util::sync::CancellationToken;
 use crate::blocking;
 use crate::client::ClientOptions;
 use crate::error::{Error, ErrorKind, Outcome, Phase, Result};
+use crate::guard;
 use crate::limit::Limit;
 use crate::metrics::Counters;
 use crate::profile::{ClusterConfig, Profiles};
-use crate::transport::{Connector, Dialer};
+use crate::transport::{Connector, Dialer, Failure};
 
 const CLIENT_ID: &str = "fluvio-cffi";
 
@@ -44,6 +45,7 @@ pub(crate) struct Link {
     pub(crate) version: String,
     /// Cancelled when the connection ends.
     lost: CancellationToken,
+    failure: Failure,
 }
 
 impl Link {
@@ -68,8 +70,22 @@ impl Link {
         F: Future<Output = anyhow::Result<T>>,
     {
         // In a box: the crate's futures are so large that those around them would outgrow a thread's stack.
-        let call = Box::pin(call(Arc::clone(&self.admin)));
-        self.alive(what, async { call.await.map_err(|error| call_error(&error, what)) }).await
+        let call = guard::caught(Box::pin(call(Arc::clone(&self.admin))));
+        let answer = async {
+            // Whatever the crate panics on is what the SC has answered.
+            call.await.map_err(|panic| unreadable(what, &panic.message))?.map_err(|error| call_error(&error, what))
+        };
+        self.alive(what, answer).await.map_err(|error| self.explain(what, error))
+    }
+
+    /// The error of `what` is `error`, or why the connection was given up, where that is known better.
+    pub(crate) fn explain(&self, what: &str, error: Error) -> Error {
+        match self.failure.get() {
+            Some(known) if known.kind == ErrorKind::Version && error.kind == ErrorKind::Connection => {
+                Error { message: format!("{what}: {known}"), ..known }
+            }
+            _ => error,
+        }
     }
 }
 
@@ -176,7 +192,7 @@ impl Control {
         let what = "asking whether the SC is there";
         let probe = link.call(what, |admin| async move { admin.list::<TopicSpec, _>(vec![NO_TOPIC.to_owned()]).await });
         match self.promptly(what, Box::pin(probe)).await {
-            Err(error) if error.kind.is_lost() => Err(error),
+            Err(error) if error.kind.is_lost() || link.lost.is_cancelled() => Err(error),
             // Whatever it says, it is there.
             _ => Ok(()),
         }
@@ -186,14 +202,14 @@ impl Control {
     pub(crate) async fn connect(&self) -> Result<Link> {
         let (connector, failure, lost) = Connector::new(&self.config.endpoint, self.dialer.clone());
         let explain = |cause: anyhow::Error| {
-            failure.take().unwrap_or_else(|| {
+            failure.get().unwrap_or_else(|| {
                 Error::from_anyhow(&cause, &format!("connecting to the SC at {}", self.config.endpoint))
             })
         };
         let connecting = Box::pin(Fluvio::connect_with_connector(Box::new(connector), &self.config));
         let fluvio = connecting.await.map_err(explain)?;
         let version = fluvio.platform_version().to_string();
-        Ok(Link { admin: Arc::new(fluvio.admin().await), version, lost })
+        Ok(Link { admin: Arc::new(fluvio.admin().await), version, lost, failure: failure.clone() })
     }
 
     /// Runs a short call, which changes nothing, on the shared connection; again while the SC is away.
@@ -227,8 +243,7 @@ impl Control {
     where
         F: Future<Output = anyhow::Result<T>>,
     {
-        // A dead connection, or a silent one, is only noticed by the call that uses it: taken out first, and put back if
-        // it worked.
+        // A silent connection is only noticed by the call that uses it: taken out first, and put back if it worked.
         let link = match self.take_shared() {
             Some(link) => link,
             None => self.connect().await?,
@@ -239,12 +254,12 @@ impl Control {
     }
 
     fn take_shared(&self) -> Option<Link> {
-        self.shared.lock().ok()?.take()
+        self.shared.lock().ok()?.take().filter(|link| !link.lost.is_cancelled())
     }
 
     /// Keeps a connection for the next call, if this one has shown that it is good.
     fn keep<T>(&self, link: Link, value: &Result<T>) {
-        if !matches!(value, Err(error) if error.kind.is_lost())
+        if !value.as_ref().is_err_and(|error| is_of_connection(error.kind))
             && let Ok(mut shared) = self.shared.lock()
         {
             *shared = Some(link);
@@ -273,13 +288,11 @@ impl Control {
             value
         };
         self.bounded(limit, what, Box::pin(work)).await.map_err(|error| {
-            use ErrorKind as K;
-            let (begun, late) = (begun.load(Ordering::Relaxed), error.kind == K::Timeout);
-            // Anything else that came after it was sent is the SC's answer.
-            let open = error.kind.is_lost() || error.kind == K::Version;
+            let (begun, late) = (begun.load(Ordering::Relaxed), error.kind == ErrorKind::Timeout);
             match begun {
                 false => error.with_outcome(Outcome::NotWritten).adding(if late { "; it was not sent" } else { "" }),
-                true if open => {
+                // Anything else that came after it was sent is the SC's answer.
+                true if is_of_connection(error.kind) => {
                     let error = error.with_outcome(Outcome::Unknown).adding("; it may have been done all the same");
                     Error { retriable: repeatable, ..error }
                 }
@@ -335,6 +348,11 @@ impl Control {
     }
 }
 
+/// Whether the connection is of no use any more: it is lost, or what came on it could not be read.
+fn is_of_connection(error: ErrorKind) -> bool {
+    error.is_lost() || error == ErrorKind::Version
+}
+
 /// The error of a watch, `what`.
 pub(crate) fn watch_error(cause: &std::io::Error, what: &str) -> Error {
     let text = cause.to_string();
@@ -351,18 +369,14 @@ pub(crate) fn watch_error(cause: &std::io::Error, what: &str) -> Error {
 fn call_error(error: &anyhow::Error, what: &str) -> Error {
     use std::io::ErrorKind as Io;
     let text = error.to_string();
-    let unreadable = |why: &str| {
-        let text = format!("{what}: this version of the client cannot read the cluster's answer: {why}");
-        Error::new(ErrorKind::Version, text)
-    };
     // What codecs complain of looks like what sockets do; only its end is put in words of the crate's own.
     let cause = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
     match cause.map(|cause| (cause.kind(), cause.to_string())) {
         // The crate waits for a minute at most, whatever its caller wants.
         Some((Io::TimedOut, cause)) => Error::timeout(Phase::Admin, format!("{what}: {cause}")),
-        Some((Io::InvalidData, cause)) => unreadable(&cause),
-        Some((Io::UnexpectedEof, cause)) if cause != "connection is closed" => unreadable(&cause),
-        _ if text.starts_with("downcast error") || text.starts_with("no version found") => unreadable(&text),
+        Some((Io::InvalidData, cause)) => unreadable(what, &cause),
+        Some((Io::UnexpectedEof, cause)) if cause != "connection is closed" => unreadable(what, &cause),
+        _ if text.starts_with("downcast error") || text.starts_with("no version found") => unreadable(what, &text),
         _ => {
             let mut error = Error::from_anyhow(error, what);
             if error.code.is_some() {
@@ -371,6 +385,11 @@ fn call_error(error: &anyhow::Error, what: &str) -> Error {
             error
         }
     }
+}
+
+fn unreadable(what: &str, why: &str) -> Error {
+    let text = format!("{what}: this version of the client cannot read the cluster's answer: {why}");
+    Error::new(ErrorKind::Version, text)
 }
 
 pub(crate) fn check_endpoint(endpoint: &str) -> Result<()> {

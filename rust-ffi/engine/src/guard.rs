@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::FutureExt;
 
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// The kinds of task that the library runs, for tests that make one of them panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,14 +81,24 @@ fn payload_text(payload: &(dyn Any + Send)) -> String {
     }
 }
 
+/// What `work` comes to; if it panics, that is the error.
+pub(crate) async fn caught<T>(work: impl Future<Output = T>) -> Result<T> {
+    AssertUnwindSafe(work).catch_unwind().await.map_err(|payload| panic_error(&*payload))
+}
+
+/// The same for `work` that does not wait.
+pub(crate) fn attempt<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| Err(panic_error(&*payload)))
+}
+
 /// Spawns `task`; if it panics, `on_panic` is called with the error, on the same runtime.
 pub(crate) fn spawn(
     task: impl Future<Output = ()> + Send + 'static,
     on_panic: impl FnOnce(Error) + Send + 'static,
 ) -> tokio::task::JoinHandle<()> {
     tokio::spawn(async move {
-        if let Err(payload) = AssertUnwindSafe(task).catch_unwind().await {
-            on_panic(panic_error(&*payload));
+        if let Err(panic) = caught(task).await {
+            on_panic(panic);
         }
     })
 }

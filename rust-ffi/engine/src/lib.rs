@@ -17,6 +17,7 @@ mod limit;
 mod metrics;
 mod producer;
 mod profile;
+mod replies;
 mod transport;
 mod view;
 

@@ -1,4 +1,5 @@
-//! Until when a call may take, and how it waits out what passes: restarts, changes of leader, lost connections.
+//! Until when a call may take, how it waits out what passes (restarts, changes of leader, lost connections), and how much a
+//! server may tell.
 //!
 //! Whatever may be repeated asks [`Attempts`], which alone decide whether another attempt is made, and when.
 
@@ -12,6 +13,9 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Outcome, Phase, Result};
 use crate::metrics::Counters;
+
+/// What is held of what a server tells bit by bit, at most.
+const MOST_HELD: usize = 256 << 20;
 
 /// What went wrong last, for whoever has to say why something took too long. A cheap handle.
 #[derive(Debug, Clone, Default)]
@@ -141,4 +145,51 @@ impl Attempts<'_> {
 /// The error when `what` took longer than `timeout`.
 pub(crate) fn took_longer(phase: Phase, what: &str, timeout: Duration) -> Error {
     Error::timeout(phase, format!("{what} took longer than {} s", timeout.as_secs_f64()))
+}
+
+/// How much was told since it was last looked how much of it is held: a server can tell of new objects as long as it likes.
+#[derive(Debug, Default)]
+pub(crate) struct Told(usize);
+
+impl Told {
+    /// `bytes` more were told to `what`. Looks, now and then, how many of all are `held`.
+    pub(crate) fn more(&mut self, bytes: usize, what: &str, held: impl FnOnce() -> usize) -> Result<()> {
+        self.0 += bytes;
+        if self.0 < MOST_HELD / 4 {
+            return Ok(());
+        }
+        self.0 = 0;
+        if held() <= MOST_HELD {
+            return Ok(());
+        }
+        let text = format!("{what}: the SC tells of more objects than fit into {} MiB", MOST_HELD >> 20);
+        Err(Error::new(ErrorKind::Version, text))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_again_and_again_is_held_once() {
+        let mut told = Told::default();
+        let mut looked = 0;
+        for _ in 0..1000 {
+            told.more(1 << 20, "watching", || {
+                looked += 1;
+                1 << 20
+            })
+            .unwrap();
+        }
+        assert_eq!(looked, 1000 / (MOST_HELD >> 22));
+        let mut held = 0;
+        let end = (0..1000).find(|_| {
+            held += 1 << 20;
+            told.more(1 << 20, "watching", || held).is_err()
+        });
+        let most = MOST_HELD >> 20;
+        assert!(end.is_some_and(|end| end <= most + most / 4));
+    }
 }

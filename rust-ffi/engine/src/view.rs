@@ -16,15 +16,22 @@ use fluvio_sc_schema::AdminSpec;
 use fluvio_sc_schema::objects::{ListFilter, Metadata, MetadataUpdate, WatchResponse};
 use futures_util::StreamExt;
 use tokio::sync::{oneshot, watch};
+use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::client::ClientState;
-use crate::control::{Control, watch_error};
+use crate::control::{Control, Link, watch_error};
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::events::{Announcer, Event, Events};
 use crate::guard::{self, TaskKind, maybe_panic};
-use crate::limit::{Limit, Trouble};
+use crate::limit::{Limit, Told, Trouble};
+
+/// What the view does, for errors.
+const WHAT: &str = "watching the cluster";
+
+/// What one object takes in the view, about, beside its name.
+const ENTRY: usize = 100;
 
 /// One topic as the SC sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,8 +68,10 @@ pub(crate) struct Snapshot {
     spus: HashMap<i32, SpuView>,
     /// Whether the SC has ever told of a topic.
     had_topics: bool,
-    /// Set when the view will not change any more: closed by its owner, or its task died.
+    /// Set when the view will not change any more: its owner has closed it.
     ended: Option<Error>,
+    /// How often the task that keeps it has panicked, and with what the last time: who waited then has waited in vain.
+    panics: (u64, Option<Error>),
     reconnecting: bool,
 }
 
@@ -98,6 +107,13 @@ impl Snapshot {
         self.partitions.get(topic)?.get(&partition).copied()
     }
 
+    /// Bytes that all of it takes, about.
+    fn size(&self) -> usize {
+        let topics = self.topics.keys().map(|name| ENTRY + name.len());
+        let partitions = self.partitions.iter().map(|(topic, known)| (ENTRY + topic.len()) * (1 + known.len()));
+        topics.chain(partitions).sum::<usize>() + self.spus.len() * ENTRY
+    }
+
     /// Which of these partitions, with their leaders until now, have another one.
     fn moves(&self, before: impl IntoIterator<Item = (String, u32, i32)>) -> Vec<Event> {
         let moved = |(topic, partition, leader): (String, u32, i32)| {
@@ -116,10 +132,7 @@ where
     match item {
         Some(Ok(response)) => Ok(response.inner()),
         Some(Err(cause)) => Err(watch_error(&cause, &format!("watching {}s", S::LABEL.to_lowercase()))),
-        None => Err(Error::new(
-            ErrorKind::Connection,
-            format!("watching {}s: the SC closed the connection", S::LABEL.to_lowercase()),
-        )),
+        None => Err(Error::new(ErrorKind::Connection, format!("{WHAT}: the SC closed the connection"))),
     }
 }
 
@@ -144,6 +157,16 @@ fn apply<S>(
             MsgType::DELETE => remove(snapshot, change.content),
         }
     }
+}
+
+/// Bytes of an update, about.
+fn size_of_update<S>(update: &MetadataUpdate<S>) -> usize
+where
+    S: AdminSpec,
+    S::Status: fluvio_protocol::Encoder + fluvio_protocol::Decoder,
+{
+    let objects = update.all.iter().chain(update.changes.iter().map(|change| &change.content));
+    objects.map(|object| ENTRY + object.name.len()).sum()
 }
 
 /// `topic-3` is partition 3 of `topic`.
@@ -265,16 +288,19 @@ impl View {
         Ok((view, version))
     }
 
-    /// Follows the cluster until the view ends: applies changes, and reconnects when the SC went away.
+    /// Follows the cluster until the view ends: applies changes, and reconnects when the SC went away, or cannot be
+    /// understood, or a panic was caught.
     async fn follow(self: Arc<Self>, announce: oneshot::Sender<Result<String>>, promptly: bool) {
         let mut announce = Some(announce);
         let mut backoff = Backoff::default();
-        let mut updates = self.snapshot.subscribe();
         loop {
-            let ended = updates.wait_for(|view| view.ended.is_some());
-            let error = tokio::select! {
-                error = self.session(&mut announce, &mut backoff, promptly) => error,
-                _ = ended => return,
+            let session = guard::caught(self.session(&mut announce, &mut backoff, promptly));
+            let (error, panicked) = tokio::select! {
+                ended = session => match ended {
+                    Ok(error) => (error, false),
+                    Err(panic) => (panic, true),
+                },
+                _ = self.ended() => return,
             };
             if let Some(announce) = announce.take() {
                 let _ = announce.send(Err(error));
@@ -282,12 +308,16 @@ impl View {
             }
             self.control.counters().note(error.kind);
             self.trouble.note(error.clone());
-            self.snapshot.send_modify(|view| view.reconnecting = true);
+            self.snapshot.send_modify(|view| {
+                view.reconnecting = true;
+                if panicked {
+                    view.panics = (view.panics.0 + 1, Some(error.clone()));
+                }
+            });
             self.announcer.state(ClientState::Reconnecting, Some(error.message));
-            let ended = updates.wait_for(|view| view.ended.is_some());
             tokio::select! {
                 () = backoff.wait() => {}
-                _ = ended => return,
+                _ = self.ended() => return,
             }
         }
     }
@@ -305,13 +335,23 @@ impl View {
             Some(_) if !promptly => self.until(deadline, self.control.connect()).await,
             _ => self.control.reconnect().await,
         };
-        let link = match connected {
-            Ok(link) => link,
-            Err(error) => return error,
-        };
+        match connected {
+            Ok(link) => link.explain(WHAT, self.watch(&link, deadline, announce, backoff).await),
+            Err(error) => error,
+        }
+    }
+
+    /// Watches the cluster on one connection, to its end, which is the error returned.
+    async fn watch(
+        &self,
+        link: &Link,
+        deadline: Instant,
+        announce: &mut Option<oneshot::Sender<Result<String>>>,
+        backoff: &mut Backoff,
+    ) -> Error {
         let admin = &link.admin;
         let opened = async {
-            let what = |error: anyhow::Error| Error::from_anyhow(&error, "watching the cluster");
+            let what = |error: anyhow::Error| Error::from_anyhow(&error, WHAT);
             let mut topics = admin.watch::<TopicSpec>().await.map_err(what)?;
             let mut partitions = admin.watch::<PartitionSpec>().await.map_err(what)?;
             let mut spus = admin.watch::<SpuSpec>().await.map_err(what)?;
@@ -322,7 +362,7 @@ impl View {
             snapshot.apply_spus(update(spus.next().await)?);
             Ok((topics, partitions, spus, snapshot))
         };
-        let opened = self.until(deadline, link.alive("watching the cluster", opened));
+        let opened = self.until(deadline, link.alive(WHAT, opened));
         let (mut topics, mut partitions, mut spus, snapshot) = match opened.await {
             Ok(opened) => opened,
             Err(error) => return error,
@@ -331,7 +371,7 @@ impl View {
         self.snapshot.send_modify(|view| {
             let before = std::mem::take(view);
             let had_topics = before.had_topics || snapshot.had_topics;
-            *view = Snapshot { ended: before.ended, had_topics, ..snapshot };
+            *view = Snapshot { ended: before.ended, had_topics, panics: before.panics, ..snapshot };
             moves = view.moves(before.partitions.into_iter().flat_map(|(topic, partitions)| {
                 partitions.into_iter().map(move |(partition, state)| (topic.clone(), partition, state.leader))
             }));
@@ -344,24 +384,34 @@ impl View {
             Some(announce) => drop(announce.send(Ok(link.version.clone()))),
             None => self.control.counters().reconnects.add(1),
         }
-        let mut silent = pin!(self.control.watch_over(&link));
+        let mut silent = pin!(self.control.watch_over(link));
+        let mut told = Told::default();
         loop {
             maybe_panic(TaskKind::View);
             let applied = tokio::select! {
-                item = topics.next() => {
-                    update(item).map(|update| self.snapshot.send_modify(|view| view.apply_topics(update)))
-                }
-                item = partitions.next() => {
-                    update(item).map(|update| self.set_partitions(update))
-                }
-                item = spus.next() => {
-                    update(item).map(|update| self.snapshot.send_modify(|view| view.apply_spus(update)))
-                }
+                item = topics.next() => update(item).map(|update| {
+                    let size = size_of_update(&update);
+                    self.snapshot.send_modify(|view| view.apply_topics(update));
+                    size
+                }),
+                item = partitions.next() => update(item).map(|update| {
+                    let size = size_of_update(&update);
+                    self.set_partitions(update);
+                    size
+                }),
+                item = spus.next() => update(item).map(|update| {
+                    let size = size_of_update(&update);
+                    self.snapshot.send_modify(|view| view.apply_spus(update));
+                    size
+                }),
                 error = &mut silent => Err(error),
             };
-            if let Err(error) = applied {
+            let held = applied.and_then(|size| told.more(size, WHAT, || self.snapshot.borrow().size()));
+            if let Err(error) = held {
                 return error;
             }
+            // The crate's queues do not make a task take turns.
+            consume_budget().await;
         }
     }
 
@@ -419,19 +469,32 @@ impl View {
         read(&self.snapshot.borrow())
     }
 
-    /// Waits until `read` finds something; fails when the view ends.
+    /// Waits until `read` finds something; fails when the view ends, or the task that keeps it panics.
     pub(crate) async fn wait<T>(&self, mut read: impl FnMut(&Snapshot) -> Option<T>) -> Result<T> {
         let mut found = None;
         let mut updates = self.snapshot.subscribe();
+        let before = updates.borrow().panics.0;
         let view = updates.wait_for(|view| {
             found = read(view);
-            found.is_some() || view.ended.is_some()
+            found.is_some() || view.ended.is_some() || view.panics.0 != before
         });
-        let ended = match view.await {
-            Ok(view) => view.ended.clone(),
-            Err(_) => Some(Error::closed("client")),
+        let failed = match view.await {
+            Ok(view) => view.ended.clone().or_else(|| view.panics.1.clone()),
+            Err(_) => None,
         };
-        found.ok_or_else(|| ended.unwrap_or_else(|| Error::closed("client")))
+        found.ok_or_else(|| failed.unwrap_or_else(|| Error::closed("client")))
+    }
+
+    /// Waits until the view ends; says why.
+    pub(crate) async fn ended(&self) -> Error {
+        let mut ended = None;
+        let mut updates = self.snapshot.subscribe();
+        let view = updates.wait_for(|view| {
+            ended.clone_from(&view.ended);
+            ended.is_some()
+        });
+        drop(view.await);
+        ended.unwrap_or_else(|| Error::closed("client"))
     }
 
     /// Something that resolves at the next change.

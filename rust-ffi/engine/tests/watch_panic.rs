@@ -5,12 +5,12 @@ mod support;
 
 use std::time::Duration;
 
-use fluvio_cffi_engine::admin::Watchable;
+use fluvio_cffi_engine::admin::{ChangeKind, Object, Watchable};
 use fluvio_cffi_engine::{ErrorKind, TaskKind, arm_panic, install_panic_hook};
 use support::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn is_an_error_of_that_watch_alone() {
+async fn is_an_error_of_that_watch_alone_and_not_its_end() {
     let run = async {
         install_panic_hook();
         let cluster = cluster().await;
@@ -26,6 +26,16 @@ async fn is_an_error_of_that_watch_alone() {
             }
         };
         assert_eq!(error.kind, ErrorKind::Internal);
+        // It has begun anew, and tells everything.
+        let change = loop {
+            match watch.take().unwrap() {
+                Some(change) => break change,
+                None => watch.ready().await,
+            }
+        };
+        let names: Vec<_> =
+            change.items.iter().map(|it| if let Object::Topic(t) = it { &*t.name } else { "" }).collect();
+        assert_eq!((change.kind, names.contains(&"t")), (ChangeKind::Snapshot, true));
         let another = admin.watch(Watchable::Topics).await.unwrap();
         assert!(another.take().unwrap().is_some());
     };

@@ -26,6 +26,11 @@ impl FrameBuffer {
         Self { bytes: BytesMut::with_capacity(1 << 16), limit }
     }
 
+    /// Frames longer than `limit` are an error from now on.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// Where the next bytes go.
     pub fn space(&mut self) -> &mut BytesMut {
         &mut self.bytes
@@ -34,6 +39,13 @@ impl FrameBuffer {
     /// What has arrived and was not taken out.
     pub fn arrived(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// How long the next frame is, without its length, and what of it, and perhaps of later ones, has arrived. `None`: not
+    /// even its length has.
+    pub fn begun(&self) -> Option<(i32, &[u8])> {
+        let (length, begun) = self.bytes.split_first_chunk()?;
+        Some((i32::from_be_bytes(*length), begun))
     }
 
     /// The next whole frame, without its length; shares the buffer. `None`: read on.

@@ -180,8 +180,13 @@ fn a_length_alone_allocates_nothing() {
     assert!(frames.next_frame().unwrap().is_none());
     assert!(frames.space().capacity() <= 4 << 20);
     let mut frames = FrameBuffer::new(100);
+    assert_eq!(frames.begun(), None);
     frames.space().extend_from_slice(&101_i32.to_be_bytes());
+    frames.space().extend_from_slice(b"begun");
     assert!(frames.next_frame().is_err());
+    frames.set_limit(101);
+    assert!(frames.next_frame().unwrap().is_none());
+    assert_eq!(frames.begun(), Some((101, &b"begun"[..])));
 }
 
 proptest! {

@@ -6,23 +6,30 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fluvio::FluvioAdmin;
 use fluvio_controlplane_metadata::message::MsgType;
-use fluvio_sc_schema::objects::WatchResponse;
+use fluvio_protocol::Encoder;
+use fluvio_protocol::api::Request;
+use fluvio_sc_schema::objects::{Metadata, ObjectApiWatchRequest, WatchResponse};
 use futures_util::StreamExt;
 use futures_util::stream::{BoxStream, select_all};
 use serde::Serialize;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
+use tokio::task::coop::consume_budget;
 
 use super::{Admin, ClusterStatus, Kind, Partition, SmartModule, Spu, SpuGroup, TableFormat, Topic};
 use crate::backoff::Backoff;
 use crate::client::Client;
-use crate::control::watch_error;
+use crate::control::{Link, watch_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{self, TaskKind, maybe_panic};
-use crate::limit::Limit;
+use crate::limit::{Limit, Told};
 
-/// So many items wait for their reader; then they are replaced by a snapshot.
+/// So many items wait for their reader, and so many bytes of them; then they are replaced by a snapshot.
 const MOST_WAITING: usize = 1000;
+const MOST_BYTES_WAITING: usize = 32 << 20;
+
+/// What a watch does, for errors.
+const WHAT: &str = "watching the cluster";
 
 /// What can be watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,29 +108,48 @@ impl Object {
     }
 }
 
+/// An object, and how many bytes it is on the wire.
+#[derive(Clone)]
+struct Weighed {
+    object: Object,
+    bytes: usize,
+}
+
 /// What the SC tells of one kind.
 enum News {
-    All(Vec<Object>),
-    Changes(Vec<(ChangeKind, Object)>),
+    All(Vec<Weighed>),
+    Changes(Vec<(ChangeKind, Weighed)>),
+}
+
+impl News {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::All(all) => all.iter().map(|told| told.bytes).sum(),
+            Self::Changes(changes) => changes.iter().map(|(_, told)| told.bytes).sum(),
+        }
+    }
 }
 
 /// What is known, and what of it is still to be told.
 #[derive(Default)]
 struct State {
-    objects: BTreeMap<Key, Object>,
-    /// Never a snapshot.
-    waiting: VecDeque<Change>,
+    objects: BTreeMap<Key, Weighed>,
+    /// Never a snapshot; each with the bytes of its items.
+    waiting: VecDeque<(Change, usize)>,
     /// In all of `waiting`.
     items: usize,
+    bytes: usize,
     /// Instead of what waits, everything is to be told.
     behind: bool,
     /// Of the cluster: something is to be told.
     changed: bool,
+    /// A panic of the task, to be told once: it has begun anew.
+    panic: Option<Error>,
     ended: Option<Error>,
 }
 
 impl State {
-    fn replace(&mut self, objects: BTreeMap<Key, Object>) {
+    fn replace(&mut self, objects: BTreeMap<Key, Weighed>) {
         self.objects = objects;
         self.fall_behind();
     }
@@ -131,15 +157,16 @@ impl State {
     fn fall_behind(&mut self) {
         self.waiting.clear();
         self.items = 0;
+        self.bytes = 0;
         self.changed = false;
         self.behind = true;
     }
 
-    fn apply(&mut self, kind: ChangeKind, object: Object, what: Watchable) {
-        let key = object.key();
+    fn apply(&mut self, kind: ChangeKind, told: Weighed, what: Watchable) {
+        let key = told.object.key();
         let news = match kind {
             ChangeKind::Deleted => self.objects.remove(&key).is_some(),
-            _ => self.objects.insert(key, object.clone()).as_ref() != Some(&object),
+            _ => self.objects.insert(key, told.clone()).is_none_or(|before| before.object != told.object),
         };
         if !news || self.behind {
             return;
@@ -148,12 +175,17 @@ impl State {
             self.changed = true;
             return;
         }
+        let Weighed { object, bytes } = told;
         match self.waiting.back_mut() {
-            Some(last) if last.kind == kind => last.items.push(object),
-            _ => self.waiting.push_back(Change { kind, items: vec![object] }),
+            Some((last, before)) if last.kind == kind => {
+                last.items.push(object);
+                *before += bytes;
+            }
+            _ => self.waiting.push_back((Change { kind, items: vec![object] }, bytes)),
         }
         self.items += 1;
-        if self.items >= MOST_WAITING {
+        self.bytes += bytes;
+        if self.items >= MOST_WAITING || self.bytes >= MOST_BYTES_WAITING {
             self.fall_behind();
         }
     }
@@ -165,12 +197,13 @@ impl State {
             (false, true) => ChangeKind::Updated,
             (false, false) => return None,
         };
-        let topics = self.objects.values().filter(|object| matches!(object, Object::Topic(_))).count();
-        let partitions = self.objects.values().filter_map(|object| match object {
+        let objects = || self.objects.values().map(|known| &known.object);
+        let topics = objects().filter(|object| matches!(object, Object::Topic(_))).count();
+        let partitions = objects().filter_map(|object| match object {
             Object::Partition(partition) => Some(partition),
             _ => None,
         });
-        let spus = self.objects.values().filter_map(|object| match object {
+        let spus = objects().filter_map(|object| match object {
             Object::Spu(spu) => Some(spu),
             _ => None,
         });
@@ -180,15 +213,17 @@ impl State {
 
     fn take(&mut self) -> Option<Change> {
         if std::mem::take(&mut self.behind) {
-            return Some(Change { kind: ChangeKind::Snapshot, items: self.objects.values().cloned().collect() });
+            let items = self.objects.values().map(|known| known.object.clone()).collect();
+            return Some(Change { kind: ChangeKind::Snapshot, items });
         }
-        let change = self.waiting.pop_front()?;
+        let (change, bytes) = self.waiting.pop_front()?;
         self.items -= change.items.len();
+        self.bytes -= bytes;
         Some(change)
     }
 
     fn is_ready(&self) -> bool {
-        self.behind || self.changed || !self.waiting.is_empty() || self.ended.is_some()
+        self.behind || self.changed || !self.waiting.is_empty() || self.panic.is_some() || self.ended.is_some()
     }
 }
 
@@ -250,11 +285,15 @@ impl Admin {
 }
 
 impl Watch {
-    /// The next change, if there is one. An error stays.
+    /// The next change, if there is one. An error stays, unless it is that of a panic: after that everything is told
+    /// anew.
     pub fn take(&self) -> Result<Option<Change>> {
         let mut state = self.shared.state();
         if let Some(closed) = state.ended.as_ref().filter(|error| error.kind == ErrorKind::Closed) {
             return Err(closed.clone());
+        }
+        if let Some(panic) = state.panic.take() {
+            return Err(panic);
         }
         let change = match self.shared.what {
             Watchable::Cluster => state.take_status(&self.shared.client),
@@ -322,23 +361,29 @@ impl Shared {
     async fn follow(self: Arc<Self>, announce: oneshot::Sender<Result<()>>) {
         let mut announce = Some(announce);
         let mut backoff = Backoff::default();
+        let view = self.client.view();
         loop {
-            let ended = self.client.view().wait(|_| None::<()>);
-            let error = tokio::select! {
-                error = self.session(&mut announce, &mut backoff) => error,
-                Err(error) = ended => return self.end(error),
+            let session = guard::caught(self.session(&mut announce, &mut backoff));
+            let ended = tokio::select! {
+                ended = session => ended,
+                closed = view.ended() => Ok(closed),
             };
+            // Whoever opens it hears of whatever it is.
             if let Some(announce) = announce.take() {
-                let _ = announce.send(Err(error));
+                let _ = announce.send(Err(ended.unwrap_or_else(|panic| panic)));
                 return;
             }
-            if error.kind == ErrorKind::Version {
-                return self.end(error);
+            match ended {
+                Ok(error) if matches!(error.kind, ErrorKind::Version | ErrorKind::Closed) => return self.end(error),
+                Ok(_) => {}
+                Err(panic) => {
+                    self.state().panic = Some(panic);
+                    self.news.notify_waiters();
+                }
             }
-            let ended = self.client.view().wait(|_| None::<()>);
             tokio::select! {
                 () = backoff.wait() => {}
-                Err(error) = ended => return self.end(error),
+                closed = view.ended() => return self.end(closed),
             }
         }
     }
@@ -346,25 +391,37 @@ impl Shared {
     /// One connection to the SC, to its end, which is the error returned.
     async fn session(&self, announce: &mut Option<oneshot::Sender<Result<()>>>, backoff: &mut Backoff) -> Error {
         let control = self.client.control();
-        let link = match control.reconnect().await {
-            Ok(link) => link,
-            Err(error) => return error,
-        };
+        match control.reconnect().await {
+            Ok(link) => link.explain(WHAT, self.watch(&link, announce, backoff).await),
+            Err(error) => error,
+        }
+    }
+
+    /// Watches on one connection, to its end, which is the error returned.
+    async fn watch(
+        &self,
+        link: &Link,
+        announce: &mut Option<oneshot::Sender<Result<()>>>,
+        backoff: &mut Backoff,
+    ) -> Error {
+        let control = self.client.control();
         let opened = async {
             let mut news = select_all(self.streams(&link.admin).await?);
             // Each stream tells everything first.
             let mut missing: BTreeSet<Watchable> = self.parts().iter().copied().collect();
             let mut objects = BTreeMap::new();
+            let mut told = Told::default();
             while !missing.is_empty() {
                 let (part, all) = next(&mut news).await?;
+                told.more(all.bytes(), WHAT, || size_of_all(&objects))?;
                 missing.remove(&part);
                 merge(&mut objects, part, all);
             }
             Ok((news, objects))
         };
-        let opened = link.alive("watching the cluster", opened);
+        let opened = link.alive(WHAT, opened);
         let limit = Limit::new(Some(control.timeout()));
-        let (mut news, objects) = match control.bounded(&limit, "watching the cluster", opened).await {
+        let (mut news, objects) = match control.bounded(&limit, WHAT, opened).await {
             Ok(opened) => opened,
             Err(error) => return error,
         };
@@ -374,27 +431,37 @@ impl Shared {
         if let Some(announce) = announce.take() {
             let _ = announce.send(Ok(()));
         }
-        let mut silent = pin!(control.watch_over(&link));
+        let mut silent = pin!(control.watch_over(link));
+        let mut told = Told::default();
         loop {
-            let told = tokio::select! {
-                told = next(&mut news) => told,
+            let (part, update) = tokio::select! {
+                next = next(&mut news) => match next {
+                    Ok(next) => next,
+                    Err(error) => return error,
+                },
                 error = &mut silent => return error,
             };
-            match told {
-                Ok((part, all @ News::All(_))) => {
-                    let mut state = self.state();
-                    let mut objects = std::mem::take(&mut state.objects);
-                    merge(&mut objects, part, all);
-                    state.replace(objects);
+            let bytes = update.bytes();
+            {
+                let mut state = self.state();
+                match update {
+                    News::All(_) => {
+                        let mut objects = std::mem::take(&mut state.objects);
+                        merge(&mut objects, part, update);
+                        state.replace(objects);
+                    }
+                    News::Changes(changes) => {
+                        changes.into_iter().for_each(|(kind, object)| state.apply(kind, object, self.what));
+                    }
                 }
-                Ok((_, News::Changes(changes))) => {
-                    let mut state = self.state();
-                    changes.into_iter().for_each(|(kind, object)| state.apply(kind, object, self.what));
+                if let Err(error) = told.more(bytes, WHAT, || size_of_all(&state.objects)) {
+                    return error;
                 }
-                Err(error) => return error,
             }
             self.news.notify_waiters();
             maybe_panic(TaskKind::Watch);
+            // The crate's queues do not make a task take turns.
+            consume_budget().await;
         }
     }
 
@@ -440,7 +507,10 @@ async fn stream<K: Kind>(admin: &FluvioAdmin, part: Watchable, wrap: fn(K) -> Ob
     let mut first = true;
     let news = responses.map(move |response| {
         let update = WatchResponse::inner(response.map_err(|cause| watch_error(&cause, &what))?);
-        let object = |object| K::from_upstream(object).map(wrap);
+        let object = |object: Metadata<K::Spec>| {
+            let bytes = object.write_size(ObjectApiWatchRequest::DEFAULT_API_VERSION);
+            Ok(Weighed { object: wrap(K::from_upstream(object)?), bytes })
+        };
         let all = std::mem::take(&mut first) || !update.all.is_empty();
         let news = match all {
             true => News::All(update.all.into_iter().map(object).collect::<Result<_>>()?),
@@ -465,22 +535,26 @@ async fn next(
 ) -> Result<(Watchable, News)> {
     match news.next().await {
         Some(item) => item,
-        None => Err(Error::new(ErrorKind::Connection, "watching the cluster's objects: the SC closed the connection")),
+        None => Err(Error::new(ErrorKind::Connection, format!("{WHAT}: the SC closed the connection"))),
     }
 }
 
+fn size_of_all(objects: &BTreeMap<Key, Weighed>) -> usize {
+    objects.values().map(|known| known.bytes).sum()
+}
+
 /// Brings one kind of `objects` to what was told of it.
-fn merge(objects: &mut BTreeMap<Key, Object>, part: Watchable, news: News) {
+fn merge(objects: &mut BTreeMap<Key, Weighed>, part: Watchable, news: News) {
     match news {
         News::All(all) => {
             objects.retain(|(kind, _, _), _| *kind != part);
-            objects.extend(all.into_iter().map(|object| (object.key(), object)));
+            objects.extend(all.into_iter().map(|told| (told.object.key(), told)));
         }
         News::Changes(changes) => {
-            for (kind, object) in changes {
+            for (kind, told) in changes {
                 match kind {
-                    ChangeKind::Deleted => objects.remove(&object.key()),
-                    _ => objects.insert(object.key(), object),
+                    ChangeKind::Deleted => objects.remove(&told.object.key()),
+                    _ => objects.insert(told.object.key(), told),
                 };
             }
         }

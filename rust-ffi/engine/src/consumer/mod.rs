@@ -13,14 +13,19 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::Isolation;
+use crate::backoff::Backoff;
 use crate::client::Client;
 use crate::error::{Error, Phase, Result};
+use crate::guard;
 use crate::limit::{Limit, Trouble, took_longer};
 
 use chunks::Chunks;
 use cursor::Cursor;
 use offsets::Offsets;
 use reader::Readers;
+
+#[cfg(test)]
+pub(crate) use reader::RecordBytes;
 
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -317,10 +322,16 @@ impl Consumer {
         }
         shared.chunks.resolved().await?;
         if let (Some(interval), Some(offsets)) = (shared.options.auto_commit, &consumer.owner.offsets) {
-            spawn(Arc::clone(&shared), auto_commit(Arc::clone(&shared), Arc::clone(offsets), interval));
+            let (shared, offsets) = (Arc::clone(&shared), Arc::clone(offsets));
+            spawn(Arc::clone(&shared), async move {
+                lasting(&shared, || auto_commit(&shared, &offsets, interval)).await;
+            });
         }
         if shared.options.partitions.is_empty() && !shared.options.stop_at_end {
-            spawn(Arc::clone(&shared), reader::follow_new_partitions(shared, consumer.owner.offsets.clone()));
+            let offsets = consumer.owner.offsets.clone();
+            spawn(Arc::clone(&shared), async move {
+                lasting(&shared, || reader::follow_new_partitions(&shared, offsets.as_deref())).await;
+            });
         }
         Ok(consumer)
     }
@@ -542,7 +553,7 @@ impl Consumer {
 }
 
 /// Commits what was processed, again and again. What fails is tried again next time; the close tells.
-async fn auto_commit(shared: Arc<Shared>, offsets: Arc<Offsets>, interval: Duration) {
+async fn auto_commit(shared: &Shared, offsets: &Offsets, interval: Duration) {
     let limit = Limit::new(None).with(offsets.trouble());
     loop {
         tokio::select! {
@@ -556,7 +567,19 @@ async fn auto_commit(shared: Arc<Shared>, offsets: Arc<Offsets>, interval: Durat
     }
 }
 
+/// Runs a task of a consumer to its end, again and again if it panics.
+async fn lasting<T: Future<Output = ()>>(shared: &Shared, task: impl Fn() -> T) {
+    let mut backoff = Backoff::default();
+    while let Err(panic) = guard::caught(task()).await {
+        shared.client.counters().note(panic.kind);
+        tokio::select! {
+            () = backoff.wait() => {}
+            () = shared.chunks.wait_over() => return,
+        }
+    }
+}
+
 /// Runs a task of a consumer; if it panics, reading fails.
 fn spawn(shared: Arc<Shared>, task: impl Future<Output = ()> + Send + 'static) {
-    crate::guard::spawn(task, move |error| shared.chunks.end(error));
+    guard::spawn(task, move |error| shared.chunks.end(error));
 }

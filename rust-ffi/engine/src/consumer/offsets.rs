@@ -12,7 +12,7 @@ use fluvio_spu_schema::server::consumer_offset::{
     FetchConsumerOffsetsResponse, UpdateConsumerOffsetRequest, UpdateConsumerOffsetResponse,
 };
 use fluvio_spu_schema::server::fetch_offset::{
-    FetchOffsetPartition, FetchOffsetTopic, FetchOffsetsRequest, FetchOffsetsResponse,
+    FetchOffsetPartition, FetchOffsetPartitionResponse, FetchOffsetTopic, FetchOffsetsRequest, FetchOffsetsResponse,
 };
 use fluvio_spu_schema::server::stream_fetch::{StreamFetchRequest, StreamFetchResponse};
 use futures_util::future::join_all;
@@ -296,6 +296,8 @@ pub(crate) async fn stored(client: &Client, id: Option<&str>, limit: &Limit) -> 
 async fn fetch(client: &Client, id: Option<&str>, limit: &Limit) -> Result<Vec<ConsumerOffset>> {
     // A young cluster has not made the topic yet, and so has no offsets.
     let Some(mut connection) = keeper(client, limit).await? else { return Ok(Vec::new()) };
+    // There may be many, of all consumers.
+    connection.expect(usize::MAX);
     let request = FetchConsumerOffsetsRequest::with_opts(None, id.map(str::to_owned));
     let number = connection.request(&request, VERSION)?;
     let response: FetchConsumerOffsetsResponse = reply(client, &mut connection, number).await?.decode(VERSION)?;
@@ -386,14 +388,23 @@ pub(crate) async fn bounds(
     for topic in response.topics {
         for partition in topic.partitions {
             let key = (topic.name.clone(), partition.partition_index);
-            let answer = match partition.error_code {
-                ErrorCode::None => Ok((partition.start_offset, partition.last_stable_offset)),
-                code => Err(Error::from_code(&code, None).with_topic(&key.0).with_partition(key.1)),
-            };
+            let answer = bounds_of(&partition).map_err(|error| error.with_topic(&key.0).with_partition(key.1));
             bounds.insert(key, answer);
         }
     }
     Ok(bounds)
+}
+
+/// The bounds of a log, as its leader tells them.
+pub(super) fn bounds_of(told: &FetchOffsetPartitionResponse) -> Result<Bounds> {
+    let FetchOffsetPartitionResponse { error_code, start_offset: start, last_stable_offset: end, .. } = told;
+    if *error_code != ErrorCode::None {
+        return Err(Error::from_code(error_code, None));
+    }
+    if *start < 0 || *end < 0 {
+        return Err(Error::new(ErrorKind::Version, format!("the server says that a log goes from {start} to {end}")));
+    }
+    Ok((*start, *end))
 }
 
 /// The bounds of one log; again while leaders change or are away.
@@ -475,6 +486,7 @@ pub(crate) async fn reply(client: &Client, connection: &mut Connection, number: 
             if frame.correlation == number {
                 return Ok(frame);
             }
+            connection.stray()?;
         }
     };
     let timeout = client.request_timeout();

@@ -23,13 +23,14 @@ use tokio::time::Instant;
 
 use super::chunks::Order;
 use super::cursor::{Cursor, Log, Next, Reply};
-use super::offsets::Offsets;
+use super::offsets::{Offsets, bounds_of};
 use super::{Shared, Start};
 use crate::Isolation;
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Result};
-use crate::guard::{TaskKind, maybe_panic};
+use crate::guard::{self, TaskKind, maybe_panic};
 use crate::limit::Limit;
+use crate::replies::{Layout, Walk, Walked};
 use crate::transport::{Connection, Frame};
 use crate::view::Snapshot;
 
@@ -46,9 +47,12 @@ const TURN: Duration = Duration::from_millis(1);
 /// How long the SC may say nothing of a partition before the leader that is known is tried again.
 const UNCONFIRMED: Duration = Duration::from_secs(1);
 
+/// A reply has so many times the bytes that were asked for at most: a SmartModule can make more of records.
+const MOST_TIMES: usize = 16;
+
 /// The bytes of a record set, taken from the frame without copying.
 #[derive(Debug, Default, Clone)]
-pub(super) struct RecordBytes(Bytes);
+pub(crate) struct RecordBytes(Bytes);
 
 impl Encoder for RecordBytes {
     fn write_size(&self, _version: Version) -> usize {
@@ -71,6 +75,12 @@ impl Decoder for RecordBytes {
         }
         self.0 = from.copy_to_bytes(length);
         Ok(())
+    }
+}
+
+impl Layout for RecordBytes {
+    fn walk(walk: &mut Walk<'_>) -> Walked {
+        walk.bytes().map(|_| ())
     }
 }
 
@@ -106,7 +116,7 @@ fn search(shared: &Arc<Shared>, cursor: Cursor, refused: Option<i32>, pause: Dur
         let (view, limit) = (shared.client.view(), Limit::new(None).with(&shared.trouble));
         view.doubt();
         let leader = |view: &Snapshot| view.partition(&shared.topic, cursor.partition).map(|it| it.leader);
-        let found = async {
+        let found = guard::caught(async {
             tokio::time::sleep(pause).await;
             let moved = view.wait(|view| leader(view).filter(|leader| Some(*leader) != refused));
             tokio::select! {
@@ -115,12 +125,12 @@ fn search(shared: &Arc<Shared>, cursor: Cursor, refused: Option<i32>, pause: Dur
                 () = tokio::time::sleep(UNCONFIRMED), if refused.is_some() => return Ok(view.read(leader)),
             }
             view.wait(leader).await.map(Some)
-        };
+        });
         let found = tokio::select! {
             found = found => found,
             () = shared.chunks.wait_over() => return,
         };
-        match found {
+        match found.flatten() {
             Ok(Some(_)) => assign(&shared, cursor),
             Ok(None) => search(&shared, cursor, None, Duration::ZERO),
             Err(error) => fail(&shared, cursor, error),
@@ -137,13 +147,13 @@ fn fail(shared: &Arc<Shared>, cursor: Cursor, error: Error) {
 }
 
 /// Reads partitions that appear later: after what is stored of them, if it is, else from their first offset.
-pub(super) async fn follow_new_partitions(shared: Arc<Shared>, offsets: Option<Arc<Offsets>>) {
+pub(super) async fn follow_new_partitions(shared: &Arc<Shared>, offsets: Option<&Offsets>) {
     let mut changes = shared.client.view().changes();
     loop {
         let count = changes.borrow_and_update().topic(&shared.topic).map_or(0, |topic| topic.partitions);
         let new: Vec<u32> = (0..count).filter(|partition| shared.chunks.add(*partition)).collect();
         tokio::select! {
-            () = begin(&shared, offsets.as_deref(), &new), if !new.is_empty() => continue,
+            () = begin(shared, offsets, &new), if !new.is_empty() => continue,
             changed = changes.changed(), if new.is_empty() => if changed.is_err() { return },
             () = shared.chunks.wait_over() => return,
         }
@@ -153,7 +163,8 @@ pub(super) async fn follow_new_partitions(shared: Arc<Shared>, offsets: Option<A
 async fn begin(shared: &Arc<Shared>, offsets: Option<&Offsets>, new: &[u32]) {
     let limit = Limit::new(None).with(&shared.trouble);
     let stored = match offsets {
-        Some(offsets) => offsets.look(&limit).await,
+        // A partition that has been added is read, or has an error, whatever happens here.
+        Some(offsets) => guard::caught(offsets.look(&limit)).await.flatten(),
         None => Ok(BTreeMap::new()),
     };
     for partition in new {
@@ -217,6 +228,8 @@ struct Link {
     heard: Instant,
     /// Streams that something was wrong with at the last probe, and where they stood.
     suspects: HashMap<u32, i64>,
+    /// Bytes of the largest reply that was asked for.
+    largest: usize,
 }
 
 impl Link {
@@ -229,6 +242,7 @@ impl Link {
             orphans: 0,
             heard: Instant::now(),
             suspects: HashMap::new(),
+            largest: 0,
         }
     }
 }
@@ -257,12 +271,9 @@ impl Reader {
 
     async fn run(mut self) {
         let shared = Arc::clone(&self.shared);
-        loop {
-            maybe_panic(TaskKind::Consumer);
-            if shared.chunks.over() {
-                return;
-            }
-            if let Err(error) = self.turn().await {
+        while !shared.chunks.over() {
+            // A panic is the end of what is read at the moment, as other errors are, but not of the reader.
+            if let Err(error) = guard::caught(self.turn()).await.flatten() {
                 self.recover(&error).await;
             }
         }
@@ -270,6 +281,7 @@ impl Reader {
 
     /// One step: carry out orders, open what is idle, go on with what has room, or handle what arrives.
     async fn turn(&mut self) -> Result<()> {
+        maybe_panic(TaskKind::Consumer);
         let shared = Arc::clone(&self.shared);
         while let Ok(cursor) = self.incoming.try_recv() {
             self.idle.push(cursor);
@@ -413,14 +425,14 @@ impl Reader {
         let Some(link) = &mut self.link else { return Ok(()) };
         match link.asked.remove(&number) {
             Some(Asked::Bounds(mut cursor, _)) => {
-                let outcome = self.start(&mut cursor, &frame);
+                let outcome = guard::attempt(|| self.start(&mut cursor, &frame));
                 return self.go_on(cursor, outcome);
             }
             Some(Asked::Probe(_)) => return self.probed(&frame),
             None => {}
         }
         // Else it is an acknowledgement's own reply, or of a stream that was left.
-        let Some(mut stream) = link.streams.remove(&number) else { return Ok(()) };
+        let Some(mut stream) = link.streams.remove(&number) else { return link.connection.stray() };
         if stream.is_quiet() {
             return self.take_in(number, stream, &frame);
         }
@@ -433,9 +445,9 @@ impl Reader {
         Ok(())
     }
 
-    /// A reply of a stream whose turn it is.
+    /// A reply of a stream whose turn it is. A panic over it is the end of that partition alone: the cursor is kept.
     fn take_in(&mut self, number: i32, mut stream: Stream, frame: &Frame) -> Result<()> {
-        match self.receive(&mut stream, frame) {
+        match guard::attempt(|| self.receive(&mut stream, frame)) {
             Ok(Then::Decode) => self.advance(number, stream),
             outcome => self.go_on(stream.cursor, outcome),
         }
@@ -508,7 +520,8 @@ impl Reader {
                 return self.go_on_later(number, stream);
             }
             let mut chunks = Vec::new();
-            let decoded = stream.cursor.decode(&shared.topic, reply, &*shared.encoder, &mut chunks);
+            let decode = || stream.cursor.decode(&shared.topic, reply, &*shared.encoder, &mut chunks);
+            let decoded = guard::attempt(decode);
             shared.chunks.push(&stream.cursor, chunks);
             if let Err(error) = decoded {
                 return self.go_on(stream.cursor, Err(error));
@@ -567,11 +580,9 @@ impl Reader {
                 "the SPU's reply about offsets is empty: compare the versions of client and cluster",
             )
         })?;
-        if bounds.error_code != ErrorCode::None {
-            let error = Error::from_code(&bounds.error_code, None);
-            return Err(error.with_topic(&shared.topic).with_partition(cursor.partition));
-        }
-        let log = Log { topic: &shared.topic, start: bounds.start_offset, end: bounds.last_stable_offset };
+        let told = bounds_of(&bounds);
+        let (start, end) = told.map_err(|error| error.with_topic(&shared.topic).with_partition(cursor.partition))?;
+        let log = Log { topic: &shared.topic, start, end };
         shared.trouble.clear();
         if cursor.resolve(&log, &shared.options)? {
             shared.chunks.resolve(cursor, log.end);
@@ -683,6 +694,8 @@ impl Link {
         request.partition = cursor.partition;
         request.fetch_offset = cursor.next;
         request.max_bytes = i32::try_from(cursor.fetch_bytes).unwrap_or(i32::MAX);
+        self.largest = self.largest.max(cursor.fetch_bytes as usize);
+        self.connection.expect(self.largest.saturating_mul(MOST_TIMES));
         request.isolation = match shared.options.isolation {
             Isolation::ReadUncommitted => WireIsolation::ReadUncommitted,
             Isolation::ReadCommitted => WireIsolation::ReadCommitted,

@@ -1,12 +1,12 @@
 //! What a server answers to a produce request.
 
 use bytes::{Buf, Bytes};
-use fluvio_protocol::Decoder;
 use fluvio_protocol::link::ErrorCode;
 
 use super::sender::PRODUCE_VERSION;
 use crate::codes;
 use crate::error::{Error, ErrorKind, Result};
+use crate::replies;
 
 /// The answer to one batch.
 #[derive(Debug, PartialEq)]
@@ -35,17 +35,23 @@ pub(super) fn read(mut body: Bytes, batches: usize) -> Result<Vec<Answer>> {
     let mut answers = Vec::with_capacity(batches);
     let topics = body.try_get_i32().map_err(|_| cut())?;
     for _ in 0..topics {
-        String::decode_from(&mut body, PRODUCE_VERSION).map_err(|_| cut())?;
+        replies::take::<String>(&mut body, PRODUCE_VERSION)?;
         let partitions = body.try_get_i32().map_err(|_| cut())?;
         for _ in 0..partitions {
+            if answers.len() == batches {
+                return Err(Error::new(
+                    ErrorKind::Version,
+                    format!("a reply answers more than the {batches} batches sent"),
+                ));
+            }
             body.try_get_u32().map_err(|_| cut())?;
             let number = body.clone().try_get_i16().map_err(|_| cut())?;
             if number != 0 && codes::find(number).is_none() {
                 answers.push(Answer::Unknown(number));
-                answers.resize_with(batches.max(answers.len()), || Answer::Unreadable);
+                answers.resize_with(batches, || Answer::Unreadable);
                 return Ok(answers);
             }
-            let code = ErrorCode::decode_from(&mut body, PRODUCE_VERSION).map_err(|_| cut())?;
+            let code = replies::take::<ErrorCode>(&mut body, PRODUCE_VERSION)?;
             let offset = body.try_get_i64().map_err(|_| cut())?;
             if body.remaining() < REST {
                 return Err(cut());
@@ -96,6 +102,24 @@ mod tests {
         assert_eq!(read(bytes.clone().into(), 3).unwrap_err().kind, ErrorKind::Version);
         for length in 0..bytes.len() - 4 {
             assert_eq!(read(Bytes::copy_from_slice(&bytes[..length]), 4).unwrap_err().kind, ErrorKind::Version);
+        }
+    }
+
+    #[test]
+    fn what_no_server_says() {
+        // A SmartModule's error with a key of 2^45 bytes.
+        let mut bytes = reply([ErrorCode::None]);
+        let at = 4 + 7 + 4 + 4;
+        let error =
+            [&6004_i16.to_be_bytes()[..], &[0, 0], &[0; 8], &[0, 1], &[0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x10]];
+        bytes.splice(at..at + 2, error.concat());
+        assert_eq!(read(bytes.into(), 1).unwrap_err().kind, ErrorKind::Version);
+        // More answers than there were batches, and more topics and partitions than there are bytes.
+        assert_eq!(read(reply([ErrorCode::None, ErrorCode::None]).into(), 1).unwrap_err().kind, ErrorKind::Version);
+        for at in [0, 4 + 7] {
+            let mut bytes = reply([ErrorCode::None]);
+            bytes[at..at + 4].copy_from_slice(&i32::MAX.to_be_bytes());
+            assert_eq!(read(bytes.into(), 1).unwrap_err().kind, ErrorKind::Version);
         }
     }
 

@@ -37,6 +37,8 @@ pub(crate) struct Batch {
     pub(crate) past: Past,
     /// Whether it may go to any partition: no record of it has a key, or a partition of its own.
     pub(crate) anywhere: bool,
+    /// Whether its time was over while it was in flight: its owner was told, and its answer counts no more.
+    pub(crate) given_up: bool,
 }
 
 /// What became of a batch's earlier sendings; later ones count if they are worse.
@@ -384,7 +386,7 @@ impl Batches {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic under the lock fails the producer through `fail`, which still has to look at the tickets.
+        // After a panic under the lock the tickets are given up, for which they still have to be looked at.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -656,7 +658,31 @@ impl Batches {
         settled
     }
 
-    /// The sender died of `error`: gives up everything, for ever.
+    /// The sender to `leader` has panicked with `error`: gives up what it has or would have sent; what comes later is taken.
+    pub(crate) fn give_up_on(&self, leader: i32, error: &Error) -> Vec<Settled> {
+        let mut results = Vec::new();
+        {
+            let mut state = self.lock();
+            let State { unsettled, partitions, .. } = &mut *state;
+            for (ticket, Unsettled { partition, sent, in_flight, .. }) in unsettled {
+                let queue = &mut partitions[*partition as usize];
+                let held = *in_flight && queue.holder == leader;
+                if !held && !queue.led_by(Some(leader)) {
+                    continue;
+                }
+                if queue.open.as_ref().is_some_and(|open| open.ticket == *ticket) {
+                    queue.open = None;
+                }
+                queue.ready.retain(|waiting| waiting.ticket() != *ticket);
+                let outcome = if *sent { Outcome::Unknown } else { Outcome::NotWritten };
+                let error = error.clone().with_topic(&self.topic).with_partition(*partition).with_outcome(outcome);
+                results.push((*ticket, Err(error)));
+            }
+        }
+        self.settle(results)
+    }
+
+    /// What tells of panics has panicked with `error`: gives up everything, for ever.
     pub(crate) fn fail(&self, error: Error) -> Vec<Settled> {
         let settled = {
             let mut state = self.lock();
@@ -688,10 +714,14 @@ impl Batches {
         self.lock().desks.push(Arc::clone(desk));
     }
 
+    /// All senders.
+    pub(crate) fn desks(&self) -> Vec<Arc<Desk>> {
+        self.lock().desks.clone()
+    }
+
     /// What went wrong last with one of the leaders, since it took records.
     pub(crate) fn trouble(&self) -> Option<Error> {
-        let desks = self.lock().desks.clone();
-        desks.iter().find_map(|desk| desk.trouble())
+        self.desks().iter().find_map(|desk| desk.trouble())
     }
 
     /// Whether what a batch needs before it is sent takes little time.
@@ -778,7 +808,8 @@ impl Batches {
                 Waiting::Again(batch) => out.push(batch),
                 Waiting::Full { ticket, builder, deadline, anywhere } => match self.finish(builder) {
                     Ok(bytes) => {
-                        out.push(Batch { ticket, partition, bytes, deadline, past: Past::Unsent, anywhere });
+                        let (past, given_up) = (Past::Unsent, false);
+                        out.push(Batch { ticket, partition, bytes, deadline, past, anywhere, given_up });
                     }
                     Err(error) => failed.push((ticket, Err(error.with_partition(partition)))),
                 },
@@ -901,6 +932,10 @@ impl Batches {
 
     /// Puts batches that were not acknowledged back where they came from, to be sent again before anything else.
     pub(crate) fn put_back(&self, batches: impl IntoIterator<Item = Batch>) {
+        let mut batches = batches.into_iter().peekable();
+        if batches.peek().is_none() {
+            return;
+        }
         let mut state = self.lock();
         let now = Instant::now();
         for batch in batches {

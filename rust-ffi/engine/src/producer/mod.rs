@@ -250,7 +250,8 @@ impl Shared {
     }
 }
 
-/// Runs a task of a producer; if it panics, everything that is not settled fails, and so does what comes later.
+/// Runs a task of a producer, which deals with its panics itself; if that panics, everything that is not settled fails, and so
+/// does what comes later.
 fn spawn(shared: Arc<Shared>, task: impl Future<Output = ()> + Send + 'static) {
     guard::spawn(task, move |error| shared.settle(shared.batches.fail(error)));
 }

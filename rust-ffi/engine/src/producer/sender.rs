@@ -21,7 +21,7 @@ use crate::Isolation;
 use crate::backoff::Backoff;
 use crate::consumer::offsets::bounds;
 use crate::error::{Error, ErrorKind, Outcome, Phase, Result};
-use crate::guard::{TaskKind, maybe_panic};
+use crate::guard::{self, TaskKind, maybe_panic};
 use crate::limit::{Limit, Trouble};
 use crate::metrics::InFlight;
 use crate::transport::{Connection, Frame, Reader};
@@ -45,11 +45,21 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 /// How long a server that does not lead a partition any more has to say what became of requests for it.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Follows the cluster view for one producer: new partitions, which of them are online, and a sender for each leader. Where
-/// there is doubt, asks the SC whether the topic still exists.
+/// Follows the cluster view for one producer, again and again if it panics.
 pub(super) async fn supervise(shared: Arc<Shared>) {
+    let mut backoff = Backoff::default();
+    while let Err(panic) = guard::caught(follow(&shared)).await {
+        shared.client.counters().note(panic.kind);
+        backoff.wait().await;
+    }
+}
+
+/// Follows the cluster view: new partitions, which of them are online, and a sender for each leader. Where there is doubt, asks
+/// the SC whether the topic still exists.
+async fn follow(shared: &Arc<Shared>) {
     let mut changes = shared.client.view().changes();
-    let mut desks: HashMap<i32, Arc<Desk>> = HashMap::new();
+    let mut desks: HashMap<i32, Arc<Desk>> =
+        shared.batches.desks().into_iter().map(|desk| (desk.leader, desk)).collect();
     let mut backoff = Backoff::default();
     let mut lookup = pin!(Fuse::terminated());
     let mut asking = pin!(Fuse::terminated());
@@ -60,7 +70,7 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
         let online = partitions.iter().map(|state| state.as_ref().is_some_and(|state| state.online)).collect();
         let leading = partitions.iter().map(|state| {
             let leader = state.as_ref()?.leader;
-            let desk = desks.entry(leader).or_insert_with(|| Sender::start(&shared, leader));
+            let desk = desks.entry(leader).or_insert_with(|| Sender::start(shared, leader));
             Some(Arc::clone(desk))
         });
         shared.batches.set_partitions(online, leading.collect());
@@ -72,12 +82,12 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
             // Batches for a partition that nobody leads: the topic may be gone, which no sender would notice.
             if pause.is_none() && lookup.is_terminated() && (doubt || shared.batches.has_work(None)) {
                 doubt = false;
-                lookup.set(fail_if_gone(&shared).fuse());
+                lookup.set(fail_if_gone(shared).fuse());
             }
             if asked.is_none() && asking.is_terminated() {
                 let missed = shared.batches.missed();
                 if !missed.is_empty() {
-                    asking.set(ask(&shared, missed).fuse());
+                    asking.set(ask(shared, missed).fuse());
                 }
             }
             tokio::select! {
@@ -111,7 +121,7 @@ async fn ask(shared: &Shared, missed: Vec<(u32, Arc<Desk>)>) {
         if let Ok(Ok(served)) = timeout(PATIENCE, bounds(&shared.client, leader, named)).await {
             desk.set_found(shared);
             for partition in partitions {
-                if served.contains_key(&(shared.topic.clone(), partition)) {
+                if let Some(Ok(_)) = served.get(&(shared.topic.clone(), partition)) {
                     shared.batches.set_served(leader, partition);
                 }
             }
@@ -361,16 +371,18 @@ impl Desk {
     /// Gives up batches whose time ran out. Those of which no byte has left were not written.
     fn expire(&self, shared: &Shared) -> Vec<Settled> {
         let now = Instant::now();
-        let is_overdue =
-            |request: &Request| request.deadline <= now && request.batches.iter().any(|batch| batch.deadline <= now);
+        let is_overdue = |batch: &Batch| batch.deadline <= now && !batch.given_up;
+        let has_overdue = |request: &Request| request.deadline <= now && request.batches.iter().any(is_overdue);
         let mut in_flight = Vec::new();
         if let Some(link) = &mut self.lock().link
-            && link.in_flight.iter().any(is_overdue)
+            && link.in_flight.iter().any(has_overdue)
         {
             shared.batches.put_back(link.take_back());
-            let batches = link.in_flight.iter().flat_map(|request| &request.batches);
-            let overdue = batches.filter(|batch| batch.deadline <= now);
-            in_flight = overdue.map(|batch| (batch.ticket, batch.partition)).collect();
+            let batches = link.in_flight.iter_mut().flat_map(|request| &mut request.batches);
+            for batch in batches.filter(|batch| is_overdue(batch)) {
+                batch.given_up = true;
+                in_flight.push((batch.ticket, batch.partition));
+            }
         }
         shared.batches.expire(self, in_flight)
     }
@@ -445,9 +457,9 @@ struct CallersReader {
     desk: Weak<Desk>,
 }
 
-impl Reader for CallersReader {
-    fn read(&self) {
-        let (Some(shared), Some(desk)) = (self.shared.upgrade(), self.desk.upgrade()) else { return };
+impl CallersReader {
+    /// Takes the reply that is here, and sends what came meanwhile.
+    fn take(shared: &Arc<Shared>, desk: &Arc<Desk>) {
         let mut work = desk.lock();
         let Some(link) = work.link.as_mut().filter(|link| link.connection.is_unwatched()) else { return };
         let frame = match link.connection.try_frame() {
@@ -455,21 +467,34 @@ impl Reader for CallersReader {
             Ok(Some(frame)) => frame,
             Err(error) => return desk.fail(&mut work, error, false),
         };
-        match desk.answer(&shared, &mut work, &frame) {
+        match desk.answer(shared, &mut work, &frame) {
             Ok(answered) => {
                 let more = work.link.as_ref().is_some_and(|link| !link.in_flight.is_empty());
                 drop(work);
                 let doubtful = answered.doubtful;
-                answered.tell(&shared);
+                answered.tell(shared);
                 if more {
                     // The next reply may have come with this one; then the descriptor does not tell of it any more.
                     desk.ring();
                 } else if doubtful || shared.batches.has_work(Some(desk.leader)) {
                     // What came meanwhile can go from here, too.
-                    desk.send_or_ring(&shared, false);
+                    desk.send_or_ring(shared, false);
                 }
             }
             Err(error) => desk.fail(&mut work, error, true),
+        }
+    }
+}
+
+impl Reader for CallersReader {
+    fn read(&self) {
+        let (Some(shared), Some(desk)) = (self.shared.upgrade(), self.desk.upgrade()) else { return };
+        let taken = guard::attempt(|| {
+            Self::take(&shared, &desk);
+            Ok(())
+        });
+        if let Err(panic) = taken {
+            desk.fail(&mut desk.lock(), panic, true);
         }
     }
 
@@ -552,7 +577,26 @@ impl Sender {
         desk
     }
 
+    /// A panic is the end of what the sender has or would have sent, but not of the sender.
     async fn run(mut self) {
+        while let Err(panic) = guard::caught(self.work()).await {
+            let link = {
+                let mut work = self.desk.lock();
+                work.failure = None;
+                work.link.take()
+            };
+            if let Some(link) = link {
+                self.lost = true;
+                link.connection.abandon();
+            }
+            let shared = Arc::clone(&self.shared);
+            shared.settle(shared.batches.give_up_on(self.desk.leader, &panic));
+            self.pause();
+        }
+    }
+
+    /// Works until the producer is abandoned.
+    async fn work(&mut self) {
         loop {
             maybe_panic(TaskKind::Producer);
             let shared = Arc::clone(&self.shared);
@@ -685,7 +729,7 @@ impl Sender {
                     answered.tell(&self.shared);
                 }
             }
-            () = desk.bell.notified() => self.called = true,
+            // Before the bell, which may ring all the time.
             () = sleep_until(alarm) => {
                 self.called = true;
                 let mut work = desk.lock();
@@ -698,6 +742,7 @@ impl Sender {
                     work.fail(Error::new(ErrorKind::Connection, text), true);
                 }
             }
+            () = desk.bell.notified() => self.called = true,
         }
     }
 

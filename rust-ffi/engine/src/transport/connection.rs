@@ -13,7 +13,9 @@ use fluvio_cffi_wire::{FrameBuffer, WireError, request_header};
 use fluvio_protocol::Decoder;
 use fluvio_protocol::api::Request;
 use fluvio_protocol::link::versions::ApiVersionsRequest;
+use tokio::task::coop::poll_proceed;
 
+use super::FRAME_LIMIT;
 use super::dialer::Dialer;
 use super::greeting::{self, Server};
 use super::session::Stream;
@@ -21,11 +23,16 @@ use super::watch::Watch;
 use super::{closed, tls};
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::metrics::Counters;
+use crate::replies::{self, Layout};
 
-/// Frames longer than this are refused: no reply that we ask for comes near.
-const FRAME_LIMIT: usize = 256 << 20;
 /// Pieces handed to the kernel in one call.
 const MOST_SLICES: usize = 64;
+/// Bytes that wait for a peer which does not read, before it is asked anything else. What producers send is bounded by them.
+const MOST_OUT: u64 = 8 << 20;
+/// Bytes of a reply, unless more are expected: of one to a produce request as large as any, or about the bounds of as many logs.
+const USUAL_LIMIT: usize = 16 << 20;
+/// Replies that nobody reads: one for each request, as acknowledgements have, and so many more.
+const SPARE_STRAYS: u64 = 1000;
 const API_VERSIONS_VERSION: i16 = 2;
 
 /// A response: which request it answers, and its body.
@@ -39,12 +46,8 @@ pub(crate) struct Frame {
 
 impl Frame {
     /// The body as the response `T` in `version`.
-    pub(crate) fn decode<T: Decoder>(&self, version: i16) -> Result<T> {
-        T::decode_from(&mut self.body.clone(), version).map_err(|cause| {
-            let text =
-                format!("a reply of the SPU cannot be read ({cause}): compare the versions of client and cluster");
-            Error::new(ErrorKind::Version, text)
-        })
+    pub(crate) fn decode<T: Decoder + Layout>(&self, version: i16) -> Result<T> {
+        replies::take(&mut self.body.clone(), version)
     }
 }
 
@@ -61,7 +64,10 @@ pub(crate) struct Connection {
     taken: u64,
     peer: String,
     client_id: String,
-    correlation: i32,
+    /// How many requests were numbered.
+    requests: u64,
+    /// How many replies nobody read.
+    strays: u64,
     /// Whether what arrives is acknowledged at once. Only stream replies come in two pieces.
     quick: bool,
     counters: Arc<Counters>,
@@ -86,13 +92,14 @@ impl Connection {
             let mut connection = Self {
                 watch: None,
                 stream: Stream::new(dialer.dial(address, Some(spu)).await?),
-                frames: FrameBuffer::new(FRAME_LIMIT),
+                frames: FrameBuffer::new(USUAL_LIMIT),
                 out: VecDeque::new(),
                 queued: 0,
                 taken: 0,
                 peer: address.to_owned(),
                 client_id: client_id.to_owned(),
-                correlation: 0,
+                requests: 0,
+                strays: 0,
                 quick,
                 counters: Arc::clone(counters),
                 refusal: Some(dialer.clone()),
@@ -103,12 +110,11 @@ impl Connection {
                 client_arch: std::env::consts::ARCH.into(),
             };
             let correlation = connection.request(&versions, API_VERSIONS_VERSION)?;
-            loop {
-                if connection.next_frame().await?.correlation == correlation {
-                    connection.refusal = None;
-                    return Ok(connection);
-                }
+            if connection.next_frame().await?.correlation != correlation {
+                return Err(connection.unasked());
             }
+            connection.refusal = None;
+            Ok(connection)
         };
         tokio::time::timeout(timeout, open).await.unwrap_or_else(|_| {
             Err(Error::timeout(
@@ -120,12 +126,17 @@ impl Connection {
 
     /// The number of the next request.
     pub(crate) fn next_correlation(&mut self) -> i32 {
-        self.correlation = self.correlation.wrapping_add(1).max(1);
-        self.correlation
+        const NUMBERS: u64 = i32::MAX as u64;
+        self.requests += 1;
+        (self.requests % NUMBERS) as i32
     }
 
     /// Queues `request` in `version`; returns its number.
     pub(crate) fn request<R: Request>(&mut self, request: &R, version: i16) -> Result<i32> {
+        if self.queued - self.taken > MOST_OUT {
+            let text = format!("connection to {}: it does not read what it is sent", self.peer);
+            return Err(Error::new(ErrorKind::Connection, text));
+        }
         let correlation = self.next_correlation();
         let mut out = BytesMut::with_capacity(128 + request.write_size(version));
         out.put_u32(0);
@@ -175,6 +186,21 @@ impl Connection {
         &self.peer
     }
 
+    /// A reply came that nobody reads. Some are in order; a peer that sends them in masses is not listened to any more.
+    pub(crate) fn stray(&mut self) -> Result<()> {
+        self.strays += 1;
+        if self.strays > self.requests + SPARE_STRAYS { Err(self.unasked()) } else { Ok(()) }
+    }
+
+    fn unasked(&self) -> Error {
+        Error::new(ErrorKind::Version, format!("{} sent replies that nobody asked for", self.peer))
+    }
+
+    /// Replies may have `bytes` from now on, if that is more than is usual.
+    pub(crate) fn expect(&mut self, bytes: usize) {
+        self.frames.set_limit(bytes.clamp(USUAL_LIMIT, FRAME_LIMIT));
+    }
+
     /// The name given in each request.
     pub(crate) fn client_id(&self) -> &str {
         &self.client_id
@@ -189,10 +215,14 @@ impl Connection {
     pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame>> {
         self.watch = None;
         loop {
+            // A peer may send faster than is read here: the other tasks and the timers have their turns all the same.
+            let turn = ready!(poll_proceed(cx));
             if let Some(frame) = self.frame()? {
+                turn.made_progress();
                 return Poll::Ready(Ok(frame));
             }
             ready!(self.poll_turn(cx)).map_err(|cause| self.failure(&cause))?;
+            turn.made_progress();
         }
     }
 
@@ -302,6 +332,8 @@ impl Connection {
             Ok(0) => Err(closed()),
             Ok(_) => Ok(true),
             Err(cause) if cause.kind() == io::ErrorKind::WouldBlock => Ok(false),
+            // There was much, and nothing in it.
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => Ok(true),
             Err(cause) => Err(cause),
         }
     }
@@ -370,7 +402,8 @@ mod tests {
             taken: 0,
             peer: peer.to_string(),
             client_id: "test".to_owned(),
-            correlation: 0,
+            requests: 0,
+            strays: 0,
             quick: false,
             counters: Arc::default(),
             refusal: None,

@@ -3,6 +3,7 @@
 mod connection;
 mod connector;
 mod dialer;
+mod exchange;
 mod greeting;
 mod session;
 mod socket;
@@ -10,7 +11,7 @@ mod tls;
 mod watch;
 
 pub(crate) use connection::{Connection, Frame};
-pub(crate) use connector::Connector;
+pub(crate) use connector::{Connector, Failure};
 pub(crate) use dialer::Dialer;
 pub(crate) use socket::connections;
 pub use tls::{Identity, Pem, Tls, Verified};
@@ -20,3 +21,5 @@ pub use watch::{Reader, Watch};
 fn closed() -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "closed by the other side")
 }
+/// Frames longer than this are refused: no reply that we ask for comes near.
+const FRAME_LIMIT: usize = 256 << 20;

@@ -14,6 +14,9 @@ use super::tls;
 /// What TLS reads from the kernel at once, and what it holds for it at most.
 const TLS_BUFFER: usize = 64 << 10;
 
+/// Reads in a row of what holds no data, after which others have a turn.
+const MOST_EMPTY: usize = 64;
+
 /// The byte stream to an SPU.
 #[derive(Debug)]
 pub(super) enum Stream {
@@ -64,7 +67,7 @@ impl Stream {
         }
     }
 
-    /// Reads what has arrived; 0: the end.
+    /// Reads what has arrived; 0: the end. Interrupted: there is more, but no data so far.
     pub(super) fn try_read(&mut self, space: &mut BytesMut) -> io::Result<usize> {
         match self {
             Self::Plain(socket) => socket.try_read(space),
@@ -238,12 +241,13 @@ impl Session {
             space.extend_from_slice(&decrypted);
             return Ok(decrypted.len());
         }
-        loop {
+        for _ in 0..MOST_EMPTY {
             if let Some(count) = self.decrypt(space)? {
                 return Ok(count);
             }
             self.advance(socket, read)?;
         }
+        Err(io::ErrorKind::Interrupted.into())
     }
 
     /// Moves what is decrypted to `space`; `None`: nothing is yet, 0: the end.

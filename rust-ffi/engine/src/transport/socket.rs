@@ -6,7 +6,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::os::fd::{AsRawFd, RawFd};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -26,6 +26,9 @@ const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
 #[cfg(target_vendor = "apple")]
 const NO_SIGNAL: i32 = 0;
+
+/// Reads in a row before others have a turn.
+const MOST_READS: u32 = 64;
 
 /// More than the answer to a small request has.
 const SMALL: usize = 1024;
@@ -71,6 +74,8 @@ fn is_open(socket: &SockRef<'_>) -> bool {
 #[derive(Debug)]
 struct Inner {
     counted: Counted,
+    /// Since others last had a turn.
+    reads: AtomicU32,
     /// Stands before the socket, as it must go before it.
     registered: Registered,
     stream: TcpStream,
@@ -85,7 +90,7 @@ impl Socket {
     pub(super) async fn connect(address: SocketAddr) -> io::Result<Self> {
         let stream = TcpStream::connect(address).await?;
         let registered = Registered::new(stream.as_raw_fd());
-        let socket = Self(Arc::new(Inner { counted: Counted::new(), registered, stream }));
+        let socket = Self(Arc::new(Inner { counted: Counted::new(), reads: AtomicU32::new(0), registered, stream }));
         socket.0.stream.set_nodelay(true)?;
         let options = socket.options();
         options.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_INTERVAL))?;
@@ -150,7 +155,7 @@ impl Socket {
 impl Socket {
     /// Takes the socket away from the runtime. Only of one that has no other handle.
     pub(super) fn unwatch(self) -> io::Result<Unwatched> {
-        let Some(Inner { counted, registered, stream }) = Arc::into_inner(self.0) else {
+        let Some(Inner { counted, registered, stream, .. }) = Arc::into_inner(self.0) else {
             return Err(io::Error::other("the socket has another handle"));
         };
         Ok(Unwatched { counted, registered, stream: stream.into_std()? })
@@ -170,7 +175,12 @@ impl Unwatched {
     /// Gives the socket back to the runtime, in one of whose tasks this is.
     pub(super) fn watch(self) -> io::Result<Socket> {
         let Self { counted, registered, stream } = self;
-        Ok(Socket(Arc::new(Inner { counted, registered, stream: TcpStream::from_std(stream)? })))
+        Ok(Socket(Arc::new(Inner {
+            counted,
+            reads: AtomicU32::new(0),
+            registered,
+            stream: TcpStream::from_std(stream)?,
+        })))
     }
 
     /// Reads some of what has arrived; 0: the end.
@@ -194,12 +204,18 @@ impl Unwatched {
     }
 }
 
-/// Acknowledges at once.
+/// Acknowledges at once. Takes turns with others also where tokio does not see to it, as in the tasks of the `fluvio` crate.
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.0.reads.fetch_add(1, Ordering::Relaxed) >= MOST_READS {
+            self.0.reads.store(0, Ordering::Relaxed);
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         loop {
             if self.0.stream.poll_read_ready(cx)?.is_pending() {
                 self.acknowledge_at_once();
+                self.0.reads.store(0, Ordering::Relaxed);
                 return Poll::Pending;
             }
             match self.0.stream.try_read_buf(buf) {
