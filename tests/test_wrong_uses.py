@@ -560,7 +560,7 @@ ASYNC: dict[str, tuple[Callable[[Scene], Any], type[Exception], str, str]] = {
     "iterated unopened": (_iterated, U, "must be opened first", "async with"),
     "not awaited": (_not_awaited, AttributeError, "is not opened yet and has no 'producer'", "await it"),
     "a record that is not awaited": (_receive_not_awaited, T, "what must be a Record", "a coroutine: await it first"),
-    "two readers": (_two_readers, U, "another task is reading this consumer", "one reads at a time"),
+    "two readers": (_two_readers, U, "this consumer is being read already", "one reads at a time"),
     "after close": (_after_close, ClosedError, "the client is closed", ""),
     "a result that is not there": (_result_too_early, U, "not settled yet", "wait for the receipt"),
 }
@@ -593,4 +593,4 @@ def test_two_threads_read(scene: Scene) -> None:
                 said.append(error)
         consumer.stop()
         thread.join()
-        check(said[0], UsageError, "is reading this consumer", "one reads at a time")
+        check(said[0], UsageError, "is being read already", "one reads at a time")

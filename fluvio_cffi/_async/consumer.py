@@ -438,7 +438,7 @@ class AsyncConsumer(Closeable):
             capacity = count[0]
 
     def _second_reader(self) -> UsageError:
-        return UsageError("this consumer is being read already: one call reads at a time")
+        return UsageError("this consumer is being read already: one reads at a time")
 
     def _begin_to_read(self) -> None:
         if self._commits_by_itself:

@@ -77,7 +77,7 @@ class AsyncEvents:
             # One step.
             self._reading = True
         else:
-            raise UsageError("these events are being read already: one call reads at a time")
+            raise UsageError("these events are being read already: one reads at a time")
         try:
             if host.due():
                 await host.rest()

@@ -268,7 +268,7 @@ class AsyncWatch(Generic[ItemT]):
             logger.debug("%r: %s", self, failure)
 
     def _second_reader(self) -> UsageError:
-        return UsageError("this watch is being read already: one call reads at a time")
+        return UsageError("this watch is being read already: one reads at a time")
 
     def __del__(self) -> None:
         buffer = getattr(self, "_buffer", None)

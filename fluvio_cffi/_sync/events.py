@@ -79,7 +79,7 @@ class Events:
             # One step.
             self._reading = True
         else:
-            raise UsageError("these events are being read already: one call reads at a time")
+            raise UsageError("these events are being read already: one reads at a time")
         try:
             if host.due():
                 host.rest()
