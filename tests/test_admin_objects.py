@@ -199,7 +199,7 @@ ENDPOINTS = {"public_endpoint": "a:1", "private_endpoint": "b:2"}
         (lambda: TopicSpec(max_partition_size=-1), "max_partition_size"),
         (lambda: TopicSpec(compression="brotli"), "compression"),
         (lambda: TopicSpec(assignment=[(0, (1,))]), "assignment"),
-        (lambda: TopicSpec(assignment=[], mirror=HomeMirror(["a"])), "not both"),
+        (lambda: TopicSpec(assignment=[], mirror=HomeMirror(["a"])), "are both given"),
         (lambda: TopicSpec(mirror="edge-1"), "mirror"),
         (lambda: TopicSpec(deduplication=5), "deduplication"),
         (lambda: PartitionAssignment(-1, ()), "partition"),

@@ -8,6 +8,7 @@ import pytest
 
 from fluvio_cffi import DeliveryUnknownError, RecordMetadata, SendResult
 from fluvio_cffi._delivery import EXAMPLES, Ledger, Ticket
+from fluvio_cffi._ffi import ffi
 
 
 def failing(ledger: Ledger, count: int, seen: int = 0) -> Ticket:
@@ -19,7 +20,7 @@ def failing(ledger: Ledger, count: int, seen: int = 0) -> Ticket:
 
 
 def test_what_nobody_looks_at_is_reported_once() -> None:
-    ledger = Ledger("t")
+    ledger = Ledger("t", ffi.NULL)
     first = failing(ledger, 5, seen=2)
     failing(ledger, 4, seen=4)
     assert ledger.count == 3
@@ -40,7 +41,7 @@ def test_what_nobody_looks_at_is_reported_once() -> None:
 
 
 def test_a_look_that_is_abandoned_counts_again() -> None:
-    ledger = Ledger("t")
+    ledger = Ledger("t", ffi.NULL)
     ticket = Ticket()
     ticket.attach(ledger)
     ticket.look(3)
@@ -54,13 +55,13 @@ def test_a_look_that_is_abandoned_counts_again() -> None:
 def test_an_early_completion_is_accounted_for_when_it_is_bound() -> None:
     ticket = Ticket()
     ticket.fail(DeliveryUnknownError("x"), 2)
-    ledger = Ledger("t")
+    ledger = Ledger("t", ffi.NULL)
     ticket.attach(ledger)
     assert (ledger.count, ledger.settled) == (2, 2)
 
 
 def test_memory_is_bounded() -> None:
-    ledger = Ledger("t")
+    ledger = Ledger("t", ffi.NULL)
     for _ in range(1000):
         failing(ledger, 10)
     assert len(ledger._examples) == EXAMPLES
@@ -70,7 +71,7 @@ def test_memory_is_bounded() -> None:
 
 
 def test_a_result_is_a_sequence_of_metadata() -> None:
-    ledger = Ledger("t")
+    ledger = Ledger("t", ffi.NULL)
     good = Ticket()
     good.attach(ledger)
     result = SendResult("t")
