@@ -25,7 +25,7 @@ python_use_unqualified_type_names = True
 
 nitpicky = True
 # Python's own, and what classes are generic over.
-nitpick_ignore_regex = [("py:class", r"(collections\.abc|pathlib|os|builtins)\..*|(.*\.)?(T|ItemT)")]
+nitpick_ignore_regex = [("py:class", r"(collections\.abc|pathlib|os|builtins|types)\..*|(.*\.)?(T|ItemT)")]
 
 
 def without_private(
