@@ -509,7 +509,7 @@ class Consumer(Closeable):
         for partition in partitions:
             number(partition, "a partition", 0, (1 << 31) - 1)
         if not partitions:
-            partitions = tuple(partition for partition, _, _, _ in self._native_positions())
+            partitions = self.assignment
         self._order(function, partitions)
         self._change(lambda state: holding_back(state, combine(state.paused, partitions)))
         # Another call may say otherwise at the same time. What is in force here is told to the library, and again if

@@ -2,8 +2,8 @@
 //!
 //! The SC serves the calls of a connection one after another and may hold a create for 90 s, and the crate never
 //! reconnects. So a call has a connection to itself: the one that is kept, or a fresh one while another call has that. One
-//! on which a call failed or timed out is dropped. A fresh one is not cheap: the crate has itself told of all there is in
-//! the cluster.
+//! on which a call failed or timed out is dropped. To connect costs more round trips than to ask whether the SC is still
+//! there.
 //!
 //! While the SC is away, what may be repeated is tried again until its deadline; of what may not, connecting is.
 

@@ -17,9 +17,10 @@ pub(crate) use socket::connections;
 pub use tls::{Identity, Pem, Tls, Verified};
 pub use watch::{Reader, Watch};
 
+/// Frames longer than this are refused: no reply that we ask for comes near.
+const FRAME_LIMIT: usize = 256 << 20;
+
 /// The other side has ended the connection.
 fn closed() -> std::io::Error {
     std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "closed by the other side")
 }
-/// Frames longer than this are refused: no reply that we ask for comes near.
-const FRAME_LIMIT: usize = 256 << 20;
