@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import World
@@ -12,6 +14,7 @@ from fluvio_cffi import (
     ConfigError,
     Fluvio,
     FluvioTimeoutError,
+    HomeMirror,
     LocalCluster,
     Offset,
     PartitionNotFoundError,
@@ -125,3 +128,23 @@ def test_of_many_partitions_and_threads(cluster: LocalCluster) -> None:
         client.admin.topics.create("many", partitions=200, exist_ok=True)
         every = dict.fromkeys(range(200), (0, 0))
         assert all(found == every for found in pool.map(lambda _: client.offsets("many"), range(20)))
+
+
+@pytest.mark.parametrize("call", ["offsets", "producer", "consumer"])
+def test_a_topic_that_is_deleted_while_its_partitions_are_waited_for(cluster: LocalCluster, call: str) -> None:
+    with Fluvio.connect(cluster.endpoint) as client:
+        calls: dict[str, Callable[[], object]] = {
+            "offsets": lambda: client.offsets("bare"),
+            "producer": lambda: client.producer("bare").__enter__(),
+            "consumer": lambda: client.consumer("bare").__enter__(),
+        }
+        # A mirror's home has no partitions before its first remote cluster.
+        client.admin.topics.create("bare", mirror=HomeMirror([]))
+        with ThreadPoolExecutor(1) as pool:
+            call_of_another = pool.submit(calls[call])
+            # Whenever the topic goes, that call ends alike; mostly it waits by now.
+            time.sleep(0.1)
+            client.admin.topics.delete("bare")
+            with pytest.raises(TopicNotFoundError) as gone:
+                call_of_another.result(20)
+            assert gone.value.topic == "bare"

@@ -511,30 +511,53 @@ impl View {
         })
     }
 
-    /// Waits for what those who follow the cluster find out, as [`Self::wait`], but no longer than `limit`.
-    pub(crate) async fn wait_within<T>(
+    /// Waits, no longer than `limit`, for what `read` finds about `topic`. Asks the SC for a topic that the view does not know,
+    /// or no longer: absent is an error at once. It asks again while the view hears nothing, since a topic may be deleted
+    /// before the view has heard of it.
+    pub(crate) async fn find<T>(
         &self,
+        topic: &str,
         limit: &Limit,
-        read: impl FnMut(&Snapshot) -> Option<T>,
-        overdue: impl FnOnce(Duration) -> Error,
+        mut read: impl FnMut(&Snapshot) -> Option<T>,
+        overdue: impl Fn(Duration) -> Error,
     ) -> Result<T> {
-        limit.with(&self.trouble).hold(self.wait(read), overdue).await
+        let waiting = limit.with(&self.trouble);
+        let mut backoff = Backoff::default();
+        loop {
+            let mut known = self.read(|view| view.has_topic(topic));
+            if !known {
+                self.require(topic, limit).await?;
+            }
+            let unheard = !known;
+            let found_or_gone = self.wait(|view| match read(view) {
+                None if known && !view.has_topic(topic) => Some(None),
+                None => {
+                    known |= view.has_topic(topic);
+                    None
+                }
+                found => Some(found),
+            });
+            tokio::select! {
+                found = waiting.hold(found_or_gone, &overdue) => if let Some(found) = found? {
+                    return Ok(found);
+                },
+                () = backoff.wait(), if unheard => {}
+            }
+        }
     }
 
-    /// What is known of `topic`. Asks the SC when the view does not know it: absent is an error at once, present
-    /// is waited for.
+    /// What is known of `topic`, once all of its partitions are known; an error at once if there is no such topic.
     pub(crate) async fn topic(&self, topic: &str, limit: &Limit) -> Result<TopicView> {
         if let Some(state) = self.read(|view| view.topic(topic)) {
             return Ok(state);
         }
         self.doubt();
-        self.require(topic, limit).await?;
         let overdue = |timeout: Duration| {
             let seconds = timeout.as_secs_f64();
             let text = format!("topic \"{topic}\" exists, but its partitions were not there within {seconds} s");
             Error::timeout(Phase::Connect, text).with_topic(topic)
         };
-        self.wait_within(limit, |view| view.topic(topic), overdue).await
+        self.find(topic, limit, |view| view.topic(topic), overdue).await
     }
 
     /// What the view says turned out wrong, or to be too little: see whether the SC is still there to correct it.

@@ -561,9 +561,9 @@ impl Admin {
         };
         let overdue = |_| {
             let text = format!("topic \"{name}\" {what_is_done}, but is not ready yet");
-            done(Error::timeout(Phase::Admin, text).with_topic(name))
+            Error::timeout(Phase::Admin, text).with_topic(name)
         };
-        self.client.view().wait_within(&self.limit, enough, overdue).await
+        self.client.view().find(name, &self.limit, enough, overdue).await.map_err(done)
     }
 
     /// The topics whose name contains a string; with `system` the cluster's own instead of all others.

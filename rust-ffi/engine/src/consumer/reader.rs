@@ -27,9 +27,9 @@ use super::offsets::{Offsets, bounds_of};
 use super::{Shared, Start};
 use crate::Isolation;
 use crate::backoff::Backoff;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::guard::{self, TaskKind, maybe_panic};
-use crate::limit::Limit;
+use crate::limit::{Limit, took_longer};
 use crate::replies::{Layout, Walk, Walked};
 use crate::transport::{Connection, Frame};
 use crate::view::Snapshot;
@@ -119,12 +119,16 @@ fn search(shared: &Arc<Shared>, cursor: Cursor, refused: Option<i32>, pause: Dur
         let found = guard::caught(async {
             tokio::time::sleep(pause).await;
             let moved = view.wait(|view| leader(view).filter(|leader| Some(*leader) != refused));
+            let confirmed = async {
+                view.require(&shared.topic, &limit).await?;
+                let overdue = |timeout| took_longer(Phase::Read, "finding the leader of a partition", timeout);
+                view.find(&shared.topic, &limit, leader, overdue).await
+            };
             tokio::select! {
-                required = view.require(&shared.topic, &limit) => required?,
-                moved = moved => return moved.map(Some),
-                () = tokio::time::sleep(UNCONFIRMED), if refused.is_some() => return Ok(view.read(leader)),
+                confirmed = confirmed => confirmed.map(Some),
+                moved = moved => moved.map(Some),
+                () = tokio::time::sleep(UNCONFIRMED), if refused.is_some() => Ok(view.read(leader)),
             }
-            view.wait(leader).await.map(Some)
         });
         let found = tokio::select! {
             found = found => found,
