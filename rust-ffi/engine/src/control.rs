@@ -18,11 +18,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::blocking;
-use crate::client::ClientOptions;
 use crate::error::{Error, ErrorKind, Outcome, Phase, Result};
 use crate::guard;
 use crate::limit::Limit;
 use crate::metrics::Counters;
+use crate::options::{ClientOptions, check_endpoint};
 use crate::profile::{ClusterConfig, Profiles};
 use crate::transport::{Connector, Dialer, Failure};
 
@@ -390,18 +390,6 @@ fn call_error(error: &anyhow::Error, what: &str) -> Error {
 fn unreadable(what: &str, why: &str) -> Error {
     let text = format!("{what}: this version of the client cannot read the cluster's answer: {why}");
     Error::new(ErrorKind::Version, text)
-}
-
-pub(crate) fn check_endpoint(endpoint: &str) -> Result<()> {
-    let is_host = |host: &str| !host.is_empty() && !host.contains(['/', '@']) && !host.contains(char::is_whitespace);
-    let port = endpoint.rsplit_once(':').filter(|(host, _)| is_host(host)).map(|(_, port)| port.parse::<u16>());
-    match port {
-        Some(Ok(port)) if port != 0 => Ok(()),
-        _ => Err(Error::invalid(format!(
-            "endpoint is \"{endpoint}\": it must be \"host:port\" with a port from 1 to 65535, such as \"127.0.0.1:9003\", \
-             and nothing else"
-        ))),
-    }
 }
 
 /// The named profile, or the current one. Files are read on a thread that may block.

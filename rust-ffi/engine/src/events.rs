@@ -5,10 +5,20 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::Notify;
 
-use crate::client::ClientState;
-
 /// So many events wait for their reader; then the oldest goes.
 const MOST_WAITING: usize = 256;
+
+/// Whether the client sees its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum ClientState {
+    /// The SC's watches are alive.
+    Connected = 1,
+    /// The SC is away; the data path goes on.
+    Reconnecting = 2,
+    /// Closed by its owner.
+    Closed = 3,
+}
 
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ pub mod admin;
 mod backoff;
 mod blocking;
 mod client;
-mod codes;
+mod commits;
 mod consumer;
 mod control;
 pub mod descriptors;
@@ -14,35 +14,29 @@ mod events;
 mod executor;
 mod guard;
 mod limit;
+mod log_offsets;
 mod metrics;
+mod options;
 mod producer;
 mod profile;
 mod replies;
+mod session;
+mod stored_offsets;
 mod transport;
 mod view;
 
 pub use admin::{Admin, CreateFlags, TopicSpec};
-pub use client::{Client, ClientOptions, ClientState, Counts, clients, counts};
+pub use client::{Client, Counts, clients, counts};
 pub use consumer::{Chunk, ChunkEncoder, Consumer, ConsumerOptions, PartitionState, RecordRef, Start, Take};
 pub use error::{Error, ErrorKind, Outcome, Phase, Result};
-pub use events::{Event, EventKind, Events, NextEvent};
+pub use events::{ClientState, Event, EventKind, Events, NextEvent};
 pub use fluvio_cffi_wire::Codec;
 pub use guard::{TaskKind, arm_panic, install_panic_hook, maybe_panic, panic_error};
 pub use metrics::{ERROR_KINDS, Metrics};
+pub use options::{ClientOptions, Isolation};
 pub use producer::{
     Delivery, Producer, ProducerOptions, RECORD_OVERHEAD, Records, Run, Submission, TicketOutcome, TicketSink,
 };
 
 pub use profile::{ClusterConfig, Profile, Profiles};
 pub use transport::{Identity, Pem, Reader, Tls, Verified, Watch};
-
-/// Which records a consumer sees, and when a producer's record counts as acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[repr(u32)]
-pub enum Isolation {
-    /// As soon as the leader has written them.
-    #[default]
-    ReadUncommitted = 0,
-    /// Once all in-sync replicas have them.
-    ReadCommitted = 1,
-}

@@ -11,6 +11,7 @@ use fluvio::config::{Config, TlsCerts, TlsConfig, TlsPaths, TlsPolicy};
 use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
 use crate::error::{Error, Result};
+use crate::options::check_endpoint;
 use crate::transport::{Identity, Pem, Tls, Verified};
 
 /// The version of the format, as the official client writes it.
@@ -109,7 +110,7 @@ impl Profiles {
     /// profile becomes the current one if `current`, or if there is none.
     pub fn add(&self, name: &str, config: &ClusterConfig, overwrite: bool, current: bool) -> Result<()> {
         check_name(name)?;
-        crate::control::check_endpoint(&config.endpoint)?;
+        check_endpoint(&config.endpoint)?;
         let tls = tls_table(&config.tls)?;
         self.edit(|document| {
             let exists = |section: &str| document.get(section).is_some_and(|it| it.get(name).is_some());

@@ -20,10 +20,9 @@ use tokio::task::coop::consume_budget;
 use tokio::time::Instant;
 
 use crate::backoff::Backoff;
-use crate::client::ClientState;
 use crate::control::{Control, Link, watch_error};
 use crate::error::{Error, ErrorKind, Phase, Result};
-use crate::events::{Announcer, Event, Events};
+use crate::events::{Announcer, ClientState, Event, Events};
 use crate::guard::{self, TaskKind, maybe_panic};
 use crate::limit::{Limit, Told, Trouble};
 

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{Admin, Partition, PartitionResolution, Spu, SpuResolution};
-use crate::client::Client;
 use crate::error::Result;
+use crate::session::Session;
 
 /// The state of the cluster as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -32,15 +32,15 @@ pub struct ClusterStatus {
 impl ClusterStatus {
     /// From what there is. The lists are ordered.
     pub(super) fn of<'a>(
-        client: &Client,
+        session: &Session,
         topics: usize,
         partitions: impl IntoIterator<Item = &'a Partition>,
         spus: impl IntoIterator<Item = &'a Spu>,
     ) -> Self {
         let spus: Vec<Spu> = spus.into_iter().cloned().collect();
         let mut status = Self {
-            endpoint: client.endpoint().to_owned(),
-            platform_version: client.platform_version().to_owned(),
+            endpoint: session.endpoint().to_owned(),
+            platform_version: session.platform_version().to_owned(),
             spus_online: spus.iter().filter(|spu| spu.status.resolution == SpuResolution::Online).count(),
             spus,
             topics,
@@ -85,6 +85,6 @@ impl Admin {
         }
         partitions.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
         let spus = self.spus(None).await?;
-        Ok(ClusterStatus::of(&self.client, topics, &partitions, &spus))
+        Ok(ClusterStatus::of(&self.session, topics, &partitions, &spus))
     }
 }

@@ -6,9 +6,11 @@ use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 
 use super::Admin;
-use crate::consumer::offsets::{self, Bounds, Offsets, bounds};
+use crate::commits::Commits;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::limit::took_longer;
+use crate::log_offsets::{Bounds, bounds, known_leader, log_bounds};
+use crate::stored_offsets;
 
 /// A stored offset.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -76,7 +78,7 @@ impl Admin {
             let mut followed: BTreeSet<(&str, &str)> =
                 found.iter().map(|one| (one.consumer_id.as_str(), one.topic.as_str())).collect();
             if let (Some(consumer_id), Some(topic)) = (consumer_id, topic) {
-                match self.client.view().topic(topic, &self.limit).await {
+                match self.session.view().topic(topic, &self.limit).await {
                     // Nothing is stored in a topic that does not exist.
                     Err(error) if error.kind == ErrorKind::TopicNotFound => {}
                     known => {
@@ -86,7 +88,7 @@ impl Admin {
                 }
             }
             let partitions =
-                |topic: &str| self.client.view().read(|view| view.topic(topic)).map_or(0, |topic| topic.partitions);
+                |topic: &str| self.session.view().read(|view| view.topic(topic)).map_or(0, |topic| topic.partitions);
             let stored: BTreeSet<_> = found.iter().map(ConsumerOffset::place).collect();
             let all = followed.into_iter().flat_map(|(consumer_id, topic)| {
                 (0..partitions(topic)).map(move |partition| (consumer_id, topic, partition))
@@ -112,7 +114,7 @@ impl Admin {
 
     async fn stored_offsets(&self, consumer_id: Option<&str>, topic: Option<&str>) -> Result<Vec<ConsumerOffset>> {
         consumer_id.map_or(Ok(()), check_id)?;
-        let stored = offsets::stored(&self.client, consumer_id, &self.limit).await?.into_iter();
+        let stored = stored_offsets::stored(&self.session, consumer_id, &self.limit).await?.into_iter();
         let asked = stored.filter(|stored| topic.is_none_or(|topic| stored.replica_id.topic == topic));
         Ok(asked
             .map(|stored| ConsumerOffset {
@@ -130,7 +132,7 @@ impl Admin {
     async fn fill_in_lags(&self, stored: &mut [ConsumerOffset]) {
         let mut led: BTreeMap<i32, Vec<(String, u32)>> = BTreeMap::new();
         for one in stored.iter() {
-            if let Some(leader) = offsets::known_leader(&self.client, &one.topic, one.partition) {
+            if let Some(leader) = known_leader(&self.session, &one.topic, one.partition) {
                 led.entry(leader).or_default().push((one.topic.clone(), one.partition));
             }
         }
@@ -138,7 +140,7 @@ impl Admin {
             partitions.sort_unstable();
             partitions.dedup();
         }
-        let asked = led.into_iter().map(|(spu, partitions)| bounds(&self.client, spu, partitions));
+        let asked = led.into_iter().map(|(spu, partitions)| bounds(&self.session, spu, partitions));
         let known: BTreeMap<_, _> = join_all(asked).await.into_iter().filter_map(Result::ok).flatten().collect();
         for one in stored {
             if let Some(Ok(bounds)) = known.get(&(one.topic.clone(), one.partition)) {
@@ -175,7 +177,7 @@ impl Admin {
             Err(error) if error.kind == ErrorKind::ConsumerOffsetNotFound && missing_ok => return Ok(()),
             other => other?,
         };
-        let forget = offsets::forget(&self.client, consumer_id, topic, partition, &self.limit);
+        let forget = stored_offsets::forget(&self.session, consumer_id, topic, partition, &self.limit);
         self.within("deleting a stored offset", forget).await
     }
 
@@ -189,11 +191,11 @@ impl Admin {
     ) -> Result<ConsumerOffset> {
         check_id(consumer_id)?;
         self.within("resetting a stored offset", async {
-            let partitions = self.client.view().topic(topic, &self.limit).await?.partitions;
+            let partitions = self.session.view().topic(topic, &self.limit).await?.partitions;
             if partition >= partitions {
                 return Err(Error::partition_not_found(topic, partition.into(), partitions));
             }
-            let (start, end) = offsets::log_bounds(&self.client, topic, partition, &self.limit).await?;
+            let (start, end) = log_bounds(&self.session, topic, partition, &self.limit).await?;
             let next = match to {
                 ResetTo::Beginning => start,
                 ResetTo::End => end,
@@ -210,7 +212,7 @@ impl Admin {
                 error.next_available = (next < start).then_some(start);
                 return Err(error);
             }
-            Offsets::new(self.client.clone(), topic, consumer_id).commit(&[(partition, next - 1)], &self.limit).await
+            Commits::new(self.session.clone(), topic, consumer_id).commit(&[(partition, next - 1)], &self.limit).await
         })
         .await?;
         self.consumer_offset(consumer_id, topic, partition).await
@@ -218,7 +220,7 @@ impl Admin {
 
     async fn within<T>(&self, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
         // What goes wrong on the way is counted where it does.
-        let overdue = |timeout| self.client.counters().noted(took_longer(Phase::Admin, what, timeout));
+        let overdue = |timeout| self.session.counters().noted(took_longer(Phase::Admin, what, timeout));
         self.limit.hold(work, overdue).await
     }
 }

@@ -24,9 +24,9 @@ use fluvio_sc_schema::objects::{ListFilter, Metadata};
 use fluvio_sc_schema::{AdminSpec, CreatableAdminSpec, DeletableAdminSpec, UpdatableAdminSpec};
 use serde::Serialize;
 
-use crate::client::Client;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::limit::{Attempts, Limit};
+use crate::session::Session;
 
 pub use cluster::ClusterStatus;
 pub use consumer_offsets::{ConsumerOffset, ResetTo};
@@ -64,14 +64,14 @@ pub struct CreateFlags {
 /// The administration of a cluster. Everything that is done with one of these ends by one deadline.
 #[derive(Debug)]
 pub struct Admin {
-    client: Client,
+    session: Session,
     limit: Limit,
 }
 
-impl Client {
-    /// The administration, for what ends within `timeout` from now; `None`: without a deadline.
-    pub fn admin(&self, timeout: Option<Duration>) -> Admin {
-        Admin { client: self.clone(), limit: Limit::new(timeout) }
+impl Admin {
+    /// For what ends within `timeout` from now.
+    pub(crate) fn new(session: Session, timeout: Option<Duration>) -> Self {
+        Self { session, limit: Limit::new(timeout) }
     }
 }
 
@@ -140,7 +140,7 @@ impl Admin {
             let request = ListRequest::<K::Spec>::new(filters, summary).system(system);
             async move { admin.list_with_config::<K::Spec, String>(request).await }
         };
-        let listed = self.client.control().short(&self.limit, &what, list).await?;
+        let listed = self.session.control().short(&self.limit, &what, list).await?;
         let mut objects = listed.into_iter().map(K::from_upstream).collect::<Result<Vec<K>>>()?;
         objects.sort_by(|a, b| a.name().cmp(b.name()));
         Ok(objects)
@@ -191,7 +191,7 @@ impl Admin {
 
     /// The attempts at a change that may be repeated.
     fn attempts(&self) -> Attempts<'_> {
-        self.limit.attempts(self.client.counters())
+        self.limit.attempts(self.session.counters())
     }
 
     /// Asks once for an object to be created.
@@ -205,7 +205,7 @@ impl Admin {
         let what = format!("creating {label} \"{name}\"");
         let (name, CreateFlags { dry_run, exist_ok }) = (name.to_owned(), flags);
         let create = |admin: Arc<FluvioAdmin>| async move { admin.create(name, dry_run, spec).await };
-        self.client.control().long(&self.limit, &what, exist_ok || dry_run, create).await
+        self.session.control().long(&self.limit, &what, exist_ok || dry_run, create).await
     }
 
     async fn delete<K: Kind>(&self, name: &str, missing_ok: bool) -> Result<()>
@@ -234,7 +234,7 @@ impl Admin {
     {
         let mut attempts = self.attempts();
         loop {
-            match self.client.control().long(&self.limit, what, missing_ok, &delete).await {
+            match self.session.control().long(&self.limit, what, missing_ok, &delete).await {
                 Err(error) if error.kind == missing && missing_ok => return Ok(()),
                 Err(error) if missing_ok => attempts.after(error).await?,
                 deleted => return deleted,
@@ -250,7 +250,7 @@ impl Admin {
         S::UpdateAction: Send + Sync,
     {
         let update = |admin: Arc<FluvioAdmin>| async move { admin.update::<S>(key, action).await };
-        self.client.control().long(&self.limit, what, false, update).await
+        self.session.control().long(&self.limit, what, false, update).await
     }
 }
 

@@ -485,14 +485,14 @@ impl Admin {
         let wait_ready = wait_ready && request.replicas().partitions() > 0;
         let planned = Metadata { name: name.to_owned(), spec: request.clone(), status: UpstreamStatus::default() };
         // The SC answers once the partitions are there, or gives up after 90 s; the topic itself is there at once.
-        let known = self.client.view().read(|view| view.has_topic(name));
+        let known = self.session.view().read(|view| view.has_topic(name));
         let create = self.send_create("topic", name, flags, request);
         let created = if wait_ready || known || flags.dry_run {
             create.await
         } else {
             tokio::select! {
                 created = create => created,
-                appeared = self.client.view().wait(|view| view.has_topic(name).then_some(())) => appeared,
+                appeared = self.session.view().wait(|view| view.has_topic(name).then_some(())) => appeared,
             }
         };
         match created {
@@ -506,7 +506,7 @@ impl Admin {
             Err(error)
                 if error.kind == ErrorKind::Timeout
                     && !known
-                    && self.client.view().read(|view| view.has_topic(name)) => {}
+                    && self.session.view().read(|view| view.has_topic(name)) => {}
             Err(error) => return Err(error.with_topic(name)),
             Ok(()) if flags.dry_run => return Topic::from_upstream(planned),
             Ok(()) => {}
@@ -563,7 +563,7 @@ impl Admin {
             let text = format!("topic \"{name}\" {what_is_done}, but is not ready yet");
             Error::timeout(Phase::Admin, text).with_topic(name)
         };
-        self.client.view().find(name, &self.limit, enough, overdue).await.map_err(done)
+        self.session.view().find(name, &self.limit, enough, overdue).await.map_err(done)
     }
 
     /// The topics whose name contains a string; with `system` the cluster's own instead of all others.

@@ -18,11 +18,11 @@ use tokio::task::coop::consume_budget;
 
 use super::{Admin, ClusterStatus, Kind, Partition, SmartModule, Spu, SpuGroup, TableFormat, Topic};
 use crate::backoff::Backoff;
-use crate::client::Client;
 use crate::control::{Link, watch_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{self, TaskKind, maybe_panic};
 use crate::limit::{Limit, Told};
+use crate::session::Session;
 
 /// So many items wait for their reader, and so many bytes of them; then they are replaced by a snapshot.
 const MOST_WAITING: usize = 1000;
@@ -191,7 +191,7 @@ impl State {
     }
 
     /// Of the cluster only the latest state is told.
-    fn take_status(&mut self, client: &Client) -> Option<Change> {
+    fn take_status(&mut self, session: &Session) -> Option<Change> {
         let kind = match (std::mem::take(&mut self.behind), std::mem::take(&mut self.changed)) {
             (true, _) => ChangeKind::Snapshot,
             (false, true) => ChangeKind::Updated,
@@ -207,7 +207,7 @@ impl State {
             Object::Spu(spu) => Some(spu),
             _ => None,
         });
-        let status = ClusterStatus::of(client, topics, partitions, spus);
+        let status = ClusterStatus::of(session, topics, partitions, spus);
         Some(Change { kind, items: vec![Object::Cluster(status)] })
     }
 
@@ -229,7 +229,7 @@ impl State {
 
 /// What a watch and its task share.
 struct Shared {
-    client: Client,
+    session: Session,
     what: Watchable,
     state: Mutex<State>,
     /// Called at each change.
@@ -257,7 +257,7 @@ impl Drop for Watch {
 impl Admin {
     /// Watches a kind of objects. The first state is there when this returns.
     pub async fn watch(&self, what: Watchable) -> Result<Watch> {
-        let control = self.client.control();
+        let control = self.session.control();
         let open = async {
             let mut attempts = self.limit.attempts(control.counters());
             loop {
@@ -272,7 +272,7 @@ impl Admin {
 
     async fn try_watch(&self, what: Watchable) -> Result<Watch> {
         let shared =
-            Arc::new(Shared { client: self.client.clone(), what, state: Mutex::default(), news: Notify::new() });
+            Arc::new(Shared { session: self.session.clone(), what, state: Mutex::default(), news: Notify::new() });
         let (announce, first) = oneshot::channel();
         let on_panic = Arc::clone(&shared);
         let task = guard::spawn(Arc::clone(&shared).follow(announce), move |error| on_panic.end(error));
@@ -296,7 +296,7 @@ impl Watch {
             return Err(panic);
         }
         let change = match self.shared.what {
-            Watchable::Cluster => state.take_status(&self.shared.client),
+            Watchable::Cluster => state.take_status(&self.shared.session),
             _ => state.take(),
         };
         match (change, &state.ended) {
@@ -361,7 +361,7 @@ impl Shared {
     async fn follow(self: Arc<Self>, announce: oneshot::Sender<Result<()>>) {
         let mut announce = Some(announce);
         let mut backoff = Backoff::default();
-        let view = self.client.view();
+        let view = self.session.view();
         loop {
             let session = guard::caught(self.session(&mut announce, &mut backoff));
             let ended = tokio::select! {
@@ -390,7 +390,7 @@ impl Shared {
 
     /// One connection to the SC, to its end, which is the error returned.
     async fn session(&self, announce: &mut Option<oneshot::Sender<Result<()>>>, backoff: &mut Backoff) -> Error {
-        let control = self.client.control();
+        let control = self.session.control();
         match control.reconnect().await {
             Ok(link) => link.explain(WHAT, self.watch(&link, announce, backoff).await),
             Err(error) => error,
@@ -404,7 +404,7 @@ impl Shared {
         announce: &mut Option<oneshot::Sender<Result<()>>>,
         backoff: &mut Backoff,
     ) -> Error {
-        let control = self.client.control();
+        let control = self.session.control();
         let opened = async {
             let mut news = select_all(self.streams(&link.admin).await?);
             // Each stream tells everything first.

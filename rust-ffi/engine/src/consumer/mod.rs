@@ -2,7 +2,6 @@
 
 mod chunks;
 mod cursor;
-pub(crate) mod offsets;
 mod reader;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,22 +9,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::{BoxFuture, ready};
 use tokio::sync::oneshot;
 
-use crate::Isolation;
 use crate::backoff::Backoff;
-use crate::client::Client;
-use crate::error::{Error, Phase, Result};
+use crate::commits::Commits;
+use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::guard;
 use crate::limit::{Limit, Trouble, took_longer};
+use crate::log_offsets::log_bounds;
+use crate::metrics::Metrics;
+use crate::options::Isolation;
+use crate::session::{Member, Session};
 
 use chunks::Chunks;
 use cursor::Cursor;
-use offsets::Offsets;
 use reader::Readers;
-
-#[cfg(test)]
-pub(crate) use reader::RecordBytes;
 
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +59,7 @@ pub struct ConsumerOptions {
     pub max_bytes: u32,
     /// Decoded bytes kept ready, at most, unless one batch is larger.
     pub prefetch: usize,
-    /// Offsets that retention removed are passed over instead of being an error.
+    /// Commits that retention removed are passed over instead of being an error.
     pub skip_evicted: bool,
     /// How long a silent stream may be silent before its peer is asked whether it is still there.
     pub probe_interval: Duration,
@@ -219,7 +218,7 @@ pub struct Consumer {
 
 /// What the readers share with the handle.
 pub(crate) struct Shared {
-    client: Client,
+    session: Session,
     topic: String,
     options: ConsumerOptions,
     /// Bytes that one stream asks for: a quarter of the prefetch, divided over the partitions, and at most `max_bytes`.
@@ -231,9 +230,23 @@ pub(crate) struct Shared {
     trouble: Trouble,
 }
 
+impl Member for Shared {
+    fn measure(&self, metrics: &mut Metrics) {
+        metrics.lag += self.lag();
+    }
+
+    fn flush(&self) -> BoxFuture<'_, ()> {
+        Box::pin(ready(()))
+    }
+
+    fn unsettled(&self) -> u64 {
+        0
+    }
+}
+
 impl Shared {
     /// Records between where its reader is and the ends of the logs, as far as these were seen.
-    pub(crate) fn lag(&self) -> u64 {
+    fn lag(&self) -> u64 {
         if self.chunks.over() {
             return 0;
         }
@@ -245,7 +258,7 @@ impl Shared {
 /// Ends the readers when the last handle goes.
 struct Owner {
     shared: Arc<Shared>,
-    offsets: Option<Arc<Offsets>>,
+    offsets: Option<Arc<Commits>>,
 }
 
 impl Drop for Owner {
@@ -263,20 +276,20 @@ impl std::fmt::Debug for Consumer {
 
 impl Consumer {
     pub(crate) async fn open(
-        client: Client,
+        session: Session,
         topic: &str,
         options: ConsumerOptions,
         encoder: Arc<dyn ChunkEncoder>,
         timeout: Option<Duration>,
     ) -> Result<Self> {
         let limit = Limit::new(timeout);
-        let opening = Self::opened(client, topic, options, encoder, &limit);
+        let opening = Self::opened(session, topic, options, encoder, &limit);
         let what = format!("opening the consumer of topic \"{topic}\"");
         limit.hold(opening, |timeout| took_longer(Phase::Connect, &what, timeout).with_topic(topic)).await
     }
 
     async fn opened(
-        client: Client,
+        session: Session,
         topic: &str,
         options: ConsumerOptions,
         encoder: Arc<dyn ChunkEncoder>,
@@ -285,7 +298,7 @@ impl Consumer {
         // Batches of the usual size, 16 KiB, come whole: less would have each asked for twice.
         const LEAST_FETCH: usize = 32 << 10;
         options.validate()?;
-        let count = client.view().topic(topic, limit).await?.partitions;
+        let count = session.view().topic(topic, limit).await?.partitions;
         let chosen: BTreeSet<u32> = match options.partitions.is_empty() {
             true => (0..count).collect(),
             false => options.partitions.iter().copied().collect(),
@@ -294,7 +307,7 @@ impl Consumer {
         if let Some(wrong) = named.clone().find(|partition| *partition >= count) {
             return Err(Error::partition_not_found(topic, i64::from(wrong), count));
         }
-        let offsets = options.consumer_id.as_ref().map(|id| Arc::new(Offsets::new(client.clone(), topic, id)));
+        let offsets = options.consumer_id.as_ref().map(|id| Arc::new(Commits::new(session.clone(), topic, id)));
         let stored = match &offsets {
             Some(offsets) => offsets.look(limit).await?,
             None => BTreeMap::new(),
@@ -304,7 +317,7 @@ impl Consumer {
         let fetch_bytes = options.max_bytes.min(u32::try_from(share).unwrap_or(u32::MAX));
         let chunks = Chunks::new(&assignment, options.prefetch);
         let shared = Arc::new(Shared {
-            client,
+            session,
             topic: topic.to_owned(),
             options,
             fetch_bytes,
@@ -313,7 +326,7 @@ impl Consumer {
             readers: Readers::default(),
             trouble: limit.trouble().clone(),
         });
-        shared.client.add_consumer(&shared);
+        shared.session.add(&shared);
         ALIVE.fetch_add(1, Ordering::Relaxed);
         let consumer = Self { owner: Arc::new(Owner { shared: Arc::clone(&shared), offsets }) };
         for partition in &assignment {
@@ -355,7 +368,7 @@ impl Consumer {
     }
 
     fn count(&self, chunk: &Chunk) {
-        let counters = self.owner.shared.client.counters();
+        let counters = self.owner.shared.session.counters();
         counters.records_consumed.add(u64::from(chunk.count));
         counters.bytes_consumed.add(chunk.bytes);
     }
@@ -427,9 +440,7 @@ impl Consumer {
             None => Ok(()),
             Some(other) => {
                 let text = format!("partition {other} of topic \"{}\" is not read by this consumer", self.topic());
-                Err(Error::new(crate::ErrorKind::PartitionNotFound, text)
-                    .with_topic(self.topic())
-                    .with_partition(*other))
+                Err(Error::new(ErrorKind::PartitionNotFound, text).with_topic(self.topic()).with_partition(*other))
             }
         }
     }
@@ -480,7 +491,7 @@ impl Consumer {
         if seen.is_some_and(|seen| Some(offset) < seen.end.max(seen.position)) {
             return Ok(());
         }
-        let (_, end) = offsets::log_bounds(&shared.client, &shared.topic, partition, limit).await?;
+        let (_, end) = log_bounds(&shared.session, &shared.topic, partition, limit).await?;
         if offset < end {
             return Ok(());
         }
@@ -488,7 +499,7 @@ impl Consumer {
             "the offset to commit is {offset}: partition {partition} of topic \"{}\" ends at {end}, before any such record",
             shared.topic
         );
-        let error = Error::new(crate::ErrorKind::OffsetOutOfRange, text).with_topic(&shared.topic);
+        let error = Error::new(ErrorKind::OffsetOutOfRange, text).with_topic(&shared.topic);
         Err(error.with_partition(partition).with_offset(offset))
     }
 
@@ -505,12 +516,9 @@ impl Consumer {
         Ok(self.offsets()?.mark(partition))
     }
 
-    fn offsets(&self) -> Result<&Offsets> {
+    fn offsets(&self) -> Result<&Commits> {
         self.owner.offsets.as_deref().ok_or_else(|| {
-            Error::new(
-                crate::ErrorKind::Usage,
-                "the consumer was opened without a consumer_id: it has no stored offsets",
-            )
+            Error::new(ErrorKind::Usage, "the consumer was opened without a consumer_id: it has no stored offsets")
         })
     }
 
@@ -553,7 +561,7 @@ impl Consumer {
 }
 
 /// Commits what was processed, again and again. What fails is tried again next time; the close tells.
-async fn auto_commit(shared: &Shared, offsets: &Offsets, interval: Duration) {
+async fn auto_commit(shared: &Shared, offsets: &Commits, interval: Duration) {
     let limit = Limit::new(None).with(offsets.trouble());
     loop {
         tokio::select! {
@@ -571,7 +579,7 @@ async fn auto_commit(shared: &Shared, offsets: &Offsets, interval: Duration) {
 async fn lasting<T: Future<Output = ()>>(shared: &Shared, task: impl Fn() -> T) {
     let mut backoff = Backoff::default();
     while let Err(panic) = guard::caught(task()).await {
-        shared.client.counters().note(panic.kind);
+        shared.session.counters().note(panic.kind);
         tokio::select! {
             () = backoff.wait() => {}
             () = shared.chunks.wait_over() => return,

@@ -9,9 +9,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::{Buf, BufMut, Bytes};
 use fluvio_protocol::link::ErrorCode;
-use fluvio_protocol::{Decoder, Encoder, Version};
 use fluvio_spu_schema::Isolation as WireIsolation;
 use fluvio_spu_schema::server::fetch_offset::{
     FetchOffsetPartition, FetchOffsetTopic, FetchOffsetsRequest, FetchOffsetsResponse,
@@ -23,14 +21,15 @@ use tokio::time::Instant;
 
 use super::chunks::Order;
 use super::cursor::{Cursor, Log, Next, Reply};
-use super::offsets::{Offsets, bounds_of};
 use super::{Shared, Start};
-use crate::Isolation;
 use crate::backoff::Backoff;
+use crate::commits::Commits;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::guard::{self, TaskKind, maybe_panic};
 use crate::limit::{Limit, took_longer};
-use crate::replies::{Layout, Walk, Walked};
+use crate::log_offsets::bounds_of;
+use crate::options::Isolation;
+use crate::replies::RecordBytes;
 use crate::transport::{Connection, Frame};
 use crate::view::Snapshot;
 
@@ -50,40 +49,6 @@ const UNCONFIRMED: Duration = Duration::from_secs(1);
 /// A reply has so many times the bytes that were asked for at most: a SmartModule can make more of records.
 const MOST_TIMES: usize = 16;
 
-/// The bytes of a record set, taken from the frame without copying.
-#[derive(Debug, Default, Clone)]
-pub(crate) struct RecordBytes(Bytes);
-
-impl Encoder for RecordBytes {
-    fn write_size(&self, _version: Version) -> usize {
-        4 + self.0.len()
-    }
-
-    fn encode<T: BufMut>(&self, out: &mut T, _version: Version) -> std::io::Result<()> {
-        out.put_u32(self.0.len() as u32);
-        out.put_slice(&self.0);
-        Ok(())
-    }
-}
-
-impl Decoder for RecordBytes {
-    fn decode<T: Buf>(&mut self, from: &mut T, _version: Version) -> std::io::Result<()> {
-        let cut = || std::io::Error::new(std::io::ErrorKind::UnexpectedEof, "a record set reaches beyond its frame");
-        let length = from.try_get_u32().map_err(|_| cut())? as usize;
-        if length > from.remaining() {
-            return Err(cut());
-        }
-        self.0 = from.copy_to_bytes(length);
-        Ok(())
-    }
-}
-
-impl Layout for RecordBytes {
-    fn walk(walk: &mut Walk<'_>) -> Walked {
-        walk.bytes().map(|_| ())
-    }
-}
-
 /// The running readers, by leader.
 #[derive(Default)]
 pub(crate) struct Readers(Mutex<HashMap<i32, mpsc::UnboundedSender<Cursor>>>);
@@ -91,7 +56,7 @@ pub(crate) struct Readers(Mutex<HashMap<i32, mpsc::UnboundedSender<Cursor>>>);
 /// Gives a partition to the reader of its leader, which is started if need be. Waits in the background while the
 /// partition has no leader.
 pub(super) fn assign(shared: &Arc<Shared>, cursor: Cursor) {
-    let leader = shared.client.view().read(|view| view.partition(&shared.topic, cursor.partition)).map(|it| it.leader);
+    let leader = shared.session.view().read(|view| view.partition(&shared.topic, cursor.partition)).map(|it| it.leader);
     let Some(leader) = leader else { return search(shared, cursor, None, Duration::ZERO) };
     let mut readers = shared.readers.0.lock().unwrap_or_else(PoisonError::into_inner);
     let cursor = match readers.get(&leader) {
@@ -113,7 +78,7 @@ pub(super) fn assign(shared: &Arc<Shared>, cursor: Cursor) {
 fn search(shared: &Arc<Shared>, cursor: Cursor, refused: Option<i32>, pause: Duration) {
     let shared = Arc::clone(shared);
     super::spawn(Arc::clone(&shared), async move {
-        let (view, limit) = (shared.client.view(), Limit::new(None).with(&shared.trouble));
+        let (view, limit) = (shared.session.view(), Limit::new(None).with(&shared.trouble));
         view.doubt();
         let leader = |view: &Snapshot| view.partition(&shared.topic, cursor.partition).map(|it| it.leader);
         let found = guard::caught(async {
@@ -144,15 +109,15 @@ fn search(shared: &Arc<Shared>, cursor: Cursor, refused: Option<i32>, pause: Dur
 
 /// The partition stands at an error, unless the caller has sought elsewhere meanwhile.
 fn fail(shared: &Arc<Shared>, cursor: Cursor, error: Error) {
-    shared.client.counters().note(error.kind);
+    shared.session.counters().note(error.kind);
     if let Some(cursor) = shared.chunks.fail(cursor, error) {
         assign(shared, cursor);
     }
 }
 
 /// Reads partitions that appear later: after what is stored of them, if it is, else from their first offset.
-pub(super) async fn follow_new_partitions(shared: &Arc<Shared>, offsets: Option<&Offsets>) {
-    let mut changes = shared.client.view().changes();
+pub(super) async fn follow_new_partitions(shared: &Arc<Shared>, offsets: Option<&Commits>) {
+    let mut changes = shared.session.view().changes();
     loop {
         let count = changes.borrow_and_update().topic(&shared.topic).map_or(0, |topic| topic.partitions);
         let new: Vec<u32> = (0..count).filter(|partition| shared.chunks.add(*partition)).collect();
@@ -164,7 +129,7 @@ pub(super) async fn follow_new_partitions(shared: &Arc<Shared>, offsets: Option<
     }
 }
 
-async fn begin(shared: &Arc<Shared>, offsets: Option<&Offsets>, new: &[u32]) {
+async fn begin(shared: &Arc<Shared>, offsets: Option<&Commits>, new: &[u32]) {
     let limit = Limit::new(None).with(&shared.trouble);
     let stored = match offsets {
         // A partition that has been added is read, or has an error, whatever happens here.
@@ -379,18 +344,18 @@ impl Reader {
             return Ok(());
         }
         if self.link.is_none() {
-            let dial = self.shared.client.dial(self.leader, true);
+            let dial = self.shared.session.dial(self.leader, true);
             let connection = tokio::select! {
                 connection = dial => connection?,
                 () = self.shared.chunks.wait_over() => return Ok(()),
             };
             if std::mem::take(&mut self.lost) {
-                self.shared.client.counters().reconnects.add(1);
+                self.shared.session.counters().reconnects.add(1);
             }
             self.link = Some(Link::new(connection));
         }
         let Some(link) = &mut self.link else { return Ok(()) };
-        let deadline = Instant::now() + self.shared.client.request_timeout();
+        let deadline = Instant::now() + self.shared.session.request_timeout();
         for cursor in self.idle.drain(..) {
             let request = FetchOffsetsRequest::new(self.shared.topic.clone(), cursor.partition);
             let correlation = link.connection.request(&request, FETCH_OFFSETS_VERSION)?;
@@ -414,9 +379,9 @@ impl Reader {
         if !error.retriable {
             return self.idle.drain(..).for_each(|cursor| fail(&shared, cursor, error.clone()));
         }
-        shared.client.counters().note(error.kind);
+        shared.session.counters().note(error.kind);
         shared.trouble.note(error.clone());
-        shared.client.view().doubt();
+        shared.session.view().doubt();
         tokio::select! {
             () = self.backoff.wait() => {}
             () = shared.chunks.wait_over() => return,
@@ -469,7 +434,7 @@ impl Reader {
             }
             // What concerns one partition alone leaves the others in peace.
             Err(error) if error.retriable => {
-                self.shared.trouble.note(self.shared.client.counters().noted(error));
+                self.shared.trouble.note(self.shared.session.counters().noted(error));
                 search(&self.shared, cursor, Some(self.leader), self.backoff.next());
             }
             Err(error) => fail(&self.shared, cursor, error),
@@ -726,7 +691,7 @@ impl Link {
         let mut request = FetchOffsetsRequest::default();
         request.topics.push(topic);
         let correlation = self.connection.request(&request, FETCH_OFFSETS_VERSION)?;
-        let deadline = Instant::now() + shared.client.request_timeout();
+        let deadline = Instant::now() + shared.session.request_timeout();
         self.asked.insert(correlation, Asked::Probe(deadline));
         Ok(())
     }

@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes};
 use fluvio_protocol::link::ErrorCode;
 
 use super::sender::PRODUCE_VERSION;
-use crate::codes;
+use crate::error::codes;
 use crate::error::{Error, ErrorKind, Result};
 use crate::replies;
 

@@ -11,14 +11,16 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fluvio_cffi_wire::Codec;
+use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::Isolation;
-use crate::client::Client;
 use crate::error::{Error, ErrorKind, Outcome, Phase, Result};
 use crate::guard;
 use crate::limit::{Limit, took_longer};
+use crate::metrics::Metrics;
+use crate::options::Isolation;
+use crate::session::{Member, Session};
 use crate::transport::{Reader, Watch};
 
 use batches::{Batches, Rouse, Settled};
@@ -185,7 +187,7 @@ pub struct Producer {
 
 /// What the senders share with the handle.
 pub(crate) struct Shared {
-    client: Client,
+    session: Session,
     topic: String,
     options: ProducerOptions,
     batches: Batches,
@@ -204,14 +206,30 @@ impl Drop for Owner {
     }
 }
 
+impl Member for Shared {
+    fn measure(&self, metrics: &mut Metrics) {
+        let (records, bytes) = self.pending();
+        metrics.records_buffered += records;
+        metrics.bytes_buffered += bytes;
+    }
+
+    fn flush(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.batches.flush())
+    }
+
+    fn unsettled(&self) -> u64 {
+        self.pending().0
+    }
+}
+
 impl Shared {
     /// How long one request may take: half of the delivery time-out at most, so that there is time to try again.
     fn request_timeout(&self) -> Duration {
-        self.client.request_timeout().min(self.options.delivery_timeout / 2)
+        self.session.request_timeout().min(self.options.delivery_timeout / 2)
     }
 
     /// Records and bytes that are not settled.
-    pub(crate) fn pending(&self) -> (u64, u64) {
+    fn pending(&self) -> (u64, u64) {
         self.batches.pending()
     }
 
@@ -227,17 +245,12 @@ impl Shared {
         count
     }
 
-    /// Waits until everything submitted before is settled.
-    pub(crate) async fn flush(&self) {
-        self.batches.flush().await;
-    }
-
     /// Hands the fate of tickets to their owner. No lock may be held.
     fn settle(&self, settled: Vec<Settled>) {
         if settled.is_empty() {
             return;
         }
-        let counters = self.client.counters();
+        let counters = self.session.counters();
         for failed in settled.iter().filter_map(|settled| settled.result.as_ref().err()) {
             counters.note(failed.kind);
         }
@@ -264,7 +277,7 @@ impl std::fmt::Debug for Producer {
 
 impl Producer {
     pub(crate) async fn open(
-        client: Client,
+        session: Session,
         topic: &str,
         options: ProducerOptions,
         sink: Arc<dyn TicketSink>,
@@ -274,11 +287,12 @@ impl Producer {
         let limit = Limit::new(timeout);
         let what = format!("opening the producer for topic \"{topic}\"");
         let overdue = |timeout| took_longer(Phase::Connect, &what, timeout).with_topic(topic);
-        let state = limit.hold(client.view().topic(topic, &limit), overdue).await?;
+        let state = limit.hold(session.view().topic(topic, &limit), overdue).await?;
         let codec = codec(topic, options.compression, state.compression)?;
-        let batches = Batches::new(topic, state.partitions, codec, &options, Arc::clone(client.counters()));
-        let shared = Arc::new(Shared { client, topic: topic.to_owned(), options, batches, doubt: Notify::new(), sink });
-        shared.client.add_producer(&shared);
+        let batches = Batches::new(topic, state.partitions, codec, &options, Arc::clone(session.counters()));
+        let shared =
+            Arc::new(Shared { session, topic: topic.to_owned(), options, batches, doubt: Notify::new(), sink });
+        shared.session.add(&shared);
         ALIVE.fetch_add(1, Ordering::Relaxed);
         let producer = Self { owner: Arc::new(Owner(Arc::clone(&shared))) };
         spawn(Arc::clone(&shared), sender::supervise(shared));
@@ -344,7 +358,7 @@ impl Producer {
 
     /// Waits until everything submitted before is settled.
     pub async fn flush(&self) -> Result<()> {
-        self.shared().flush().await;
+        self.shared().batches.flush().await;
         Ok(())
     }
 

@@ -17,13 +17,13 @@ use tokio::time::{Instant, timeout};
 use super::answers::{self, Answer};
 use super::batches::{Batch, Batches, Past, Settled};
 use super::{Delivery, Shared};
-use crate::Isolation;
 use crate::backoff::Backoff;
-use crate::consumer::offsets::bounds;
 use crate::error::{Error, ErrorKind, Outcome, Phase, Result};
 use crate::guard::{self, TaskKind, maybe_panic};
 use crate::limit::{Limit, Trouble};
+use crate::log_offsets::bounds;
 use crate::metrics::InFlight;
+use crate::options::Isolation;
 use crate::transport::{Connection, Frame, Reader};
 
 /// The version of the produce request.
@@ -49,7 +49,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub(super) async fn supervise(shared: Arc<Shared>) {
     let mut backoff = Backoff::default();
     while let Err(panic) = guard::caught(follow(&shared)).await {
-        shared.client.counters().note(panic.kind);
+        shared.session.counters().note(panic.kind);
         backoff.wait().await;
     }
 }
@@ -57,7 +57,7 @@ pub(super) async fn supervise(shared: Arc<Shared>) {
 /// Follows the cluster view: new partitions, which of them are online, and a sender for each leader. Where there is doubt, asks
 /// the SC whether the topic still exists.
 async fn follow(shared: &Arc<Shared>) {
-    let mut changes = shared.client.view().changes();
+    let mut changes = shared.session.view().changes();
     let mut desks: HashMap<i32, Arc<Desk>> =
         shared.batches.desks().into_iter().map(|desk| (desk.leader, desk)).collect();
     let mut backoff = Backoff::default();
@@ -118,7 +118,7 @@ async fn ask(shared: &Shared, missed: Vec<(u32, Arc<Desk>)>) {
     }
     join_all(leaders.into_iter().map(async |(leader, (desk, partitions))| {
         let named = partitions.iter().map(|partition| (shared.topic.clone(), *partition)).collect();
-        if let Ok(Ok(served)) = timeout(PATIENCE, bounds(&shared.client, leader, named)).await {
+        if let Ok(Ok(served)) = timeout(PATIENCE, bounds(&shared.session, leader, named)).await {
             desk.set_found(shared);
             for partition in partitions {
                 if let Some(Ok(_)) = served.get(&(shared.topic.clone(), partition)) {
@@ -139,9 +139,9 @@ async fn abandoned(shared: &Shared, bell: &Notify) {
 
 /// Fails what waits if the SC says that the topic does not exist.
 async fn fail_if_gone(shared: &Shared) {
-    shared.client.view().doubt();
-    let limit = Limit::new(Some(shared.client.control().timeout()));
-    if let Err(error) = shared.client.view().require(&shared.topic, &limit).await
+    shared.session.view().doubt();
+    let limit = Limit::new(Some(shared.session.control().timeout()));
+    if let Err(error) = shared.session.view().require(&shared.topic, &limit).await
         && error.kind == ErrorKind::TopicNotFound
     {
         shared.settle(shared.batches.give_up(&error.with_outcome(Outcome::NotWritten)));
@@ -404,7 +404,7 @@ impl Desk {
                 Answer::Written(base_offset) => results.push((batch.ticket, Ok(base_offset))),
                 Answer::Refused(code) if retriable(&code) && shared.options.delivery == Delivery::AtLeastOnce => {
                     let refused = refused(&code);
-                    shared.client.counters().note(refused.kind);
+                    shared.session.counters().note(refused.kind);
                     let text = format!("SPU {}: {}", self.leader, refused.message);
                     self.note(work, Error { message: text, ..refused.with_partition(batch.partition) });
                     shared.batches.set_refused(self.leader, batch.partition);
@@ -649,7 +649,7 @@ impl Sender {
 
     async fn connect(&mut self) {
         let shared = Arc::clone(&self.shared);
-        let mut dial = pin!(shared.client.dial(self.desk.leader, false));
+        let mut dial = pin!(shared.session.dial(self.desk.leader, false));
         let deadline = shared.batches.next_deadline(self.desk.leader);
         let mut patience = Some(Instant::now() + PATIENCE);
         let connected = loop {
@@ -662,7 +662,7 @@ impl Sender {
                 () = sleep_until(patience) => {
                     patience = None;
                     let (leader, waited) = (self.desk.leader, PATIENCE.as_secs());
-                    let place = shared.client.view().address(leader).map_or_else(String::new, |(_, it)| format!(" at {it}"));
+                    let place = shared.session.view().address(leader).map_or_else(String::new, |(_, it)| format!(" at {it}"));
                     let text = format!("SPU {leader}: no connection{place} within {waited} s");
                     self.desk.note(&mut self.desk.lock(), Error::timeout(Phase::Connect, text));
                     self.desk.set_reachable(&shared, false);
@@ -672,7 +672,7 @@ impl Sender {
         match connected {
             Ok(connection) => {
                 if std::mem::take(&mut self.lost) {
-                    shared.client.counters().reconnects.add(1);
+                    shared.session.counters().reconnects.add(1);
                 }
                 let (in_flight, known) = Default::default();
                 self.desk.lock().link = Some(Link { connection, in_flight, known, first: None, alone: 0, heard: None });
@@ -680,7 +680,7 @@ impl Sender {
                 self.desk.set_reachable(&shared, true);
             }
             Err(error) => {
-                shared.client.counters().note(error.kind);
+                shared.session.counters().note(error.kind);
                 self.desk.note(&mut self.desk.lock(), error);
                 self.desk.set_reachable(&shared, false);
                 self.pause();
@@ -768,7 +768,7 @@ impl Sender {
         self.shared.batches.forget_broken(self.desk.leader);
         // A server may close an idle connection: that is no failure.
         if any_sent {
-            self.shared.client.counters().note(error.kind);
+            self.shared.session.counters().note(error.kind);
         }
         if reset {
             connection.abandon();
@@ -817,7 +817,7 @@ impl Link {
                 self.first = Some(correlation);
             }
         }
-        let counted = InFlight::new(shared.client.counters());
+        let counted = InFlight::new(shared.session.counters());
         self.in_flight.push_back(Request { correlation, begins, batches, deadline, counted });
     }
 

@@ -1,6 +1,7 @@
 //! What servers answer, decoded by the official crates after every length, count and duration in it was checked.
 
 mod layouts;
+mod record_bytes;
 mod walk;
 
 use bytes::Bytes;
@@ -25,6 +26,7 @@ use fluvio_sc_schema::objects::{
 
 use crate::error::{Error, ErrorKind, Result};
 
+pub(crate) use record_bytes::RecordBytes;
 pub(crate) use walk::{Layout, Walk, Walked};
 
 /// Whether a `T` in `version` stands at the beginning of `bytes`, so that the official decoder can be given them.

@@ -29,8 +29,8 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{TestRng, TestRunner};
 
+use super::RecordBytes;
 use super::*;
-use crate::consumer::RecordBytes;
 
 /// The newest versions.
 const SC: Version = 19;

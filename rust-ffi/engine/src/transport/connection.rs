@@ -18,7 +18,7 @@ use tokio::task::coop::poll_proceed;
 use super::FRAME_LIMIT;
 use super::dialer::Dialer;
 use super::greeting::{self, Server};
-use super::session::Stream;
+use super::stream::Stream;
 use super::watch::Watch;
 use super::{closed, tls};
 use crate::error::{Error, ErrorKind, Phase, Result};

@@ -5,8 +5,8 @@ mod connector;
 mod dialer;
 mod exchange;
 mod greeting;
-mod session;
 mod socket;
+mod stream;
 mod tls;
 mod watch;
 

@@ -32,11 +32,11 @@ pub(super) enum Stream {
 #[derive(Debug)]
 pub(super) struct Secured {
     socket: Socket,
-    session: Session,
+    session: TlsSession,
 }
 
 #[derive(Debug)]
-struct Session {
+struct TlsSession {
     connection: ClientConnection,
     /// Arrived, and not decrypted yet.
     received: BytesMut,
@@ -55,7 +55,7 @@ impl Stream {
             Dialled::Tls(stream) => {
                 let (socket, mut connection) = stream.into_inner();
                 connection.set_buffer_limit(Some(TLS_BUFFER));
-                let session = Session {
+                let session = TlsSession {
                     connection,
                     received: BytesMut::new(),
                     decrypted: BytesMut::new(),
@@ -234,7 +234,7 @@ impl Write for Outgoing<'_> {
 /// How to read from a socket.
 type Read = fn(&Socket, &mut BytesMut) -> io::Result<usize>;
 
-impl Session {
+impl TlsSession {
     fn try_read(&mut self, socket: &Socket, read: Read, space: &mut BytesMut) -> io::Result<usize> {
         if !self.decrypted.is_empty() {
             let decrypted = self.decrypted.split();

@@ -7,7 +7,7 @@ use fluvio_protocol::link::ErrorCode;
 use fluvio_protocol::link::smartmodule::SmartModuleTransformRuntimeError;
 use fluvio_sc_schema::ApiError;
 
-use crate::codes;
+pub(crate) mod codes;
 
 /// What went wrong, as a class. The discriminants are the C ABI's status numbers: append only, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,213 @@
+//! What the producers, the consumers and the administration of one client share: its view of the cluster, its way to the
+//! SC, its counters, and connections to SPUs. It lives as long as any of them.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+
+use crate::control::Control;
+use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::executor;
+use crate::limit::{Limit, took_longer};
+use crate::metrics::{Counters, Metrics};
+use crate::options::ClientOptions;
+use crate::transport::{Connection, Frame};
+use crate::view::View;
+
+/// An address, and whether TLS is spoken there.
+type Place = (String, bool);
+
+fn place(control: &Control) -> Place {
+    (control.endpoint().to_owned(), control.dialer().is_tls())
+}
+
+/// The number of clusters that have answered and are remembered.
+const MOST_ANSWERED: usize = 64;
+
+/// Where clusters have answered this process, the latest ones: one that refuses now is taken to be starting again.
+fn answered() -> MutexGuard<'static, VecDeque<Place>> {
+    static ANSWERED: Mutex<VecDeque<Place>> = Mutex::new(VecDeque::new());
+    ANSWERED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn remember(place: Place) {
+    let mut answered = answered();
+    answered.retain(|known| *known != place);
+    if answered.len() == MOST_ANSWERED {
+        answered.pop_front();
+    }
+    answered.push_back(place);
+}
+
+static ALIVE: AtomicUsize = AtomicUsize::new(0);
+static ALL: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
+
+/// How many sessions are alive in the process.
+pub(crate) fn alive() -> usize {
+    ALIVE.load(Ordering::Relaxed)
+}
+
+/// All sessions that are alive, also those whose client was given up while producers and consumers go on.
+pub(crate) fn all() -> Vec<Session> {
+    let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+    all.iter().filter_map(Weak::upgrade).map(|inner| Session { inner }).collect()
+}
+
+/// What was opened with a session, and counts in its metrics and its flush.
+pub(crate) trait Member: Send + Sync {
+    /// Adds what is under way to the session's numbers. Never waits.
+    fn measure(&self, metrics: &mut Metrics);
+
+    /// Waits until what was accepted before is settled.
+    fn flush(&self) -> BoxFuture<'_, ()>;
+
+    /// How many records are not settled.
+    fn unsettled(&self) -> u64;
+}
+
+/// A connected client's means; a cheap handle.
+#[derive(Clone)]
+pub(crate) struct Session {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    control: Arc<Control>,
+    view: Arc<View>,
+    platform_version: String,
+    request_timeout: Duration,
+    members: Mutex<Vec<Weak<dyn Member>>>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("endpoint", &self.endpoint()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.view.end(Error::closed("client"));
+        ALIVE.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Session {
+    /// Connects and waits for the first view of the cluster, until `connect_timeout`.
+    pub(crate) async fn connect(options: ClientOptions) -> Result<Self> {
+        let limit = Limit::new(options.connect_timeout);
+        let what = match &options.endpoint {
+            Some(endpoint) => format!("connecting to the cluster at {endpoint}"),
+            None => "connecting to the cluster".to_owned(),
+        };
+        let overdue = |timeout| took_longer(Phase::Connect, &what, timeout);
+        limit.hold(Self::connected(options, &limit), overdue).await
+    }
+
+    async fn connected(options: ClientOptions, limit: &Limit) -> Result<Self> {
+        executor::start()?;
+        let control = Arc::new(Control::new(&options).await?);
+        let waits = options.waits(|| answered().contains(&place(&control)));
+        let mut attempts = limit.attempts(control.counters());
+        let (view, platform_version) = loop {
+            match View::start(Arc::clone(&control), waits).await {
+                Err(error) if waits => attempts.after(error).await?,
+                started => break started?,
+            }
+        };
+        remember(place(&control));
+        ALIVE.fetch_add(1, Ordering::Relaxed);
+        let request_timeout = options.request_timeout;
+        let inner = Arc::new(Inner { control, view, platform_version, request_timeout, members: Mutex::default() });
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.retain(|session| session.strong_count() > 0);
+        all.push(Arc::downgrade(&inner));
+        Ok(Self { inner })
+    }
+
+    /// Ends its connections to the SC and its watches; what was opened with it fails.
+    pub(crate) fn close(&self) {
+        self.inner.view.end(Error::closed("client"));
+        self.inner.control.close();
+    }
+
+    /// The SC's address as given.
+    pub(crate) fn endpoint(&self) -> &str {
+        self.inner.control.endpoint()
+    }
+
+    /// The cluster's version.
+    pub(crate) fn platform_version(&self) -> &str {
+        &self.inner.platform_version
+    }
+
+    pub(crate) fn control(&self) -> &Control {
+        &self.inner.control
+    }
+
+    pub(crate) fn view(&self) -> &View {
+        &self.inner.view
+    }
+
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        self.inner.control.counters()
+    }
+
+    /// Bounds one data request and one probe.
+    pub(crate) fn request_timeout(&self) -> Duration {
+        self.inner.request_timeout
+    }
+
+    /// `member` counts in its metrics and its flush, for as long as it lives.
+    pub(crate) fn add<M: Member + 'static>(&self, member: &Arc<M>) {
+        let member: Weak<M> = Arc::downgrade(member);
+        let mut members = self.inner.members.lock().unwrap_or_else(PoisonError::into_inner);
+        members.retain(|member| member.strong_count() > 0);
+        members.push(member);
+    }
+
+    /// What was opened with it and is alive.
+    pub(crate) fn members(&self) -> Vec<Arc<dyn Member>> {
+        self.inner.members.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Opens a connection to SPU `spu`.
+    pub(crate) async fn dial(&self, spu: i32, quick: bool) -> Result<Connection> {
+        let (name, address) = self
+            .view()
+            .address(spu)
+            // Not yet, or not any more: then its partitions get another leader.
+            .ok_or_else(|| {
+                Error::new(ErrorKind::SpuNotFound, format!("SPU {spu} is not known to the cluster")).passing()
+            })?;
+        let control = self.control();
+        let (dialer, client_id, timeout) = (control.dialer(), control.client_id(), self.request_timeout());
+        let opened = Connection::open(dialer, &name, &address, client_id, quick, timeout, self.counters()).await;
+        opened.map_err(|error| Error { message: format!("SPU {spu}: {}", error.message), ..error })
+    }
+
+    /// The frame that answers request `number`, which is about offsets.
+    pub(crate) async fn reply(&self, connection: &mut Connection, number: i32) -> Result<Frame> {
+        let reply = async {
+            loop {
+                let frame = connection.next_frame().await?;
+                if frame.correlation == number {
+                    return Ok(frame);
+                }
+                connection.stray()?;
+            }
+        };
+        let timeout = self.request_timeout();
+        match tokio::time::timeout(timeout, reply).await {
+            Ok(reply) => reply,
+            Err(_) => {
+                let (peer, seconds) = (connection.peer(), timeout.as_secs_f64());
+                let text = format!("{peer} did not answer a request about offsets within {seconds} s");
+                Err(Error::new(ErrorKind::Connection, text))
+            }
+        }
+    }
+}
