@@ -889,6 +889,80 @@ typedef struct {
 } flv_counts_t;
 
 /*
+ What is known about an error. The caller sets `struct_size`.
+ */
+typedef struct {
+    /*
+     `sizeof(flv_error_info_t)`, set by the caller.
+     */
+    uint32_t struct_size;
+    /*
+     The class of the error, the status that came with it.
+     */
+    flv_status_t status;
+    /*
+     The server's own error code, if `has_code`.
+     */
+    int32_t code;
+    /*
+     Not 0: a server answered `code`.
+     */
+    uint32_t has_code;
+    /*
+     Not 0: trying again cannot do anything twice, and can succeed.
+     */
+    uint32_t retriable;
+    /*
+     One of `FLV_OUTCOME_`.
+     */
+    uint32_t outcome;
+    /*
+     One of `FLV_PHASE_`.
+     */
+    uint32_t phase;
+    /*
+     The partition concerned; -1: not known.
+     */
+    int32_t partition;
+    /*
+     The offset concerned; -1: not known.
+     */
+    int64_t offset;
+    /*
+     The first offset that still exists; -1: not known.
+     */
+    int64_t next_available;
+    /*
+     What happened and what to do about it, UTF-8. Valid until the error is freed.
+     */
+    flv_view_t message;
+    /*
+     The topic concerned; empty: not known. Valid until the error is freed.
+     */
+    flv_view_t topic;
+    /*
+     `FLV_STATUS_SMARTMODULE`: the module's name; empty: not known. Valid until the error is freed.
+     */
+    flv_view_t module;
+    /*
+     `FLV_STATUS_SMARTMODULE`: what the module said; empty: not known. Valid until the error is freed.
+     */
+    flv_view_t hint;
+    /*
+     `FLV_STATUS_SMARTMODULE`: the key of the record that it failed on, if `has_key`. Valid until the error is freed.
+     */
+    flv_view_t key;
+    /*
+     Not 0: that record is known, and has a key.
+     */
+    uint32_t has_key;
+    /*
+     The operating system's own error number (`errno`) if it is the cause; 0: it is not.
+     */
+    int32_t os_error;
+} flv_error_info_t;
+
+/*
  Something that happened to a client. The caller sets `struct_size`.
  */
 typedef struct {
@@ -1193,80 +1267,6 @@ typedef void (*flv_callback_t)(void *ctx, const flv_completion_t *completion);
 typedef void (*flv_finalizer_t)(void *ctx);
 
 /*
- What is known about an error. The caller sets `struct_size`.
- */
-typedef struct {
-    /*
-     `sizeof(flv_error_info_t)`, set by the caller.
-     */
-    uint32_t struct_size;
-    /*
-     The class of the error, the status that came with it.
-     */
-    flv_status_t status;
-    /*
-     The server's own error code, if `has_code`.
-     */
-    int32_t code;
-    /*
-     Not 0: a server answered `code`.
-     */
-    uint32_t has_code;
-    /*
-     Not 0: trying again cannot do anything twice, and can succeed.
-     */
-    uint32_t retriable;
-    /*
-     One of `FLV_OUTCOME_`.
-     */
-    uint32_t outcome;
-    /*
-     One of `FLV_PHASE_`.
-     */
-    uint32_t phase;
-    /*
-     The partition concerned; -1: not known.
-     */
-    int32_t partition;
-    /*
-     The offset concerned; -1: not known.
-     */
-    int64_t offset;
-    /*
-     The first offset that still exists; -1: not known.
-     */
-    int64_t next_available;
-    /*
-     What happened and what to do about it, UTF-8. Valid until the error is freed.
-     */
-    flv_view_t message;
-    /*
-     The topic concerned; empty: not known. Valid until the error is freed.
-     */
-    flv_view_t topic;
-    /*
-     `FLV_STATUS_SMARTMODULE`: the module's name; empty: not known. Valid until the error is freed.
-     */
-    flv_view_t module;
-    /*
-     `FLV_STATUS_SMARTMODULE`: what the module said; empty: not known. Valid until the error is freed.
-     */
-    flv_view_t hint;
-    /*
-     `FLV_STATUS_SMARTMODULE`: the key of the record that it failed on, if `has_key`. Valid until the error is freed.
-     */
-    flv_view_t key;
-    /*
-     Not 0: that record is known, and has a key.
-     */
-    uint32_t has_key;
-    /*
-     The operating system's own error number (`errno`) if it is the cause; 0: it is not.
-     */
-    int32_t os_error;
-} flv_error_info_t;
-
-/*
  Where the log of a partition begins and ends.
  */
 typedef struct {
@@ -1563,6 +1563,16 @@ flv_status_t flv_debug_counts(flv_counts_t *out);
 flv_status_t flv_debug_panic(uint32_t task, flv_error_t **error);
 
 /*
+ Tells what is known about an error. `info->struct_size` must be set. Any thread.
+ */
+flv_status_t flv_error_info(const flv_error_t *error, flv_error_info_t *info);
+
+/*
+ Frees an error. NULL is fine. Any thread.
+ */
+void flv_error_free(flv_error_t *error);
+
+/*
  Listens to what happens to a client from now on. The first event tells its state now, the last one
  (`FLV_EVENT_CLOSED`) its end. Up to 256 wait to be taken; then the oldest is dropped. `*events` is the caller's until
  `flv_events_free`. Never waits. Any thread.
@@ -1590,6 +1600,41 @@ flv_status_t flv_events_take(flv_events_t *events, flv_event_t *event, flv_error
  Frees the events of a client; a wait under way completes. Never blocks. NULL is fine. Any thread.
  */
 void flv_events_free(flv_events_t *events);
+
+/*
+ To be called in the child after a fork, if the host cannot rely on `pthread_atfork`: if the parent had connected, every
+ function says `FLV_STATUS_FORKED` from here on, and the inherited descriptors are closed. Async-signal-safe.
+ */
+void flv_fork_child(void);
+
+/*
+ The version of the ABI, major in the upper 16 bits. Check it before anything else. Any thread.
+ */
+uint32_t flv_abi_version(void);
+
+/*
+ The version of the library, such as "0.1.0". `*version` is valid for ever. Any thread.
+ */
+void flv_version(flv_view_t *version);
+
+/*
+ Completes when all records that producers have accepted until now are settled, also of producers and clients that were
+ freed, and what consumers with automatic commits have processed is committed; at the latest after `timeout_ms`. Value: how
+ many records are not settled. Everything goes on as before. If nothing is open, nothing is started:
+ `FLV_STATUS_EMPTY`. For a host that ends; any thread.
+ */
+flv_status_t flv_runtime_flush(int64_t timeout_ms,
+                               flv_queue_t *queue,
+                               uint64_t token,
+                               uint64_t *operation,
+                               flv_error_t **error);
+
+/*
+ Closes every client within `timeout_ms` (negative: 0), producers flush; nobody can connect afterwards. For a host's
+ exit. Blocks for up to that time; any thread but the library's. `*dropped_records`: how many records were given up;
+ NULL is fine.
+ */
+void flv_runtime_shutdown(int64_t timeout_ms, uint64_t *dropped_records);
 
 /*
  Tells what a client has done, also after its close. `metrics->struct_size` must be set. Never waits. Any thread.
@@ -1773,55 +1818,10 @@ void flv_queue_free(flv_queue_t *queue);
 void flv_completion_dispose(const flv_completion_t *completion);
 
 /*
- The version of the ABI, major in the upper 16 bits. Check it before anything else. Any thread.
- */
-uint32_t flv_abi_version(void);
-
-/*
- The version of the library, such as "0.1.0". `*version` is valid for ever. Any thread.
- */
-void flv_version(flv_view_t *version);
-
-/*
  Sets the number of the library's threads (1 to 256; default: 2, or 1 on a single core). Before the first connect, else
  `FLV_STATUS_USAGE`. Any thread.
  */
 flv_status_t flv_runtime_configure(uint32_t worker_threads, flv_error_t **error);
-
-/*
- To be called in the child after a fork, if the host cannot rely on `pthread_atfork`: if the parent had connected, every
- function says `FLV_STATUS_FORKED` from here on, and the inherited descriptors are closed. Async-signal-safe.
- */
-void flv_fork_child(void);
-
-/*
- Completes when all records that producers have accepted until now are settled, also of producers and clients that were
- freed, and what consumers with automatic commits have processed is committed; at the latest after `timeout_ms`. Value: how
- many records are not settled. Everything goes on as before. If nothing is open, nothing is started:
- `FLV_STATUS_EMPTY`. For a host that ends; any thread.
- */
-flv_status_t flv_runtime_flush(int64_t timeout_ms,
-                               flv_queue_t *queue,
-                               uint64_t token,
-                               uint64_t *operation,
-                               flv_error_t **error);
-
-/*
- Closes every client within `timeout_ms` (negative: 0), producers flush; nobody can connect afterwards. For a host's
- exit. Blocks for up to that time; any thread but the library's. `*dropped_records`: how many records were given up;
- NULL is fine.
- */
-void flv_runtime_shutdown(int64_t timeout_ms, uint64_t *dropped_records);
-
-/*
- Tells what is known about an error. `info->struct_size` must be set. Any thread.
- */
-flv_status_t flv_error_info(const flv_error_t *error, flv_error_info_t *info);
-
-/*
- Frees an error. NULL is fine. Any thread.
- */
-void flv_error_free(flv_error_t *error);
 
 /*
  Watches `object`, as `docs/admin-json.md` describes: `topics`, `partitions`, `spus`, `spu_groups`, `smartmodules`,

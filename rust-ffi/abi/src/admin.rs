@@ -9,11 +9,13 @@ use fluvio_cffi_engine::{Admin, CreateFlags, Error, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::boundary::{OK, export, require, write_out};
-use crate::bytes::{flv_buffer_t, flv_slice_t};
+use crate::boundary::{OK, export};
+use crate::bytes::{buffer, flv_buffer_t, flv_slice_t};
 use crate::client::flv_client_t;
-use crate::handle::{self, Object};
+use crate::handle;
+use crate::json::{give, json};
 use crate::operation::{self, Done, Request};
+use crate::pointer::require;
 use crate::queue::flv_queue_t;
 use crate::status::{flv_error_t, flv_status_t};
 
@@ -234,16 +236,6 @@ struct Answer {
     binary: Vec<u8>,
 }
 
-pub(crate) fn json(value: &impl Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(value).map_err(|cause| Error::internal(format!("a document cannot be written: {cause}")))
-}
-
-/// Makes `value` a document of the caller's, in `*buffer`, which is not NULL.
-pub(crate) fn give(value: &impl Serialize, buffer: *mut *mut flv_buffer_t) -> Result<flv_status_t> {
-    write_out(buffer, "json", handle::insert(Object::Buffer(json(value)?.into())).cast())?;
-    Ok(OK)
-}
-
 fn answer(value: &impl Serialize) -> Result<Answer> {
     Ok(Answer { json: json(value)?, binary: Vec::new() })
 }
@@ -405,7 +397,7 @@ pub extern "C" fn flv_admin_call(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let client = handle::client(client)?;
+        let client = handle::get(client)?;
         client.usable()?;
         let method = method.text("method")?;
         let call = Call::parse(method, document.bytes("document")?)?;
@@ -423,7 +415,7 @@ pub extern "C" fn flv_admin_call(
             let admin = client.client.admin(timeout);
             let Answer { json, binary } = client.while_open(Box::pin(call.run(&admin, &binary))).await?;
             let mut done = Done::value(json.len() as u64);
-            done.object = Some(Object::Buffer([json, binary].concat().into()));
+            done.object = Some(buffer([json, binary].concat()));
             Ok(done)
         })?;
         Ok(OK)

@@ -1,9 +1,12 @@
 //! Three kinds of bytes: borrowed from the caller, lent to the caller, owned by the caller.
 
+use std::sync::Arc;
+
 use fluvio_cffi_engine::{Error, Result};
 
-use crate::boundary::{OK, export, quiet, write_out};
-use crate::handle::{self, Object};
+use crate::boundary::{OK, export, quiet};
+use crate::handle::{self, Entry, Handle, Kind};
+use crate::pointer::{slice, write_out};
 use crate::status::flv_status_t;
 
 /// Bytes of the caller's, borrowed for one call. With `len` 0, `data` is ignored.
@@ -31,6 +34,16 @@ pub struct flv_buffer_t {
     _opaque: [u8; 0],
 }
 
+impl Handle for flv_buffer_t {
+    type Object = Box<[u8]>;
+    const KIND: Kind = Kind::Buffer;
+}
+
+/// A buffer of `bytes` that is to have a handle.
+pub(crate) fn buffer(bytes: Vec<u8>) -> Entry {
+    Entry::new::<flv_buffer_t>(Arc::new(bytes.into()))
+}
+
 impl flv_view_t {
     pub(crate) fn new(bytes: &[u8]) -> Self {
         Self { data: bytes.as_ptr(), len: bytes.len() }
@@ -54,28 +67,11 @@ impl flv_slice_t {
     }
 }
 
-/// `length` items of the caller's. With `length` 0 the pointer is ignored.
-pub(crate) fn slice<'a, T>(data: *const T, length: usize, name: &str) -> Result<&'a [T]> {
-    if length == 0 {
-        return Ok(&[]);
-    }
-    if data.is_null() || !data.is_aligned() || length > isize::MAX as usize / size_of::<T>().max(1) {
-        return Err(Error::invalid(format!("{name} has {length} items at {data:p}: it must point to them")));
-    }
-    // SAFETY: not null, aligned, within the address space; the caller vouches for the items until the call returns, and
-    // no use of ours outlives it.
-    Ok(unsafe { std::slice::from_raw_parts(data, length) })
-}
-
 /// The bytes of a buffer; `*view` is valid until the buffer is freed. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_buffer_view(buffer: *const flv_buffer_t, view: *mut flv_view_t) -> flv_status_t {
     export(std::ptr::null_mut(), || {
-        let bytes = handle::with(buffer, "buffer", |object| match object {
-            Object::Buffer(bytes) => Some(flv_view_t::new(bytes)),
-            _ => None,
-        })?;
-        write_out(view, "view", bytes)?;
+        write_out(view, "view", flv_view_t::new(&handle::get(buffer)?))?;
         Ok(OK)
     })
 }
@@ -84,7 +80,7 @@ pub extern "C" fn flv_buffer_view(buffer: *const flv_buffer_t, view: *mut flv_vi
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_buffer_free(buffer: *mut flv_buffer_t) {
     quiet((), || {
-        drop(handle::remove(buffer, |object| matches!(object, Object::Buffer(_))));
+        drop(handle::remove(buffer));
         Ok(())
     });
 }

@@ -2,22 +2,21 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use fluvio_cffi_engine::{Client, ClientOptions, ClientState, Error, Phase, Result};
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::boundary::{OK, export, fill, quiet, write_out};
-use crate::bytes::{flv_slice_t, flv_view_t, slice};
-use crate::consumer::ConsumerObject;
-use crate::handle::{self, Object};
+use crate::boundary::{OK, export, quiet};
+use crate::bytes::{buffer, flv_slice_t, flv_view_t};
+use crate::closing::{Closing, Owned, Work, close_all, commit_all};
+use crate::handle::{self, Handle, Kind};
 use crate::operation::{self, Done, Request, overdue};
-use crate::options;
-use crate::producer::ProducerObject;
+use crate::options::{self, millis};
+use crate::pointer::{fill, slice, write_out};
 use crate::queue::flv_queue_t;
 use crate::runtime::{self, Runtime};
 use crate::status::{flv_error_t, flv_status_t};
@@ -136,33 +135,13 @@ impl flv_client_options_t {
     }
 }
 
-/// A time-out that must be positive.
-pub(crate) fn millis(value: i64, name: &str) -> Result<Duration> {
-    const MOST: i64 = 7 * 24 * 3600 * 1000;
-    match u64::try_from(value) {
-        Ok(positive) if positive > 0 && value <= MOST => Ok(Duration::from_millis(positive)),
-        _ => Err(Error::invalid(format!("{name} is {value}: it must be from 1 to {MOST}"))),
-    }
-}
-
 /// A client and what was opened with it.
 pub(crate) struct ClientObject {
     pub(crate) client: Client,
     pub(crate) runtime: Arc<Runtime>,
     closed: AtomicBool,
     closing: Notify,
-    producers: Mutex<Vec<Weak<ProducerObject>>>,
-    consumers: Mutex<Vec<Weak<ConsumerObject>>>,
-}
-
-fn push<T>(list: &Mutex<Vec<Weak<T>>>, object: &Arc<T>) {
-    let mut list = list.lock().unwrap_or_else(PoisonError::into_inner);
-    list.retain(|object| object.strong_count() > 0);
-    list.push(Arc::downgrade(object));
-}
-
-fn alive<T>(list: &Mutex<Vec<Weak<T>>>) -> Vec<Arc<T>> {
-    list.lock().unwrap_or_else(PoisonError::into_inner).iter().filter_map(Weak::upgrade).collect()
+    opened: Owned,
 }
 
 impl ClientObject {
@@ -181,50 +160,32 @@ impl ClientObject {
         }
     }
 
-    pub(crate) fn add_producer(&self, producer: &Arc<ProducerObject>) {
-        push(&self.producers, producer);
+    /// `object`, which was opened with it, ends with it.
+    pub(crate) fn add<T: Closing + 'static>(&self, object: &Arc<T>) {
+        self.opened.add(object);
+    }
+}
+
+impl Closing for ClientObject {
+    fn commit_marked(self: Arc<Self>, timeout: Option<Duration>) -> Work<()> {
+        Box::pin(async move { commit_all(self.opened.alive(), timeout).await })
     }
 
-    pub(crate) fn add_consumer(&self, consumer: &Arc<ConsumerObject>) {
-        push(&self.consumers, consumer);
+    /// Closes what was opened with it, then the client itself.
+    fn close(self: Arc<Self>, deadline: Option<Instant>) -> Work<u64> {
+        Box::pin(async move {
+            self.closed.store(true, Ordering::SeqCst);
+            self.closing.notify_waiters();
+            let dropped = close_all(self.opened.alive(), deadline).await;
+            self.client.close().await;
+            dropped
+        })
     }
+}
 
-    /// Commits what its consumers with automatic commits have processed, within `timeout`.
-    pub(crate) async fn commit_marked(&self, timeout: Option<Duration>) {
-        let mut commits = JoinSet::new();
-        for consumer in alive(&self.consumers) {
-            // What could not be committed comes again: at least once holds.
-            commits.spawn(async move { drop(consumer.consumer.commit_marked(timeout).await) });
-        }
-        commits.join_all().await;
-    }
-
-    /// Closes what was opened with it, then the client itself. Returns how many records were dropped.
-    pub(crate) async fn close(&self, deadline: Option<Instant>) -> u64 {
-        self.closed.store(true, Ordering::SeqCst);
-        self.closing.notify_waiters();
-        let mut closing = JoinSet::new();
-        for producer in alive(&self.producers) {
-            closing.spawn(async move {
-                let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-                producer.producer.close(true, left).await
-            });
-        }
-        for consumer in alive(&self.consumers) {
-            closing.spawn(async move {
-                let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-                // What could not be committed comes again: at least once holds.
-                drop(consumer.consumer.close(left).await);
-                0
-            });
-        }
-        let mut dropped = 0;
-        while let Some(count) = closing.join_next().await {
-            dropped += count.unwrap_or_default();
-        }
-        self.client.close().await;
-        dropped
-    }
+impl Handle for flv_client_t {
+    type Object = ClientObject;
+    const KIND: Kind = Kind::Client;
 }
 
 /// Fills in the defaults. Any thread.
@@ -256,11 +217,10 @@ pub extern "C" fn flv_client_connect(
                 runtime: keep,
                 closed: AtomicBool::new(false),
                 closing: Notify::new(),
-                producers: Mutex::default(),
-                consumers: Mutex::default(),
+                opened: Owned::default(),
             });
             runtime::remember(&object)?;
-            Ok(Done::object(Object::Client(object)))
+            Ok(Done::object::<flv_client_t>(object))
         })?;
         Ok(OK)
     })
@@ -278,7 +238,7 @@ pub extern "C" fn flv_client_close(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let client = handle::client(client)?;
+        let client = handle::get(client)?;
         // The deadline is kept inside: the close itself always succeeds.
         let deadline = u64::try_from(timeout_ms).ok().map(|millis| Instant::now() + Duration::from_millis(millis));
         let request = Request { timeout_ms: -1, queue, token, operation };
@@ -320,7 +280,7 @@ pub extern "C" fn flv_client_offsets(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let client = handle::client(client)?;
+        let client = handle::get(client)?;
         client.usable()?;
         let topic = topic.text("topic")?.to_owned();
         let partitions = slice(partitions, count, "partitions")?.to_vec();
@@ -334,7 +294,7 @@ pub extern "C" fn flv_client_offsets(
                 bytes.extend_from_slice(&begin.to_ne_bytes());
                 bytes.extend_from_slice(&end.to_ne_bytes());
             }
-            Ok(Done::object(Object::Buffer(bytes.into())))
+            Ok(Done::entry(buffer(bytes)))
         })?;
         Ok(OK)
     })
@@ -344,7 +304,7 @@ pub extern "C" fn flv_client_offsets(
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_client_free(client: *mut flv_client_t) {
     quiet((), || {
-        drop(handle::remove(client, |object| matches!(object, Object::Client(_))));
+        drop(handle::remove(client));
         Ok(())
     });
 }
@@ -353,7 +313,7 @@ pub extern "C" fn flv_client_free(client: *mut flv_client_t) {
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_client_endpoint(client: *const flv_client_t, endpoint: *mut flv_view_t) -> flv_status_t {
     export(std::ptr::null_mut(), || {
-        write_out(endpoint, "endpoint", flv_view_t::new(handle::client(client)?.client.endpoint().as_bytes()))?;
+        write_out(endpoint, "endpoint", flv_view_t::new(handle::get(client)?.client.endpoint().as_bytes()))?;
         Ok(OK)
     })
 }
@@ -362,7 +322,7 @@ pub extern "C" fn flv_client_endpoint(client: *const flv_client_t, endpoint: *mu
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_client_platform_version(client: *const flv_client_t, version: *mut flv_view_t) -> flv_status_t {
     export(std::ptr::null_mut(), || {
-        write_out(version, "version", flv_view_t::new(handle::client(client)?.client.platform_version().as_bytes()))?;
+        write_out(version, "version", flv_view_t::new(handle::get(client)?.client.platform_version().as_bytes()))?;
         Ok(OK)
     })
 }
@@ -371,7 +331,7 @@ pub extern "C" fn flv_client_platform_version(client: *const flv_client_t, versi
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_client_state(client: *const flv_client_t) -> u32 {
     quiet(flv_client_state_e::FLV_CLIENT_STATE_UNKNOWN as u32, || {
-        let client = handle::client(client)?;
+        let client = handle::get(client)?;
         Ok(if client.usable().is_err() { ClientState::Closed } else { client.client.state() } as u32)
     })
 }

@@ -1,17 +1,21 @@
 //! The consumer handle, and the two forms in which records leave the library.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use fluvio_cffi_engine::{Chunk, ChunkEncoder, Consumer, ConsumerOptions, Error, RecordRef, Result, Start, Take};
 
-use crate::boundary::{OK, export, fill, quiet, require, write_out};
-use crate::bytes::{flv_slice_t, slice};
-use crate::client::{flv_client_t, millis};
-use crate::handle::{self, Object};
+use tokio::time::Instant;
+
+use crate::boundary::{OK, export, quiet};
+use crate::bytes::{buffer, flv_slice_t};
+use crate::client::flv_client_t;
+use crate::closing::{Closing, Work};
+use crate::handle::{self, Handle, Kind};
 use crate::operation::{self, Done, Request, nothing_came};
-use crate::options;
+use crate::options::{self, isolation, millis};
 use crate::pickle::Pickle;
-use crate::producer::isolation;
+use crate::pointer::{fill, require, slice, write_out};
 use crate::queue::flv_queue_t;
 use crate::runtime::Runtime;
 use crate::status::{flv_error_t, flv_status_e, flv_status_t};
@@ -19,6 +23,11 @@ use crate::status::{flv_error_t, flv_status_e, flv_status_t};
 /// A consumer of one topic. One reader at a time; everything else from any threads.
 pub struct flv_consumer_t {
     _opaque: [u8; 0],
+}
+
+impl Handle for flv_consumer_t {
+    type Object = ConsumerObject;
+    const KIND: Kind = Kind::Consumer;
 }
 
 /// Where reading begins.
@@ -238,6 +247,21 @@ pub(crate) struct ConsumerObject {
     lent: Mutex<Lent>,
 }
 
+impl Closing for ConsumerObject {
+    fn commit_marked(self: Arc<Self>, timeout: Option<Duration>) -> Work<()> {
+        Box::pin(async move { drop(self.consumer.commit_marked(timeout).await) })
+    }
+
+    fn close(self: Arc<Self>, deadline: Option<Instant>) -> Work<u64> {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        Box::pin(async move {
+            // What could not be committed comes again: at least once holds.
+            drop(self.consumer.close(left).await);
+            0
+        })
+    }
+}
+
 /// `FLV_FORMAT_RECORDS`: an index entry for each record, then the bytes of keys and values.
 struct Plain;
 
@@ -305,7 +329,7 @@ pub extern "C" fn flv_consumer_open(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let client = handle::client(client)?;
+        let client = handle::get(client)?;
         client.usable()?;
         let topic = topic.text("topic")?.to_owned();
         let (options, format) = options::read(options, "options", flv_consumer_options_t::DEFAULT)?.parse()?;
@@ -318,8 +342,8 @@ pub extern "C" fn flv_consumer_open(
             let consumer = client.while_open(client.client.consumer(&topic, options, encoder, timeout)).await?;
             let runtime = Arc::clone(&client.runtime);
             let object = Arc::new(ConsumerObject { consumer, runtime, format, lent: Mutex::default() });
-            client.add_consumer(&object);
-            Ok(Done::object(Object::Consumer(object)))
+            client.add(&object);
+            Ok(Done::object::<flv_consumer_t>(object))
         })?;
         Ok(OK)
     })
@@ -337,7 +361,7 @@ pub extern "C" fn flv_consumer_wait(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let consumer = handle::consumer(consumer)?;
+        let consumer = handle::get(consumer)?;
         let request = Request { timeout_ms, queue, token, operation };
         operation::start(Arc::clone(&consumer.runtime), &request, nothing_came, async move {
             consumer.consumer.ready().await;
@@ -376,7 +400,7 @@ pub extern "C" fn flv_consumer_take(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let consumer = handle::consumer(consumer)?;
+        let consumer = handle::get(consumer)?;
         // Before anything is taken: what could not be handed over would be lost.
         options::check(chunk, "chunk")?;
         match consumer.consumer.take()? {
@@ -397,7 +421,7 @@ pub extern "C" fn flv_consumer_take_fresh(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let consumer = handle::consumer(consumer)?;
+        let consumer = handle::get(consumer)?;
         options::check(chunk, "chunk")?;
         match consumer.consumer.take_fresh() {
             Some(taken) => lend(&consumer, taken, chunk),
@@ -410,14 +434,14 @@ pub extern "C" fn flv_consumer_take_fresh(
 /// OK: nothing. Any thread; never waits.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_trouble(consumer: *const flv_consumer_t, error: *mut *mut flv_error_t) -> flv_status_t {
-    export(error, || handle::consumer(consumer)?.consumer.trouble().map_or(Ok(OK), Err))
+    export(error, || handle::get(consumer)?.consumer.trouble().map_or(Ok(OK), Err))
 }
 
 /// Hands out nothing further: what is prefetched is dropped, a wait completes, a take says END. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_stop(consumer: *mut flv_consumer_t) -> flv_status_t {
     export(std::ptr::null_mut(), || {
-        handle::consumer(consumer)?.consumer.stop();
+        handle::get(consumer)?.consumer.stop();
         Ok(OK)
     })
 }
@@ -446,7 +470,7 @@ pub extern "C" fn flv_consumer_positions(
     count: *mut usize,
 ) -> flv_status_t {
     export(std::ptr::null_mut(), || {
-        let consumer = handle::consumer(consumer)?;
+        let consumer = handle::get(consumer)?;
         let states = consumer.consumer.partitions();
         write_out(count, "count", states.len())?;
         for (index, state) in states.iter().take(capacity).enumerate() {
@@ -479,7 +503,7 @@ pub extern "C" fn flv_consumer_seek(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let consumer = handle::consumer(consumer)?;
+        let consumer = handle::get(consumer)?;
         let start = start(to.kind, to.value, "to")?;
         if let Start::At(offset) = start
             && offset < 0
@@ -509,7 +533,7 @@ pub extern "C" fn flv_consumer_put_back(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let consumer = handle::consumer(consumer)?;
+        let consumer = handle::get(consumer)?;
         let _inside = consumer.runtime.handle()?.enter();
         consumer.consumer.put_back(partition, offset)?;
         Ok(OK)
@@ -524,7 +548,7 @@ fn change(
     how: impl FnOnce(&Consumer, &[u32]) -> Result<()>,
 ) -> flv_status_t {
     export(error, || {
-        let consumer = handle::consumer(consumer)?;
+        let consumer = handle::get(consumer)?;
         let _inside = consumer.runtime.handle()?.enter();
         how(&consumer.consumer, slice(partitions, count, "partitions")?)?;
         Ok(OK)
@@ -572,7 +596,7 @@ fn commit(
     request: Request,
     exactly: bool,
 ) -> Result<flv_status_t> {
-    let consumer = handle::consumer(consumer)?;
+    let consumer = handle::get(consumer)?;
     let processed = slice(processed, count, "processed")?;
     processed.iter().try_for_each(|one| options::unused(one.reserved, "processed"))?;
     let processed: Vec<(u32, i64)> = processed.iter().map(|one| (one.partition, one.offset)).collect();
@@ -634,7 +658,7 @@ pub extern "C" fn flv_consumer_committed(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let consumer = handle::consumer(consumer)?;
+        let consumer = handle::get(consumer)?;
         let request = Request { timeout_ms, queue, token, operation };
         operation::start_bounded(Arc::clone(&consumer.runtime), request, |timeout| async move {
             let mut bytes = Vec::new();
@@ -643,7 +667,7 @@ pub extern "C" fn flv_consumer_committed(
                 bytes.extend_from_slice(&0_u32.to_ne_bytes());
                 bytes.extend_from_slice(&offset.to_ne_bytes());
             }
-            Ok(Done::object(Object::Buffer(bytes.into())))
+            Ok(Done::entry(buffer(bytes)))
         })?;
         Ok(OK)
     })
@@ -659,7 +683,7 @@ pub extern "C" fn flv_consumer_processed(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let consumer = handle::consumer(consumer)?;
+        let consumer = handle::get(consumer)?;
         // The consumer keeps the slot for as long as it lives.
         write_out(slot, "slot", consumer.consumer.processed(partition)?.as_ptr())?;
         Ok(OK)
@@ -678,7 +702,7 @@ pub extern "C" fn flv_consumer_close(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let consumer = handle::consumer(consumer)?;
+        let consumer = handle::get(consumer)?;
         let request = Request { timeout_ms, queue, token, operation };
         operation::start_bounded(Arc::clone(&consumer.runtime), request, |timeout| async move {
             consumer.consumer.close(timeout).await?;
@@ -693,9 +717,7 @@ pub extern "C" fn flv_consumer_close(
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_free(consumer: *mut flv_consumer_t) {
     quiet((), || {
-        if let Some(Object::Consumer(consumer)) =
-            handle::remove(consumer, |object| matches!(object, Object::Consumer(_)))
-        {
+        if let Some(consumer) = handle::remove(consumer) {
             // A wait under way holds it, and is not to hold it for ever.
             consumer.consumer.stop();
         }

@@ -3,7 +3,7 @@
 use fluvio_cffi_engine::{Error, TaskKind, arm_panic, counts, descriptors};
 
 use crate::boundary::{OK, export};
-use crate::handle;
+use crate::handle::{Kind, count};
 use crate::options;
 use crate::queue::running;
 use crate::status::{flv_error_t, flv_status_t};
@@ -63,25 +63,25 @@ pub enum flv_task_e {
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_debug_counts(out: *mut flv_counts_t) -> flv_status_t {
     export(std::ptr::null_mut(), || {
-        let [queues, clients, producers, consumers, errors, buffers, watches, events] = handle::counts();
         let inner = counts();
         let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let handles = |kind: Kind| number(count(kind));
         let counted = flv_counts_t {
             struct_size: 0,
-            queues: number(queues),
+            queues: handles(Kind::Queue),
             operations: number(running()),
-            clients: number(clients),
-            producers: number(producers),
-            consumers: number(consumers),
-            errors: number(errors),
-            buffers: number(buffers),
+            clients: handles(Kind::Client),
+            producers: handles(Kind::Producer),
+            consumers: handles(Kind::Consumer),
+            errors: handles(Kind::Error),
+            buffers: handles(Kind::Buffer),
             inner_clients: number(inner.clients),
             inner_producers: number(inner.producers),
             inner_consumers: number(inner.consumers),
             connections: number(inner.connections),
             descriptors: number(descriptors::count()),
-            watches: number(watches),
-            events: number(events),
+            watches: handles(Kind::Watch),
+            events: handles(Kind::Events),
         };
         options::write(out, "out", counted)?;
         Ok(OK)

@@ -4,12 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use fluvio_cffi_engine::{Event, Events, NextEvent};
 
-use crate::boundary::{OK, export, quiet, write_out};
+use crate::boundary::{OK, export, quiet};
 use crate::bytes::flv_view_t;
 use crate::client::flv_client_t;
-use crate::handle::{self, Object};
+use crate::handle::{self, Handle, Kind};
 use crate::operation::{self, Done, Request, nothing_came};
 use crate::options;
+use crate::pointer::write_out;
 use crate::queue::flv_queue_t;
 use crate::runtime::Runtime;
 use crate::status::{flv_error_t, flv_status_e, flv_status_t};
@@ -17,6 +18,11 @@ use crate::status::{flv_error_t, flv_status_e, flv_status_t};
 /// The events of a client. One thread takes at a time; everything else from any threads.
 pub struct flv_events_t {
     _opaque: [u8; 0],
+}
+
+impl Handle for flv_events_t {
+    type Object = EventsObject;
+    const KIND: Kind = Kind::Events;
 }
 
 /// What happened to a client.
@@ -82,11 +88,11 @@ pub extern "C" fn flv_client_events(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let client = handle::client(client)?;
+        let client = handle::get(client)?;
         write_out(events, "events", std::ptr::null_mut())?;
         let runtime = Arc::clone(&client.runtime);
         let object = EventsObject { events: client.client.events(), runtime, lent: Mutex::default() };
-        write_out(events, "events", handle::insert(Object::Events(Arc::new(object))).cast())?;
+        write_out(events, "events", handle::insert(Arc::new(object)))?;
         Ok(OK)
     })
 }
@@ -103,7 +109,7 @@ pub extern "C" fn flv_events_wait(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let events = handle::events(events)?;
+        let events = handle::get(events)?;
         let request = Request { timeout_ms, queue, token, operation };
         operation::start(Arc::clone(&events.runtime), &request, nothing_came, async move {
             events.events.ready().await;
@@ -122,7 +128,7 @@ pub extern "C" fn flv_events_take(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let events = handle::events(events)?;
+        let events = handle::get(events)?;
         // Before anything is taken: what could not be handed over would be lost.
         options::check(event, "event")?;
         let mut lent = events.lent.lock().unwrap_or_else(PoisonError::into_inner);
@@ -138,7 +144,7 @@ pub extern "C" fn flv_events_take(
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_events_free(events: *mut flv_events_t) {
     quiet((), || {
-        if let Some(Object::Events(events)) = handle::remove(events, |object| matches!(object, Object::Events(_))) {
+        if let Some(events) = handle::remove(events) {
             // A wait under way holds it, and is not to hold it for ever.
             events.events.stop();
         }

@@ -1,6 +1,7 @@
 //! Handles: numbers that look like pointers, in one table. A number is never used twice, so that a stale handle, one of
 //! another kind or a forged one is an error in every build, not undefined behaviour.
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,86 +9,100 @@ use std::sync::{Arc, LazyLock, PoisonError, RwLock};
 
 use fluvio_cffi_engine::{Error, ErrorKind, Result};
 
-use crate::client::ClientObject;
-use crate::consumer::ConsumerObject;
-use crate::events::EventsObject;
-use crate::producer::ProducerObject;
-use crate::queue::Queue;
-use crate::watch::WatchObject;
+use crate::pointer::require;
 
-/// What a handle stands for.
-pub(crate) enum Object {
-    Queue(Arc<Queue>),
-    Client(Arc<ClientObject>),
-    Producer(Arc<ProducerObject>),
-    Consumer(Arc<ConsumerObject>),
-    Watch(Arc<WatchObject>),
-    Events(Arc<EventsObject>),
-    /// Boxed: views into it stay valid wherever the table moves it.
-    Error(Box<Error>),
-    Buffer(Box<[u8]>),
+/// What a handle can stand for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Queue,
+    Client,
+    Producer,
+    Consumer,
+    Watch,
+    Events,
+    Error,
+    Buffer,
 }
 
-static TABLE: LazyLock<RwLock<HashMap<usize, Object>>> = LazyLock::new(RwLock::default);
+impl Kind {
+    /// How errors call an argument of this kind.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Client => "client",
+            Self::Producer => "producer",
+            Self::Consumer => "consumer",
+            Self::Watch => "watch",
+            Self::Events => "events",
+            Self::Error => "error",
+            Self::Buffer => "buffer",
+        }
+    }
+}
+
+/// A C type that is known by pointer only: the pointer is a handle of `Object`.
+pub(crate) trait Handle {
+    /// What it stands for. It stays where it is while it is in the table, so that views into it are valid until then.
+    type Object: Send + Sync + 'static;
+    /// The one kind of it.
+    const KIND: Kind;
+}
+
+/// An object that can have a handle.
+pub(crate) struct Entry {
+    kind: Kind,
+    object: Arc<dyn Any + Send + Sync>,
+}
+
+impl Entry {
+    pub(crate) fn new<H: Handle>(object: Arc<H::Object>) -> Self {
+        Self { kind: H::KIND, object }
+    }
+
+    /// Puts it into the table; the handle is the caller's.
+    pub(crate) fn insert(self) -> *mut c_void {
+        let number = NEXT.fetch_add(16, Ordering::Relaxed);
+        TABLE.write().unwrap_or_else(PoisonError::into_inner).insert(number, self);
+        std::ptr::without_provenance_mut(number)
+    }
+}
+
+static TABLE: LazyLock<RwLock<HashMap<usize, Entry>>> = LazyLock::new(RwLock::default);
 /// Multiples of 16, as real pointers would be. The first page is left out.
 static NEXT: AtomicUsize = AtomicUsize::new(0x1000);
 
 /// Puts `object` into the table; the handle is the caller's.
-pub(crate) fn insert(object: Object) -> *mut c_void {
-    let number = NEXT.fetch_add(16, Ordering::Relaxed);
-    TABLE.write().unwrap_or_else(PoisonError::into_inner).insert(number, object);
-    std::ptr::without_provenance_mut(number)
+pub(crate) fn insert<H: Handle>(object: Arc<H::Object>) -> *mut H {
+    Entry::new::<H>(object).insert().cast()
 }
 
-/// Takes the object of a handle out of the table, if it is `wanted`. `None`: no such handle (any more), or NULL.
-pub(crate) fn remove<T>(handle: *mut T, wanted: impl FnOnce(&Object) -> bool) -> Option<Object> {
+/// The object of a handle.
+pub(crate) fn get<H: Handle>(handle: *const H) -> Result<Arc<H::Object>> {
+    let name = H::KIND.name();
+    require(handle.cast::<u8>(), name)?;
+    let found =
+        TABLE.read().unwrap_or_else(PoisonError::into_inner).get(&handle.addr()).map(|it| Arc::clone(&it.object));
+    let found =
+        found.ok_or_else(|| Error::new(ErrorKind::Closed, format!("{name} was freed, or was never a handle")))?;
+    found.downcast().map_err(|_| Error::invalid(format!("{name} is a handle of another kind")))
+}
+
+/// Takes the object of a handle out of the table. `None`: no such handle (any more), one of another kind, or NULL.
+pub(crate) fn remove<H: Handle>(handle: *mut H) -> Option<Arc<H::Object>> {
+    take(handle.addr(), |kind| kind == H::KIND)?.object.downcast().ok()
+}
+
+/// Takes what a handle stands for, if its kind is `wanted`, out of the table, and drops it.
+pub(crate) fn dispose(handle: *mut c_void, wanted: impl FnOnce(Kind) -> bool) {
+    drop(take(handle.addr(), wanted));
+}
+
+fn take(number: usize, wanted: impl FnOnce(Kind) -> bool) -> Option<Entry> {
     let mut table = TABLE.write().unwrap_or_else(PoisonError::into_inner);
-    table.get(&handle.addr()).is_some_and(wanted).then(|| table.remove(&handle.addr())).flatten()
+    table.get(&number).is_some_and(|entry| wanted(entry.kind)).then(|| table.remove(&number)).flatten()
 }
 
-/// Reads the object of a handle in place.
-pub(crate) fn with<T, R>(handle: *const T, name: &str, read: impl FnOnce(&Object) -> Option<R>) -> Result<R> {
-    crate::boundary::require(handle, name)?;
-    let table = TABLE.read().unwrap_or_else(PoisonError::into_inner);
-    match table.get(&handle.addr()) {
-        Some(object) => read(object).ok_or_else(|| Error::invalid(format!("{name} is a handle of another kind"))),
-        None => Err(Error::new(ErrorKind::Closed, format!("{name} was freed, or was never a handle"))),
-    }
-}
-
-macro_rules! typed {
-    ($function:ident, $variant:ident, $type:ty) => {
-        /// The object of such a handle.
-        pub(crate) fn $function<T>(handle: *const T) -> Result<Arc<$type>> {
-            with(handle, stringify!($function), |object| match object {
-                Object::$variant(object) => Some(Arc::clone(object)),
-                _ => None,
-            })
-        }
-    };
-}
-
-typed!(queue, Queue, Queue);
-typed!(client, Client, ClientObject);
-typed!(producer, Producer, ProducerObject);
-typed!(consumer, Consumer, ConsumerObject);
-typed!(watch, Watch, WatchObject);
-typed!(events, Events, EventsObject);
-
-/// How many handles of each kind exist: queues, clients, producers, consumers, errors, buffers, watches, events.
-pub(crate) fn counts() -> [usize; 8] {
-    let mut counts = [0; 8];
-    for object in TABLE.read().unwrap_or_else(PoisonError::into_inner).values() {
-        counts[match object {
-            Object::Queue(_) => 0,
-            Object::Client(_) => 1,
-            Object::Producer(_) => 2,
-            Object::Consumer(_) => 3,
-            Object::Error(_) => 4,
-            Object::Buffer(_) => 5,
-            Object::Watch(_) => 6,
-            Object::Events(_) => 7,
-        }] += 1;
-    }
-    counts
+/// How many handles of a kind exist.
+pub(crate) fn count(kind: Kind) -> usize {
+    TABLE.read().unwrap_or_else(PoisonError::into_inner).values().filter(|entry| entry.kind == kind).count()
 }

@@ -81,7 +81,7 @@ pub extern "C" fn flv_client_metrics(
 ) -> flv_status_t {
     export(error, || {
         options::check(metrics, "metrics")?;
-        options::write(metrics, "metrics", handle::client(client)?.client.metrics().into())?;
+        options::write(metrics, "metrics", handle::get(client)?.client.metrics().into())?;
         Ok(OK)
     })
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use fluvio_cffi_engine::{Error, ErrorKind, Outcome, Phase, Result, TaskKind, maybe_panic, panic_error};
 
-use crate::boundary::{require, write_out};
-use crate::handle::{self, Object};
+use crate::handle::{self, Entry, Handle};
+use crate::pointer::{require, write_out};
 use crate::queue::{OPERATION, Queue, flv_completion_t, flv_queue_t};
 use crate::runtime::Runtime;
 use crate::status::{flv_status_e, flv_status_t};
@@ -32,12 +32,16 @@ impl Request {
 /// What an operation gives when it succeeds.
 #[derive(Default)]
 pub(crate) struct Done {
-    pub(crate) object: Option<Object>,
+    pub(crate) object: Option<Entry>,
     pub(crate) value: i64,
 }
 
 impl Done {
-    pub(crate) fn object(object: Object) -> Self {
+    pub(crate) fn object<H: Handle>(object: Arc<H::Object>) -> Self {
+        Self::entry(Entry::new::<H>(object))
+    }
+
+    pub(crate) fn entry(object: Entry) -> Self {
         Self { object: Some(object), value: 0 }
     }
 
@@ -59,7 +63,7 @@ impl Guard {
             Ok(Done { object, value }) => {
                 self.completion.status = flv_status_e::FLV_STATUS_OK as flv_status_t;
                 self.completion.value = value;
-                self.completion.result = object.map_or(std::ptr::null_mut(), handle::insert);
+                self.completion.result = object.map_or(std::ptr::null_mut(), Entry::insert);
             }
             // A wait that ran out is no news worth an object.
             Err(error) if error.kind == ErrorKind::Timeout && error.message.is_empty() => {
@@ -93,7 +97,7 @@ pub(crate) fn start(
     work: impl Future<Output = Result<Done>> + Send + 'static,
 ) -> Result<()> {
     require(request.operation, "operation")?;
-    let queue = handle::queue(request.queue)?;
+    let queue = handle::get(request.queue)?;
     let timeout = request.timeout();
     let token = request.token;
     let tasks = runtime.handle()?.clone();

@@ -1,8 +1,10 @@
 //! Structures that begin with their size, so that they can grow: the caller may know fewer or more fields than we do.
 
-use fluvio_cffi_engine::{Error, Result};
+use std::time::Duration;
 
-use crate::boundary::require;
+use fluvio_cffi_engine::{Error, Isolation, Result};
+
+use crate::pointer::require;
 
 /// The size that the caller gave its structure. To be called before anything is done whose outcome goes into it.
 pub(crate) fn check<T>(pointer: *const T, name: &str) -> Result<usize> {
@@ -48,4 +50,21 @@ pub(crate) fn write<T: Copy>(pointer: *mut T, name: &str, value: T) -> Result<()
         std::ptr::copy_nonoverlapping(source, pointer.cast::<u8>().add(from), known);
     }
     Ok(())
+}
+
+/// A time-out that must be positive.
+pub(crate) fn millis(value: i64, name: &str) -> Result<Duration> {
+    const MOST: i64 = 7 * 24 * 3600 * 1000;
+    match u64::try_from(value) {
+        Ok(positive) if positive > 0 && value <= MOST => Ok(Duration::from_millis(positive)),
+        _ => Err(Error::invalid(format!("{name} is {value}: it must be from 1 to {MOST}"))),
+    }
+}
+
+pub(crate) fn isolation(value: u32) -> Result<Isolation> {
+    match value {
+        0 => Ok(Isolation::ReadUncommitted),
+        1 => Ok(Isolation::ReadCommitted),
+        other => Err(Error::invalid(format!("isolation is {other}: it must be one of FLV_ISOLATION_, 0 or 1"))),
+    }
 }

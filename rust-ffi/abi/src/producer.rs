@@ -6,18 +6,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use fluvio_cffi_engine::{
-    Codec, Delivery, Error, Isolation, Phase, Producer, ProducerOptions, Records, Result, Run, TicketOutcome,
-    TicketSink,
+    Codec, Delivery, Error, Phase, Producer, ProducerOptions, Records, Result, Run, TicketOutcome, TicketSink,
 };
 #[cfg(target_os = "linux")]
 use fluvio_cffi_engine::{Reader, Watch};
+use tokio::time::Instant;
 
-use crate::boundary::{OK, export, fill, quiet};
-use crate::bytes::{flv_slice_t, slice};
-use crate::client::{flv_client_t, millis};
-use crate::handle::{self, Object};
+use crate::boundary::{OK, export, quiet};
+use crate::bytes::flv_slice_t;
+use crate::client::flv_client_t;
+use crate::closing::{Closing, Work};
+use crate::handle::{self, Handle, Kind};
 use crate::operation::{self, Done, Request, overdue};
-use crate::options;
+use crate::options::{self, isolation, millis};
+use crate::pointer::{fill, slice};
 use crate::queue::{Queue, TICKET, flv_completion_t, flv_queue_t};
 use crate::runtime::Runtime;
 use crate::status::{flv_error_t, flv_status_e, flv_status_t};
@@ -25,6 +27,11 @@ use crate::status::{flv_error_t, flv_status_e, flv_status_t};
 /// A producer of one topic. May be used from any threads.
 pub struct flv_producer_t {
     _opaque: [u8; 0],
+}
+
+impl Handle for flv_producer_t {
+    type Object = ProducerObject;
+    const KIND: Kind = Kind::Producer;
 }
 
 /// Which records a consumer sees, and when a producer's record counts as acknowledged.
@@ -99,14 +106,6 @@ pub struct flv_producer_options_t {
     pub reserved: u32,
 }
 
-pub(crate) fn isolation(value: u32) -> Result<Isolation> {
-    match value {
-        0 => Ok(Isolation::ReadUncommitted),
-        1 => Ok(Isolation::ReadCommitted),
-        other => Err(Error::invalid(format!("isolation is {other}: it must be one of FLV_ISOLATION_, 0 or 1"))),
-    }
-}
-
 impl flv_producer_options_t {
     const DEFAULT: Self = Self {
         struct_size: size_of::<Self>() as u32,
@@ -167,6 +166,17 @@ impl flv_producer_options_t {
 pub(crate) struct ProducerObject {
     pub(crate) producer: Producer,
     runtime: Arc<Runtime>,
+}
+
+impl Closing for ProducerObject {
+    fn commit_marked(self: Arc<Self>, _: Option<Duration>) -> Work<()> {
+        Box::pin(async {})
+    }
+
+    fn close(self: Arc<Self>, deadline: Option<Instant>) -> Work<u64> {
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        Box::pin(async move { self.producer.close(true, left).await })
+    }
 }
 
 /// How long the records of a producer that was freed unclosed may still take.
@@ -303,18 +313,18 @@ pub extern "C" fn flv_producer_open(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let client = handle::client(client)?;
+        let client = handle::get(client)?;
         client.usable()?;
         let topic = topic.text("topic")?.to_owned();
         let options = options::read(options, "options", flv_producer_options_t::DEFAULT)?.parse()?;
-        let sink = Arc::new(Sink(handle::queue(queue)?));
+        let sink = Arc::new(Sink(handle::get(queue)?));
         let request = Request { timeout_ms, queue, token, operation };
         operation::start_bounded(Arc::clone(&client.runtime), request, |timeout| async move {
             let producer = client.while_open(client.client.producer(&topic, options, sink, timeout)).await?;
             let runtime = Arc::clone(&client.runtime);
             let object = Arc::new(ProducerObject { producer, runtime });
-            client.add_producer(&object);
-            Ok(Done::object(Object::Producer(object)))
+            client.add(&object);
+            Ok(Done::object::<flv_producer_t>(object))
         })?;
         Ok(OK)
     })
@@ -323,14 +333,14 @@ pub extern "C" fn flv_producer_open(
 /// How many partitions the topic has now; 0 if `producer` is no producer. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_producer_partition_count(producer: *const flv_producer_t) -> u32 {
-    quiet(0, || Ok(handle::producer(producer)?.producer.partition_count()))
+    quiet(0, || Ok(handle::get(producer)?.producer.partition_count()))
 }
 
 /// What keeps records from being acknowledged: fails with what went wrong last with an SPU that leads one of the
 /// partitions, if it has not taken records since. OK: nothing. Any thread; never waits.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_producer_trouble(producer: *const flv_producer_t, error: *mut *mut flv_error_t) -> flv_status_t {
-    export(error, || handle::producer(producer)?.producer.trouble().map_or(Ok(OK), Err))
+    export(error, || handle::get(producer)?.producer.trouble().map_or(Ok(OK), Err))
 }
 
 /// Encodes the first `submission->accepted` records into batches, in order: as many as the buffer has room and `runs` has
@@ -346,7 +356,7 @@ pub extern "C" fn flv_producer_submit(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let producer = handle::producer(producer)?;
+        let producer = handle::get(producer)?;
         let none = flv_records_t {
             struct_size: size_of::<flv_records_t>() as u32,
             flags: 0,
@@ -406,7 +416,7 @@ pub extern "C" fn flv_producer_submit(
 /// How many bytes the buffer takes now. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_producer_room(producer: *const flv_producer_t) -> u64 {
-    quiet(0, || Ok(handle::producer(producer)?.producer.room()))
+    quiet(0, || Ok(handle::get(producer)?.producer.room()))
 }
 
 /// The error when `what` took too long, with what kept it.
@@ -427,7 +437,7 @@ pub extern "C" fn flv_producer_wait_room(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let producer = handle::producer(producer)?;
+        let producer = handle::get(producer)?;
         let request = Request { timeout_ms, queue, token, operation };
         let late = late(&producer, Phase::Enqueue, "waiting for room in the producer's buffer");
         operation::start(Arc::clone(&producer.runtime), &request, late, async move {
@@ -448,7 +458,7 @@ pub extern "C" fn flv_producer_flush(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let producer = handle::producer(producer)?;
+        let producer = handle::get(producer)?;
         let request = Request { timeout_ms, queue, token, operation };
         let late = late(&producer, Phase::Flush, "the flush");
         operation::start(Arc::clone(&producer.runtime), &request, late, async move {
@@ -472,7 +482,7 @@ pub extern "C" fn flv_producer_close(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let producer = handle::producer(producer)?;
+        let producer = handle::get(producer)?;
         let timeout = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
         let request = Request { timeout_ms: -1, queue, token, operation };
         let late = overdue(Phase::Close, "closing the producer");
@@ -487,7 +497,7 @@ pub extern "C" fn flv_producer_close(
 /// thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_producer_pending(producer: *const flv_producer_t, records: *mut u64, bytes: *mut u64) {
-    let (count, size) = quiet((0, 0), || Ok(handle::producer(producer)?.producer.pending()));
+    let (count, size) = quiet((0, 0), || Ok(handle::get(producer)?.producer.pending()));
     fill(records, count);
     fill(bytes, size);
 }
@@ -497,7 +507,7 @@ pub extern "C" fn flv_producer_pending(producer: *const flv_producer_t, records:
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_producer_free(producer: *mut flv_producer_t) {
     quiet((), || {
-        drop(handle::remove(producer, |object| matches!(object, Object::Producer(_))));
+        drop(handle::remove(producer));
         Ok(())
     });
 }

@@ -7,9 +7,10 @@ use std::path::Path;
 use fluvio_cffi_engine::{ClusterConfig, Error, Identity, Pem, Profile, Profiles, Result, Tls, Verified};
 use serde::{Deserialize, Serialize};
 
-use crate::admin::give;
-use crate::boundary::{OK, export, require};
+use crate::boundary::{OK, export};
 use crate::bytes::{flv_buffer_t, flv_slice_t};
+use crate::json::give;
+use crate::pointer::require;
 use crate::status::{flv_error_t, flv_status_t};
 use crate::tls::Texts;
 

@@ -14,8 +14,9 @@ use fluvio_cffi_engine::{Error, Result, descriptors};
 use fluvio_cffi_engine::{Reader, Watch};
 use tokio::task::AbortHandle;
 
-use crate::boundary::{OK, export, quiet, require, write_out};
-use crate::handle::{self, Object};
+use crate::boundary::{OK, export, quiet};
+use crate::handle::{self, Handle, Kind};
+use crate::pointer::{require, write_out};
 use crate::status::{flv_error_t, flv_status_t};
 
 /// What a completion is about.
@@ -64,18 +65,23 @@ impl flv_completion_t {
     /// A completion that carries the error `error`.
     pub(crate) fn set_error(&mut self, error: Error) {
         self.status = error.kind as flv_status_t;
-        self.result = handle::insert(Object::Error(Box::new(error)));
+        self.result = handle::insert::<flv_error_t>(Arc::new(error)).cast();
     }
 
     fn dispose(&self) {
         // Whatever it is: objects end when their last reference goes.
-        drop(handle::remove(self.result, |object| !matches!(object, Object::Queue(_))));
+        handle::dispose(self.result, |kind| kind != Kind::Queue);
     }
 }
 
 /// A completion queue. May be used from any thread, and drained from several at a time.
 pub struct flv_queue_t {
     _opaque: [u8; 0],
+}
+
+impl Handle for flv_queue_t {
+    type Object = Queue;
+    const KIND: Kind = Kind::Queue;
 }
 
 /// Called with each completion, on a thread of the library, perhaps on several at once. `*completion` is valid for the call,
@@ -347,8 +353,7 @@ impl Queue {
 
 fn make(queue: *mut *mut flv_queue_t, mode: Mode) -> Result<flv_status_t> {
     require(queue, "queue")?;
-    let handle = handle::insert(Object::Queue(Arc::new(Queue::new(mode))));
-    write_out(queue, "queue", handle.cast())?;
+    write_out(queue, "queue", handle::insert(Arc::new(Queue::new(mode))))?;
     Ok(OK)
 }
 
@@ -385,7 +390,7 @@ pub extern "C" fn flv_queue_new_callback(
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_queue_fd(queue: *const flv_queue_t) -> i32 {
     quiet(-1, || {
-        Ok(match &handle::queue(queue)?.mode {
+        Ok(match &handle::get(queue)?.mode {
             Mode::Descriptor(signal) => signal.descriptor(),
             Mode::Callback(_) => -1,
         })
@@ -404,7 +409,7 @@ pub extern "C" fn flv_queue_drain(
 ) -> flv_status_t {
     export(std::ptr::null_mut(), || {
         write_out(count, "count", 0)?;
-        let queue = handle::queue(queue)?;
+        let queue = handle::get(queue)?;
         if capacity == 0 {
             return Ok(OK);
         }
@@ -425,7 +430,7 @@ pub extern "C" fn flv_queue_drain(
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_operation_cancel(queue: *mut flv_queue_t, operation: u64) -> flv_status_t {
     export(std::ptr::null_mut(), || {
-        handle::queue(queue)?.cancel(operation);
+        handle::get(queue)?.cancel(operation);
         Ok(OK)
     })
 }
@@ -434,7 +439,7 @@ pub extern "C" fn flv_operation_cancel(queue: *mut flv_queue_t, operation: u64) 
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_queue_free(queue: *mut flv_queue_t) {
     quiet((), || {
-        if let Some(Object::Queue(queue)) = handle::remove(queue, |object| matches!(object, Object::Queue(_))) {
+        if let Some(queue) = handle::remove(queue) {
             queue.close();
         }
         Ok(())

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use fluvio_cffi_engine::admin::{Watch, Watchable};
 use fluvio_cffi_engine::{Error, Phase, Result};
 
-use crate::admin::json;
-use crate::boundary::{OK, export, quiet, require, write_out};
-use crate::bytes::{flv_buffer_t, flv_slice_t};
+use crate::boundary::{OK, export, quiet};
+use crate::bytes::{buffer as bytes, flv_buffer_t, flv_slice_t};
 use crate::client::flv_client_t;
-use crate::handle::{self, Object};
+use crate::handle::{self, Handle, Kind};
+use crate::json::json;
 use crate::operation::{self, Done, Request, nothing_came, overdue};
+use crate::pointer::{require, write_out};
 use crate::queue::flv_queue_t;
 use crate::runtime::Runtime;
 use crate::status::{flv_error_t, flv_status_e, flv_status_t};
@@ -18,6 +19,11 @@ use crate::status::{flv_error_t, flv_status_e, flv_status_t};
 /// A watch of administrative objects. May be used from any threads.
 pub struct flv_watch_t {
     _opaque: [u8; 0],
+}
+
+impl Handle for flv_watch_t {
+    type Object = WatchObject;
+    const KIND: Kind = Kind::Watch;
 }
 
 /// A watch, and the runtime that its task runs on.
@@ -58,7 +64,7 @@ pub extern "C" fn flv_watch_open(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let client = handle::client(client)?;
+        let client = handle::get(client)?;
         client.usable()?;
         let what = watchable(object.text("object")?)?;
         let request = Request { timeout_ms, queue, token, operation };
@@ -66,7 +72,7 @@ pub extern "C" fn flv_watch_open(
             let admin = client.client.admin(timeout);
             let watch = client.while_open(admin.watch(what)).await?;
             let runtime = Arc::clone(&client.runtime);
-            Ok(Done::object(Object::Watch(Arc::new(WatchObject { watch, runtime }))))
+            Ok(Done::object::<flv_watch_t>(Arc::new(WatchObject { watch, runtime })))
         })?;
         Ok(OK)
     })
@@ -84,7 +90,7 @@ pub extern "C" fn flv_watch_wait(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let watch = handle::watch(watch)?;
+        let watch = handle::get(watch)?;
         let request = Request { timeout_ms, queue, token, operation };
         operation::start(Arc::clone(&watch.runtime), &request, nothing_came, async move {
             watch.watch.ready().await;
@@ -103,14 +109,13 @@ pub extern "C" fn flv_watch_take(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let watch = handle::watch(watch)?;
+        let watch = handle::get(watch)?;
         // Before anything is taken: what could not be handed over would be lost.
         require(buffer, "buffer")?;
         let Some(change) = watch.watch.take()? else {
             return Ok(flv_status_e::FLV_STATUS_EMPTY as flv_status_t);
         };
-        let document = Object::Buffer(json(&change)?.into());
-        write_out(buffer, "buffer", handle::insert(document).cast())?;
+        write_out(buffer, "buffer", bytes(json(&change)?).insert().cast())?;
         Ok(OK)
     })
 }
@@ -126,7 +131,7 @@ pub extern "C" fn flv_watch_close(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let watch = handle::watch(watch)?;
+        let watch = handle::get(watch)?;
         let request = Request { timeout_ms, queue, token, operation };
         let late = overdue(Phase::Close, "closing the watch");
         operation::start(Arc::clone(&watch.runtime), &request, late, async move {
@@ -141,7 +146,7 @@ pub extern "C" fn flv_watch_close(
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_watch_free(watch: *mut flv_watch_t) {
     quiet((), || {
-        if let Some(Object::Watch(watch)) = handle::remove(watch, |object| matches!(object, Object::Watch(_))) {
+        if let Some(watch) = handle::remove(watch) {
             // A wait under way holds it, and is not to hold it for ever.
             watch.watch.stop();
         }
