@@ -15,11 +15,11 @@ use crate::bytes::{buffer, flv_slice_t, flv_view_t};
 use crate::closing::{Closing, Owned, Work, close_all, commit_all};
 use crate::handle::{self, Handle, Kind};
 use crate::operation::{self, Done, Request, overdue};
-use crate::options::{self, millis};
 use crate::pointer::{fill, slice, write_out};
 use crate::queue::flv_queue_t;
 use crate::runtime::{self, Runtime};
 use crate::status::{flv_error_t, flv_status_t};
+use crate::structs::{self, millis};
 use crate::tls::{self, flv_tls_policy_e};
 
 /// A connection to a cluster. May be used from any threads.
@@ -102,8 +102,8 @@ impl flv_client_options_t {
     };
 
     fn parse(&self, timeout_ms: i64) -> Result<ClientOptions> {
-        options::unused(self.reserved, "options")?;
-        options::unused(self.reserved2, "options")?;
+        structs::unused(self.reserved, "options")?;
+        structs::unused(self.reserved2, "options")?;
         let wait = match self.wait {
             0 => None,
             1 => Some(true),
@@ -206,7 +206,7 @@ pub extern "C" fn flv_client_connect(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let options = options::read(options, "options", flv_client_options_t::DEFAULT)?.parse(timeout_ms)?;
+        let options = structs::read(options, "options", flv_client_options_t::DEFAULT)?.parse(timeout_ms)?;
         let runtime = Runtime::acquire()?;
         let keep = Arc::clone(&runtime);
         let request = Request { timeout_ms, queue, token, operation };

@@ -4,9 +4,9 @@ use fluvio_cffi_engine::{Error, TaskKind, arm_panic, counts, descriptors};
 
 use crate::boundary::{OK, export};
 use crate::handle::{Kind, count};
-use crate::options;
 use crate::queue::running;
 use crate::status::{flv_error_t, flv_status_t};
+use crate::structs;
 
 /// What is alive in the process. The caller sets `struct_size`.
 #[repr(C)]
@@ -83,7 +83,7 @@ pub extern "C" fn flv_debug_counts(out: *mut flv_counts_t) -> flv_status_t {
             watches: handles(Kind::Watch),
             events: handles(Kind::Events),
         };
-        options::write(out, "out", counted)?;
+        structs::write(out, "out", counted)?;
         Ok(OK)
     })
 }

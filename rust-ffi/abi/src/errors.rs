@@ -5,8 +5,8 @@ use fluvio_cffi_engine::Error;
 use crate::boundary::{OK, export, quiet};
 use crate::bytes::flv_view_t;
 use crate::handle;
-use crate::options;
 use crate::status::{flv_error_t, flv_status_t};
+use crate::structs;
 
 /// What is known about an error. The caller sets `struct_size`.
 #[repr(C)]
@@ -53,7 +53,7 @@ pub struct flv_error_info_t {
 pub extern "C" fn flv_error_info(error: *const flv_error_t, info: *mut flv_error_info_t) -> flv_status_t {
     export(std::ptr::null_mut(), || {
         // The views are into the object in the table.
-        options::write(info, "info", describe(&*handle::get(error)?))?;
+        structs::write(info, "info", describe(&*handle::get(error)?))?;
         Ok(OK)
     })
 }

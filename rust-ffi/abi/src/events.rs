@@ -9,11 +9,11 @@ use crate::bytes::flv_view_t;
 use crate::client::flv_client_t;
 use crate::handle::{self, Handle, Kind};
 use crate::operation::{self, Done, Request, nothing_came};
-use crate::options;
 use crate::pointer::write_out;
 use crate::queue::flv_queue_t;
 use crate::runtime::Runtime;
 use crate::status::{flv_error_t, flv_status_e, flv_status_t};
+use crate::structs;
 
 /// The events of a client. One thread takes at a time; everything else from any threads.
 pub struct flv_events_t {
@@ -130,10 +130,10 @@ pub extern "C" fn flv_events_take(
     export(error, || {
         let events = handle::get(events)?;
         // Before anything is taken: what could not be handed over would be lost.
-        options::check(event, "event")?;
+        structs::check(event, "event")?;
         let mut lent = events.lent.lock().unwrap_or_else(PoisonError::into_inner);
         match events.events.take() {
-            NextEvent::Event(next) => options::write(event, "event", describe(lent.insert(next))).map(|()| OK),
+            NextEvent::Event(next) => structs::write(event, "event", describe(lent.insert(next))).map(|()| OK),
             NextEvent::Empty => Ok(flv_status_e::FLV_STATUS_EMPTY as flv_status_t),
             NextEvent::End => Ok(flv_status_e::FLV_STATUS_END as flv_status_t),
         }

@@ -5,8 +5,8 @@ use fluvio_cffi_engine::{ERROR_KINDS, Metrics};
 use crate::boundary::{OK, export};
 use crate::client::flv_client_t;
 use crate::handle;
-use crate::options;
 use crate::status::{flv_error_t, flv_status_t};
+use crate::structs;
 
 /// What a client has done since it was opened, counted per batch, request or chunk, and what is under way. The caller sets
 /// `struct_size`.
@@ -80,8 +80,8 @@ pub extern "C" fn flv_client_metrics(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        options::check(metrics, "metrics")?;
-        options::write(metrics, "metrics", handle::get(client)?.client.metrics().into())?;
+        structs::check(metrics, "metrics")?;
+        structs::write(metrics, "metrics", handle::get(client)?.client.metrics().into())?;
         Ok(OK)
     })
 }

@@ -18,11 +18,11 @@ use crate::client::flv_client_t;
 use crate::closing::{Closing, Work};
 use crate::handle::{self, Handle, Kind};
 use crate::operation::{self, Done, Request, overdue};
-use crate::options::{self, isolation, millis};
 use crate::pointer::{fill, slice};
 use crate::queue::{Queue, TICKET, flv_completion_t, flv_queue_t};
 use crate::runtime::Runtime;
 use crate::status::{flv_error_t, flv_status_e, flv_status_t};
+use crate::structs::{self, isolation, millis};
 
 /// A producer of one topic. May be used from any threads.
 pub struct flv_producer_t {
@@ -122,7 +122,7 @@ impl flv_producer_options_t {
     };
 
     fn parse(&self) -> Result<ProducerOptions> {
-        options::unused(self.reserved, "options")?;
+        structs::unused(self.reserved, "options")?;
         let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
         let linger = u64::try_from(self.linger_us)
             .map_err(|_| Error::invalid(format!("linger_us is {}: it must be 0 or more", self.linger_us)))?;
@@ -316,7 +316,7 @@ pub extern "C" fn flv_producer_open(
         let client = handle::get(client)?;
         client.usable()?;
         let topic = topic.text("topic")?.to_owned();
-        let options = options::read(options, "options", flv_producer_options_t::DEFAULT)?.parse()?;
+        let options = structs::read(options, "options", flv_producer_options_t::DEFAULT)?.parse()?;
         let sink = Arc::new(Sink(handle::get(queue)?));
         let request = Request { timeout_ms, queue, token, operation };
         operation::start_bounded(Arc::clone(&client.runtime), request, |timeout| async move {
@@ -368,7 +368,7 @@ pub extern "C" fn flv_producer_submit(
             partitions: std::ptr::null(),
             timestamps: std::ptr::null(),
         };
-        let given = options::read(records, "records", none)?;
+        let given = structs::read(records, "records", none)?;
         let awaited = match given.flags {
             0 => false,
             AWAITED => true,
@@ -378,7 +378,7 @@ pub extern "C" fn flv_producer_submit(
             }
         };
         let count = given.count;
-        options::check(submission, "submission")?;
+        structs::check(submission, "submission")?;
         fn column<'a, T>(pointer: *const T, count: usize, name: &str) -> Result<Option<&'a [T]>> {
             if pointer.is_null() { Ok(None) } else { slice(pointer, count, name).map(Some) }
         }
@@ -408,7 +408,7 @@ pub extern "C" fn flv_producer_submit(
             room: done.room,
             timestamp: done.timestamp,
         };
-        options::write(submission, "submission", result)?;
+        structs::write(submission, "submission", result)?;
         Ok(OK)
     })
 }

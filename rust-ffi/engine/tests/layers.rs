@@ -30,11 +30,11 @@ const ABI: &[&str] = &[
     "lib",
     "admin consumer debug errors events lifecycle metrics producer profiles watch",
     "client",
-    "json operation pickle tls",
+    "encode json operation tls",
     "queue runtime",
     "bytes",
     "boundary",
-    "closing fork options status",
+    "closing fork status structs",
     "handle",
     "pointer",
 ];

@@ -1,24 +1,28 @@
-//! The consumer handle, and the two forms in which records leave the library.
+//! The consumer handle.
+
+mod options;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use fluvio_cffi_engine::{Chunk, ChunkEncoder, Consumer, ConsumerOptions, Error, RecordRef, Result, Start, Take};
-
+use fluvio_cffi_engine::{Chunk, Consumer, Error, Result, Start, Take};
 use tokio::time::Instant;
 
 use crate::boundary::{OK, export, quiet};
 use crate::bytes::{buffer, flv_slice_t};
 use crate::client::flv_client_t;
 use crate::closing::{Closing, Work};
+use crate::encode::{Format, flv_record_t, index};
 use crate::handle::{self, Handle, Kind};
 use crate::operation::{self, Done, Request, nothing_came};
-use crate::options::{self, isolation, millis};
-use crate::pickle::Pickle;
 use crate::pointer::{fill, require, slice, write_out};
 use crate::queue::flv_queue_t;
 use crate::runtime::Runtime;
 use crate::status::{flv_error_t, flv_status_e, flv_status_t};
+use crate::structs;
+
+use options::start;
+pub use options::*;
 
 /// A consumer of one topic. One reader at a time; everything else from any threads.
 pub struct flv_consumer_t {
@@ -28,171 +32,6 @@ pub struct flv_consumer_t {
 impl Handle for flv_consumer_t {
     type Object = ConsumerObject;
     const KIND: Kind = Kind::Consumer;
-}
-
-/// Where reading begins.
-#[repr(C)]
-pub enum flv_start_kind_e {
-    /// The beginning with a `consumer_id`, so that nothing is lost before the first commit, else the end.
-    FLV_START_DEFAULT = 0,
-    /// So many records after the first that exists.
-    FLV_START_BEGINNING = 1,
-    /// So many records before the end.
-    FLV_START_END = 2,
-    /// At this offset.
-    FLV_START_AT = 3,
-}
-
-/// The form in which records leave the library.
-#[repr(C)]
-pub enum flv_format_e {
-    /// `flv_record_t` structures.
-    FLV_FORMAT_RECORDS = 0,
-    /// A pickle stream for Python: see `docs/c-abi.md`.
-    FLV_FORMAT_PICKLE = 1,
-}
-
-/// Where reading of one partition begins.
-#[repr(C)]
-#[derive(Debug, Clone, Copy)]
-pub struct flv_start_t {
-    /// The partition.
-    pub partition: u32,
-    /// One of `FLV_START_`.
-    pub kind: u32,
-    /// Records after the beginning, records before the end, or the offset.
-    pub value: i64,
-}
-
-/// How a consumer works. `flv_consumer_options_init` fills in the defaults.
-#[repr(C)]
-#[derive(Debug, Clone, Copy)]
-pub struct flv_consumer_options_t {
-    /// `sizeof(flv_consumer_options_t)`.
-    pub struct_size: u32,
-    /// One of `FLV_FORMAT_`. Default `FLV_FORMAT_RECORDS`.
-    pub format: u32,
-    /// Which partitions. Default none: all.
-    pub partitions: *const u32,
-    /// How many.
-    pub partitions_len: usize,
-    /// Starts of single partitions, which win over `start_kind`. Default none.
-    pub starts: *const flv_start_t,
-    /// How many.
-    pub starts_len: usize,
-    /// One of `FLV_START_`. Default `FLV_START_DEFAULT`. Where an offset is stored under `consumer_id`, see `resume`.
-    pub start_kind: u32,
-    /// Not 0: end at the ends seen when it was opened. Default 0.
-    pub stop_at_end: u32,
-    /// Goes with `start_kind`. Default 0.
-    pub start_value: i64,
-    /// One of `FLV_ISOLATION_`. Default `FLV_ISOLATION_READ_UNCOMMITTED`.
-    pub isolation: u32,
-    /// Bytes of one reply, at most, unless one batch is larger. Default 1,048,576.
-    pub max_bytes: u32,
-    /// Decoded bytes kept ready, at most, unless one batch is larger. Default 16,777,216.
-    pub prefetch: u64,
-    /// Under which id offsets are stored, and found again. Empty: they are not. Default empty.
-    pub consumer_id: flv_slice_t,
-    /// How often what was processed (`flv_consumer_processed`) is committed, milliseconds. 0: only on demand. Default 0.
-    pub auto_commit_ms: i64,
-    /// How long a silent stream may be silent before its peer is asked whether it is there, milliseconds. Default 10,000.
-    pub probe_ms: i64,
-    /// Not 0: offsets that retention removed are passed over instead of being an error. Default 0.
-    pub skip_evicted: u32,
-    /// Not 0: where an offset is stored under `consumer_id`, reading goes on after it, whatever the start. 0: the start
-    /// decides. Default 1.
-    pub resume: u32,
-}
-
-fn start(kind: u32, value: i64, name: &str) -> Result<Start> {
-    let records = u64::try_from(value).map_err(|_| Error::invalid(format!("{name} is {value}: it must be 0 or more")));
-    Ok(match kind {
-        1 => Start::Beginning(records?),
-        2 => Start::End(records?),
-        3 => Start::At(value),
-        other => {
-            return Err(Error::invalid(format!("the kind of {name} is {other}: it must be one of FLV_START_")));
-        }
-    })
-}
-
-fn default_or(kind: u32, value: i64) -> Result<Option<Start>> {
-    match kind {
-        0 => Ok(None),
-        kind => start(kind, value, "start").map(Some),
-    }
-}
-
-impl flv_consumer_options_t {
-    const DEFAULT: Self = Self {
-        struct_size: size_of::<Self>() as u32,
-        format: 0,
-        partitions: std::ptr::null(),
-        partitions_len: 0,
-        starts: std::ptr::null(),
-        starts_len: 0,
-        start_kind: flv_start_kind_e::FLV_START_DEFAULT as u32,
-        stop_at_end: 0,
-        start_value: 0,
-        isolation: 0,
-        max_bytes: 1 << 20,
-        prefetch: 16 << 20,
-        consumer_id: flv_slice_t::EMPTY,
-        auto_commit_ms: 0,
-        probe_ms: 10_000,
-        skip_evicted: 0,
-        resume: 1,
-    };
-
-    fn parse(&self) -> Result<(ConsumerOptions, Format)> {
-        let format = match self.format {
-            0 => Format::Records,
-            1 => Format::Pickle,
-            other => return Err(Error::invalid(format!("format is {other}: it must be one of FLV_FORMAT_, 0 or 1"))),
-        };
-        let mut starts = Vec::new();
-        for one in slice(self.starts, self.starts_len, "starts")? {
-            starts.push((one.partition, start(one.kind, one.value, "starts")?));
-        }
-        let options = ConsumerOptions {
-            partitions: slice(self.partitions, self.partitions_len, "partitions")?.to_vec(),
-            start: default_or(self.start_kind, self.start_value)?,
-            starts,
-            resume: self.resume != 0,
-            stop_at_end: self.stop_at_end != 0,
-            isolation: isolation(self.isolation)?,
-            max_bytes: self.max_bytes,
-            prefetch: usize::try_from(self.prefetch).unwrap_or(usize::MAX),
-            skip_evicted: self.skip_evicted != 0,
-            probe_interval: millis(self.probe_ms, "probe_ms")?,
-            consumer_id: self.consumer_id.optional_text("consumer_id")?,
-            auto_commit: match self.auto_commit_ms {
-                0 => None,
-                interval => Some(millis(interval, "auto_commit_ms")?),
-            },
-        };
-        options.validate()?;
-        Ok((options, format))
-    }
-}
-
-/// A record of a chunk in `FLV_FORMAT_RECORDS`.
-#[repr(C)]
-#[derive(Debug, Clone, Copy)]
-pub struct flv_record_t {
-    /// Its offset in the partition.
-    pub offset: i64,
-    /// Milliseconds since the epoch; -1: none.
-    pub timestamp: i64,
-    /// The key; NULL: none.
-    pub key: *const u8,
-    /// Bytes of the key; -1: none.
-    pub key_len: i32,
-    /// Bytes of the value.
-    pub value_len: u32,
-    /// The value.
-    pub value: *const u8,
 }
 
 /// Records of one partition, at most 1,000, lent until the next take or the free of their consumer. The caller sets
@@ -221,12 +60,6 @@ pub struct flv_chunk_t {
     pub len: usize,
     /// `FLV_FORMAT_RECORDS`: `count` records. Else NULL.
     pub records: *const flv_record_t,
-}
-
-#[derive(Clone, Copy)]
-enum Format {
-    Records,
-    Pickle,
 }
 
 /// What the caller was lent: replaced by the next take.
@@ -262,53 +95,6 @@ impl Closing for ConsumerObject {
     }
 }
 
-/// `FLV_FORMAT_RECORDS`: an index entry for each record, then the bytes of keys and values.
-struct Plain;
-
-/// Offset, timestamp, bytes of the key or -1, bytes of the value.
-const ENTRY: usize = 32;
-
-impl ChunkEncoder for Plain {
-    fn encode(&self, records: &[RecordRef<'_>]) -> Vec<u8> {
-        let bytes: usize = records.iter().map(|record| record.key.map_or(0, <[u8]>::len) + record.value.len()).sum();
-        let mut out = Vec::with_capacity(records.len() * ENTRY + bytes);
-        for record in records {
-            out.extend_from_slice(&record.offset.to_ne_bytes());
-            out.extend_from_slice(&record.timestamp.to_ne_bytes());
-            out.extend_from_slice(&record.key.map_or(-1, |key| key.len() as i64).to_ne_bytes());
-            out.extend_from_slice(&(record.value.len() as i64).to_ne_bytes());
-        }
-        for record in records {
-            out.extend_from_slice(record.key.unwrap_or_default());
-            out.extend_from_slice(record.value);
-        }
-        out
-    }
-}
-
-/// The records of a payload that [`Plain`] made, as structures that point into it.
-fn index(payload: &[u8], count: usize) -> Vec<flv_record_t> {
-    let (entries, mut bytes) = payload.split_at(count * ENTRY);
-    let number = |entry: &[u8], at: usize| entry[at..].first_chunk().map_or(0, |bytes| i64::from_ne_bytes(*bytes));
-    entries
-        .chunks_exact(ENTRY)
-        .map(|entry| {
-            let key_len = number(entry, 16);
-            let (key, rest) = bytes.split_at(usize::try_from(key_len).unwrap_or(0));
-            let (value, rest) = rest.split_at(usize::try_from(number(entry, 24)).unwrap_or(0));
-            bytes = rest;
-            flv_record_t {
-                offset: number(entry, 0),
-                timestamp: number(entry, 8),
-                key: if key_len < 0 { std::ptr::null() } else { key.as_ptr() },
-                key_len: key_len as i32,
-                value_len: value.len() as u32,
-                value: value.as_ptr(),
-            }
-        })
-        .collect()
-}
-
 /// Fills in the defaults. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_options_init(options: *mut flv_consumer_options_t) {
@@ -332,14 +118,11 @@ pub extern "C" fn flv_consumer_open(
         let client = handle::get(client)?;
         client.usable()?;
         let topic = topic.text("topic")?.to_owned();
-        let (options, format) = options::read(options, "options", flv_consumer_options_t::DEFAULT)?.parse()?;
-        let encoder: Arc<dyn ChunkEncoder> = match format {
-            Format::Records => Arc::new(Plain),
-            Format::Pickle => Arc::new(Pickle),
-        };
+        let (options, format) = structs::read(options, "options", flv_consumer_options_t::DEFAULT)?.parse()?;
         let request = Request { timeout_ms, queue, token, operation };
         operation::start_bounded(Arc::clone(&client.runtime), request, |timeout| async move {
-            let consumer = client.while_open(client.client.consumer(&topic, options, encoder, timeout)).await?;
+            let consumer =
+                client.while_open(client.client.consumer(&topic, options, format.encoder(), timeout)).await?;
             let runtime = Arc::clone(&client.runtime);
             let object = Arc::new(ConsumerObject { consumer, runtime, format, lent: Mutex::default() });
             client.add(&object);
@@ -386,7 +169,7 @@ fn lend(consumer: &ConsumerObject, taken: Chunk, chunk: *mut flv_chunk_t) -> Res
     };
     let filled =
         flv_chunk_t { struct_size: 0, partition, count, seeks, first_offset, next_offset, bytes, data, len, records };
-    options::write(chunk, "chunk", filled)?;
+    structs::write(chunk, "chunk", filled)?;
     Ok(OK)
 }
 
@@ -402,7 +185,7 @@ pub extern "C" fn flv_consumer_take(
     export(error, || {
         let consumer = handle::get(consumer)?;
         // Before anything is taken: what could not be handed over would be lost.
-        options::check(chunk, "chunk")?;
+        structs::check(chunk, "chunk")?;
         match consumer.consumer.take()? {
             Take::Chunk(taken) => lend(&consumer, taken, chunk),
             Take::Empty => Ok(flv_status_e::FLV_STATUS_EMPTY as flv_status_t),
@@ -422,7 +205,7 @@ pub extern "C" fn flv_consumer_take_fresh(
 ) -> flv_status_t {
     export(error, || {
         let consumer = handle::get(consumer)?;
-        options::check(chunk, "chunk")?;
+        structs::check(chunk, "chunk")?;
         match consumer.consumer.take_fresh() {
             Some(taken) => lend(&consumer, taken, chunk),
             None => Ok(flv_status_e::FLV_STATUS_EMPTY as flv_status_t),
@@ -598,7 +381,7 @@ fn commit(
 ) -> Result<flv_status_t> {
     let consumer = handle::get(consumer)?;
     let processed = slice(processed, count, "processed")?;
-    processed.iter().try_for_each(|one| options::unused(one.reserved, "processed"))?;
+    processed.iter().try_for_each(|one| structs::unused(one.reserved, "processed"))?;
     let processed: Vec<(u32, i64)> = processed.iter().map(|one| (one.partition, one.offset)).collect();
     operation::start_bounded(Arc::clone(&consumer.runtime), request, |timeout| async move {
         match exactly {

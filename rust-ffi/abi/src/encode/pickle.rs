@@ -19,7 +19,7 @@ const LONG1: u8 = 0x8a;
 const SHORT_BINBYTES: u8 = b'C';
 const BINBYTES: u8 = b'B';
 
-pub(crate) struct Pickle;
+pub(super) struct Pickle;
 
 impl ChunkEncoder for Pickle {
     fn encode(&self, records: &[RecordRef<'_>]) -> Vec<u8> {

@@ -1,0 +1,27 @@
+//! The forms in which records leave the library.
+
+mod pickle;
+mod records;
+
+use std::sync::Arc;
+
+use fluvio_cffi_engine::ChunkEncoder;
+
+pub use records::flv_record_t;
+pub(crate) use records::index;
+
+/// The form in which a consumer's records leave the library.
+#[derive(Clone, Copy)]
+pub(crate) enum Format {
+    Records,
+    Pickle,
+}
+
+impl Format {
+    pub(crate) fn encoder(self) -> Arc<dyn ChunkEncoder> {
+        match self {
+            Self::Records => Arc::new(records::Plain),
+            Self::Pickle => Arc::new(pickle::Pickle),
+        }
+    }
+}
