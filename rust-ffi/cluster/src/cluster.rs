@@ -14,9 +14,9 @@ use tokio_rustls::rustls::ServerConfig;
 
 use crate::config::{Config, FIRST_SPU, StartError};
 use crate::control::{Command, ControlError};
-use crate::door::{Door, Ending};
 use crate::faults::Faults;
 use crate::files;
+use crate::listener::{Listener, Shutdown};
 use crate::sc::{Sc, spu_name};
 use crate::spu::{Consumers, Node};
 use crate::temporary::{self, Temporary};
@@ -40,7 +40,7 @@ const MAX_SPUS: u16 = 1000;
 pub struct Cluster {
     // In this order: what runs ends before the directory is unlocked, and that before it is removed.
     ticking: JoinHandle<()>,
-    door: Door,
+    listener: Listener,
     sc: Arc<Sc>,
     directory: PathBuf,
     _lock: File,
@@ -63,45 +63,49 @@ impl Cluster {
             .map_err(|source| StartError::Certificates { path: certificates, source })?;
 
         // The ports are taken first and open when all is ready: clients are refused meanwhile.
-        let sc_door = door(&config.host, config.port, server.as_ref()).await?;
+        let sc_listener = listener(&config.host, config.port, server.as_ref()).await?;
         let ports_path = directory.join("ports.json");
-        let spu_doors = spu_doors(&config, sc_door.address().port(), &ports_path, server.as_ref()).await?;
-        let mut spu_ports = spu_doors.iter().map(|door| door.address().port());
+        let spu_listeners = spu_listeners(&config, sc_listener.address().port(), &ports_path, server.as_ref()).await?;
+        let mut spu_ports = spu_listeners.iter().map(|listener| listener.address().port());
         let ports = Ports {
-            sc: sc_door.address().port(),
+            sc: sc_listener.address().port(),
             spu: spu_ports.next().unwrap_or_default(),
             more: spu_ports.collect(),
         };
 
         let consumers = Arc::new(Consumers::new(directory.join("consumer-offsets.jsonl")));
-        let nodes = (FIRST_SPU..).zip(spu_doors).map(|(id, door)| {
+        let nodes = (FIRST_SPU..).zip(spu_listeners).map(|(id, listener)| {
             let logs = directory.join(format!("spu-logs-{id}"));
-            Arc::new(Node::new(id, logs, door, config.write_like_real, Arc::clone(&consumers)))
+            Arc::new(Node::new(id, logs, listener, config.write_like_real, Arc::clone(&consumers)))
         });
-        let (nodes, faults) = (nodes.collect(), Arc::clone(sc_door.faults()));
+        let (nodes, faults) = (nodes.collect(), Arc::clone(sc_listener.faults()));
         let sc = Arc::new(Sc::load(directory.join("objects"), nodes, consumers, faults, &config)?);
 
-        let busy = |door: &Door| {
-            let address = door.address().to_string();
+        let busy = |listener: &Listener| {
+            let address = listener.address().to_string();
             move |source| StartError::Bind { address, source }
         };
         for node in sc.nodes() {
-            node.listen().map_err(busy(node.door()))?;
-            sc.register_spu(node.id(), &reachable(&config, node.door().address()), node.door().address().port());
+            node.listen().map_err(busy(node.listener()))?;
+            sc.register_spu(
+                node.id(),
+                &reachable(&config, node.listener().address()),
+                node.listener().address().port(),
+            );
         }
-        open(&sc_door, &sc).map_err(busy(&sc_door))?;
+        open(&sc_listener, &sc).map_err(busy(&sc_listener))?;
         serde_json::to_vec(&ports)
             .map_err(io::Error::from)
             .and_then(|text| files::replace(&ports_path, &text))
             .map_err(|source| failed(&ports_path, source))?;
 
         let ticking = tokio::spawn(tick(Arc::downgrade(&sc), config.status_interval, config.retention_interval));
-        Ok(Self { ticking, door: sc_door, sc, directory, _lock: lock, temporary })
+        Ok(Self { ticking, listener: sc_listener, sc, directory, _lock: lock, temporary })
     }
 
     /// Where clients connect: the SC.
     pub fn endpoint(&self) -> SocketAddr {
-        self.door.address()
+        self.listener.address()
     }
 
     /// Where the certificates are, with TLS.
@@ -116,7 +120,7 @@ impl Cluster {
 
     /// The numbers of the SPUs and where they serve records.
     pub fn spu_endpoints(&self) -> Vec<(i32, SocketAddr)> {
-        self.sc.nodes().iter().map(|node| (node.id(), node.door().address())).collect()
+        self.sc.nodes().iter().map(|node| (node.id(), node.listener().address())).collect()
     }
 
     /// If its directory is temporary, begins to remove those beside it that clusters have left which were killed together with
@@ -131,10 +135,10 @@ impl Cluster {
     /// Does something to the cluster that a test wants to see its client endure.
     pub async fn run(&self, command: Command) -> Result<(), ControlError> {
         match command {
-            Command::ResetSc => self.door.reset().await,
-            Command::KillSc => self.door.close(Ending::Reset).await,
-            Command::StartSc if self.door.is_open() => return Err(ControlError::new("the SC is running")),
-            Command::StartSc => open(&self.door, &self.sc).map_err(|error| ControlError::new(error.to_string()))?,
+            Command::ResetSc => self.listener.reset().await,
+            Command::KillSc => self.listener.close(Shutdown::Reset).await,
+            Command::StartSc if self.listener.is_open() => return Err(ControlError::new("the SC is running")),
+            Command::StartSc => open(&self.listener, &self.sc).map_err(|error| ControlError::new(error.to_string()))?,
             Command::KeepFiles => match &self.temporary {
                 Some(temporary) => temporary.keep(),
                 None => return Err(ControlError::new("the files are not temporary")),
@@ -152,9 +156,9 @@ impl Cluster {
     /// Stops the cluster, and returns when its sockets are closed.
     pub async fn shutdown(self) {
         self.ticking.abort();
-        self.door.close(Ending::Orderly).await;
+        self.listener.close(Shutdown::Orderly).await;
         for node in self.sc.nodes() {
-            node.stop(Ending::Orderly).await;
+            node.stop(Shutdown::Orderly).await;
         }
     }
 }
@@ -162,17 +166,17 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         self.ticking.abort();
-        self.door.abort();
+        self.listener.abort();
         for node in self.sc.nodes() {
-            node.door().abort();
+            node.listener().abort();
         }
     }
 }
 
 /// Serves the SC's clients from now on.
-fn open(door: &Door, sc: &Arc<Sc>) -> io::Result<()> {
+fn open(listener: &Listener, sc: &Arc<Sc>) -> io::Result<()> {
     let sc = Arc::clone(sc);
-    door.open(move |line| Arc::clone(&sc).serve(line))
+    listener.open(move |accepted| Arc::clone(&sc).serve(accepted))
 }
 
 /// Does what is due from time to time, as long as the cluster is there.
@@ -227,33 +231,33 @@ fn lock(directory: &Path) -> Result<File, StartError> {
     }
 }
 
-async fn door(host: &str, port: u16, tls: Option<&Arc<ServerConfig>>) -> Result<Door, StartError> {
-    let taken = Door::new(host, port, tls.cloned(), Arc::new(Faults::default())).await;
+async fn listener(host: &str, port: u16, tls: Option<&Arc<ServerConfig>>) -> Result<Listener, StartError> {
+    let taken = Listener::new(host, port, tls.cloned(), Arc::new(Faults::default())).await;
     taken.map_err(|source| StartError::Bind { address: format!("{host}:{port}"), source })
 }
 
 /// The ports of the SPUs: those of the last run where they are free.
-async fn spu_doors(
+async fn spu_listeners(
     config: &Config,
     sc_port: u16,
     ports_path: &Path,
     tls: Option<&Arc<ServerConfig>>,
-) -> Result<Vec<Door>, StartError> {
+) -> Result<Vec<Listener>, StartError> {
     let stored: Option<Ports> = fs::read(ports_path).ok().and_then(|text| serde_json::from_slice(&text).ok());
     let stored = stored.filter(|ports| ports.sc == sc_port).unwrap_or_default();
     let remembered = [stored.spu].into_iter().chain(stored.more).chain(std::iter::repeat(0));
-    let mut doors = Vec::with_capacity(usize::from(config.spus));
+    let mut listeners = Vec::with_capacity(usize::from(config.spus));
     for (number, remembered) in (0..config.spus).zip(remembered) {
         let wanted = if number == 0 { config.spu_port } else { 0 };
-        let door = if wanted == 0 && remembered != 0 {
-            match door(&config.host, remembered, tls).await {
-                Err(_) => door(&config.host, 0, tls).await?,
-                Ok(door) => door,
+        let listener = if wanted == 0 && remembered != 0 {
+            match listener(&config.host, remembered, tls).await {
+                Err(_) => listener(&config.host, 0, tls).await?,
+                Ok(listener) => listener,
             }
         } else {
-            door(&config.host, wanted, tls).await?
+            listener(&config.host, wanted, tls).await?
         };
-        doors.push(door);
+        listeners.push(listener);
     }
-    Ok(doors)
+    Ok(listeners)
 }

@@ -19,9 +19,9 @@ macro_rules! complain {
 mod cluster;
 mod config;
 mod control;
-mod door;
 mod faults;
 mod files;
+mod listener;
 mod log;
 mod net;
 mod sc;

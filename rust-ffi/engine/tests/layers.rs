@@ -40,7 +40,7 @@ const ABI: &[&str] = &[
 ];
 
 const CLUSTER: &[&str] =
-    &["main", "lib", "cluster", "sc", "spu", "control door temporary tls", "config faults files log net", "socket"];
+    &["main", "lib", "cluster", "sc", "spu", "control listener temporary tls", "config faults files log net", "socket"];
 
 /// The Rust files below `folder`.
 fn sources(folder: &Path) -> Vec<PathBuf> {

@@ -14,8 +14,8 @@ use fluvio_sc_schema::objects::{
 };
 
 use super::outbox::{Outbox, outbox};
-use super::{Sc, changes, views};
-use crate::door::{Ending, Line};
+use super::{Sc, list_watch, mutations};
+use crate::listener::{Accepted, Shutdown};
 use crate::net;
 
 /// Bytes of a request that creates something, which may hold the code of a SmartModule, and of any other.
@@ -25,8 +25,8 @@ const MOST_OTHERWISE: usize = 1 << 20;
 /// The version that the real SC of these protocol crates gives.
 const PLATFORM_VERSION: &str = "0.18.2";
 
-pub(crate) async fn serve(sc: Arc<Sc>, line: Line) -> io::Result<()> {
-    let (mut requests, replies, mut end) = line.split(!sc.write_like_real)?;
+pub(crate) async fn serve(sc: Arc<Sc>, accepted: Accepted) -> io::Result<()> {
+    let (mut requests, replies, mut end) = accepted.split(!sc.write_like_real)?;
     let (outbox, outgoing) = outbox();
     let work = async {
         while let Some(frame) = requests.next().await? {
@@ -34,12 +34,12 @@ pub(crate) async fn serve(sc: Arc<Sc>, line: Line) -> io::Result<()> {
         }
         Ok(())
     };
-    let (ended, ending) = tokio::select! {
-        ended = work => (ended, Ending::Orderly),
-        ended = outgoing.run(replies, &sc.faults, sc.write_like_real) => (ended, Ending::Orderly),
-        ending = end.ordered() => (Ok(()), ending),
+    let (ended, shutdown) = tokio::select! {
+        ended = work => (ended, Shutdown::Orderly),
+        ended = outgoing.run(replies, &sc.faults, sc.write_like_real) => (ended, Shutdown::Orderly),
+        shutdown = end.ordered() => (Ok(()), shutdown),
     };
-    if ending == Ending::Reset {
+    if shutdown == Shutdown::Reset {
         requests.reset_on_close();
     }
     ended
@@ -58,23 +58,23 @@ async fn handle(sc: &Sc, outbox: &Outbox, frame: &[u8]) -> io::Result<()> {
         }
         ObjectApiCreateRequest::API_KEY => {
             let request = ObjectApiCreateRequest::decode_from(&mut body, version)?;
-            (net::reply(&header, &changes::create(sc, &request).await?)?, false)
+            (net::reply(&header, &mutations::create(sc, &request).await?)?, false)
         }
         ObjectApiDeleteRequest::API_KEY => {
             let request = ObjectApiDeleteRequest::decode_from(&mut body, version)?;
-            (net::reply(&header, &changes::delete(sc, &request).await?)?, true)
+            (net::reply(&header, &mutations::delete(sc, &request).await?)?, true)
         }
         ObjectApiUpdateRequest::API_KEY => {
             let request = ObjectApiUpdateRequest::decode_from(&mut body, version)?;
-            (net::reply(&header, &changes::update(sc, &request).await?)?, true)
+            (net::reply(&header, &mutations::update(sc, &request).await?)?, true)
         }
         ObjectApiListRequest::API_KEY => {
             let request = ObjectApiListRequest::decode_from(&mut body, version)?;
-            (net::reply(&header, &views::list(sc, &request, version)?)?, true)
+            (net::reply(&header, &list_watch::list(sc, &request, version)?)?, true)
         }
         ObjectApiWatchRequest::API_KEY => {
             let request = ObjectApiWatchRequest::decode_from(&mut body, version)?;
-            return views::watch(sc, outbox, &header, &request);
+            return list_watch::watch(sc, outbox, &header, &request);
         }
         key => return Err(invalid(format!("api key {key} is not served"))),
     };

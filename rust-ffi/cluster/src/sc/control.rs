@@ -11,8 +11,8 @@ use fluvio_types::{PartitionId, SpuId};
 
 use super::Sc;
 use crate::control::{Command, ControlError};
-use crate::door::Ending;
 use crate::faults::error_of;
+use crate::listener::Shutdown;
 use crate::spu::{Extent, Node, Spu};
 
 fn failed(error: &io::Error) -> ControlError {
@@ -25,22 +25,22 @@ impl Sc {
         match command {
             Command::KillSpu { id } => return self.kill_spu(id).await,
             Command::StartSpu { id, not_leader_for } => return self.start_spu(id, not_leader_for).await,
-            Command::ResetSockets { id } => self.known(id)?.door().reset().await,
+            Command::ResetSockets { id } => self.known(id)?.listener().reset().await,
             Command::DropAfter { id, bytes, connections } => {
-                self.known(id)?.door().faults().set_cut(bytes, connections);
+                self.known(id)?.listener().faults().set_cut(bytes, connections);
             }
-            Command::Delay { id, delay } => self.known(id)?.door().faults().set_delay(delay),
-            Command::Refuse { id, on } => self.known(id)?.door().faults().set_refuse(on),
+            Command::Delay { id, delay } => self.known(id)?.listener().faults().set_delay(delay),
+            Command::Refuse { id, on } => self.known(id)?.listener().faults().set_refuse(on),
             Command::Stall { id, on } => {
-                self.known(id)?.door().faults().set_stalled(on);
+                self.known(id)?.listener().faults().set_stalled(on);
                 self.refresh_partitions();
             }
             Command::FailNext { id, request, code } => {
                 let error = error_of(code).ok_or_else(|| ControlError::new(format!("no error has the code {code}")))?;
-                self.known(id)?.door().faults().fail_next(request, error);
+                self.known(id)?.listener().faults().fail_next(request, error);
             }
-            Command::LoseAcks { id, on } => self.known(id)?.door().faults().set_loses_acks(on),
-            Command::DiskFull { id, on } => self.known(id)?.door().faults().set_disk_full(on),
+            Command::LoseAcks { id, on } => self.known(id)?.listener().faults().set_loses_acks(on),
+            Command::DiskFull { id, on } => self.known(id)?.listener().faults().set_disk_full(on),
             Command::Move { topic, partition, id } => return self.move_partition(&topic, partition, id).await,
             Command::Evict { topic, partition, offset } => return self.evict(&topic, partition, offset).await,
             Command::AddPartitions { topic, count } => {
@@ -73,7 +73,7 @@ impl Sc {
         }
         // What is known of its partitions from now on.
         self.refresh_partitions();
-        node.stop(Ending::Reset).await;
+        node.stop(Shutdown::Reset).await;
         if self.keeps_consumer_offsets(id) {
             self.consumers.close();
         }
@@ -96,7 +96,7 @@ impl Sc {
         }
         started = started.and_then(|()| node.listen());
         if let Err(error) = started {
-            node.stop(Ending::Orderly).await;
+            node.stop(Shutdown::Orderly).await;
             return Err(failed(&error));
         }
         if not_leader_for.is_zero() {

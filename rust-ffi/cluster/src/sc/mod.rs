@@ -1,18 +1,18 @@
 //! The SC: knows topics, partitions, SPUs and all other objects, and tells them to those who ask or watch.
 
-mod changes;
 mod connection;
 mod control;
 mod kinds;
 mod leaders;
+mod list_watch;
+mod mutations;
+mod object_files;
 mod objects;
 mod outbox;
 mod provisioning;
-mod shelf;
 mod spus;
 mod store;
 mod topics;
-mod views;
 
 use std::io;
 use std::path::PathBuf;
@@ -30,8 +30,8 @@ use fluvio_types::SpuId;
 use tokio::sync::Notify;
 
 use crate::config::{Config, FIRST_SPU, StartError};
-use crate::door::Line;
 use crate::faults::Faults;
+use crate::listener::Accepted;
 use crate::spu::{Consumers, Node};
 use kinds::Objects;
 pub(crate) use spus::spu_name;
@@ -132,7 +132,7 @@ impl Sc {
 
     /// Whether an SPU takes over what leaders write.
     fn follows(&self, id: SpuId) -> bool {
-        let is_up = |node: &Arc<Node>| node.spu().is_some() && !node.door().faults().is_stalled();
+        let is_up = |node: &Arc<Node>| node.spu().is_some() && !node.listener().faults().is_stalled();
         self.node(id).is_some_and(is_up)
     }
 
@@ -176,7 +176,7 @@ impl Sc {
     }
 
     /// Serves one client until it goes.
-    pub(crate) async fn serve(self: Arc<Self>, line: Line) -> io::Result<()> {
-        connection::serve(self, line).await
+    pub(crate) async fn serve(self: Arc<Self>, accepted: Accepted) -> io::Result<()> {
+        connection::serve(self, accepted).await
     }
 }

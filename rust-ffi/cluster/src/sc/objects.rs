@@ -12,7 +12,7 @@ use fluvio_sc_schema::spg::SpuGroupSpec;
 use fluvio_sc_schema::tableformat::TableFormatSpec;
 
 use super::kinds::Kind;
-use super::shelf::Shelf;
+use super::object_files::ObjectFiles;
 use super::{Sc, failure};
 use crate::config::StartError;
 
@@ -26,13 +26,13 @@ fn answer(name: String, done: io::Result<()>, code: ErrorCode) -> Status {
 }
 
 impl Sc {
-    pub(super) fn shelf<S: Kind>(&self) -> Shelf {
-        Shelf::new(&self.shelves, S::LABEL)
+    pub(super) fn files<S: Kind>(&self) -> ObjectFiles {
+        ObjectFiles::new(&self.shelves, S::LABEL)
     }
 
     /// Sets the spec of an object, on disk and for the watches. One that is there already keeps its status.
     pub(super) fn keep<S: Kind>(&self, name: &str, spec: S) -> io::Result<()> {
-        self.shelf::<S>().write(name, &spec)?;
+        self.files::<S>().write(name, &spec)?;
         let mut objects = self.objects();
         let store = S::store_mut(&mut objects);
         let status = store.get(name).map(|object| object.status.clone()).unwrap_or_default();
@@ -42,14 +42,14 @@ impl Sc {
 
     /// Removes an object, on disk and for the watches.
     pub(super) fn drop_object<S: Kind>(&self, name: &str) -> io::Result<()> {
-        self.shelf::<S>().remove(name)?;
+        self.files::<S>().remove(name)?;
         S::store_mut(&mut self.objects()).remove(name);
         Ok(())
     }
 
     /// Takes over what an earlier run has kept.
     pub(super) fn restore_kept<S: Kind>(&self) -> Result<(), StartError> {
-        for (name, spec) in self.shelf::<S>().read::<S>()? {
+        for (name, spec) in self.files::<S>().read::<S>()? {
             S::store_mut(&mut self.objects()).put(&name, spec, S::Status::default());
         }
         Ok(())

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::door::Replies;
 use crate::faults::Faults;
+use crate::listener::Replies;
 use crate::net;
 
 /// Frames, and bytes of them, that may wait for a client that does not read. More, and the connection is closed: a watch cannot

@@ -127,12 +127,12 @@ impl Sc {
 
     pub(super) fn save_topic(&self, name: &str, spec: &TopicSpec, placement: &ReplicaMap) -> io::Result<()> {
         let topic = PlacedTopic { spec: spec.clone(), placement: placement.clone() };
-        self.shelf::<TopicSpec>().write(name, &topic)
+        self.files::<TopicSpec>().write(name, &topic)
     }
 
     /// Takes over the topics of an earlier run, and opens their partitions.
     pub(super) fn restore_topics(&self) -> Result<(), StartError> {
-        let mut stored = self.shelf::<TopicSpec>().read::<PlacedTopic>()?;
+        let mut stored = self.files::<TopicSpec>().read::<PlacedTopic>()?;
         if stored.iter().all(|(name, _)| name != SYSTEM_TOPIC) {
             stored.push((SYSTEM_TOPIC.to_owned(), PlacedTopic { spec: consumer_offsets(), ..Default::default() }));
         }

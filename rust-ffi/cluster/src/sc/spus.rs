@@ -46,7 +46,7 @@ impl Sc {
     /// Takes over the SPUs that clients have registered, but for those that this cluster runs itself: they are where they
     /// are now.
     pub(super) fn restore_spus(&self) -> Result<(), StartError> {
-        for (name, spec) in self.shelf::<SpuSpec>().read::<SpuSpec>()? {
+        for (name, spec) in self.files::<SpuSpec>().read::<SpuSpec>()? {
             if self.nodes().iter().all(|node| node.id() != spec.id && spu_name(node.id()) != name) {
                 self.objects().spus.put(&name, spec, SpuStatus::default());
             }

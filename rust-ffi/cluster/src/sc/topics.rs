@@ -139,7 +139,7 @@ impl Sc {
             let code = ErrorCode::SystemSpecDeletionAttempt { kind: "topic".to_owned(), name: name.clone() };
             return Status::new(name, code, None);
         }
-        if let Err(error) = self.shelf::<TopicSpec>().remove(&name) {
+        if let Err(error) = self.files::<TopicSpec>().remove(&name) {
             return broken(&name, &error);
         }
         {

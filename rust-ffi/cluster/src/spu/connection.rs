@@ -24,8 +24,8 @@ use super::stream::{self, NO_ACK, Stream};
 use super::versions::api_versions;
 use super::writer::Writer;
 use super::{Replica, Spu, consumers, offsets};
-use crate::door::{Ending, Line};
 use crate::faults::RequestKind;
+use crate::listener::{Accepted, Shutdown};
 use crate::net;
 
 /// Bytes of a request that holds no records, but perhaps the code of a SmartModule; and entries of any request.
@@ -57,8 +57,8 @@ struct Connection {
     sessions: Sessions,
 }
 
-pub(crate) async fn serve(spu: Arc<Spu>, line: Line) -> io::Result<()> {
-    let (mut requests, replies, mut end) = line.split(!spu.write_like_real)?;
+pub(crate) async fn serve(spu: Arc<Spu>, accepted: Accepted) -> io::Result<()> {
+    let (mut requests, replies, mut end) = accepted.split(!spu.write_like_real)?;
     let writer = Writer::new(replies, Arc::clone(&spu.faults), spu.write_like_real);
     let mut connection = Connection { spu, writer, sessions: Sessions::default() };
     let work = async {
@@ -67,11 +67,11 @@ pub(crate) async fn serve(spu: Arc<Spu>, line: Line) -> io::Result<()> {
         }
         Ok(())
     };
-    let (ended, ending) = tokio::select! {
-        ended = work => (ended, Ending::Orderly),
-        ending = end.ordered() => (Ok(()), ending),
+    let (ended, shutdown) = tokio::select! {
+        ended = work => (ended, Shutdown::Orderly),
+        shutdown = end.ordered() => (Ok(()), shutdown),
     };
-    if ending == Ending::Reset {
+    if shutdown == Shutdown::Reset {
         requests.reset_on_close();
     }
     // The streams hold the socket, too.

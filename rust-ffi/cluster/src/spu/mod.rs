@@ -18,8 +18,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use fluvio_protocol::record::ReplicaKey;
 use fluvio_types::PartitionId;
 
-use crate::door::Line;
 use crate::faults::Faults;
+use crate::listener::Accepted;
 pub(crate) use consumers::Consumers;
 pub(crate) use node::Node;
 pub(crate) use replica::{Extent, Gone, Replica, ReplicaConfig};
@@ -69,7 +69,7 @@ impl Spu {
     }
 
     /// Serves one client until it goes.
-    pub(crate) async fn serve(self: Arc<Self>, line: Line) -> io::Result<()> {
-        connection::serve(self, line).await
+    pub(crate) async fn serve(self: Arc<Self>, accepted: Accepted) -> io::Result<()> {
+        connection::serve(self, accepted).await
     }
 }

@@ -8,7 +8,7 @@ use fluvio_protocol::record::ReplicaKey;
 use fluvio_types::SpuId;
 
 use super::{Consumers, Gone, Replica, ReplicaConfig, Spu};
-use crate::door::{Door, Ending};
+use crate::listener::{Listener, Shutdown};
 use crate::log;
 
 /// An SPU, up or down.
@@ -16,7 +16,7 @@ use crate::log;
 pub(crate) struct Node {
     id: SpuId,
     log_directory: PathBuf,
-    door: Door,
+    listener: Listener,
     write_like_real: bool,
     consumers: Arc<Consumers>,
     running: Mutex<Option<Arc<Spu>>>,
@@ -27,19 +27,19 @@ impl Node {
     pub(crate) fn new(
         id: SpuId,
         log_directory: PathBuf,
-        door: Door,
+        listener: Listener,
         write_like_real: bool,
         consumers: Arc<Consumers>,
     ) -> Self {
-        Self { id, log_directory, door, write_like_real, consumers, running: Mutex::default() }
+        Self { id, log_directory, listener, write_like_real, consumers, running: Mutex::default() }
     }
 
     pub(crate) fn id(&self) -> SpuId {
         self.id
     }
 
-    pub(crate) fn door(&self) -> &Door {
-        &self.door
+    pub(crate) fn listener(&self) -> &Listener {
+        &self.listener
     }
 
     /// The SPU, if it is up.
@@ -51,7 +51,7 @@ impl Node {
     pub(crate) fn start(&self) -> Arc<Spu> {
         let spu = Arc::new(Spu {
             write_like_real: self.write_like_real,
-            faults: Arc::clone(self.door.faults()),
+            faults: Arc::clone(self.listener.faults()),
             consumers: Arc::clone(&self.consumers),
             topics: RwLock::default(),
         });
@@ -62,12 +62,12 @@ impl Node {
     /// Accepts connections.
     pub(crate) fn listen(&self) -> io::Result<()> {
         let Some(spu) = self.spu() else { return Ok(()) };
-        self.door.open(move |line| Arc::clone(&spu).serve(line))
+        self.listener.open(move |accepted| Arc::clone(&spu).serve(accepted))
     }
 
     /// Ends the SPU. Nothing of it is left in memory when this returns.
-    pub(crate) async fn stop(&self, ending: Ending) {
-        self.door.close(ending).await;
+    pub(crate) async fn stop(&self, ending: Shutdown) {
+        self.listener.close(ending).await;
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 

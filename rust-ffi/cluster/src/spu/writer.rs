@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
-use crate::door::Replies;
 use crate::faults::Faults;
+use crate::listener::Replies;
 use crate::log::Slice;
 
 /// Slices up to this length (the official client asks for a little over 1 MiB) go out with their header in one write; longer ones in pieces of it, so that memory stays bounded

@@ -18,7 +18,7 @@ const SUFFIX: &str = ".object";
 
 /// The files of the objects of one kind.
 #[derive(Debug)]
-pub(crate) struct Shelf {
+pub(crate) struct ObjectFiles {
     directory: PathBuf,
 }
 
@@ -43,7 +43,7 @@ fn decoded<T: Decoder + Default>(bytes: &[u8]) -> io::Result<(String, T)> {
     Ok((String::decode_from(&mut bytes, version)?, T::decode_from(&mut bytes, version)?))
 }
 
-impl Shelf {
+impl ObjectFiles {
     pub(crate) fn new(root: &Path, label: &str) -> Self {
         Self { directory: root.join(label) }
     }
@@ -101,37 +101,37 @@ mod tests {
     #[test]
     fn any_name_is_a_file_of_its_own() {
         let root = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(root.path(), "Kind");
-        assert!(shelf.read::<String>().unwrap().is_empty());
+        let files = ObjectFiles::new(root.path(), "Kind");
+        assert!(files.read::<String>().unwrap().is_empty());
         let names = ["", ".", "..", "../up", "a/b@1.2", "a", "A", "ä", "%41"];
         for name in names {
-            shelf.write(name, &format!("old {name}")).unwrap();
-            shelf.write(name, &format!("spec of {name}")).unwrap();
+            files.write(name, &format!("old {name}")).unwrap();
+            files.write(name, &format!("spec of {name}")).unwrap();
         }
-        std::fs::write(shelf.directory.join("a.new"), "half").unwrap();
-        let mut read = shelf.read::<String>().unwrap();
+        std::fs::write(files.directory.join("a.new"), "half").unwrap();
+        let mut read = files.read::<String>().unwrap();
         read.sort();
         let mut wanted = names.map(|name| (name.to_owned(), format!("spec of {name}")));
         wanted.sort();
         assert_eq!(read, wanted);
         for name in names {
-            shelf.remove(name).unwrap();
-            shelf.remove(name).unwrap();
+            files.remove(name).unwrap();
+            files.remove(name).unwrap();
         }
-        assert!(shelf.read::<String>().unwrap().is_empty());
+        assert!(files.read::<String>().unwrap().is_empty());
     }
 
     #[test]
     fn a_broken_file_is_named() {
         let root = tempfile::tempdir().unwrap();
-        let shelf = Shelf::new(root.path(), "Kind");
-        shelf.write("x", &"spec".to_owned()).unwrap();
-        let whole = std::fs::read(shelf.path("x")).unwrap();
+        let files = ObjectFiles::new(root.path(), "Kind");
+        files.write("x", &"spec".to_owned()).unwrap();
+        let whole = std::fs::read(files.path("x")).unwrap();
         let other = [&whole[..whole.len() - 1], b"x"].concat();
         for broken in [&whole[..whole.len() - 1], &[&whole[..], &[0]].concat(), &other, &[]] {
-            std::fs::write(shelf.path("x"), broken).unwrap();
-            match shelf.read::<String>() {
-                Err(StartError::Metadata { path, .. }) => assert_eq!(path, shelf.path("x")),
+            std::fs::write(files.path("x"), broken).unwrap();
+            match files.read::<String>() {
+                Err(StartError::Metadata { path, .. }) => assert_eq!(path, files.path("x")),
                 other => panic!("{other:?}"),
             }
         }

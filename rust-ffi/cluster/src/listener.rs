@@ -26,7 +26,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How connections end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum Shutdown {
     Orderly,
     /// With RST, as those of a process that was killed.
     Reset,
@@ -36,7 +36,7 @@ pub(crate) enum Ending {
 enum Order {
     /// Ends all connections, and says when it is done.
     Reset(oneshot::Sender<()>),
-    Close(Ending),
+    Close(Shutdown),
 }
 
 #[derive(Debug)]
@@ -47,7 +47,7 @@ struct Accepting {
 
 /// A port. While it is closed it stays reserved, and connections to it are refused.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct Listener {
     address: SocketAddr,
     /// None: plain TCP.
     tls: Option<Arc<ServerConfig>>,
@@ -64,7 +64,7 @@ fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
     Ok(socket)
 }
 
-impl Door {
+impl Listener {
     /// Takes a port (0: any free one) and keeps it closed.
     pub(crate) async fn new(
         host: &str,
@@ -96,7 +96,7 @@ impl Door {
     /// Serves those who connect from now on.
     pub(crate) fn open<F, S>(&self, serve: F) -> io::Result<()>
     where
-        F: Fn(Line) -> S + Clone + Send + Sync + 'static,
+        F: Fn(Accepted) -> S + Clone + Send + Sync + 'static,
         S: Future<Output = io::Result<()>> + Send + 'static,
     {
         let reserved = self.reserved.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -108,11 +108,11 @@ impl Door {
     }
 
     /// Ends the connections and refuses new ones. Returns when it is done.
-    pub(crate) async fn close(&self, ending: Ending) {
+    pub(crate) async fn close(&self, shutdown: Shutdown) {
         let accepting = self.accepting.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(Accepting { orders, task }) = accepting {
             // Only a task that has panicked is not there to hear it.
-            let _ = orders.send(Order::Close(ending));
+            let _ = orders.send(Order::Close(shutdown));
             let _ = task.await;
         }
         // If another program was quicker, `open` will say so.
@@ -135,14 +135,14 @@ impl Door {
         let (done, wait) = oneshot::channel();
         match &*self.accepting.lock().unwrap_or_else(PoisonError::into_inner) {
             Some(accepting) => drop(accepting.orders.send(Order::Reset(done))),
-            // A closed door has no connections.
+            // A closed listener has no connections.
             None => return,
         }
         let _ = wait.await;
     }
 }
 
-impl Drop for Door {
+impl Drop for Listener {
     fn drop(&mut self) {
         self.abort();
     }
@@ -156,18 +156,18 @@ async fn accept<F, S>(
     mut orders: mpsc::UnboundedReceiver<Order>,
     faults: Arc<Faults>,
 ) where
-    F: Fn(Line) -> S + Clone + Send + Sync + 'static,
+    F: Fn(Accepted) -> S + Clone + Send + Sync + 'static,
     S: Future<Output = io::Result<()>> + Send + 'static,
 {
     let mut connections = JoinSet::new();
     let mut reset = watch::Sender::new(false);
     let mut is_short = false;
-    let ending = loop {
+    let shutdown = loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             order = orders.recv() => match order {
-                None => break Ending::Orderly,
-                Some(Order::Close(ending)) => break ending,
+                None => break Shutdown::Orderly,
+                Some(Order::Close(shutdown)) => break shutdown,
                 Some(Order::Reset(done)) => {
                     reset.send_replace(true);
                     while connections.join_next().await.is_some() {}
@@ -181,7 +181,7 @@ async fn accept<F, S>(
             Ok((socket, _)) if faults.refuses() => drop(socket.set_zero_linger()),
             Ok((socket, _)) => {
                 is_short = false;
-                let line = Line {
+                let accepted = Accepted {
                     socket: Socket::new(socket),
                     tls: None,
                     reset: reset.subscribe(),
@@ -190,10 +190,10 @@ async fn accept<F, S>(
                 };
                 // How a connection ends is the client's affair; the server has nothing to add to it.
                 match tls.clone() {
-                    None => connections.spawn(serve(line)),
+                    None => connections.spawn(serve(accepted)),
                     Some(tls) => {
                         let serve = serve.clone();
-                        connections.spawn(async move { serve(line.agree(tls).await?).await })
+                        connections.spawn(async move { serve(accepted.agree(tls).await?).await })
                     }
                 };
             }
@@ -208,7 +208,7 @@ async fn accept<F, S>(
         while connections.try_join_next().is_some() {}
     };
     drop(listener);
-    if ending == Ending::Reset {
+    if shutdown == Shutdown::Reset {
         reset.send_replace(true);
         while connections.join_next().await.is_some() {}
     }
@@ -216,7 +216,7 @@ async fn accept<F, S>(
 }
 
 /// A new connection.
-pub(crate) struct Line {
+pub(crate) struct Accepted {
     socket: Socket,
     tls: Option<Box<TlsStream<Socket>>>,
     reset: watch::Receiver<bool>,
@@ -224,7 +224,7 @@ pub(crate) struct Line {
     faults: Arc<Faults>,
 }
 
-impl Line {
+impl Accepted {
     /// Agrees with the client on TLS.
     async fn agree(mut self, tls: Arc<ServerConfig>) -> io::Result<Self> {
         let socket = self.socket.clone();
@@ -275,13 +275,13 @@ pub(crate) struct End {
 
 impl End {
     /// Waits for the order to end.
-    pub(crate) async fn ordered(&mut self) -> Ending {
+    pub(crate) async fn ordered(&mut self) -> Shutdown {
         tokio::select! {
             reset = self.reset.wait_for(|reset| *reset) => match reset {
-                Ok(_) => Ending::Reset,
-                Err(_) => Ending::Orderly,
+                Ok(_) => Shutdown::Reset,
+                Err(_) => Shutdown::Orderly,
             },
-            () = self.cut.notified() => Ending::Orderly,
+            () = self.cut.notified() => Shutdown::Orderly,
         }
     }
 }
