@@ -11,6 +11,7 @@
 """
 
 from collections.abc import Iterable
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ._async.client import AsyncFluvio
@@ -100,86 +101,74 @@ from ._types import (
 from .cluster import LocalCluster
 
 if TYPE_CHECKING:
-    from ._administration import (
-        Admin,
-        Alignment,
-        AsyncAdmin,
-        AsyncClusterAdmin,
-        AsyncConsumerOffsets,
-        AsyncCustomSpus,
-        AsyncMirrors,
-        AsyncPartitions,
-        AsyncSmartModules,
-        AsyncSpuGroups,
-        AsyncSpus,
-        AsyncTableFormats,
-        AsyncTopics,
-        AsyncWatch,
-        Change,
-        ChangeKind,
-        ClusterAdmin,
-        ClusterStatus,
-        Color,
+    from ._admin.objects.changes import Change, ChangeKind
+    from ._admin.objects.cluster import ClusterStatus
+    from ._admin.objects.deduplication import Deduplication
+    from ._admin.objects.mirroring import HomeMirror, HomePartition, HomeSpu, RemoteMirror, RemotePartition
+    from ._admin.objects.mirrors import (
         ConnectionStatus,
-        ConsumerOffset,
-        ConsumerOffsets,
-        CustomSpus,
-        CustomSpuSpec,
-        Deduplication,
-        Encryption,
-        Endpoint,
         HomeCluster,
-        HomeMirror,
-        HomePartition,
-        HomeSpu,
-        IngressAddress,
         Mirror,
-        Mirrors,
         MirrorStatus,
         MirrorTls,
         Pairing,
         PairingResolution,
-        Partition,
-        PartitionAssignment,
-        PartitionResolution,
-        Partitions,
-        PartitionSpec,
-        PartitionStatus,
-        PublicEndpoint,
         RemoteCluster,
-        RemoteMirror,
-        RemotePartition,
-        ReplicaStatus,
+    )
+    from ._admin.objects.offsets import ConsumerOffset
+    from ._admin.objects.partitions import Partition, PartitionResolution, PartitionSpec, PartitionStatus, ReplicaStatus
+    from ._admin.objects.smartmodules import (
         SmartModuleInfo,
         SmartModulePackage,
         SmartModuleParam,
-        SmartModules,
         SmartModuleSpec,
+        Visibility,
+    )
+    from ._admin.objects.spu_groups import SpuGroup, SpuGroupResolution, SpuGroupSpec, SpuGroupStatus
+    from ._admin.objects.spus import (
+        CustomSpuSpec,
+        Encryption,
+        Endpoint,
+        IngressAddress,
+        PublicEndpoint,
         Spu,
-        SpuGroup,
-        SpuGroupResolution,
-        SpuGroups,
-        SpuGroupSpec,
-        SpuGroupStatus,
         SpuKind,
         SpuResolution,
-        Spus,
         SpuSpec,
         SpuStatus,
+    )
+    from ._admin.objects.tables import (
+        Alignment,
+        Color,
         TableColumn,
         TableFormat,
         TableFormatResolution,
-        TableFormats,
         TableFormatSpec,
         TableFormatStatus,
-        Topic,
-        TopicResolution,
-        Topics,
-        TopicSpec,
-        TopicStatus,
-        Visibility,
-        Watch,
     )
+    from ._admin.objects.topics import PartitionAssignment, Topic, TopicResolution, TopicSpec, TopicStatus
+    from ._async.admin import AsyncAdmin
+    from ._async.cluster import AsyncClusterAdmin
+    from ._async.mirrors import AsyncMirrors
+    from ._async.offsets import AsyncConsumerOffsets
+    from ._async.partitions import AsyncPartitions
+    from ._async.smartmodules import AsyncSmartModules
+    from ._async.spu_groups import AsyncSpuGroups
+    from ._async.spus import AsyncCustomSpus, AsyncSpus
+    from ._async.tables import AsyncTableFormats
+    from ._async.topics import AsyncTopics
+    from ._async.watch import AsyncWatch
+    from ._sync.admin import Admin
+    from ._sync.cluster import ClusterAdmin
+    from ._sync.mirrors import Mirrors
+    from ._sync.offsets import ConsumerOffsets
+    from ._sync.partitions import Partitions
+    from ._sync.smartmodules import SmartModules
+    from ._sync.spu_groups import SpuGroups
+    from ._sync.spus import CustomSpus, Spus
+    from ._sync.tables import TableFormats
+    from ._sync.topics import Topics
+    from ._sync.watch import Watch
 
 __version__ = "0.1.0"
 
@@ -364,12 +353,11 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from . import _administration
+        from ._admin.exports import MODULES
 
-        for later in _administration.__all__:
-            globals()[later] = getattr(_administration, later)
-        _publish(_administration.__all__)
-        return globals()[name]
+        found: object = getattr(import_module(MODULES[name], __name__), name)
+        globals()[name] = found
+        return found
 
     def __dir__() -> list[str]:
         return sorted({*globals(), *__all__})

@@ -48,7 +48,7 @@ from fluvio_cffi import (
     Topic,
     TopicSpec,
 )
-from fluvio_cffi._document import from_document, to_document
+from fluvio_cffi._admin.document import from_document, to_document
 
 DOCUMENTATION = (Path(__file__).resolve().parent.parent / "docs" / "admin-json.md").read_text(encoding="utf-8")
 EXAMPLES: dict[str, Any] = {

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .mirrors import AsyncMirrors
-from .modules import AsyncSmartModules, AsyncTableFormats
-from .offsets import AsyncConsumerOffsets
-from .servers import AsyncClusterAdmin, AsyncCustomSpus, AsyncSpuGroups, AsyncSpus
-from .topics import AsyncPartitions, AsyncTopics
+from fluvio_cffi._public import public
 
 if TYPE_CHECKING:
     from .client import AsyncFluvio
+    from .cluster import AsyncClusterAdmin
+    from .mirrors import AsyncMirrors
+    from .offsets import AsyncConsumerOffsets
+    from .partitions import AsyncPartitions
+    from .smartmodules import AsyncSmartModules
+    from .spu_groups import AsyncSpuGroups
+    from .spus import AsyncCustomSpus, AsyncSpus
+    from .tables import AsyncTableFormats
+    from .topics import AsyncTopics
 
 
+@public
 class AsyncAdmin:
     """The cluster's administration, by kinds of objects.
 
@@ -40,49 +46,69 @@ class AsyncAdmin:
     @property
     def topics(self) -> AsyncTopics:
         """Topics."""
+        from .topics import AsyncTopics
+
         return AsyncTopics(self._client)
 
     @property
     def partitions(self) -> AsyncPartitions:
         """The partitions of topics."""
+        from .partitions import AsyncPartitions
+
         return AsyncPartitions(self._client)
 
     @property
     def spus(self) -> AsyncSpus:
         """SPUs: the servers that hold partitions."""
+        from .spus import AsyncSpus
+
         return AsyncSpus(self._client)
 
     @property
     def custom_spus(self) -> AsyncCustomSpus:
         """SPUs that were registered rather than started by the cluster."""
+        from .spus import AsyncCustomSpus
+
         return AsyncCustomSpus(self._client)
 
     @property
     def spu_groups(self) -> AsyncSpuGroups:
         """Groups of SPUs that the cluster runs by itself."""
+        from .spu_groups import AsyncSpuGroups
+
         return AsyncSpuGroups(self._client)
 
     @property
     def smartmodules(self) -> AsyncSmartModules:
         """SmartModules."""
+        from .smartmodules import AsyncSmartModules
+
         return AsyncSmartModules(self._client)
 
     @property
     def table_formats(self) -> AsyncTableFormats:
         """Table formats."""
+        from .tables import AsyncTableFormats
+
         return AsyncTableFormats(self._client)
 
     @property
     def mirrors(self) -> AsyncMirrors:
         """The clusters that this one exchanges records with."""
+        from .mirrors import AsyncMirrors
+
         return AsyncMirrors(self._client)
 
     @property
     def consumer_offsets(self) -> AsyncConsumerOffsets:
         """The offsets that consumers have stored."""
+        from .offsets import AsyncConsumerOffsets
+
         return AsyncConsumerOffsets(self._client)
 
     @property
     def cluster(self) -> AsyncClusterAdmin:
         """The cluster as a whole."""
+        from .cluster import AsyncClusterAdmin
+
         return AsyncClusterAdmin(self._client)

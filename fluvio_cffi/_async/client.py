@@ -197,7 +197,7 @@ class AsyncFluvio(Closeable):
         """The cluster's administration: topics, partitions, SPUs and whatever else it keeps."""
         # Loaded now, not with the package; and not kept: a circle would let a closed client live until the garbage
         # collector finds it.
-        from fluvio_cffi import AsyncAdmin
+        from .admin import AsyncAdmin
 
         return AsyncAdmin(self)
 

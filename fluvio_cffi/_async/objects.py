@@ -6,15 +6,14 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from fluvio_cffi._admin.document import from_document
 from fluvio_cffi._check import flag, text
-from fluvio_cffi._document import from_document
 from fluvio_cffi._ffi import Slice, copy_buffer, lib
 from fluvio_cffi._types import Timeout, parse_timeout
 
-from .watch import AsyncWatch
-
 if TYPE_CHECKING:
     from .client import AsyncFluvio
+    from .watch import AsyncWatch
 
 ItemT = TypeVar("ItemT")
 
@@ -93,6 +92,8 @@ class AsyncWatched(AsyncObjects[ItemT]):
 
     def watch(self) -> AsyncWatch[ItemT]:
         """Watch them: first a snapshot of all, then what changes. See :class:`AsyncWatch`."""
+        from .watch import AsyncWatch
+
         return AsyncWatch(self._client, self._kind, self._item)
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import builtins
 
+from fluvio_cffi._admin.objects.offsets import ConsumerOffset
 from fluvio_cffi._check import number, text
 from fluvio_cffi._errors import ConfigError
-from fluvio_cffi._objects import ConsumerOffset
+from fluvio_cffi._public import public
 from fluvio_cffi._types import Offset, Timeout
 
 from .objects import AsyncObjects
 
 
+@public
 class AsyncConsumerOffsets(AsyncObjects[ConsumerOffset]):
     """The offsets that consumers have stored: one for each consumer id, topic and partition."""
 

@@ -6,12 +6,13 @@ import json
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
-from fluvio_cffi._document import from_document
+from fluvio_cffi._admin.document import from_document
+from fluvio_cffi._admin.objects.changes import Change
 from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, UsageError, from_native, timed_out
 from fluvio_cffi._ffi import CData, Slice, copy_buffer, ffi, lib
 from fluvio_cffi._lifetime import logger
-from fluvio_cffi._objects import Change
 from fluvio_cffi._options import CLOSE_TIMEOUT
+from fluvio_cffi._public import public
 from fluvio_cffi._types import Timeout, parse_timeout
 from fluvio_cffi._waiting import AsyncHost, ending, left
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 ItemT = TypeVar("ItemT")
 
 
+@public
 class AsyncWatch(Generic[ItemT]):
     """Tells what changes, as an iterator of :class:`Change`. Made by the ``watch`` methods of administration.
 

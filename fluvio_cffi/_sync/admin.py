@@ -5,16 +5,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .mirrors import Mirrors
-from .modules import SmartModules, TableFormats
-from .offsets import ConsumerOffsets
-from .servers import ClusterAdmin, CustomSpus, SpuGroups, Spus
-from .topics import Partitions, Topics
+from fluvio_cffi._public import public
 
 if TYPE_CHECKING:
     from .client import Fluvio
+    from .cluster import ClusterAdmin
+    from .mirrors import Mirrors
+    from .offsets import ConsumerOffsets
+    from .partitions import Partitions
+    from .smartmodules import SmartModules
+    from .spu_groups import SpuGroups
+    from .spus import CustomSpus, Spus
+    from .tables import TableFormats
+    from .topics import Topics
 
 
+@public
 class Admin:
     """The cluster's administration, by kinds of objects.
 
@@ -41,49 +47,69 @@ class Admin:
     @property
     def topics(self) -> Topics:
         """Topics."""
+        from .topics import Topics
+
         return Topics(self._client)
 
     @property
     def partitions(self) -> Partitions:
         """The partitions of topics."""
+        from .partitions import Partitions
+
         return Partitions(self._client)
 
     @property
     def spus(self) -> Spus:
         """SPUs: the servers that hold partitions."""
+        from .spus import Spus
+
         return Spus(self._client)
 
     @property
     def custom_spus(self) -> CustomSpus:
         """SPUs that were registered rather than started by the cluster."""
+        from .spus import CustomSpus
+
         return CustomSpus(self._client)
 
     @property
     def spu_groups(self) -> SpuGroups:
         """Groups of SPUs that the cluster runs by itself."""
+        from .spu_groups import SpuGroups
+
         return SpuGroups(self._client)
 
     @property
     def smartmodules(self) -> SmartModules:
         """SmartModules."""
+        from .smartmodules import SmartModules
+
         return SmartModules(self._client)
 
     @property
     def table_formats(self) -> TableFormats:
         """Table formats."""
+        from .tables import TableFormats
+
         return TableFormats(self._client)
 
     @property
     def mirrors(self) -> Mirrors:
         """The clusters that this one exchanges records with."""
+        from .mirrors import Mirrors
+
         return Mirrors(self._client)
 
     @property
     def consumer_offsets(self) -> ConsumerOffsets:
         """The offsets that consumers have stored."""
+        from .offsets import ConsumerOffsets
+
         return ConsumerOffsets(self._client)
 
     @property
     def cluster(self) -> ClusterAdmin:
         """The cluster as a whole."""
+        from .cluster import ClusterAdmin
+
         return ClusterAdmin(self._client)

@@ -185,7 +185,7 @@ class Fluvio(Closeable):
         """The cluster's administration: topics, partitions, SPUs and whatever else it keeps."""
         # Loaded now, not with the package; and not kept: a circle would let a closed client live until the garbage
         # collector finds it.
-        from fluvio_cffi import Admin
+        from .admin import Admin
 
         return Admin(self)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 
 import builtins
 
+from fluvio_cffi._admin.document import to_document
+from fluvio_cffi._admin.objects.mirrors import HomeCluster, Mirror, RemoteCluster
 from fluvio_cffi._check import flag, text, wrong_type
-from fluvio_cffi._document import to_document
-from fluvio_cffi._objects import HomeCluster, Mirror, RemoteCluster
+from fluvio_cffi._public import public
 from fluvio_cffi._types import Timeout
 
 from .objects import Objects, part
 
 
+@public
 class Mirrors(Objects[Mirror]):
     """The clusters that this one exchanges records with: its remote clusters, which send them here, and its home, to
     which it sends them."""

@@ -7,15 +7,14 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
+from fluvio_cffi._admin.document import from_document
 from fluvio_cffi._check import flag, text
-from fluvio_cffi._document import from_document
 from fluvio_cffi._ffi import Slice, copy_buffer, lib
 from fluvio_cffi._types import Timeout, parse_timeout
 
-from .watch import Watch
-
 if TYPE_CHECKING:
     from .client import Fluvio
+    from .watch import Watch
 
 ItemT = TypeVar("ItemT")
 
@@ -94,6 +93,8 @@ class Watched(Objects[ItemT]):
 
     def watch(self) -> Watch[ItemT]:
         """Watch them: first a snapshot of all, then what changes. See :class:`Watch`."""
+        from .watch import Watch
+
         return Watch(self._client, self._kind, self._item)
 
 

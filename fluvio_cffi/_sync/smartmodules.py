@@ -1,4 +1,5 @@
-"""Administration of SmartModules and table formats."""
+# Made by tools/async_to_sync.py from fluvio_cffi/_async/smartmodules.py: change that, and run it.
+"""Administration of SmartModules."""
 
 from __future__ import annotations
 
@@ -7,17 +8,19 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from fluvio_cffi._admin.document import from_document, to_document
+from fluvio_cffi._admin.objects.smartmodules import SmartModuleInfo, SmartModuleSpec
 from fluvio_cffi._check import flag, kind, text, wrong_type
-from fluvio_cffi._document import from_document, to_document
 from fluvio_cffi._errors import ConfigError, ConfigTypeError
-from fluvio_cffi._objects import SmartModuleInfo, SmartModuleSpec, TableFormat, TableFormatSpec
 from fluvio_cffi._options import contents
+from fluvio_cffi._public import public
 from fluvio_cffi._types import Timeout
 
-from .objects import AsyncWatched, part
+from .objects import Watched, part
 
 
-class AsyncSmartModules(AsyncWatched[SmartModuleInfo]):
+@public
+class SmartModules(Watched[SmartModuleInfo]):
     """The SmartModules of the cluster. A watch of them tells no code.
 
     Where a name is asked for it is the one that a SmartModule is stored as, or one of its package: ``filter``,
@@ -29,7 +32,7 @@ class AsyncSmartModules(AsyncWatched[SmartModuleInfo]):
     _kind = "smartmodules"
     _item = SmartModuleInfo
 
-    async def create(
+    def create(
         self,
         name: str | None = None,
         spec: SmartModuleSpec | None = None,
@@ -65,9 +68,9 @@ class AsyncSmartModules(AsyncWatched[SmartModuleInfo]):
             "dry_run": flag(dry_run, "dry_run"),
             "exist_ok": flag(exist_ok, "exist_ok"),
         }
-        return await self._one("create", document, timeout, _code(wasm, path))
+        return self._one("create", document, timeout, _code(wasm, path))
 
-    async def list(
+    def list(
         self, *, name_contains: str | None = None, wasm: bool = False, timeout: Timeout = ...
     ) -> builtins.list[SmartModuleInfo]:
         """The SmartModules.
@@ -75,25 +78,25 @@ class AsyncSmartModules(AsyncWatched[SmartModuleInfo]):
         :param name_contains: only those whose names contain this.
         :param wasm: with their code.
         """
-        return await self._list({"name_contains": part(name_contains), "wasm": flag(wasm, "wasm")}, timeout)
+        return self._list({"name_contains": part(name_contains), "wasm": flag(wasm, "wasm")}, timeout)
 
-    async def get(self, name: str, *, wasm: bool = False, timeout: Timeout = ...) -> SmartModuleInfo:
+    def get(self, name: str, *, wasm: bool = False, timeout: Timeout = ...) -> SmartModuleInfo:
         """One SmartModule.
 
         :param wasm: with its code.
         :raises SmartModuleNotFoundError: there is none of that name.
         :raises UsageError: the name fits several.
         """
-        return await self._one("get", {"name": text(name, "name"), "wasm": flag(wasm, "wasm")}, timeout)
+        return self._one("get", {"name": text(name, "name"), "wasm": flag(wasm, "wasm")}, timeout)
 
-    async def delete(self, name: str, *, missing_ok: bool = False, timeout: Timeout = ...) -> None:
+    def delete(self, name: str, *, missing_ok: bool = False, timeout: Timeout = ...) -> None:
         """Delete a SmartModule.
 
         :param missing_ok: do nothing if there is none of that name.
         :raises SmartModuleNotFoundError: there is none of that name.
         :raises UsageError: the name fits several.
         """
-        await self._delete({"name": text(name, "name")}, missing_ok, timeout)
+        self._delete({"name": text(name, "name")}, missing_ok, timeout)
 
     def _read(self, document: Mapping[str, Any], beside: bytes) -> SmartModuleInfo:
         place = document["wasm"]
@@ -115,62 +118,3 @@ def _code(wasm: bytes | bytearray | memoryview | None, path: str | os.PathLike[s
     if not code:
         raise ConfigError("wasm is empty: it must be WebAssembly")
     return code
-
-
-class AsyncTableFormats(AsyncWatched[TableFormat]):
-    """The table formats of the cluster, which tell tools how to show records."""
-
-    __slots__ = ()
-
-    _kind = "table_formats"
-    _item = TableFormat
-
-    async def create(
-        self,
-        name: str,
-        spec: TableFormatSpec | None = None,
-        *,
-        dry_run: bool = False,
-        exist_ok: bool = False,
-        timeout: Timeout = ...,
-    ) -> TableFormat:
-        """Create a table format.
-
-        :param name: its name.
-        :param spec: what it shows.
-        :param dry_run: only check whether it could be created.
-        :param exist_ok: return a table format of that name as it is, if there is one.
-        :raises AlreadyExistsError: a table format of that name exists.
-        """
-        spec = TableFormatSpec() if spec is None else spec
-        if not isinstance(spec, TableFormatSpec):
-            raise wrong_type("spec", "a TableFormatSpec", spec)
-        document = {
-            "name": text(name, "name"),
-            "spec": to_document(spec),
-            "dry_run": flag(dry_run, "dry_run"),
-            "exist_ok": flag(exist_ok, "exist_ok"),
-        }
-        return await self._one("create", document, timeout)
-
-    async def list(self, *, name_contains: str | None = None, timeout: Timeout = ...) -> builtins.list[TableFormat]:
-        """The table formats.
-
-        :param name_contains: only those whose names contain this.
-        """
-        return await self._list({"name_contains": part(name_contains)}, timeout)
-
-    async def get(self, name: str, *, timeout: Timeout = ...) -> TableFormat:
-        """One table format.
-
-        :raises TableFormatNotFoundError: there is none of that name.
-        """
-        return await self._one("get", {"name": text(name, "name")}, timeout)
-
-    async def delete(self, name: str, *, missing_ok: bool = False, timeout: Timeout = ...) -> None:
-        """Delete a table format.
-
-        :param missing_ok: do nothing if there is none of that name.
-        :raises TableFormatNotFoundError: there is none of that name.
-        """
-        await self._delete({"name": text(name, "name")}, missing_ok, timeout)

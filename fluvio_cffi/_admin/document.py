@@ -55,10 +55,8 @@ class _Part(NamedTuple):
 
 @cache
 def _parts(cls: Any) -> list[_Part]:
-    from . import _objects
-
-    # The package has taken over the classes' names: their modules must be named.
-    hints = typing.get_type_hints(cls, dict(vars(_objects)))
+    # Not of the module that the class names: it says that it is of the package.
+    hints = typing.get_type_hints(cls, cls.__init__.__globals__)
     parts: list[_Part] = []
     for item in fields(cls):
         hint = hints[item.name]

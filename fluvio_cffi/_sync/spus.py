@@ -1,19 +1,20 @@
-# Made by tools/async_to_sync.py from fluvio_cffi/_async/servers.py: change that, and run it.
-"""Administration of SPUs and of the cluster as a whole."""
+# Made by tools/async_to_sync.py from fluvio_cffi/_async/spus.py: change that, and run it.
+"""Administration of SPUs."""
 
 from __future__ import annotations
 
 import builtins
 
+from fluvio_cffi._admin.document import to_document
+from fluvio_cffi._admin.objects.spus import CustomSpuSpec, Spu
 from fluvio_cffi._check import flag, number, text, wrong_type
-from fluvio_cffi._document import from_document, to_document
-from fluvio_cffi._objects import ClusterStatus, CustomSpuSpec, Spu, SpuGroup, SpuGroupSpec
+from fluvio_cffi._public import public
 from fluvio_cffi._types import Timeout
 
-from .objects import Calls, Objects, Watched, part
-from .watch import Watch
+from .objects import Objects, Watched, part
 
 
+@public
 class Spus(Watched[Spu]):
     """The SPUs of the cluster, managed and custom ones."""
 
@@ -38,6 +39,7 @@ class Spus(Watched[Spu]):
         return self._one("get", key(spu), timeout)
 
 
+@public
 class CustomSpus(Objects[Spu]):
     """The SPUs that were registered with the cluster rather than started by it. To watch them, watch all SPUs."""
 
@@ -98,80 +100,6 @@ class CustomSpus(Objects[Spu]):
         :raises UsageError: it leads partitions.
         """
         self._delete({**key(spu), "force": flag(force, "force")}, missing_ok, timeout)
-
-
-class SpuGroups(Watched[SpuGroup]):
-    """Groups of SPUs, which a cluster on Kubernetes starts by itself. Elsewhere they are only kept."""
-
-    __slots__ = ()
-
-    _kind = "spu_groups"
-    _item = SpuGroup
-
-    def create(
-        self,
-        name: str,
-        spec: SpuGroupSpec | None = None,
-        *,
-        dry_run: bool = False,
-        exist_ok: bool = False,
-        timeout: Timeout = ...,
-    ) -> SpuGroup:
-        """Create a group.
-
-        :param name: its name.
-        :param spec: how many SPUs, and what they are to be; left out: one.
-        :param dry_run: only check whether it could be created.
-        :param exist_ok: return a group of that name as it is, if there is one.
-        :raises AlreadyExistsError: a group of that name exists.
-        """
-        spec = SpuGroupSpec() if spec is None else spec
-        if not isinstance(spec, SpuGroupSpec):
-            raise wrong_type("spec", "an SpuGroupSpec", spec)
-        document = {
-            "name": text(name, "name"),
-            "spec": to_document(spec),
-            "dry_run": flag(dry_run, "dry_run"),
-            "exist_ok": flag(exist_ok, "exist_ok"),
-        }
-        return self._one("create", document, timeout)
-
-    def list(self, *, name_contains: str | None = None, timeout: Timeout = ...) -> builtins.list[SpuGroup]:
-        """The groups.
-
-        :param name_contains: only those whose names contain this.
-        """
-        return self._list({"name_contains": part(name_contains)}, timeout)
-
-    def get(self, name: str, *, timeout: Timeout = ...) -> SpuGroup:
-        """One group.
-
-        :raises SpuGroupNotFoundError: there is none of that name.
-        """
-        return self._one("get", {"name": text(name, "name")}, timeout)
-
-    def delete(self, name: str, *, missing_ok: bool = False, timeout: Timeout = ...) -> None:
-        """Delete a group.
-
-        :param missing_ok: do nothing if there is none of that name.
-        :raises SpuGroupNotFoundError: there is none of that name.
-        """
-        self._delete({"name": text(name, "name")}, missing_ok, timeout)
-
-
-class ClusterAdmin(Calls):
-    """The cluster as a whole."""
-
-    __slots__ = ()
-
-    def status(self, *, timeout: Timeout = ...) -> ClusterStatus:
-        """How the cluster is."""
-        answer, _ = self._call("cluster.status", {}, timeout)
-        return from_document(ClusterStatus, answer)
-
-    def watch(self) -> Watch[ClusterStatus]:
-        """Watch it: each change has the whole status, which is its only item. See :class:`Watch`."""
-        return Watch(self._client, "cluster", ClusterStatus)
 
 
 def key(spu: int | str) -> dict[str, object]:

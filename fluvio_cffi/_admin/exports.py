@@ -1,0 +1,87 @@
+"""Where the public names of administration are. They are loaded when they are first used, kind by kind: together they
+are a good half of the package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+_NAMES: Final = {
+    "._admin.objects.changes": ["Change", "ChangeKind"],
+    "._admin.objects.cluster": ["ClusterStatus"],
+    "._admin.objects.deduplication": ["Deduplication"],
+    "._admin.objects.mirroring": ["HomeMirror", "HomePartition", "HomeSpu", "RemoteMirror", "RemotePartition"],
+    "._admin.objects.mirrors": [
+        "ConnectionStatus",
+        "HomeCluster",
+        "Mirror",
+        "MirrorStatus",
+        "MirrorTls",
+        "Pairing",
+        "PairingResolution",
+        "RemoteCluster",
+    ],
+    "._admin.objects.offsets": ["ConsumerOffset"],
+    "._admin.objects.partitions": [
+        "Partition",
+        "PartitionResolution",
+        "PartitionSpec",
+        "PartitionStatus",
+        "ReplicaStatus",
+    ],
+    "._admin.objects.smartmodules": [
+        "SmartModuleInfo",
+        "SmartModulePackage",
+        "SmartModuleParam",
+        "SmartModuleSpec",
+        "Visibility",
+    ],
+    "._admin.objects.spu_groups": ["SpuGroup", "SpuGroupResolution", "SpuGroupSpec", "SpuGroupStatus"],
+    "._admin.objects.spus": [
+        "CustomSpuSpec",
+        "Encryption",
+        "Endpoint",
+        "IngressAddress",
+        "PublicEndpoint",
+        "Spu",
+        "SpuKind",
+        "SpuResolution",
+        "SpuSpec",
+        "SpuStatus",
+    ],
+    "._admin.objects.tables": [
+        "Alignment",
+        "Color",
+        "TableColumn",
+        "TableFormat",
+        "TableFormatResolution",
+        "TableFormatSpec",
+        "TableFormatStatus",
+    ],
+    "._admin.objects.topics": ["PartitionAssignment", "Topic", "TopicResolution", "TopicSpec", "TopicStatus"],
+    "._async.admin": ["AsyncAdmin"],
+    "._async.cluster": ["AsyncClusterAdmin"],
+    "._async.mirrors": ["AsyncMirrors"],
+    "._async.offsets": ["AsyncConsumerOffsets"],
+    "._async.partitions": ["AsyncPartitions"],
+    "._async.smartmodules": ["AsyncSmartModules"],
+    "._async.spu_groups": ["AsyncSpuGroups"],
+    "._async.spus": ["AsyncCustomSpus", "AsyncSpus"],
+    "._async.tables": ["AsyncTableFormats"],
+    "._async.topics": ["AsyncTopics"],
+    "._async.watch": ["AsyncWatch"],
+    "._sync.admin": ["Admin"],
+    "._sync.cluster": ["ClusterAdmin"],
+    "._sync.mirrors": ["Mirrors"],
+    "._sync.offsets": ["ConsumerOffsets"],
+    "._sync.partitions": ["Partitions"],
+    "._sync.smartmodules": ["SmartModules"],
+    "._sync.spu_groups": ["SpuGroups"],
+    "._sync.spus": ["CustomSpus", "Spus"],
+    "._sync.tables": ["TableFormats"],
+    "._sync.topics": ["Topics"],
+    "._sync.watch": ["Watch"],
+}
+
+MODULES: Final[Mapping[str, str]] = {name: module for module, names in _NAMES.items() for name in names}
+"""The module of each name, relative to the package."""

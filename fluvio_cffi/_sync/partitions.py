@@ -1,0 +1,46 @@
+# Made by tools/async_to_sync.py from fluvio_cffi/_async/partitions.py: change that, and run it.
+"""Administration of partitions."""
+
+from __future__ import annotations
+
+import builtins
+
+from fluvio_cffi._admin.objects.partitions import Partition
+from fluvio_cffi._check import flag, number, text
+from fluvio_cffi._public import public
+from fluvio_cffi._types import Timeout
+
+from .objects import Watched
+
+
+@public
+class Partitions(Watched[Partition]):
+    """The partitions of the cluster's topics."""
+
+    __slots__ = ()
+
+    _kind = "partitions"
+    _item = Partition
+
+    def list(
+        self, *, topic: str | None = None, system: bool = False, timeout: Timeout = ...
+    ) -> builtins.list[Partition]:
+        """The partitions, as the SC knows them.
+
+        It hears a few times a second how far logs have come: what a status says of offsets and sizes may be half a
+        second old. :meth:`Fluvio.offsets` asks the SPUs.
+
+        :param topic: only those of this topic, the cluster's own or not; an unknown one has none.
+        :param system: without a `topic`: only those of the cluster's own topics, instead of all others.
+        """
+        document = {"topic": None if topic is None else text(topic, "topic"), "system": flag(system, "system")}
+        return self._list(document, timeout)
+
+    def get(self, topic: str, partition: int, *, timeout: Timeout = ...) -> Partition:
+        """One partition, as the SC knows it; see :meth:`list`.
+
+        :raises TopicNotFoundError: there is no such topic.
+        :raises PartitionNotFoundError: it has no such partition.
+        """
+        document = {"topic": text(topic, "topic"), "partition": number(partition, "partition", 0, (1 << 32) - 1)}
+        return self._one("get", document, timeout)
