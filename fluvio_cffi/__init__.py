@@ -103,8 +103,7 @@ from .cluster import LocalCluster
 if TYPE_CHECKING:
     from ._admin.objects.changes import Change, ChangeKind
     from ._admin.objects.cluster import ClusterStatus
-    from ._admin.objects.deduplication import Deduplication
-    from ._admin.objects.mirroring import HomeMirror, HomePartition, HomeSpu, RemoteMirror, RemotePartition
+    from ._admin.objects.common import Deduplication, HomePartition, RemotePartition
     from ._admin.objects.mirrors import (
         ConnectionStatus,
         HomeCluster,
@@ -146,7 +145,16 @@ if TYPE_CHECKING:
         TableFormatSpec,
         TableFormatStatus,
     )
-    from ._admin.objects.topics import PartitionAssignment, Topic, TopicResolution, TopicSpec, TopicStatus
+    from ._admin.objects.topics import (
+        HomeMirror,
+        HomeSpu,
+        PartitionAssignment,
+        RemoteMirror,
+        Topic,
+        TopicResolution,
+        TopicSpec,
+        TopicStatus,
+    )
     from ._async.admin import AsyncAdmin
     from ._async.cluster import AsyncClusterAdmin
     from ._async.mirrors import AsyncMirrors

@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -43,14 +43,17 @@ def from_document(cls: type[T], document: Mapping[str, Any]) -> T:
     return value
 
 
-class _Part(NamedTuple):
+class _Part:
     """A field: where it is in the instance and in the document, and how it is read."""
 
-    attribute: str
-    name: str
-    units: int
-    tagged: bool
-    read: Callable[[Any], Any]
+    __slots__ = ("attribute", "name", "read", "tagged", "units")
+
+    def __init__(self, attribute: str, name: str, units: int, tagged: bool, read: Callable[[Any], Any]) -> None:
+        self.attribute = attribute
+        self.name = name
+        self.units = units
+        self.tagged = tagged
+        self.read = read
 
 
 @cache

@@ -9,8 +9,7 @@ from typing import Final
 _NAMES: Final = {
     "._admin.objects.changes": ["Change", "ChangeKind"],
     "._admin.objects.cluster": ["ClusterStatus"],
-    "._admin.objects.deduplication": ["Deduplication"],
-    "._admin.objects.mirroring": ["HomeMirror", "HomePartition", "HomeSpu", "RemoteMirror", "RemotePartition"],
+    "._admin.objects.common": ["Deduplication", "HomePartition", "RemotePartition"],
     "._admin.objects.mirrors": [
         "ConnectionStatus",
         "HomeCluster",
@@ -58,7 +57,16 @@ _NAMES: Final = {
         "TableFormatSpec",
         "TableFormatStatus",
     ],
-    "._admin.objects.topics": ["PartitionAssignment", "Topic", "TopicResolution", "TopicSpec", "TopicStatus"],
+    "._admin.objects.topics": [
+        "HomeMirror",
+        "HomeSpu",
+        "PartitionAssignment",
+        "RemoteMirror",
+        "Topic",
+        "TopicResolution",
+        "TopicSpec",
+        "TopicStatus",
+    ],
     "._async.admin": ["AsyncAdmin"],
     "._async.cluster": ["AsyncClusterAdmin"],
     "._async.mirrors": ["AsyncMirrors"],

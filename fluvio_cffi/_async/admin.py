@@ -1,4 +1,5 @@
-"""Administration."""
+"""Administration. What all kinds have in common is loaded with the package, a kind when it is first used: no
+first call must hold up others for long."""
 
 from __future__ import annotations
 
@@ -6,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from fluvio_cffi._public import public
 
+from .objects import AsyncCalls
+
 if TYPE_CHECKING:
-    from .client import AsyncFluvio
     from .cluster import AsyncClusterAdmin
     from .mirrors import AsyncMirrors
     from .offsets import AsyncConsumerOffsets
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @public
-class AsyncAdmin:
+class AsyncAdmin(AsyncCalls):
     """The cluster's administration, by kinds of objects.
 
     Every call takes a `timeout` in seconds; left out: the client's ``admin_timeout``; ``None``: no limit. It raises
@@ -35,13 +37,7 @@ class AsyncAdmin:
     cluster did what it was asked.
     """
 
-    __slots__ = ("_client",)
-
-    def __init__(self, client: AsyncFluvio) -> None:
-        self._client = client
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._client!r}>"
+    __slots__ = ()
 
     @property
     def topics(self) -> AsyncTopics:

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from fluvio_cffi._check import text
 from fluvio_cffi._config import ClusterConfig, ConnectOptions, Tls
@@ -42,12 +42,10 @@ from fluvio_cffi._types import (
 )
 from fluvio_cffi._waiting import AsyncHost, check_orphaned, ending, left, running_host
 
+from .admin import AsyncAdmin
 from .consumer import AsyncConsumer
 from .events import AsyncEvents
 from .producer import AsyncProducer
-
-if TYPE_CHECKING:
-    from .admin import AsyncAdmin
 
 # flv_bounds_t: partition, reserved, begin, end
 _BOUNDS: Final = struct.Struct("=IIqq")
@@ -195,10 +193,7 @@ class AsyncFluvio(Closeable):
     @property
     def admin(self) -> AsyncAdmin:
         """The cluster's administration: topics, partitions, SPUs and whatever else it keeps."""
-        # Loaded now, not with the package; and not kept: a circle would let a closed client live until the garbage
-        # collector finds it.
-        from .admin import AsyncAdmin
-
+        # Not kept: a circle would let a closed client live until the garbage collector finds it.
         return AsyncAdmin(self)
 
     @property

@@ -1,5 +1,6 @@
 # Made by tools/async_to_sync.py from fluvio_cffi/_async/admin.py: change that, and run it.
-"""Administration."""
+"""Administration. What all kinds have in common is loaded with the package, a kind when it is first used: no
+first call must hold up others for long."""
 
 from __future__ import annotations
 
@@ -7,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from fluvio_cffi._public import public
 
+from .objects import Calls
+
 if TYPE_CHECKING:
-    from .client import Fluvio
     from .cluster import ClusterAdmin
     from .mirrors import Mirrors
     from .offsets import ConsumerOffsets
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @public
-class Admin:
+class Admin(Calls):
     """The cluster's administration, by kinds of objects.
 
     Every call takes a `timeout` in seconds; left out: the client's ``admin_timeout``; ``None``: no limit. It raises
@@ -36,13 +38,7 @@ class Admin:
     cluster did what it was asked.
     """
 
-    __slots__ = ("_client",)
-
-    def __init__(self, client: Fluvio) -> None:
-        self._client = client
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._client!r}>"
+    __slots__ = ()
 
     @property
     def topics(self) -> Topics:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from fluvio_cffi._check import text
 from fluvio_cffi._config import ClusterConfig, ConnectOptions, Tls
@@ -34,12 +34,10 @@ from fluvio_cffi._types import (
 from fluvio_cffi._wait_threads import SyncHost, new_host
 from fluvio_cffi._waiting import check_orphaned, ending, left
 
+from .admin import Admin
 from .consumer import Consumer
 from .events import Events
 from .producer import Producer
-
-if TYPE_CHECKING:
-    from .admin import Admin
 
 # flv_bounds_t: partition, reserved, begin, end
 _BOUNDS: Final = struct.Struct("=IIqq")
@@ -183,10 +181,7 @@ class Fluvio(Closeable):
     @property
     def admin(self) -> Admin:
         """The cluster's administration: topics, partitions, SPUs and whatever else it keeps."""
-        # Loaded now, not with the package; and not kept: a circle would let a closed client live until the garbage
-        # collector finds it.
-        from .admin import Admin
-
+        # Not kept: a circle would let a closed client live until the garbage collector finds it.
         return Admin(self)
 
     @property

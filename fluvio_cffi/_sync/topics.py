@@ -7,9 +7,8 @@ import builtins
 from typing import Any
 
 from fluvio_cffi._admin.document import to_document
-from fluvio_cffi._admin.objects.deduplication import Deduplication
-from fluvio_cffi._admin.objects.mirroring import HomeMirror, RemoteMirror
-from fluvio_cffi._admin.objects.topics import PartitionAssignment, Topic, TopicSpec
+from fluvio_cffi._admin.objects.common import Deduplication
+from fluvio_cffi._admin.objects.topics import HomeMirror, PartitionAssignment, RemoteMirror, Topic, TopicSpec
 from fluvio_cffi._check import flag, number, text, wrong_type
 from fluvio_cffi._errors import ConfigError
 from fluvio_cffi._public import public

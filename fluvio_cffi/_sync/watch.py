@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from fluvio_cffi._admin.document import from_document
-from fluvio_cffi._admin.objects.changes import Change
 from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, UsageError, from_native, timed_out
 from fluvio_cffi._ffi import CData, Slice, copy_buffer, ffi, lib
 from fluvio_cffi._lifetime import logger
@@ -21,6 +20,8 @@ from fluvio_cffi._waiting import ending, left
 from .readiness import begin_to_wait, until_ready
 
 if TYPE_CHECKING:
+    from fluvio_cffi._admin.objects.changes import Change
+
     from .client import Fluvio
 
 ItemT = TypeVar("ItemT")
@@ -233,6 +234,8 @@ class Watch(Generic[ItemT]):
                 self._closed = True
                 return False
         # From here on it is this object's, whatever interrupts.
+        from fluvio_cffi._admin.objects.changes import Change
+
         document = json.loads(copy_buffer(self._buffer[0]))
         items = tuple(from_document(self._item, item) for item in document["items"])
         change: Change[ItemT] = Change(document["kind"], items)

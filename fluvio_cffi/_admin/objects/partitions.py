@@ -9,8 +9,7 @@ from fluvio_cffi._admin.document import named
 from fluvio_cffi._admin.value import value
 from fluvio_cffi._types import Compression
 
-from .deduplication import Deduplication
-from .mirroring import HomePartition, RemotePartition
+from .common import Deduplication, HomePartition, RemotePartition
 
 PartitionResolution: TypeAlias = Literal[
     "offline", "online", "leader_offline", "election_leader_found", "out_of_storage"

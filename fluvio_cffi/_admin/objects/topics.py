@@ -1,20 +1,19 @@
-"""Topics."""
+"""Topics, and what they mirror."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
-from typing import Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 from fluvio_cffi._admin.checks import I32, U32, U64, assign, seconds, size
 from fluvio_cffi._admin.document import named
 from fluvio_cffi._admin.value import value
-from fluvio_cffi._check import choice, flag, instance, number, several
+from fluvio_cffi._check import choice, flag, instance, number, several, text, wrong_type
 from fluvio_cffi._errors import ConfigError
 from fluvio_cffi._types import Compression, Duration, Size
 
-from .deduplication import Deduplication
-from .mirroring import HomeMirror, HomePartition, RemoteMirror, RemotePartition
+from .common import Deduplication, HomePartition, RemotePartition
 
 TopicResolution: TypeAlias = Literal[
     "init", "pending", "insufficient_resources", "invalid_config", "provisioned", "deleting"
@@ -33,6 +32,66 @@ class PartitionAssignment:
         assign(self, replicas=several(self.replicas, "replicas", int))
         for spu in self.replicas:
             number(spu, "an SPU in replicas", 0, I32)
+
+
+@value(init=False)
+class HomeMirror:
+    """What a topic of a home cluster mirrors: it has one partition for each remote cluster.
+
+    :param partitions: what each partition mirrors; a ``str`` is the name of a remote cluster.
+    :param source: whether records go from here to the remote clusters, rather than from there to here.
+    """
+
+    _tag: ClassVar[str] = "home"
+
+    partitions: tuple[HomePartition, ...]
+    source: bool
+
+    def __init__(self, partitions: Sequence[HomePartition | str], *, source: bool = False) -> None:
+        if isinstance(partitions, str):
+            raise wrong_type("partitions", "several HomePartition or names", partitions)
+        made = [HomePartition(item) if isinstance(item, str) else item for item in partitions]
+        assign(self, partitions=several(made, "partitions", HomePartition), source=flag(source, "source"))
+
+
+@value()
+class HomeSpu:
+    """An SPU of a home cluster, as a remote cluster knows it.
+
+    :param id: its number there.
+    :param key: its name there.
+    :param endpoint: its ``host:port``.
+    """
+
+    id: int
+    key: str
+    endpoint: str
+
+    def __post_init__(self) -> None:
+        number(self.id, "id", 0, I32)
+        text(self.key, "key")
+        text(self.endpoint, "endpoint")
+
+
+@value()
+class RemoteMirror:
+    """What a topic of a remote cluster mirrors: it has one partition for each SPU of the home cluster that takes its
+    records.
+
+    :param home_cluster: the home cluster's name.
+    :param home_spus: the SPUs there.
+    :param target: whether records come from the home cluster to here, rather than go there.
+    """
+
+    _tag: ClassVar[str] = "remote"
+
+    home_cluster: str
+    home_spus: tuple[HomeSpu, ...]
+    target: bool = False
+
+    def __post_init__(self) -> None:
+        text(self.home_cluster, "home_cluster")
+        assign(self, home_spus=several(self.home_spus, "home_spus", HomeSpu), target=flag(self.target, "target"))
 
 
 @value(init=False)
