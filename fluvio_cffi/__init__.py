@@ -364,7 +364,6 @@ if not TYPE_CHECKING:
         from ._admin.exports import MODULES
 
         found: object = getattr(import_module(MODULES[name], __name__), name)
-        globals()[name] = found
         return found
 
     def __dir__() -> list[str]:

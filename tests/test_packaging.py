@@ -121,7 +121,7 @@ def test_import_leaves_administration_for_later() -> None:
     )
     assert python(code).stdout.splitlines() == [
         "False [] True",
-        "<class 'fluvio_cffi.Topic'> <class 'fluvio_cffi.AsyncTopics'> False",
+        "<class 'fluvio_cffi.Topic'> <class 'fluvio_cffi.AsyncTopics'> True",
         str([f"fluvio_cffi._admin.objects.{kind}" for kind in ("common", "topics")]),
     ]
     assert not hasattr(fluvio_cffi, "Topick")

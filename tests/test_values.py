@@ -141,6 +141,20 @@ def test_what_is_loaded_later_says_that_it_is_of_the_package() -> None:
         assert not isinstance(found, type) or found.__module__ == "fluvio_cffi", name
 
 
+def test_what_calls_load_is_in_the_package_too() -> None:
+    """Where annotations are looked up, by the module that a class names."""
+    code = (
+        "import typing\n"
+        "from fluvio_cffi._async import spus\n"
+        "print(typing.get_type_hints(spus.Spu), typing.get_type_hints(spus.Spu)['spec'].__module__)\n"
+        "import fluvio_cffi\n"
+        "print('SpuKind' in vars(fluvio_cffi), 'Topic' in vars(fluvio_cffi))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True)
+    hints = "{'name': <class 'str'>, 'spec': <class 'fluvio_cffi.SpuSpec'>, 'status': <class 'fluvio_cffi.SpuStatus'>}"
+    assert done.stdout.splitlines() == [f"{hints} fluvio_cffi", "True False"]
+
+
 @pytest.mark.parametrize("module", KINDS, ids=lambda path: path.stem)
 def test_each_kind_is_loaded_alone_and_compiles_little(module: Path) -> None:
     """What a first call costs in the event loop. The standard library compiles six methods for each dataclass."""

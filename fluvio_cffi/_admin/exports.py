@@ -3,6 +3,7 @@ are a good half of the package."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Final
 
@@ -93,3 +94,14 @@ _NAMES: Final = {
 
 MODULES: Final[Mapping[str, str]] = {name: module for module, names in _NAMES.items() for name in names}
 """The module of each name, relative to the package."""
+
+
+def publish(module: str) -> None:
+    """The public names of a module, which has just been loaded, become the package's. Where they are defined is
+    nobody's business: pickles outlive it, and whoever evaluates annotations looks for them in the package."""
+    package, found = sys.modules["fluvio_cffi"], vars(sys.modules[module])
+    for name in _NAMES[module.removeprefix("fluvio_cffi")]:
+        public: object = found[name]
+        if isinstance(public, type):
+            public.__module__ = "fluvio_cffi"
+        setattr(package, name, public)

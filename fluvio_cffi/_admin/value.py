@@ -10,9 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import Field, FrozenInstanceError, dataclass, field, fields
 from reprlib import recursive_repr
-from typing import TYPE_CHECKING, Any, TypeVar
-
-from fluvio_cffi._public import public
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 if TYPE_CHECKING:
     from typing_extensions import dataclass_transform
@@ -27,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def value(*, init: bool = True) -> Callable[[type[T]], type[T]]:
-    """Makes a frozen dataclass with slots, and makes it public.
+    """Makes a frozen dataclass with slots.
 
     :param init: whether `__init__` is made, too.
     """
@@ -38,8 +36,7 @@ def value(*, init: bool = True) -> Callable[[type[T]], type[T]]:
             setattr(made, method.__name__, method)
         # What the methods make of it. Who derives a dataclass from it is asked for a frozen one.
         made.__dataclass_params__.repr = made.__dataclass_params__.eq = made.__dataclass_params__.frozen = True
-        published: type[T] = public(made)
-        return published
+        return cast("type[T]", made)
 
     return make
 

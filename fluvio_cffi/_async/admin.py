@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fluvio_cffi._public import public
+from fluvio_cffi._admin.exports import publish
 
 from .objects import AsyncCalls
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from .topics import AsyncTopics
 
 
-@public
 class AsyncAdmin(AsyncCalls):
     """The cluster's administration, by kinds of objects.
 
@@ -108,3 +107,6 @@ class AsyncAdmin(AsyncCalls):
         from .cluster import AsyncClusterAdmin
 
         return AsyncClusterAdmin(self._client)
+
+
+publish(__name__)

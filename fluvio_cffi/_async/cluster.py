@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fluvio_cffi._admin.document import from_document
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.cluster import ClusterStatus
-from fluvio_cffi._public import public
 from fluvio_cffi._types import Timeout
 
 from .objects import AsyncCalls
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from .watch import AsyncWatch
 
 
-@public
 class AsyncClusterAdmin(AsyncCalls):
     """The cluster as a whole."""
 
@@ -31,3 +30,6 @@ class AsyncClusterAdmin(AsyncCalls):
         from .watch import AsyncWatch
 
         return AsyncWatch(self._client, "cluster", ClusterStatus)
+
+
+publish(__name__)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import builtins
 
 from fluvio_cffi._admin.document import to_document
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.mirrors import HomeCluster, Mirror, RemoteCluster
 from fluvio_cffi._check import flag, text, wrong_type
-from fluvio_cffi._public import public
 from fluvio_cffi._types import Timeout
 
 from .objects import AsyncObjects, part
 
 
-@public
 class AsyncMirrors(AsyncObjects[Mirror]):
     """The clusters that this one exchanges records with: its remote clusters, which send them here, and its home, to
     which it sends them."""
@@ -75,3 +74,6 @@ class AsyncMirrors(AsyncObjects[Mirror]):
         :raises MirrorNotFoundError: there is none of that name.
         """
         await self._delete({"name": text(name, "name")}, missing_ok, timeout)
+
+
+publish(__name__)

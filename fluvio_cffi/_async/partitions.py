@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import builtins
 
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.partitions import Partition
 from fluvio_cffi._check import flag, number, text
-from fluvio_cffi._public import public
 from fluvio_cffi._types import Timeout
 
 from .objects import AsyncWatched
 
 
-@public
 class AsyncPartitions(AsyncWatched[Partition]):
     """The partitions of the cluster's topics."""
 
@@ -43,3 +42,6 @@ class AsyncPartitions(AsyncWatched[Partition]):
         """
         document = {"topic": text(topic, "topic"), "partition": number(partition, "partition", 0, (1 << 32) - 1)}
         return await self._one("get", document, timeout)
+
+
+publish(__name__)

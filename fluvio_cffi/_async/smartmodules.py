@@ -8,17 +8,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from fluvio_cffi._admin.document import from_document, to_document
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.smartmodules import SmartModuleInfo, SmartModuleSpec
 from fluvio_cffi._check import flag, kind, text, wrong_type
 from fluvio_cffi._errors import ConfigError, ConfigTypeError
 from fluvio_cffi._options import contents
-from fluvio_cffi._public import public
 from fluvio_cffi._types import Timeout
 
 from .objects import AsyncWatched, part
 
 
-@public
 class AsyncSmartModules(AsyncWatched[SmartModuleInfo]):
     """The SmartModules of the cluster. A watch of them tells no code.
 
@@ -117,3 +116,6 @@ def _code(wasm: bytes | bytearray | memoryview | None, path: str | os.PathLike[s
     if not code:
         raise ConfigError("wasm is empty: it must be WebAssembly")
     return code
+
+
+publish(__name__)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import builtins
 
 from fluvio_cffi._admin.document import to_document
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.spus import CustomSpuSpec, Spu
 from fluvio_cffi._check import flag, number, text, wrong_type
-from fluvio_cffi._public import public
 from fluvio_cffi._types import Timeout
 
 from .objects import AsyncObjects, AsyncWatched, part
 
 
-@public
 class AsyncSpus(AsyncWatched[Spu]):
     """The SPUs of the cluster, managed and custom ones."""
 
@@ -38,7 +37,6 @@ class AsyncSpus(AsyncWatched[Spu]):
         return await self._one("get", key(spu), timeout)
 
 
-@public
 class AsyncCustomSpus(AsyncObjects[Spu]):
     """The SPUs that were registered with the cluster rather than started by it. To watch them, watch all SPUs."""
 
@@ -108,3 +106,6 @@ def key(spu: int | str) -> dict[str, object]:
     if isinstance(spu, str):
         return {"name": text(spu, "spu")}
     return {"id": number(spu, "spu", 0, (1 << 31) - 1)}
+
+
+publish(__name__)

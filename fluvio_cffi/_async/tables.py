@@ -5,15 +5,14 @@ from __future__ import annotations
 import builtins
 
 from fluvio_cffi._admin.document import to_document
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.tables import TableFormat, TableFormatSpec
 from fluvio_cffi._check import flag, text, wrong_type
-from fluvio_cffi._public import public
 from fluvio_cffi._types import Timeout
 
 from .objects import AsyncWatched, part
 
 
-@public
 class AsyncTableFormats(AsyncWatched[TableFormat]):
     """The table formats of the cluster, which tell tools how to show records."""
 
@@ -71,3 +70,6 @@ class AsyncTableFormats(AsyncWatched[TableFormat]):
         :raises TableFormatNotFoundError: there is none of that name.
         """
         await self._delete({"name": text(name, "name")}, missing_ok, timeout)
+
+
+publish(__name__)

@@ -6,17 +6,16 @@ import builtins
 from typing import Any
 
 from fluvio_cffi._admin.document import to_document
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.common import Deduplication
 from fluvio_cffi._admin.objects.topics import HomeMirror, PartitionAssignment, RemoteMirror, Topic, TopicSpec
 from fluvio_cffi._check import flag, number, text, wrong_type
 from fluvio_cffi._errors import ConfigError
-from fluvio_cffi._public import public
 from fluvio_cffi._types import Compression, Duration, Size, Timeout
 
 from .objects import AsyncWatched, part
 
 
-@public
 class AsyncTopics(AsyncWatched[Topic]):
     """The topics of the cluster."""
 
@@ -154,3 +153,6 @@ class AsyncTopics(AsyncWatched[Topic]):
             "home_to_remote": flag(home_to_remote, "home_to_remote"),
         }
         return await self._one("add_mirror", document, timeout)
+
+
+publish(__name__)

@@ -7,25 +7,23 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from fluvio_cffi._admin.document import from_document
+from fluvio_cffi._admin.exports import publish
+from fluvio_cffi._admin.objects.changes import Change
 from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, UsageError, from_native, timed_out
 from fluvio_cffi._ffi import CData, Slice, copy_buffer, ffi, lib
 from fluvio_cffi._lifetime import logger
 from fluvio_cffi._options import CLOSE_TIMEOUT
-from fluvio_cffi._public import public
 from fluvio_cffi._types import Timeout, parse_timeout
 from fluvio_cffi._waiting import AsyncHost, ending, left
 
 from .readiness import begin_to_wait, until_ready
 
 if TYPE_CHECKING:
-    from fluvio_cffi._admin.objects.changes import Change
-
     from .client import AsyncFluvio
 
 ItemT = TypeVar("ItemT")
 
 
-@public
 class AsyncWatch(Generic[ItemT]):
     """Tells what changes, as an iterator of :class:`Change`. Made by the ``watch`` methods of administration.
 
@@ -238,8 +236,6 @@ class AsyncWatch(Generic[ItemT]):
                 self._closed = True
                 return False
         # From here on it is this object's, whatever interrupts.
-        from fluvio_cffi._admin.objects.changes import Change
-
         document = json.loads(copy_buffer(self._buffer[0]))
         items = tuple(from_document(self._item, item) for item in document["items"])
         change: Change[ItemT] = Change(document["kind"], items)
@@ -279,3 +275,6 @@ class AsyncWatch(Generic[ItemT]):
         buffer = getattr(self, "_buffer", None)
         if buffer is not None and not self._host.forked:
             lib.flv_buffer_free(buffer[0])
+
+
+publish(__name__)

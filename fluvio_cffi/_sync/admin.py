@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fluvio_cffi._public import public
+from fluvio_cffi._admin.exports import publish
 
 from .objects import Calls
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from .topics import Topics
 
 
-@public
 class Admin(Calls):
     """The cluster's administration, by kinds of objects.
 
@@ -109,3 +108,6 @@ class Admin(Calls):
         from .cluster import ClusterAdmin
 
         return ClusterAdmin(self._client)
+
+
+publish(__name__)

@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fluvio_cffi._admin.document import from_document
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.cluster import ClusterStatus
-from fluvio_cffi._public import public
 from fluvio_cffi._types import Timeout
 
 from .objects import Calls
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from .watch import Watch
 
 
-@public
 class ClusterAdmin(Calls):
     """The cluster as a whole."""
 
@@ -32,3 +31,6 @@ class ClusterAdmin(Calls):
         from .watch import Watch
 
         return Watch(self._client, "cluster", ClusterStatus)
+
+
+publish(__name__)

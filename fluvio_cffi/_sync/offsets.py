@@ -5,16 +5,15 @@ from __future__ import annotations
 
 import builtins
 
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.offsets import ConsumerOffset
 from fluvio_cffi._check import number, text
 from fluvio_cffi._errors import ConfigError
-from fluvio_cffi._public import public
 from fluvio_cffi._types import Offset, Timeout
 
 from .objects import Objects
 
 
-@public
 class ConsumerOffsets(Objects[ConsumerOffset]):
     """The offsets that consumers have stored: one for each consumer id, topic and partition."""
 
@@ -89,3 +88,6 @@ def _place(offset: Offset) -> str | dict[str, int]:
     if offset.kind == "at":
         return {"at": offset.value}
     return {f"from_{offset.kind}": offset.value} if offset.value else offset.kind
+
+
+publish(__name__)

@@ -6,15 +6,14 @@ from __future__ import annotations
 import builtins
 
 from fluvio_cffi._admin.document import to_document
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.spu_groups import SpuGroup, SpuGroupSpec
 from fluvio_cffi._check import flag, text, wrong_type
-from fluvio_cffi._public import public
 from fluvio_cffi._types import Timeout
 
 from .objects import Watched, part
 
 
-@public
 class SpuGroups(Watched[SpuGroup]):
     """Groups of SPUs, which a cluster on Kubernetes starts by itself. Elsewhere they are only kept."""
 
@@ -72,3 +71,6 @@ class SpuGroups(Watched[SpuGroup]):
         :raises SpuGroupNotFoundError: there is none of that name.
         """
         self._delete({"name": text(name, "name")}, missing_ok, timeout)
+
+
+publish(__name__)

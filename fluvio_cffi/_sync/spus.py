@@ -6,15 +6,14 @@ from __future__ import annotations
 import builtins
 
 from fluvio_cffi._admin.document import to_document
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.spus import CustomSpuSpec, Spu
 from fluvio_cffi._check import flag, number, text, wrong_type
-from fluvio_cffi._public import public
 from fluvio_cffi._types import Timeout
 
 from .objects import Objects, Watched, part
 
 
-@public
 class Spus(Watched[Spu]):
     """The SPUs of the cluster, managed and custom ones."""
 
@@ -39,7 +38,6 @@ class Spus(Watched[Spu]):
         return self._one("get", key(spu), timeout)
 
 
-@public
 class CustomSpus(Objects[Spu]):
     """The SPUs that were registered with the cluster rather than started by it. To watch them, watch all SPUs."""
 
@@ -107,3 +105,6 @@ def key(spu: int | str) -> dict[str, object]:
     if isinstance(spu, str):
         return {"name": text(spu, "spu")}
     return {"id": number(spu, "spu", 0, (1 << 31) - 1)}
+
+
+publish(__name__)

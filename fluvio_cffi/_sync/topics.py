@@ -7,17 +7,16 @@ import builtins
 from typing import Any
 
 from fluvio_cffi._admin.document import to_document
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.common import Deduplication
 from fluvio_cffi._admin.objects.topics import HomeMirror, PartitionAssignment, RemoteMirror, Topic, TopicSpec
 from fluvio_cffi._check import flag, number, text, wrong_type
 from fluvio_cffi._errors import ConfigError
-from fluvio_cffi._public import public
 from fluvio_cffi._types import Compression, Duration, Size, Timeout
 
 from .objects import Watched, part
 
 
-@public
 class Topics(Watched[Topic]):
     """The topics of the cluster."""
 
@@ -155,3 +154,6 @@ class Topics(Watched[Topic]):
             "home_to_remote": flag(home_to_remote, "home_to_remote"),
         }
         return self._one("add_mirror", document, timeout)
+
+
+publish(__name__)

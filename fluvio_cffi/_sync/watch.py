@@ -8,11 +8,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from fluvio_cffi._admin.document import from_document
+from fluvio_cffi._admin.exports import publish
+from fluvio_cffi._admin.objects.changes import Change
 from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, UsageError, from_native, timed_out
 from fluvio_cffi._ffi import CData, Slice, copy_buffer, ffi, lib
 from fluvio_cffi._lifetime import logger
 from fluvio_cffi._options import CLOSE_TIMEOUT
-from fluvio_cffi._public import public
 from fluvio_cffi._types import Timeout, parse_timeout
 from fluvio_cffi._wait_threads import SyncHost
 from fluvio_cffi._waiting import ending, left
@@ -20,14 +21,11 @@ from fluvio_cffi._waiting import ending, left
 from .readiness import begin_to_wait, until_ready
 
 if TYPE_CHECKING:
-    from fluvio_cffi._admin.objects.changes import Change
-
     from .client import Fluvio
 
 ItemT = TypeVar("ItemT")
 
 
-@public
 class Watch(Generic[ItemT]):
     """Tells what changes, as an iterator of :class:`Change`. Made by the ``watch`` methods of administration.
 
@@ -234,8 +232,6 @@ class Watch(Generic[ItemT]):
                 self._closed = True
                 return False
         # From here on it is this object's, whatever interrupts.
-        from fluvio_cffi._admin.objects.changes import Change
-
         document = json.loads(copy_buffer(self._buffer[0]))
         items = tuple(from_document(self._item, item) for item in document["items"])
         change: Change[ItemT] = Change(document["kind"], items)
@@ -275,3 +271,6 @@ class Watch(Generic[ItemT]):
         buffer = getattr(self, "_buffer", None)
         if buffer is not None and not self._host.forked:
             lib.flv_buffer_free(buffer[0])
+
+
+publish(__name__)

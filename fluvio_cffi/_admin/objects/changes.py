@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Generic, Literal, TypeAlias, TypeVar
 
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
 
 ItemT = TypeVar("ItemT")
@@ -23,3 +24,6 @@ class Change(Generic[ItemT]):
 
     kind: ChangeKind
     items: tuple[ItemT, ...]
+
+
+publish(__name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
 
 from .partitions import Partition
@@ -32,3 +33,6 @@ class ClusterStatus:
     size: int
     offline_partitions: tuple[Partition, ...]
     under_replicated_partitions: tuple[Partition, ...]
+
+
+publish(__name__)

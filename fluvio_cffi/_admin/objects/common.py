@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from fluvio_cffi._admin.checks import U64, assign, texts
 from fluvio_cffi._admin.document import named
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
 from fluvio_cffi._check import number, text
 from fluvio_cffi._types import Duration, parse_duration
@@ -81,3 +82,6 @@ class RemotePartition:
     home_spu_id: int
     home_spu_endpoint: str
     target: bool = False
+
+
+publish(__name__)

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 from fluvio_cffi._admin.checks import address
 from fluvio_cffi._admin.document import named
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
 from fluvio_cffi._check import instance, kind, text
 from fluvio_cffi._errors import ConfigTypeError
@@ -108,3 +109,6 @@ class Mirror:
     name: str
     spec: RemoteCluster | HomeCluster
     status: MirrorStatus
+
+
+publish(__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import field
 
 from fluvio_cffi._admin.document import named
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
 
 
@@ -28,3 +29,6 @@ class ConsumerOffset:
     offset: int | None
     modified: int | None = field(metadata=named("modified_ms"))
     lag: int | None
+
+
+publish(__name__)

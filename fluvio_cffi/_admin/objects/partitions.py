@@ -6,6 +6,7 @@ from dataclasses import field
 from typing import Literal, TypeAlias
 
 from fluvio_cffi._admin.document import named
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
 from fluvio_cffi._types import Compression
 
@@ -83,3 +84,6 @@ class Partition:
     partition: int
     spec: PartitionSpec
     status: PartitionStatus
+
+
+publish(__name__)

@@ -9,6 +9,7 @@ from typing import Literal, TypeAlias
 
 from fluvio_cffi._admin.checks import assign, optional_text
 from fluvio_cffi._admin.document import from_document
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.toml import smartmodule_document
 from fluvio_cffi._admin.value import value
 from fluvio_cffi._check import choice, flag, instance, shown, text, wrong_type
@@ -105,3 +106,6 @@ class SmartModuleInfo:
     spec: SmartModuleSpec
     wasm_size: int
     wasm: bytes | None = field(default=None, repr=False)
+
+
+publish(__name__)

@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Literal, TypeAlias
 
 from fluvio_cffi._admin.checks import I32, U16, assign, optional_text, texts
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
 from fluvio_cffi._check import number
 
@@ -59,3 +60,6 @@ class SpuGroup:
     name: str
     spec: SpuGroupSpec
     status: SpuGroupStatus
+
+
+publish(__name__)

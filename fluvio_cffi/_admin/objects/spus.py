@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from fluvio_cffi._admin.checks import I32, U16, address, assign, optional_text
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
 from fluvio_cffi._check import choice, instance, number, several, text
 from fluvio_cffi._errors import ConfigError
@@ -161,3 +162,6 @@ class CustomSpuSpec:
             public_endpoint_local=None if local is None else _endpoint(local, "public_endpoint_local"),
             rack=optional_text(rack, "rack"),
         )
+
+
+publish(__name__)

@@ -6,6 +6,7 @@ from dataclasses import field
 from typing import Literal, TypeAlias
 
 from fluvio_cffi._admin.checks import assign, optional_text
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
 from fluvio_cffi._check import choice, several, text
 
@@ -86,3 +87,6 @@ class TableFormat:
     name: str
     spec: TableFormatSpec
     status: TableFormatStatus
+
+
+publish(__name__)

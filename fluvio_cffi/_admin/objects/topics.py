@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, TypeAlias
 
 from fluvio_cffi._admin.checks import I32, U32, U64, assign, seconds, size
 from fluvio_cffi._admin.document import named
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
 from fluvio_cffi._check import choice, flag, instance, number, several, text, wrong_type
 from fluvio_cffi._errors import ConfigError
@@ -190,3 +191,6 @@ class Topic:
     name: str
     spec: TopicSpec
     status: TopicStatus
+
+
+publish(__name__)
