@@ -197,13 +197,12 @@ class RecordBatch(Sequence[Record]):
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(self._length))]
         position = index + self._length if index < 0 else index
-        if position < 0:
-            raise IndexError("record index out of range")
-        for part in self._parts:
-            if position < len(part):
-                return part.record(position)
-            position -= len(part)
-        raise IndexError("record index out of range")
+        if position >= 0:
+            for part in self._parts:
+                if position < len(part):
+                    return part.record(position)
+                position -= len(part)
+        raise IndexError(f"record index {index} is out of range: there are {self._length} records")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RecordBatch):

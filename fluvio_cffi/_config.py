@@ -162,14 +162,16 @@ class ClusterConfig:
             file = f"the profile file {str(store.path)!r}"
             if not profiles and not store.path.exists():
                 raise ConfigError(f"{file} does not exist; give an endpoint, or say in FLV_PROFILE_PATH where it is")
-            what = "current profile" if profile is None else f"profile {shown(profile)}"
             names = ", ".join(shown(each.name) for each in profiles[:5]) or "none"
             more = f" and {len(profiles) - 5} more" if len(profiles) > 5 else ""
-            raise ConfigError(f"{file} has no {what}; it has: {names}{more}")
+            if profile is None:
+                raise ConfigError(
+                    f"{file} has no current profile; name one (it has: {names}{more}), or give an endpoint"
+                )
+            raise ConfigError(f"{file} has no profile {shown(profile)}; it has: {names}{more}")
         if wanted[0].config is None:
-            raise ConfigError(
-                f"profile {wanted[0].name!r} names cluster {wanted[0].cluster!r}, which is not in {str(store.path)!r}"
-            )
+            what = f"profile {wanted[0].name!r} names cluster {wanted[0].cluster!r}"
+            raise ConfigError(f"{what}, which is not in {str(store.path)!r}: add it")
         return wanted[0].config
 
 

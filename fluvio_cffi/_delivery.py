@@ -14,7 +14,8 @@ from itertools import count as numbers
 from itertools import repeat
 from typing import TYPE_CHECKING, ClassVar, Final, cast, overload
 
-from ._errors import DeliveryError, FluvioError, FluvioTimeoutError, Outcome, Phase, explained
+from ._check import kind
+from ._errors import DeliveryError, FluvioError, FluvioTimeoutError, Outcome, Phase, brief, explained
 from ._ffi import CData, ffi, lib
 from ._types import RecordMetadata
 
@@ -83,7 +84,7 @@ def delivery_error(
     outcomes: set[Outcome | None] = {error.outcome for error in errors}
     outcome: Outcome | None = "not_written" if not outcomes else outcomes.pop() if len(outcomes) == 1 else "unknown"
     failure = DeliveryError(
-        f"{records} for {topic!r} failed{reason}",
+        brief(f"{records} for {topic!r} failed{reason}"),
         count=count,
         errors=errors[:EXAMPLES],
         result=result,
@@ -374,7 +375,7 @@ class SendResult:
             return [self._get(i) for i in range(*index.indices(self._length))]
         position = index + self._length if index < 0 else index
         if not 0 <= position < self._length:
-            raise IndexError("record index out of range")
+            raise IndexError(f"record index {index} is out of range: there are {self._length} records")
         return self._get(position)
 
     def index(self, value: RecordMetadata) -> int:
@@ -385,7 +386,9 @@ class SendResult:
         for index in range(self._length):
             if value == (self._topic, *self._place(index)):
                 return index
-        raise ValueError(f"{value!r} is not in the result")
+        # Of what is something else only the type is told.
+        what = repr(value) if isinstance(value, RecordMetadata) else kind(value)
+        raise ValueError(f"{what} is not in the result")
 
     def _find(self, index: int) -> tuple[Ticket, int, int]:
         run = bisect_right(self._starts, index) - 1

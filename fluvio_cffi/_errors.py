@@ -49,7 +49,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
 
 from ._ffi import CData, ffi, lib, text_of
 
@@ -497,12 +497,26 @@ def explained(late: FluvioTimeoutError, trouble: Callable[[CData, CData], int], 
     status = trouble(handle, error)
     if status not in _UNTROUBLED:
         cause = from_native(status, error[0])
-        late.args = (f"{late}; the last attempt: {cause}",)
+        begun = f"{late}; the last attempt: "
+        # Of both it should be known where, and what to do.
+        late.args = (brief(begun + brief(str(cause), max(_LONGEST - len(begun), _LONGEST // 3))),)
         late.topic, late.partition = late.topic or cause.topic, cause.partition
         late.__cause__ = cause.__cause__
     else:
         lib.flv_error_free(error[0])
     return late
+
+
+_LONGEST: Final = 300
+_GAP: Final = " ... "
+
+
+def brief(text: str, most: int = _LONGEST) -> str:
+    """A message of at most so many characters, as the library's own are: the middle of a longer one is left out."""
+    if len(text) <= most:
+        return text
+    tail = (most - len(_GAP)) // 2
+    return f"{text[: most - len(_GAP) - tail]}{_GAP}{text[-tail:]}"
 
 
 def class_of(status: int) -> type[FluvioError]:
@@ -528,7 +542,7 @@ def describe(status: int, error: CData, phase: Phase | None = None) -> FluvioErr
         if cls is FluvioTimeoutError:
             return timed_out(phase)
         if cls is ClosedError:
-            return ClosedError("it was closed meanwhile")
+            return ClosedError("what was called, or the client that it belongs to, was closed meanwhile")
         return cls(f"the operation ended with status {status}")
     info = ffi.new("flv_error_info_t *")
     info.struct_size = ffi.sizeof("flv_error_info_t")

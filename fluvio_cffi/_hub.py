@@ -307,7 +307,13 @@ class Hub:
             # One step.
             catch.busy = True
         else:
-            catch = self._claim()
+            catch = self._spare()
+            if not catch.busy:
+                # One step.
+                catch.busy = True
+            else:
+                self.drain()
+                return
         self._inside += 1
         try:
             for left in catches:
@@ -331,14 +337,14 @@ class Hub:
             if not self._inside and self._kept:
                 self._kept.clear()
 
-    def _claim(self) -> _Catch:
-        """One that nobody uses."""
-        while True:
-            for catch in self._catches:
-                if not catch.busy:
-                    catch.busy = True
-                    return catch
-            self._catches.append(_Catch())
+    def _spare(self) -> _Catch:
+        """One that nobody used just now; whoever called must claim it."""
+        for catch in self._catches:
+            if not catch.busy:
+                return catch
+        catch = _Catch()
+        self._catches.append(catch)
+        return catch
 
     def _note(self, catch: _Catch) -> None:
         """What was caught is found."""

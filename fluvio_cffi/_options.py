@@ -211,7 +211,7 @@ class ConsumerOptions:
             if not isinstance(offset, Offset):
                 raise wrong_type(f"start[{partition}]", "an Offset, such as Offset.at(5)", offset)
             if self.partitions and partition not in self.partitions:
-                raise ConfigError(f"start names partition {partition}, which is not in partitions")
+                raise ConfigError(f"start names partition {partition}, which is not in partitions: it must be")
             starts[partition] = offset
         return None, starts
 

@@ -222,7 +222,12 @@ class Pipe:
             # One step.
             desk.busy = True
         else:
-            desk = self._claim()
+            desk = self._spare()
+            if not desk.busy:
+                # One step.
+                desk.busy = True
+            else:
+                return self.submit(block, count, accept)
         try:
             submission = desk.submission
             if submission.runs:
@@ -257,14 +262,14 @@ class Pipe:
                 finally:
                     desk.busy = False
 
-    def _claim(self) -> _Desk:
-        """One that nobody uses."""
-        while True:
-            for desk in self._desks:
-                if not desk.busy:
-                    desk.busy = True
-                    return desk
-            self._desks.append(_Desk())
+    def _spare(self) -> _Desk:
+        """One that nobody used just now; whoever called must claim it."""
+        for desk in self._desks:
+            if not desk.busy:
+                return desk
+        desk = _Desk()
+        self._desks.append(desk)
+        return desk
 
     def _account(self, desk: _Desk, accept: Callable[[Ticket, int, int, int], None]) -> None:
         submission = desk.submission
@@ -309,7 +314,12 @@ class Pipe:
             # One step.
             desk.busy = True
         else:
-            desk = self._claim()
+            desk = self._spare()
+            if not desk.busy:
+                # One step.
+                desk.busy = True
+            else:
+                return self.submit_one(value, key, partition, timestamp, accept, owner, awaited)
         try:
             submission = desk.submission
             if submission.runs:

@@ -29,7 +29,7 @@ from typing import IO, Literal
 
 from ._check import number, text, wrong_type
 from ._config import Tls
-from ._errors import ConfigError, FluvioError, ResourceError, UsageError, os_failure
+from ._errors import ConfigError, FluvioError, ResourceError, UsageError, brief, os_failure
 from ._exit import at_end
 
 __all__ = ["LocalCluster"]
@@ -57,8 +57,8 @@ def program() -> str:
     override = os.environ.get("FLUVIO_CFFI_CLUSTER")
     path = Path(override) if override else Path(__file__).parent / "bin" / PROGRAM
     if not path.is_file():
-        hint = "named by FLUVIO_CFFI_CLUSTER" if override else "of the package (from a checkout: make develop)"
-        raise ConfigError(f"the cluster program {str(path)!r} {hint} does not exist")
+        what = "correct FLUVIO_CFFI_CLUSTER" if override else "install the wheel, or in a checkout: make develop"
+        raise ConfigError(f"the cluster program {str(path)!r} does not exist: {what}")
     return str(path)
 
 
@@ -402,7 +402,7 @@ class LocalCluster:
         size = self._messages.seek(0, os.SEEK_END)
         self._messages.seek(max(0, size - 4096))
         text = (self._messages.read() or self._output).decode("utf-8", "replace").strip()
-        return f": {text}" if text else ""
+        return f": {brief(text)}" if text else ""
 
     def _stopping(self, seconds: float, *, keep: bool = False) -> _Steps:
         """:param keep: temporary files are left for the next start."""

@@ -118,6 +118,31 @@ def test_sending(client: Fluvio, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["send", "send_all"])
+def test_sending_in_the_middle_of_another_call(client: Fluvio, how: str) -> None:
+    """What only one may use at a time is in use already: nothing that is used instead stays claimed."""
+    producer = client.producer("interrupts", linger=0.2)
+    claimed = (producer._pipe._desks, client._host.hub._catches)
+
+    def call() -> None:
+        if how == "send":
+            producer.enqueue(b"x", timeout=5)
+        else:
+            producer.send_all([b"x"] * 3, timeout=5)
+
+    def check(returned: bool) -> None:
+        assert not any(one.busy for others in claimed for one in others[1:])
+        producer.flush(5)
+
+    for first, *_ in claimed:
+        first.busy = True
+    at_each_place(client, call, check)
+    assert all(len(others) == 2 for others in claimed)
+    for first, *_ in claimed:
+        first.busy = False
+    producer.close()
+
+
+@pytest.mark.parametrize("how", ["send", "send_all"])
 def test_failures_are_told(how: str) -> None:
     """Whatever the place, a record that failed raises from the call or is told at the flush."""
     with LocalCluster() as cluster, Fluvio.connect(cluster.endpoint) as client:

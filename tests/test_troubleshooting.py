@@ -187,6 +187,12 @@ async def _(world: Any, _: Path) -> None:
     await refuse(world, world.cluster.endpoint, tls=Tls.anonymous(), timeout=1)
 
 
+@situation("the client wants TLS, and the server says nothing")
+async def _(world: Any, _: Path) -> None:
+    with listening() as endpoint:
+        await refuse(world, endpoint, tls=Tls.anonymous(), timeout=1)
+
+
 @situation("the server's certificate is of a CA that is not known here")
 async def _(world: Any, _: Path) -> None:
     other = CLUSTERS["mutual"].data_dir / "tls" / "ca.crt"
@@ -229,7 +235,7 @@ async def _(world: Any, directory: Path) -> None:
     store.add("dev", ClusterConfig("127.0.0.1:9003"))
     store.add("gone", ClusterConfig("127.0.0.1:9003"), current=True)
     store.delete("gone")
-    with pytest.raises(fluvio_cffi.ConfigError, match="has no current profile; it has: 'dev'"):
+    with pytest.raises(fluvio_cffi.ConfigError, match=r"has no current profile; name one \(it has: 'dev'\), or give"):
         ClusterConfig.load()
     await world.connect_with()
 

@@ -119,6 +119,12 @@ USES: dict[str, tuple[Callable[[Scene], object], type[Exception], str, str]] = {
     "a topic in bytes": (lambda s: s.client.producer(b"orders"), T, "topic must be a str", "not bytes"),
     "no topic": (lambda s: s.client.producer(None), T, "topic must be a str", "not None"),
     "an empty topic": (lambda s: s.client.producer(""), C, "topic is empty", "at least one"),
+    "a topic with a name without end": (
+        lambda s: s.client.producer("x" * 10_000),
+        TopicNotFoundError,
+        'topic "xxx',
+        'xxx" does not exist: create it, or list the topics',
+    ),
     "a topic that is not there": (lambda s: s.client.producer("nowhere"), TopicNotFoundError, '"nowhere"', "create it"),
     "a size in words": (lambda s: s.producing(batch_size="big"), C, "batch_size is 'big'", '"512KiB"'),
     "a size that is a float": (

@@ -13,7 +13,7 @@ from typing import Final
 
 from fluvio_cffi._check import text
 from fluvio_cffi._config import ClusterConfig, ConnectOptions, Tls
-from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, FluvioTimeoutError
+from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, FluvioTimeoutError, brief
 from fluvio_cffi._exit import hand_over
 from fluvio_cffi._ffi import CData, Slice, copy_buffer, ffi, lib, process, view
 from fluvio_cffi._hub import Operation
@@ -515,8 +515,9 @@ class AsyncFluvio(Closeable):
         if len(failures) == 1 and failures[0].count == count:
             return failures[0]
         topics = ", ".join(repr(failure.topic) for failure in failures)
+        of = f" for {topics}" if topics else ""
         return DeliveryError(
-            f"{count} record(s) {f'for {topics} ' if topics else ''}were not delivered before the client was closed",
+            brief(f"{count} record(s){of} were not delivered before the client was closed"),
             count=count,
             errors=tuple(error for failure in failures for error in failure.errors)[:16],
             outcome="unknown",

@@ -188,7 +188,7 @@ class AsyncWatch(Generic[ItemT]):
                     return False
                 seconds = left(deadline)
                 if seconds == 0:
-                    raise timed_out("read", "no change came in time")
+                    raise timed_out("read", f"no change of {self._object} came in time")
                 await self._wait(handle, seconds)
             return True
         finally:

@@ -91,7 +91,7 @@ class Events:
                 if status == lib.FLV_STATUS_EMPTY:
                     seconds = left(deadline)
                     if seconds == 0:
-                        raise timed_out("read", "no event came in time")
+                        raise timed_out("read", f"no event of the client of {self._client._endpoint} came in time")
                     if not alive or self._client._gone:
                         return None
                     alive = self._wait(seconds)

@@ -184,7 +184,7 @@ class Watch(Generic[ItemT]):
                     return False
                 seconds = left(deadline)
                 if seconds == 0:
-                    raise timed_out("read", "no change came in time")
+                    raise timed_out("read", f"no change of {self._object} came in time")
                 self._wait(handle, seconds)
             return True
         finally:

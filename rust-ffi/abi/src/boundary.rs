@@ -28,7 +28,7 @@ pub(crate) fn export(error: *mut *mut flv_error_t, body: impl FnOnce() -> Result
         Err(cause) => {
             let status = cause.kind as flv_status_t;
             if !error.is_null() {
-                let object = handle::insert(Arc::new(cause));
+                let object = handle::insert(Arc::new(cause.in_short()));
                 // SAFETY: as above.
                 unsafe { error.write(object) };
             }

@@ -84,7 +84,9 @@ pub(crate) fn get<H: Handle>(handle: *const H) -> Result<Arc<H::Object>> {
         TABLE.read().unwrap_or_else(PoisonError::into_inner).get(&handle.addr()).map(|it| Arc::clone(&it.object));
     let found =
         found.ok_or_else(|| Error::new(ErrorKind::Closed, format!("{name} was freed, or was never a handle")))?;
-    found.downcast().map_err(|_| Error::invalid(format!("{name} is a handle of another kind")))
+    found
+        .downcast()
+        .map_err(|_| Error::invalid(format!("{name} is a handle of another kind: it must be one of its type")))
 }
 
 /// Takes the object of a handle out of the table. `None`: no such handle (any more), one of another kind, or NULL.

@@ -81,7 +81,7 @@ impl Drop for Guard {
         if !self.posted {
             match std::thread::panicking() {
                 // While what had been cancelled was cleaned up.
-                true => self.completion.set_error(Error::internal("a bug in the library was caught, please report it")),
+                true => self.completion.set_error(Error::internal("an operation has panicked while it was cleaned up")),
                 false => self.completion.status = flv_status_e::FLV_STATUS_CANCELLED as flv_status_t,
             }
             self.queue.post(self.completion);

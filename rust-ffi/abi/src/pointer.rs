@@ -5,7 +5,7 @@ use fluvio_cffi_engine::{Error, Result};
 /// An argument that must point somewhere.
 pub(crate) fn require<T>(pointer: *const T, name: &str) -> Result<()> {
     if pointer.is_null() {
-        Err(Error::invalid(format!("{name} is NULL")))
+        Err(Error::invalid(format!("{name} is NULL: it must be given")))
     } else if !pointer.is_aligned() {
         Err(Error::invalid(format!("{name} is {pointer:p}: it must be a multiple of {}", align_of::<T>())))
     } else {

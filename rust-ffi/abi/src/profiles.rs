@@ -138,7 +138,10 @@ pub extern "C" fn flv_profiles_add(
     export(error, || {
         // Without what was given: a key may be in it.
         let document: ConfigDocument = serde_json::from_slice(config.bytes("config")?).map_err(|cause| {
-            Error::invalid(format!("config is no document of a cluster, near column {}", cause.column()))
+            Error::invalid(format!(
+                "config is no document of a cluster, near column {}: see flv_profiles_add",
+                cause.column()
+            ))
         })?;
         profiles(path)?.add(name.text("name")?, &document.config()?, overwrite != 0, current != 0)?;
         Ok(OK)

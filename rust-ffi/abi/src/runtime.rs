@@ -1,5 +1,6 @@
 //! The process-wide tokio runtime: made with the first client, stopped with the last.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError, RwLock, Weak};
@@ -71,7 +72,9 @@ fn build(workers: usize) -> Result<tokio::runtime::Runtime> {
     }
     // And it would wait for them while it unwinds, unless it is where none may wait.
     let inside = Builder::new_current_thread().build().and_then(|outer| outer.block_on(async { builder.build() }));
-    inside.map_err(|cause| Error::internal(format!("the library cannot be started: {cause}")).caused_by(&cause))
+    inside.map_err(|cause: io::Error| {
+        Error::new(ErrorKind::Resource, format!("the library cannot be started: {cause}")).caused_by(&cause)
+    })
 }
 
 /// Fails unless so many threads can be had at a time. They do not count any more when this returns.

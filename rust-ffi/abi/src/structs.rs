@@ -26,7 +26,9 @@ pub(crate) fn read<T: Copy>(pointer: *const T, name: &str, mut defaults: T) -> R
     // SAFETY: as above, for the rest of it.
     let tail = unsafe { std::slice::from_raw_parts(pointer.cast::<u8>().add(known), size - known) };
     if tail.iter().any(|byte| *byte != 0) {
-        return Err(Error::invalid(format!("{name} sets a field that this version of the library does not know")));
+        return Err(Error::invalid(format!(
+            "{name} sets a field that this version of the library does not know: it must be 0, or the library newer"
+        )));
     }
     Ok(defaults)
 }

@@ -30,8 +30,8 @@ impl Texts {
         let identity = match (self.cert, self.key) {
             (Some(cert), Some(key)) => Some(Identity { cert, key }),
             (None, None) => None,
-            (Some(_), None) => return Err(Error::invalid("tls: cert is given without its key")),
-            (None, Some(_)) => return Err(Error::invalid("tls: key is given without its cert")),
+            (Some(_), None) => return Err(Error::invalid("tls: cert is given without key: they belong together")),
+            (None, Some(_)) => return Err(Error::invalid("tls: key is given without cert: they belong together")),
         };
         Ok(Tls::Verified(Verified { domain: self.domain, ca: self.ca, identity }))
     }
@@ -65,7 +65,9 @@ pub(crate) fn parse(
         other => return Err(Error::invalid(format!("tls_policy is {other}: it must be one of FLV_TLS_POLICY_"))),
     };
     if !texts.is_empty() {
-        return Err(Error::invalid("tls_domain, tls_ca, tls_cert and tls_key are for FLV_TLS_POLICY_VERIFIED"));
+        return Err(Error::invalid(
+            "tls_domain, tls_ca, tls_cert and tls_key are for FLV_TLS_POLICY_VERIFIED: leave them out for others",
+        ));
     }
     Ok(tls)
 }

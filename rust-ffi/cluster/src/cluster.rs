@@ -137,11 +137,11 @@ impl Cluster {
         match command {
             Command::ResetSc => self.listener.reset().await,
             Command::KillSc => self.listener.close(Shutdown::Reset).await,
-            Command::StartSc if self.listener.is_open() => return Err(ControlError::new("the SC is running")),
+            Command::StartSc if self.listener.is_open() => return Err(ControlError::new("the SC is up already")),
             Command::StartSc => open(&self.listener, &self.sc).map_err(|error| ControlError::new(error.to_string()))?,
             Command::KeepFiles => match &self.temporary {
                 Some(temporary) => temporary.keep(),
-                None => return Err(ControlError::new("the files are not temporary")),
+                None => return Err(ControlError::new("the files are not temporary: they are kept anyway")),
             },
             command => return self.sc.run(command).await,
         }

@@ -86,7 +86,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// Another cluster runs on the same directory.
-    #[error("data directory {path} is in use by another cluster")]
+    #[error("data directory {path} is in use by another cluster: stop it, or give another directory")]
     Locked {
         /// The directory.
         path: PathBuf,
@@ -108,7 +108,7 @@ pub enum StartError {
         source: std::io::Error,
     },
     /// The settings ask for no SPU, or for more than there are numbers.
-    #[error("{0} SPUs are not possible, only 1 to 1000")]
+    #[error("the number of SPUs is {0}: it must be from 1 to 1000")]
     Spus(u16),
     /// An address cannot be listened on.
     #[error("cannot listen on {address}: {source}")]

@@ -199,7 +199,7 @@ impl<'a> Words<'a> {
                 let not_leader_for = match self.optional::<String>("word")?.as_deref() {
                     None => Duration::ZERO,
                     Some("not-leader-for") => self.seconds()?,
-                    Some(other) => return Err(ControlError(format!("{other:?} is not not-leader-for"))),
+                    Some(other) => return Err(ControlError(format!("{other:?} is not the word not-leader-for"))),
                 };
                 Command::StartSpu { id, not_leader_for }
             }

@@ -81,7 +81,8 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Asked, String>
     let mut config = Config { port: 9003, ..Config::default() };
     let (mut end_with_stdin, mut control) = (false, false);
     if let Ok(text) = std::env::var("FLV_TOPIC_WAIT") {
-        let seconds = text.parse().map_err(|_| format!("FLV_TOPIC_WAIT: {text:?} is not a number of seconds"))?;
+        let seconds =
+            text.parse().map_err(|_| format!("FLV_TOPIC_WAIT is {text:?}: it must be a whole number of seconds"))?;
         config.topic_wait = Duration::from_secs(seconds);
     }
     while let Some(argument) = arguments.next() {
@@ -90,8 +91,9 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Asked, String>
         let given = inline.is_some();
         let mut path = || inline.take().or_else(|| arguments.next()).ok_or_else(|| format!("{option} needs a value"));
         // Only paths may be of any bytes.
-        let mut value = || path()?.into_string().map_err(|value| format!("{option} is {value:?}: it is not UTF-8"));
-        let port = |text: String| text.parse::<u16>().map_err(|_| format!("{text:?} is not a port"));
+        let mut value = || path()?.into_string().map_err(|value| format!("{option} is {value:?}: it must be UTF-8"));
+        let wrong = |text: &str, allowed: &str| format!("{option} is {text:?}: it must be {allowed}");
+        let port = |text: String| text.parse::<u16>().map_err(|_| wrong(&text, "a port, from 0 to 65535"));
         match &*option {
             "--data-dir" => config.data_dir = Some(path()?.into()),
             "--host" => config.host = value()?,
@@ -99,18 +101,18 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Asked, String>
             "--spu-port" => config.spu_port = port(value()?)?,
             "--spus" => {
                 let text = value()?;
-                config.spus = text.parse().map_err(|_| format!("{text:?} is not a number of SPUs"))?;
+                config.spus = text.parse().map_err(|_| wrong(&text, "a number of SPUs, from 1 to 1000"))?;
             }
             "--tls-days" => {
                 let text = value()?;
-                config.certificate_days = text.parse().map_err(|_| format!("{text:?} is not a number of days"))?;
+                config.certificate_days = text.parse().map_err(|_| wrong(&text, "a whole number of days"))?;
             }
             "--retention-interval" => {
                 let text = value()?;
                 let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-                config.retention_interval = seconds.ok_or_else(|| format!("{text:?} is not a number of seconds"))?;
+                config.retention_interval = seconds.ok_or_else(|| wrong(&text, "a number of seconds"))?;
             }
-            _ if given => return Err(format!("{option} is not an option with a value; see --help")),
+            _ if given => return Err(format!("{option} is no option that takes a value; see --help")),
             "--temporary" => config.temporary = true,
             "--tls" => config.tls = config.tls.max(Tls::Server),
             "--tls-client-auth" => config.tls = Tls::Mutual,

@@ -572,7 +572,7 @@ fn lines_that_are_not_understood() {
         ("kill-spu", "number of an SPU is missing"),
         ("kill-spu x", "\"x\" is not a number of an SPU"),
         ("kill-spu 5001 5002", "\"5002\" is one word too many"),
-        ("start-spu 5001 soon", "\"soon\" is not not-leader-for"),
+        ("start-spu 5001 soon", "\"soon\" is not the word not-leader-for"),
         ("start-spu 5001 not-leader-for -1", "-1 is not a number of seconds"),
         ("stall 5001 maybe", "\"maybe\" is neither on nor off"),
         ("fail-next 5001 commit 6", "\"commit\" is not produce, fetch, stream or offsets"),

@@ -14,5 +14,5 @@ pub(crate) async fn run<T: Send + 'static>(what: &str, work: impl FnOnce() -> Re
         .spawn(move || drop(tell.send(work())))
         .map_err(|cause| Error::no_thread(what, &cause))?;
     // It goes without a word only when it panicked.
-    told.await.unwrap_or_else(|_| Err(Error::internal(format!("a bug in the library, please report it: {what}"))))
+    told.await.unwrap_or_else(|_| Err(Error::internal(format!("{what} has panicked"))))
 }

@@ -68,7 +68,7 @@ pub fn panic_error(payload: &(dyn Any + Send)) -> Error {
     if let Some(error) = Error::of_panic(&text) {
         return error;
     }
-    Error::internal(format!("a bug in the library was caught, please report it: {text}"))
+    Error::internal(text)
 }
 
 fn payload_text(payload: &(dyn Any + Send)) -> String {

@@ -24,7 +24,7 @@ pub(crate) async fn leader(session: &Session, topic: &str, partition: u32, limit
 }
 
 fn leaderless(topic: &str, partition: u32) -> Error {
-    let text = format!("partition {partition} of topic \"{topic}\" has no leader");
+    let text = format!("partition {partition} of topic \"{topic}\" has no leader: start an SPU that keeps it");
     Error::new(ErrorKind::NotLeader, text).with_topic(topic).with_partition(partition)
 }
 
@@ -69,7 +69,7 @@ pub(crate) fn bounds_of(told: &FetchOffsetPartitionResponse) -> Result<Bounds> {
         return Err(Error::from_code(error_code, None));
     }
     if *start < 0 || *end < 0 {
-        return Err(Error::new(ErrorKind::Version, format!("the server says that a log goes from {start} to {end}")));
+        return Err(Error::incompatible(format!("the SPU says that a log goes from {start} to {end}")));
     }
     Ok((*start, *end))
 }
@@ -141,6 +141,7 @@ async fn try_bounds(
 }
 
 fn unled(topic: &str, partition: u32) -> Error {
-    let text = format!("the leader of partition {partition} of \"{topic}\" does not tell its offsets");
+    let text =
+        format!("the leader of partition {partition} of topic \"{topic}\" does not tell its offsets: look at its log");
     Error::new(ErrorKind::NotLeader, text).with_topic(topic).with_partition(partition)
 }

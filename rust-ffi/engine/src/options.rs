@@ -60,8 +60,7 @@ pub(crate) fn check_endpoint(endpoint: &str) -> Result<()> {
     match port {
         Some(Ok(port)) if port != 0 => Ok(()),
         _ => Err(Error::invalid(format!(
-            "endpoint is \"{endpoint}\": it must be \"host:port\" with a port from 1 to 65535, such as \"127.0.0.1:9003\", \
-             and nothing else"
+            "endpoint is \"{endpoint}\": it must be \"host:port\" and no more, such as \"127.0.0.1:9003\""
         ))),
     }
 }

@@ -10,7 +10,7 @@ use fluvio::FluvioClusterConfig;
 use fluvio::config::{Config, TlsCerts, TlsConfig, TlsPaths, TlsPolicy};
 use toml_edit::{DocumentMut, Item, Table, TableLike, value};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, first_few};
 use crate::options::check_endpoint;
 use crate::transport::{Identity, Pem, Tls, Verified};
 
@@ -84,12 +84,12 @@ impl Profiles {
             )));
         };
         let Some(position) = profiles.iter().position(|profile| profile.name == name) else {
-            return Err(self.unknown(name).adding(&format!("; it has: {}", names(&profiles))));
+            return Err(self.unknown(name, &names(&profiles)));
         };
         let Profile { cluster, config, .. } = profiles.swap_remove(position);
         config.ok_or_else(|| {
             let text = format!("profile \"{name}\" names cluster \"{cluster}\"");
-            Error::invalid(format!("{text}, which is not in {}", self.shown()))
+            Error::invalid(format!("{text}, which is not in {}: add it", self.shown()))
         })
     }
 
@@ -115,7 +115,10 @@ impl Profiles {
         self.edit(|document| {
             let exists = |section: &str| document.get(section).is_some_and(|it| it.get(name).is_some());
             if !overwrite && (exists("profile") || exists("cluster")) {
-                let text = format!("{} has a profile or a cluster \"{name}\" already", self.shown());
+                let text = format!(
+                    "{} has a profile or a cluster \"{name}\" already; overwrite it, or take another name",
+                    self.shown()
+                );
                 return Err(Error::invalid(text));
             }
             entry(section(document, "profile")?, name)?.insert("cluster", value(name));
@@ -148,7 +151,7 @@ impl Profiles {
             self.require(document, name)?;
             let profiles = section(document, "profile")?;
             if profiles.contains_key(to) {
-                let text = format!("{} has a profile \"{to}\" already", self.shown());
+                let text = format!("{} has a profile \"{to}\" already; take another name", self.shown());
                 return Err(Error::invalid(text));
             }
             if let Some(profile) = profiles.remove(name) {
@@ -183,13 +186,17 @@ impl Profiles {
         format!("the profile file \"{}\"", self.path.display())
     }
 
-    fn unknown(&self, name: &str) -> Error {
-        Error::invalid(format!("{} has no profile \"{name}\"", self.shown()))
+    fn unknown(&self, name: &str, known: &str) -> Error {
+        Error::invalid(format!("{} has no profile \"{name}\"; it has: {known}", self.shown()))
     }
 
     fn require(&self, document: &DocumentMut, name: &str) -> Result<()> {
-        let profile = document.get("profile").and_then(|profiles| profiles.get(name));
-        profile.map(|_| ()).ok_or_else(|| self.unknown(name))
+        let profiles = document.get("profile").and_then(Item::as_table_like);
+        let known: Vec<&str> = profiles.into_iter().flat_map(TableLike::iter).map(|(name, _)| name).collect();
+        match known.contains(&name) {
+            true => Ok(()),
+            false => Err(self.unknown(name, &first_few(known.iter().map(|name| format!("\"{name}\""))))),
+        }
     }
 
     fn read(&self, path: &Path) -> Result<Option<String>> {
@@ -274,15 +281,8 @@ fn config_of(found: &FluvioClusterConfig, tls: Tls) -> ClusterConfig {
     ClusterConfig { endpoint: found.endpoint.clone(), tls, use_spu_local_address: found.use_spu_local_address }
 }
 
-/// The first few names, for messages.
 fn names(profiles: &[Profile]) -> String {
-    const MOST: usize = 5;
-    let shown: Vec<_> = profiles.iter().take(MOST).map(|profile| format!("\"{}\"", profile.name)).collect();
-    match profiles.len() {
-        0 => "none".to_owned(),
-        1..=MOST => shown.join(", "),
-        count => format!("{} and {} more", shown.join(", "), count - MOST),
-    }
+    first_few(profiles.iter().map(|profile| format!("\"{}\"", profile.name)))
 }
 
 fn check_name(name: &str) -> Result<()> {
@@ -312,7 +312,8 @@ fn entry<'a>(section: &'a mut dyn TableLike, name: &str) -> Result<&'a mut dyn T
 }
 
 fn table<'a>(item: &'a mut Item, name: &str) -> Result<&'a mut dyn TableLike> {
-    item.as_table_like_mut().ok_or_else(|| Error::invalid(format!("\"{name}\" in the profile file is not a table")))
+    item.as_table_like_mut()
+        .ok_or_else(|| Error::invalid(format!("\"{name}\" in the profile file is no table: it must be one, [{name}]")))
 }
 
 /// Another value in the same place, with the comment behind it.

@@ -181,7 +181,11 @@ impl Session {
             .address(spu)
             // Not yet, or not any more: then its partitions get another leader.
             .ok_or_else(|| {
-                Error::new(ErrorKind::SpuNotFound, format!("SPU {spu} is not known to the cluster")).passing()
+                Error::new(
+                    ErrorKind::SpuNotFound,
+                    format!("SPU {spu} is not known to the cluster: list the SPUs to see which there are"),
+                )
+                .passing()
             })?;
         let control = self.control();
         let (dialer, client_id, timeout) = (control.dialer(), control.client_id(), self.request_timeout());

@@ -282,7 +282,8 @@ impl View {
         let on_panic = Arc::clone(&view);
         guard::spawn(Arc::clone(&view).follow(announce, promptly), move |error| on_panic.end(error));
         // The task goes without a word only when it panicked.
-        let version = first.await.unwrap_or_else(|_| Err(Error::internal("the task that watches the cluster died")))?;
+        let version =
+            first.await.unwrap_or_else(|_| Err(Error::internal("the task that watches the cluster has panicked")))?;
         given_up.0 = None;
         Ok((view, version))
     }

@@ -54,7 +54,7 @@ impl flv_completion_t {
     /// A completion that carries the error `error`.
     pub(crate) fn set_error(&mut self, error: Error) {
         self.status = error.kind as flv_status_t;
-        self.result = handle::insert::<flv_error_t>(Arc::new(error)).cast();
+        self.result = handle::insert::<flv_error_t>(Arc::new(error.in_short())).cast();
     }
 
     /// Frees what it carries.

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
-use fluvio_cffi_engine::{Error, Result};
+use fluvio_cffi_engine::{Error, ErrorKind, Result};
 
 use super::callback::{Callback, flv_callback_t, flv_finalizer_t};
 use super::completion::flv_completion_t;
@@ -25,8 +25,9 @@ fn make(queue: *mut *mut flv_queue_t, mode: Mode) -> Result<flv_status_t> {
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_queue_new(queue: *mut *mut flv_queue_t, error: *mut *mut flv_error_t) -> flv_status_t {
     export(error, || {
-        let signal = Signal::new()
-            .map_err(|cause| Error::internal(format!("a queue cannot be made: {cause}")).caused_by(&cause))?;
+        let signal = Signal::new().map_err(|cause| {
+            Error::new(ErrorKind::Resource, format!("a queue cannot be made: {cause}")).caused_by(&cause)
+        })?;
         make(queue, Mode::Descriptor(signal))
     })
 }
@@ -44,7 +45,7 @@ pub extern "C" fn flv_queue_new_callback(
 ) -> flv_status_t {
     export(error, || {
         require(queue, "queue")?;
-        let function = callback.ok_or_else(|| Error::invalid("callback is NULL"))?;
+        let function = callback.ok_or_else(|| Error::invalid("callback is NULL: it must be a function"))?;
         make(queue, Mode::Callback(Callback { function, ctx, finalizer }))
     })
 }

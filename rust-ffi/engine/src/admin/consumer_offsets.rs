@@ -60,7 +60,7 @@ fn lag(offset: Option<i64>, (start, end): Bounds) -> u64 {
 
 fn check_id(consumer_id: &str) -> Result<()> {
     match consumer_id.is_empty() {
-        true => Err(Error::invalid("consumer_id is empty: it must have at least one letter")),
+        true => Err(Error::invalid("consumer_id has 0 bytes: it must have 1 to 255")),
         false => Ok(()),
     }
 }
@@ -156,8 +156,10 @@ impl Admin {
             stored.retain(|one| one.partition == partition);
             self.fill_in_lags(&mut stored).await;
             stored.pop().ok_or_else(|| {
-                let text =
-                    format!("consumer \"{consumer_id}\" has no stored offset in partition {partition} of \"{topic}\"");
+                let text = format!(
+                    "consumer \"{consumer_id}\" has no stored offset in partition {partition} of \"{topic}\": list the consumer \
+                     offsets to see which there are"
+                );
                 Error::new(ErrorKind::ConsumerOffsetNotFound, text).with_topic(topic).with_partition(partition)
             })
         })
@@ -206,7 +208,7 @@ impl Admin {
             if !(start..=end).contains(&next) {
                 let kind = if next < start { ErrorKind::OffsetEvicted } else { ErrorKind::OffsetOutOfRange };
                 let text = format!(
-                    "the offset to go on at is {next}: partition {partition} of \"{topic}\" has {start} to {end}"
+                    "the offset to go on at is {next}: it must be from {start} to {end}, which partition {partition} of \"{topic}\" has"
                 );
                 let mut error = Error::new(kind, text).with_topic(topic).with_partition(partition).with_offset(next);
                 error.next_available = (next < start).then_some(start);

@@ -94,11 +94,14 @@ trait Kind: Serialize + Sized + Send + 'static {
 }
 
 fn missing<K: Kind>(name: &str) -> Error {
-    Error::new(K::MISSING, format!("{} \"{name}\" does not exist", K::LABEL))
+    Error::new(K::MISSING, format!("{0} \"{name}\" does not exist: list the {0}s to see which there are", K::LABEL))
 }
 
 fn exists<K: Kind>(name: &str) -> Error {
-    Error::new(ErrorKind::AlreadyExists, format!("{} \"{name}\" exists already", K::LABEL))
+    Error::new(
+        ErrorKind::AlreadyExists,
+        format!("{} \"{name}\" exists already: take another name, or delete it first", K::LABEL),
+    )
 }
 
 /// An error before a change was sent.

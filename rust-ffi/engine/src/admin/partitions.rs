@@ -164,10 +164,7 @@ impl Kind for Partition {
 
     fn from_upstream(Metadata { name, spec, status }: Metadata<Upstream>) -> Result<Self> {
         let (topic, partition) = replica(&name).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Version,
-                format!("the cluster has a partition called \"{name}\", which has no number"),
-            )
+            Error::incompatible(format!("the cluster has a partition called \"{name}\", which has no number"))
         })?;
         Ok(Self {
             topic: topic.to_owned(),

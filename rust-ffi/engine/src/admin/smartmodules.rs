@@ -14,7 +14,7 @@ use fluvio_sc_schema::objects::Metadata;
 use serde::{Deserialize, Serialize};
 
 use super::{Admin, CreateFlags, Kind, check_name, done, exists, like, missing, unsent};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, first_few};
 
 /// What code may be unpacked to: no real module comes near.
 const LARGEST: u64 = 256 << 20;
@@ -148,7 +148,7 @@ impl SmartModuleSpec {
         let mut spec = Self { package: Some(Package::from(&package)), params: BTreeMap::new() };
         for ManifestParam { name, description, optional } in params {
             if spec.params.contains_key(&name) {
-                return Err(Error::invalid(format!("params has \"{name}\" twice")));
+                return Err(Error::invalid(format!("params has \"{name}\" twice: each must be there once")));
             }
             spec.params.insert(name, Param { description, optional });
         }
@@ -211,7 +211,8 @@ impl SmartModuleSpec {
             meta.params.encode(&mut encoded, 0).and_then(|()| BTreeMap::decode_from(&mut encoded.as_slice(), 0));
         Ok(Self {
             package: Some(Package::from(&meta.package)),
-            params: params.map_err(|cause| Error::internal(format!("parameters cannot be read: {cause}")))?,
+            params: params
+                .map_err(|cause| Error::internal(format!("the parameters of a SmartModule cannot be read: {cause}")))?,
         })
     }
 }
@@ -257,14 +258,16 @@ impl Kind for SmartModule {
 /// Code as it is stored: compressed.
 fn pack(wasm: &[u8]) -> Result<Vec<u8>> {
     if wasm.starts_with(GZIP) {
-        let code = unpack(wasm).map_err(|why| Error::invalid(format!("the code {why}")))?;
+        let code = unpack(wasm).map_err(|why| {
+            Error::invalid(format!("the code {why}; it must be WebAssembly, or that compressed with gzip"))
+        })?;
         return check_wasm(&code).map(|()| wasm.to_vec());
     }
     check_wasm(wasm)?;
     let mut packed = Vec::new();
     GzEncoder::new(wasm, Compression::default())
         .read_to_end(&mut packed)
-        .map_err(|cause| Error::internal(format!("compressing failed: {cause}")))?;
+        .map_err(|cause| Error::internal(format!("the code of a SmartModule cannot be compressed: {cause}")))?;
     Ok(packed)
 }
 
@@ -342,7 +345,7 @@ impl Admin {
         spec.validate()?;
         let meta = spec.into_upstream()?;
         let name = match (name, meta.as_ref().map(SmartModuleMetadata::store_id)) {
-            (None, None) => return Err(Error::invalid("name is not given: without a package it must be")),
+            (None, None) => return Err(Error::invalid("name is not given: it must be, where spec has no package")),
             (None, Some(stored)) => stored,
             (Some(name), Some(stored)) if name != stored => {
                 return Err(Error::invalid(format!(
@@ -424,7 +427,8 @@ impl Admin {
             (Some(module), 0) => Ok(module),
             (Some(last), _) => {
                 let names: Vec<String> = found.iter().chain([&last]).map(SmartModule::full_name).collect();
-                let text = format!("SmartModule \"{name}\" may be any of {}: give the whole name", names.join(", "));
+                let text =
+                    format!("SmartModule \"{name}\" may be any of {}: give the whole name", first_few(names.iter()));
                 Err(Error::new(ErrorKind::Usage, text))
             }
         }

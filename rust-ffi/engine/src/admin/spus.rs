@@ -12,7 +12,7 @@ use fluvio_sc_schema::objects::Metadata;
 use serde::{Deserialize, Serialize};
 
 use super::{Admin, CreateFlags, Kind, Partition, check_name, done, exists, like, unsent};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, first_few};
 
 like! {
     /// Who runs an SPU.
@@ -274,7 +274,9 @@ impl CustomSpuSpec {
 
 fn pick(spus: Vec<Spu>, key: &SpuKey) -> Result<Spu> {
     let found = spus.into_iter().find(|spu| key.fits(spu));
-    found.ok_or_else(|| Error::new(ErrorKind::SpuNotFound, format!("{key} does not exist")))
+    found.ok_or_else(|| {
+        Error::new(ErrorKind::SpuNotFound, format!("{key} does not exist: list the SPUs to see which there are"))
+    })
 }
 
 impl Admin {
@@ -326,7 +328,10 @@ impl Admin {
                 true => Err(exists::<Spu>(name)),
                 false => Err(Error::new(
                     ErrorKind::AlreadyExists,
-                    format!("SPU \"{}\" exists already and has the id {}", existing.name, existing.spec.id),
+                    format!(
+                        "SPU \"{}\" exists already and has the id {}: take a name and an id that are free",
+                        existing.name, existing.spec.id
+                    ),
                 )),
             };
         }
@@ -356,7 +361,6 @@ impl Admin {
     }
 
     async fn check_leads_nothing(&self, spu: &Spu) -> Result<()> {
-        const SHOWN: usize = 5;
         let mut led = Vec::new();
         for system in [false, true] {
             led.extend(self.partitions(None, system).await?.into_iter().filter(|one| one.spec.leader == spu.spec.id));
@@ -365,10 +369,7 @@ impl Admin {
             return Ok(());
         }
         let name = |Partition { topic, partition, .. }: &Partition| format!("{topic}-{partition}");
-        let mut names = led.iter().take(SHOWN).map(name).collect::<Vec<_>>().join(", ");
-        if led.len() > SHOWN {
-            names += ", ...";
-        }
+        let names = first_few(led.iter().map(name));
         Err(Error::new(
             ErrorKind::Usage,
             format!(

@@ -279,7 +279,7 @@ impl Admin {
         // From here on: whoever gives up the wait ends the task.
         let watch = Watch { shared, task: Mutex::new(Some(task)) };
         // The task goes without a word only when it panicked.
-        first.await.unwrap_or_else(|_| Err(Error::internal("the task of a watch died")))?;
+        first.await.unwrap_or_else(|_| Err(Error::internal("the task of a watch has panicked")))?;
         Ok(watch)
     }
 }

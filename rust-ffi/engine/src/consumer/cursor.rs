@@ -121,12 +121,16 @@ impl Cursor {
         };
         // Without an end to read to, and after a lost connection, when the replicas may be behind, the stream tells.
         if next > log_end && end.is_some() && !resumes {
-            let text = format!("{what} lies beyond the end of the log, {log_end}");
+            let text = format!(
+                "{what} lies beyond the end of the log, {log_end}: seek to one that exists, or reset the stored offset"
+            );
             return Err(error(ErrorKind::OffsetOutOfRange, next, text));
         }
         if next < log_start {
             if !options.skip_evicted {
-                let text = format!("{what} was removed by retention: the log begins at {log_start}");
+                let text = format!(
+                    "{what} was removed by retention: the log begins at {log_start}; seek there, or open with skip_evicted"
+                );
                 let mut error = error(ErrorKind::OffsetEvicted, next, text);
                 error.next_available = Some(log_start);
                 return Err(error);
@@ -161,7 +165,9 @@ impl Cursor {
                     break;
                 }
                 if std::mem::replace(&mut self.gap, true) {
-                    let text = format!("offset {expected} is missing: the log goes on at {base}");
+                    let text = format!(
+                        "offset {expected} is missing: the log goes on at {base}; seek there to go on without what is lost"
+                    );
                     let error = Error::new(ErrorKind::Consumer, text).with_topic(topic);
                     return Err(error.with_partition(self.partition).with_offset(expected));
                 }
@@ -248,7 +254,10 @@ impl Cursor {
             let error = match cause {
                 WireError::Memory(_) => Error::no_memory(cause.to_string()),
                 _ => {
-                    let text = format!("the log holds bytes that are no valid batch: {cause}");
+                    let text = format!(
+                        "the log holds bytes at offset {} that are no valid batch: {cause}; seek behind them to go on",
+                        self.next
+                    );
                     Error::new(ErrorKind::CorruptRecord, text)
                 }
             };

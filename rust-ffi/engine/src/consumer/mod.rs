@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::backoff::Backoff;
 use crate::commits::Commits;
-use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::error::{Error, ErrorKind, Phase, Result, first_few};
 use crate::guard;
 use crate::limit::{Limit, Trouble, took_longer};
 use crate::log_offsets::log_bounds;
@@ -106,10 +106,10 @@ impl ConsumerOptions {
             return Err(Error::invalid(format!("consumer_id has {} bytes: it must have 1 to 255", id.len())));
         }
         if self.auto_commit.is_some() && self.consumer_id.is_none() {
-            return Err(Error::invalid("automatic commits need a consumer_id"));
+            return Err(Error::invalid("commit is automatic: it needs a consumer_id, under which offsets are stored"));
         }
-        if self.auto_commit.is_some_and(|interval| interval < Duration::from_millis(1)) {
-            return Err(Error::invalid("the interval of automatic commits must be at least 1 ms"));
+        if let Some(interval) = self.auto_commit.filter(|interval| *interval < Duration::from_millis(1)) {
+            return Err(Error::invalid(format!("auto_commit_interval is {interval:?}: it must be at least 1 ms")));
         }
         for start in self.starts.iter().map(|(_, start)| start).chain(&self.start) {
             if let Start::At(offset) = start
@@ -439,7 +439,9 @@ impl Consumer {
         match partitions.iter().find(|partition| known.iter().all(|state| state.partition != **partition)) {
             None => Ok(()),
             Some(other) => {
-                let text = format!("partition {other} of topic \"{}\" is not read by this consumer", self.topic());
+                let (topic, read) = (self.topic(), first_few(known.iter().map(|state| state.partition)));
+                let text =
+                    format!("partition {other} of topic \"{topic}\" is not read by this consumer: it reads {read}");
                 Err(Error::new(ErrorKind::PartitionNotFound, text).with_topic(self.topic()).with_partition(*other))
             }
         }
@@ -496,7 +498,7 @@ impl Consumer {
             return Ok(());
         }
         let text = format!(
-            "the offset to commit is {offset}: partition {partition} of topic \"{}\" ends at {end}, before any such record",
+            "the offset to commit is {offset}: it must be below {end}, where partition {partition} of topic \"{}\" ends",
             shared.topic
         );
         let error = Error::new(ErrorKind::OffsetOutOfRange, text).with_topic(&shared.topic);

@@ -296,7 +296,9 @@ impl Reader {
             () = shared.chunks.room_since(round), if blocked => return Ok(()),
             () = std::future::ready(()), if self.unfinished => return Ok(()),
             () = late => {
-                return Err(Error::new(ErrorKind::Connection, format!("SPU {} at {} did not answer in time", self.leader, link.connection.peer())));
+                let (peer, seconds) = (link.connection.peer(), shared.session.request_timeout().as_secs_f64());
+                let text = format!("SPU {} at {peer} did not answer within {seconds} s", self.leader);
+                return Err(Error::new(ErrorKind::Connection, text));
             }
             () = tokio::time::sleep_until(probe), if reading => return link.probe(&shared),
         };
@@ -406,7 +408,7 @@ impl Reader {
             return self.take_in(number, stream, &frame);
         }
         if stream.next.replace(frame).is_some() {
-            let text = format!("SPU {} sends replies that nobody has asked for", self.leader);
+            let text = format!("SPU {} at {} sent replies that nobody asked for", self.leader, link.connection.peer());
             self.idle.push(stream.cursor);
             return Err(Error::new(ErrorKind::Connection, text));
         }
@@ -543,12 +545,7 @@ impl Reader {
         }
         let response = frame.decode::<FetchOffsetsResponse>(FETCH_OFFSETS_VERSION)?;
         let bounds = response.topics.into_iter().flat_map(|topic| topic.partitions).next();
-        let bounds = bounds.ok_or_else(|| {
-            Error::new(
-                ErrorKind::Version,
-                "the SPU's reply about offsets is empty: compare the versions of client and cluster",
-            )
-        })?;
+        let bounds = bounds.ok_or_else(|| Error::incompatible("the SPU's reply about offsets is empty"))?;
         let told = bounds_of(&bounds);
         let (start, end) = told.map_err(|error| error.with_topic(&shared.topic).with_partition(cursor.partition))?;
         let log = Log { topic: &shared.topic, start, end };
@@ -628,7 +625,9 @@ impl Reader {
                 link.orphans += 1;
                 match lost {
                     Some(end) if !failed => {
-                        let text = format!("the log ends at {log_end}, but it ended at {end} when reading began");
+                        let text = format!(
+                            "the log ends at {log_end}, but it ended at {end} when reading began: records were lost with their leader"
+                        );
                         let error = Error::new(ErrorKind::OffsetOutOfRange, text).with_topic(&self.shared.topic);
                         fail(&self.shared, cursor, error.with_partition(partition).with_offset(next));
                     }
@@ -698,7 +697,7 @@ impl Link {
 }
 
 fn too_many_orphans() -> Error {
-    Error::new(ErrorKind::Connection, "too many streams that nobody reads: the connection is replaced")
+    Error::new(ErrorKind::Connection, "the SPU has too many streams that nobody reads: the connection is replaced")
 }
 
 /// The error that a stream was answered with at `offset`.

@@ -221,9 +221,14 @@ impl Error {
         error
     }
 
-    /// A panic was caught.
-    pub fn internal(message: impl Into<String>) -> Self {
-        Self::new(ErrorKind::Internal, message)
+    /// A panic was caught, or something is as it never should be.
+    pub fn internal(what: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Internal, format!("a bug in the library was caught, please report it: {what}"))
+    }
+
+    /// A server said `what`, which it should not.
+    pub(crate) fn incompatible(what: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Version, format!("{what}; compare the versions of client and cluster"))
     }
 
     /// The same error about a topic.
@@ -263,13 +268,29 @@ impl Error {
         self
     }
 
+    /// The same error for a caller: its message in one line of at most 300 characters, whatever a server has said or a
+    /// name is. Of a longer one the middle is left out: what happened stands first, and what to do about it last.
+    pub fn in_short(mut self) -> Self {
+        if self.message.contains(char::is_control) {
+            let words: Vec<&str> = self.message.split(|c: char| c.is_whitespace() || c.is_control()).collect();
+            self.message = words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+        }
+        if let Some(shorter) = shortened(&self.message, LONGEST) {
+            self.message = shorter;
+        }
+        self
+    }
+
     /// The same error of a deadline, before which `trouble` was what went wrong last.
     pub fn after(mut self, trouble: Option<Self>) -> Self {
         if let Some(Self { kind, message, topic, partition, os_error, .. }) = trouble {
             if kind == ErrorKind::Resource {
                 self.kind = kind;
             }
-            self.message = format!("{}; the last attempt: {message}", self.message);
+            self.message += "; the last attempt: ";
+            // Of both it should be known where, and what to do.
+            let left = LONGEST.saturating_sub(self.message.chars().count()).max(LONGEST / 3);
+            self.message += &shortened(&message, left).unwrap_or(message);
             self.topic = self.topic.or(topic);
             self.partition = self.partition.or(partition);
             self.os_error = self.os_error.or(os_error);
@@ -352,9 +373,10 @@ impl Error {
     pub fn from_code(code: &ErrorCode, text: Option<&str>) -> Self {
         let number = wire_tag(code);
         let Some(row) = codes::find(number) else { return Self::from_unknown_code(number) };
+        let (words, advice) = (words_of(code), row.advice);
         let message = match text {
-            Some(text) if !text.is_empty() => format!("the server answered: {text} ({code}); {}", row.advice),
-            _ => format!("the server answered: {code}; {}", row.advice),
+            Some(text) if !text.is_empty() => format!("the server answered: {text} ({words}); {advice}"),
+            _ => format!("the server answered: {words}; {advice}"),
         };
         let mut error = Self::new(row.kind, message);
         error.code = Some(number.into());
@@ -401,7 +423,9 @@ impl Error {
     pub fn from_anyhow(error: &anyhow::Error, what: &str) -> Self {
         let api = |error: &ApiError| match error {
             ApiError::Code(code, text) => Self::from_code(code, text.as_deref()),
-            ApiError::NoResourceFound(name) => Self::new(ErrorKind::NotFound, format!("{what}: {name} does not exist")),
+            ApiError::NoResourceFound(name) => {
+                Self::new(ErrorKind::NotFound, format!("{what}: \"{name}\" does not exist"))
+            }
         };
         if let Some(error) = error.downcast_ref::<ApiError>() {
             return api(error);
@@ -434,7 +458,7 @@ impl Error {
             | FluvioError::ConsumerConfig(_)
             | FluvioError::TopicProducerConfigBuilder(_) => Self::invalid(text),
             FluvioError::SmartModuleRuntime(failure) => {
-                let mut error = Self::new(ErrorKind::SmartModule, text);
+                let mut error = Self::new(ErrorKind::SmartModule, format!("{what}: {}", words_of_failure(failure)));
                 error.tell_of(failure);
                 error
             }
@@ -443,6 +467,19 @@ impl Error {
             FluvioError::Io(_) | FluvioError::Socket(_) | FluvioError::Other(_) => connection(text),
         }
     }
+}
+
+/// Characters that a message has, at most.
+const LONGEST: usize = 300;
+
+/// `text` without its middle, so that it has `most` characters; `None`: it has no more.
+fn shortened(text: &str, most: usize) -> Option<String> {
+    const GAP: &str = " ... ";
+    let count = text.chars().count();
+    let tail = (most - GAP.len()) / 2;
+    let head = most - GAP.len() - tail;
+    let part = |from, length| text.chars().skip(from).take(length).collect::<String>();
+    (count > most).then(|| part(0, head) + GAP + &part(count - tail, tail))
 }
 
 const NO_THREAD: &str = "no thread can be had: raise the limit of this user (ulimit -u) or container, or end some";
@@ -456,6 +493,32 @@ fn exhausted(os_error: i32) -> Option<&'static str> {
         libc::ENOSPC | libc::EDQUOT | libc::EFBIG => "there is no room left for it",
         _ => return None,
     })
+}
+
+/// The first few of what there is, for a message.
+pub(crate) fn first_few<T: fmt::Display>(all: impl ExactSizeIterator<Item = T>) -> String {
+    const FEW: usize = 3;
+    let more = all.len().saturating_sub(FEW);
+    let shown: Vec<String> = all.take(FEW).map(|one| one.to_string()).collect();
+    match (shown.is_empty(), more) {
+        (true, _) => "none".to_owned(),
+        (_, 0) => shown.join(", "),
+        _ => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
+/// What `code` says, without the record that a SmartModule failed on: a message shows nothing of it.
+fn words_of(code: &ErrorCode) -> String {
+    match code {
+        ErrorCode::SmartModuleRuntimeError(failure) => words_of_failure(failure),
+        code => code.to_string(),
+    }
+}
+
+fn words_of_failure(
+    SmartModuleTransformRuntimeError { hint, offset, kind, .. }: &SmartModuleTransformRuntimeError,
+) -> String {
+    format!("the SmartModule ({kind}) failed on the record at offset {offset}: {hint}")
 }
 
 /// The number that stands for `code` on the wire.
@@ -475,3 +538,51 @@ impl fmt::Display for Error {
 }
 
 impl std::error::Error for Error {}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use fluvio_protocol::link::smartmodule::SmartModuleKind;
+    use fluvio_protocol::record::RecordData;
+
+    use super::*;
+
+    #[test]
+    fn a_message_is_short_and_in_one_line() {
+        let said = |text: String| Error::invalid(text).in_short().message;
+        assert_eq!(said("as it is:  1".to_owned()), "as it is:  1");
+        assert_eq!(said("one\n\n  two\r\n\tthree\u{1b}[0m\0".to_owned()), "one two three [0m");
+        for letter in ["x", "\u{e4}", "\u{1f600}"] {
+            assert_eq!(said(letter.repeat(LONGEST)), letter.repeat(LONGEST));
+            let text = said(format!("what happened {}; what to do", letter.repeat(5000)));
+            assert_eq!(text.chars().count(), LONGEST);
+            assert!(text.starts_with("what happened ") && text.ends_with("; what to do"), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_shown_of_the_record_that_a_smart_module_failed_on() {
+        let failure = SmartModuleTransformRuntimeError {
+            hint: "no number".to_owned(),
+            offset: 7,
+            kind: SmartModuleKind::Map,
+            record_key: Some(RecordData::from("p4yk3y")),
+            record_value: RecordData::from("p4yl0ad"),
+        };
+        let code = ErrorCode::SmartModuleRuntimeError(Box::new(failure.clone()));
+        let answered = FluvioError::SmartModuleRuntime(failure);
+        let errors = [
+            Error::from_code(&code, None),
+            Error::from_code(&code, Some("refused")),
+            Error::from_anyhow(&code.into(), "reading"),
+            Error::from_anyhow(&answered.into(), "reading"),
+        ];
+        for error in errors {
+            let said = &error.message;
+            assert!(said.contains("(Map) failed on the record at offset 7: no number"), "{said}");
+            assert!(!said.contains("p4y"), "{said}");
+            assert_eq!((error.kind, error.offset), (ErrorKind::SmartModule, Some(7)));
+            assert_eq!(error.smart_module.unwrap().key.unwrap(), b"p4yk3y");
+        }
+    }
+}

@@ -5,7 +5,7 @@ use fluvio_protocol::link::ErrorCode;
 
 use super::sender::PRODUCE_VERSION;
 use crate::error::codes;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::replies;
 
 /// The answer to one batch.
@@ -26,12 +26,8 @@ const REST: usize = 16;
 
 /// The answers to the batches of a request, in their order.
 pub(super) fn read(mut body: Bytes, batches: usize) -> Result<Vec<Answer>> {
-    let cut = || {
-        Error::new(
-            ErrorKind::Version,
-            "the SPU's reply to a produce request cannot be read: compare the versions of client and cluster",
-        )
-    };
+    let wrong = |what: &str| Error::incompatible(format!("the SPU's reply to a produce request {what}"));
+    let cut = || wrong("cannot be read");
     let mut answers = Vec::with_capacity(batches);
     let topics = body.try_get_i32().map_err(|_| cut())?;
     for _ in 0..topics {
@@ -39,10 +35,7 @@ pub(super) fn read(mut body: Bytes, batches: usize) -> Result<Vec<Answer>> {
         let partitions = body.try_get_i32().map_err(|_| cut())?;
         for _ in 0..partitions {
             if answers.len() == batches {
-                return Err(Error::new(
-                    ErrorKind::Version,
-                    format!("a reply answers more than the {batches} batches sent"),
-                ));
+                return Err(wrong(&format!("answers more than its {batches} batches")));
             }
             body.try_get_u32().map_err(|_| cut())?;
             let number = body.clone().try_get_i16().map_err(|_| cut())?;
@@ -63,8 +56,7 @@ pub(super) fn read(mut body: Bytes, batches: usize) -> Result<Vec<Answer>> {
     if answers.len() == batches {
         Ok(answers)
     } else {
-        let text = format!("a reply to a produce request answers {} of its {batches} batches", answers.len());
-        Err(Error::new(ErrorKind::Version, text))
+        Err(wrong(&format!("answers {} of its {batches} batches", answers.len())))
     }
 }
 
@@ -75,6 +67,7 @@ mod tests {
     use fluvio_spu_schema::produce::{PartitionProduceResponse, ProduceResponse, TopicProduceResponse};
 
     use super::*;
+    use crate::error::ErrorKind;
 
     fn reply(codes: impl IntoIterator<Item = ErrorCode>) -> Vec<u8> {
         let answer = |(index, error_code)| {

@@ -546,8 +546,7 @@ impl Batches {
                 return Err(Error::new(
                     ErrorKind::RecordTooLarge,
                     format!(
-                        "record {index} has {} bytes of key and value: with what a request has beside it, it must fit into \
-                         max_request_size, {} bytes",
+                        "record {index} has {} bytes of key and value, too many for a request: max_request_size is {}",
                         value + key.unwrap_or(0),
                         self.max_request_size
                     ),
@@ -566,7 +565,10 @@ impl Batches {
     /// Waits until `bytes` are free, behind those who wait already.
     pub(crate) async fn wait_room(&self, bytes: u64) -> Result<u64> {
         if bytes > self.buffer_size {
-            return Err(Error::invalid(format!("bytes is {bytes}: the buffer has {}", self.buffer_size)));
+            return Err(Error::invalid(format!(
+                "bytes is {bytes}: it must be at most buffer_size, {}",
+                self.buffer_size
+            )));
         }
         let granted = {
             let mut state = self.lock();
@@ -820,9 +822,12 @@ impl Batches {
 
     fn finish(&self, builder: BatchBuilder) -> Result<Bytes> {
         builder.finish(self.codec).map_err(|cause| {
-            Error::new(ErrorKind::Compression, format!("a batch cannot be compressed: {cause}"))
-                .with_topic(&self.topic)
-                .with_outcome(Outcome::NotWritten)
+            Error::new(
+                ErrorKind::Compression,
+                format!("a batch for topic \"{}\" cannot be compressed: {cause}", self.topic),
+            )
+            .with_topic(&self.topic)
+            .with_outcome(Outcome::NotWritten)
         })
     }
 

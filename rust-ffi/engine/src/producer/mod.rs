@@ -405,7 +405,9 @@ fn overdue(topic: &str, partition: u32, timeout: Duration, sent: bool, trouble: 
         false => (Outcome::NotWritten, "it was not sent"),
     };
     let seconds = timeout.as_secs_f64();
-    let text = format!("a batch was not acknowledged within the delivery time-out of {seconds} s: {fate}");
+    let text = format!(
+        "a batch for topic \"{topic}\" was not acknowledged within the delivery time-out of {seconds} s: {fate}"
+    );
     let error = Error { retriable: !sent, ..Error::timeout(Phase::Delivery, text) }.after(trouble);
     error.with_topic(topic).with_partition(partition).with_outcome(outcome)
 }
@@ -416,6 +418,6 @@ fn dropped(topic: &str, partition: u32, sent: bool) -> Error {
         true => (ErrorKind::DeliveryUnknown, Outcome::Unknown, "it was sent and may be in the log"),
         false => (ErrorKind::Closed, Outcome::NotWritten, "it was not sent"),
     };
-    let text = format!("the producer was closed before a batch was acknowledged: {fate}");
+    let text = format!("the producer was closed before a batch for topic \"{topic}\" was acknowledged: {fate}");
     Error::new(kind, text).with_topic(topic).with_partition(partition).with_outcome(outcome)
 }

@@ -545,14 +545,13 @@ impl Work {
 
     /// Takes the oldest request, which `frame` answers, out of flight. After an error it still is in flight.
     fn answer(&mut self, frame: &Frame, leader: i32) -> Result<(Request, Vec<Answer>)> {
-        let link = self.link.as_mut().ok_or_else(|| Error::internal("a reply without a connection"))?;
+        let link = self.link.as_mut().ok_or_else(|| Error::internal("a reply came without a connection"))?;
         let first = link.in_flight.front().filter(|request| request.correlation == frame.correlation);
         let Some(request) = first else {
-            let text = format!("SPU {leader} answered a request that was not the next one");
-            return Err(Error::new(ErrorKind::Version, text));
+            return Err(Error::incompatible(format!("SPU {leader} answered another request than the next one")));
         };
         let answers = answers::read(frame.body.clone(), request.batches.len())?;
-        let request = link.in_flight.pop_front().ok_or_else(|| Error::internal("a reply without a request"))?;
+        let request = link.in_flight.pop_front().ok_or_else(|| Error::internal("a reply came without a request"))?;
         link.heard = Some(Instant::now());
         Ok((request, answers))
     }
@@ -738,7 +737,7 @@ impl Sender {
                 let first = link.and_then(|link| link.in_flight.front());
                 if first.is_some_and(|first| first.deadline <= Instant::now()) {
                     let peer = link.map_or("", |link| link.connection.peer());
-                    let text = format!("SPU {} at {peer} did not answer a produce request in time", desk.leader);
+                    let text = format!("SPU {} at {peer} did not answer a produce request within {} s", desk.leader, self.shared.request_timeout().as_secs_f64());
                     work.fail(Error::new(ErrorKind::Connection, text), true);
                 }
             }

@@ -24,7 +24,7 @@ use fluvio_sc_schema::objects::{
     ObjectApiWatchRequest, WatchResponse,
 };
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 pub(crate) use record_bytes::RecordBytes;
 pub(crate) use walk::{Layout, Walk, Walked};
@@ -36,11 +36,8 @@ fn check<T: Layout>(bytes: &[u8], version: Version) -> Walked {
 
 /// The `T` in `version` that `from` begins with.
 pub(crate) fn take<T: Decoder + Layout>(from: &mut Bytes, version: Version) -> Result<T> {
-    let unreadable = |cause: &dyn std::fmt::Display| {
-        let text =
-            format!("a reply of the server cannot be read ({cause}): compare the versions of client and cluster");
-        Error::new(ErrorKind::Version, text)
-    };
+    let unreadable =
+        |cause: &dyn std::fmt::Display| Error::incompatible(format!("a reply of the server cannot be read ({cause})"));
     check::<T>(from, version).map_err(|cause| unreadable(&cause))?;
     T::decode_from(from, version).map_err(|cause| unreadable(&cause))
 }

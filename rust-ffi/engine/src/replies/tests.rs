@@ -31,6 +31,7 @@ use proptest::test_runner::{TestRng, TestRunner};
 
 use super::RecordBytes;
 use super::*;
+use crate::error::ErrorKind;
 
 /// The newest versions.
 const SC: Version = 19;

@@ -76,6 +76,31 @@ pub(crate) struct Connection {
     refusal: Option<Dialer>,
 }
 
+fn versions() -> ApiVersionsRequest {
+    ApiVersionsRequest {
+        client_version: env!("CARGO_PKG_VERSION").into(),
+        client_os: std::env::consts::OS.into(),
+        client_arch: std::env::consts::ARCH.into(),
+    }
+}
+
+/// What every connection begins with, as a frame.
+pub(super) fn greeting() -> Result<Bytes> {
+    framed(&versions(), API_VERSIONS_VERSION, 1, "")
+}
+
+fn framed<R: Request>(request: &R, version: i16, correlation: i32, client_id: &str) -> Result<Bytes> {
+    let mut out = BytesMut::with_capacity(128 + request.write_size(version));
+    out.put_u32(0);
+    request_header(&mut out, R::API_KEY, version, correlation, client_id);
+    request
+        .encode(&mut out, version)
+        .map_err(|cause| Error::internal(format!("a request cannot be encoded: {cause}")))?;
+    let length = (out.len() - 4) as u32;
+    out[..4].copy_from_slice(&length.to_be_bytes());
+    Ok(out.freeze())
+}
+
 impl Connection {
     /// Connects to the SPU with the name `spu` at `address` and exchanges versions, within `timeout`. `quick`: acknowledge
     /// at once what arrives.
@@ -104,12 +129,7 @@ impl Connection {
                 counters: Arc::clone(counters),
                 refusal: Some(dialer.clone()),
             };
-            let versions = ApiVersionsRequest {
-                client_version: env!("CARGO_PKG_VERSION").into(),
-                client_os: std::env::consts::OS.into(),
-                client_arch: std::env::consts::ARCH.into(),
-            };
-            let correlation = connection.request(&versions, API_VERSIONS_VERSION)?;
+            let correlation = connection.request(&versions(), API_VERSIONS_VERSION)?;
             if connection.next_frame().await?.correlation != correlation {
                 return Err(connection.unasked());
             }
@@ -134,19 +154,12 @@ impl Connection {
     /// Queues `request` in `version`; returns its number.
     pub(crate) fn request<R: Request>(&mut self, request: &R, version: i16) -> Result<i32> {
         if self.queued - self.taken > MOST_OUT {
-            let text = format!("connection to {}: it does not read what it is sent", self.peer);
+            let text = format!("connection to {}: the server does not read what it is sent", self.peer);
             return Err(Error::new(ErrorKind::Connection, text));
         }
         let correlation = self.next_correlation();
-        let mut out = BytesMut::with_capacity(128 + request.write_size(version));
-        out.put_u32(0);
-        request_header(&mut out, R::API_KEY, version, correlation, &self.client_id);
-        request
-            .encode(&mut out, version)
-            .map_err(|cause| Error::internal(format!("a request cannot be encoded: {cause}")))?;
-        let length = (out.len() - 4) as u32;
-        out[..4].copy_from_slice(&length.to_be_bytes());
-        self.queue([out.freeze()]);
+        let frame = framed(request, version, correlation, &self.client_id)?;
+        self.queue([frame]);
         Ok(correlation)
     }
 
@@ -193,7 +206,7 @@ impl Connection {
     }
 
     fn unasked(&self) -> Error {
-        Error::new(ErrorKind::Version, format!("{} sent replies that nobody asked for", self.peer))
+        Error::incompatible(format!("the SPU at {} sent replies that nobody asked for", self.peer))
     }
 
     /// Replies may have `bytes` from now on, if that is more than is usual.
@@ -235,13 +248,11 @@ impl Connection {
             if let WireError::Memory(_) = cause {
                 return Error::no_memory(format!("connection to {}: {cause}", self.peer));
             }
-            let text = format!("connection to {}: what has come is no frame: {cause}", self.peer);
-            Error::new(ErrorKind::Version, text)
+            Error::incompatible(format!("the SPU at {} sent something that is no frame: {cause}", self.peer))
         })?;
         let Some(mut body) = next else { return Ok(None) };
         if body.len() < 4 {
-            let text = format!("connection to {}: a frame has come that has no number", self.peer);
-            return Err(Error::new(ErrorKind::Version, text));
+            return Err(Error::incompatible(format!("the SPU at {} sent a frame without a number", self.peer)));
         }
         Ok(Some(Frame { correlation: body.get_i32(), body }))
     }

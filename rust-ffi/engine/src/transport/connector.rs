@@ -20,7 +20,7 @@ use super::dialer::{Dialer, Dialled};
 use super::exchange::Exchange;
 use super::greeting::{self, Server};
 use super::{closed, tls};
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 
 /// Reads and replies between two turns of the other tasks on a thread of the crate's.
 const STEPS: u32 = 64;
@@ -159,7 +159,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
     }
 
     fn not_a_reply(&self, cause: &str) -> Error {
-        Error::new(ErrorKind::Version, format!("the SC at {} sent {cause}", self.connector.endpoint))
+        Error::incompatible(format!("the SC at {} sent {cause}", self.connector.endpoint))
     }
 
     /// The connection is of no use any more.

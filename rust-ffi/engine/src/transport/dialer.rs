@@ -8,13 +8,19 @@ use std::time::Duration;
 
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::connection;
+use super::greeting::{self, Server};
 use super::socket::Socket;
 use super::tls::{self, Tls, Verified};
 use crate::blocking;
 use crate::error::{Error, ErrorKind, Phase, Result};
+
+/// How long a server may say nothing to a TLS handshake before it is asked whether it speaks without.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// How a client opens its connections. A cheap handle.
 #[derive(Debug, Clone)]
@@ -69,27 +75,47 @@ impl Dialer {
         let Some(config) = &self.tls else { return Ok(Dialled::Plain(socket)) };
         let name = self.server_name(address, spu)?;
         let agree = TlsConnector::from(Arc::clone(config)).connect(name, socket);
-        match tokio::time::timeout(self.handshake_timeout, agree).await {
-            Ok(Ok(stream)) => Ok(Dialled::Tls(Box::new(stream))),
-            Ok(Err(cause)) => Err(match tls::inside(&cause) {
-                Some(reason) => tls::refusal(address, reason, self.has_identity()),
-                None if cause.kind() == io::ErrorKind::UnexpectedEof => Error::new(
-                    ErrorKind::Connection,
-                    format!(
-                        "connection to {address}: closed by the other side in the TLS handshake; if it speaks no TLS, connect \
-                         without tls="
-                    ),
-                ),
-                None => Error::connection(address, &cause),
-            }),
-            Err(_) => Err(Error::timeout(
-                Phase::Connect,
-                format!(
-                    "connection to {address}: no answer to the TLS handshake within {} s, as of a server that speaks no TLS; if so, \
-                     connect without tls=",
-                    self.handshake_timeout.as_secs_f64()
-                ),
-            )),
+        let expected = if spu.is_some() { Server::Spu } else { Server::Sc };
+        tokio::select! {
+            biased;
+            agreed = agree => match agreed {
+                Ok(stream) => Ok(Dialled::Tls(Box::new(stream))),
+                Err(cause) => Err(self.disagreement(address, &cause)),
+            },
+            () = tokio::time::sleep(self.handshake_timeout) => {
+                let seconds = self.handshake_timeout.as_secs_f64();
+                let text = format!(
+                    "connection to {address}: no answer to the TLS handshake within {seconds} s, as of a server that speaks no TLS; \
+                     if so, connect without tls="
+                );
+                Err(Error::timeout(Phase::Connect, text))
+            }
+            () = self.plain(address, expected) => Err(greeting::plain(address, expected)),
+        }
+    }
+
+    /// What kept a TLS handshake from its end.
+    fn disagreement(&self, address: &str, cause: &io::Error) -> Error {
+        match tls::inside(cause) {
+            Some(reason) => tls::refusal(address, reason, self.has_identity()),
+            None if cause.kind() == io::ErrorKind::UnexpectedEof => {
+                let text = format!(
+                    "connection to {address}: closed by the other side in the TLS handshake; if it speaks no TLS, connect without \
+                     tls="
+                );
+                Error::new(ErrorKind::Connection, text)
+            }
+            None => Error::connection(address, cause),
+        }
+    }
+
+    /// Ends if the server, which is silent, turns out to speak Fluvio without TLS. It would take a TLS handshake for the
+    /// beginning of a long frame, and wait for the rest: so it is asked without, on another connection, which tells it
+    /// nothing but our version.
+    async fn plain(&self, address: &str, expected: Server) {
+        tokio::time::sleep(SILENCE.min(self.handshake_timeout / 2)).await;
+        if greets(address, expected).await.is_none() {
+            std::future::pending().await
         }
     }
 
@@ -103,6 +129,19 @@ impl Dialer {
         ServerName::try_from(name)
             .map_err(|cause| Error::new(ErrorKind::Tls, format!("TLS with {address}: the server's name: {cause}")))
     }
+}
+
+/// Whether what is `expected` is at `address`, and speaks without TLS; `None`: not.
+async fn greets(address: &str, expected: Server) -> Option<()> {
+    let mut socket = connect(address).await.ok()?;
+    socket.write_all(&connection::greeting().ok()?).await.ok()?;
+    let mut heard = Vec::new();
+    while !greeting::judge(address, expected, &heard).ok()? {
+        if socket.read_buf(&mut heard).await.ok()? == 0 {
+            return None;
+        }
+    }
+    Some(())
 }
 
 /// A socket that is connected to `address`: where the first of its host's addresses answers.

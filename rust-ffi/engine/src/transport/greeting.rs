@@ -75,6 +75,14 @@ pub(super) fn silent_end(error: Error, tls: bool) -> Error {
     })
 }
 
+/// `peer`, which says nothing to a TLS handshake, is what is `expected` to everybody else.
+pub(super) fn plain(peer: &str, expected: Server) -> Error {
+    let text = format!(
+        "connection to {peer}: this is a {expected} without TLS; connect without tls=, or to its port with TLS"
+    );
+    Error::new(ErrorKind::Tls, text)
+}
+
 fn not_it(kind: ErrorKind, peer: &str, expected: Server, name: &str) -> Error {
     let advice = match kind {
         ErrorKind::Tls => " without TLS; connect with tls=, or to a port without",

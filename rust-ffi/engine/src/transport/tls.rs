@@ -14,7 +14,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, first_few};
 
 /// How the connections of a client are protected.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -252,6 +252,11 @@ pub(super) fn inside(cause: &io::Error) -> Option<&rustls::Error> {
     cause.get_ref()?.downcast_ref()
 }
 
+/// A name in a certificate: `DnsName("localhost")` is `"localhost"`.
+fn plain_name(shown: &str) -> &str {
+    shown.split_once('(').and_then(|(_, name)| name.strip_suffix(')')).unwrap_or(shown)
+}
+
 /// Why TLS with `peer` failed, and what to do about it. `shown`: whether there is a certificate to show to the server.
 pub(super) fn refusal(peer: &str, cause: &rustls::Error, shown: bool) -> Error {
     use rustls::AlertDescription as A;
@@ -264,13 +269,16 @@ pub(super) fn refusal(peer: &str, cause: &rustls::Error, shown: bool) -> Error {
                 .to_owned()
         }
         E::InvalidCertificate(C::Expired | C::ExpiredContext { .. }) => {
-            format!("the server's certificate has expired: {cause}")
+            format!("the server's certificate has expired: {cause}; renew it, or correct the clock of this machine")
         }
         E::InvalidCertificate(C::NotValidYet | C::NotValidYetContext { .. }) => {
-            format!("the server's certificate is not valid yet: {cause}")
+            format!("the server's certificate is not valid yet: {cause}; correct the clock of one of the machines")
         }
-        E::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => {
-            format!("the server's certificate is for another name: {cause}; give one of its names with domain")
+        E::InvalidCertificate(C::NotValidForNameContext { expected, presented }) => {
+            let (expected, names) = (expected.to_str(), first_few(presented.iter().map(|name| plain_name(name))));
+            format!(
+                "the server's certificate is for another name than \"{expected}\": {names}; give one of those with domain"
+            )
         }
         E::InvalidCertificate(_) => format!("the server's certificate is not accepted: {cause}"),
         E::AlertReceived(A::CertificateRequired) => {
