@@ -190,6 +190,13 @@ def test_the_library_after_its_end() -> None:
     assert "the interpreter is ending" in ended.stdout
 
 
+def test_a_message_is_short() -> None:
+    assert _errors.brief("x" * 300) == "x" * 300
+    long = _errors.brief(f"what happened {'x' * 5000}; what to do")
+    assert len(long) == 300
+    assert long.startswith("what happened ") and long.endswith("; what to do")
+
+
 @pytest.mark.parametrize("value", ("x" * 1000, b"x" * 1000, 10**5000, [b"x"] * 1000, {"x": 1}, None, object), ids=type)
 def test_what_messages_show_of_a_value_is_short(value: object) -> None:
     assert len(_check.shown(value)) < 80

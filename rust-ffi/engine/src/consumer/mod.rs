@@ -547,7 +547,8 @@ impl Consumer {
             return Ok(());
         };
         let limit = Limit::new(timeout).with(offsets.trouble());
-        let overdue = |timeout| took_longer(Phase::Close, "the commit of what was processed", timeout);
+        let what = format!("the commit of what was processed of topic \"{}\"", self.topic());
+        let overdue = |timeout| took_longer(Phase::Close, &what, timeout);
         limit.hold(offsets.commit_marked(&limit), overdue).await
     }
 

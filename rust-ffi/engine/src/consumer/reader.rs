@@ -86,7 +86,9 @@ fn search(shared: &Arc<Shared>, cursor: Cursor, refused: Option<i32>, pause: Dur
             let moved = view.wait(|view| leader(view).filter(|leader| Some(*leader) != refused));
             let confirmed = async {
                 view.require(&shared.topic, &limit).await?;
-                let overdue = |timeout| took_longer(Phase::Read, "finding the leader of a partition", timeout);
+                let what =
+                    format!("finding the leader of partition {} of topic \"{}\"", cursor.partition, shared.topic);
+                let overdue = |timeout| took_longer(Phase::Read, &what, timeout);
                 view.find(&shared.topic, &limit, leader, overdue).await
             };
             tokio::select! {
