@@ -82,6 +82,7 @@ lint-python: $(VENV)/.lint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python tools/async_to_sync.py --check
+	PYTHONPATH=$(CURDIR) $(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/mypy
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	PYTHONPATH=$(CURDIR) $(BIN)/basedpyright --pythonpath $(BIN)/python --verifytypes fluvio_cffi --ignoreexternal

@@ -14,20 +14,9 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ._async.client import AsyncFluvio
-from ._async.consumer import AsyncBatches, AsyncConsumer
-from ._async.events import AsyncEvents
-from ._async.producer import AsyncProducer, AsyncReceipt
-from ._batch import RecordBatch
-from ._config import (
-    ClusterConfig,
-    Profile,
-    ProfileStore,
-    Tls,
-    TlsPolicy,
-)
-from ._delivery import SendResult
-from ._errors import (
+from fluvio_cffi._connect.config import ClusterConfig, Profile, ProfileStore, Tls, TlsPolicy
+from fluvio_cffi._consume.batch import RecordBatch
+from fluvio_cffi._errors import (
     AlreadyExistsError,
     AuthError,
     ClosedError,
@@ -55,8 +44,10 @@ from ._errors import (
     PermissionDeniedError,
     Phase,
     ProducerError,
+    ReceiptLike,
     RecordTooLargeError,
     ResourceError,
+    ResultLike,
     ServerError,
     SmartModuleError,
     SmartModuleNotFoundError,
@@ -69,14 +60,12 @@ from ._errors import (
     UsageError,
     VersionError,
 )
-from ._exit import set_exit_timeout
-from ._metrics import Metrics
-from ._opening import Opening
-from ._sync.client import Fluvio
-from ._sync.consumer import Batches, Consumer
-from ._sync.events import Events
-from ._sync.producer import Producer, Receipt
-from ._types import (
+from fluvio_cffi._metadata import RecordMetadata
+from fluvio_cffi._native.lifecycle import set_exit_timeout
+from fluvio_cffi._produce.delivery import SendResult
+from fluvio_cffi._values.metrics import Metrics
+from fluvio_cffi._values.quantities import Duration, Size, Timeout
+from fluvio_cffi._values.records import (
     Bytes,
     ClientEvent,
     ClientState,
@@ -84,7 +73,6 @@ from ._types import (
     Commit,
     Compression,
     Delivery,
-    Duration,
     EventKind,
     Isolation,
     Offset,
@@ -94,10 +82,17 @@ from ._types import (
     Pending,
     ProducerRecord,
     Record,
-    RecordMetadata,
-    Size,
-    Timeout,
 )
+
+from ._async.client import AsyncFluvio
+from ._async.consumer import AsyncBatches, AsyncConsumer
+from ._async.events import AsyncEvents
+from ._async.producer import AsyncProducer, AsyncReceipt
+from ._opening import Opening
+from ._sync.client import Fluvio
+from ._sync.consumer import Batches, Consumer
+from ._sync.events import Events
+from ._sync.producer import Producer, Receipt
 from .cluster import LocalCluster
 
 if TYPE_CHECKING:
@@ -287,6 +282,7 @@ __all__ = [
     "ProfileStore",
     "PublicEndpoint",
     "Receipt",
+    "ReceiptLike",
     "Record",
     "RecordBatch",
     "RecordMetadata",
@@ -296,6 +292,7 @@ __all__ = [
     "RemotePartition",
     "ReplicaStatus",
     "ResourceError",
+    "ResultLike",
     "SendResult",
     "ServerError",
     "Size",

@@ -38,9 +38,10 @@ def _cluster(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from . import _demo
 
-    return _demo.main(records=arguments.records)
+    from .cli import demo
+
+    return demo.main(records=arguments.records)
 
 
 def main(argv: list[str] | None = None) -> int:

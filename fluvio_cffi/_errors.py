@@ -47,33 +47,57 @@ All of them compare by class, message and attributes, and can be pickled.
 from __future__ import annotations
 
 import errno
-import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Final, Literal, TypeAlias
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias, overload
 
-from ._ffi import CData, ffi, lib, text_of
-
-if TYPE_CHECKING:
-    from ._async.producer import AsyncReceipt
-    from ._delivery import SendResult
-    from ._sync.producer import Receipt
+from ._metadata import RecordMetadata
 
 Outcome: TypeAlias = Literal["not_written", "unknown", "pending"]
 Phase: TypeAlias = Literal["connect", "enqueue", "wait", "delivery", "flush", "read", "commit", "admin", "close"]
 
-_OUTCOMES: tuple[Outcome | None, ...] = (None, "not_written", "unknown", "pending")
-_PHASES: tuple[Phase | None, ...] = (
-    None,
-    "connect",
-    "enqueue",
-    "wait",
-    "delivery",
-    "flush",
-    "read",
-    "commit",
-    "admin",
-    "close",
-)
+
+class ReceiptLike(Protocol):
+    """A receipt, as an error has it: an :class:`AsyncReceipt`, or of synchronous calls a :class:`Receipt`."""
+
+    def wait(self, timeout: float | None = None) -> Coroutine[Any, Any, RecordMetadata] | RecordMetadata:
+        """Wait until the record is settled."""
+        ...
+
+    def done(self) -> bool:
+        """Whether the record is settled."""
+        ...
+
+    def result(self) -> RecordMetadata:
+        """Where the record is."""
+        ...
+
+    def exception(self) -> FluvioError | None:
+        """Why the record failed."""
+        ...
+
+
+class ResultLike(Protocol):
+    """A :class:`SendResult`, as an error has it."""
+
+    @property
+    def count(self) -> int:
+        """How many of the records were acknowledged."""
+        ...
+
+    @property
+    def errors(self) -> dict[int, FluvioError]:
+        """The errors of the records that failed, by their index."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[RecordMetadata]: ...
+
+    @overload
+    def __getitem__(self, index: int) -> RecordMetadata: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[RecordMetadata]: ...
 
 
 class FluvioError(Exception):
@@ -186,7 +210,7 @@ class FluvioTimeoutError(FluvioError, TimeoutError):
         message: str = "",
         *,
         phase: Phase | None = None,
-        receipt: AsyncReceipt | Receipt | None = None,
+        receipt: ReceiptLike | None = None,
         retriable: bool | None = None,
         code: int | None = None,
         topic: str | None = None,
@@ -204,7 +228,7 @@ class FluvioTimeoutError(FluvioError, TimeoutError):
             outcome=outcome,
         )
         self.phase: Phase | None = phase
-        self.receipt: AsyncReceipt | Receipt | None = receipt
+        self.receipt: ReceiptLike | None = receipt
 
 
 class FluvioConnectionError(FluvioError, ConnectionError):
@@ -357,7 +381,7 @@ class DeliveryError(ProducerError):
         *,
         count: int = 0,
         errors: tuple[FluvioError, ...] = (),
-        result: SendResult | None = None,
+        result: ResultLike | None = None,
         retriable: bool | None = None,
         topic: str | None = None,
         outcome: Outcome | None = None,
@@ -365,7 +389,7 @@ class DeliveryError(ProducerError):
         super().__init__(message, retriable=retriable, topic=topic, outcome=outcome)
         self.count: int = count
         self.errors: tuple[FluvioError, ...] = errors
-        self.result: SendResult | None = result
+        self.result: ResultLike | None = result
 
 
 class ConsumerError(FluvioError):
@@ -416,48 +440,6 @@ class InternalError(FluvioError):
     """A bug of this library: a panic was caught at the boundary. The object it happened in is no longer usable."""
 
 
-_CLASSES: dict[int, type[FluvioError]] = {
-    lib.FLV_STATUS_TIMEOUT: FluvioTimeoutError,
-    lib.FLV_STATUS_CANCELLED: ClosedError,
-    lib.FLV_STATUS_CLOSED: ClosedError,
-    lib.FLV_STATUS_FORKED: ForkedError,
-    lib.FLV_STATUS_INVALID_ARGUMENT: ConfigError,
-    lib.FLV_STATUS_USAGE: UsageError,
-    lib.FLV_STATUS_RESOURCE: ResourceError,
-    lib.FLV_STATUS_CONNECTION: FluvioConnectionError,
-    lib.FLV_STATUS_TLS: TLSError,
-    lib.FLV_STATUS_AUTH: AuthError,
-    lib.FLV_STATUS_VERSION: VersionError,
-    lib.FLV_STATUS_SERVER: ServerError,
-    lib.FLV_STATUS_NOT_FOUND: NotFoundError,
-    lib.FLV_STATUS_TOPIC_NOT_FOUND: TopicNotFoundError,
-    lib.FLV_STATUS_PARTITION_NOT_FOUND: PartitionNotFoundError,
-    lib.FLV_STATUS_SPU_NOT_FOUND: SpuNotFoundError,
-    lib.FLV_STATUS_SMARTMODULE_NOT_FOUND: SmartModuleNotFoundError,
-    lib.FLV_STATUS_TABLE_FORMAT_NOT_FOUND: TableFormatNotFoundError,
-    lib.FLV_STATUS_MIRROR_NOT_FOUND: MirrorNotFoundError,
-    lib.FLV_STATUS_SPU_GROUP_NOT_FOUND: SpuGroupNotFoundError,
-    lib.FLV_STATUS_CONSUMER_OFFSET_NOT_FOUND: ConsumerOffsetNotFoundError,
-    lib.FLV_STATUS_ALREADY_EXISTS: AlreadyExistsError,
-    lib.FLV_STATUS_PERMISSION_DENIED: PermissionDeniedError,
-    lib.FLV_STATUS_INVALID_TOPIC: InvalidTopicError,
-    lib.FLV_STATUS_NOT_LEADER: NotLeaderError,
-    lib.FLV_STATUS_STORAGE: StorageError,
-    lib.FLV_STATUS_OFFSET_OUT_OF_RANGE: OffsetOutOfRangeError,
-    lib.FLV_STATUS_OFFSET_EVICTED: OffsetEvictedError,
-    lib.FLV_STATUS_PRODUCER: ProducerError,
-    lib.FLV_STATUS_RECORD_TOO_LARGE: RecordTooLargeError,
-    lib.FLV_STATUS_DELIVERY_UNKNOWN: DeliveryUnknownError,
-    lib.FLV_STATUS_COMPRESSION: CompressionError,
-    lib.FLV_STATUS_CONSUMER: ConsumerError,
-    lib.FLV_STATUS_CORRUPT_RECORD: CorruptRecordError,
-    lib.FLV_STATUS_SMARTMODULE: SmartModuleError,
-    lib.FLV_STATUS_INTERNAL: InternalError,
-}
-
-# There is nothing wrong, or nothing to ask.
-_UNTROUBLED = (lib.FLV_STATUS_OK, lib.FLV_STATUS_CLOSED, lib.FLV_STATUS_FORKED, lib.FLV_STATUS_INVALID_ARGUMENT)
-
 _TIMEOUTS: dict[Phase | None, str] = {
     "connect": "connecting took too long",
     "enqueue": "there was no room in the producer's buffer in time",
@@ -491,77 +473,13 @@ def timed_out(phase: Phase | None, what: str | None = None) -> FluvioTimeoutErro
     return FluvioTimeoutError(what or _TIMEOUTS.get(phase, "a deadline passed"), phase=phase)
 
 
-def explained(late: FluvioTimeoutError, trouble: Callable[[CData, CData], int], handle: CData) -> FluvioTimeoutError:
-    """The error for a deadline that passed, with what went wrong last, as `trouble` says of `handle`."""
-    error = ffi.new("flv_error_t **")
-    status = trouble(handle, error)
-    if status not in _UNTROUBLED:
-        cause = from_native(status, error[0])
-        begun = f"{late}; the last attempt: "
-        # Of both it should be known where, and what to do.
-        late.args = (brief(begun + brief(str(cause), max(_LONGEST - len(begun), _LONGEST // 3))),)
-        late.topic, late.partition = late.topic or cause.topic, cause.partition
-        late.__cause__ = cause.__cause__
-    else:
-        lib.flv_error_free(error[0])
-    return late
-
-
-_LONGEST: Final = 300
+LONGEST: Final = 300
 _GAP: Final = " ... "
 
 
-def brief(text: str, most: int = _LONGEST) -> str:
+def brief(text: str, most: int = LONGEST) -> str:
     """A message of at most so many characters, as the library's own are: the middle of a longer one is left out."""
     if len(text) <= most:
         return text
     tail = (most - len(_GAP)) // 2
     return f"{text[: most - len(_GAP) - tail]}{_GAP}{text[-tail:]}"
-
-
-def class_of(status: int) -> type[FluvioError]:
-    """The class of the errors with a status of the library."""
-    return _CLASSES.get(status, FluvioError)
-
-
-def from_native(status: int, error: CData, phase: Phase | None = None) -> FluvioError:
-    """The exception for a status of the library and its error object, which is freed; NULL: only the status is known.
-
-    :param phase: what was being done, for a time-out that does not say so itself.
-    """
-    try:
-        return describe(status, error, phase)
-    finally:
-        lib.flv_error_free(error)
-
-
-def describe(status: int, error: CData, phase: Phase | None = None) -> FluvioError:
-    """The same, but the error object stays the caller's."""
-    cls = class_of(status)
-    if not error:
-        if cls is FluvioTimeoutError:
-            return timed_out(phase)
-        if cls is ClosedError:
-            return ClosedError("what was called, or the client that it belongs to, was closed meanwhile")
-        return cls(f"the operation ended with status {status}")
-    info = ffi.new("flv_error_info_t *")
-    info.struct_size = ffi.sizeof("flv_error_info_t")
-    lib.flv_error_info(error, info)
-    result = cls(text_of(info.message) or f"the operation ended with status {status}")
-    result.retriable = bool(info.retriable)
-    result.code = info.code if info.has_code else None
-    result.topic = text_of(info.topic) or None
-    result.partition = info.partition if info.partition >= 0 else None
-    result.offset = info.offset if info.offset >= 0 else None
-    result.outcome = _OUTCOMES[info.outcome] if info.outcome < len(_OUTCOMES) else None
-    if info.os_error:
-        result.__cause__ = OSError(info.os_error, os.strerror(info.os_error))
-    if isinstance(result, FluvioTimeoutError):
-        result.phase = (_PHASES[info.phase] if info.phase < len(_PHASES) else None) or phase
-    elif isinstance(result, OffsetEvictedError):
-        result.next_available = info.next_available if info.next_available >= 0 else None
-    elif isinstance(result, SmartModuleError):
-        result.module = text_of(info.module) or None
-        result.hint = text_of(info.hint) or None
-        result.key = bytes(ffi.buffer(info.key.data, info.key.len)) if info.has_key else None
-    return result

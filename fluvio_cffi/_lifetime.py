@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, ClassVar, Final, Generic, NoReturn, TypeVar
 from weakref import WeakValueDictionary
 
-from ._errors import ConfigTypeError, UsageError
+from fluvio_cffi._errors import ConfigTypeError, UsageError
 
 T = TypeVar("T")
 
@@ -19,12 +19,10 @@ _PARTS: Final = 3
 logger: Final = logging.getLogger("fluvio_cffi")
 
 
-class Closeable:
-    """An object that is to be closed, cannot be pickled, and warns when it is forgotten."""
+class Forgettable:
+    """An object that warns when it is forgotten unclosed."""
 
     __slots__ = ("_made",)
-
-    _opened: ClassVar[str]
 
     def __init__(self) -> None:
         self._made: list[str] | None = traceback.format_stack()[:-2] if sys.flags.dev_mode else None
@@ -35,6 +33,14 @@ class Closeable:
         if self._made:
             message += "; it was made here (most recent call last):\n" + "".join(self._made).rstrip()
         warnings.warn(message, ResourceWarning, stacklevel=3, source=self)
+
+
+class Closeable:
+    """An object that is to be closed and cannot be pickled."""
+
+    __slots__ = ()
+
+    _opened: ClassVar[str]
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(f"cannot pickle {type(self).__name__!r} object: it holds connections of this process")

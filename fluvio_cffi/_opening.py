@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, NoReturn, Protocol, TypeVar
 
-from ._errors import UsageError
+from fluvio_cffi._errors import UsageError
 
 
 class _Block(Protocol):

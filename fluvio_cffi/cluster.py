@@ -27,10 +27,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal
 
-from ._check import number, text, wrong_type
-from ._config import Tls
-from ._errors import ConfigError, FluvioError, ResourceError, UsageError, brief, os_failure
-from ._exit import at_end
+from fluvio_cffi._connect.config import Tls
+from fluvio_cffi._errors import ConfigError, FluvioError, ResourceError, UsageError, brief, os_failure
+from fluvio_cffi._native.lifecycle import at_end
+from fluvio_cffi._values.checks import number, text, wrong_type
 
 __all__ = ["LocalCluster"]
 

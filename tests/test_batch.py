@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from fluvio_cffi import Record, RecordBatch
-from fluvio_cffi._batch import Buffer, Columns, holding_back, positions, without
+from fluvio_cffi._consume.batch import Buffer, Columns, holding_back, positions, without
 
 
 def columns(partition: int, first: int, count: int, *, keys: bool = False, gap: int = 0) -> Columns:

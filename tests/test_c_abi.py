@@ -14,7 +14,8 @@ import c_support
 import pytest
 from c_support import ROOT, SOURCES, Toolchain
 
-from fluvio_cffi import LocalCluster, _ffi
+from fluvio_cffi import LocalCluster
+from fluvio_cffi._native import library as _ffi
 
 LAYOUT = ROOT / "tests" / "golden" / "layout.json"
 QUICKSTART = ROOT / "examples" / "c" / "quickstart.c"

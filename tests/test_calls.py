@@ -110,13 +110,13 @@ class Stage:
             settled_by = time.monotonic() + LIMIT
             while producer._ledger.submitted != producer._ledger.settled:
                 assert time.monotonic() < settled_by
-                self.client._host.look()
+                self.client._session.host.look()
         for reader in (self.log, self.live, self.watch, self.events):
             assert not reader._reading
         if self.expected > RECORDS - 50:
             self.log.seek(0, 0)
             self.expected = 0
-        host = self.client._host
+        host = self.client._session.host
         hub = host.hub
         deadline = time.monotonic() + LIMIT
         while hub._operations:
@@ -164,7 +164,7 @@ class Stage:
     def _is_closed(self, name: str) -> bool:
         thing = getattr(self, name, None)
         if name == "events":
-            return thing is None or thing._client is not self.client
+            return thing is None or thing._session is not self.client._session
         if name == "log" and thing is not None and thing._stopped:
             thing.close()
         return thing is None or thing.closed
@@ -551,7 +551,7 @@ class AsyncStage:
         if self.expected > RECORDS - 50:
             await self.log.seek(0, 0)
             self.expected = 0
-        hub = self.client._host.hub
+        hub = self.client._session.host.hub
         with anyio.fail_after(LIMIT):
             while hub._operations or hub.tickets:
                 await self.world.sleep(0)

@@ -212,11 +212,11 @@ def test_several_clients_on_a_loop_share_a_host(cluster: Any) -> None:
     async def main() -> None:
         async with AsyncFluvio.connect(cluster.endpoint) as first:
             async with AsyncFluvio.connect(cluster.endpoint) as second:
-                assert first._host is second._host
+                assert first._session.host is second._session.host
                 await asyncio.gather(*[client.admin.topics.list() for client in (first, second) * 10])
             await first.admin.topics.list()
         loop = asyncio.get_running_loop()
-        assert not loop.remove_reader(first._host.hub.descriptor)
+        assert not loop.remove_reader(first._session.host.hub.descriptor)
 
     asyncio.run(main())
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from fluvio_cffi import ClusterConfig, ConfigError, Fluvio, FluvioError, LocalCluster, Profile, ProfileStore, Tls
-from fluvio_cffi._config import ConnectOptions
+from fluvio_cffi._connect.options import ConnectOptions
 
 FILE = """\
 # Written by hand.
@@ -289,7 +289,7 @@ def settled(*arguments: Any, **keywords: Any) -> tuple[Any, ...]:
     names = ("endpoint", "profile", "config", "tls", "client_id", "use_spu_local_address")
     given = dict.fromkeys(names) | dict(zip(names, arguments, strict=False)) | keywords
     options, _alive = ConnectOptions(*given.values(), None, ..., 10.0, 30.0).native()
-    from fluvio_cffi._ffi import ffi
+    from fluvio_cffi._native.library import ffi
 
     texts = (
         bytes(ffi.buffer(each.data, each.len)).decode() if each.len else None

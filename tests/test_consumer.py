@@ -21,7 +21,7 @@ from fluvio_cffi import (
     TopicNotFoundError,
     UsageError,
 )
-from fluvio_cffi._options import ConsumerOptions
+from fluvio_cffi._consume.options import ConsumerOptions
 
 
 async def filled(world: Any, client: Any, count: int, partitions: int = 1) -> str:

@@ -7,8 +7,9 @@ import pickle
 import pytest
 
 from fluvio_cffi import DeliveryUnknownError, RecordMetadata, SendResult
-from fluvio_cffi._delivery import EXAMPLES, Ledger, Ticket
-from fluvio_cffi._ffi import ffi
+from fluvio_cffi._native.library import ffi
+from fluvio_cffi._native.tickets import Ticket
+from fluvio_cffi._produce.delivery import EXAMPLES, Ledger
 
 
 def failing(ledger: Ledger, count: int, seen: int = 0) -> Ticket:

@@ -295,8 +295,8 @@ def look():
             print(sum(1 for record in consumer))
     kept()
 
-import fluvio_cffi._exit
-fluvio_cffi._exit.at_end.insert(0, look)
+import fluvio_cffi._native.lifecycle
+fluvio_cffi._native.lifecycle.at_end.insert(0, look)
 """
     )
     status, output, errors = ended(code, cluster.endpoint, "")
@@ -434,7 +434,7 @@ def test_what_was_given_up_gets_its_chance_too(cluster: LocalCluster) -> None:
     one.enqueue("one")
     other.enqueue("other")
     del other
-    one._client = None
+    one._session = None
     del client
     gc.collect()
     """

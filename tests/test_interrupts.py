@@ -52,7 +52,7 @@ def client(cluster: LocalCluster) -> Iterator[Fluvio]:
 
 def at_each_place(client: Fluvio, call: Callable[[], object], check: Callable[[bool], None]) -> None:
     """Makes the call again and again, interrupted at one place after another, until there is none left."""
-    hub = client._host.hub
+    hub = client._session.host.hub
     get_ready(lambda: client.state)
     at = 0
     while True:
@@ -70,7 +70,7 @@ def at_each_place(client: Fluvio, call: Callable[[], object], check: Callable[[b
         deadline = time.monotonic() + 6
         while hub._operations:
             assert time.monotonic() < deadline
-            client._host.look()
+            client._session.host.look()
         assert all(ticket.done for ticket in hub.tickets.values())
         if not stepper.hit:
             break
@@ -121,7 +121,7 @@ def test_sending(client: Fluvio, how: str) -> None:
 def test_sending_in_the_middle_of_another_call(client: Fluvio, how: str) -> None:
     """What only one may use at a time is in use already: nothing that is used instead stays claimed."""
     producer = client.producer("interrupts", linger=0.2)
-    claimed = (producer._pipe._desks, client._host.hub._catches)
+    claimed = (producer._pipe._desks, client._session.host.hub._catches)
 
     def call() -> None:
         if how == "send":

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fluvio_cffi import LocalCluster, Offset, OffsetEvictedError, OffsetOutOfRangeError, ProducerRecord
-from fluvio_cffi._options import ConsumerOptions
+from fluvio_cffi._consume.options import ConsumerOptions
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -279,8 +279,8 @@ def test_stop_in_a_signal_handler(cluster: Any) -> None:
 def test_import_is_quick_and_takes_no_event_loop(cluster: Any) -> None:
     code = """
     assert "trio" not in sys.modules
-    assert "fluvio_cffi._wait_trio" not in sys.modules
-    assert "fluvio_cffi._wait_asyncio" not in sys.modules
+    assert "fluvio_cffi._backends.trio" not in sys.modules
+    assert "fluvio_cffi._backends.asyncio" not in sys.modules
     """
     status, _, errors = outcome(python(cluster, code))
     assert status == 0, errors

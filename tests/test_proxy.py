@@ -12,7 +12,7 @@ import pytest
 from proxy import Mode, Proxy, between
 
 from fluvio_cffi import FluvioError, FluvioTimeoutError, LocalCluster, Offset
-from fluvio_cffi._options import ConsumerOptions
+from fluvio_cffi._consume.options import ConsumerOptions
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.backends("asyncio", "trio", "sync")]
 LIMIT = 0.3

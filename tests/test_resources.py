@@ -204,7 +204,10 @@ with client, Fluvio.connect(endpoint) as other:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_library_starts_once_there_is_enough(cluster: LocalCluster, kind: str, workers: int) -> None:
     """With one descriptor, or one thread, more at each attempt: whatever fails, the next attempt can succeed."""
-    configure = f"from fluvio_cffi._ffi import ffi, lib\nassert lib.flv_runtime_configure({workers}, ffi.NULL) == 0\n"
+    configure = (
+        "from fluvio_cffi._native.library import ffi, lib\n"
+        f"assert lib.flv_runtime_configure({workers}, ffi.NULL) == 0\n"
+    )
     command = [sys.executable, "-c", configure + FIRST, kind, cluster.endpoint]
     result = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)
     assert (result.returncode, result.stderr) == (0, ""), result.stderr

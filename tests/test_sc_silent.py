@@ -10,8 +10,8 @@ import pytest
 from proxy import Mode, Proxy
 
 from fluvio_cffi import LocalCluster, Offset
-from fluvio_cffi._config import ConnectOptions
-from fluvio_cffi._options import ConsumerOptions
+from fluvio_cffi._connect.options import ConnectOptions
+from fluvio_cffi._consume.options import ConsumerOptions
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.backends("asyncio", "trio", "sync")]
 REQUEST = 1.0

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fluvio_cffi import ConfigError, ConfigTypeError, ProducerRecord, Record
-from fluvio_cffi._submit import (
+from fluvio_cffi._produce.submit import (
     CHUNK_BYTES,
     CHUNK_RECORDS,
     NO_STAMP,

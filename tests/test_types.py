@@ -24,7 +24,7 @@ from fluvio_cffi import (
     TopicSpec,
     TopicStatus,
 )
-from fluvio_cffi._types import parse_duration, parse_size, parse_timeout
+from fluvio_cffi._values.quantities import parse_duration, parse_size, parse_timeout
 
 VALUES: list[Any] = [
     Offset.beginning(),

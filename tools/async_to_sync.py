@@ -46,6 +46,7 @@ NAMES = {
     "AsyncPartitions": "Partitions",
     "AsyncProducer": "Producer",
     "AsyncReceipt": "Receipt",
+    "AsyncSession": "Session",
     "AsyncSmartModules": "SmartModules",
     "AsyncSpuGroups": "SpuGroups",
     "AsyncSpus": "Spus",
@@ -81,7 +82,7 @@ PROSE = [
     ),
 ]
 # What the asynchronous side imports from one module and the synchronous one from another.
-MOVED = {"SyncHost": "fluvio_cffi._wait_threads", "new_host": "fluvio_cffi._wait_threads"}
+MOVED = {"SyncHost": "fluvio_cffi._backends.threads"}
 
 
 class Edits:

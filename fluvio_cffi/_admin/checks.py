@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from fluvio_cffi._check import shown, text, wrong_type, wrong_value
-from fluvio_cffi._types import Duration, Size, parse_duration, parse_size
+from fluvio_cffi._values.checks import shown, text, wrong_type, wrong_value
+from fluvio_cffi._values.quantities import Duration, Size, parse_duration, parse_size
 
 U16: Final = (1 << 16) - 1
 U32: Final = (1 << 32) - 1

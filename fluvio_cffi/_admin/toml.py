@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from fluvio_cffi._errors import ConfigError
-from fluvio_cffi._ffi import Slice, copy_buffer, ffi, lib
-from fluvio_cffi._hub import raise_status
-from fluvio_cffi._options import contents
+from fluvio_cffi._native.calls import Slice, copy_buffer
+from fluvio_cffi._native.errors import raise_status
+from fluvio_cffi._native.library import ffi, lib
+from fluvio_cffi._values.files import contents
 
 
 def smartmodule_document(path: str | os.PathLike[str]) -> Mapping[str, Any]:

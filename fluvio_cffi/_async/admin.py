@@ -43,70 +43,70 @@ class AsyncAdmin(AsyncCalls):
         """Topics."""
         from .topics import AsyncTopics
 
-        return AsyncTopics(self._client)
+        return AsyncTopics(self._session)
 
     @property
     def partitions(self) -> AsyncPartitions:
         """The partitions of topics."""
         from .partitions import AsyncPartitions
 
-        return AsyncPartitions(self._client)
+        return AsyncPartitions(self._session)
 
     @property
     def spus(self) -> AsyncSpus:
         """SPUs: the servers that hold partitions."""
         from .spus import AsyncSpus
 
-        return AsyncSpus(self._client)
+        return AsyncSpus(self._session)
 
     @property
     def custom_spus(self) -> AsyncCustomSpus:
         """SPUs that were registered rather than started by the cluster."""
         from .spus import AsyncCustomSpus
 
-        return AsyncCustomSpus(self._client)
+        return AsyncCustomSpus(self._session)
 
     @property
     def spu_groups(self) -> AsyncSpuGroups:
         """Groups of SPUs that the cluster runs by itself."""
         from .spu_groups import AsyncSpuGroups
 
-        return AsyncSpuGroups(self._client)
+        return AsyncSpuGroups(self._session)
 
     @property
     def smartmodules(self) -> AsyncSmartModules:
         """SmartModules."""
         from .smartmodules import AsyncSmartModules
 
-        return AsyncSmartModules(self._client)
+        return AsyncSmartModules(self._session)
 
     @property
     def table_formats(self) -> AsyncTableFormats:
         """Table formats."""
         from .tables import AsyncTableFormats
 
-        return AsyncTableFormats(self._client)
+        return AsyncTableFormats(self._session)
 
     @property
     def mirrors(self) -> AsyncMirrors:
         """The clusters that this one exchanges records with."""
         from .mirrors import AsyncMirrors
 
-        return AsyncMirrors(self._client)
+        return AsyncMirrors(self._session)
 
     @property
     def consumer_offsets(self) -> AsyncConsumerOffsets:
         """The offsets that consumers have stored."""
         from .offsets import AsyncConsumerOffsets
 
-        return AsyncConsumerOffsets(self._client)
+        return AsyncConsumerOffsets(self._session)
 
     @property
     def cluster(self) -> AsyncClusterAdmin:
         """The cluster as a whole."""
         from .cluster import AsyncClusterAdmin
 
-        return AsyncClusterAdmin(self._client)
+        return AsyncClusterAdmin(self._session)
 
 
 publish(__name__)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fluvio_cffi._admin.document import from_document
 from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.cluster import ClusterStatus
-from fluvio_cffi._types import Timeout
+from fluvio_cffi._values.quantities import Timeout
 
 from .objects import AsyncCalls
 
@@ -29,7 +29,7 @@ class AsyncClusterAdmin(AsyncCalls):
         """Watch it: each change has the whole status, which is its only item. See :class:`AsyncWatch`."""
         from .watch import AsyncWatch
 
-        return AsyncWatch(self._client, "cluster", ClusterStatus)
+        return AsyncWatch(self._session, "cluster", ClusterStatus)
 
 
 publish(__name__)

@@ -8,31 +8,23 @@ from functools import partial
 from struct import Struct
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from fluvio_cffi._batch import Buffer, Columns, Cut, RecordBatch, State, holding_back, positions, without
-from fluvio_cffi._check import kind, number
-from fluvio_cffi._errors import (
-    ClosedError,
-    ConfigError,
-    ConfigTypeError,
-    FluvioError,
-    FluvioTimeoutError,
-    UsageError,
-    explained,
-    from_native,
-)
-from fluvio_cffi._ffi import CData, copy_buffer, ffi, lib
-from fluvio_cffi._hub import Operation, raise_status
-from fluvio_cffi._lifetime import Closeable, logger
-from fluvio_cffi._options import CLOSE_TIMEOUT, KINDS, ConsumerOptions
-from fluvio_cffi._types import Offset, Record, Timeout, parse_duration, parse_timeout
-from fluvio_cffi._waiting import AsyncHost, Waiter, ending, left
+from fluvio_cffi._backends.base import AsyncHost, Waiter
+from fluvio_cffi._consume.batch import Buffer, Columns, Cut, RecordBatch, State, holding_back, positions, without
+from fluvio_cffi._consume.options import KINDS, ConsumerOptions
+from fluvio_cffi._errors import ClosedError, ConfigError, ConfigTypeError, FluvioError, FluvioTimeoutError, UsageError
+from fluvio_cffi._lifetime import Closeable, Forgettable, logger
+from fluvio_cffi._native.calls import copy_buffer
+from fluvio_cffi._native.errors import explained, from_native, raise_status
+from fluvio_cffi._native.library import CData, ffi, lib
+from fluvio_cffi._native.queue import Operation
+from fluvio_cffi._values.checks import kind, number
+from fluvio_cffi._values.quantities import CLOSE_TIMEOUT, Timeout, ending, left, parse_duration, parse_timeout
+from fluvio_cffi._values.records import Offset, Record
 
 from .readiness import begin_to_wait, until_ready
-
-if TYPE_CHECKING:
-    from .client import AsyncFluvio
+from .session import AsyncSession
 
 _NOTHING: Iterator[Record] = iter(())
 # flv_offset_t
@@ -47,7 +39,7 @@ _STRIDE_SECONDS = 0.00016
 _FRESH_SECONDS = 0.005
 
 
-class AsyncConsumer(Closeable):
+class AsyncConsumer(Forgettable, Closeable):
     """Reads the records of a topic, each once and in the order of its partition. Made by :meth:`AsyncFluvio.consumer`.
 
     ``async for record in consumer`` reads them one by one, :meth:`batches` many at a time, :meth:`receive` a single
@@ -60,10 +52,10 @@ class AsyncConsumer(Closeable):
 
     _opened = "the client's consumer(topic)"
 
-    def __init__(self, client: AsyncFluvio, handle: CData, topic: str, options: ConsumerOptions) -> None:
+    def __init__(self, session: AsyncSession, handle: CData, topic: str, options: ConsumerOptions) -> None:
         super().__init__()
-        host = client._host
-        self._client = client
+        host = session.host
+        self._session = session
         self._host: AsyncHost = host
         self._topic = topic
         self._handle = handle
@@ -217,7 +209,7 @@ class AsyncConsumer(Closeable):
         number(partition, "partition", 0, (1 << 31) - 1)
         target = offset if isinstance(offset, Offset) else Offset.at(offset)
         operation = self._start_seek(
-            partition, target, parse_timeout(timeout, self._client._admin_timeout), host.waiter()
+            partition, target, parse_timeout(timeout, self._session.admin_timeout), host.waiter()
         )
         (await host.finish(operation)).check()
 
@@ -279,7 +271,7 @@ class AsyncConsumer(Closeable):
             self._handle,
             native,
             len(processed),
-            timeout=parse_timeout(timeout, self._client._admin_timeout),
+            timeout=parse_timeout(timeout, self._session.admin_timeout),
             phase="commit",
             waiter=host.waiter(),
         )
@@ -298,7 +290,7 @@ class AsyncConsumer(Closeable):
         operation = host.hub.start(
             lib.flv_consumer_committed,
             self._handle,
-            timeout=parse_timeout(timeout, self._client._admin_timeout),
+            timeout=parse_timeout(timeout, self._session.admin_timeout),
             phase="commit",
             waiter=host.waiter(),
         )
@@ -367,7 +359,7 @@ class AsyncConsumer(Closeable):
                 logger.error("%r: %s", self, failure)
 
     def __del__(self) -> None:
-        if getattr(self, "_closed", True) or self._client._closed or self._host.forked:
+        if getattr(self, "_closed", True) or self._session.closed or self._host.forked:
             return
         self._forgotten(repr(self))
 
@@ -666,7 +658,7 @@ class AsyncConsumer(Closeable):
         self._mark_before_hand()
         self._closed = True
         self._records = _NOTHING
-        self._client._consumers.discard(self)
+        self._session.consumers.discard(self)
         self._stop_reading()
 
     def _stop_reading(self) -> None:

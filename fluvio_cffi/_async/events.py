@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
-from fluvio_cffi._errors import ClosedError, UsageError, from_native, timed_out
-from fluvio_cffi._ffi import ffi, lib, text_of
-from fluvio_cffi._types import ClientEvent, EventKind, Timeout, parse_timeout
-from fluvio_cffi._waiting import AsyncHost, ending, left
+from fluvio_cffi._backends.base import AsyncHost
+from fluvio_cffi._errors import ClosedError, UsageError, timed_out
+from fluvio_cffi._native.calls import text_of
+from fluvio_cffi._native.errors import from_native
+from fluvio_cffi._native.library import ffi, lib
+from fluvio_cffi._values.quantities import Timeout, ending, left, parse_timeout
+from fluvio_cffi._values.records import ClientEvent, EventKind
 
 from .readiness import begin_to_wait, until_ready
-
-if TYPE_CHECKING:
-    from .client import AsyncFluvio
+from .session import AsyncSession
 
 _KINDS: tuple[EventKind, ...] = ("connected", "reconnecting", "closed", "leader_changed")
 
@@ -24,11 +25,11 @@ class AsyncEvents:
     nothing.
     """
 
-    __slots__ = ("__weakref__", "_client", "_error", "_handle", "_host", "_native", "_number", "_reading")
+    __slots__ = ("__weakref__", "_error", "_handle", "_host", "_native", "_number", "_reading", "_session")
 
-    def __init__(self, client: AsyncFluvio) -> None:
-        self._client = client
-        self._host: AsyncHost = client._host
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+        self._host: AsyncHost = session.host
         self._error = ffi.new("flv_error_t **")
         # What was taken from the library last; KeyboardInterrupt may come before it is handed on.
         self._native = ffi.new("flv_event_t *")
@@ -37,11 +38,11 @@ class AsyncEvents:
         self._number = 0
         self._reading = False
         handle = ffi.new("flv_events_t **")
-        self._check(lib.flv_client_events(client._handle, handle, self._error))
+        self._check(lib.flv_client_events(session.handle, handle, self._error))
         self._handle = ffi.gc(handle[0], lib.flv_events_free)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._client!r}>"
+        return f"<{type(self).__name__} of {self._session!r}>"
 
     def __aiter__(self) -> AsyncEvents:
         return self
@@ -89,8 +90,8 @@ class AsyncEvents:
                 if status == lib.FLV_STATUS_EMPTY:
                     seconds = left(deadline)
                     if seconds == 0:
-                        raise timed_out("read", f"no event of the client of {self._client._endpoint} came in time")
-                    if not alive or self._client._gone:
+                        raise timed_out("read", f"no event of the client of {self._session.endpoint} came in time")
+                    if not alive or self._session.gone:
                         return None
                     alive = await self._wait(seconds)
                 else:

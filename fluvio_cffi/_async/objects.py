@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from fluvio_cffi._admin.document import from_document
-from fluvio_cffi._check import flag, text
-from fluvio_cffi._ffi import Slice, copy_buffer, lib
-from fluvio_cffi._types import Timeout, parse_timeout
+from fluvio_cffi._native.calls import Slice, copy_buffer
+from fluvio_cffi._native.library import lib
+from fluvio_cffi._values.checks import flag, text
+from fluvio_cffi._values.quantities import Timeout, parse_timeout
+
+from .session import AsyncSession
 
 if TYPE_CHECKING:
-    from .client import AsyncFluvio
     from .watch import AsyncWatch
 
 ItemT = TypeVar("ItemT")
@@ -21,32 +23,32 @@ ItemT = TypeVar("ItemT")
 class AsyncCalls:
     """Administrative calls of a client."""
 
-    __slots__ = ("_client",)
+    __slots__ = ("_session",)
 
-    def __init__(self, client: AsyncFluvio) -> None:
-        self._client = client
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} of {self._client!r}>"
+        return f"<{type(self).__name__} of {self._session!r}>"
 
     async def _call(
         self, method: str, document: Mapping[str, object], timeout: Timeout, binary: bytes = b""
     ) -> tuple[Any, bytes]:
         """The answer's document, and the bytes that come behind it."""
-        client = self._client
-        host = client._host
+        session = self._session
+        host = session.host
         host.check()
-        client._check_open()
+        session.check_open()
         name = Slice(method)
         body = Slice(json.dumps(document))
         beside = Slice(binary)
         operation = host.hub.start(
             lib.flv_admin_call,
-            client._handle,
+            session.handle,
             name.value,
             body.value,
             beside.value,
-            timeout=parse_timeout(timeout, client._admin_timeout),
+            timeout=parse_timeout(timeout, session.admin_timeout),
             phase="admin",
             waiter=host.waiter(),
         )
@@ -94,7 +96,7 @@ class AsyncWatched(AsyncObjects[ItemT]):
         """Watch them: first a snapshot of all, then what changes. See :class:`AsyncWatch`."""
         from .watch import AsyncWatch
 
-        return AsyncWatch(self._client, self._kind, self._item)
+        return AsyncWatch(self._session, self._kind, self._item)
 
 
 def part(name_contains: str | None) -> str | None:

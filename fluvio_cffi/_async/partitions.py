@@ -6,8 +6,8 @@ import builtins
 
 from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.partitions import Partition
-from fluvio_cffi._check import flag, number, text
-from fluvio_cffi._types import Timeout
+from fluvio_cffi._values.checks import flag, number, text
+from fluvio_cffi._values.quantities import Timeout
 
 from .objects import AsyncWatched
 

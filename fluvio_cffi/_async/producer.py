@@ -12,9 +12,9 @@ from itertools import compress
 from threading import get_ident
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from fluvio_cffi._delivery import Gathering, Ledger, SendResult, Ticket, delivery_error
+from fluvio_cffi._backends.base import AsyncHost, Waiter
 from fluvio_cffi._errors import (
     ClosedError,
     ConfigError,
@@ -26,11 +26,14 @@ from fluvio_cffi._errors import (
     RecordTooLargeError,
     UsageError,
 )
-from fluvio_cffi._ffi import CData, ffi, lib
-from fluvio_cffi._hub import Operation
-from fluvio_cffi._lifetime import Closeable, logger
-from fluvio_cffi._options import ProducerOptions
-from fluvio_cffi._submit import (
+from fluvio_cffi._lifetime import Closeable, Forgettable, logger
+from fluvio_cffi._metadata import RecordMetadata
+from fluvio_cffi._native.library import CData, ffi, lib
+from fluvio_cffi._native.queue import Operation
+from fluvio_cffi._native.tickets import Slot, Ticket
+from fluvio_cffi._produce.delivery import Gathering, Ledger, SendResult, delivery_error
+from fluvio_cffi._produce.options import ProducerOptions
+from fluvio_cffi._produce.submit import (
     CHUNK_BYTES,
     CHUNK_RECORDS,
     NO_STAMP,
@@ -50,11 +53,10 @@ from fluvio_cffi._submit import (
     many,
     weight,
 )
-from fluvio_cffi._types import Bytes, Pending, ProducerRecord, Record, RecordMetadata, Timeout, parse_timeout
-from fluvio_cffi._waiting import AsyncHost, Slot, Waiter, ending, left
+from fluvio_cffi._values.quantities import Timeout, ending, left, parse_timeout
+from fluvio_cffi._values.records import Bytes, Pending, ProducerRecord, Record
 
-if TYPE_CHECKING:
-    from .client import AsyncFluvio
+from .session import AsyncSession
 
 if True:  # ASYNC
     # Below so many records in flight each is handed over at once; from there on, once per turn of the loop.
@@ -393,7 +395,7 @@ else:
             self.error: FluvioError | None = None
 
 
-class AsyncProducer(Closeable):
+class AsyncProducer(Forgettable, Closeable):
     """Sends records to one topic. Made by :meth:`AsyncFluvio.producer`.
 
     *What is promised.* A record that is acknowledged is in the leader's log (``isolation="read_committed"``: on its
@@ -406,10 +408,10 @@ class AsyncProducer(Closeable):
 
     _opened = "the client's producer(topic)"
 
-    def __init__(self, client: AsyncFluvio, handle: CData, topic: str, options: ProducerOptions) -> None:
+    def __init__(self, session: AsyncSession, handle: CData, topic: str, options: ProducerOptions) -> None:
         super().__init__()
-        host = client._host
-        self._client = client
+        host = session.host
+        self._session = session
         self._host: AsyncHost = host
         self._topic = topic
         self._handle = handle
@@ -731,7 +733,7 @@ class AsyncProducer(Closeable):
                 logger.error("%r: %s", self, failure)
 
     def __del__(self) -> None:
-        if getattr(self, "_closing", True) or self._client._closed or self._host.forked:
+        if getattr(self, "_closing", True) or self._session.closed or self._host.forked:
             return
         # The library flushes what it has for one second, in the background.
         if True:  # ASYNC
@@ -1370,7 +1372,7 @@ class AsyncProducer(Closeable):
 
     def _end(self) -> None:
         self._closing = self._closed = True
-        self._client._producers.discard(self)
+        self._session.producers.discard(self)
 
     def _raise_failures(self) -> None:
         failure = self._ledger.report()

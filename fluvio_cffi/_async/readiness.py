@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fluvio_cffi._ffi import CData
-from fluvio_cffi._hub import Operation
-from fluvio_cffi._waiting import AsyncHost
+from fluvio_cffi._backends.base import AsyncHost
+from fluvio_cffi._native.library import CData
+from fluvio_cffi._native.queue import Operation
 
 
 def begin_to_wait(host: AsyncHost, function: Callable[..., int], handle: CData, seconds: float | None) -> Operation:

@@ -7,8 +7,8 @@ import builtins
 from fluvio_cffi._admin.document import to_document
 from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.tables import TableFormat, TableFormatSpec
-from fluvio_cffi._check import flag, text, wrong_type
-from fluvio_cffi._types import Timeout
+from fluvio_cffi._values.checks import flag, text, wrong_type
+from fluvio_cffi._values.quantities import Timeout
 
 from .objects import AsyncWatched, part
 

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from fluvio_cffi._admin.document import from_document
 from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.changes import Change
-from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, UsageError, from_native, timed_out
-from fluvio_cffi._ffi import CData, Slice, copy_buffer, ffi, lib
+from fluvio_cffi._backends.base import AsyncHost
+from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, UsageError, timed_out
 from fluvio_cffi._lifetime import logger
-from fluvio_cffi._options import CLOSE_TIMEOUT
-from fluvio_cffi._types import Timeout, parse_timeout
-from fluvio_cffi._waiting import AsyncHost, ending, left
+from fluvio_cffi._native.calls import Slice, copy_buffer
+from fluvio_cffi._native.errors import from_native
+from fluvio_cffi._native.library import CData, ffi, lib
+from fluvio_cffi._values.quantities import CLOSE_TIMEOUT, Timeout, ending, left, parse_timeout
 
 from .readiness import begin_to_wait, until_ready
-
-if TYPE_CHECKING:
-    from .client import AsyncFluvio
+from .session import AsyncSession
 
 ItemT = TypeVar("ItemT")
 
@@ -43,7 +42,6 @@ class AsyncWatch(Generic[ItemT]):
         "__weakref__",
         "_buffer",
         "_change",
-        "_client",
         "_closed",
         "_error",
         "_handle",
@@ -51,12 +49,13 @@ class AsyncWatch(Generic[ItemT]):
         "_item",
         "_object",
         "_reading",
+        "_session",
         "_told",
     )
 
-    def __init__(self, client: AsyncFluvio, object: str, item: type[ItemT]) -> None:
-        self._client = client
-        self._host: AsyncHost = client._host
+    def __init__(self, session: AsyncSession, object: str, item: type[ItemT]) -> None:
+        self._session = session
+        self._host: AsyncHost = session.host
         self._object = object
         self._item = item
         self._handle: CData | None = None
@@ -196,17 +195,17 @@ class AsyncWatch(Generic[ItemT]):
 
     async def _opened(self, deadline: float | None = None) -> CData:
         """The library's watch; it is opened if it is not open yet, by the deadline of the read that asks for it."""
-        client, host = self._client, self._host
-        client._check_open()
+        session, host = self._session, self._host
+        session.check_open()
         if self._closed:
             raise ClosedError("the watch is closed")
         if self._handle is None:
             name = Slice(self._object)
             operation = host.hub.start(
                 lib.flv_watch_open,
-                client._handle,
+                session.handle,
                 name.value,
-                timeout=client._admin_timeout if deadline is None else left(deadline),
+                timeout=session.admin_timeout if deadline is None else left(deadline),
                 phase="admin",
                 waiter=host.waiter(),
             )
@@ -252,7 +251,7 @@ class AsyncWatch(Generic[ItemT]):
             return
 
     def _over(self) -> bool:
-        return self._closed or self._client.closed
+        return self._closed or self._session.closed
 
     def _hand_over_close(self) -> None:
         """The caller leaves at once; the library ends the watch in the background."""

@@ -44,70 +44,70 @@ class Admin(Calls):
         """Topics."""
         from .topics import Topics
 
-        return Topics(self._client)
+        return Topics(self._session)
 
     @property
     def partitions(self) -> Partitions:
         """The partitions of topics."""
         from .partitions import Partitions
 
-        return Partitions(self._client)
+        return Partitions(self._session)
 
     @property
     def spus(self) -> Spus:
         """SPUs: the servers that hold partitions."""
         from .spus import Spus
 
-        return Spus(self._client)
+        return Spus(self._session)
 
     @property
     def custom_spus(self) -> CustomSpus:
         """SPUs that were registered rather than started by the cluster."""
         from .spus import CustomSpus
 
-        return CustomSpus(self._client)
+        return CustomSpus(self._session)
 
     @property
     def spu_groups(self) -> SpuGroups:
         """Groups of SPUs that the cluster runs by itself."""
         from .spu_groups import SpuGroups
 
-        return SpuGroups(self._client)
+        return SpuGroups(self._session)
 
     @property
     def smartmodules(self) -> SmartModules:
         """SmartModules."""
         from .smartmodules import SmartModules
 
-        return SmartModules(self._client)
+        return SmartModules(self._session)
 
     @property
     def table_formats(self) -> TableFormats:
         """Table formats."""
         from .tables import TableFormats
 
-        return TableFormats(self._client)
+        return TableFormats(self._session)
 
     @property
     def mirrors(self) -> Mirrors:
         """The clusters that this one exchanges records with."""
         from .mirrors import Mirrors
 
-        return Mirrors(self._client)
+        return Mirrors(self._session)
 
     @property
     def consumer_offsets(self) -> ConsumerOffsets:
         """The offsets that consumers have stored."""
         from .offsets import ConsumerOffsets
 
-        return ConsumerOffsets(self._client)
+        return ConsumerOffsets(self._session)
 
     @property
     def cluster(self) -> ClusterAdmin:
         """The cluster as a whole."""
         from .cluster import ClusterAdmin
 
-        return ClusterAdmin(self._client)
+        return ClusterAdmin(self._session)
 
 
 publish(__name__)

@@ -8,40 +8,32 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Final
 
-from fluvio_cffi._check import text
-from fluvio_cffi._config import ClusterConfig, ConnectOptions, Tls
-from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, brief
-from fluvio_cffi._exit import hand_over
-from fluvio_cffi._ffi import CData, Slice, copy_buffer, ffi, lib, process, view
-from fluvio_cffi._hub import Operation
-from fluvio_cffi._lifetime import Closeable, Members, logger
-from fluvio_cffi._metrics import Metrics, read_metrics
-from fluvio_cffi._options import CLOSE_TIMEOUT, ConsumerOptions, ProducerOptions, numbers
-from fluvio_cffi._types import (
-    ClientState,
-    Codec,
-    Commit,
-    Delivery,
-    Duration,
-    Isolation,
-    Offset,
-    OnEvicted,
-    Partitioning,
-    Size,
-    Timeout,
-    parse_timeout,
-)
-from fluvio_cffi._wait_threads import SyncHost, new_host
-from fluvio_cffi._waiting import check_orphaned, ending, left
+from fluvio_cffi._backends.select import new_host
+from fluvio_cffi._backends.threads import SyncHost
+from fluvio_cffi._connect.config import ClusterConfig, Tls
+from fluvio_cffi._connect.options import ConnectOptions
+from fluvio_cffi._consume.options import ConsumerOptions
+from fluvio_cffi._errors import FluvioError
+from fluvio_cffi._lifetime import Closeable, logger
+from fluvio_cffi._native.calls import Slice, copy_buffer
+from fluvio_cffi._native.library import CData, ffi, lib
+from fluvio_cffi._native.metrics import read_metrics
+from fluvio_cffi._native.process import check_orphaned, process
+from fluvio_cffi._produce.options import ProducerOptions
+from fluvio_cffi._values.checks import text
+from fluvio_cffi._values.metrics import Metrics
+from fluvio_cffi._values.partitions import numbers
+from fluvio_cffi._values.quantities import CLOSE_TIMEOUT, Duration, Size, Timeout, ending, left, parse_timeout
+from fluvio_cffi._values.records import ClientState, Codec, Commit, Delivery, Isolation, Offset, OnEvicted, Partitioning
 
 from .admin import Admin
 from .consumer import Consumer
 from .events import Events
 from .producer import Producer
+from .session import Session
 
 # flv_bounds_t: partition, reserved, begin, end
 _BOUNDS: Final = struct.Struct("=IIqq")
-_STATES: tuple[ClientState, ...] = ("closed", "connected", "reconnecting", "closed")
 
 
 class Fluvio(Closeable):
@@ -53,18 +45,7 @@ class Fluvio(Closeable):
     _opened = 'Fluvio.connect("host:port")'
 
     def __init__(self, host: SyncHost, handle: CData, options: ConnectOptions) -> None:
-        super().__init__()
-        self._host: SyncHost = host
-        self._handle = handle
-        self._endpoint = view(lib.flv_client_endpoint, handle)
-        self._platform_version = view(lib.flv_client_platform_version, handle)
-        self._admin_timeout = options.admin_timeout
-        self._producers: Members[Producer] = Members()
-        self._consumers: Members[Consumer] = Members()
-        self._closed = False
-        # Everything of it is closed, or given up.
-        self._gone = False
-        _clients.add(self)
+        self._session = Session(type(self).__name__, host, handle, options.admin_timeout)
 
     @classmethod
     def connect(
@@ -142,21 +123,17 @@ class Fluvio(Closeable):
     @property
     def endpoint(self) -> str:
         """``host:port`` of the cluster's SC."""
-        return self._endpoint
+        return self._session.endpoint
 
     @property
     def platform_version(self) -> str:
         """The version of the cluster."""
-        return self._platform_version
+        return self._session.platform_version
 
     @property
     def state(self) -> ClientState:
         """``"connected"``, ``"reconnecting"`` or ``"closed"``. Any thread."""
-        self._host.check_fork()
-        if self._closed:
-            return "closed"
-        number: int = lib.flv_client_state(self._handle)
-        return _STATES[number] if number < len(_STATES) else "closed"
+        return self._session.state
 
     def events(self) -> Events:
         """What happens to the client from now on, as an iterator of :class:`ClientEvent`.
@@ -166,32 +143,30 @@ class Fluvio(Closeable):
 
         :raises ClosedError: the client is closed.
         """
-        self._host.check()
-        self._check_open()
-        return Events(self)
+        self._session.host.check()
+        self._session.check_open()
+        return Events(self._session)
 
     def metrics(self) -> Metrics:
         """What the client has done, with all of its producers and consumers. Any thread, also after the close.
 
         :raises ForkedError: after a fork.
         """
-        self._host.check_fork()
-        return read_metrics(self._handle)
+        self._session.host.check_fork()
+        return read_metrics(self._session.handle)
 
     @property
     def admin(self) -> Admin:
         """The cluster's administration: topics, partitions, SPUs and whatever else it keeps."""
-        # Not kept: a circle would let a closed client live until the garbage collector finds it.
-        return Admin(self)
+        return Admin(self._session)
 
     @property
     def closed(self) -> bool:
         """Whether it was closed."""
-        return self._closed
+        return self._session.closed
 
     def __repr__(self) -> str:
-        state = "inherited through a fork" if self._host.forked else self.state
-        return f"<{type(self).__name__} {self._endpoint}, {state}>"
+        return repr(self._session)
 
     # -- producing and consuming
 
@@ -308,43 +283,43 @@ class Fluvio(Closeable):
         return self._open_consumer(name, options)
 
     def _open_producer(self, topic: str, options: ProducerOptions) -> Producer:
-        host = self._host
+        host = self._session.host
         host.check()
-        self._check_open()
+        self._session.check_open()
         name = Slice(topic)
         operation = host.hub.start(
             lib.flv_producer_open,
-            self._handle,
+            self._session.handle,
             name.value,
             options.native(),
-            timeout=self._admin_timeout,
+            timeout=self._session.admin_timeout,
             phase="connect",
             waiter=host.waiter(),
         )
         handle = (host.finish(operation)).take("flv_producer_t *", lib.flv_producer_free)
-        producer = Producer(self, handle, topic, options)
-        self._producers.add(producer)
+        producer = Producer(self._session, handle, topic, options)
+        self._session.producers.add(producer)
         return producer
 
     def _open_consumer(self, topic: str, options: ConsumerOptions) -> Consumer:
-        host = self._host
+        host = self._session.host
         host.check()
-        self._check_open()
+        self._session.check_open()
         name = Slice(topic)
         native, alive = options.native()
         operation = host.hub.start(
             lib.flv_consumer_open,
-            self._handle,
+            self._session.handle,
             name.value,
             native,
-            timeout=self._admin_timeout,
+            timeout=self._session.admin_timeout,
             phase="connect",
             waiter=host.waiter(),
         )
         del alive
         handle = (host.finish(operation)).take("flv_consumer_t *", lib.flv_consumer_free)
-        consumer = Consumer(self, handle, topic, options)
-        self._consumers.add(consumer)
+        consumer = Consumer(self._session, handle, topic, options)
+        self._session.consumers.add(consumer)
         return consumer
 
     # -- asking
@@ -364,17 +339,17 @@ class Fluvio(Closeable):
         :raises PartitionNotFoundError: it has no such partition.
         :raises FluvioTimeoutError: a leader did not answer in time; ``phase="admin"``.
         """
-        host = self._host
+        host = self._session.host
         host.check()
-        self._check_open()
+        self._session.check_open()
         name, wanted = Slice(text(topic, "topic")), numbers(partitions)
         operation = host.hub.start(
             lib.flv_client_offsets,
-            self._handle,
+            self._session.handle,
             name.value,
             ffi.new("uint32_t[]", wanted) if wanted else ffi.NULL,
             len(wanted),
-            timeout=parse_timeout(timeout, self._admin_timeout),
+            timeout=parse_timeout(timeout, self._session.admin_timeout),
             phase="admin",
             waiter=host.waiter(),
         )
@@ -391,35 +366,35 @@ class Fluvio(Closeable):
         :param timeout: seconds; left out: 5; ``None``: no limit. What is not acknowledged then is dropped.
         :raises DeliveryError: names what was dropped, and failed records whose receipts nobody looked at.
         """
-        host = self._host
+        host = self._session.host
         host.check()
-        if self._closed:
+        if self._session.closed:
             return
         deadline = ending(parse_timeout(timeout, CLOSE_TIMEOUT))
-        producers = self._begin_to_close()
+        producers = self._session.begin_to_close()
         try:
             operation = host.hub.start(
                 lib.flv_client_close,
-                self._handle,
+                self._session.handle,
                 timeout=left(deadline),
                 phase="close",
                 waiter=host.waiter(),
             )
             host.finish(operation)
         except FluvioError:
-            self._end()
+            self._session.end()
             raise
         except BaseException:
-            self._hand_over_close()
+            self._session.hand_over_close()
             raise
-        self._end()
-        failure = self._failures(producers, operation.value)
+        self._session.end()
+        failure = self._session.failures(producers, operation.value)
         operation.check()
         if failure is not None:
             raise failure
 
     def __enter__(self) -> Fluvio:
-        self._check_open()
+        self._session.check_open()
         return self
 
     def __exit__(
@@ -427,87 +402,12 @@ class Fluvio(Closeable):
     ) -> None:
         if error is None:
             self.close()
-        elif self._host.is_cancellation(error):
-            if not self._closed:
-                self._begin_to_close()
-                self._hand_over_close()
+        elif self._session.host.is_cancellation(error):
+            if not self._session.closed:
+                self._session.begin_to_close()
+                self._session.hand_over_close()
         else:
             try:
                 self.close()
             except FluvioError as failure:
                 logger.error("%r: %s", self, failure)
-
-    def __del__(self) -> None:
-        if getattr(self, "_gone", True) or self._host.forked:
-            return
-        self._gone = True
-        if not self._closed:
-            self._forgotten(repr(self))
-
-    # -- inside
-
-    def _begin_to_close(self) -> list[Producer]:
-        """Nothing of the client can be used any more; what is queued goes to the library."""
-        self._closed = True
-        producers = [producer for producer in self._producers if not producer._closed]
-        for producer in producers:
-            producer._begin_to_close()
-        for consumer in self._consumers:
-            consumer._end()
-        return producers
-
-    def _hand_over_close(self) -> None:
-        """The caller leaves at once; the library goes on closing for a second."""
-        try:
-            self._host.hub.close_later(lib.flv_client_close, self._handle, callback=self._handed_over)
-        except FluvioError:
-            self._end()
-
-    def _handed_over(self, operation: Operation) -> None:
-        operation.dispose()
-        self._end()
-
-    def _end(self) -> None:
-        if not self._gone:
-            # One step.
-            self._gone = True
-            for producer in self._producers:
-                producer._end()
-            self._host.release()
-
-    def _failures(self, producers: list[Producer], dropped: int) -> DeliveryError | None:
-        failures = [failure for failure in map(Producer._failures, producers) if failure is not None]
-        count = max(sum(failure.count for failure in failures), dropped)
-        if count == 0:
-            return None
-        if len(failures) == 1 and failures[0].count == count:
-            return failures[0]
-        topics = ", ".join(repr(failure.topic) for failure in failures)
-        of = f" for {topics}" if topics else ""
-        return DeliveryError(
-            brief(f"{count} record(s){of} were not delivered before the client was closed"),
-            count=count,
-            errors=tuple(error for failure in failures for error in failure.errors)[:16],
-            outcome="unknown",
-        )
-
-    def _check_open(self) -> None:
-        self._host.check_fork()
-        if self._closed:
-            raise ClosedError("the client is closed")
-
-
-_clients: Members[Fluvio] = Members()
-
-
-def _hand_over_all() -> int:
-    """The program ends: what is queued goes to the library, as far as there is room, and it hears what was processed.
-    How many records are left."""
-    held = 0
-    for client in _clients:
-        for consumer in client._consumers:
-            consumer._mark_before_hand()
-    return held
-
-
-hand_over.append(_hand_over_all)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fluvio_cffi._admin.document import from_document
 from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.cluster import ClusterStatus
-from fluvio_cffi._types import Timeout
+from fluvio_cffi._values.quantities import Timeout
 
 from .objects import Calls
 
@@ -30,7 +30,7 @@ class ClusterAdmin(Calls):
         """Watch it: each change has the whole status, which is its only item. See :class:`Watch`."""
         from .watch import Watch
 
-        return Watch(self._client, "cluster", ClusterStatus)
+        return Watch(self._session, "cluster", ClusterStatus)
 
 
 publish(__name__)

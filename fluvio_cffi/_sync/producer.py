@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from time import monotonic
 from types import TracebackType
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
-from fluvio_cffi._delivery import Gathering, Ledger, SendResult, Ticket, delivery_error
+from fluvio_cffi._backends.base import Waiter
+from fluvio_cffi._backends.threads import SyncHost
 from fluvio_cffi._errors import (
     ClosedError,
     ConfigError,
@@ -23,11 +24,14 @@ from fluvio_cffi._errors import (
     RecordTooLargeError,
     UsageError,
 )
-from fluvio_cffi._ffi import CData, ffi, lib
-from fluvio_cffi._hub import Operation
-from fluvio_cffi._lifetime import Closeable, logger
-from fluvio_cffi._options import ProducerOptions
-from fluvio_cffi._submit import (
+from fluvio_cffi._lifetime import Closeable, Forgettable, logger
+from fluvio_cffi._metadata import RecordMetadata
+from fluvio_cffi._native.library import CData, ffi, lib
+from fluvio_cffi._native.queue import Operation
+from fluvio_cffi._native.tickets import Ticket
+from fluvio_cffi._produce.delivery import Gathering, Ledger, SendResult, delivery_error
+from fluvio_cffi._produce.options import ProducerOptions
+from fluvio_cffi._produce.submit import (
     NO_STAMP,
     OVERHEAD,
     BadElement,
@@ -43,12 +47,10 @@ from fluvio_cffi._submit import (
     chunks,
     encode,
 )
-from fluvio_cffi._types import Bytes, Pending, ProducerRecord, Record, RecordMetadata, Timeout, parse_timeout
-from fluvio_cffi._wait_threads import SyncHost
-from fluvio_cffi._waiting import Waiter, ending, left
+from fluvio_cffi._values.quantities import Timeout, ending, left, parse_timeout
+from fluvio_cffi._values.records import Bytes, Pending, ProducerRecord, Record
 
-if TYPE_CHECKING:
-    from .client import Fluvio
+from .session import Session
 
 
 class Receipt:
@@ -232,7 +234,7 @@ class _Place:
         self.error: FluvioError | None = None
 
 
-class Producer(Closeable):
+class Producer(Forgettable, Closeable):
     """Sends records to one topic. Made by :meth:`Fluvio.producer`.
 
     *What is promised.* A record that is acknowledged is in the leader's log (``isolation="read_committed"``: on its
@@ -245,10 +247,10 @@ class Producer(Closeable):
 
     _opened = "the client's producer(topic)"
 
-    def __init__(self, client: Fluvio, handle: CData, topic: str, options: ProducerOptions) -> None:
+    def __init__(self, session: Session, handle: CData, topic: str, options: ProducerOptions) -> None:
         super().__init__()
-        host = client._host
-        self._client = client
+        host = session.host
+        self._session = session
         self._host: SyncHost = host
         self._topic = topic
         self._handle = handle
@@ -476,7 +478,7 @@ class Producer(Closeable):
                 logger.error("%r: %s", self, failure)
 
     def __del__(self) -> None:
-        if getattr(self, "_closing", True) or self._client._closed or self._host.forked:
+        if getattr(self, "_closing", True) or self._session.closed or self._host.forked:
             return
         # The library flushes what it has for one second, in the background.
         self._forgotten(repr(self))
@@ -723,7 +725,7 @@ class Producer(Closeable):
 
     def _end(self) -> None:
         self._closing = self._closed = True
-        self._client._producers.discard(self)
+        self._session.producers.discard(self)
 
     def _raise_failures(self) -> None:
         failure = self._ledger.report()

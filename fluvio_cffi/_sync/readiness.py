@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fluvio_cffi._ffi import CData
-from fluvio_cffi._hub import Operation
-from fluvio_cffi._wait_threads import SyncHost
+from fluvio_cffi._backends.threads import SyncHost
+from fluvio_cffi._native.library import CData
+from fluvio_cffi._native.queue import Operation
 
 
 def begin_to_wait(host: SyncHost, function: Callable[..., int], handle: CData, seconds: float | None) -> Operation:

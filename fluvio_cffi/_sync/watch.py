@@ -5,23 +5,21 @@ from __future__ import annotations
 
 import json
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
+from typing import Generic, NoReturn, TypeVar
 
 from fluvio_cffi._admin.document import from_document
 from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.changes import Change
-from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, UsageError, from_native, timed_out
-from fluvio_cffi._ffi import CData, Slice, copy_buffer, ffi, lib
+from fluvio_cffi._backends.threads import SyncHost
+from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, UsageError, timed_out
 from fluvio_cffi._lifetime import logger
-from fluvio_cffi._options import CLOSE_TIMEOUT
-from fluvio_cffi._types import Timeout, parse_timeout
-from fluvio_cffi._wait_threads import SyncHost
-from fluvio_cffi._waiting import ending, left
+from fluvio_cffi._native.calls import Slice, copy_buffer
+from fluvio_cffi._native.errors import from_native
+from fluvio_cffi._native.library import CData, ffi, lib
+from fluvio_cffi._values.quantities import CLOSE_TIMEOUT, Timeout, ending, left, parse_timeout
 
 from .readiness import begin_to_wait, until_ready
-
-if TYPE_CHECKING:
-    from .client import Fluvio
+from .session import Session
 
 ItemT = TypeVar("ItemT")
 
@@ -45,7 +43,6 @@ class Watch(Generic[ItemT]):
         "__weakref__",
         "_buffer",
         "_change",
-        "_client",
         "_closed",
         "_error",
         "_handle",
@@ -53,12 +50,13 @@ class Watch(Generic[ItemT]):
         "_item",
         "_object",
         "_reading",
+        "_session",
         "_told",
     )
 
-    def __init__(self, client: Fluvio, object: str, item: type[ItemT]) -> None:
-        self._client = client
-        self._host: SyncHost = client._host
+    def __init__(self, session: Session, object: str, item: type[ItemT]) -> None:
+        self._session = session
+        self._host: SyncHost = session.host
         self._object = object
         self._item = item
         self._handle: CData | None = None
@@ -192,17 +190,17 @@ class Watch(Generic[ItemT]):
 
     def _opened(self, deadline: float | None = None) -> CData:
         """The library's watch; it is opened if it is not open yet, by the deadline of the read that asks for it."""
-        client, host = self._client, self._host
-        client._check_open()
+        session, host = self._session, self._host
+        session.check_open()
         if self._closed:
             raise ClosedError("the watch is closed")
         if self._handle is None:
             name = Slice(self._object)
             operation = host.hub.start(
                 lib.flv_watch_open,
-                client._handle,
+                session.handle,
                 name.value,
-                timeout=client._admin_timeout if deadline is None else left(deadline),
+                timeout=session.admin_timeout if deadline is None else left(deadline),
                 phase="admin",
                 waiter=host.waiter(),
             )
@@ -248,7 +246,7 @@ class Watch(Generic[ItemT]):
             return
 
     def _over(self) -> bool:
-        return self._closed or self._client.closed
+        return self._closed or self._session.closed
 
     def _hand_over_close(self) -> None:
         """The caller leaves at once; the library ends the watch in the background."""

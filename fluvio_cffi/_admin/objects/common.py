@@ -10,8 +10,8 @@ from fluvio_cffi._admin.checks import U64, assign, texts
 from fluvio_cffi._admin.document import named
 from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
-from fluvio_cffi._check import number, text
-from fluvio_cffi._types import Duration, parse_duration
+from fluvio_cffi._values.checks import number, text
+from fluvio_cffi._values.quantities import Duration, parse_duration
 
 
 @value(init=False)

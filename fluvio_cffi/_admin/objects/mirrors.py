@@ -9,8 +9,8 @@ from fluvio_cffi._admin.checks import address
 from fluvio_cffi._admin.document import named
 from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
-from fluvio_cffi._check import instance, kind, text
 from fluvio_cffi._errors import ConfigTypeError
+from fluvio_cffi._values.checks import instance, kind, text
 
 PairingResolution: TypeAlias = Literal["waiting", "successful", "failed", "disabled", "unauthorized"]
 ConnectionStatus: TypeAlias = Literal["offline", "online"]

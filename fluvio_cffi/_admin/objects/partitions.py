@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from fluvio_cffi._admin.document import named
 from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
-from fluvio_cffi._types import Compression
+from fluvio_cffi._values.records import Compression
 
 from .common import Deduplication, HomePartition, RemotePartition
 

@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 from fluvio_cffi._admin.checks import I32, U16, address, assign, optional_text
 from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
-from fluvio_cffi._check import choice, instance, number, several, text
 from fluvio_cffi._errors import ConfigError
+from fluvio_cffi._values.checks import choice, instance, number, several, text
 
 SpuResolution: TypeAlias = Literal["online", "offline", "init"]
 SpuKind: TypeAlias = Literal["managed", "custom"]

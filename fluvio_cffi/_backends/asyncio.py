@@ -13,13 +13,14 @@ from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Final, cast
 
-from ._errors import UsageError
-from ._ffi import process
-from ._hub import Hub
-from ._waiting import AsyncHost, Slot, Waiter, leaves
+from fluvio_cffi._backends.base import AsyncHost, Waiter, leaves
+from fluvio_cffi._errors import UsageError
+from fluvio_cffi._native.process import process
+from fluvio_cffi._native.queue import Hub
+from fluvio_cffi._native.tickets import Slot
 
 if TYPE_CHECKING:
-    from ._types import RecordMetadata
+    from fluvio_cffi._metadata import RecordMetadata
 
 _hosts: weakref.WeakValueDictionary[int, AsyncioHost] = weakref.WeakValueDictionary()
 

@@ -15,11 +15,12 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final
 
-from ._errors import FluvioError, ResourceError
-from ._ffi import ffi, lib, process
-from ._hub import Hub, milliseconds
-from ._types import Duration, parse_duration
-from ._waiting import ending, left
+from fluvio_cffi._errors import FluvioError, ResourceError
+from fluvio_cffi._native.calls import milliseconds
+from fluvio_cffi._native.library import ffi, lib
+from fluvio_cffi._native.process import process
+from fluvio_cffi._native.queue import Hub
+from fluvio_cffi._values.quantities import Duration, ending, left, parse_duration
 
 # Called again and again: hand over to the library what Python still holds, as far as there is room, and tell how many
 # records it holds then.

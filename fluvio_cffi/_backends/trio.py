@@ -26,13 +26,13 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from ._errors import FluvioError, UsageError
-from ._ffi import process
-from ._hub import Hub
-from ._waiting import AsyncHost, Waiter, leaves
+from fluvio_cffi._backends.base import AsyncHost, Waiter, leaves
+from fluvio_cffi._errors import FluvioError, UsageError
+from fluvio_cffi._native.process import process
+from fluvio_cffi._native.queue import Hub
 
 if TYPE_CHECKING:
-    from ._types import RecordMetadata
+    from fluvio_cffi._metadata import RecordMetadata
 
 _current: RunVar[TrioHost] = RunVar("fluvio_cffi.host")
 

@@ -6,7 +6,7 @@ import contextlib
 from importlib import import_module
 from typing import Any, Final
 
-from ._wait_threads import SyncHost, SyncWaiter
+from fluvio_cffi._backends.threads import SyncHost, SyncWaiter
 
 # Not types: gevent has none of its own.
 _gevent: Final[Any] = import_module("gevent.hub")

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import length_hint
 from typing import ClassVar, Final, NamedTuple, cast, overload
 
-from ._ffi import CData, ffi
-from ._types import Record
+from fluvio_cffi._native.library import CData, ffi
+from fluvio_cffi._values.records import Record
 
 _ABSENT = -1
 _NONE: Final[Iterator[bytes]] = iter(())

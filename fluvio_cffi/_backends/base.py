@@ -18,20 +18,18 @@ has waited; then ``await rest()`` lets the other tasks run. Under trio it also s
 
 from __future__ import annotations
 
-import asyncio
-import sys
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from ._errors import FluvioError, ForkedError, UsageError
-from ._ffi import process
-from ._hub import Hub, Operation
+from fluvio_cffi._native.process import forked, process
+from fluvio_cffi._native.queue import Hub, Operation
+from fluvio_cffi._native.tickets import Slot
 
 if TYPE_CHECKING:
-    from ._types import RecordMetadata
+    pass
 
 READY_CALLS: Final = 1000
 READY_SECONDS: Final = 0.0003
@@ -47,27 +45,6 @@ class Waiter(ABC):
     @abstractmethod
     def wake(self) -> None:
         """Ends the wait. On the host's loop, or in any of the threads; calls after the first do nothing."""
-
-
-class Slot(Protocol):
-    """What a task that sends a record awaits: a future of where the record is, no more. On the host's loop.
-
-    Awaited once, by one task; when that is cancelled it is done.
-    """
-
-    def done(self) -> bool:
-        """Whether nobody waits (any more)."""
-        ...
-
-    def set_result(self, metadata: RecordMetadata, /) -> None:
-        """The record is acknowledged. Must not be done."""
-        ...
-
-    def set_exception(self, error: FluvioError, /) -> None:
-        """The record failed. Must not be done."""
-        ...
-
-    def __await__(self) -> Generator[Any, Any, RecordMetadata]: ...
 
 
 class Host:
@@ -231,47 +208,7 @@ class AsyncHost(Host, ABC):
         return operation
 
 
-def forked(what: str) -> ForkedError:
-    """The error for a use after a fork, with what to do about it."""
-    return ForkedError(f'{what}: connect only after the fork, in parent and child, or use the "spawn" start method')
-
-
-def check_orphaned() -> None:
-    """Raises :class:`ForkedError` in a child of a process that had connected."""
-    if process.orphaned:
-        raise forked("this process was forked from one that had connected")
-
-
 def leaves(error: BaseException) -> list[BaseException]:
     """The exceptions of a group, or the one that it is."""
     inner: tuple[BaseException, ...] = getattr(error, "exceptions", ())
     return [leaf for item in inner for leaf in leaves(item)] if inner else [error]
-
-
-def running_host() -> AsyncHost:
-    """The host of the event loop that is running, made when it is first asked for.
-
-    :raises UsageError: if none is.
-    """
-    trio = sys.modules.get("trio")
-    if trio is not None and trio.lowlevel.in_trio_task():
-        from . import _wait_trio
-
-        return _wait_trio.host()
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        raise UsageError("no event loop is running: this must be awaited under asyncio or trio") from None
-    from . import _wait_asyncio
-
-    return _wait_asyncio.host()
-
-
-def ending(limit: float | None) -> float | None:
-    """The deadline of a wait that may take `limit` seconds."""
-    return None if limit is None else monotonic() + limit
-
-
-def left(deadline: float | None) -> float | None:
-    """The seconds until a deadline, not negative."""
-    return None if deadline is None else max(deadline - monotonic(), 0.0)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from statistics import median
 from types import TracebackType
 
-from . import AsyncFluvio, Fluvio, LocalCluster, Offset, RecordBatch
+from fluvio_cffi import AsyncFluvio, Fluvio, LocalCluster, Offset, RecordBatch
 
 SIZE = 100
 PATIENCE = 2.0

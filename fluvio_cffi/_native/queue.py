@@ -32,11 +32,15 @@ import struct
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
-from typing import Final, Protocol
+from typing import Final
 
-from ._delivery import Ticket
-from ._errors import ClosedError, Phase, describe, from_native
-from ._ffi import CData, ffi, lib
+from fluvio_cffi._errors import ClosedError, Phase
+from fluvio_cffi._native.errors import describe, from_native
+from fluvio_cffi._native.library import CData, ffi, lib
+from fluvio_cffi._native.tickets import Ticket
+
+from .calls import milliseconds
+from .tickets import Wakeable
 
 # flv_completion_t: token, operation, status, kind, result, value, extra, partition, reserved
 _LAYOUT: Final = struct.Struct("=QQiIQqqII")
@@ -66,13 +70,6 @@ if ffi.sizeof("flv_completion_t") != _SIZE:  # pragma: no cover - a wrong librar
 
 # Owns the results that are none.
 _NOTHING: Final = ffi.new("flv_completion_t *")
-
-
-class Wakeable(Protocol):
-    """Something that a completion wakes."""
-
-    def wake(self) -> None:
-        """It is time. Called from where the hub drains, perhaps more than once; never blocks."""
 
 
 class Operation:
@@ -488,16 +485,3 @@ class Hub:
 
 def _unsettled() -> ClosedError:
     return ClosedError("the client was closed before the record was settled", outcome="unknown")
-
-
-def milliseconds(timeout: float | None) -> int:
-    """A time-out as the library takes it: rounded up, -1 for none."""
-    if timeout is None:
-        return -1
-    return min(-int(-timeout * 1000 // 1), (1 << 62))
-
-
-def raise_status(status: int, error: CData, phase: Phase | None = None) -> None:
-    """Raises what a call of the library said, unless it went well."""
-    if status != _OK:
-        raise from_native(status, error[0], phase)

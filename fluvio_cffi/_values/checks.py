@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Coroutine, Iterable
 from typing import Final, TypeVar
 
-from ._errors import ConfigError, ConfigTypeError
+from fluvio_cffi._errors import ConfigError, ConfigTypeError
 
 ItemT = TypeVar("ItemT")
 

@@ -9,23 +9,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
-from ._check import flag, kind, shown, text, wrong_type, wrong_value
-from ._errors import ConfigError, ConfigTypeError
-from ._ffi import CData, Slice, ffi, lib
-from ._hub import milliseconds, raise_status
-from ._options import CONNECT_TIMEOUT, limit
-from ._types import Duration, Timeout, parse_timeout
+from fluvio_cffi._errors import ConfigError, ConfigTypeError
+from fluvio_cffi._native.calls import Slice
+from fluvio_cffi._native.errors import raise_status
+from fluvio_cffi._native.library import ffi, lib
+from fluvio_cffi._values.checks import flag, kind, shown, text, wrong_type, wrong_value
 
 TlsPolicy: TypeAlias = Literal["disabled", "anonymous", "verified"]
 
-_POLICIES: Final[dict[TlsPolicy, int]] = {
+POLICIES: Final[dict[TlsPolicy, int]] = {
     "disabled": lib.FLV_TLS_POLICY_DISABLED,
     "anonymous": lib.FLV_TLS_POLICY_ANONYMOUS,
     "verified": lib.FLV_TLS_POLICY_VERIFIED,
 }
 _HOST: Final = re.compile(r"[^\s/@]+")
 _PORT: Final = re.compile(r"[0-9]{1,5}")
-_WAITS: Final[dict[bool | None, int]] = {None: 0, True: 1, False: 2}
 
 
 def _pem(value: str | os.PathLike[str] | None, name: str) -> str | None:
@@ -62,8 +60,8 @@ class Tls:
     key: str | None = None
 
     def __post_init__(self) -> None:
-        if self.policy not in _POLICIES:
-            raise wrong_value("tls: policy", self.policy, f"one of {', '.join(map(repr, _POLICIES))}")
+        if self.policy not in POLICIES:
+            raise wrong_value("tls: policy", self.policy, f"one of {', '.join(map(repr, POLICIES))}")
         if self.policy != "verified" and (self.domain, self.ca, self.cert, self.key) != (None,) * 4:
             raise ConfigError(f"tls: domain, ca, cert and key are for Tls.verified(), not for {self.policy!r}")
         if (self.cert is None) != (self.key is None):
@@ -120,7 +118,8 @@ def check_endpoint(endpoint: str) -> str:
     return endpoint
 
 
-def _check_tls(tls: Tls) -> Tls:
+def check_tls(tls: Tls) -> Tls:
+    """Settings of TLS, checked."""
     if not isinstance(tls, Tls):
         raise wrong_type("tls", "Tls.disabled(), Tls.anonymous() or Tls.verified(...)", tls)
     return tls
@@ -143,7 +142,7 @@ class ClusterConfig:
 
     def __post_init__(self) -> None:
         check_endpoint(self.endpoint)
-        _check_tls(self.tls)
+        check_tls(self.tls)
         if self.client_id is not None:
             text(self.client_id, "client_id")
 
@@ -313,79 +312,3 @@ def _config(document: dict[str, Any] | None) -> ClusterConfig | None:
         return None
     tls = Tls(**document["tls"])
     return ClusterConfig(document["endpoint"], tls, use_spu_local_address=document["use_spu_local_address"])
-
-
-class ConnectOptions:
-    """How to connect."""
-
-    __slots__ = (
-        "_client_id",
-        "_profile",
-        "_spu_local",
-        "_tls",
-        "admin_timeout",
-        "endpoint",
-        "request_timeout",
-        "timeout",
-        "wait",
-    )
-
-    def __init__(
-        self,
-        endpoint: str | None,
-        profile: str | None,
-        config: ClusterConfig | None,
-        tls: Tls | None,
-        client_id: str | None,
-        use_spu_local_address: bool | None,
-        wait: bool | None,
-        timeout: Timeout,
-        request_timeout: Duration,
-        admin_timeout: Duration,
-    ) -> None:
-        self.wait: bool | None = None if wait is None else flag(wait, "wait")
-        self.endpoint: str | None = None if endpoint is None else check_endpoint(endpoint)
-        self._profile = None if profile is None else text(profile, "profile")
-        self._client_id = None if client_id is None else text(client_id, "client_id")
-        self._tls = None if tls is None else _check_tls(tls)
-        self._spu_local = use_spu_local_address
-        if use_spu_local_address is not None:
-            flag(use_spu_local_address, "use_spu_local_address")
-        if config is not None:
-            if not isinstance(config, ClusterConfig):
-                raise wrong_type("config", "a ClusterConfig", config)
-            if profile is not None:
-                raise ConfigError("profile and config are both given: one of them says where the cluster is")
-            self.endpoint = self.endpoint or config.endpoint
-            self._client_id = self._client_id or config.client_id
-            self._tls = self._tls or config.tls
-            if self._spu_local is None:
-                self._spu_local = config.use_spu_local_address
-        self.timeout: float | None = parse_timeout(timeout, CONNECT_TIMEOUT)
-        self.request_timeout: float = limit(request_timeout, "request_timeout")
-        self.admin_timeout: float = limit(admin_timeout, "admin_timeout")
-
-    def native(self) -> tuple[CData, list[CData]]:
-        """``flv_client_options_t *`` and what it points to."""
-        options = ffi.new("flv_client_options_t *")
-        lib.flv_client_options_init(options)
-        texts = {"endpoint": self.endpoint, "profile": self._profile, "client_id": self._client_id}
-        if self._tls is not None:
-            options.tls_policy = _POLICIES[self._tls.policy]
-            texts |= {f"tls_{name}": getattr(self._tls, name) for name in ("domain", "ca", "cert", "key")}
-        alive: list[CData] = []
-        for name, value in texts.items():
-            if value is not None:
-                # The names of files need not be text.
-                raw = os.fsencode(value) if name in ("tls_ca", "tls_cert", "tls_key") else value.encode()
-                data = ffi.from_buffer("uint8_t[]", raw)
-                alive.append(data)
-                piece = getattr(options, name)
-                piece.data = data
-                piece.len = len(data)
-        if self._spu_local is not None:
-            options.use_spu_local_address = self._spu_local
-        options.wait = _WAITS[self.wait]
-        options.request_timeout_ms = milliseconds(self.request_timeout)
-        options.admin_timeout_ms = milliseconds(self.admin_timeout)
-        return options, alive

@@ -11,12 +11,14 @@ from struct import Struct
 from time import monotonic
 from typing import Final, TypeVar, cast
 
-from . import _check
-from ._delivery import Ledger, Ticket
-from ._errors import ConfigError, ConfigTypeError, FluvioError, from_native
-from ._ffi import CData, ffi, lib
-from ._hub import Hub
-from ._types import ProducerRecord, Record
+from fluvio_cffi._errors import ConfigError, ConfigTypeError, FluvioError
+from fluvio_cffi._native.errors import from_native
+from fluvio_cffi._native.library import CData, ffi, lib
+from fluvio_cffi._native.queue import Hub
+from fluvio_cffi._native.tickets import Ticket
+from fluvio_cffi._produce.delivery import Ledger
+from fluvio_cffi._values import checks as _check
+from fluvio_cffi._values.records import ProducerRecord, Record
 
 OVERHEAD: Final = int(lib.FLV_RECORD_OVERHEAD)
 """What a record costs of the buffer beside its key and value."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import sys
 import threading
 from abc import abstractmethod
 from collections import deque
@@ -18,9 +17,8 @@ from threading import get_ident
 from time import monotonic
 from typing import Final
 
-from ._errors import UsageError
-from ._hub import Hub, Operation
-from ._waiting import Host, Waiter, leaves
+from fluvio_cffi._backends.base import Host, Waiter, leaves
+from fluvio_cffi._native.queue import Hub, Operation
 
 # A signal may be delivered to a thread of the library. So that Ctrl-C is noticed all the same, the main thread, in
 # which Python runs signal handlers, never waits longer than this at a time. And this often one of those who are parked
@@ -303,26 +301,3 @@ class SyncHost(Host):
     def _detach(self) -> None:
         self._last_words()
         self._bells.clear()
-
-
-def new_host() -> SyncHost:
-    """A host for one client.
-
-    :raises UsageError: threads are not what they were, in a way that is not known here.
-    """
-    if not hasattr(select, "poll"):
-        raise UsageError(
-            "select.poll is missing: eventlet removes it, and cannot be used with this package. Use threads, gevent "
-            "(monkey.patch_all()), or AsyncFluvio with asyncio or trio"
-        )
-    monkey = sys.modules.get("gevent.monkey")
-    if monkey is None or not any(map(monkey.is_module_patched, ("select", "threading"))):
-        return SyncHost()
-    if not monkey.is_object_patched("select", "poll"):
-        raise UsageError(
-            "gevent has patched threading but not select: a greenlet that waits would hold up all others. Call "
-            "monkey.patch_all() without select=False, before the client connects"
-        )
-    from ._wait_gevent import GreenletHost
-
-    return GreenletHost()

@@ -1,0 +1,54 @@
+"""Which backend a caller waits on."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import sys
+
+from fluvio_cffi._errors import UsageError
+
+from .base import AsyncHost
+from .threads import SyncHost
+
+
+def running_host() -> AsyncHost:
+    """The host of the event loop that is running, made when it is first asked for.
+
+    :raises UsageError: if none is.
+    """
+    trio = sys.modules.get("trio")
+    if trio is not None and trio.lowlevel.in_trio_task():
+        from .trio import host as trio_host
+
+        return trio_host()
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise UsageError("no event loop is running: this must be awaited under asyncio or trio") from None
+    from .asyncio import host as asyncio_host
+
+    return asyncio_host()
+
+
+def new_host() -> SyncHost:
+    """A host for one client.
+
+    :raises UsageError: threads are not what they were, in a way that is not known here.
+    """
+    if not hasattr(select, "poll"):
+        raise UsageError(
+            "select.poll is missing: eventlet removes it, and cannot be used with this package. Use threads, gevent "
+            "(monkey.patch_all()), or AsyncFluvio with asyncio or trio"
+        )
+    monkey = sys.modules.get("gevent.monkey")
+    if monkey is None or not any(map(monkey.is_module_patched, ("select", "threading"))):
+        return SyncHost()
+    if not monkey.is_object_patched("select", "poll"):
+        raise UsageError(
+            "gevent has patched threading but not select: a greenlet that waits would hold up all others. Call "
+            "monkey.patch_all() without select=False, before the client connects"
+        )
+    from .gevent import GreenletHost
+
+    return GreenletHost()

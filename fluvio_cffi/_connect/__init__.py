@@ -1,0 +1,1 @@
+"""How a cluster is reached: addresses, TLS, the profile file."""

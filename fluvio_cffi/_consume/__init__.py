@@ -1,0 +1,1 @@
+"""Records that were read: nothing here waits, or knows an event loop."""

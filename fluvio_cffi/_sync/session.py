@@ -1,0 +1,162 @@
+# Made by tools/async_to_sync.py from fluvio_cffi/_async/session.py: change that, and run it.
+"""What the objects of one client share."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from fluvio_cffi._backends.threads import SyncHost
+from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, brief
+from fluvio_cffi._lifetime import Forgettable, Members
+from fluvio_cffi._native.calls import view
+from fluvio_cffi._native.library import CData, lib
+from fluvio_cffi._native.lifecycle import hand_over
+from fluvio_cffi._native.queue import Operation
+from fluvio_cffi._values.records import ClientState
+
+_STATES: tuple[ClientState, ...] = ("closed", "connected", "reconnecting", "closed")
+
+
+class OpenProducer(Protocol):
+    """What a session does with its producers."""
+
+    _closed: bool
+
+    def _begin_to_close(self) -> None:
+        """It takes no more records; what it has queued goes to the library."""
+        ...
+
+    def _end(self) -> None:
+        """The client has closed."""
+        ...
+
+    def _failures(self) -> DeliveryError | None:
+        """The error for the failures that nobody looked at."""
+        ...
+
+
+class OpenConsumer(Protocol):
+    """What a session does with its consumers."""
+
+    def _end(self) -> None:
+        """It is closed, or its client."""
+        ...
+
+    def _mark_before_hand(self) -> None:
+        """The program ends: the library hears what was processed."""
+        ...
+
+
+class Session(Forgettable):
+    """A connected client, as its producers, consumers, watches and administration know it. It lives as long as any of
+    them.
+
+    :ivar host: where its calls wait.
+    :ivar handle: the library's client.
+    :ivar admin_timeout: seconds that an administrative call may take, and the opening of producers and consumers.
+    :ivar closed: whether the client was closed.
+    :ivar gone: whether everything of it is closed, or given up.
+    """
+
+    def __init__(self, name: str, host: SyncHost, handle: CData, admin_timeout: float) -> None:
+        super().__init__()
+        self.host: SyncHost = host
+        self.handle: CData = handle
+        self.admin_timeout: float = admin_timeout
+        self.endpoint: str = view(lib.flv_client_endpoint, handle)
+        self.platform_version: str = view(lib.flv_client_platform_version, handle)
+        self.producers: Members[OpenProducer] = Members()
+        self.consumers: Members[OpenConsumer] = Members()
+        self.closed: bool = False
+        self.gone: bool = False
+        self._name = name
+        _sessions.add(self)
+
+    @property
+    def state(self) -> ClientState:
+        """``"connected"``, ``"reconnecting"`` or ``"closed"``. Any thread."""
+        self.host.check_fork()
+        if self.closed:
+            return "closed"
+        number: int = lib.flv_client_state(self.handle)
+        return _STATES[number] if number < len(_STATES) else "closed"
+
+    def __repr__(self) -> str:
+        state = "inherited through a fork" if self.host.forked else self.state
+        return f"<{self._name} {self.endpoint}, {state}>"
+
+    def __del__(self) -> None:
+        if getattr(self, "gone", True) or self.host.forked:
+            return
+        self.gone = True
+        if not self.closed:
+            self._forgotten(repr(self))
+
+    def begin_to_close(self) -> list[OpenProducer]:
+        """Nothing of the client can be used any more; what is queued goes to the library."""
+        self.closed = True
+        producers = [producer for producer in self.producers if not producer._closed]
+        for producer in producers:
+            producer._begin_to_close()
+        for consumer in self.consumers:
+            consumer._end()
+        return producers
+
+    def hand_over_close(self) -> None:
+        """The caller leaves at once; the library goes on closing for a second."""
+        try:
+            self.host.hub.close_later(lib.flv_client_close, self.handle, callback=self._handed_over)
+        except FluvioError:
+            self.end()
+
+    def _handed_over(self, operation: Operation) -> None:
+        operation.dispose()
+        self.end()
+
+    def end(self) -> None:
+        """It is closed: everything of it ends."""
+        if not self.gone:
+            # One step.
+            self.gone = True
+            for producer in self.producers:
+                producer._end()
+            self.host.release()
+
+    def failures(self, producers: list[OpenProducer], dropped: int) -> DeliveryError | None:
+        """The error for what nobody looked at and what was dropped by a close."""
+        failures = [failure for producer in producers if (failure := producer._failures()) is not None]
+        count = max(sum(failure.count for failure in failures), dropped)
+        if count == 0:
+            return None
+        if len(failures) == 1 and failures[0].count == count:
+            return failures[0]
+        topics = ", ".join(repr(failure.topic) for failure in failures)
+        of = f" for {topics}" if topics else ""
+        return DeliveryError(
+            brief(f"{count} record(s){of} were not delivered before the client was closed"),
+            count=count,
+            errors=tuple(error for failure in failures for error in failure.errors)[:16],
+            outcome="unknown",
+        )
+
+    def check_open(self) -> None:
+        """Raises in a child of the process that made it, and once it is closed."""
+        self.host.check_fork()
+        if self.closed:
+            raise ClosedError("the client is closed")
+
+
+_sessions: Members[Session] = Members()
+
+
+def _hand_over_all() -> int:
+    """The program ends: what is queued goes to the library, as far as there is room, and it hears what was processed.
+    How many records are left."""
+    held = 0
+    for session in _sessions:
+        for consumer in session.consumers:
+            consumer._mark_before_hand()
+    return held
+
+
+hand_over.append(_hand_over_all)

@@ -1,0 +1,1 @@
+"""The command line: `python -m fluvio_cffi`. It uses the public interface alone."""
