@@ -422,8 +422,9 @@ def test_directories_of_any_name(tmp_path: Path) -> None:
 # -- temporary directories
 
 OWNER = """
-import os, sys, time
+import os, signal, sys, time
 from fluvio_cffi import LocalCluster
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever runs the tests may ignore it, as nohup does
 cluster = LocalCluster().start()
 print(cluster.data_dir, cluster.pid, flush=True)
 """
