@@ -11,7 +11,7 @@ version = release = fluvio_cffi.__version__
 copyright = "the fluvio_cffi authors"
 
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "dev"]
 html_theme = "alabaster"
 html_theme_options = {"description": "The Fluvio client for Python", "page_width": "1100px"}
 html_show_sphinx = False

@@ -23,6 +23,10 @@ from fluvio_cffi import Fluvio, LocalCluster, Offset
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+FOR_DEVELOPERS = [
+    *(ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CONTRIBUTING", "RELEASING", "SECURITY")),
+    *sorted((ROOT / "docs" / "dev").rglob("*.md")),
+]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SERVICES = [path for path in EXAMPLES if path.stem.startswith("shutdown_")]
 FENCE = re.compile(r"^```(?P<kind>[^`\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -209,7 +213,7 @@ def test_demo(tmp_path: Path) -> None:
 
 LINKS = [
     (page, link)
-    for page in PAGES
+    for page in (*PAGES, *FOR_DEVELOPERS)
     for link in re.findall(r"\]\(([^)#]+)", FENCE.sub("", page.read_text(encoding="utf-8")))
     if "://" not in link
 ]
@@ -220,10 +224,11 @@ def test_link(page: Path, link: str) -> None:
     assert (page.parent / link).exists(), link
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, *FOR_DEVELOPERS], ids=lambda page: page.name)
 def test_named_files_exist(page: Path) -> None:
     named = re.findall(
-        r"`((?:examples|docs|tests|benchmarks|include|tools)/[\w./-]+)`", page.read_text(encoding="utf-8")
+        r"`((?:examples|docs|tests|benchmarks|include|tools|fluvio_cffi|rust-ffi)/[\w./-]+)`",
+        page.read_text(encoding="utf-8"),
     )
     assert not [name for name in named if not (ROOT / name).exists()]
 
