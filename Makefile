@@ -19,15 +19,21 @@ PROGRESS := $(BIN)/python tools/progress.py
 CARGO := cargo
 MANIFEST := --manifest-path rust-ffi/Cargo.toml --locked
 
+# The tests with variants that take long, and those that need neither cluster nor network.
+LONG := test_memory.py test_loop_health.py test_campaigns.py test_hostile.py test_model.py test_benchmarks.py test_calls.py test_anytime.py
+UNIT := test_batch.py test_delivery.py test_submit.py test_types.py test_admin_objects.py test_texts.py
+
 RUST_SOURCES := $(shell find rust-ffi -name target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
 PYTHON_SOURCES := $(shell find fluvio_cffi \( -name '*.py' -o -name "*.pyi" -o -name py.typed \) ! -name _binding.py)
 WHEEL_SOURCES := $(RUST_SOURCES) $(PYTHON_SOURCES) include/fluvio_cffi.h tools/build_binding.py setup.py pyproject.toml README.md LICENSE
 
-.PHONY: help demo test test-rust test-python test-pythons docs bench bench-full develop wheel sdist lint lint-python lint-rust format clean
+.PHONY: help demo test test-rust test-python test-pythons test-long test-unit docs bench bench-full develop wheel sdist lint lint-python lint-rust format clean
 
 help:
 	@echo 'make demo          build, start an embedded cluster, produce and consume, and say how fast it was'
 	@echo 'make test          all tests: test-rust, then test-python'
+	@echo 'make test-unit     what needs no cluster, in seconds (after make develop)'
+	@echo 'make test-long     what takes long, within an hour and a half'
 	@echo 'make test-pythons  the Python tests with the same wheel on every CPython that is here'
 	@echo 'make docs          build the documentation, with the reference, into docs/_build/'
 	@echo 'make bench         compare with the official client, in 10 minutes (BENCH_ARGS=--quick: in one; benchmarks/README.md)'
@@ -43,6 +49,16 @@ demo: $(VENV)/.wheel $(VENV)/.demo
 	@$(BIN)/python -I -m fluvio_cffi demo
 
 test: test-rust test-python
+
+# What takes long: memory, the health of the loop, campaigns of faults, every place at which a call can be interrupted. Within an
+# hour and a half, on a machine that does nothing else; a line for each figure.
+test-long: $(VENV)/.wheel $(VENV)/.test $(VENV)/.witness
+	cd $(VENV) && FLUVIO_CFFI_LONG=1 bin/pytest --config-file=../pyproject.toml --rootdir=.. --verbose --capture=no $(PYTEST_ARGS) \
+		$(addprefix ../tests/,$(LONG))
+
+# Without a cluster, in seconds; against the checkout (make develop).
+test-unit:
+	PYTHONPATH=$(CURDIR) $(BIN)/python -m pytest -W error --quiet $(addprefix tests/,$(UNIT)) $(PYTEST_ARGS)
 
 test-rust:
 	$(CARGO) test --workspace $(MANIFEST)

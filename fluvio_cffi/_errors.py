@@ -47,8 +47,8 @@ All of them compare by class, message and attributes, and can be pickled.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, ClassVar, Final, Literal, Protocol, TypeAlias, overload
+from collections.abc import Awaitable, Callable, Iterator
+from typing import ClassVar, Final, Literal, Protocol, TypeAlias, overload
 
 from ._metadata import RecordMetadata
 
@@ -59,7 +59,7 @@ Phase: TypeAlias = Literal["connect", "enqueue", "wait", "delivery", "flush", "r
 class ReceiptLike(Protocol):
     """A receipt, as an error has it: an :class:`AsyncReceipt`, or of synchronous calls a :class:`Receipt`."""
 
-    def wait(self, timeout: float | None = None) -> Coroutine[Any, Any, RecordMetadata] | RecordMetadata:
+    def wait(self, timeout: float | None = None) -> Awaitable[RecordMetadata] | RecordMetadata:
         """Wait until the record is settled."""
         ...
 

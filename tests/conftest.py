@@ -8,6 +8,7 @@ import gc
 import inspect
 import itertools
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, NamedTuple
@@ -267,3 +268,42 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
     run(pyfuncitem.funcargs["backend"], lambda: pyfuncitem.obj(**arguments))
     return True
+
+
+# A test that is skipped has found nothing out: any other reason than these fails the run.
+ALLOWED_SKIPS = [
+    "long: set FLUVIO_CFFI_LONG=1",
+    "these are the files of a checkout, not of the wheel",
+    "the wheel itself is not in dist/",
+    # What only some systems and interpreters have.
+    "is done on Linux only",
+    "programs are linked with the library on Linux and macOS only",
+    "the table is of 64-bit platforms",
+    "knows the bytecode of CPython",
+    "gevent is tried on CPython only",
+    "reads ELF files",
+    "the hard limit is ",
+    "no valgrind here",
+]
+if sys.implementation.name != "cpython":
+    ALLOWED_SKIPS.append("could not import 'uvloop'")
+if sys.version_info >= (3, 14) or sys.implementation.name != "cpython":
+    ALLOWED_SKIPS.append("needs fluvio ")
+
+
+def reasons(reporter: pytest.TerminalReporter) -> set[str]:
+    """Why tests were skipped that should not have been."""
+    skipped = [report.longrepr for report in reporter.stats.get("skipped", ())]
+    told = {repr_[2].removeprefix("Skipped: ") for repr_ in skipped if isinstance(repr_, tuple)}
+    return {reason for reason in told if not reason.startswith(tuple(ALLOWED_SKIPS))}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and reasons(reporter) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for reason in sorted(reasons(terminalreporter)):
+        terminalreporter.write_line(f"not a reason to skip (see ALLOWED_SKIPS in conftest.py): {reason}", red=True)
