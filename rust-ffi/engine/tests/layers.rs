@@ -117,3 +117,12 @@ fn a_use_that_climbs_is_found() {
     );
     assert_eq!(used(&code), ["error", "session"]);
 }
+
+/// Client and cluster are not to agree on the same mistake.
+#[test]
+fn the_cluster_uses_nothing_of_the_client() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../cluster/Cargo.toml");
+    let text = fs::read_to_string(manifest).unwrap();
+    let dependencies = text.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    assert!(!dependencies.contains("fluvio-cffi-"), "{dependencies}");
+}
