@@ -358,9 +358,14 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from ._admin.exports import MODULES
+        from ._admin.exports import MODULES, loading
 
-        found: object = getattr(import_module(MODULES[name], __name__), name)
+        with loading(name):
+            module = import_module(MODULES[name], __name__)
+            try:
+                found: object = getattr(module, name)
+            except AttributeError as error:
+                raise ImportError(f"{module.__name__} is partially initialized") from error
         return found
 
     def __dir__() -> list[str]:

@@ -174,3 +174,50 @@ def test_each_kind_is_loaded_alone_and_compiles_little(module: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=True)
     compiled, classes = map(int, done.stdout.split())
     assert compiled <= classes <= 15
+
+
+HALF_LOADED = """
+import sys
+from fluvio_cffi import Fluvio, LocalCluster, UsageError
+
+told = {"worked": 0, "UsageError": 0}
+inside = False
+
+
+def asks() -> None:
+    import fluvio_cffi
+    topics = lambda: client.admin.topics
+    for ask in (lambda: topics().list(), lambda: topics().watch().close(), lambda: fluvio_cffi.TopicSpec()):
+        try:
+            ask()
+            told["worked"] += 1
+        except UsageError as error:
+            assert "is being loaded" in str(error), error
+            told["UsageError"] += 1
+
+
+def interrupts(frame, event, argument):
+    global inside
+    if inside or "fluvio_cffi/_a" not in frame.f_code.co_filename or frame.f_code.co_name != "<module>":
+        return interrupts if not inside else None
+    if event == "line":
+        inside = True
+        asks()
+        inside = False
+    return interrupts
+
+
+with LocalCluster() as cluster, Fluvio.connect(cluster.endpoint) as client:
+    sys.settrace(interrupts)
+    topics = client.admin.topics
+    sys.settrace(None)
+    assert topics.create("made").name == "made"
+    assert told["UsageError"] and told["worked"], told
+"""
+
+
+def test_administration_in_the_middle_of_its_own_loading() -> None:
+    """As from a signal handler, at each line of the modules that a first call loads: it works or says so, and the
+    call that was interrupted goes on."""
+    done = subprocess.run([sys.executable, "-c", HALF_LOADED], capture_output=True, text=True, timeout=50, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

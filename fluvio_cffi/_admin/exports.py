@@ -4,8 +4,11 @@ are a good half of the package."""
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from typing import Final
+
+from fluvio_cffi._errors import UsageError
 
 _NAMES: Final = {
     "._admin.objects.changes": ["Change", "ChangeKind"],
@@ -105,3 +108,20 @@ def publish(module: str) -> None:
         if isinstance(public, type):
             public.__module__ = "fluvio_cffi"
         setattr(package, name, public)
+
+
+@contextmanager
+def loading(what: str) -> Generator[None, None, None]:
+    """Around the import of a module of administration. A signal handler or a finalizer may come in the middle of that
+    very import, and ask for what it has not defined yet.
+
+    :raises UsageError: this is the case.
+    """
+    try:
+        yield
+    except ImportError as error:
+        if "partially initialized" not in str(error):
+            raise
+        raise UsageError(
+            f"{what} is being loaded by what this call interrupted: use it once before, or not in a signal handler"
+        ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fluvio_cffi._admin.exports import publish
+from fluvio_cffi._admin.exports import loading, publish
 
 from .objects import AsyncCalls
 
@@ -41,70 +41,80 @@ class AsyncAdmin(AsyncCalls):
     @property
     def topics(self) -> AsyncTopics:
         """Topics."""
-        from .topics import AsyncTopics
+        with loading("admin.topics"):
+            from .topics import AsyncTopics
 
         return AsyncTopics(self._session)
 
     @property
     def partitions(self) -> AsyncPartitions:
         """The partitions of topics."""
-        from .partitions import AsyncPartitions
+        with loading("admin.partitions"):
+            from .partitions import AsyncPartitions
 
         return AsyncPartitions(self._session)
 
     @property
     def spus(self) -> AsyncSpus:
         """SPUs: the servers that hold partitions."""
-        from .spus import AsyncSpus
+        with loading("admin.spus"):
+            from .spus import AsyncSpus
 
         return AsyncSpus(self._session)
 
     @property
     def custom_spus(self) -> AsyncCustomSpus:
         """SPUs that were registered rather than started by the cluster."""
-        from .spus import AsyncCustomSpus
+        with loading("admin.custom_spus"):
+            from .spus import AsyncCustomSpus
 
         return AsyncCustomSpus(self._session)
 
     @property
     def spu_groups(self) -> AsyncSpuGroups:
         """Groups of SPUs that the cluster runs by itself."""
-        from .spu_groups import AsyncSpuGroups
+        with loading("admin.spu_groups"):
+            from .spu_groups import AsyncSpuGroups
 
         return AsyncSpuGroups(self._session)
 
     @property
     def smartmodules(self) -> AsyncSmartModules:
         """SmartModules."""
-        from .smartmodules import AsyncSmartModules
+        with loading("admin.smartmodules"):
+            from .smartmodules import AsyncSmartModules
 
         return AsyncSmartModules(self._session)
 
     @property
     def table_formats(self) -> AsyncTableFormats:
         """Table formats."""
-        from .tables import AsyncTableFormats
+        with loading("admin.table_formats"):
+            from .tables import AsyncTableFormats
 
         return AsyncTableFormats(self._session)
 
     @property
     def mirrors(self) -> AsyncMirrors:
         """The clusters that this one exchanges records with."""
-        from .mirrors import AsyncMirrors
+        with loading("admin.mirrors"):
+            from .mirrors import AsyncMirrors
 
         return AsyncMirrors(self._session)
 
     @property
     def consumer_offsets(self) -> AsyncConsumerOffsets:
         """The offsets that consumers have stored."""
-        from .offsets import AsyncConsumerOffsets
+        with loading("admin.consumer_offsets"):
+            from .offsets import AsyncConsumerOffsets
 
         return AsyncConsumerOffsets(self._session)
 
     @property
     def cluster(self) -> AsyncClusterAdmin:
         """The cluster as a whole."""
-        from .cluster import AsyncClusterAdmin
+        with loading("admin.cluster"):
+            from .cluster import AsyncClusterAdmin
 
         return AsyncClusterAdmin(self._session)
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from fluvio_cffi._admin.document import from_document
+from fluvio_cffi._admin.exports import loading
 from fluvio_cffi._native.calls import Slice, copy_buffer
 from fluvio_cffi._native.library import lib
 from fluvio_cffi._values.checks import flag, text
@@ -94,7 +95,8 @@ class AsyncWatched(AsyncObjects[ItemT]):
 
     def watch(self) -> AsyncWatch[ItemT]:
         """Watch them: first a snapshot of all, then what changes. See :class:`AsyncWatch`."""
-        from .watch import AsyncWatch
+        with loading("a watch"):
+            from .watch import AsyncWatch
 
         return AsyncWatch(self._session, self._kind, self._item)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fluvio_cffi._admin.exports import publish
+from fluvio_cffi._admin.exports import loading, publish
 
 from .objects import Calls
 
@@ -42,70 +42,80 @@ class Admin(Calls):
     @property
     def topics(self) -> Topics:
         """Topics."""
-        from .topics import Topics
+        with loading("admin.topics"):
+            from .topics import Topics
 
         return Topics(self._session)
 
     @property
     def partitions(self) -> Partitions:
         """The partitions of topics."""
-        from .partitions import Partitions
+        with loading("admin.partitions"):
+            from .partitions import Partitions
 
         return Partitions(self._session)
 
     @property
     def spus(self) -> Spus:
         """SPUs: the servers that hold partitions."""
-        from .spus import Spus
+        with loading("admin.spus"):
+            from .spus import Spus
 
         return Spus(self._session)
 
     @property
     def custom_spus(self) -> CustomSpus:
         """SPUs that were registered rather than started by the cluster."""
-        from .spus import CustomSpus
+        with loading("admin.custom_spus"):
+            from .spus import CustomSpus
 
         return CustomSpus(self._session)
 
     @property
     def spu_groups(self) -> SpuGroups:
         """Groups of SPUs that the cluster runs by itself."""
-        from .spu_groups import SpuGroups
+        with loading("admin.spu_groups"):
+            from .spu_groups import SpuGroups
 
         return SpuGroups(self._session)
 
     @property
     def smartmodules(self) -> SmartModules:
         """SmartModules."""
-        from .smartmodules import SmartModules
+        with loading("admin.smartmodules"):
+            from .smartmodules import SmartModules
 
         return SmartModules(self._session)
 
     @property
     def table_formats(self) -> TableFormats:
         """Table formats."""
-        from .tables import TableFormats
+        with loading("admin.table_formats"):
+            from .tables import TableFormats
 
         return TableFormats(self._session)
 
     @property
     def mirrors(self) -> Mirrors:
         """The clusters that this one exchanges records with."""
-        from .mirrors import Mirrors
+        with loading("admin.mirrors"):
+            from .mirrors import Mirrors
 
         return Mirrors(self._session)
 
     @property
     def consumer_offsets(self) -> ConsumerOffsets:
         """The offsets that consumers have stored."""
-        from .offsets import ConsumerOffsets
+        with loading("admin.consumer_offsets"):
+            from .offsets import ConsumerOffsets
 
         return ConsumerOffsets(self._session)
 
     @property
     def cluster(self) -> ClusterAdmin:
         """The cluster as a whole."""
-        from .cluster import ClusterAdmin
+        with loading("admin.cluster"):
+            from .cluster import ClusterAdmin
 
         return ClusterAdmin(self._session)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from fluvio_cffi._admin.document import from_document
+from fluvio_cffi._admin.exports import loading
 from fluvio_cffi._native.calls import Slice, copy_buffer
 from fluvio_cffi._native.library import lib
 from fluvio_cffi._values.checks import flag, text
@@ -95,7 +96,8 @@ class Watched(Objects[ItemT]):
 
     def watch(self) -> Watch[ItemT]:
         """Watch them: first a snapshot of all, then what changes. See :class:`Watch`."""
-        from .watch import Watch
+        with loading("a watch"):
+            from .watch import Watch
 
         return Watch(self._session, self._kind, self._item)
 
