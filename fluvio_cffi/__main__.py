@@ -39,7 +39,7 @@ def _cluster(arguments: argparse.Namespace) -> int:
 
 def _demo(arguments: argparse.Namespace) -> int:
 
-    from .cli import demo
+    from ._cli import demo
 
     return demo.main(records=arguments.records)
 
