@@ -1,7 +1,15 @@
-//! The producer: callers encode records into the open batch of their partition, a sender per leader ships the batches.
+//! The producer: callers encode records into the open batch of their partition, a sender for each leader ships the
+//! batches.
+//!
+//! - [`accumulator`]: the records accepted, from their submission until their owner was notified of their fate
+//! - [`sender`]: one an SPU, with a task and a connection; and the supervisor, which follows the cluster view
+//! - [`partitioner`]: the partition of a record with a key
+//!
+//! A submission runs on the caller's thread, encodes, and wakes a sender, or sends by itself where nothing is under
+//! way. A sender takes batches, and settles their tickets by the replies; [`Shared::settle`] hands these to the
+//! [`TicketSink`].
 
-mod answers;
-mod batches;
+mod accumulator;
 mod partitioner;
 mod sender;
 
@@ -23,22 +31,22 @@ use crate::options::Isolation;
 use crate::session::{Member, Session};
 use crate::transport::{Reader, Watch};
 
-use batches::{Batches, Rouse, Settled};
+use accumulator::{Accumulator, Settled, Wake};
 
 /// What a record costs of the buffer beside the bytes of its key and value.
 pub const RECORD_OVERHEAD: u64 = 24;
 
-/// Up to so many bytes of records are sent by the caller's own thread, if the connection has nothing else to do.
+/// A submission of at most this many bytes is sent by the caller's own thread if nothing is in flight.
 const DIRECT_BYTES: usize = 16_384;
 
 /// How often a record may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[repr(u32)]
 pub enum Delivery {
-    /// Again after a lost connection, until it is acknowledged.
+    /// Again after a lost connection, until the record is acknowledged.
     #[default]
     AtLeastOnce = 0,
-    /// Once. What no server has seen a byte of does not count.
+    /// Once. A sending of which no server has seen a byte does not count.
     AtMostOnce = 1,
 }
 
@@ -105,13 +113,14 @@ impl ProducerOptions {
     }
 }
 
-/// Receives the fate of each ticket, exactly once, on a thread of the runtime or on the one that watches. Must not block.
+/// Receives the fate of each ticket, exactly once, on a thread of the runtime, on one that watches a connection, or
+/// on the one that abandons the producer. Must not block.
 pub trait TicketSink: Send + Sync + 'static {
     /// `ticket` is settled.
     fn complete(&self, ticket: u64, outcome: TicketOutcome);
 
-    /// Has `descriptor` watched for `reader`, where the producer's owner waits for his tickets, until the result is dropped.
-    /// `None`: not possible.
+    /// Has `descriptor` watched for `reader`, where the producer's owner waits for its tickets, until the result is
+    /// dropped. `None`: that is not possible.
     fn watch(&self, descriptor: RawFd, reader: Arc<dyn Reader>) -> Option<Watch> {
         let _ = (descriptor, reader);
         None
@@ -121,7 +130,8 @@ pub trait TicketSink: Send + Sync + 'static {
 /// The fate of a ticket.
 #[derive(Debug, Clone)]
 pub struct TicketOutcome {
-    /// The partition of its batch, which may have moved since the submission if no record of it has a key or a partition.
+    /// The partition of its batch, which may have moved since the submission if no record of it has a key or a
+    /// partition.
     pub partition: u32,
     /// How many records the batch has.
     pub records: u32,
@@ -144,17 +154,18 @@ pub struct Records<'a> {
     pub partitions: Option<&'a [i32]>,
     /// One a record, milliseconds since the epoch; `i64::MIN`: now. `None`: for all.
     pub timestamps: Option<&'a [i64]>,
-    /// Whether whoever submits them waits, where the sink can have a connection watched, until they are settled.
+    /// Whether the caller is going to wait until the records are settled, where the sink can have a connection
+    /// watched.
     pub awaited: bool,
 }
 
-/// `count` consecutive records of a submission are the records `index`.. of the batch that `ticket` stands for.
+/// Consecutive records of a submission that went into the same batch, one after the other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Run {
     /// The batch's ticket, unique in the process, never 0.
     pub ticket: u64,
-    /// The first record's index in the batch.
+    /// The index of the first of them in the batch.
     pub index: u32,
     /// How many records.
     pub count: u32,
@@ -190,8 +201,8 @@ pub(crate) struct Shared {
     session: Session,
     topic: String,
     options: ProducerOptions,
-    batches: Batches,
-    /// Rung when a sender doubts that the topic still exists.
+    accumulator: Accumulator,
+    /// Notified when a sender doubts that the topic still exists, for the supervisor to ask.
     doubt: Notify,
     sink: Arc<dyn TicketSink>,
 }
@@ -214,7 +225,7 @@ impl Member for Shared {
     }
 
     fn flush(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.batches.flush())
+        Box::pin(self.accumulator.flush())
     }
 
     fn unsettled(&self) -> u64 {
@@ -230,22 +241,22 @@ impl Shared {
 
     /// Records and bytes that are not settled.
     fn pending(&self) -> (u64, u64) {
-        self.batches.pending()
+        self.accumulator.pending()
     }
 
-    /// Takes no more records and gives up those that are not settled; what no server has seen a byte of was not written. Returns
-    /// how many records that were.
+    /// Takes no more records and gives up those that are not settled; those of which no server has seen a byte were
+    /// not written. Returns how many records were given up.
     fn abandon(&self) -> u64 {
-        for desk in self.batches.stop() {
-            desk.take_back(&self.batches);
+        for sender in self.accumulator.stop() {
+            sender.take_back(&self.accumulator);
         }
-        let dropped = self.batches.abandon();
+        let dropped = self.accumulator.abandon();
         let count = dropped.iter().map(|settled| u64::from(settled.records)).sum();
         self.settle(dropped);
         count
     }
 
-    /// Hands the fate of tickets to their owner. No lock may be held.
+    /// Notifies the owner of the fate of tickets. No lock may be held.
     fn settle(&self, settled: Vec<Settled>) {
         if settled.is_empty() {
             return;
@@ -258,15 +269,15 @@ impl Shared {
         for Settled { ticket, partition, records, result } in settled {
             self.sink.complete(ticket, TicketOutcome { partition, records, result });
         }
-        // Only now: a flush that is over must have nothing left to tell.
-        self.batches.told(tickets);
+        // Only now: when a flush ends, the owner knows of everything.
+        self.accumulator.notified(tickets);
     }
 }
 
-/// Runs a task of a producer, which deals with its panics itself; if that panics, everything that is not settled fails, and so
-/// does what comes later.
+/// Runs a task of a producer that handles its panics itself. If even that panics, everything that is not settled
+/// fails, and so does what is submitted later.
 fn spawn(shared: Arc<Shared>, task: impl Future<Output = ()> + Send + 'static) {
-    guard::spawn(task, move |error| shared.settle(shared.batches.fail(error)));
+    guard::spawn(task, move |error| shared.settle(shared.accumulator.fail(error)));
 }
 
 impl std::fmt::Debug for Producer {
@@ -289,9 +300,9 @@ impl Producer {
         let overdue = |timeout| took_longer(Phase::Connect, &what, timeout).with_topic(topic);
         let state = limit.hold(session.view().topic(topic, &limit), overdue).await?;
         let codec = codec(topic, options.compression, state.compression)?;
-        let batches = Batches::new(topic, state.partitions, codec, &options, Arc::clone(session.counters()));
+        let accumulator = Accumulator::new(topic, state.partitions, codec, &options, Arc::clone(session.counters()));
         let shared =
-            Arc::new(Shared { session, topic: topic.to_owned(), options, batches, doubt: Notify::new(), sink });
+            Arc::new(Shared { session, topic: topic.to_owned(), options, accumulator, doubt: Notify::new(), sink });
         shared.session.add(&shared);
         ALIVE.fetch_add(1, Ordering::Relaxed);
         let producer = Self { owner: Arc::new(Owner(Arc::clone(&shared))) };
@@ -308,39 +319,39 @@ impl Producer {
     /// All lengths are checked first: an error accepts nothing.
     pub fn submit(&self, records: &Records<'_>, runs: &mut [Run]) -> Result<Submission> {
         let shared = &self.owner.0;
-        let (submission, rouse) = shared.batches.submit(records, runs)?;
-        match rouse {
-            Rouse::Nobody => {}
-            Rouse::One(desk) if records.data.len() <= DIRECT_BYTES => desk.send_or_ring(shared, records.awaited),
-            Rouse::One(desk) => desk.ring(),
-            Rouse::All => shared.batches.wake_senders(),
+        let (submission, wake) = shared.accumulator.submit(records, runs)?;
+        match wake {
+            Wake::Nobody => {}
+            Wake::One(sender) if records.data.len() <= DIRECT_BYTES => sender.send_or_wake(shared, records.awaited),
+            Wake::One(sender) => sender.wake(),
+            Wake::All => shared.accumulator.wake_senders(),
         }
         Ok(submission)
     }
 
     /// How many bytes the buffer takes now.
     pub fn room(&self) -> u64 {
-        self.shared().batches.room()
+        self.shared().accumulator.room()
     }
 
     /// Records and bytes that are not settled.
     pub fn pending(&self) -> (u64, u64) {
         let pending = self.shared().pending();
         if pending.0 > 0 {
-            // Who waited for them may have left without reading the reply.
-            self.shared().batches.wake_senders();
+            // A caller that watched a connection may have left without reading the reply: the task does.
+            self.shared().accumulator.wake_senders();
         }
         pending
     }
 
     /// What went wrong last with an SPU that leads one of the partitions, if it has not taken records since.
     pub fn trouble(&self) -> Option<Error> {
-        self.shared().batches.trouble()
+        self.shared().accumulator.last_error()
     }
 
     /// How many partitions the topic has.
     pub fn partition_count(&self) -> u32 {
-        self.shared().batches.partition_count()
+        self.shared().accumulator.partition_count()
     }
 
     /// The topic's name.
@@ -351,14 +362,14 @@ impl Producer {
     /// Waits until `bytes` (at most the buffer's size) are free, first come first served; gives the room. Dropping the
     /// future gives up the place.
     pub async fn wait_room(&self, bytes: u64) -> Result<u64> {
-        // Who waits for room may not be who watches the connection.
-        self.shared().batches.wake_senders();
-        self.shared().batches.wait_room(bytes).await
+        // The thread that waits for room may not be the one that watches the connection: the task does.
+        self.shared().accumulator.wake_senders();
+        self.shared().accumulator.wait_room(bytes).await
     }
 
     /// Waits until everything submitted before is settled.
     pub async fn flush(&self) -> Result<()> {
-        self.shared().batches.flush().await;
+        self.shared().accumulator.flush().await;
         Ok(())
     }
 
@@ -366,9 +377,9 @@ impl Producer {
     /// many were dropped.
     pub async fn close(&self, flush: bool, timeout: Option<Duration>) -> u64 {
         let shared = self.shared();
-        shared.batches.close();
+        shared.accumulator.close();
         if flush {
-            let flushed = shared.batches.flush();
+            let flushed = shared.accumulator.flush();
             match timeout.map(|timeout| Instant::now() + timeout) {
                 None => flushed.await,
                 Some(deadline) => {
@@ -385,7 +396,7 @@ impl Producer {
     }
 }
 
-/// The codec for a topic that asks for `asked`, if it asks for one.
+/// The codec for a topic that asks for `asked`, if it does; an error if another one was `chosen`.
 fn codec(topic: &str, chosen: Option<Codec>, asked: Option<Codec>) -> Result<Codec> {
     match (chosen, asked) {
         (Some(chosen), Some(asked)) if chosen != asked => Err(Error::invalid(format!(
@@ -398,8 +409,8 @@ fn codec(topic: &str, chosen: Option<Codec>, asked: Option<Codec>) -> Result<Cod
     }
 }
 
-/// The fate of records whose time ran out. `trouble`: what went wrong last with the SPU.
-fn overdue(topic: &str, partition: u32, timeout: Duration, sent: bool, trouble: Option<Error>) -> Error {
+/// The error of a batch whose delivery time-out has ended. `last_error`: what went wrong last with the SPU.
+fn overdue(topic: &str, partition: u32, timeout: Duration, sent: bool, last_error: Option<Error>) -> Error {
     let (outcome, fate) = match sent {
         true => (Outcome::Unknown, "it was sent and may be in the log"),
         false => (Outcome::NotWritten, "it was not sent"),
@@ -408,11 +419,11 @@ fn overdue(topic: &str, partition: u32, timeout: Duration, sent: bool, trouble: 
     let text = format!(
         "a batch for topic \"{topic}\" was not acknowledged within the delivery time-out of {seconds} s: {fate}"
     );
-    let error = Error { retriable: !sent, ..Error::timeout(Phase::Delivery, text) }.after(trouble);
+    let error = Error { retriable: !sent, ..Error::timeout(Phase::Delivery, text) }.after(last_error);
     error.with_topic(topic).with_partition(partition).with_outcome(outcome)
 }
 
-/// The fate of records that were dropped by a close.
+/// The error of a batch that was dropped by a close.
 fn dropped(topic: &str, partition: u32, sent: bool) -> Error {
     let (kind, outcome, fate) = match sent {
         true => (ErrorKind::DeliveryUnknown, Outcome::Unknown, "it was sent and may be in the log"),

@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes};
 use fluvio_protocol::link::ErrorCode;
 
-use super::sender::PRODUCE_VERSION;
+use super::PRODUCE_VERSION;
 use crate::error::codes;
 use crate::error::{Error, Result};
 use crate::replies;

@@ -1,15 +1,22 @@
 //! Where records go, and what becomes of their tickets, without servers.
 
+mod model;
+
 use std::collections::HashMap;
 
 use super::*;
+use crate::producer::RECORD_OVERHEAD;
+use crate::producer::sender::PATIENCE;
+
+use super::batch::WaitingBatch;
+use super::partition::MOST_APART;
 
 const LEADER: i32 = 5001;
 
 /// The buffer of a producer for a topic of so many partitions; one server leads all of them.
 struct Bench {
-    batches: Batches,
-    desk: Arc<Desk>,
+    accumulator: Accumulator,
+    leader: Arc<SpuSender>,
     partitions: usize,
 }
 
@@ -24,14 +31,15 @@ use To::{Anywhere, Partition as At};
 impl Bench {
     fn new(partitions: usize) -> Self {
         let options = ProducerOptions { batch_size: 300, ..ProducerOptions::default() };
-        let batches = Batches::new("t", partitions as u32, Codec::None, &options, Arc::default());
-        let bench = Self { batches, desk: Arc::new(Desk::new(LEADER)), partitions };
+        let accumulator = Accumulator::new("t", partitions as u32, Codec::None, &options, Arc::default());
+        let bench = Self { accumulator, leader: Arc::new(SpuSender::new(LEADER)), partitions };
         bench.online(&vec![true; partitions]);
         bench
     }
 
     fn online(&self, online: &[bool]) {
-        self.batches.set_partitions(online.to_vec(), vec![Some(Arc::clone(&self.desk)); self.partitions]);
+        let leaders = vec![Some(Arc::clone(&self.leader)); self.partitions];
+        assert!(self.accumulator.set_partitions(online.to_vec(), leaders).is_empty());
     }
 
     /// The ticket of a record that is accepted.
@@ -50,20 +58,20 @@ impl Bench {
             awaited: false,
         };
         let mut runs = [Run::default()];
-        let (submission, _) = self.batches.submit(&records, &mut runs).unwrap();
+        let (submission, _) = self.accumulator.submit(&records, &mut runs).unwrap();
         assert_eq!((submission.accepted, submission.runs), (1, 1));
         runs[0].ticket
     }
 
     fn take(&self) -> Vec<Batch> {
         let mut taken = Vec::new();
-        assert!(self.batches.take(LEADER, &mut taken).is_empty());
+        assert!(self.accumulator.take(LEADER, &mut taken).is_empty());
         taken
     }
 
     /// Where a batch is that waits.
     fn place(&self, ticket: u64) -> u32 {
-        self.batches.lock().unsettled[&ticket].partition
+        self.accumulator.lock().tickets.get_mut(ticket).unwrap().partition
     }
 
     fn tickets(batches: &[Batch]) -> Vec<(u32, u64)> {
@@ -101,7 +109,7 @@ fn what_may_have_been_written_stays_and_what_was_refused_does_not() {
         let taken = bench.take();
         bench.online(&[place == 1, place == 0]);
         assert_eq!(bench.place(ticket), place, "what is in flight stays");
-        bench.batches.put_back(taken.into_iter().map(|batch| Batch { past, ..batch }));
+        bench.accumulator.put_back(taken.into_iter().map(|batch| Batch { past, ..batch }));
         assert_eq!(bench.place(ticket) != place, moves, "{past:?}");
         assert_eq!(bench.take()[0].partition, bench.place(ticket));
     }
@@ -128,7 +136,7 @@ fn in_a_topic_of_one_partition_all_share_their_batches() {
     let ticket = bench.submit(Anywhere);
     assert_eq!(bench.submit(At(0)), ticket);
     assert_eq!(bench.submit(Anywhere), ticket);
-    assert!(bench.batches.lock().partitions[0].ready.is_empty());
+    assert!(bench.accumulator.lock().partitions[0].ready.is_empty());
     bench.online(&[false]);
     assert_eq!(bench.submit(Anywhere), ticket);
 }
@@ -139,7 +147,7 @@ fn batches_that_are_not_shared_are_few() {
     for number in 0..1000 {
         bench.submit(if number % 2 == 0 { At(number / 2 % 2) } else { Anywhere });
     }
-    let state = bench.batches.lock();
+    let state = bench.accumulator.lock();
     let waiting: usize = state.partitions.iter().map(|partition| partition.ready.len()).sum();
     assert!(waiting < 2 * MOST_APART + 80, "{waiting} batches");
 }
@@ -150,19 +158,19 @@ fn a_server_that_does_not_answer_is_avoided() {
     let silent = bench.submit(Anywhere);
     let place = bench.place(silent);
     bench.take();
-    bench.batches.lock().partitions[place as usize].unanswered_since = Some(Instant::now() - PATIENCE);
+    bench.accumulator.lock().partitions[place as usize].unanswered_since = Some(Instant::now() - PATIENCE);
     let deliver = || {
         let place = bench.place(bench.submit(Anywhere));
-        bench.batches.answered(bench.take().iter().map(|batch| (batch.ticket, Ok(0))).collect());
+        bench.accumulator.answered(bench.take().iter().map(|batch| (batch.ticket, Ok(0))).collect());
         place
     };
     assert_eq!([deliver(), deliver(), deliver()], [1 - place; 3]);
-    bench.batches.answered(vec![(silent, Ok(0))]);
+    bench.accumulator.answered(vec![(silent, Ok(0))]);
     assert_eq!([deliver(), deliver()], [place, 1 - place]);
 }
 
-/// Whatever happens in whatever order: each ticket is in one place and is settled once; what may not move does not; batches
-/// wait in the order in which they were opened; the account of the buffer is right.
+/// Whatever happens in whatever order: each ticket is in one place and is settled once; what may not move does not;
+/// batches wait in the order in which they were opened; the account of the buffer is right.
 #[test]
 fn anything_in_any_order() {
     for seed in 1..=60_u64 {
@@ -196,7 +204,7 @@ fn anything_in_any_order() {
                 }
                 7 | 8 if !flying.is_empty() => {
                     let batch = flying.remove(0);
-                    assert_eq!(bench.batches.settle([(batch.ticket, Ok(0))]).len(), 1);
+                    assert_eq!(bench.accumulator.settle([(batch.ticket, Ok(0))]).len(), 1);
                     settled += sent.remove(&batch.ticket).unwrap().len();
                     stuck.remove(&batch.ticket);
                 }
@@ -210,13 +218,13 @@ fn anything_in_any_order() {
                             .filter(|batch| batch.past == Past::MaybeWritten)
                             .map(|batch| (batch.ticket, batch.partition)),
                     );
-                    bench.batches.put_back(back);
+                    bench.accumulator.put_back(back);
                 }
             }
-            let state = bench.batches.lock();
+            let mut state = bench.accumulator.lock();
             let mut seen: Vec<u64> = flying.iter().map(|batch| batch.ticket).collect();
             for partition in &state.partitions {
-                let waiting = partition.ready.iter().map(Waiting::ticket);
+                let waiting = partition.ready.iter().map(WaitingBatch::ticket);
                 let waiting: Vec<u64> = waiting.chain(partition.open.as_ref().map(|open| open.ticket)).collect();
                 assert!(waiting.is_sorted());
                 seen.extend(waiting);
@@ -225,10 +233,10 @@ fn anything_in_any_order() {
             let mut expected: Vec<u64> = sent.keys().copied().collect();
             expected.sort_unstable();
             assert_eq!(seen, expected, "each in one place");
-            assert_eq!(state.records, sent.values().map(|records| records.len() as u64).sum::<u64>());
-            assert_eq!(state.used, state.records * (10 + RECORD_OVERHEAD));
+            assert_eq!(state.tickets.records(), sent.values().map(|records| records.len() as u64).sum::<u64>());
+            assert_eq!(state.room.used(), state.tickets.records() * (10 + RECORD_OVERHEAD));
             for (ticket, records) in &sent {
-                let place = state.unsettled[ticket].partition;
+                let place = state.tickets.get_mut(*ticket).unwrap().partition;
                 let own = records.iter().filter(|to| **to != Anywhere);
                 assert!(own.into_iter().all(|to| *to == At(place)));
                 assert!(stuck.get(ticket).is_none_or(|partition| *partition == place));
@@ -239,13 +247,13 @@ fn anything_in_any_order() {
             flying.extend(bench.take());
             assert!(!flying.is_empty(), "something waits for ever");
             for batch in flying.drain(..) {
-                let done = bench.batches.settle([(batch.ticket, Ok(0))]);
+                let done = bench.accumulator.settle([(batch.ticket, Ok(0))]);
                 let records = sent.remove(&batch.ticket).unwrap();
                 assert_eq!((done[0].partition, done[0].records as usize), (batch.partition, records.len()));
                 settled += done[0].records as usize;
             }
         }
         assert!(settled > 0);
-        assert_eq!(bench.batches.pending(), (0, 0));
+        assert_eq!(bench.accumulator.pending(), (0, 0));
     }
 }

@@ -1,0 +1,137 @@
+//! What becomes of the batches of a request by the server's reply.
+
+use fluvio_protocol::link::ErrorCode;
+use tokio::time::Instant;
+
+use super::SpuSender;
+use super::answers::{self, Answer};
+use super::connection::Request;
+use super::work::Work;
+use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::producer::accumulator::{Batch, Past};
+use crate::producer::{Delivery, Shared};
+use crate::transport::Frame;
+
+/// What a reply has settled.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Answered {
+    results: Vec<(u64, Result<i64>)>,
+    /// Whether batches go again, and the cluster is to be looked at anew.
+    pub(super) has_refused: bool,
+}
+
+impl Answered {
+    /// Settles the tickets, and tells the supervisor. No lock may be held.
+    pub(super) fn deliver(self, shared: &Shared) {
+        if self.has_refused {
+            shared.doubt.notify_one();
+        }
+        shared.settle(shared.accumulator.answered(self.results));
+    }
+}
+
+/// What follows from the answer to one batch.
+enum Fate {
+    Settled(Result<i64>),
+    /// The batch goes again.
+    Again,
+}
+
+impl SpuSender {
+    /// Handles the reply to the oldest request. The caller holds the lock all the time: nothing later may be sent
+    /// before the batches that go again are back in their places.
+    pub(super) fn answer(&self, shared: &Shared, work: &mut Work, frame: &Frame) -> Result<Answered> {
+        let (request, answers) = work.take_answered(frame, self.spu)?;
+        // Before anybody hears of the reply.
+        drop(request.counted);
+        let mut results = Vec::with_capacity(answers.len());
+        let mut again = Vec::new();
+        for (batch, answer) in request.batches.into_iter().zip(answers) {
+            match self.judge(shared, work, batch.partition, answer) {
+                Fate::Settled(result) => results.push((batch.ticket, result)),
+                Fate::Again => again.push(Batch { past: batch.past.max(Past::Refused), ..batch }),
+            }
+        }
+        if let Some(connection) = work.connection.any() {
+            connection.done(request.correlation);
+            again.iter().for_each(|batch| connection.forget(batch.partition));
+        }
+        let has_refused = !again.is_empty();
+        if has_refused {
+            shared.accumulator.put_back(again);
+            work.pause();
+        } else {
+            work.backoff.reset();
+            self.clear_error(work);
+        }
+        Ok(Answered { results, has_refused })
+    }
+
+    /// What follows from the answer to a batch of `partition`.
+    fn judge(&self, shared: &Shared, work: &mut Work, partition: u32, answer: Answer) -> Fate {
+        let error = match answer {
+            Answer::Written(base_offset) => return Fate::Settled(Ok(base_offset)),
+            Answer::Refused(code) => {
+                let error = refused(&code).with_partition(partition);
+                if is_retriable(&code) {
+                    shared.accumulator.set_refused(self.spu, partition);
+                    if shared.options.delivery == Delivery::AtLeastOnce {
+                        shared.session.counters().note(error.kind);
+                        let message = format!("SPU {}: {}", self.spu, error.message);
+                        self.note_error(work, Error { message, ..error });
+                        return Fate::Again;
+                    }
+                }
+                let error = error.with_topic(&shared.topic);
+                if matches!(code, ErrorCode::StorageError | ErrorCode::PartitionShortCircuited) {
+                    shared.accumulator.set_broken(self.spu, partition, &error);
+                }
+                error
+            }
+            Answer::Unknown(number) => Error::from_unknown_code(number).with_outcome(Outcome::Unknown),
+            Answer::Unreadable => {
+                let text = "the server's answer stands behind an error code that this version does not know";
+                Error::new(ErrorKind::DeliveryUnknown, text).with_outcome(Outcome::Unknown)
+            }
+        };
+        Fate::Settled(Err(error.with_topic(&shared.topic).with_partition(partition)))
+    }
+}
+
+impl Work {
+    /// Takes the oldest request, which `frame` answers, out of flight. After an error it still is in flight.
+    fn take_answered(&mut self, frame: &Frame, spu: i32) -> Result<(Request, Vec<Answer>)> {
+        let connection = self.connection.any().ok_or_else(|| Error::internal("a reply came without a connection"))?;
+        let first = connection.in_flight.front().filter(|request| request.correlation == frame.correlation);
+        let Some(request) = first else {
+            return Err(Error::incompatible(format!("SPU {spu} answered another request than the next one")));
+        };
+        let answers = answers::read(frame.body.clone(), request.batches.len())?;
+        let request = connection.in_flight.pop_front().ok_or_else(|| Error::internal("a reply came without a request"))?;
+        connection.heard = Some(Instant::now());
+        Ok((request, answers))
+    }
+}
+
+/// Whether the code says that nothing was written and that another attempt, perhaps elsewhere, can succeed.
+fn is_retriable(code: &ErrorCode) -> bool {
+    matches!(
+        code,
+        ErrorCode::NotLeaderForPartition
+            | ErrorCode::SpuOffline
+            | ErrorCode::TopicPendingInitialization
+            | ErrorCode::PartitionPendingInitialization
+            | ErrorCode::PartitionNotLeader
+    )
+}
+
+/// The error of a batch that the server has answered with `code`.
+fn refused(code: &ErrorCode) -> Error {
+    let outcome = match code {
+        // The batch was written, but not replicated in time; or the server does not say.
+        ErrorCode::RequestTimedOut { .. } | ErrorCode::UnknownServerError | ErrorCode::Other(_) => Outcome::Unknown,
+        _ => Outcome::NotWritten,
+    };
+    Error::from_code(code, None).with_outcome(outcome)
+}
