@@ -24,11 +24,12 @@
 //!   batches again.
 //!
 //! Only the task makes a connection and takes it away. `pause_until` and `backoff` are set by the task and by the
-//! reader of a reply; `alarm` by the task alone.
+//! thread that reads a reply, and the supervisor ends a pause when the SPU turns out to be reachable; `alarm` is set by
+//! the task alone.
 //!
 //! **Order of locks:** [`SpuSender::work`], then the accumulator's state, then that of the last error; nobody holds
-//! the work of two senders. The sink hears of settled tickets when no lock is held; it is asked to watch a
-//! connection, and to stop that, with `work` locked.
+//! the work of two senders. The sink is asked to watch a connection, and to stop that, with `work` locked; it hears of
+//! settled tickets when no lock is held.
 //!
 //! - [`supervisor`]: follows the cluster view, and has a sender for each SPU that leads a partition
 //! - [`task`]: the task of one sender
@@ -153,5 +154,34 @@ async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn the_last_error_is_kept_until_the_spu_takes_records() {
+        let sender = SpuSender::new(5001);
+        let mut work = sender.lock();
+        sender.clear_error(&mut work);
+        assert!(sender.last_error().is_none());
+        sender.note_error(&mut work, Error::internal("one"));
+        sender.note_error(&mut work, Error::closed("another"));
+        assert_eq!(sender.last_error().map(|error| error.kind), Some(ErrorKind::Closed));
+        sender.clear_error(&mut work);
+        assert!(sender.last_error().is_none());
+    }
+
+    /// It would end the next connection.
+    #[test]
+    fn a_failure_without_a_connection_is_forgotten() {
+        let sender = SpuSender::new(5001);
+        let mut work = sender.lock();
+        sender.fail(&mut work, Error::internal("late"), true);
+        assert!(work.connection.is_idle() && !work.connection.has_failed());
+        assert!(work.connection.take_failed().is_none() && work.connection.take().is_none());
     }
 }

@@ -108,7 +108,8 @@ impl Work {
             return Err(Error::incompatible(format!("SPU {spu} answered another request than the next one")));
         };
         let answers = answers::read(frame.body.clone(), request.batches.len())?;
-        let request = connection.in_flight.pop_front().ok_or_else(|| Error::internal("a reply came without a request"))?;
+        let request =
+            connection.in_flight.pop_front().ok_or_else(|| Error::internal("a reply came without a request"))?;
         connection.heard = Some(Instant::now());
         Ok((request, answers))
     }
@@ -134,4 +135,44 @@ fn refused(code: &ErrorCode) -> Error {
         _ => Outcome::NotWritten,
     };
     Error::from_code(code, None).with_outcome(outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A batch that may be in the log must not go again on the server's word, nor to another partition.
+    #[test]
+    fn what_goes_again_was_certainly_not_written() {
+        use ErrorCode as E;
+        let again = [
+            E::NotLeaderForPartition,
+            E::SpuOffline,
+            E::TopicPendingInitialization,
+            E::PartitionPendingInitialization,
+            E::PartitionNotLeader,
+        ];
+        for code in again {
+            let error = refused(&code);
+            assert!(is_retriable(&code) && error.retriable, "{code:?}");
+            assert_eq!(error.outcome, Outcome::NotWritten, "{code:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_server_leaves_open_is_unknown() {
+        use ErrorCode as E;
+        let timed_out = E::RequestTimedOut { timeout_ms: 5, kind: fluvio_protocol::api::RequestKind::Produce };
+        for (code, outcome) in [
+            (timed_out, Outcome::Unknown),
+            (E::UnknownServerError, Outcome::Unknown),
+            (E::Other("why".to_owned()), Outcome::Unknown),
+            (E::MessageTooLarge, Outcome::NotWritten),
+            (E::StorageError, Outcome::NotWritten),
+            (E::PermissionDenied, Outcome::NotWritten),
+        ] {
+            let error = refused(&code);
+            assert_eq!((error.outcome, is_retriable(&code)), (outcome, false), "{code:?}");
+        }
+    }
 }

@@ -83,12 +83,13 @@ impl ConnectionState {
 
     /// Takes the connection away if it has failed.
     pub(super) fn take_failed(&mut self) -> Option<(ProduceConnection, Failure)> {
+        // The task asks each time: a connection that goes on is not moved for that.
+        if !self.has_failed() {
+            return None;
+        }
         match std::mem::take(self) {
             Self::Failed(connection, failure) => Some((connection, failure)),
-            other => {
-                *self = other;
-                None
-            }
+            Self::Idle | Self::Connected(_) => None,
         }
     }
 }

@@ -4,16 +4,17 @@ mod model;
 
 use std::collections::HashMap;
 
+use futures_util::FutureExt;
+
+use super::batch::WaitingBatch;
+use super::partition::MOST_APART;
 use super::*;
 use crate::producer::RECORD_OVERHEAD;
 use crate::producer::sender::PATIENCE;
 
-use super::batch::WaitingBatch;
-use super::partition::MOST_APART;
-
 const LEADER: i32 = 5001;
 
-/// The buffer of a producer for a topic of so many partitions; one server leads all of them.
+/// The accumulator of a producer; one SPU leads all partitions of its topic.
 struct Bench {
     accumulator: Accumulator,
     leader: Arc<SpuSender>,
@@ -167,6 +168,51 @@ fn a_server_that_does_not_answer_is_avoided() {
     assert_eq!([deliver(), deliver(), deliver()], [1 - place; 3]);
     bench.accumulator.answered(vec![(silent, Ok(0))]);
     assert_eq!([deliver(), deliver()], [place, 1 - place]);
+}
+
+#[test]
+fn a_partition_changes_hands_when_nothing_is_in_flight_any_more() {
+    let bench = Bench::new(1);
+    let first = bench.submit(At(0));
+    assert_eq!(Bench::tickets(&bench.take()), [(0, first)]);
+    let second = bench.submit(At(0));
+    let next = Arc::new(SpuSender::new(LEADER + 1));
+    let moved = bench.accumulator.set_partitions(vec![true], vec![Some(Arc::clone(&next))]);
+    assert_eq!(moved.iter().map(|(former, index)| (former.spu, *index)).collect::<Vec<_>>(), [(LEADER, 0)]);
+    let mut taken = Vec::new();
+    bench.accumulator.take(next.spu, &mut taken);
+    assert!(taken.is_empty(), "the former leader may still write the first one");
+    let wakeup = bench.accumulator.supervisor_wakeup();
+    assert!(wakeup.notified().now_or_never().is_none());
+    bench.accumulator.answered(vec![(first, Ok(0))]);
+    assert!(wakeup.notified().now_or_never().is_some(), "all are woken");
+    bench.accumulator.take(next.spu, &mut taken);
+    assert_eq!(Bench::tickets(&taken), [(0, second)]);
+}
+
+#[test]
+fn what_is_acknowledged_late_or_elsewhere_counts_as_reordered() {
+    let bench = Bench::new(2);
+    let reordered = || bench.accumulator.counters.read().reordered;
+    let acknowledge = |ticket: u64| assert_eq!(bench.accumulator.answered(vec![(ticket, Ok(0))]).len(), 1);
+    // So that a batch does not wait until that before it is acknowledged.
+    bench.accumulator.lock().flush_up_to = u64::MAX;
+    let first = bench.submit(At(0));
+    assert_eq!(bench.take().len(), 1);
+    let second = bench.submit(At(0));
+    assert_eq!(bench.take().len(), 1);
+    acknowledge(second);
+    assert_eq!(reordered(), 0);
+    acknowledge(first);
+    assert_eq!(reordered(), 1, "a newer one was first");
+    let moving = bench.submit(Anywhere);
+    let place = bench.place(moving);
+    bench.online(&[place == 1, place == 0]);
+    assert_eq!(Bench::tickets(&bench.take()), [(1 - place, moving)]);
+    acknowledge(moving);
+    assert_eq!(reordered(), 2, "it is in another partition");
+    let metrics = bench.accumulator.counters.read();
+    assert_eq!((metrics.records_produced, metrics.bytes_produced), (3, 30));
 }
 
 /// Whatever happens in whatever order: each ticket is in one place and is settled once; what may not move does not;

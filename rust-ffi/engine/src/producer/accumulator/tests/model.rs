@@ -230,6 +230,8 @@ impl Model {
         assert_eq!(read(&batch.bytes), records.iter().map(|record| record.number).collect::<Vec<_>>());
         assert!(records.is_sorted_by_key(|record| record.number));
         assert!(records.iter().all(|record| self.home(record.to).is_none_or(|home| home == partition)));
+        let keyless = records.iter().filter(|record| self.home(record.to).is_none()).count();
+        assert!(self.count() == 1 || keyless == 0 || keyless == records.len(), "both kinds share a batch");
         assert_eq!(batch.partition, partition);
         assert!(self.written.get(&batch.ticket).is_none_or(|written| *written == partition), "in two logs");
     }
@@ -291,7 +293,8 @@ impl Model {
         }
     }
 
-    /// Each ticket is in one place, in order; the account of the buffer is right.
+    /// Each ticket is in one place, in order, and known to be sent if it may be written; the account of the buffer is
+    /// right.
     fn check(&self) {
         let mut places: Vec<u64> = self.in_flight.iter().flatten().map(|batch| batch.ticket).collect();
         for queue in &self.state.partitions {
@@ -302,6 +305,11 @@ impl Model {
         }
         places.sort_unstable();
         assert_eq!(places, self.tickets.keys().copied().collect::<Vec<_>>(), "each in one place");
+        for (ticket, unsettled) in self.state.tickets.iter() {
+            let in_flight = self.in_flight.iter().flatten().any(|batch| batch.ticket == ticket);
+            assert_eq!(unsettled.in_flight, in_flight);
+            assert_eq!(unsettled.sent, in_flight || self.written.contains_key(&ticket));
+        }
         let records = || self.tickets.values().flatten();
         let used: u64 = records().map(|record| record.cost).sum();
         assert_eq!((self.state.room.used(), self.state.tickets.records()), (used, records().count() as u64));
