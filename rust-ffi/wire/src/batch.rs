@@ -101,7 +101,8 @@ impl BatchBuilder {
         fits
     }
 
-    #[inline]
+    // Always: otherwise the compiler makes it a call, or not, with each change of those who push in a loop.
+    #[inline(always)]
     fn append(&mut self, length: usize, timestamp: i64, key: Option<&[u8]>, value: &[u8]) {
         let delta = self.timestamp_delta(timestamp);
         if self.count == 0 {

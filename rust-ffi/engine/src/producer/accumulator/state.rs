@@ -202,6 +202,7 @@ impl State {
     /// Takes batches for one request to `spu`: in order per partition, at most `max_request_size` in all (one if it
     /// alone is larger). Open batches go too when they are due. Partitions of which another SPU's sender has
     /// something in flight wait.
+    #[inline]
     pub(super) fn take(&mut self, spu: i32, now: Instant) -> Taken {
         if self.abandoned {
             return Taken::default();
@@ -225,6 +226,7 @@ impl State {
     }
 
     /// The sender to `spu` has these batches from now on.
+    #[inline]
     fn hand_out(&mut self, batches: Vec<(u32, WaitingBatch)>, spu: i32, now: Instant) -> Taken {
         let (mut retries, mut duplicates_possible) = (0, 0);
         for (index, batch) in &batches {
