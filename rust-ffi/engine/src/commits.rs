@@ -1,4 +1,4 @@
-//! What one consumer has processed, and what of it is stored by the cluster under the consumer's id.
+//! What one consumer has processed, and what the cluster stores of that under the consumer's id.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -15,16 +15,17 @@ use crate::limit::{Limit, Trouble};
 use crate::log_offsets::{known_leader, leader};
 use crate::replies::RecordBytes;
 use crate::session::Session;
-use crate::stored_offsets::{VERSION, accepted, refusal, stored};
+use crate::stored_offsets::{VERSION, check, refusal, stored};
 use crate::transport::Connection;
 
-/// How long what is known of the stored offsets is believed. Whoever was stopped for longer looks first.
-const BELIEVED: Duration = Duration::from_secs(1);
+/// How long what is known of the stored offsets is trusted: another consumer may have stored more. After a longer pause
+/// they are fetched anew before a commit.
+const TRUSTED: Duration = Duration::from_secs(1);
 
-/// A connection to one SPU, and the sessions on it.
-struct Link {
+/// A connection to one SPU, and the sessions on it under which offsets are stored.
+struct CommitConnection {
     connection: Connection,
-    /// By partition.
+    /// The sessions' numbers, by partition.
     sessions: HashMap<u32, u32>,
 }
 
@@ -33,34 +34,35 @@ pub(crate) struct Commits {
     session: Session,
     topic: String,
     id: String,
-    /// By leader. Commits go one after another: the last one wins.
-    links: Mutex<HashMap<i32, Link>>,
+    /// By leader. The lock is held throughout a commit: commits go one after the other, and the last one wins.
+    connections: Mutex<HashMap<i32, CommitConnection>>,
     trouble: Trouble,
-    /// By partition.
-    slots: std::sync::Mutex<Slots>,
+    /// By partition. Taken while `connections` is held, never the other way round.
+    cells: std::sync::Mutex<CommitCells>,
 }
 
 /// What the caller has processed of a partition, and what of it is stored.
-struct Slot {
-    /// What the caller marked as processed, for automatic commits.
+struct CommitCell {
+    /// The offset that the caller marked as processed, for automatic commits; -1: none. The caller writes it from any
+    /// thread.
     marked: Arc<AtomicI64>,
     /// The mark that was committed last.
     committed: i64,
-    /// What is stored, as far as is known; -1: nothing.
+    /// The stored offset, as far as it is known; -1: none.
     stored: i64,
-    /// When that was known.
-    known: Option<Instant>,
-    /// The caller has sought backwards: what is stored may go back.
-    sought: bool,
+    /// When `stored` was learned.
+    learned: Option<Instant>,
+    /// Whether the stored offset may go back, since the caller has sought backwards.
+    may_go_back: bool,
 }
 
-impl Default for Slot {
+impl Default for CommitCell {
     fn default() -> Self {
-        Self { marked: Arc::new(AtomicI64::new(-1)), committed: -1, stored: -1, known: None, sought: false }
+        Self { marked: Arc::new(AtomicI64::new(-1)), committed: -1, stored: -1, learned: None, may_go_back: false }
     }
 }
 
-type Slots = BTreeMap<u32, Slot>;
+type CommitCells = BTreeMap<u32, CommitCell>;
 
 impl Commits {
     pub(crate) fn new(session: Session, topic: &str, id: &str) -> Self {
@@ -68,17 +70,17 @@ impl Commits {
             session,
             topic: topic.to_owned(),
             id: id.to_owned(),
-            links: Mutex::default(),
+            connections: Mutex::default(),
             trouble: Trouble::default(),
-            slots: Default::default(),
+            cells: Default::default(),
         }
     }
 
-    fn slots(&self) -> std::sync::MutexGuard<'_, Slots> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    fn cells(&self) -> std::sync::MutexGuard<'_, CommitCells> {
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What goes wrong with commits, also with those of others that one waits for.
+    /// What goes wrong with commits, also with earlier ones that a commit waits for.
     pub(crate) fn trouble(&self) -> &Trouble {
         &self.trouble
     }
@@ -88,54 +90,59 @@ impl Commits {
         self.store(processed, true, limit).await
     }
 
-    /// Stores what was processed, but nothing less than what is stored, unless the caller has sought backwards.
+    /// Stores what was processed, but no offset below the stored one, unless the caller has sought backwards.
     pub(crate) async fn commit_processed(&self, processed: &[(u32, i64)], limit: &Limit) -> Result<()> {
         self.store(processed, false, limit).await
     }
 
-    /// It needs the SC only for what it does not know.
+    /// Stores offsets, anew while leaders change or are away. The SC is only needed for leaders that are not known.
     async fn store(&self, processed: &[(u32, i64)], exactly: bool, limit: &Limit) -> Result<()> {
         let counters = self.session.counters();
-        // Held throughout: a commit that is tried again does not overtake a later one.
-        let mut links = self.links.lock().await;
+        // Held throughout, so that a commit that is tried again does not overtake a later one.
+        let mut connections = self.connections.lock().await;
         let mut left = processed.to_vec();
         let mut attempts = limit.attempts(counters);
         loop {
-            // Each time: while this one was away another may have taken its place.
+            // Before each attempt: during the last one another consumer may have taken this one's place.
             if !exactly {
-                self.keep_forward(&mut left, limit).await?;
+                self.drop_backward(&mut left, limit).await?;
             }
-            let Err(error) = self.store_all(&mut links, &mut left, limit).await else { return Ok(()) };
+            let Err(error) = self.store_all(&mut connections, &mut left, limit).await else { return Ok(()) };
             self.session.view().doubt();
             attempts.after(error.with_topic(&self.topic)).await.map_err(|error| counters.noted(error))?;
         }
     }
 
-    /// Drops what is less than what is stored, and may not be.
-    async fn keep_forward(&self, processed: &mut Vec<(u32, i64)>, limit: &Limit) -> Result<()> {
-        let doubtful = {
-            let mut slots = self.slots();
+    /// Drops offsets that would take the stored one back where that is not allowed.
+    async fn drop_backward(&self, processed: &mut Vec<(u32, i64)>, limit: &Limit) -> Result<()> {
+        let outdated = {
+            let mut cells = self.cells();
             processed.iter().any(|(partition, _)| {
-                let slot = slots.entry(*partition).or_default();
-                !slot.sought && slot.known.is_none_or(|known| known.elapsed() > BELIEVED)
+                let cell = cells.entry(*partition).or_default();
+                !cell.may_go_back && cell.learned.is_none_or(|learned| learned.elapsed() > TRUSTED)
             })
         };
-        if doubtful {
-            self.look(limit).await?;
+        if outdated {
+            self.fetch(limit).await?;
         }
-        let mut slots = self.slots();
+        let mut cells = self.cells();
         processed.retain(|(partition, offset)| {
-            let slot = slots.entry(*partition).or_default();
-            slot.sought || *offset >= slot.stored
+            let cell = cells.entry(*partition).or_default();
+            cell.may_go_back || *offset >= cell.stored
         });
         Ok(())
     }
 
-    /// One attempt at all that is `left`; what fails stays there.
-    async fn store_all(&self, links: &mut HashMap<i32, Link>, left: &mut Vec<(u32, i64)>, limit: &Limit) -> Result<()> {
+    /// One attempt to store all that is `left`. What fails stays there.
+    async fn store_all(
+        &self,
+        connections: &mut HashMap<i32, CommitConnection>,
+        left: &mut Vec<(u32, i64)>,
+        limit: &Limit,
+    ) -> Result<()> {
         let mut failed = Vec::new();
         let mut cause: Option<Error> = None;
-        // A silent SPU is waited for once, and does not hold up what others lead.
+        // A silent SPU is waited for once, and does not hold up the partitions that others lead.
         let mut silent = HashSet::new();
         for (partition, offset) in left.drain(..) {
             let leader = known_leader(&self.session, &self.topic, partition);
@@ -143,14 +150,14 @@ impl Commits {
                 failed.push((partition, offset));
                 continue;
             }
-            match self.commit_one(links, partition, offset, limit).await {
+            match self.commit_one(connections, partition, offset, limit).await {
                 Ok(()) => self.note_stored(partition, offset),
                 Err(error) => {
                     failed.push((partition, offset));
                     if matches!(error.kind, ErrorKind::Connection | ErrorKind::Timeout) {
                         silent.extend(leader);
                     }
-                    // What no other attempt mends ends all of them.
+                    // An error that no other attempt mends outranks the others.
                     cause = cause.filter(|cause| !cause.retriable).or(Some(error));
                 }
             }
@@ -160,29 +167,39 @@ impl Commits {
     }
 
     fn note_stored(&self, partition: u32, offset: i64) {
-        let mut slots = self.slots();
-        let slot = slots.entry(partition).or_default();
-        slot.stored = offset;
-        slot.known = Some(Instant::now());
+        let mut cells = self.cells();
+        let cell = cells.entry(partition).or_default();
+        cell.stored = offset;
+        cell.learned = Some(Instant::now());
     }
 
-    /// The caller has sought backwards in a partition: what is stored of it may go back from now on.
-    pub(crate) fn sought(&self, partition: u32) {
-        self.slots().entry(partition).or_default().sought = true;
+    /// Lets the stored offset of a partition go back from now on: the caller has sought backwards.
+    pub(crate) fn allow_backward(&self, partition: u32) {
+        self.cells().entry(partition).or_default().may_go_back = true;
     }
 
-    /// Where the caller writes what it has processed.
+    /// Ends what [`Self::allow_backward`] allowed: the partitions are not the consumer's any more.
+    pub(crate) fn keep_forward(&self, partitions: &[u32]) {
+        let mut cells = self.cells();
+        for partition in partitions {
+            if let Some(cell) = cells.get_mut(partition) {
+                cell.may_go_back = false;
+            }
+        }
+    }
+
+    /// Where the caller writes the offset that it has processed.
     pub(crate) fn mark(&self, partition: u32) -> Arc<AtomicI64> {
-        Arc::clone(&self.slots().entry(partition).or_default().marked)
+        Arc::clone(&self.cells().entry(partition).or_default().marked)
     }
 
     /// Stores what was marked as processed since the last time.
     pub(crate) async fn commit_marked(&self, limit: &Limit) -> Result<()> {
         let changed: Vec<(u32, i64)> = {
-            let slots = self.slots();
-            let marks = slots.iter().map(|(partition, slot)| (*partition, slot.marked.load(Ordering::Acquire), slot));
+            let cells = self.cells();
+            let marks = cells.iter().map(|(partition, cell)| (*partition, cell.marked.load(Ordering::Acquire), cell));
             marks
-                .filter(|(_, mark, slot)| *mark != slot.committed)
+                .filter(|(_, mark, cell)| *mark != cell.committed)
                 .map(|(partition, mark, _)| (partition, mark))
                 .collect()
         };
@@ -190,45 +207,46 @@ impl Commits {
             return Ok(());
         }
         self.commit_processed(&changed, limit).await?;
-        let mut slots = self.slots();
+        let mut cells = self.cells();
         for (partition, mark) in changed {
-            slots.entry(partition).or_default().committed = mark;
+            cells.entry(partition).or_default().committed = mark;
         }
         Ok(())
     }
 
     async fn commit_one(
         &self,
-        links: &mut HashMap<i32, Link>,
+        connections: &mut HashMap<i32, CommitConnection>,
         partition: u32,
         offset: i64,
         limit: &Limit,
     ) -> Result<()> {
         let leader = leader(&self.session, &self.topic, partition, limit).await?;
-        // Taken out: what goes wrong, or is cancelled, leaves no connection behind with a reply under way.
-        let mut link = match links.remove(&leader) {
-            Some(link) => link,
-            None => Link { connection: self.session.dial(leader, true).await?, sessions: HashMap::new() },
+        // Taken out, so that an error, or a commit that is cancelled, leaves no connection behind with a reply under
+        // way.
+        let mut spu = match connections.remove(&leader) {
+            Some(spu) => spu,
+            None => CommitConnection { connection: self.session.dial(leader, true).await?, sessions: HashMap::new() },
         };
-        let session_id = match link.sessions.get(&partition) {
+        let session_id = match spu.sessions.get(&partition) {
             Some(session) => *session,
             None => {
-                let session = self.open_session(&mut link.connection, partition).await?;
-                link.sessions.insert(partition, session);
+                let session = self.open_session(&mut spu.connection, partition).await?;
+                spu.sessions.insert(partition, session);
                 session
             }
         };
         let request = UpdateConsumerOffsetRequest { offset, session_id };
-        let number = link.connection.request(&request, VERSION)?;
+        let number = spu.connection.request(&request, VERSION)?;
         let response: UpdateConsumerOffsetResponse =
-            self.session.reply(&mut link.connection, number).await?.decode(VERSION)?;
-        accepted(&response.error_code, &link.connection).map_err(|error| error.with_partition(partition))?;
-        links.insert(leader, link);
+            self.session.reply(&mut spu.connection, number).await?.decode(VERSION)?;
+        check(&response.error_code, &spu.connection).map_err(|error| error.with_partition(partition))?;
+        connections.insert(leader, spu);
         Ok(())
     }
 
-    /// A session is that of a stream with the consumer's id; it outlives the stream. One beyond the end of any log fails
-    /// at once, and its answer says its number.
+    /// Opens a session: that of a stream with the consumer's id, which it outlives. A stream that would begin beyond
+    /// the end of any log fails at once, and the answer has the session's number.
     async fn open_session(&self, connection: &mut Connection, partition: u32) -> Result<u32> {
         let mut request = StreamFetchRequest::<RecordBytes>::default();
         request.topic.clone_from(&self.topic);
@@ -246,8 +264,8 @@ impl Commits {
         }
     }
 
-    /// The stored offsets, by partition, which are also remembered.
-    pub(crate) async fn look(&self, limit: &Limit) -> Result<BTreeMap<u32, i64>> {
+    /// Fetches the stored offsets, by partition, and remembers them.
+    pub(crate) async fn fetch(&self, limit: &Limit) -> Result<BTreeMap<u32, i64>> {
         let asked = Instant::now();
         let stored = stored(&self.session, Some(&self.id), limit).await?;
         let found: BTreeMap<u32, i64> = stored
@@ -257,15 +275,15 @@ impl Commits {
                 _ => None,
             })
             .collect();
-        let mut slots = self.slots();
+        let mut cells = self.cells();
         for partition in found.keys() {
-            slots.entry(*partition).or_default();
+            cells.entry(*partition).or_default();
         }
-        for (partition, slot) in slots.iter_mut() {
+        for (partition, cell) in cells.iter_mut() {
             // A commit may have come in between.
-            if slot.known.is_none_or(|known| known < asked) {
-                slot.stored = found.get(partition).copied().unwrap_or(-1);
-                slot.known = Some(asked);
+            if cell.learned.is_none_or(|learned| learned < asked) {
+                cell.stored = found.get(partition).copied().unwrap_or(-1);
+                cell.learned = Some(asked);
             }
         }
         Ok(found)

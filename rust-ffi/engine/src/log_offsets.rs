@@ -1,4 +1,4 @@
-//! Where logs begin and end, and who leads them, as the SPUs and the view say.
+//! Where logs begin and end, as their leaders say, and which SPUs lead them, as the view says.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,7 +14,7 @@ use crate::session::Session;
 
 const VERSION: i16 = 25;
 
-/// The SPU that leads a partition. The SC is only asked, whether there is such a topic, where none is known.
+/// The SPU that leads a partition. If none is known, the SC is asked whether there is such a topic.
 pub(crate) async fn leader(session: &Session, topic: &str, partition: u32, limit: &Limit) -> Result<i32> {
     if let Some(leader) = known_leader(session, topic, partition) {
         return Ok(leader);
@@ -28,7 +28,7 @@ fn leaderless(topic: &str, partition: u32) -> Error {
     Error::new(ErrorKind::NotLeader, text).with_topic(topic).with_partition(partition)
 }
 
-/// The SPU that leads a partition, as far as is known.
+/// The SPU that leads a partition, if the view knows one.
 pub(crate) fn known_leader(session: &Session, topic: &str, partition: u32) -> Option<i32> {
     session.view().read(|view| view.partition(topic, partition)).map(|state| state.leader)
 }
@@ -36,7 +36,8 @@ pub(crate) fn known_leader(session: &Session, topic: &str, partition: u32) -> Op
 /// The first offset of a log, and the one after its last.
 pub(crate) type Bounds = (i64, i64);
 
-/// The bounds of the logs of partitions that one SPU leads, or why it does not tell them.
+/// Asks one SPU for the bounds of the logs of partitions that it leads: of each the bounds, or why it does not tell
+/// them.
 pub(crate) async fn bounds(
     session: &Session,
     spu: i32,
@@ -74,14 +75,13 @@ pub(crate) fn bounds_of(told: &FetchOffsetPartitionResponse) -> Result<Bounds> {
     Ok((*start, *end))
 }
 
-/// The bounds of one log; again while leaders change or are away.
+/// The bounds of one log. Asked for anew while leaders change or are away.
 pub(crate) async fn log_bounds(session: &Session, topic: &str, partition: u32, limit: &Limit) -> Result<Bounds> {
     let found = logs_bounds(session, topic, BTreeSet::from([partition]), limit).await?;
     found.get(&partition).copied().ok_or_else(|| unled(topic, partition))
 }
 
-/// The bounds of the logs of partitions of a topic, by partition, as their leaders tell them; again while leaders change or
-/// are away.
+/// The bounds of the logs of partitions of a topic, by partition. Asked for anew while leaders change or are away.
 pub(crate) async fn logs_bounds(
     session: &Session,
     topic: &str,
@@ -97,7 +97,7 @@ pub(crate) async fn logs_bounds(
     Ok(found)
 }
 
-/// One attempt at all that are `left`, at all leaders at once; those that are found are left no more.
+/// One attempt to find the bounds of all that are `left`, at all leaders at once. What is found moves to `found`.
 async fn try_bounds(
     session: &Session,
     topic: &str,
@@ -107,7 +107,7 @@ async fn try_bounds(
 ) -> Result<()> {
     let mut led: BTreeMap<i32, Vec<(String, u32)>> = BTreeMap::new();
     let mut cause: Option<Error> = None;
-    // What no other attempt mends ends all of them.
+    // An error that no other attempt mends outranks the others.
     let mut failed = |error: Error| {
         if cause.as_ref().is_none_or(|cause| cause.retriable) {
             cause = Some(error);

@@ -138,6 +138,93 @@ async fn pause_holds_a_partition_back_and_resume_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revoked_partition_gives_nothing_until_it_is_assigned_again() {
+    within(60, async {
+        let cluster = cluster().await;
+        let client = connect(&cluster.endpoint().to_string()).await;
+        fill(&client, "taken", 2, 40_000).await;
+        let consumer = consumer(&client, "taken", ConsumerOptions { prefetch: 200_000, ..beginning() }).await;
+        let ends: Vec<i64> = consumer.partitions().iter().map(|state| state.end.unwrap()).collect();
+        // Where each partition goes on; partition 1 is never taken away.
+        let mut next = [0, 0];
+        // More often than a connection may have abandoned streams.
+        for round in 0..20 {
+            let mut taken = 0;
+            while taken < 2 {
+                match consumer.take().unwrap() {
+                    Take::Chunk(chunk) => {
+                        let position = &mut next[chunk.partition as usize];
+                        for (offset, ..) in plain(&chunk.payload) {
+                            assert_eq!(offset, *position, "partition {} in round {round}", chunk.partition);
+                            *position += 1;
+                        }
+                        taken += usize::from(chunk.partition == 0);
+                    }
+                    Take::Empty => consumer.ready().await,
+                    Take::End => panic!("ended"),
+                }
+            }
+            consumer.revoke(&[0]).unwrap();
+            assert!(consumer.partitions().iter().all(|state| state.partition == 1), "its position is forgotten");
+            let error = consumer.seek(0, Start::At(0), None).err().unwrap();
+            assert_eq!((error.kind, error.partition), (ErrorKind::PartitionNotFound, Some(0)));
+            // What was on its way has time to arrive, in some rounds.
+            if round % 4 == 0 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            while let Some(chunk) = consumer.take_fresh() {
+                assert_eq!((chunk.partition, chunk.first_offset), (1, next[1]));
+                next[1] = chunk.next_offset;
+            }
+            next[0] = round * 500;
+            consumer.assign(&[(0, Start::At(next[0]))]).unwrap();
+        }
+        while next.as_slice() != ends {
+            match consumer.take().unwrap() {
+                Take::Chunk(chunk) => {
+                    assert_eq!(chunk.first_offset, next[chunk.partition as usize]);
+                    next[chunk.partition as usize] = chunk.next_offset;
+                }
+                Take::Empty => consumer.ready().await,
+                Take::End => panic!("ended"),
+            }
+        }
+        assert_eq!(consumer.assign(&[(0, Start::At(0))]).unwrap_err().kind, ErrorKind::Usage);
+        assert_eq!(consumer.assign(&[(2, Start::At(0))]).unwrap_err().kind, ErrorKind::PartitionNotFound);
+        assert_eq!(consumer.revoke(&[2]).unwrap_err().kind, ErrorKind::PartitionNotFound);
+        // Without any partition it waits for the next assignment, and for those that the topic gets.
+        consumer.revoke(&[0, 1]).unwrap();
+        assert!(tokio::time::timeout(Duration::from_millis(50), consumer.ready()).await.is_err());
+        consumer.assign(&[(1, Start::End(1))]).unwrap();
+        assert_eq!(self::next(&consumer).await[0].0, ends[1] - 1);
+        consumer.revoke(&[1]).unwrap();
+        client.admin(None).add_partitions("taken", 1, true).await.unwrap();
+        while consumer.partitions().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(consumer.partitions().iter().map(|state| state.partition).collect::<Vec<_>>(), [2]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_seek_that_waits_ends_with_its_partition() {
+    within(30, async {
+        let cluster = cluster().await;
+        let client = connect(&cluster.endpoint().to_string()).await;
+        fill(&client, "ended", 1, 10).await;
+        let consumer = consumer(&client, "ended", beginning()).await;
+        let seek = consumer.seek(0, Start::At(5), None).unwrap();
+        consumer.revoke(&[0]).unwrap();
+        match seek.await {
+            Ok(position) => assert_eq!(position, 5, "it was faster"),
+            Err(error) => assert_eq!(error.kind, ErrorKind::PartitionNotFound),
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stored_offsets_are_found_again() {
     within(30, async {
         let cluster = cluster().await;
