@@ -31,7 +31,7 @@ const CLIENT_ID: &str = "fluvio-cffi";
 /// How long after the end of a connection an answer that came before it may need to get through the crate.
 const GRACE: Duration = Duration::from_millis(200);
 
-/// The SC is not asked more often whether it is still there, whatever is in doubt.
+/// The SC is not asked more often whether it is still there, however often a probe is requested.
 const LEAST_BETWEEN_PROBES: Duration = Duration::from_secs(1);
 
 /// No topic has this in its name, so a list of those that do is the smallest answer there is.
@@ -98,8 +98,8 @@ pub(crate) struct Control {
     probe_interval: Duration,
     counters: Arc<Counters>,
     shared: Mutex<Option<Link>>,
-    /// Changes when what the SC told last turned out wrong.
-    doubts: watch::Sender<()>,
+    /// Changes when a probe of the SC is requested.
+    probe_requests: watch::Sender<()>,
 }
 
 impl Control {
@@ -126,7 +126,7 @@ impl Control {
             probe_interval: options.probe_interval,
             counters: Arc::default(),
             shared: Mutex::default(),
-            doubts: watch::Sender::default(),
+            probe_requests: watch::Sender::default(),
         })
     }
 
@@ -165,20 +165,20 @@ impl Control {
         self.promptly("connecting", self.connect()).await
     }
 
-    /// What the SC told last turned out wrong: it may be gone without a word, so it is asked soon.
-    pub(crate) fn doubt(&self) {
-        self.doubts.send_replace(());
+    /// Has the SC asked soon whether it is still there: what it told last turned out wrong, so it may be gone without a word.
+    pub(crate) fn request_probe(&self) {
+        self.probe_requests.send_replace(());
     }
 
     /// Asks the SC time and again on `link`, where it otherwise speaks by itself, whether it is still there. Ends when it
     /// does not answer in time, or the connection is lost.
     pub(crate) async fn watch_over(&self, link: &Link) -> Error {
-        let mut doubts = self.doubts.subscribe();
+        let mut requests = self.probe_requests.subscribe();
         loop {
             tokio::select! {
                 () = tokio::time::sleep(self.probe_interval) => {}
-                // It lives as long as `self`.
-                _ = doubts.changed() => {}
+                // This never fails: the sender lives as long as `self`.
+                _ = requests.changed() => {}
             }
             match self.probe(link).await {
                 Err(error) => return error,

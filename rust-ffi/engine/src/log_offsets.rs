@@ -91,7 +91,7 @@ pub(crate) async fn logs_bounds(
     let mut found = BTreeMap::new();
     let mut attempts = limit.attempts(session.counters());
     while let Err(error) = try_bounds(session, topic, &mut left, &mut found, limit).await {
-        session.view().doubt();
+        session.view().request_refresh();
         attempts.after(error).await.map_err(|error| session.counters().noted(error))?;
     }
     Ok(found)

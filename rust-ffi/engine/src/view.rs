@@ -551,7 +551,7 @@ impl View {
         if let Some(state) = self.read(|view| view.topic(topic)) {
             return Ok(state);
         }
-        self.doubt();
+        self.request_refresh();
         let overdue = |timeout: Duration| {
             let seconds = timeout.as_secs_f64();
             let text = format!("topic \"{topic}\" exists, but its partitions were not there within {seconds} s");
@@ -560,9 +560,9 @@ impl View {
         self.find(topic, limit, |view| view.topic(topic), overdue).await
     }
 
-    /// What the view says turned out wrong, or to be too little: see whether the SC is still there to correct it.
-    pub(crate) fn doubt(&self) {
-        self.control.doubt();
+    /// Has the SC asked soon whether it is still there to correct the view, which turned out wrong, or too small.
+    pub(crate) fn request_refresh(&self) {
+        self.control.request_probe();
     }
 
     /// Asks the SC whether `topic` exists; an error if not.

@@ -73,7 +73,7 @@ fn find_leader(shared: &Arc<ConsumerShared>, cursor: Cursor, refused: Option<i32
     let shared = Arc::clone(shared);
     super::spawn(Arc::clone(&shared), async move {
         let (view, limit) = (shared.session.view(), Limit::new(None).with(&shared.trouble));
-        view.doubt();
+        view.request_refresh();
         let leader = |view: &Snapshot| view.partition(&shared.topic, cursor.partition).map(|it| it.leader);
         let found = guard::caught(async {
             tokio::time::sleep(pause).await;

@@ -121,7 +121,7 @@ async fn ask(shared: &Shared, missed: Vec<(u32, Arc<SpuSender>)>) {
 
 /// Fails what waits if the SC says that the topic does not exist.
 async fn fail_if_gone(shared: &Shared) {
-    shared.session.view().doubt();
+    shared.session.view().request_refresh();
     let limit = Limit::new(Some(shared.session.control().timeout()));
     if let Err(error) = shared.session.view().require(&shared.topic, &limit).await
         && error.kind == ErrorKind::TopicNotFound
