@@ -105,6 +105,8 @@ lint-python: $(VENV)/.lint
 
 lint-rust:
 	$(CARGO) fmt --manifest-path rust-ffi/Cargo.toml --all --check
+	@! grep --recursive --include='*.rs' --exclude-dir=target --line-number --extended-regexp '^ *//.{119,}$$' rust-ffi \
+		|| { echo 'comments are at most 120 characters wide'; exit 1; }
 	tools/header.sh --check
 	$(CARGO) clippy --workspace --all-targets $(MANIFEST) -- --deny warnings
 

@@ -47,7 +47,8 @@ typedef enum {
      */
     FLV_STATUS_USAGE = 21,
     /*
-     The machine, or what this process may have of it, has no more: descriptors, threads, memory, ports, room on a disk.
+     The machine, or what this process may have of it, has no more: descriptors, threads, memory, ports, room on a
+     disk.
      */
     FLV_STATUS_RESOURCE = 22,
     /*
@@ -189,7 +190,8 @@ typedef enum {
      */
     FLV_OUTCOME_UNKNOWN = 2,
     /*
-     Only the wait ended; they go on until their delivery time-out. The change was made; what follows from it was not seen.
+     Only the wait ended; they go on until their delivery time-out. The change was made; what follows from it was not
+     seen.
      */
     FLV_OUTCOME_PENDING = 3,
 } flv_outcome_e;
@@ -375,8 +377,8 @@ typedef enum {
  */
 typedef enum {
     /*
-     Whoever submits the records waits on the descriptor of the producer's queue, and drains it, until their tickets have
-     completed: the drain may read the reply itself, which spares waking a thread of the library.
+     Whoever submits the records waits on the descriptor of the producer's queue, and drains it, until their tickets
+     have completed: the drain may read the reply itself, which spares waking a thread of the library.
      */
     FLV_RECORDS_AWAITED = 1,
 } flv_records_flag_e;
@@ -579,8 +581,8 @@ typedef struct {
      */
     uint32_t reserved;
     /*
-     Verified: the name in the SC's certificate; an SPU's has the SPU's name and a dot before it. Empty: the hosts that are
-     dialled.
+     Verified: the name in the SC's certificate; an SPU's has the SPU's name and a dot before it. Empty: the hosts
+     that are dialled.
      */
     flv_slice_t tls_domain;
     /*
@@ -600,9 +602,9 @@ typedef struct {
      */
     int64_t probe_ms;
     /*
-     Whether a cluster that cannot be reached is waited for until the time-out: 1 yes, 2 no, 0 if it has answered this process
-     before, or the time-out is longer than 10 s. Default 0. What cannot change by waiting is an error at once: bad
-     arguments, TLS, versions.
+     Whether a cluster that cannot be reached is waited for until the time-out: 1 yes, 2 no, 0 if it has answered
+     this process before, or the time-out is longer than 10 s. Default 0. What cannot change by waiting is an error
+     at once: bad arguments, TLS, versions.
      */
     uint32_t wait;
     /*
@@ -686,11 +688,13 @@ typedef struct {
      */
     flv_slice_t consumer_id;
     /*
-     How often what was processed (`flv_consumer_processed`) is committed, milliseconds. 0: only on demand. Default 0.
+     How often what was processed (`flv_consumer_processed`) is committed, milliseconds. 0: only on demand. Default
+     0.
      */
     int64_t auto_commit_ms;
     /*
-     How long a silent stream may be silent before its peer is asked whether it is there, milliseconds. Default 10,000.
+     How long a silent stream may be silent before its peer is asked whether it is there, milliseconds. Default
+     10,000.
      */
     int64_t probe_ms;
     /*
@@ -752,8 +756,8 @@ typedef struct {
      */
     uint32_t count;
     /*
-     How many seeks of the partition came before the take. Where threads seek while another one takes, it tells whether
-     the records are of before the last one: `flv_consumer_positions` says how many there were.
+     How many seeks of the partition came before the take. Where threads seek while another one takes, it tells
+     whether the records are of before the last one: `flv_consumer_positions` says how many there were.
      */
     uint32_t seeks;
     /*
@@ -975,8 +979,8 @@ typedef struct {
      */
     uint32_t kind;
     /*
-     Rises by 1 with each event, from 1. Where it rises by more, events in between were dropped, because they were not
-     taken in time.
+     Rises by 1 with each event, from 1. Where it rises by more, events in between were dropped, because they were
+     not taken in time.
      */
     uint64_t number;
     /*
@@ -998,8 +1002,8 @@ typedef struct {
 } flv_event_t;
 
 /*
- What a client has done since it was opened, counted per batch, request or chunk, and what is under way. The caller sets
- `struct_size`.
+ What a client has done since it was opened, counted per batch, request or chunk, and what is under way. The caller
+ sets `struct_size`.
  */
 typedef struct {
     /*
@@ -1039,7 +1043,8 @@ typedef struct {
      */
     uint64_t duplicates_possible;
     /*
-     Batches acknowledged after a later one of their partition, or in another partition than that of their submission.
+     Batches acknowledged after a later one of their partition, or in another partition than that of their
+     submission.
      */
     uint64_t reordered;
     /*
@@ -1063,8 +1068,8 @@ typedef struct {
      */
     uint64_t lag;
     /*
-     Errors met, by `FLV_STATUS_`, whether they were repaired or reported: one for each connection, call, batch that has
-     failed or must go again, and partition that is not read on.
+     Errors met, by `FLV_STATUS_`, whether they were repaired or reported: one for each connection, call, batch that
+     has failed or must go again, and partition that is not read on.
      */
     uint64_t errors[100];
 } flv_metrics_t;
@@ -1152,8 +1157,9 @@ typedef struct {
      */
     const int32_t *key_lengths;
     /*
-     NULL: the partitioner decides. Else `count` entries: the partition, or -1. With neither key nor partition a record goes
-     where it can be written, and moves with its batch if it waits where that is not possible; its ticket tells.
+     NULL: the partitioner decides. Else `count` entries: the partition, or -1. With neither key nor partition a
+     record goes where it can be written, and moves with its batch if it waits where that is not possible; its ticket
+     tells.
      */
     const int32_t *partitions;
     /*
@@ -1254,9 +1260,10 @@ typedef struct {
 } flv_completion_t;
 
 /*
- Called with each completion, on a thread of the library, perhaps on several at once. `*completion` is valid for the call,
- its `result` is the callee's. Must not block, nor leave by an exception, nor call back into the library but for
- `flv_operation_cancel`, `flv_completion_dispose`, `flv_error_info`, `flv_buffer_view` and the functions that free.
+ Called with each completion, on a thread of the library, perhaps on several at once. `*completion` is valid for the
+ call, its `result` is the callee's. Must not block, nor leave by an exception, nor call back into the library but
+ for `flv_operation_cancel`, `flv_completion_dispose`, `flv_error_info`, `flv_buffer_view` and the functions that
+ free.
  */
 typedef void (*flv_callback_t)(void *ctx, const flv_completion_t *completion);
 
@@ -1293,17 +1300,16 @@ extern "C" {
 #endif // __cplusplus
 
 /*
- What the text of a `SmartModule.toml` says, as the `spec` of `smartmodules.create`: JSON in `*json`, which is the caller's
- until `flv_buffer_free`. A text that is none is `FLV_STATUS_INVALID_ARGUMENT`, with the line. Any thread.
+ What the text of a `SmartModule.toml` says, as the `spec` of `smartmodules.create`: JSON in `*json`, which is the
+ caller's until `flv_buffer_free`. A text that is none is `FLV_STATUS_INVALID_ARGUMENT`, with the line. Any thread.
  */
-flv_status_t flv_smartmodule_spec(flv_slice_t toml,
-                                  flv_buffer_t **json,
-                                  flv_error_t **error);
+flv_status_t flv_smartmodule_spec(flv_slice_t toml, flv_buffer_t **json, flv_error_t **error);
 
 /*
- Calls an administrative method with a JSON document, as `docs/admin-json.md` describes; `binary` goes beside it where a
- method takes bytes, else it must be empty. All are read before it returns. Result: `flv_buffer_t *` with JSON, and the
- bytes that belong to it behind that, owned by whoever drains; value: how many bytes are JSON. Any thread.
+ Calls an administrative method with a JSON document, as `docs/admin-json.md` describes; `binary` goes beside it
+ where a method takes bytes, else it must be empty. All are read before it returns. Result: `flv_buffer_t *` with
+ JSON, and the bytes that belong to it behind that, owned by whoever drains; value: how many bytes are JSON. Any
+ thread.
  */
 flv_status_t flv_admin_call(flv_client_t *client,
                             flv_slice_t method,
@@ -1331,8 +1337,8 @@ void flv_buffer_free(flv_buffer_t *buffer);
 void flv_client_options_init(flv_client_options_t *options);
 
 /*
- Connects to a cluster. The options are read before it returns. Result: `flv_client_t *`, owned by whoever drains, until
- `flv_client_free`. Any thread.
+ Connects to a cluster. The options are read before it returns. Result: `flv_client_t *`, owned by whoever drains,
+ until `flv_client_free`. Any thread.
  */
 flv_status_t flv_client_connect(const flv_client_options_t *options,
                                 int64_t timeout_ms,
@@ -1353,9 +1359,9 @@ flv_status_t flv_client_close(flv_client_t *client,
                               flv_error_t **error);
 
 /*
- Asks the SPUs that lead the partitions of `topic` where their logs begin and end now; while leaders change or are away,
- again within the time-out. `partitions`: which; `count` 0: all. Result: `flv_buffer_t *` that holds an array of
- `flv_bounds_t`, by partition, owned by whoever drains. Any thread.
+ Asks the SPUs that lead the partitions of `topic` where their logs begin and end now; while leaders change or are
+ away, again within the time-out. `partitions`: which; `count` 0: all. Result: `flv_buffer_t *` that holds an array
+ of `flv_bounds_t`, by partition, owned by whoever drains. Any thread.
  */
 flv_status_t flv_client_offsets(flv_client_t *client,
                                 flv_slice_t topic,
@@ -1417,9 +1423,9 @@ flv_status_t flv_consumer_wait(flv_consumer_t *consumer,
                                flv_error_t **error);
 
 /*
- Takes what is ready; partitions take turns. Never blocks. OK: `*chunk` is filled, and what was lent before is not valid
- any more. EMPTY: nothing now. END: read to its end, or stopped. Otherwise the error at which the stream stands; it
- stays. One thread at a time.
+ Takes what is ready; partitions take turns. Never blocks. OK: `*chunk` is filled, and what was lent before is not
+ valid any more. EMPTY: nothing now. END: read to its end, or stopped. Otherwise the error at which the stream
+ stands; it stays. One thread at a time.
  */
 flv_status_t flv_consumer_take(flv_consumer_t *consumer, flv_chunk_t *chunk, flv_error_t **error);
 
@@ -1431,11 +1437,10 @@ flv_status_t flv_consumer_take(flv_consumer_t *consumer, flv_chunk_t *chunk, flv
 flv_status_t flv_consumer_take_fresh(flv_consumer_t *consumer, flv_chunk_t *chunk, flv_error_t **error);
 
 /*
- What keeps it from reading: fails with what went wrong last with an SPU that leads one of the partitions, if that goes on.
- OK: nothing. Any thread; never waits.
+ What keeps it from reading: fails with what went wrong last with an SPU that leads one of the partitions, if that
+ goes on. OK: nothing. Any thread; never waits.
  */
-flv_status_t flv_consumer_trouble(const flv_consumer_t *consumer,
-                                  flv_error_t **error);
+flv_status_t flv_consumer_trouble(const flv_consumer_t *consumer, flv_error_t **error);
 
 /*
  Hands out nothing further: what is prefetched is dropped, a wait completes, a take says END. Any thread.
@@ -1454,8 +1459,8 @@ flv_status_t flv_consumer_positions(const flv_consumer_t *consumer,
 /*
  Goes on elsewhere in a partition. What is ready of it is dropped before the call returns; an error at which the
  partition stands is passed. Completes once the new position is known; value: that position. If another seek of the
- partition takes its place before, both complete as that one does. Cancelling, or a passed deadline, abandons the wait;
- the seek stays in force. After a seek backwards, what is stored of the partition may go back, too. Any thread.
+ partition takes its place before, both complete as that one does. Cancelling, or a passed deadline, abandons the
+ wait; the seek stays in force. After a seek backwards, what is stored of the partition may go back, too. Any thread.
  */
 flv_status_t flv_consumer_seek(flv_consumer_t *consumer,
                                flv_start_t to,
@@ -1466,13 +1471,11 @@ flv_status_t flv_consumer_seek(flv_consumer_t *consumer,
                                flv_error_t **error);
 
 /*
- Takes back what was taken of a partition and has not been used, from `offset` on: it is handed out again. Unlike a seek it
- is no word of the user's: what is stored by `flv_consumer_commit_processed` still never goes back. Never blocks. Any thread.
+ Takes back what was taken of a partition and has not been used, from `offset` on: it is handed out again. Unlike a
+ seek it is no word of the user's: what is stored by `flv_consumer_commit_processed` still never goes back. Never
+ blocks. Any thread.
  */
-flv_status_t flv_consumer_put_back(flv_consumer_t *consumer,
-                                   uint32_t partition,
-                                   int64_t offset,
-                                   flv_error_t **error);
+flv_status_t flv_consumer_put_back(flv_consumer_t *consumer, uint32_t partition, int64_t offset, flv_error_t **error);
 
 /*
  Holds partitions back: nothing more of them is handed out until they are resumed. Any thread.
@@ -1491,9 +1494,9 @@ flv_status_t flv_consumer_resume(flv_consumer_t *consumer,
                                  flv_error_t **error);
 
 /*
- Stores offsets under the consumer's id, exactly as given, also backwards: those of the last processed records. One beyond
- the end of its log fails with `FLV_STATUS_OFFSET_OUT_OF_RANGE`. They are read before it returns. Retries while leaders
- change or are away, until the deadline. Any thread.
+ Stores offsets under the consumer's id, exactly as given, also backwards: those of the last processed records. One
+ beyond the end of its log fails with `FLV_STATUS_OFFSET_OUT_OF_RANGE`. They are read before it returns. Retries
+ while leaders change or are away, until the deadline. Any thread.
  */
 flv_status_t flv_consumer_commit(flv_consumer_t *consumer,
                                  const flv_offset_t *processed,
@@ -1505,9 +1508,9 @@ flv_status_t flv_consumer_commit(flv_consumer_t *consumer,
                                  flv_error_t **error);
 
 /*
- Stores the offsets of records that were processed, of each partition the last one. What is stored never goes back by it,
- unless the caller has sought backwards in the partition: where more is stored, nothing happens. What is stored is looked
- up if the last look, or commit, is older than a second. Else as `flv_consumer_commit`. Any thread.
+ Stores the offsets of records that were processed, of each partition the last one. What is stored never goes back by
+ it, unless the caller has sought backwards in the partition: where more is stored, nothing happens. What is stored
+ is looked up if the last look, or commit, is older than a second. Else as `flv_consumer_commit`. Any thread.
  */
 flv_status_t flv_consumer_commit_processed(flv_consumer_t *consumer,
                                            const flv_offset_t *processed,
@@ -1530,14 +1533,14 @@ flv_status_t flv_consumer_committed(flv_consumer_t *consumer,
                                     flv_error_t **error);
 
 /*
- Where the caller writes the offset of the last record of a partition that it has processed, for automatic commits; -1:
- none yet. `*slot` is valid until the consumer is freed. One writer at a time, any thread.
+ Where the caller writes the offset of the last record of a partition that it has processed, for automatic commits;
+ -1: none yet. `*slot` is valid until the consumer is freed. One writer at a time, any thread.
  */
 flv_status_t flv_consumer_processed(flv_consumer_t *consumer, uint32_t partition, int64_t **slot, flv_error_t **error);
 
 /*
- Ends reading: a wait completes, a take says CLOSED. With automatic commits, commits what was processed. The handle, and
- what is lent, stay until it is freed. Any thread.
+ Ends reading: a wait completes, a take says CLOSED. With automatic commits, commits what was processed. The handle,
+ and what is lent, stay until it is freed. Any thread.
  */
 flv_status_t flv_consumer_close(flv_consumer_t *consumer,
                                 int64_t timeout_ms,
@@ -1547,8 +1550,8 @@ flv_status_t flv_consumer_close(flv_consumer_t *consumer,
                                 flv_error_t **error);
 
 /*
- Frees a consumer, which ends reading, and what is lent of it; a wait under way completes. Never blocks. NULL is fine. Any thread but that of a take
- under way.
+ Frees a consumer, which ends reading, and what is lent of it; a wait under way completes. Never blocks. NULL is
+ fine. Any thread but that of a take under way.
  */
 void flv_consumer_free(flv_consumer_t *consumer);
 
@@ -1574,14 +1577,14 @@ void flv_error_free(flv_error_t *error);
 
 /*
  Listens to what happens to a client from now on. The first event tells its state now, the last one
- (`FLV_EVENT_CLOSED`) its end. Up to 256 wait to be taken; then the oldest is dropped. `*events` is the caller's until
- `flv_events_free`. Never waits. Any thread.
+ (`FLV_EVENT_CLOSED`) its end. Up to 256 wait to be taken; then the oldest is dropped. `*events` is the caller's
+ until `flv_events_free`. Never waits. Any thread.
  */
 flv_status_t flv_client_events(const flv_client_t *client, flv_events_t **events, flv_error_t **error);
 
 /*
- Completes once `flv_events_take` would not say EMPTY. A passed deadline completes with `FLV_STATUS_TIMEOUT` and no error
- object. Any thread.
+ Completes once `flv_events_take` would not say EMPTY. A passed deadline completes with `FLV_STATUS_TIMEOUT` and no
+ error object. Any thread.
  */
 flv_status_t flv_events_wait(flv_events_t *events,
                              int64_t timeout_ms,
@@ -1591,8 +1594,8 @@ flv_status_t flv_events_wait(flv_events_t *events,
                              flv_error_t **error);
 
 /*
- Takes the next event; never waits. OK: `*event` has it. EMPTY: none now. END: none ever again, the client was closed.
- `event->struct_size` must be set. One thread at a time.
+ Takes the next event; never waits. OK: `*event` has it. EMPTY: none now. END: none ever again, the client was
+ closed. `event->struct_size` must be set. One thread at a time.
  */
 flv_status_t flv_events_take(flv_events_t *events, flv_event_t *event, flv_error_t **error);
 
@@ -1602,8 +1605,8 @@ flv_status_t flv_events_take(flv_events_t *events, flv_event_t *event, flv_error
 void flv_events_free(flv_events_t *events);
 
 /*
- To be called in the child after a fork, if the host cannot rely on `pthread_atfork`: if the parent had connected, every
- function says `FLV_STATUS_FORKED` from here on, and the inherited descriptors are closed. Async-signal-safe.
+ To be called in the child after a fork, if the host cannot rely on `pthread_atfork`: if the parent had connected,
+ every function says `FLV_STATUS_FORKED` from here on, and the inherited descriptors are closed. Async-signal-safe.
  */
 void flv_fork_child(void);
 
@@ -1618,9 +1621,9 @@ uint32_t flv_abi_version(void);
 void flv_version(flv_view_t *version);
 
 /*
- Completes when all records that producers have accepted until now are settled, also of producers and clients that were
- freed, and what consumers with automatic commits have processed is committed; at the latest after `timeout_ms`. Value: how
- many records are not settled. Everything goes on as before. If nothing is open, nothing is started:
+ Completes when all records that producers have accepted until now are settled, also of producers and clients that
+ were freed, and what consumers with automatic commits have processed is committed; at the latest after `timeout_ms`.
+ Value: how many records are not settled. Everything goes on as before. If nothing is open, nothing is started:
  `FLV_STATUS_EMPTY`. For a host that ends; any thread.
  */
 flv_status_t flv_runtime_flush(int64_t timeout_ms,
@@ -1671,9 +1674,9 @@ uint32_t flv_producer_partition_count(const flv_producer_t *producer);
 flv_status_t flv_producer_trouble(const flv_producer_t *producer, flv_error_t **error);
 
 /*
- Encodes the first `submission->accepted` records into batches, in order: as many as the buffer has room and `runs` has
- places for. With fewer than all, wait for room, then submit the rest. Never waits. All lengths are checked first: a
- status other than OK accepts nothing. Any thread.
+ Encodes the first `submission->accepted` records into batches, in order: as many as the buffer has room and `runs`
+ has places for. With fewer than all, wait for room, then submit the rest. Never waits. All lengths are checked
+ first: a status other than OK accepts nothing. Any thread.
  */
 flv_status_t flv_producer_submit(flv_producer_t *producer,
                                  const flv_records_t *records,
@@ -1688,7 +1691,8 @@ flv_status_t flv_producer_submit(flv_producer_t *producer,
 uint64_t flv_producer_room(const flv_producer_t *producer);
 
 /*
- Completes once `bytes` (at most the buffer's size) are free, first come, first served. Value: the room then. Any thread.
+ Completes once `bytes` (at most the buffer's size) are free, first come, first served. Value: the room then. Any
+ thread.
  */
 flv_status_t flv_producer_wait_room(flv_producer_t *producer,
                                     uint64_t bytes,
@@ -1699,7 +1703,8 @@ flv_status_t flv_producer_wait_room(flv_producer_t *producer,
                                     flv_error_t **error);
 
 /*
- Completes once everything that was submitted before is settled: delivered or failed, as the tickets tell. Any thread.
+ Completes once everything that was submitted before is settled: delivered or failed, as the tickets tell. Any
+ thread.
  */
 flv_status_t flv_producer_flush(flv_producer_t *producer,
                                 int64_t timeout_ms,
@@ -1727,25 +1732,25 @@ flv_status_t flv_producer_close(flv_producer_t *producer,
 void flv_producer_pending(const flv_producer_t *producer, uint64_t *records, uint64_t *bytes);
 
 /*
- Frees a producer. Not closed before, its records get one more second in the background. Never blocks. NULL is fine. Any
- thread.
+ Frees a producer. Not closed before, its records get one more second in the background. Never blocks. NULL is fine.
+ Any thread.
  */
 void flv_producer_free(flv_producer_t *producer);
 
 /*
  Reads a profile file: its path, the name of the current profile, and all profiles, as JSON in `*json`, which is the
- caller's until `flv_buffer_free`. It may hold private keys. `path` empty: `FLV_PROFILE_PATH`, else `~/.fluvio/config`. A
- file that does not exist has no profiles. Blocks for as long as reading the file takes. Any thread.
+ caller's until `flv_buffer_free`. It may hold private keys. `path` empty: `FLV_PROFILE_PATH`, else
+ `~/.fluvio/config`. A file that does not exist has no profiles. Blocks for as long as reading the file takes. Any
+ thread.
  */
-flv_status_t flv_profiles_read(flv_slice_t path,
-                               flv_buffer_t **json,
-                               flv_error_t **error);
+flv_status_t flv_profiles_read(flv_slice_t path, flv_buffer_t **json, flv_error_t **error);
 
 /*
- Adds profile `name` to a profile file, which is made if it is missing, and a cluster of the same name as the JSON `config`
- describes it. What else is in the file stays. A profile or a cluster of that name is `FLV_STATUS_INVALID_ARGUMENT`, unless
- `overwrite`. It becomes the current profile if `current`, or if there is none. The file is replaced as a whole: readers see
- the old or the new one. Blocks for as long as that takes, and up to 5 s while another program edits it. Any thread.
+ Adds profile `name` to a profile file, which is made if it is missing, and a cluster of the same name as the JSON
+ `config` describes it. What else is in the file stays. A profile or a cluster of that name is
+ `FLV_STATUS_INVALID_ARGUMENT`, unless `overwrite`. It becomes the current profile if `current`, or if there is none.
+ The file is replaced as a whole: readers see the old or the new one. Blocks for as long as that takes, and up to 5 s
+ while another program edits it. Any thread.
  */
 flv_status_t flv_profiles_add(flv_slice_t path,
                               flv_slice_t name,
@@ -1775,9 +1780,9 @@ flv_status_t flv_profiles_delete(flv_slice_t path, flv_slice_t name, flv_error_t
 flv_status_t flv_queue_new(flv_queue_t **queue, flv_error_t **error);
 
 /*
- Makes a queue that calls `callback` with each completion, on a thread of the library, exactly once an operation and a
- ticket. `finalizer` is called once with `ctx` after the last call; NULL is fine. If this fails it is not called. The
- caller owns the queue until `flv_queue_free`. Any thread.
+ Makes a queue that calls `callback` with each completion, on a thread of the library, exactly once an operation and
+ a ticket. `finalizer` is called once with `ctx` after the last call; NULL is fine. If this fails it is not called.
+ The caller owns the queue until `flv_queue_free`. Any thread.
  */
 flv_status_t flv_queue_new_callback(flv_callback_t callback,
                                     void *ctx,
@@ -1786,20 +1791,18 @@ flv_status_t flv_queue_new_callback(flv_callback_t callback,
                                     flv_error_t **error);
 
 /*
- The descriptor that is readable while completions wait, or a drain has to read a reply: for poll, epoll or an event loop.
- It belongs to the library: never read, write or close it. -1 in callback mode. Valid until the queue is freed. Any thread.
+ The descriptor that is readable while completions wait, or a drain has to read a reply: for poll, epoll or an event
+ loop. It belongs to the library: never read, write or close it. -1 in callback mode. Valid until the queue is freed.
+ Any thread.
  */
 int32_t flv_queue_fd(const flv_queue_t *queue);
 
 /*
  Takes up to `capacity` completions; `*count` says how many. Never blocks. What does not fit keeps the descriptor
- readable. The caller owns the results. Any thread, also several at a time: each completion goes to one of them. `*count`
- is written last: another thread that sees it may take the completions as well.
+ readable. The caller owns the results. Any thread, also several at a time: each completion goes to one of them.
+ `*count` is written last: another thread that sees it may take the completions as well.
  */
-flv_status_t flv_queue_drain(flv_queue_t *queue,
-                             flv_completion_t *completions,
-                             size_t capacity,
-                             size_t *count);
+flv_status_t flv_queue_drain(flv_queue_t *queue, flv_completion_t *completions, size_t capacity, size_t *count);
 
 /*
  Asks an operation to end. It completes all the same, exactly once: cancelled, or with what it had come to. The id of
@@ -1808,7 +1811,8 @@ flv_status_t flv_queue_drain(flv_queue_t *queue,
 flv_status_t flv_operation_cancel(flv_queue_t *queue, uint64_t operation);
 
 /*
- Gives a queue up. Completions that wait, or come later, are disposed of; its operations go on. NULL is fine. Any thread.
+ Gives a queue up. Completions that wait, or come later, are disposed of; its operations go on. NULL is fine. Any
+ thread.
  */
 void flv_queue_free(flv_queue_t *queue);
 
@@ -1818,15 +1822,15 @@ void flv_queue_free(flv_queue_t *queue);
 void flv_completion_dispose(const flv_completion_t *completion);
 
 /*
- Sets the number of the library's threads (1 to 256; default: 2, or 1 on a single core). Before the first connect, else
- `FLV_STATUS_USAGE`. Any thread.
+ Sets the number of the library's threads (1 to 256; default: 2, or 1 on a single core). Before the first connect,
+ else `FLV_STATUS_USAGE`. Any thread.
  */
 flv_status_t flv_runtime_configure(uint32_t worker_threads, flv_error_t **error);
 
 /*
  Watches `object`, as `docs/admin-json.md` describes: `topics`, `partitions`, `spus`, `spu_groups`, `smartmodules`,
- `table_formats` or `cluster`. Completes once the first state is there. Result: `flv_watch_t *`, owned by whoever drains, until
- `flv_watch_free`. Any thread.
+ `table_formats` or `cluster`. Completes once the first state is there. Result: `flv_watch_t *`, owned by whoever
+ drains, until `flv_watch_free`. Any thread.
  */
 flv_status_t flv_watch_open(flv_client_t *client,
                             flv_slice_t object,
@@ -1837,8 +1841,8 @@ flv_status_t flv_watch_open(flv_client_t *client,
                             flv_error_t **error);
 
 /*
- Completes once `flv_watch_take` would not say EMPTY. A passed deadline completes with `FLV_STATUS_TIMEOUT` and no error
- object. Any thread.
+ Completes once `flv_watch_take` would not say EMPTY. A passed deadline completes with `FLV_STATUS_TIMEOUT` and no
+ error object. Any thread.
  */
 flv_status_t flv_watch_wait(flv_watch_t *watch,
                             int64_t timeout_ms,
@@ -1848,8 +1852,9 @@ flv_status_t flv_watch_wait(flv_watch_t *watch,
                             flv_error_t **error);
 
 /*
- Takes the next change. Never blocks. OK: `*buffer` has it, as JSON, and is the caller's. EMPTY: nothing now. Otherwise
- the error at which the watch stands; it stays, but for INTERNAL, after which the watch begins anew. Any thread.
+ Takes the next change. Never blocks. OK: `*buffer` has it, as JSON, and is the caller's. EMPTY: nothing now.
+ Otherwise the error at which the watch stands; it stays, but for INTERNAL, after which the watch begins anew. Any
+ thread.
  */
 flv_status_t flv_watch_take(flv_watch_t *watch, flv_buffer_t **buffer, flv_error_t **error);
 

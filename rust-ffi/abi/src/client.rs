@@ -49,8 +49,8 @@ pub struct flv_client_options_t {
     pub tls_policy: u32,
     /// 0.
     pub reserved: u32,
-    /// Verified: the name in the SC's certificate; an SPU's has the SPU's name and a dot before it. Empty: the hosts that are
-    /// dialled.
+    /// Verified: the name in the SC's certificate; an SPU's has the SPU's name and a dot before it. Empty: the hosts
+    /// that are dialled.
     pub tls_domain: flv_slice_t,
     /// Verified: certificates of the CAs that are trusted, the path of a file or PEM text. Empty: those of the system.
     pub tls_ca: flv_slice_t,
@@ -60,9 +60,9 @@ pub struct flv_client_options_t {
     pub tls_key: flv_slice_t,
     /// How often the SC is asked whether it is still there, milliseconds. Default 10,000.
     pub probe_ms: i64,
-    /// Whether a cluster that cannot be reached is waited for until the time-out: 1 yes, 2 no, 0 if it has answered this process
-    /// before, or the time-out is longer than 10 s. Default 0. What cannot change by waiting is an error at once: bad
-    /// arguments, TLS, versions.
+    /// Whether a cluster that cannot be reached is waited for until the time-out: 1 yes, 2 no, 0 if it has answered
+    /// this process before, or the time-out is longer than 10 s. Default 0. What cannot change by waiting is an error
+    /// at once: bad arguments, TLS, versions.
     pub wait: u32,
     /// 0.
     pub reserved2: u32,
@@ -194,8 +194,8 @@ pub extern "C" fn flv_client_options_init(options: *mut flv_client_options_t) {
     fill(options, flv_client_options_t::DEFAULT);
 }
 
-/// Connects to a cluster. The options are read before it returns. Result: `flv_client_t *`, owned by whoever drains, until
-/// `flv_client_free`. Any thread.
+/// Connects to a cluster. The options are read before it returns. Result: `flv_client_t *`, owned by whoever drains,
+/// until `flv_client_free`. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_client_connect(
     options: *const flv_client_options_t,
@@ -264,9 +264,9 @@ pub struct flv_bounds_t {
     pub end: i64,
 }
 
-/// Asks the SPUs that lead the partitions of `topic` where their logs begin and end now; while leaders change or are away,
-/// again within the time-out. `partitions`: which; `count` 0: all. Result: `flv_buffer_t *` that holds an array of
-/// `flv_bounds_t`, by partition, owned by whoever drains. Any thread.
+/// Asks the SPUs that lead the partitions of `topic` where their logs begin and end now; while leaders change or are
+/// away, again within the time-out. `partitions`: which; `count` 0: all. Result: `flv_buffer_t *` that holds an array
+/// of `flv_bounds_t`, by partition, owned by whoever drains. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_client_offsets(
     client: *mut flv_client_t,

@@ -12,7 +12,8 @@ pub(crate) type Work<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Something that can be closed.
 pub(crate) trait Closing: Send + Sync {
-    /// Commits what was processed and is committed automatically, within `timeout`. What cannot be committed comes again.
+    /// Commits what was processed and is committed automatically, within `timeout`. What cannot be committed comes
+    /// again.
     fn commit_marked(self: Arc<Self>, timeout: Option<Duration>) -> Work<()>;
 
     /// Closes it by `deadline`; how many records are dropped.

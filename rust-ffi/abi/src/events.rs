@@ -46,8 +46,8 @@ pub struct flv_event_t {
     pub struct_size: u32,
     /// One of `FLV_EVENT_`.
     pub kind: u32,
-    /// Rises by 1 with each event, from 1. Where it rises by more, events in between were dropped, because they were not
-    /// taken in time.
+    /// Rises by 1 with each event, from 1. Where it rises by more, events in between were dropped, because they were
+    /// not taken in time.
     pub number: u64,
     /// `FLV_EVENT_LEADER_CHANGED`: the partition. Else -1.
     pub partition: i32,
@@ -79,8 +79,8 @@ fn describe(event: &Event) -> flv_event_t {
 }
 
 /// Listens to what happens to a client from now on. The first event tells its state now, the last one
-/// (`FLV_EVENT_CLOSED`) its end. Up to 256 wait to be taken; then the oldest is dropped. `*events` is the caller's until
-/// `flv_events_free`. Never waits. Any thread.
+/// (`FLV_EVENT_CLOSED`) its end. Up to 256 wait to be taken; then the oldest is dropped. `*events` is the caller's
+/// until `flv_events_free`. Never waits. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_client_events(
     client: *const flv_client_t,
@@ -97,8 +97,8 @@ pub extern "C" fn flv_client_events(
     })
 }
 
-/// Completes once `flv_events_take` would not say EMPTY. A passed deadline completes with `FLV_STATUS_TIMEOUT` and no error
-/// object. Any thread.
+/// Completes once `flv_events_take` would not say EMPTY. A passed deadline completes with `FLV_STATUS_TIMEOUT` and no
+/// error object. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_events_wait(
     events: *mut flv_events_t,
@@ -119,8 +119,8 @@ pub extern "C" fn flv_events_wait(
     })
 }
 
-/// Takes the next event; never waits. OK: `*event` has it. EMPTY: none now. END: none ever again, the client was closed.
-/// `event->struct_size` must be set. One thread at a time.
+/// Takes the next event; never waits. OK: `*event` has it. EMPTY: none now. END: none ever again, the client was
+/// closed. `event->struct_size` must be set. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_events_take(
     events: *mut flv_events_t,

@@ -1,5 +1,5 @@
-//! What a fork leaves in the child: a copy of the library in which no thread of it runs and any lock may be held. So every
-//! export refuses there.
+//! What a fork leaves in the child: a copy of the library in which no thread of it runs and any lock may be held. So
+//! every export refuses there.
 
 use std::sync::Once;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -38,8 +38,8 @@ fn in_child() {
     }
 }
 
-/// To be called in the child after a fork, if the host cannot rely on `pthread_atfork`: if the parent had connected, every
-/// function says `FLV_STATUS_FORKED` from here on, and the inherited descriptors are closed. Async-signal-safe.
+/// To be called in the child after a fork, if the host cannot rely on `pthread_atfork`: if the parent had connected,
+/// every function says `FLV_STATUS_FORKED` from here on, and the inherited descriptors are closed. Async-signal-safe.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_fork_child() {
     in_child();

@@ -1,7 +1,7 @@
 //! The C ABI of fluvio_cffi. `docs/c-abi.md` has the conventions that every function here follows.
 //!
-//! The only crate with unsafe code, and it has little: handles are numbers in a table, never pointers that are followed,
-//! so that a stale, foreign or forged one is recognised. What is followed are the caller's own arguments.
+//! The only crate with unsafe code, and it has little: handles are numbers in a table, never pointers that are
+//! followed, so that a stale, foreign or forged one is recognised. What is followed are the caller's own arguments.
 // The exports are for C, which knows no `unsafe`; the contract of each pointer is in its comment.
 #![allow(non_camel_case_types, clippy::not_unsafe_ptr_arg_deref)]
 

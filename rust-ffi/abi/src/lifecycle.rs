@@ -32,9 +32,9 @@ pub extern "C" fn flv_version(version: *mut flv_view_t) {
     fill(version, flv_view_t::new(env!("CARGO_PKG_VERSION").as_bytes()));
 }
 
-/// Completes when all records that producers have accepted until now are settled, also of producers and clients that were
-/// freed, and what consumers with automatic commits have processed is committed; at the latest after `timeout_ms`. Value: how
-/// many records are not settled. Everything goes on as before. If nothing is open, nothing is started:
+/// Completes when all records that producers have accepted until now are settled, also of producers and clients that
+/// were freed, and what consumers with automatic commits have processed is committed; at the latest after `timeout_ms`.
+/// Value: how many records are not settled. Everything goes on as before. If nothing is open, nothing is started:
 /// `FLV_STATUS_EMPTY`. For a host that ends; any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_runtime_flush(

@@ -8,8 +8,8 @@ use crate::handle;
 use crate::status::{flv_error_t, flv_status_t};
 use crate::structs;
 
-/// What a client has done since it was opened, counted per batch, request or chunk, and what is under way. The caller sets
-/// `struct_size`.
+/// What a client has done since it was opened, counted per batch, request or chunk, and what is under way. The caller
+/// sets `struct_size`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct flv_metrics_t {
@@ -31,7 +31,8 @@ pub struct flv_metrics_t {
     pub retries: u64,
     /// Records sent again though an earlier sending may have reached the log: the log has at most so many twice.
     pub duplicates_possible: u64,
-    /// Batches acknowledged after a later one of their partition, or in another partition than that of their submission.
+    /// Batches acknowledged after a later one of their partition, or in another partition than that of their
+    /// submission.
     pub reordered: u64,
     /// Connections, to SPUs and to the SC, that took the place of one that was lost.
     pub reconnects: u64,
@@ -43,8 +44,8 @@ pub struct flv_metrics_t {
     pub requests_in_flight: u64,
     /// Now: records between what was handed to readers and the ends of the logs, as far as these were seen.
     pub lag: u64,
-    /// Errors met, by `FLV_STATUS_`, whether they were repaired or reported: one for each connection, call, batch that has
-    /// failed or must go again, and partition that is not read on.
+    /// Errors met, by `FLV_STATUS_`, whether they were repaired or reported: one for each connection, call, batch that
+    /// has failed or must go again, and partition that is not read on.
     pub errors: [u64; 100],
 }
 

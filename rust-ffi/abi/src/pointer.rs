@@ -21,7 +21,8 @@ pub(crate) fn write_out<T>(out: *mut T, name: &str, value: T) -> Result<()> {
     Ok(())
 }
 
-/// Writes `value` unless `out` is NULL: for exports that touch nothing of the library's, and so work in a forked child too.
+/// Writes `value` unless `out` is NULL: for exports that touch nothing of the library's, and so work in a forked child
+/// too.
 pub(crate) fn fill<T>(out: *mut T, value: T) {
     let _ = write_out(out, "out", value);
 }

@@ -229,8 +229,8 @@ impl TicketSink for Sink {
 /// What a submission says of itself.
 #[repr(C)]
 pub enum flv_records_flag_e {
-    /// Whoever submits the records waits on the descriptor of the producer's queue, and drains it, until their tickets have
-    /// completed: the drain may read the reply itself, which spares waking a thread of the library.
+    /// Whoever submits the records waits on the descriptor of the producer's queue, and drains it, until their tickets
+    /// have completed: the drain may read the reply itself, which spares waking a thread of the library.
     FLV_RECORDS_AWAITED = 1,
 }
 
@@ -254,8 +254,9 @@ pub struct flv_records_t {
     pub value_lengths: *const u32,
     /// NULL: no record has a key. Else `count` entries: bytes of the key, or -1 for no key (0 is an empty one).
     pub key_lengths: *const i32,
-    /// NULL: the partitioner decides. Else `count` entries: the partition, or -1. With neither key nor partition a record goes
-    /// where it can be written, and moves with its batch if it waits where that is not possible; its ticket tells.
+    /// NULL: the partitioner decides. Else `count` entries: the partition, or -1. With neither key nor partition a
+    /// record goes where it can be written, and moves with its batch if it waits where that is not possible; its ticket
+    /// tells.
     pub partitions: *const i32,
     /// NULL: now. Else `count` entries: milliseconds since the epoch, or INT64_MIN for now.
     pub timestamps: *const i64,
@@ -343,9 +344,9 @@ pub extern "C" fn flv_producer_trouble(producer: *const flv_producer_t, error: *
     export(error, || handle::get(producer)?.producer.trouble().map_or(Ok(OK), Err))
 }
 
-/// Encodes the first `submission->accepted` records into batches, in order: as many as the buffer has room and `runs` has
-/// places for. With fewer than all, wait for room, then submit the rest. Never waits. All lengths are checked first: a
-/// status other than OK accepts nothing. Any thread.
+/// Encodes the first `submission->accepted` records into batches, in order: as many as the buffer has room and `runs`
+/// has places for. With fewer than all, wait for room, then submit the rest. Never waits. All lengths are checked
+/// first: a status other than OK accepts nothing. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_producer_submit(
     producer: *mut flv_producer_t,
@@ -395,8 +396,8 @@ pub extern "C" fn flv_producer_submit(
         slice(runs, runs_capacity, "runs")?;
         let runs: &mut [Run] = match runs_capacity {
             0 => &mut [],
-            // SAFETY: checked above; the two types have the same layout; the caller vouches for room, and any bits are a
-            // valid `Run`.
+            // SAFETY: checked above; the two types have the same layout; the caller vouches for room, and any bits are
+            // a valid `Run`.
             _ => unsafe { std::slice::from_raw_parts_mut(runs.cast(), runs_capacity) },
         };
         let done = producer.producer.submit(&records, runs)?;
@@ -425,7 +426,8 @@ fn late(producer: &Arc<ProducerObject>, phase: Phase, what: &'static str) -> imp
     move |timeout| late(timeout).after(producer.producer.trouble()).with_topic(producer.producer.topic())
 }
 
-/// Completes once `bytes` (at most the buffer's size) are free, first come, first served. Value: the room then. Any thread.
+/// Completes once `bytes` (at most the buffer's size) are free, first come, first served. Value: the room then. Any
+/// thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_producer_wait_room(
     producer: *mut flv_producer_t,
@@ -447,7 +449,8 @@ pub extern "C" fn flv_producer_wait_room(
     })
 }
 
-/// Completes once everything that was submitted before is settled: delivered or failed, as the tickets tell. Any thread.
+/// Completes once everything that was submitted before is settled: delivered or failed, as the tickets tell. Any
+/// thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_producer_flush(
     producer: *mut flv_producer_t,
@@ -502,8 +505,8 @@ pub extern "C" fn flv_producer_pending(producer: *const flv_producer_t, records:
     fill(bytes, size);
 }
 
-/// Frees a producer. Not closed before, its records get one more second in the background. Never blocks. NULL is fine. Any
-/// thread.
+/// Frees a producer. Not closed before, its records get one more second in the background. Never blocks. NULL is fine.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_producer_free(producer: *mut flv_producer_t) {
     quiet((), || {

@@ -101,8 +101,9 @@ fn profiles(path: flv_slice_t) -> Result<Profiles> {
 }
 
 /// Reads a profile file: its path, the name of the current profile, and all profiles, as JSON in `*json`, which is the
-/// caller's until `flv_buffer_free`. It may hold private keys. `path` empty: `FLV_PROFILE_PATH`, else `~/.fluvio/config`. A
-/// file that does not exist has no profiles. Blocks for as long as reading the file takes. Any thread.
+/// caller's until `flv_buffer_free`. It may hold private keys. `path` empty: `FLV_PROFILE_PATH`, else
+/// `~/.fluvio/config`. A file that does not exist has no profiles. Blocks for as long as reading the file takes. Any
+/// thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_profiles_read(
     path: flv_slice_t,
@@ -122,10 +123,11 @@ pub extern "C" fn flv_profiles_read(
     })
 }
 
-/// Adds profile `name` to a profile file, which is made if it is missing, and a cluster of the same name as the JSON `config`
-/// describes it. What else is in the file stays. A profile or a cluster of that name is `FLV_STATUS_INVALID_ARGUMENT`, unless
-/// `overwrite`. It becomes the current profile if `current`, or if there is none. The file is replaced as a whole: readers see
-/// the old or the new one. Blocks for as long as that takes, and up to 5 s while another program edits it. Any thread.
+/// Adds profile `name` to a profile file, which is made if it is missing, and a cluster of the same name as the JSON
+/// `config` describes it. What else is in the file stays. A profile or a cluster of that name is
+/// `FLV_STATUS_INVALID_ARGUMENT`, unless `overwrite`. It becomes the current profile if `current`, or if there is none.
+/// The file is replaced as a whole: readers see the old or the new one. Blocks for as long as that takes, and up to 5 s
+/// while another program edits it. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_profiles_add(
     path: flv_slice_t,

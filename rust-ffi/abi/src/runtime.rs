@@ -137,8 +137,8 @@ pub(crate) fn end() {
     SHUT_DOWN.store(true, Ordering::SeqCst);
 }
 
-/// Sets the number of the library's threads (1 to 256; default: 2, or 1 on a single core). Before the first connect, else
-/// `FLV_STATUS_USAGE`. Any thread.
+/// Sets the number of the library's threads (1 to 256; default: 2, or 1 on a single core). Before the first connect,
+/// else `FLV_STATUS_USAGE`. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_runtime_configure(worker_threads: u32, error: *mut *mut flv_error_t) -> flv_status_t {
     export(error, || {

@@ -29,7 +29,8 @@ pub enum flv_status_e {
     FLV_STATUS_INVALID_ARGUMENT = 20,
     /// A call that the object's state forbids.
     FLV_STATUS_USAGE = 21,
-    /// The machine, or what this process may have of it, has no more: descriptors, threads, memory, ports, room on a disk.
+    /// The machine, or what this process may have of it, has no more: descriptors, threads, memory, ports, room on a
+    /// disk.
     FLV_STATUS_RESOURCE = 22,
     /// The peer cannot be reached, or the connection was lost.
     FLV_STATUS_CONNECTION = 30,
@@ -102,7 +103,8 @@ pub enum flv_outcome_e {
     FLV_OUTCOME_NOT_WRITTEN = 1,
     /// Bytes may have reached the log. The change may have been made.
     FLV_OUTCOME_UNKNOWN = 2,
-    /// Only the wait ended; they go on until their delivery time-out. The change was made; what follows from it was not seen.
+    /// Only the wait ended; they go on until their delivery time-out. The change was made; what follows from it was not
+    /// seen.
     FLV_OUTCOME_PENDING = 3,
 }
 

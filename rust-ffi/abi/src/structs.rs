@@ -33,7 +33,8 @@ pub(crate) fn read<T: Copy>(pointer: *const T, name: &str, mut defaults: T) -> R
     Ok(defaults)
 }
 
-/// A field that may mean something in a later version must be zero, or an old library would pass over what it is asked for.
+/// A field that may mean something in a later version must be zero, or an old library would pass over what it is asked
+/// for.
 pub(crate) fn unused(reserved: u32, name: &str) -> Result<()> {
     match reserved {
         0 => Ok(()),

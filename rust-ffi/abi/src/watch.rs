@@ -51,8 +51,8 @@ fn watchable(object: &str) -> Result<Watchable> {
 }
 
 /// Watches `object`, as `docs/admin-json.md` describes: `topics`, `partitions`, `spus`, `spu_groups`, `smartmodules`,
-/// `table_formats` or `cluster`. Completes once the first state is there. Result: `flv_watch_t *`, owned by whoever drains, until
-/// `flv_watch_free`. Any thread.
+/// `table_formats` or `cluster`. Completes once the first state is there. Result: `flv_watch_t *`, owned by whoever
+/// drains, until `flv_watch_free`. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_watch_open(
     client: *mut flv_client_t,
@@ -78,8 +78,8 @@ pub extern "C" fn flv_watch_open(
     })
 }
 
-/// Completes once `flv_watch_take` would not say EMPTY. A passed deadline completes with `FLV_STATUS_TIMEOUT` and no error
-/// object. Any thread.
+/// Completes once `flv_watch_take` would not say EMPTY. A passed deadline completes with `FLV_STATUS_TIMEOUT` and no
+/// error object. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_watch_wait(
     watch: *mut flv_watch_t,
@@ -100,8 +100,9 @@ pub extern "C" fn flv_watch_wait(
     })
 }
 
-/// Takes the next change. Never blocks. OK: `*buffer` has it, as JSON, and is the caller's. EMPTY: nothing now. Otherwise
-/// the error at which the watch stands; it stays, but for INTERNAL, after which the watch begins anew. Any thread.
+/// Takes the next change. Never blocks. OK: `*buffer` has it, as JSON, and is the caller's. EMPTY: nothing now.
+/// Otherwise the error at which the watch stands; it stays, but for INTERNAL, after which the watch begins anew. Any
+/// thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_watch_take(
     watch: *mut flv_watch_t,

@@ -1,5 +1,5 @@
-//! The law of operations: what was accepted completes exactly once, whatever is cancelled, closed or freed meanwhile, and
-//! whatever panics; and in the end nothing is left.
+//! The law of operations: what was accepted completes exactly once, whatever is cancelled, closed or freed meanwhile,
+//! and whatever panics; and in the end nothing is left.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;

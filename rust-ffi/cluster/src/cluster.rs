@@ -22,7 +22,8 @@ use crate::spu::{Consumers, Node};
 use crate::temporary::{self, Temporary};
 use crate::tls;
 
-/// The ports of the last run. A restart on the same SC port takes the same SPU ports if it can, so that clients find them again.
+/// The ports of the last run. A restart on the same SC port takes the same SPU ports if it can, so that clients find
+/// them again.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Ports {
     sc: u16,
@@ -35,7 +36,8 @@ struct Ports {
 /// The most SPUs there may be.
 const MAX_SPUS: u16 = 1000;
 
-/// A running cluster. Dropping it stops it: sockets are closed, the directory is unlocked, and removed if it was temporary.
+/// A running cluster. Dropping it stops it: sockets are closed, the directory is unlocked, and removed if it was
+/// temporary.
 #[derive(Debug)]
 pub struct Cluster {
     // In this order: what runs ends before the directory is unlocked, and that before it is removed.
@@ -123,8 +125,8 @@ impl Cluster {
         self.sc.nodes().iter().map(|node| (node.id(), node.listener().address())).collect()
     }
 
-    /// If its directory is temporary, begins to remove those beside it that clusters have left which were killed together with
-    /// their owners. What is not removed when this process ends, or cannot be, is left to the next start.
+    /// If its directory is temporary, begins to remove those beside it that clusters have left which were killed
+    /// together with their owners. What is not removed when this process ends, or cannot be, is left to the next start.
     pub fn sweep(&self) {
         if let Some(temporary) = &self.temporary {
             let path = temporary.path().to_owned();

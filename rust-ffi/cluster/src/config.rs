@@ -36,7 +36,8 @@ pub struct Config {
     pub port: u16,
     /// How many SPUs there are, with the numbers 5001, 5002 and so on.
     pub spus: u16,
-    /// The port of the first SPU; 0: the one remembered in the data directory, else any free one, as for the other SPUs.
+    /// The port of the first SPU; 0: the one remembered in the data directory, else any free one, as for the other
+    /// SPUs.
     pub spu_port: u16,
     /// Whether the listeners speak TLS.
     pub tls: Tls,

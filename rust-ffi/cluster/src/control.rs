@@ -10,12 +10,13 @@ use crate::faults::RequestKind;
 /// Something to do to a running cluster. As a line of text (see each one) it is what the program takes on its standard
 /// input with `--control`, and what [`FromStr`] reads.
 ///
-/// What is done to an SPU's connections and replies holds until it is undone, also across a stop and a start of the SPU.
+/// What is done to an SPU's connections and replies holds until it is undone, also across a stop and a start of the
+/// SPU.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// `kill-spu ID`: ends an SPU as a kill would: connections are reset, its port refuses, its memory is gone. It and the
-    /// partitions that it leads are offline, but for those that a follower which is up leads from now on. What others lead is
-    /// not committed as long as none of its followers is up.
+    /// `kill-spu ID`: ends an SPU as a kill would: connections are reset, its port refuses, its memory is gone. It and
+    /// the partitions that it leads are offline, but for those that a follower which is up leads from now on. What
+    /// others lead is not committed as long as none of its followers is up.
     KillSpu {
         /// The SPU.
         id: SpuId,
@@ -24,7 +25,8 @@ pub enum Command {
     StartSpu {
         /// The SPU.
         id: SpuId,
-        /// How long it answers that it leads nothing, as the real SPU does for about 3 s. It is offline for the SC meanwhile.
+        /// How long it answers that it leads nothing, as the real SPU does for about 3 s. It is offline for the SC
+        /// meanwhile.
         not_leader_for: Duration,
     },
     /// `reset-sockets ID`: resets the connections that an SPU has now.
@@ -32,8 +34,8 @@ pub enum Command {
         /// The SPU.
         id: SpuId,
     },
-    /// `drop-after ID BYTES [CONNECTIONS]`: the next connections (one, if their number is not said) end after so many bytes of
-    /// replies, wherever in a frame that is.
+    /// `drop-after ID BYTES [CONNECTIONS]`: the next connections (one, if their number is not said) end after so many
+    /// bytes of replies, wherever in a frame that is.
     DropAfter {
         /// The SPU.
         id: SpuId,
@@ -42,8 +44,8 @@ pub enum Command {
         /// How many connections; 0: none any more.
         connections: u32,
     },
-    /// `delay ID MILLISECONDS`: each reply comes so much later; 0 ends it. The requests of a connection are still served one
-    /// after another, so those that wait add up.
+    /// `delay ID MILLISECONDS`: each reply comes so much later; 0 ends it. The requests of a connection are still
+    /// served one after another, so those that wait add up.
     Delay {
         /// The SPU.
         id: SpuId,
@@ -66,7 +68,8 @@ pub enum Command {
         on: bool,
     },
     /// `fail-next ID produce|fetch|stream|offsets CODE`: the next request of that kind is answered with that error. Nothing is
-    /// written then, except with code 7, which says that the records are written and not replicated in time. Several wait in line.
+    /// written then, except with code 7, which says that the records are written and not replicated in time. Several
+    /// wait in line.
     FailNext {
         /// The SPU.
         id: SpuId,

@@ -6,10 +6,12 @@ use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Descriptors that partitions leave to connections and small files: with none left nobody could connect to delete a topic.
+/// Descriptors that partitions leave to connections and small files: with none left nobody could connect to delete a
+/// topic.
 const SPARE: u64 = 64;
 
-/// Each partition has a file open, and each client a socket: lets this process open as many as the system allows it at most.
+/// Each partition has a file open, and each client a socket: lets this process open as many as the system allows it at
+/// most.
 pub fn raise_limit() {
     let limit = getrlimit(Resource::Nofile);
     // Where it fails, what is beyond the limit is refused when it comes to that.

@@ -127,8 +127,8 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Asked, String>
     Ok(Asked::Run(Run { config, end_with_stdin, control }))
 }
 
-/// The lines of the standard input, until it ends. A thread of its own: a blocked read cannot be cancelled, and must not hold up
-/// the end. Without `keep` there is only the end.
+/// The lines of the standard input, until it ends. A thread of its own: a blocked read cannot be cancelled, and must
+/// not hold up the end. Without `keep` there is only the end.
 fn stdin_lines(keep: bool) -> io::Result<mpsc::Receiver<String>> {
     let (sender, receiver) = mpsc::channel(16);
     std::thread::Builder::new().spawn(move || {
@@ -192,8 +192,8 @@ async fn run(Run { config, end_with_stdin, control }: Run) -> Result<(), Box<dyn
     Ok(())
 }
 
-/// The runtime. Where the system has no thread for it, it panics, and would wait for the threads that it has got before it ends
-/// unless it is made where none may wait.
+/// The runtime. Where the system has no thread for it, it panics, and would wait for the threads that it has got before
+/// it ends unless it is made where none may wait.
 fn runtime() -> io::Result<Runtime> {
     let make = || Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let inside = || Builder::new_current_thread().build()?.block_on(async { make() });

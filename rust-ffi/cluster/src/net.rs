@@ -12,9 +12,11 @@ use tokio::sync::watch;
 
 use crate::socket::Socket;
 
-/// A longer frame is swallowed without being kept: the real servers wait for its bytes, and so do we, but without their memory.
+/// A longer frame is swallowed without being kept: the real servers wait for its bytes, and so do we, but without their
+/// memory.
 const MAX_FRAME: usize = 512 << 20;
-/// Room is made in steps of at least this much, and never for more than has been received already: a length alone allocates nothing.
+/// Room is made in steps of at least this much, and never for more than has been received already: a length alone
+/// allocates nothing.
 const READ_STEP: usize = 256 << 10;
 const FIRST_READ: usize = 16 << 10;
 
@@ -60,7 +62,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Self { source, buffer: BytesMut::new(), share: Share(0) }
     }
 
-    /// The next frame without its length, or None when the peer is done. Cancel safe: what was read stays in the buffer.
+    /// The next frame without its length, or None when the peer is done. Cancel safe: what was read stays in the
+    /// buffer.
     pub(crate) async fn next(&mut self) -> io::Result<Option<BytesMut>> {
         loop {
             let mut wanted = FIRST_READ;
@@ -172,7 +175,8 @@ pub(crate) fn reply<T: Encoder>(header: &RequestHeader, body: &T) -> io::Result<
     reply_to(header.correlation_id(), header.api_version(), body, 0)
 }
 
-/// A reply frame to a given correlation id that announces `following` bytes more than it holds; they are written after it.
+/// A reply frame to a given correlation id that announces `following` bytes more than it holds; they are written after
+/// it.
 pub(crate) fn reply_to<T: Encoder>(
     correlation_id: i32,
     version: i16,

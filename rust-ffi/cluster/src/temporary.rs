@@ -1,7 +1,8 @@
 //! Temporary data directories: they go with whoever made them, or else at the next start of a cluster.
 //!
-//! Each holds a file that its owner keeps locked for as long as it lives: the process that started the cluster, or the cluster
-//! itself. It has its name only once it is locked, so that nobody takes a directory for left that is just being made.
+//! Each holds a file that its owner keeps locked for as long as it lives: the process that started the cluster, or the
+//! cluster itself. It has its name only once it is locked, so that nobody takes a directory for left that is just being
+//! made.
 
 use std::fs::{self, DirEntry, File};
 use std::io;

@@ -1,7 +1,7 @@
 //! Certificates of the cluster's own making, and what its listeners make of them.
 //!
-//! In `tls/` of the data directory: `ca.crt` and `ca.key`, made once; `client.crt` and `client.key` for clients, made once;
-//! `server.crt` and `server.key`, made at each start, as the host and the SPUs may have changed. Keys are PKCS#8.
+//! In `tls/` of the data directory: `ca.crt` and `ca.key`, made once; `client.crt` and `client.key` for clients, made
+//! once; `server.crt` and `server.key`, made at each start, as the host and the SPUs may have changed. Keys are PKCS#8.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};

@@ -1,8 +1,8 @@
 //! What a Fluvio cluster does where clients see it, by its own protocol: checks that hold for every cluster.
 //!
-//! They run against an embedded cluster, or against the one at `FLUVIO_CFFI_ENDPOINT` (`host:port` of its SC), in which they
-//! make objects with names of their own and remove them again. What needs a hand on the servers is in other tests: a follower
-//! that is stopped in `spus.rs`, kills and torn logs in `process.rs`.
+//! They run against an embedded cluster, or against the one at `FLUVIO_CFFI_ENDPOINT` (`host:port` of its SC), in which
+//! they make objects with names of their own and remove them again. What needs a hand on the servers is in other tests:
+//! a follower that is stopped in `spus.rs`, kills and torn logs in `process.rs`.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

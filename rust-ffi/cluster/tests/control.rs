@@ -417,7 +417,8 @@ fn a_partition_moves_with_its_records() {
         assert_eq!(refusal(&cluster, "move t 0 5002").await, "SPU 5002 leads t-0 already");
         assert_eq!(refusal(&cluster, "move t 1 5002").await, "there is no partition t-1");
 
-        // From one that is down to one that did not have it, and that is down, too. (Its follower would take its place.)
+        // From one that is down to one that did not have it, and that is down, too. (Its follower would take its
+        // place.)
         control(&cluster, "stall 5001 on").await;
         control(&cluster, "kill-spu 5002").await;
         control(&cluster, "stall 5001 off").await;

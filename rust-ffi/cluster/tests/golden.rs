@@ -1,5 +1,5 @@
-//! The conversations recorded with the real servers, held with this one: what the client said then is said again, and what is
-//! answered must be what the real server answered.
+//! The conversations recorded with the real servers, held with this one: what the client said then is said again, and
+//! what is answered must be what the real server answered.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -60,8 +60,8 @@ enum Step {
     Delete(&'static str),
 }
 
-/// Replays a conversation with the SPU. `steps`: what was done at the SC before which line. `closed`: connections that the
-/// server closes. Only lists of consumer offsets hold times; all other replies must be equal to the byte.
+/// Replays a conversation with the SPU. `steps`: what was done at the SC before which line. `closed`: connections that
+/// the server closes. Only lists of consumer offsets hold times; all other replies must be equal to the byte.
 fn replay_spu(file: &'static str, steps: &'static [(usize, Step)], closed: &'static [u64]) {
     common::run(60, async move {
         let cluster = Cluster::start(Config::default()).await.unwrap();
@@ -193,7 +193,8 @@ where
     ObjectApiCreateRequest::try_encode_from(CreateRequest::new(common, spec), 19).unwrap()
 }
 
-/// Creations that were not recorded: before which line, what, and how it is answered. They are made up after what was seen.
+/// Creations that were not recorded: before which line, what, and how it is answered. They are made up after what was
+/// seen.
 fn unrecorded() -> Vec<(usize, ObjectApiCreateRequest, ErrorCode)> {
     let mut zstd = TopicSpec::new_computed(1, 1, None);
     zstd.set_compression_type(CompressionAlgorithm::Zstd);
@@ -272,8 +273,8 @@ where
 
 type History<S> = BTreeMap<String, Vec<(MsgType, S, <S as Spec>::Status)>>;
 
-/// What a watch tells about each object after the first list, without repetitions: the real SC says the same thing up to
-/// three times.
+/// What a watch tells about each object after the first list, without repetitions: the real SC says the same thing up
+/// to three times.
 fn histories<S>(updates: &[MetadataUpdate<S>]) -> History<S>
 where
     S: Spec + Encoder + Decoder,

@@ -133,7 +133,8 @@ proptest! {
         still_served();
     }
 
-    /// What the official client once asked the SC for. Creations are only cut: a larger number would make as many partitions.
+    /// What the official client once asked the SC for. Creations are only cut: a larger number would make as many
+    /// partitions.
     #[test]
     fn a_recorded_request_with_a_byte_changed_or_its_end_missing(
         which in any::<proptest::sample::Index>(), at in 0_usize..200, to in any::<u8>(), cut in any::<bool>(),

@@ -92,8 +92,8 @@ fn creates_produces_and_consumes() {
     });
 }
 
-/// With its default settings the client acknowledges batches of which it has received only a part. That is its mistake; it
-/// must be visible here, or our own client's cure would be tested against nothing.
+/// With its default settings the client acknowledges batches of which it has received only a part. That is its mistake;
+/// it must be visible here, or our own client's cure would be tested against nothing.
 #[test]
 fn loses_records_as_on_the_real_server() {
     common::run(120, async {

@@ -1,6 +1,7 @@
 //! Work that may block: files, names of hosts.
 //!
-//! It gets a thread of its own, as there is little of it. The runtime's pool panics where the system has no more threads.
+//! It gets a thread of its own, as there is little of it. The runtime's pool panics where the system has no more
+//! threads.
 
 use tokio::sync::oneshot;
 

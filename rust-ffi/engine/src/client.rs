@@ -124,8 +124,9 @@ impl Client {
         Consumer::open(self.session.clone(), topic, options, encoder, timeout).await
     }
 
-    /// Where the logs of a topic's partitions begin and end now, as the SPUs that lead them say, within `timeout`; `None`:
-    /// without a deadline. The end is the offset after the last committed record. `partitions`: which; none: all.
+    /// Where the logs of a topic's partitions begin and end now, as the SPUs that lead them say, within `timeout`;
+    /// `None`: without a deadline. The end is the offset after the last committed record. `partitions`: which; none:
+    /// all.
     pub async fn offsets(
         &self,
         topic: &str,
@@ -148,8 +149,8 @@ impl Client {
         limit.hold(work, |timeout| took_longer(Phase::Admin, &what, timeout)).await
     }
 
-    /// Waits, until `deadline`, for the records that its producers have accepted until now to be settled, also of producers
-    /// that were given up. Returns how many are not.
+    /// Waits, until `deadline`, for the records that its producers have accepted until now to be settled, also of
+    /// producers that were given up. Returns how many are not.
     pub async fn flush(&self, deadline: Option<Instant>) -> u64 {
         let flush = |member: Arc<dyn Member>| async move {
             match deadline {

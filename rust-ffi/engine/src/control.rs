@@ -1,9 +1,9 @@
 //! Connections to the SC, through the `fluvio` crate over our own connector.
 //!
 //! The SC serves the calls of a connection one after another and may hold a create for 90 s, and the crate never
-//! reconnects. So a call has a connection to itself: the one that is kept, or a fresh one while another call has that. One
-//! on which a call failed or timed out is dropped. To connect costs more round trips than to ask whether the SC is still
-//! there.
+//! reconnects. So a call has a connection to itself: the one that is kept, or a fresh one while another call has that.
+//! One on which a call failed or timed out is dropped. To connect costs more round trips than to ask whether the SC is
+//! still there.
 //!
 //! While the SC is away, what may be repeated is tried again until its deadline; of what may not, connecting is.
 
@@ -49,8 +49,8 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// What `work` on this connection, about `what`, comes to. The crate never answers what begins when the connection has
-    /// just ended.
+    /// What `work` on this connection, about `what`, comes to. The crate never answers what begins when the connection
+    /// has just ended.
     pub(crate) async fn alive<T>(&self, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
         let ended = async {
             self.lost.cancelled().await;
@@ -103,8 +103,8 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Settles how to connect: as given, else as the profile says. Without an endpoint, or with a profile's name, that is
-    /// read.
+    /// Settles how to connect: as given, else as the profile says. Without an endpoint, or with a profile's name, that
+    /// is read.
     pub(crate) async fn new(options: &ClientOptions) -> Result<Self> {
         let profile = match (&options.endpoint, &options.profile) {
             (Some(_), None) => None,
@@ -165,13 +165,14 @@ impl Control {
         self.promptly("connecting", self.connect()).await
     }
 
-    /// Has the SC asked soon whether it is still there: what it told last turned out wrong, so it may be gone without a word.
+    /// Has the SC asked soon whether it is still there: what it told last turned out wrong, so it may be gone without a
+    /// word.
     pub(crate) fn request_probe(&self) {
         self.probe_requests.send_replace(());
     }
 
-    /// Asks the SC time and again on `link`, where it otherwise speaks by itself, whether it is still there. Ends when it
-    /// does not answer in time, or the connection is lost.
+    /// Asks the SC time and again on `link`, where it otherwise speaks by itself, whether it is still there. Ends when
+    /// it does not answer in time, or the connection is lost.
     pub(crate) async fn watch_over(&self, link: &Link) -> Error {
         let mut requests = self.probe_requests.subscribe();
         loop {
@@ -266,9 +267,9 @@ impl Control {
         }
     }
 
-    /// Runs a call that can take long, and may change something, once, on a connection on which the SC has just answered,
-    /// and which is waited for. If nobody knows what became of it, the error says so, and may be repeated where the call
-    /// is `repeatable`.
+    /// Runs a call that can take long, and may change something, once, on a connection on which the SC has just
+    /// answered, and which is waited for. If nobody knows what became of it, the error says so, and may be repeated
+    /// where the call is `repeatable`.
     pub(crate) async fn long<T, F>(
         &self,
         limit: &Limit,

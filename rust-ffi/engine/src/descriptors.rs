@@ -1,6 +1,7 @@
 //! The descriptors that a forked child must close: the parent's connections would stay open in it otherwise.
 //!
-//! A fixed table of atomics, since the child walks it between `fork` and `exec`, where no lock and no allocation is safe.
+//! A fixed table of atomics, since the child walks it between `fork` and `exec`, where no lock and no allocation is
+//! safe.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 

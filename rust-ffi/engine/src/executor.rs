@@ -1,7 +1,7 @@
 //! The executor that the `fluvio` crate runs its tasks on: two threads that outlive every runtime of ours.
 //!
-//! By itself it starts with the first task, panics where it cannot, and is useless from then on. So it is started here, in
-//! steps each of which can be tried again.
+//! By itself it starts with the first task, panics where it cannot, and is useless from then on. So it is started here,
+//! in steps each of which can be tried again.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,7 +32,8 @@ pub(crate) fn start() -> Result<()> {
     if *state == State::Running {
         return Ok(());
     }
-    // First of all what waits for timers and descriptors: it panics once where it cannot be had, but the executor would twice.
+    // First of all what waits for timers and descriptors: it panics once where it cannot be had, but the executor would
+    // twice.
     let timer = || {
         let sleep = pin!(fluvio_future::timer::sleep(Duration::from_secs(1)));
         let _ = sleep.poll(&mut Context::from_waker(Waker::noop()));

@@ -1,5 +1,5 @@
-//! Until when a call may take, how it waits out what passes (restarts, changes of leader, lost connections), and how much a
-//! server may tell.
+//! Until when a call may take, how it waits out what passes (restarts, changes of leader, lost connections), and how
+//! much a server may tell.
 //!
 //! Whatever may be repeated asks [`Attempts`], which alone decide whether another attempt is made, and when.
 
@@ -73,8 +73,8 @@ impl Limit {
         self.until.is_some_and(|(until, _)| until <= Instant::now())
     }
 
-    /// What `work` comes to, or what `overdue` says once the time is over, with what went wrong last; it is told how long
-    /// that was. Without any time left `work` is not begun.
+    /// What `work` comes to, or what `overdue` says once the time is over, with what went wrong last; it is told how
+    /// long that was. Without any time left `work` is not begun.
     pub(crate) async fn hold<T>(
         &self,
         work: impl Future<Output = Result<T>>,
@@ -121,8 +121,8 @@ impl Attempts<'_> {
         self.perhaps
     }
 
-    /// Waits until it is time for another attempt after `error`, each time longer. Gives it back if no other attempt can
-    /// mend it, there is no time for one, or it is this machine that has no more of something.
+    /// Waits until it is time for another attempt after `error`, each time longer. Gives it back if no other attempt
+    /// can mend it, there is no time for one, or it is this machine that has no more of something.
     pub(crate) async fn after(&mut self, error: Error) -> Result<()> {
         // Whoever has a deadline may do something about what this machine lacks; nobody else need wait for it.
         let lacks = error.kind == ErrorKind::Resource && self.limit.until.is_some();
@@ -147,7 +147,8 @@ pub(crate) fn took_longer(phase: Phase, what: &str, timeout: Duration) -> Error 
     Error::timeout(phase, format!("{what} took longer than {} s", timeout.as_secs_f64()))
 }
 
-/// How much was told since it was last looked how much of it is held: a server can tell of new objects as long as it likes.
+/// How much was told since it was last looked how much of it is held: a server can tell of new objects as long as it
+/// likes.
 #[derive(Debug, Default)]
 pub(crate) struct Told(usize);
 

@@ -25,7 +25,8 @@ pub struct Metrics {
     pub retries: u64,
     /// Records sent again though an earlier sending may have reached the log: the log has at most so many twice.
     pub duplicates_possible: u64,
-    /// Batches acknowledged after a later one of their partition, or in another partition than that of their submission.
+    /// Batches acknowledged after a later one of their partition, or in another partition than that of their
+    /// submission.
     pub reordered: u64,
     /// Connections, to SPUs and to the SC, that took the place of one that was lost.
     pub reconnects: u64,

@@ -106,8 +106,8 @@ impl Profiles {
         Ok((config.current_profile_name().map(str::to_owned), profiles))
     }
 
-    /// Adds a profile, and a cluster of the same name. One of that name is an error, unless it is to be overwritten. The
-    /// profile becomes the current one if `current`, or if there is none.
+    /// Adds a profile, and a cluster of the same name. One of that name is an error, unless it is to be overwritten.
+    /// The profile becomes the current one if `current`, or if there is none.
     pub fn add(&self, name: &str, config: &ClusterConfig, overwrite: bool, current: bool) -> Result<()> {
         check_name(name)?;
         check_endpoint(&config.endpoint)?;
@@ -302,7 +302,8 @@ fn section<'a>(document: &'a mut DocumentMut, name: &str) -> Result<&'a mut dyn 
 /// The table `name` in `section`, made if it is missing.
 fn entry<'a>(section: &'a mut dyn TableLike, name: &str) -> Result<&'a mut dyn TableLike> {
     if !section.contains_key(name) {
-        // Unlike an entry, this makes of it what can stand in the section: an inline table in one that is inline itself.
+        // Unlike an entry, this makes of it what can stand in the section: an inline table in one that is inline
+        // itself.
         section.insert(name, Item::Table(Table::new()));
     }
     match section.get_mut(name) {
@@ -378,7 +379,8 @@ fn lock(folder: &Path) -> io::Result<File> {
     }
 }
 
-/// Puts a new file in the place of the old one, with its permissions; a first one is its owner's alone, as keys may be in it.
+/// Puts a new file in the place of the old one, with its permissions; a first one is its owner's alone, as keys may be
+/// in it.
 fn write(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
     let fresh = folder.join(format!(".fluvio-config-{}", std::process::id()));
     let written = (|| {

@@ -511,9 +511,9 @@ impl View {
         })
     }
 
-    /// Waits, no longer than `limit`, for what `read` finds about `topic`. Asks the SC for a topic that the view does not know,
-    /// or no longer: absent is an error at once. It asks again while the view hears nothing, since a topic may be deleted
-    /// before the view has heard of it.
+    /// Waits, no longer than `limit`, for what `read` finds about `topic`. Asks the SC for a topic that the view does
+    /// not know, or no longer: absent is an error at once. It asks again while the view hears nothing, since a topic
+    /// may be deleted before the view has heard of it.
     pub(crate) async fn find<T>(
         &self,
         topic: &str,
@@ -586,8 +586,8 @@ impl View {
         if system.iter().any(is_it) {
             return Ok(());
         }
-        // The real SC answers before it has read what it keeps, and then knows of nothing at all: that says as little of
-        // this topic. It always has one of its own.
+        // The real SC answers before it has read what it keeps, and then knows of nothing at all: that says as little
+        // of this topic. It always has one of its own.
         if self.read(|view| view.had_topics) {
             if system.is_empty() && self.names(limit, &what, Vec::new(), false).await?.is_empty() {
                 let text = format!("{what}: the SC knows no topic at all, as one that has only just started");

@@ -1,5 +1,5 @@
-//! Servers that lie: whatever they send, calls end in time with an error that says what it is, memory is bounded by what has
-//! arrived, other connections are served on, and the client works again when the server is well.
+//! Servers that lie: whatever they send, calls end in time with an error that says what it is, memory is bounded by
+//! what has arrived, other connections are served on, and the client works again when the server is well.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

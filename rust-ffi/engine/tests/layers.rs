@@ -1,5 +1,5 @@
-//! Which module may use which: each only those that stand below it. A circle would weld its modules together, so that none
-//! of them could be read, tested or moved alone.
+//! Which module may use which: each only those that stand below it. A circle would weld its modules together, so that
+//! none of them could be read, tested or moved alone.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,5 +1,5 @@
-//! Connections that have ended, of which the client's runtime has not heard: what no server has seen a byte of goes again, whatever
-//! the delivery. The runtime stands still meanwhile, as it may on a loaded machine.
+//! Connections that have ended, of which the client's runtime has not heard: what no server has seen a byte of goes
+//! again, whatever the delivery. The runtime stands still meanwhile, as it may on a loaded machine.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

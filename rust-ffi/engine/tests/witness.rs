@@ -213,9 +213,9 @@ async fn ten_thousand_random_keys_go_to_the_official_partitions() {
     .await;
 }
 
-/// At its default settings the official consumer loses the rest of each batch that the end of a reply cuts, whoever wrote
-/// it. What is written here must not make it worse. Where a reply's end falls in a batch is chance; with records of one
-/// size it would be the same place each time, so they have different sizes, and chance has some room.
+/// At its default settings the official consumer loses the rest of each batch that the end of a reply cuts, whoever
+/// wrote it. What is written here must not make it worse. Where a reply's end falls in a batch is chance; with records
+/// of one size it would be the same place each time, so they have different sizes, and chance has some room.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_official_client_loses_no_larger_share_of_what_is_produced_here() {
     within(120, async {

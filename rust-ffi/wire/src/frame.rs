@@ -41,8 +41,8 @@ impl FrameBuffer {
         &self.bytes
     }
 
-    /// How long the next frame is, without its length, and what of it, and perhaps of later ones, has arrived. `None`: not
-    /// even its length has.
+    /// How long the next frame is, without its length, and what of it, and perhaps of later ones, has arrived. `None`:
+    /// not even its length has.
     pub fn begun(&self) -> Option<(i32, &[u8])> {
         let (length, begun) = self.bytes.split_first_chunk()?;
         Some((i32::from_be_bytes(*length), begun))

@@ -2,7 +2,8 @@
 //! every length checked: hostile bytes give a [`WireError`], never a panic or a large allocation.
 //!
 //! The format is that of the official `fluvio-protocol` crate, which reads what is built here and the reverse (see the
-//! tests). All fixed-width integers are big-endian; varints are zigzag-coded, seven bits a byte, least significant first.
+//! tests). All fixed-width integers are big-endian; varints are zigzag-coded, seven bits a byte, least significant
+//! first.
 
 mod batch;
 mod codec;

@@ -18,7 +18,8 @@ pub struct ProduceEntry {
 }
 
 /// The whole frame of a produce request for `topic`, one partition entry per batch. Written one after the other the
-/// segments are the frame. `committed`: acknowledge when replicated; `timeout_ms`: how long the server may wait for that.
+/// segments are the frame. `committed`: acknowledge when replicated; `timeout_ms`: how long the server may wait for
+/// that.
 pub fn produce_request(
     correlation_id: i32,
     client_id: &str,

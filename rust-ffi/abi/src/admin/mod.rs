@@ -58,8 +58,8 @@ fn answer(value: &impl Serialize) -> Result<Answer> {
     Ok(Answer { json: json(value)?, binary: Vec::new() })
 }
 
-/// A method: its fields are those of the document that it is asked with. It can be written as well, for the test against
-/// the documentation.
+/// A method: its fields are those of the document that it is asked with. It can be written as well, for the test
+/// against the documentation.
 trait Method: DeserializeOwned + Serialize + Send + 'static {
     const NAME: &str;
     /// Whether bytes go beside the document.
@@ -145,8 +145,8 @@ fn read<T: DeserializeOwned>(method: &str, document: &[u8]) -> Result<T> {
     serde_json::from_slice(document).map_err(|cause| wrong(&cause))
 }
 
-/// What the text of a `SmartModule.toml` says, as the `spec` of `smartmodules.create`: JSON in `*json`, which is the caller's
-/// until `flv_buffer_free`. A text that is none is `FLV_STATUS_INVALID_ARGUMENT`, with the line. Any thread.
+/// What the text of a `SmartModule.toml` says, as the `spec` of `smartmodules.create`: JSON in `*json`, which is the
+/// caller's until `flv_buffer_free`. A text that is none is `FLV_STATUS_INVALID_ARGUMENT`, with the line. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_smartmodule_spec(
     toml: flv_slice_t,
@@ -159,9 +159,10 @@ pub extern "C" fn flv_smartmodule_spec(
     })
 }
 
-/// Calls an administrative method with a JSON document, as `docs/admin-json.md` describes; `binary` goes beside it where a
-/// method takes bytes, else it must be empty. All are read before it returns. Result: `flv_buffer_t *` with JSON, and the
-/// bytes that belong to it behind that, owned by whoever drains; value: how many bytes are JSON. Any thread.
+/// Calls an administrative method with a JSON document, as `docs/admin-json.md` describes; `binary` goes beside it
+/// where a method takes bytes, else it must be empty. All are read before it returns. Result: `flv_buffer_t *` with
+/// JSON, and the bytes that belong to it behind that, owned by whoever drains; value: how many bytes are JSON. Any
+/// thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_admin_call(
     client: *mut flv_client_t,

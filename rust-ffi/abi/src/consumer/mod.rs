@@ -45,8 +45,8 @@ pub struct flv_chunk_t {
     pub partition: u32,
     /// How many records.
     pub count: u32,
-    /// How many seeks of the partition came before the take. Where threads seek while another one takes, it tells whether
-    /// the records are of before the last one: `flv_consumer_positions` says how many there were.
+    /// How many seeks of the partition came before the take. Where threads seek while another one takes, it tells
+    /// whether the records are of before the last one: `flv_consumer_positions` says how many there were.
     pub seeks: u32,
     /// The first record's offset.
     pub first_offset: i64,
@@ -173,9 +173,9 @@ fn lend(consumer: &ConsumerObject, taken: Chunk, chunk: *mut flv_chunk_t) -> Res
     Ok(OK)
 }
 
-/// Takes what is ready; partitions take turns. Never blocks. OK: `*chunk` is filled, and what was lent before is not valid
-/// any more. EMPTY: nothing now. END: read to its end, or stopped. Otherwise the error at which the stream stands; it
-/// stays. One thread at a time.
+/// Takes what is ready; partitions take turns. Never blocks. OK: `*chunk` is filled, and what was lent before is not
+/// valid any more. EMPTY: nothing now. END: read to its end, or stopped. Otherwise the error at which the stream
+/// stands; it stays. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_take(
     consumer: *mut flv_consumer_t,
@@ -213,8 +213,8 @@ pub extern "C" fn flv_consumer_take_fresh(
     })
 }
 
-/// What keeps it from reading: fails with what went wrong last with an SPU that leads one of the partitions, if that goes on.
-/// OK: nothing. Any thread; never waits.
+/// What keeps it from reading: fails with what went wrong last with an SPU that leads one of the partitions, if that
+/// goes on. OK: nothing. Any thread; never waits.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_trouble(consumer: *const flv_consumer_t, error: *mut *mut flv_error_t) -> flv_status_t {
     export(error, || handle::get(consumer)?.consumer.trouble().map_or(Ok(OK), Err))
@@ -273,8 +273,8 @@ pub extern "C" fn flv_consumer_positions(
 
 /// Goes on elsewhere in a partition. What is ready of it is dropped before the call returns; an error at which the
 /// partition stands is passed. Completes once the new position is known; value: that position. If another seek of the
-/// partition takes its place before, both complete as that one does. Cancelling, or a passed deadline, abandons the wait;
-/// the seek stays in force. After a seek backwards, what is stored of the partition may go back, too. Any thread.
+/// partition takes its place before, both complete as that one does. Cancelling, or a passed deadline, abandons the
+/// wait; the seek stays in force. After a seek backwards, what is stored of the partition may go back, too. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_seek(
     consumer: *mut flv_consumer_t,
@@ -306,8 +306,9 @@ pub extern "C" fn flv_consumer_seek(
     })
 }
 
-/// Takes back what was taken of a partition and has not been used, from `offset` on: it is handed out again. Unlike a seek it
-/// is no word of the user's: what is stored by `flv_consumer_commit_processed` still never goes back. Never blocks. Any thread.
+/// Takes back what was taken of a partition and has not been used, from `offset` on: it is handed out again. Unlike a
+/// seek it is no word of the user's: what is stored by `flv_consumer_commit_processed` still never goes back. Never
+/// blocks. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_put_back(
     consumer: *mut flv_consumer_t,
@@ -393,9 +394,9 @@ fn commit(
     Ok(OK)
 }
 
-/// Stores offsets under the consumer's id, exactly as given, also backwards: those of the last processed records. One beyond
-/// the end of its log fails with `FLV_STATUS_OFFSET_OUT_OF_RANGE`. They are read before it returns. Retries while leaders
-/// change or are away, until the deadline. Any thread.
+/// Stores offsets under the consumer's id, exactly as given, also backwards: those of the last processed records. One
+/// beyond the end of its log fails with `FLV_STATUS_OFFSET_OUT_OF_RANGE`. They are read before it returns. Retries
+/// while leaders change or are away, until the deadline. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_commit(
     consumer: *mut flv_consumer_t,
@@ -411,9 +412,9 @@ pub extern "C" fn flv_consumer_commit(
     export(error, || commit(consumer, processed, count, request, true))
 }
 
-/// Stores the offsets of records that were processed, of each partition the last one. What is stored never goes back by it,
-/// unless the caller has sought backwards in the partition: where more is stored, nothing happens. What is stored is looked
-/// up if the last look, or commit, is older than a second. Else as `flv_consumer_commit`. Any thread.
+/// Stores the offsets of records that were processed, of each partition the last one. What is stored never goes back by
+/// it, unless the caller has sought backwards in the partition: where more is stored, nothing happens. What is stored
+/// is looked up if the last look, or commit, is older than a second. Else as `flv_consumer_commit`. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_commit_processed(
     consumer: *mut flv_consumer_t,
@@ -456,8 +457,8 @@ pub extern "C" fn flv_consumer_committed(
     })
 }
 
-/// Where the caller writes the offset of the last record of a partition that it has processed, for automatic commits; -1:
-/// none yet. `*slot` is valid until the consumer is freed. One writer at a time, any thread.
+/// Where the caller writes the offset of the last record of a partition that it has processed, for automatic commits;
+/// -1: none yet. `*slot` is valid until the consumer is freed. One writer at a time, any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_processed(
     consumer: *mut flv_consumer_t,
@@ -473,8 +474,8 @@ pub extern "C" fn flv_consumer_processed(
     })
 }
 
-/// Ends reading: a wait completes, a take says CLOSED. With automatic commits, commits what was processed. The handle, and
-/// what is lent, stay until it is freed. Any thread.
+/// Ends reading: a wait completes, a take says CLOSED. With automatic commits, commits what was processed. The handle,
+/// and what is lent, stay until it is freed. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_close(
     consumer: *mut flv_consumer_t,
@@ -495,8 +496,8 @@ pub extern "C" fn flv_consumer_close(
     })
 }
 
-/// Frees a consumer, which ends reading, and what is lent of it; a wait under way completes. Never blocks. NULL is fine. Any thread but that of a take
-/// under way.
+/// Frees a consumer, which ends reading, and what is lent of it; a wait under way completes. Never blocks. NULL is
+/// fine. Any thread but that of a take under way.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_free(consumer: *mut flv_consumer_t) {
     quiet((), || {

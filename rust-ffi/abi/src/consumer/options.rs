@@ -71,9 +71,11 @@ pub struct flv_consumer_options_t {
     pub prefetch: u64,
     /// Under which id offsets are stored, and found again. Empty: they are not. Default empty.
     pub consumer_id: flv_slice_t,
-    /// How often what was processed (`flv_consumer_processed`) is committed, milliseconds. 0: only on demand. Default 0.
+    /// How often what was processed (`flv_consumer_processed`) is committed, milliseconds. 0: only on demand. Default
+    /// 0.
     pub auto_commit_ms: i64,
-    /// How long a silent stream may be silent before its peer is asked whether it is there, milliseconds. Default 10,000.
+    /// How long a silent stream may be silent before its peer is asked whether it is there, milliseconds. Default
+    /// 10,000.
     pub probe_ms: i64,
     /// Not 0: offsets that retention removed are passed over instead of being an error. Default 0.
     pub skip_evicted: u32,

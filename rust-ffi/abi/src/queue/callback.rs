@@ -4,9 +4,10 @@ use std::ffi::c_void;
 
 use super::completion::flv_completion_t;
 
-/// Called with each completion, on a thread of the library, perhaps on several at once. `*completion` is valid for the call,
-/// its `result` is the callee's. Must not block, nor leave by an exception, nor call back into the library but for
-/// `flv_operation_cancel`, `flv_completion_dispose`, `flv_error_info`, `flv_buffer_view` and the functions that free.
+/// Called with each completion, on a thread of the library, perhaps on several at once. `*completion` is valid for the
+/// call, its `result` is the callee's. Must not block, nor leave by an exception, nor call back into the library but
+/// for `flv_operation_cancel`, `flv_completion_dispose`, `flv_error_info`, `flv_buffer_view` and the functions that
+/// free.
 pub type flv_callback_t = Option<unsafe extern "C" fn(ctx: *mut c_void, completion: *const flv_completion_t)>;
 
 /// Called once, on any thread, when `ctx` will not be used any more: after the owner gave the queue up, and the last

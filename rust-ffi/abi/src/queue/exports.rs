@@ -32,9 +32,9 @@ pub extern "C" fn flv_queue_new(queue: *mut *mut flv_queue_t, error: *mut *mut f
     })
 }
 
-/// Makes a queue that calls `callback` with each completion, on a thread of the library, exactly once an operation and a
-/// ticket. `finalizer` is called once with `ctx` after the last call; NULL is fine. If this fails it is not called. The
-/// caller owns the queue until `flv_queue_free`. Any thread.
+/// Makes a queue that calls `callback` with each completion, on a thread of the library, exactly once an operation and
+/// a ticket. `finalizer` is called once with `ctx` after the last call; NULL is fine. If this fails it is not called.
+/// The caller owns the queue until `flv_queue_free`. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_queue_new_callback(
     callback: flv_callback_t,
@@ -50,8 +50,9 @@ pub extern "C" fn flv_queue_new_callback(
     })
 }
 
-/// The descriptor that is readable while completions wait, or a drain has to read a reply: for poll, epoll or an event loop.
-/// It belongs to the library: never read, write or close it. -1 in callback mode. Valid until the queue is freed. Any thread.
+/// The descriptor that is readable while completions wait, or a drain has to read a reply: for poll, epoll or an event
+/// loop. It belongs to the library: never read, write or close it. -1 in callback mode. Valid until the queue is freed.
+/// Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_queue_fd(queue: *const flv_queue_t) -> i32 {
     quiet(-1, || {
@@ -63,8 +64,8 @@ pub extern "C" fn flv_queue_fd(queue: *const flv_queue_t) -> i32 {
 }
 
 /// Takes up to `capacity` completions; `*count` says how many. Never blocks. What does not fit keeps the descriptor
-/// readable. The caller owns the results. Any thread, also several at a time: each completion goes to one of them. `*count`
-/// is written last: another thread that sees it may take the completions as well.
+/// readable. The caller owns the results. Any thread, also several at a time: each completion goes to one of them.
+/// `*count` is written last: another thread that sees it may take the completions as well.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_queue_drain(
     queue: *mut flv_queue_t,
@@ -100,7 +101,8 @@ pub extern "C" fn flv_operation_cancel(queue: *mut flv_queue_t, operation: u64) 
     })
 }
 
-/// Gives a queue up. Completions that wait, or come later, are disposed of; its operations go on. NULL is fine. Any thread.
+/// Gives a queue up. Completions that wait, or come later, are disposed of; its operations go on. NULL is fine. Any
+/// thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_queue_free(queue: *mut flv_queue_t) {
     quiet((), || {

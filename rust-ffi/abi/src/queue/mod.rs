@@ -134,9 +134,9 @@ impl Queue {
         for (slot, completion) in out.iter_mut().zip(state.completions.drain(..count)) {
             slot.write(completion);
         }
-        // Under the lock, and only when nothing is left: otherwise a wake-up could be lost. Whatever `signalled` says: a
-        // `set` may come after the drain that took its completion, and would keep the descriptor readable for nothing. Where
-        // nobody was to signal, the drain that finds nothing sees to that.
+        // Under the lock, and only when nothing is left: otherwise a wake-up could be lost. Whatever `signalled` says:
+        // a `set` may come after the drain that took its completion, and would keep the descriptor readable for
+        // nothing. Where nobody was to signal, the drain that finds nothing sees to that.
         if let Mode::Descriptor(signal) = &self.mode {
             if !state.completions.is_empty() {
                 if is_quiet {
@@ -152,8 +152,8 @@ impl Queue {
         count
     }
 
-    /// Lets the connections be read that are watched here, and are readable. Whether nobody had signalled before: then nobody
-    /// has since, as what completes meanwhile is taken by this very drain.
+    /// Lets the connections be read that are watched here, and are readable. Whether nobody had signalled before: then
+    /// nobody has since, as what completes meanwhile is taken by this very drain.
     #[cfg(target_os = "linux")]
     fn read_watched(&self) -> bool {
         let Mode::Descriptor(signal) = &self.mode else { return false };
@@ -172,7 +172,8 @@ impl Queue {
         false
     }
 
-    /// Watches a connection along with the completions. `None`: it has no descriptor, there are too many, or it was given up.
+    /// Watches a connection along with the completions. `None`: it has no descriptor, there are too many, or it was
+    /// given up.
     #[cfg(target_os = "linux")]
     pub(crate) fn watch(self: &Arc<Self>, descriptor: RawFd, reader: Arc<dyn Reader>) -> Option<Watch> {
         let Mode::Descriptor(signal) = &self.mode else { return None };

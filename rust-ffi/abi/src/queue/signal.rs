@@ -7,8 +7,8 @@ use fluvio_cffi_engine::descriptors;
 #[cfg(target_os = "linux")]
 use super::watched::{Epoll, SIGNAL};
 
-/// A descriptor that is readable while it was signalled. On Linux it is an epoll instance, in which connections are watched
-/// as well.
+/// A descriptor that is readable while it was signalled. On Linux it is an epoll instance, in which connections are
+/// watched as well.
 pub(super) struct Signal {
     read: OwnedFd,
     #[cfg(not(target_os = "linux"))]

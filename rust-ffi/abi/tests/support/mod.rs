@@ -108,8 +108,8 @@ pub fn assert_nothing_left() {
     }
 }
 
-/// The library's panic hook, which is in place after the first connect, says nothing. Failed assertions of a test are to
-/// be seen.
+/// The library's panic hook, which is in place after the first connect, says nothing. Failed assertions of a test are
+/// to be seen.
 fn speak_of_failures() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     ONCE.call_once(|| {

@@ -78,8 +78,8 @@ impl Batch {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;
 
-/// The batches of a record set, found as the real server's decoder finds them: bytes after the last whole header are ignored,
-/// and a length that reaches beyond the set, or is too small for a header, means "all the rest".
+/// The batches of a record set, found as the real server's decoder finds them: bytes after the last whole header are
+/// ignored, and a length that reaches beyond the set, or is too small for a header, means "all the rest".
 pub(crate) fn split(set: &[u8]) -> Result<Vec<Batch>, Malformed> {
     let mut batches = Vec::new();
     let mut start = 0;

@@ -91,7 +91,8 @@ impl Log {
         self.start
     }
 
-    /// Removes the oldest closed segments. What cannot be removed is no part of the log any more until it is opened again.
+    /// Removes the oldest closed segments. What cannot be removed is no part of the log any more until it is opened
+    /// again.
     fn remove_segments(&mut self, count: usize) -> io::Result<()> {
         let removed: Vec<Segment> = self.closed.drain(..count).collect();
         self.start = self.start.max(self.closed.first().unwrap_or(&self.active).base);
@@ -109,8 +110,8 @@ impl Log {
         self.remove_segments(count)
     }
 
-    /// Does what the real server does about retention: as many closed segments as the log is too large go, the oldest first, and
-    /// then those that were last written too long ago.
+    /// Does what the real server does about retention: as many closed segments as the log is too large go, the oldest
+    /// first, and then those that were last written too long ago.
     pub(crate) fn retain(&mut self, retention: Duration, max_bytes: u64, now: SystemTime) -> io::Result<()> {
         let excess = self.size().saturating_sub(max_bytes).div_ceil(self.segment_bytes.max(1));
         let count = usize::try_from(excess).unwrap_or(usize::MAX).min(self.closed.len());
@@ -142,8 +143,8 @@ impl Log {
         self.segment_bytes
     }
 
-    /// Seals and appends the batches of a record set; the base offset of the first. Neighbours that go into the same segment
-    /// are written with one call.
+    /// Seals and appends the batches of a record set; the base offset of the first. Neighbours that go into the same
+    /// segment are written with one call.
     pub(crate) fn append(&mut self, set: &mut [u8], batches: &[Batch]) -> io::Result<i64> {
         let first = self.end;
         let mut rest = batches;
@@ -185,8 +186,8 @@ impl Log {
         }
     }
 
-    /// Up to `limit` bytes from the start of the batch that contains `offset`, never more than its segment holds, and nothing of
-    /// the batches from `until` on.
+    /// Up to `limit` bytes from the start of the batch that contains `offset`, never more than its segment holds, and
+    /// nothing of the batches from `until` on.
     pub(crate) fn find(&self, offset: i64, limit: u32, until: i64) -> io::Result<Found> {
         if offset > self.end {
             return Ok(Found::Beyond);

@@ -1,13 +1,17 @@
 //! Reading a log back after a stop, orderly or not.
 //!
-//! The rule. Everything that was acknowledged is in the file, whole, with a right checksum (batches are sealed before they are
-//! written). What a kill can leave behind is the beginning of an append at the very end of the **last** segment. So:
+//! The rule. Everything that was acknowledged is in the file, whole, with a right checksum (batches are sealed before
+//! they are written). What a kill can leave behind is the beginning of an append at the very end of the **last**
+//! segment. So:
 //!
-//! * The last segment is walked from its start and every checksum is computed. It ends after the last batch that is whole, has
+//! * The last segment is walked from its start and every checksum is computed. It ends after the last batch that is
+//! whole, has
 //!   a right checksum and continues the offsets; what follows is cut off.
-//! * A wrong checksum *before* such a batch is damage of another kind: the batch stays (a reader will notice it), since cutting
+//! * A wrong checksum *before* such a batch is damage of another kind: the batch stays (a reader will notice it), since
+//! cutting
 //!   there would drop acknowledged records that are well.
-//! * Older segments were complete before their successor was made: they are walked by their headers alone and never cut.
+//! * Older segments were complete before their successor was made: they are walked by their headers alone and never
+//! cut.
 
 use std::fs::File;
 use std::io;

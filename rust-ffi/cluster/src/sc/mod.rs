@@ -145,7 +145,8 @@ impl Sc {
         }
     }
 
-    /// Lets the leader of a partition know whether somebody follows it. One follower is enough, as by default on the real SPU.
+    /// Lets the leader of a partition know whether somebody follows it. One follower is enough, as by default on the
+    /// real SPU.
     fn follow_one(&self, key: &ReplicaKey, spec: &PartitionSpec) {
         let followers = spec.followers();
         if followers.is_empty() {

@@ -103,8 +103,8 @@ impl Sc {
         self.delete::<TableFormatSpec>(name, ErrorCode::TableFormatNotFound, ErrorCode::TableFormatError).await
     }
 
-    /// A SmartModule takes the place of one of the same name in silence; its code is not looked at. One with a package is kept
-    /// under the package's name.
+    /// A SmartModule takes the place of one of the same name in silence; its code is not looked at. One with a package
+    /// is kept under the package's name.
     pub(super) async fn create_smartmodule(&self, name: String, spec: SmartModuleSpec) -> Status {
         let _changing = self.changing.lock().await;
         let name = match &spec.meta {

@@ -10,8 +10,8 @@ use crate::faults::Faults;
 use crate::listener::Replies;
 use crate::net;
 
-/// Frames, and bytes of them, that may wait for a client that does not read. More, and the connection is closed: a watch cannot
-/// skip an event. One frame alone may be larger.
+/// Frames, and bytes of them, that may wait for a client that does not read. More, and the connection is closed: a
+/// watch cannot skip an event. One frame alone may be larger.
 const CAPACITY: usize = 4096;
 const MOST_BYTES: usize = 64 << 20;
 

@@ -82,8 +82,8 @@ pub(super) fn partition_spec(spec: &TopicSpec, partition: PartitionId, replicas:
     PartitionSpec::from_replicas(replicas.to_vec(), spec, mirror_of(spec, partition).as_ref())
 }
 
-/// Which SPUs hold which partition, the leader first; None when too few are `up`. Partitions that have a place keep it; the
-/// others are dealt out in turn.
+/// Which SPUs hold which partition, the leader first; None when too few are `up`. Partitions that have a place keep it;
+/// the others are dealt out in turn.
 fn place(spec: &TopicSpec, placed: &ReplicaMap, up: &[SpuId]) -> Option<ReplicaMap> {
     let mut map = placed.clone();
     let copies = match spec.replicas() {

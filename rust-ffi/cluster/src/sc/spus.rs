@@ -43,8 +43,8 @@ impl Sc {
         self.objects().spus.put(&spu_name(id), spec, status(true));
     }
 
-    /// Takes over the SPUs that clients have registered, but for those that this cluster runs itself: they are where they
-    /// are now.
+    /// Takes over the SPUs that clients have registered, but for those that this cluster runs itself: they are where
+    /// they are now.
     pub(super) fn restore_spus(&self) -> Result<(), StartError> {
         for (name, spec) in self.files::<SpuSpec>().read::<SpuSpec>()? {
             if self.nodes().iter().all(|node| node.id() != spec.id && spu_name(node.id()) != name) {

@@ -20,8 +20,8 @@ use fluvio_types::defaults::{CONSUMER_STORAGE_TOPIC, STORAGE_RETENTION_SECONDS};
 use super::provisioning::{provisioned, unplaced};
 use super::{Sc, failure};
 
-/// The topic in which the real cluster keeps consumer offsets. It is there before the SC listens: a client that watches only
-/// empty lists waits for the first object before it answers anything.
+/// The topic in which the real cluster keeps consumer offsets. It is there before the SC listens: a client that watches
+/// only empty lists waits for the first object before it answers anything.
 pub(super) fn consumer_offsets() -> TopicSpec {
     let mut spec = TopicSpec::new_computed(1, 1, None);
     spec.set_cleanup_policy(CleanupPolicy::Segment(SegmentBasedPolicy { time_in_seconds: STORAGE_RETENTION_SECONDS }));

@@ -195,8 +195,8 @@ impl Connection {
         Ok(())
     }
 
-    /// Stores the offset of the consumer that a stream was opened for, whatever has become of the stream. Also in a partition
-    /// that is gone: there it is hidden, and shown once there is a topic of that name again.
+    /// Stores the offset of the consumer that a stream was opened for, whatever has become of the stream. Also in a
+    /// partition that is gone: there it is hidden, and shown once there is a topic of that name again.
     fn commit(&self, request: &UpdateConsumerOffsetRequest) -> UpdateConsumerOffsetResponse {
         let stored = match self.sessions.known.get(&request.session_id) {
             None => Err(ErrorCode::FetchSessionNotFoud),

@@ -1,7 +1,7 @@
 //! Consumer offsets: which record of which partition a consumer has processed last.
 //!
-//! The real cluster keeps them as a key-value log in the topic `consumer-offset`; here they are a journal of their own, a line
-//! for each change, with the same promise as for records: what was answered survives the death of the process.
+//! The real cluster keeps them as a key-value log in the topic `consumer-offset`; here they are a journal of their own,
+//! a line for each change, with the same promise as for records: what was answered survives the death of the process.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};

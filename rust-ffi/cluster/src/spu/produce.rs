@@ -67,8 +67,9 @@ fn with_partition(error: &ErrorCode, topic: &str, partition: PartitionId) -> Err
     }
 }
 
-/// Serves a request; the reply has one entry for each of its partition entries, in order. An error closes the connection.
-/// With a `failure` that is the answer; nothing is written, unless it says that the records were not replicated in time.
+/// Serves a request; the reply has one entry for each of its partition entries, in order. An error closes the
+/// connection. With a `failure` that is the answer; nothing is written, unless it says that the records were not
+/// replicated in time.
 pub(crate) async fn produce(
     spu: &Spu,
     header: &RequestHeader,

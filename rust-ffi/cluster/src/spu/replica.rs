@@ -185,8 +185,8 @@ impl Replica {
         }
     }
 
-    /// Appends a record set; the base offset of its first batch. The real server's checks, and no others, all before a byte
-    /// is written.
+    /// Appends a record set; the base offset of its first batch. The real server's checks, and no others, all before a
+    /// byte is written.
     pub(crate) fn produce(&self, set: &mut [u8], batches: &[Batch], faults: &Faults) -> Result<i64, ErrorCode> {
         if let Some(refusal) = &self.refusal {
             return Err(refusal.clone());

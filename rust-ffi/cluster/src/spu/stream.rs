@@ -16,7 +16,8 @@ use super::writer::Writer;
 use crate::log::Slice;
 use crate::net;
 
-/// The value of the acknowledgement cell before the first acknowledgement; the real server ignores it from a client, too.
+/// The value of the acknowledgement cell before the first acknowledgement; the real server ignores it from a client,
+/// too.
 pub(crate) const NO_ACK: i64 = -1;
 /// An acknowledgement that ends the stream: the real server's internal mark, which it also takes from a client.
 const END_OF_TOPIC: i64 = -2;

@@ -1,4 +1,5 @@
-//! The sending side of a connection, shared by the request handler and the streams. A frame is never interleaved with another.
+//! The sending side of a connection, shared by the request handler and the streams. A frame is never interleaved with
+//! another.
 
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -10,8 +11,8 @@ use crate::faults::Faults;
 use crate::listener::Replies;
 use crate::log::Slice;
 
-/// Slices up to this length (the official client asks for a little over 1 MiB) go out with their header in one write; longer ones in pieces of it, so that memory stays bounded
-/// whatever a client asks for.
+/// Slices up to this length (the official client asks for a little over 1 MiB) go out with their header in one write;
+/// longer ones in pieces of it, so that memory stays bounded whatever a client asks for.
 const CHUNK: usize = (1 << 20) + (64 << 10);
 
 /// The replies of a connection, and where pieces of files are put together for them.

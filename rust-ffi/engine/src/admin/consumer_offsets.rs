@@ -66,8 +66,8 @@ fn check_id(consumer_id: &str) -> Result<()> {
 }
 
 impl Admin {
-    /// The stored offsets, by consumer id, topic and partition: those of an id and of a topic, where they are given. In a topic
-    /// where an id has stored any, or in the one that is given with it, the other partitions are told, too.
+    /// The stored offsets, by consumer id, topic and partition: those of an id and of a topic, where they are given. In
+    /// a topic where an id has stored any, or in the one that is given with it, the other partitions are told, too.
     pub async fn consumer_offsets(
         &self,
         consumer_id: Option<&str>,

@@ -1,6 +1,7 @@
 //! Administration, over the `fluvio` crate's own admin interface.
 //!
-//! The types here are also the JSON documents that `docs/admin-json.md` describes: names and order of fields are theirs.
+//! The types here are also the JSON documents that `docs/admin-json.md` describes: names and order of fields are
+//! theirs.
 
 mod cluster;
 mod consumer_offsets;
@@ -158,8 +159,8 @@ impl Admin {
         self.find(name).await?.ok_or_else(|| missing::<K>(name))
     }
 
-    /// Creates an object of a kind for which the server knows no dry run and may replace what exists. Where it may exist,
-    /// creating it again changes nothing more, and is tried again while the cluster is away.
+    /// Creates an object of a kind for which the server knows no dry run and may replace what exists. Where it may
+    /// exist, creating it again changes nothing more, and is tried again while the cluster is away.
     async fn create<K: Kind>(&self, name: &str, spec: K::Spec, flags: CreateFlags) -> Result<K>
     where
         K::Spec: CreatableAdminSpec,

@@ -198,8 +198,8 @@ impl Kind for Partition {
 }
 
 impl Admin {
-    /// Partitions, by topic and number: of `topic`, the cluster's own or not; or all; with `system`, those of the cluster's
-    /// own topics instead of all others.
+    /// Partitions, by topic and number: of `topic`, the cluster's own or not; or all; with `system`, those of the
+    /// cluster's own topics instead of all others.
     pub async fn partitions(&self, topic: Option<&str>, system: bool) -> Result<Vec<Partition>> {
         let mut partitions = self.list::<Partition>(None, system, false).await?;
         if let Some(topic) = topic {

@@ -332,8 +332,8 @@ impl SmartModule {
 }
 
 impl Admin {
-    /// Creates a SmartModule from WebAssembly, perhaps compressed with gzip. `name` is needed without a package, and else what
-    /// the server makes of it. `overwrite`: replaces one of that name.
+    /// Creates a SmartModule from WebAssembly, perhaps compressed with gzip. `name` is needed without a package, and
+    /// else what the server makes of it. `overwrite`: replaces one of that name.
     pub async fn create_smartmodule(
         &self,
         name: Option<&str>,

@@ -1,4 +1,5 @@
-//! The one error type of the engine. Its kinds carry the numbers of the C ABI's statuses, so that a mapping exists once.
+//! The one error type of the engine. Its kinds carry the numbers of the C ABI's statuses, so that a mapping exists
+//! once.
 
 use std::fmt;
 
@@ -25,7 +26,8 @@ pub enum ErrorKind {
     InvalidArgument = 20,
     /// A call that the object's state forbids.
     Usage = 21,
-    /// The machine, or what this process may have of it, has no more: descriptors, threads, memory, ports, room on a disk.
+    /// The machine, or what this process may have of it, has no more: descriptors, threads, memory, ports, room on a
+    /// disk.
     Resource = 22,
     /// The peer cannot be reached, or the connection was lost.
     Connection = 30,
@@ -298,8 +300,8 @@ impl Error {
         self
     }
 
-    /// The same error, which has this one of the operating system as its cause. If that says that something has run out,
-    /// the error says so, too.
+    /// The same error, which has this one of the operating system as its cause. If that says that something has run
+    /// out, the error says so, too.
     pub fn caused_by(mut self, cause: &std::io::Error) -> Self {
         self.os_error = cause.raw_os_error();
         match self.os_error.and_then(exhausted) {
@@ -484,7 +486,8 @@ fn shortened(text: &str, most: usize) -> Option<String> {
 
 const NO_THREAD: &str = "no thread can be had: raise the limit of this user (ulimit -u) or container, or end some";
 
-/// What has run out where the system answers with this number, and what to do; `None`: nothing, it is another kind of error.
+/// What has run out where the system answers with this number, and what to do; `None`: nothing, it is another kind of
+/// error.
 fn exhausted(os_error: i32) -> Option<&'static str> {
     Some(match os_error {
         libc::EMFILE => "this process may open no more files: raise its limit (ulimit -n), or close some",

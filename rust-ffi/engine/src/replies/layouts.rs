@@ -42,8 +42,8 @@ use fluvio_spu_schema::server::stream_fetch::StreamFetchResponse;
 
 use super::walk::{Layout, Walk, Walked};
 
-/// A struct's fields, each with the version that brought it where that is not the first. What is small and has no name of
-/// its own here stands as its own fields.
+/// A struct's fields, each with the version that brought it where that is not the first. What is small and has no name
+/// of its own here stands as its own fields.
 macro_rules! structs {
     ($($name:ty { $($field:ty $(: $since:literal)?),* $(,)? })*) => {$(
         impl Layout for $name {

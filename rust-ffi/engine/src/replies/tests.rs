@@ -1,5 +1,5 @@
-//! The layouts against the official crates: what these write is walked over to its end, and what was walked over is decoded
-//! without a panic.
+//! The layouts against the official crates: what these write is walked over to its end, and what was walked over is
+//! decoded without a panic.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::HashMap;
@@ -247,8 +247,8 @@ fn noise(random: &mut TestRng) -> Vec<u8> {
     (0..length).map(byte).collect()
 }
 
-/// What was walked over is decoded without a panic, and as far as the walk went; what was decoded and encoded again is walked
-/// over to its end. Says whether there was something.
+/// What was walked over is decoded without a panic, and as far as the walk went; what was decoded and encoded again is
+/// walked over to its end. Says whether there was something.
 fn agree<T: Decoder + Encoder + Layout>(bytes: &[u8], version: Version) -> bool {
     let name = std::any::type_name::<T>();
     let mut walk = Walk::new(bytes, version);

@@ -1,7 +1,7 @@
 //! Walks over the bytes of a reply before an official decoder sees them.
 //!
-//! The official decoders trust the network: they allocate what a length announces before they look whether it is there, and an
-//! allocation that fails ends the process; other numbers make them panic. So each type that they decode has its
+//! The official decoders trust the network: they allocate what a length announces before they look whether it is there,
+//! and an allocation that fails ends the process; other numbers make them panic. So each type that they decode has its
 //! [`Layout`] here, which goes over the same bytes, allocates nothing, and finds every length, count, tag and duration
 //! possible or says which is not.
 

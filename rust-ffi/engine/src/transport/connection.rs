@@ -27,9 +27,11 @@ use crate::replies::{self, Layout};
 
 /// Pieces handed to the kernel in one call.
 const MOST_SLICES: usize = 64;
-/// Bytes that wait for a peer which does not read, before it is asked anything else. What producers send is bounded by them.
+/// Bytes that wait for a peer which does not read, before it is asked anything else. What producers send is bounded by
+/// them.
 const MOST_OUT: u64 = 8 << 20;
-/// Bytes of a reply, unless more are expected: of one to a produce request as large as any, or about the bounds of as many logs.
+/// Bytes of a reply, unless more are expected: of one to a produce request as large as any, or about the bounds of as
+/// many logs.
 const USUAL_LIMIT: usize = 16 << 20;
 /// Replies that nobody reads: one for each request, as acknowledgements have, and so many more.
 const SPARE_STRAYS: u64 = 1000;
@@ -71,8 +73,8 @@ pub(crate) struct Connection {
     /// Whether what arrives is acknowledged at once. Only stream replies come in two pieces.
     quick: bool,
     counters: Arc<Counters>,
-    /// Until the server has answered it is told what is wrong with it: it may be of another kind, or refuse a client after
-    /// the TLS handshake. Later failures are those of a connection, and another one may do better.
+    /// Until the server has answered it is told what is wrong with it: it may be of another kind, or refuse a client
+    /// after the TLS handshake. Later failures are those of a connection, and another one may do better.
     refusal: Option<Dialer>,
 }
 
@@ -102,8 +104,8 @@ fn framed<R: Request>(request: &R, version: i16, correlation: i32, client_id: &s
 }
 
 impl Connection {
-    /// Connects to the SPU with the name `spu` at `address` and exchanges versions, within `timeout`. `quick`: acknowledge
-    /// at once what arrives.
+    /// Connects to the SPU with the name `spu` at `address` and exchanges versions, within `timeout`. `quick`:
+    /// acknowledge at once what arrives.
     pub(crate) async fn open(
         dialer: &Dialer,
         spu: &str,
@@ -174,8 +176,8 @@ impl Connection {
         begins
     }
 
-    /// Whether the kernel may have taken some of what was queued from `begins` on. If not, nobody will ever see it, unless
-    /// this connection goes on.
+    /// Whether the kernel may have taken some of what was queued from `begins` on. If not, nobody will ever see it,
+    /// unless this connection goes on.
     pub(crate) fn has_sent(&self, begins: u64) -> bool {
         begins < self.taken - self.stream.held() as u64
     }
@@ -219,7 +221,8 @@ impl Connection {
         &self.client_id
     }
 
-    /// Writes what is queued, as far as the kernel takes it, until the next frame has arrived. Cancelling loses nothing.
+    /// Writes what is queued, as far as the kernel takes it, until the next frame has arrived. Cancelling loses
+    /// nothing.
     pub(crate) async fn next_frame(&mut self) -> Result<Frame> {
         poll_fn(|cx| self.poll_frame(cx)).await
     }

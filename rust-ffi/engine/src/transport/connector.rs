@@ -52,8 +52,8 @@ impl Failure {
 }
 
 impl Connector {
-    /// For one connection to the SC at `endpoint`. Also gives where it says why it failed, and what is cancelled when the
-    /// connection ends.
+    /// For one connection to the SC at `endpoint`. Also gives where it says why it failed, and what is cancelled when
+    /// the connection ends.
     pub(crate) fn new(endpoint: &str, dialer: Dialer) -> (Self, Failure, CancellationToken) {
         let (failure, lost) = (Failure::default(), CancellationToken::new());
         let connector = Self { endpoint: endpoint.to_owned(), dialer, failure: failure.clone(), lost: lost.clone() };
@@ -111,8 +111,9 @@ fn lock(exchange: &Mutex<Exchange>) -> MutexGuard<'_, Exchange> {
     exchange.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The reading half. The crate gets whole replies only, that it can read and somebody waits for; others end the connection.
-/// Also hears why a server refuses the client, which may come after the handshake, and that the connection ends.
+/// The reading half. The crate gets whole replies only, that it can read and somebody waits for; others end the
+/// connection. Also hears why a server refuses the client, which may come after the handshake, and that the connection
+/// ends.
 struct Reader<R> {
     half: R,
     connector: Connector,
@@ -224,8 +225,8 @@ impl<R> Drop for Reader<R> {
     }
 }
 
-/// The writing half, which notes what is asked. Dropping it ends what is sent, so that the server closes the connection, and
-/// the reader hears of it.
+/// The writing half, which notes what is asked. Dropping it ends what is sent, so that the server closes the
+/// connection, and the reader hears of it.
 struct Writer<W: AsyncWrite + Unpin> {
     half: Compat<W>,
     exchange: Arc<Mutex<Exchange>>,

@@ -109,9 +109,9 @@ impl Dialer {
         }
     }
 
-    /// Ends if the server, which is silent, turns out to speak Fluvio without TLS. It would take a TLS handshake for the
-    /// beginning of a long frame, and wait for the rest: so it is asked without, on another connection, which tells it
-    /// nothing but our version.
+    /// Ends if the server, which is silent, turns out to speak Fluvio without TLS. It would take a TLS handshake for
+    /// the beginning of a long frame, and wait for the rest: so it is asked without, on another connection, which tells
+    /// it nothing but our version.
     async fn plain(&self, address: &str, expected: Server) {
         tokio::time::sleep(SILENCE.min(self.handshake_timeout / 2)).await;
         if greets(address, expected).await.is_none() {

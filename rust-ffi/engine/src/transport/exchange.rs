@@ -1,7 +1,7 @@
 //! Requests and replies of one connection to the SC, as the `fluvio` crate sends and is to get them.
 //!
-//! The crate believes every reply. So what it sends is noted here, and what it is given is checked: whether anybody waits
-//! for it, and whether the official decoders can be given it.
+//! The crate believes every reply. So what it sends is noted here, and what it is given is checked: whether anybody
+//! waits for it, and whether the official decoders can be given it.
 
 use std::collections::HashMap;
 
@@ -89,8 +89,8 @@ impl Exchange {
         }
     }
 
-    /// Whether the reply of `length` bytes that begins with `begun`, its number first, is one that somebody waits for; `Ok`
-    /// if that cannot be known yet.
+    /// Whether the reply of `length` bytes that begins with `begun`, its number first, is one that somebody waits for;
+    /// `Ok` if that cannot be known yet.
     pub(super) fn expects(&self, length: usize, begun: &[u8]) -> Result<(), String> {
         let Some(number) = begun.first_chunk().map(|number| i32::from_be_bytes(*number)) else { return Ok(()) };
         match self.awaited.get(&number) {

@@ -34,8 +34,8 @@ const WATCH: u16 = 1004;
 /// Only an SPU takes it.
 const PRODUCE: u16 = 0;
 
-/// Judges what `peer` has said first: true once that is a whole answer of the server that is expected, false while there is
-/// more to come.
+/// Judges what `peer` has said first: true once that is a whole answer of the server that is expected, false while
+/// there is more to come.
 pub(super) fn judge(peer: &str, expected: Server, heard: &[u8]) -> Result<bool> {
     if let Some((kind, name)) = stranger(heard) {
         return Err(not_it(kind, peer, expected, name));

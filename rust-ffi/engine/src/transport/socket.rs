@@ -204,7 +204,8 @@ impl Unwatched {
     }
 }
 
-/// Acknowledges at once. Takes turns with others also where tokio does not see to it, as in the tasks of the `fluvio` crate.
+/// Acknowledges at once. Takes turns with others also where tokio does not see to it, as in the tasks of the `fluvio`
+/// crate.
 impl AsyncRead for Socket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.0.reads.fetch_add(1, Ordering::Relaxed) >= MOST_READS {

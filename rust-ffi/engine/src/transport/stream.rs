@@ -172,8 +172,8 @@ impl Stream {
         }
     }
 
-    /// Whether the other side has not ended the connection, as far as the kernel knows. What had to be read to find out is in
-    /// `space`.
+    /// Whether the other side has not ended the connection, as far as the kernel knows. What had to be read to find out
+    /// is in `space`.
     pub(super) fn is_open(&mut self, space: &mut BytesMut) -> bool {
         match self {
             Self::Plain(socket) => socket.is_open(),

@@ -31,8 +31,8 @@ pub enum Tls {
 /// Whom a client trusts, and who it says it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// The name that the SC's certificate must have, and an SPU's with the SPU's name and a dot before it. `None`: the host
-    /// that is dialled.
+    /// The name that the SC's certificate must have, and an SPU's with the SPU's name and a dot before it. `None`: the
+    /// host that is dialled.
     pub domain: Option<String>,
     /// The certificates of the CAs that are trusted. `None`: those that the system trusts.
     pub ca: Option<Pem>,

@@ -90,8 +90,8 @@ impl Kind for Topic {
 }
 
 impl Admin {
-    /// Creates a topic and returns it. Names and limits are checked before anything is sent. `wait_ready`: return once it
-    /// can be produced to.
+    /// Creates a topic and returns it. Names and limits are checked before anything is sent. `wait_ready`: return once
+    /// it can be produced to.
     pub async fn create_topic(
         &self,
         name: &str,
