@@ -59,17 +59,17 @@ pub enum Command {
         /// Whether it begins or ends.
         on: bool,
     },
-    /// `stall ID on|off`: an SPU accepts and reads, but does nothing and answers nothing. What it has read it does when this
-    /// ends, unless the client has gone.
+    /// `stall ID on|off`: an SPU accepts and reads, but does nothing and answers nothing. What it has read it does when
+    /// this ends, unless the client has gone.
     Stall {
         /// The SPU.
         id: SpuId,
         /// Whether it begins or ends.
         on: bool,
     },
-    /// `fail-next ID produce|fetch|stream|offsets CODE`: the next request of that kind is answered with that error. Nothing is
-    /// written then, except with code 7, which says that the records are written and not replicated in time. Several
-    /// wait in line.
+    /// `fail-next ID produce|fetch|stream|offsets CODE`: the next request of that kind is answered with that error.
+    /// Nothing is written then, except with code 7, which says that the records are written and not replicated in time.
+    /// Several wait in line.
     FailNext {
         /// The SPU.
         id: SpuId,
@@ -78,16 +78,16 @@ pub enum Command {
         /// The number of the error on the wire.
         code: i16,
     },
-    /// `disk-full ID on|off`: the first produce to a partition is answered PartitionFull, later ones PartitionShortCircuited until
-    /// the SPU is started again, also after the disk has room.
+    /// `disk-full ID on|off`: the first produce to a partition is answered PartitionFull, later ones
+    /// PartitionShortCircuited until the SPU is started again, also after the disk has room.
     DiskFull {
         /// The SPU.
         id: SpuId,
         /// Whether it begins or ends.
         on: bool,
     },
-    /// `lose-acks ID on|off`: of two equal acknowledgements of a stream in a row the second is lost, as it sometimes is on the
-    /// real SPU.
+    /// `lose-acks ID on|off`: of two equal acknowledgements of a stream in a row the second is lost, as it sometimes is
+    /// on the real SPU.
     LoseAcks {
         /// The SPU.
         id: SpuId,
@@ -133,8 +133,8 @@ pub enum Command {
         /// Whether it begins or ends.
         on: bool,
     },
-    /// `sc blank on|off`: the SC knows of no object, as the real one that has just started and has not read yet what it keeps.
-    /// When this ends, its watches hear of everything.
+    /// `sc blank on|off`: the SC knows of no object, as the real one that has just started and has not read yet what it
+    /// keeps. When this ends, its watches hear of everything.
     BlankSc {
         /// Whether it begins or ends.
         on: bool,
