@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! 0 base offset i64 | 8 length i32 of all that follows | 12 leader epoch i32 | 16 magic i8
-//! 17 crc32c u32 of all that follows | 21 attributes i16 | 23 last offset delta i32 | 27 timestamps 2 x i64 | 43 producer id, epoch, sequence | 57 records
+//! 17 crc32c u32 of all that follows | 21 attributes i16 | 23 last offset delta i32 | 27 timestamps 2 x i64
+//! 43 producer id, epoch, sequence | 57 records
 //! ```
 
 use fluvio_protocol::record::{BATCH_FILE_HEADER_SIZE, BATCH_HEADER_SIZE, BATCH_PREAMBLE_SIZE};
