@@ -5,13 +5,11 @@
 //! segment. So:
 //!
 //! * The last segment is walked from its start and every checksum is computed. It ends after the last batch that is
-//! whole, has
-//!   a right checksum and continues the offsets; what follows is cut off.
+//!   whole, has a right checksum and continues the offsets; what follows is cut off.
 //! * A wrong checksum *before* such a batch is damage of another kind: the batch stays (a reader will notice it), since
-//! cutting
-//!   there would drop acknowledged records that are well.
+//!   cutting there would drop acknowledged records that are well.
 //! * Older segments were complete before their successor was made: they are walked by their headers alone and never
-//! cut.
+//!   cut.
 
 use std::fs::File;
 use std::io;
