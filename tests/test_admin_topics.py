@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from fluvio_cffi import AlreadyExistsError, ConfigError, FluvioTimeoutError, ServerError, TopicNotFoundError, TopicSpec
+from fluvio_cffi import (
+    AlreadyExistsError,
+    ConfigError,
+    FluvioTimeoutError,
+    InvalidTopicError,
+    TopicNotFoundError,
+    TopicSpec,
+)
 
 
 async def test_create_get_list_delete(world: Any) -> None:
@@ -55,7 +62,7 @@ async def test_bad_arguments(world: Any) -> None:
         for name in ("", 5, None):
             with pytest.raises(ConfigError, match="name"):
                 await topics.create(name)
-        with pytest.raises(ServerError):
+        with pytest.raises(InvalidTopicError, match="not a valid name!"):
             await topics.create("not a valid name!")
         with pytest.raises(FluvioTimeoutError) as raised:
             await topics.create(f"too-late-{world.backend}", timeout=0)

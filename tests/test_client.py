@@ -55,11 +55,11 @@ async def test_nobody_listens(world: Any) -> None:
         free.bind(("127.0.0.1", 0))
         endpoint = f"127.0.0.1:{free.getsockname()[1]}"
     begun = time.monotonic()
-    with pytest.raises((FluvioConnectionError, FluvioTimeoutError)) as raised:
+    with pytest.raises(FluvioConnectionError, match=endpoint) as raised:
         await world.connect(endpoint, timeout=2)
     assert time.monotonic() - begun < 2.5
     assert raised.value.retriable
-    assert endpoint.split(":")[1] in str(raised.value) or isinstance(raised.value, FluvioTimeoutError)
+    assert isinstance(raised.value.__cause__, ConnectionRefusedError)
 
 
 async def test_nobody_answers(world: Any) -> None:

@@ -13,7 +13,6 @@ import pytest
 import fluvio_cffi
 from fluvio_cffi import (
     DeliveryUnknownError,
-    FluvioError,
     LocalCluster,
     Offset,
     SmartModuleError,
@@ -237,7 +236,7 @@ async def test_errors_of_streams_have_the_same_classes(world: Any, failing: Loca
         for code in (13, 56, 2001, 6002):
             failing.control(f"fail-next {SPU} stream {code}")
             consumer = await client.consumer(topic, start=Offset.beginning())
-            with pytest.raises(FluvioError) as failed:
+            with pytest.raises(TABLE[code][0]) as failed:
                 await consumer.receive(timeout=5)
             assert (type(failed.value), failed.value.code) == (TABLE[code][0], code)
             await consumer.close()

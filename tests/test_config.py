@@ -16,7 +16,16 @@ from typing import Any
 
 import pytest
 
-from fluvio_cffi import ClusterConfig, ConfigError, Fluvio, FluvioError, LocalCluster, Profile, ProfileStore, Tls
+from fluvio_cffi import (
+    ClusterConfig,
+    ConfigError,
+    Fluvio,
+    FluvioConnectionError,
+    LocalCluster,
+    Profile,
+    ProfileStore,
+    Tls,
+)
 from fluvio_cffi._connect.options import ConnectOptions
 
 FILE = """\
@@ -351,7 +360,7 @@ async def test_profile_of_the_embedded_cluster(
                 topic = await world.topic(client, partitions=2)
                 async with client.producer(topic) as producer:
                     assert (await producer.send(b"x")).offset == 0
-        with pytest.raises(FluvioError):
+        with pytest.raises(FluvioConnectionError, match=r"127\.0\.0\.1:1: "):
             await connect(world, None, timeout=2)  # the current one
         with pytest.raises(ConfigError, match='no profile "local"'):
             await connect(world, None, profile="local")
@@ -389,6 +398,6 @@ async def test_client_id_is_said(world: Any) -> None:
         ({}, b"fluvio-cffi"),
         ({"client_id": "me"}, b"me"),
     ):
-        with first_bytes() as (endpoint, heard), pytest.raises(FluvioError):
+        with first_bytes() as (endpoint, heard), pytest.raises(FluvioConnectionError):
             await world.connect(endpoint, timeout=5, **keywords)
         assert len(name).to_bytes(2, "big") + name in heard[0]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fluvio_cffi import ConfigError, DeliveryError, FluvioError, Partitioner, PartitionNotFoundError, ProducerRecord
+from fluvio_cffi import ConfigError, ConfigTypeError, DeliveryError, Partitioner, PartitionNotFoundError, ProducerRecord
 
 
 async def test_fixed(world: Any) -> None:
@@ -45,11 +45,13 @@ async def test_a_callable_that_is_wrong(world: Any) -> None:
         with pytest.raises(ConfigError):
             Partitioner.fixed(-1)
         async with client.producer(topic, partitioner=lambda key, value, partitions: partitions) as producer:
-            with pytest.raises(PartitionNotFoundError):
+            with pytest.raises(PartitionNotFoundError, match="has no partition 2"):
                 await producer.send(b"nowhere")
-            with pytest.raises((PartitionNotFoundError, DeliveryError)):
+            with pytest.raises(DeliveryError, match=r"record 0: .* has no partition 2") as raised:
                 await producer.send_all([b"nowhere"])
+            assert isinstance(raised.value.__cause__, PartitionNotFoundError)
+            assert (raised.value.count, raised.value.outcome) == (1, "not_written")
         async with client.producer(topic, partitioner=lambda key, value, partitions: "0") as producer:
-            with pytest.raises(FluvioError):
+            with pytest.raises(ConfigTypeError, match="partition must be an int, not '0'"):
                 await producer.send(b"nowhere")
             assert producer.pending.records == 0

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from fluvio_cffi import LocalCluster, Offset, OffsetEvictedError, OffsetOutOfRangeError, ProducerRecord
+from fluvio_cffi import FluvioError, LocalCluster, Offset, OffsetEvictedError, OffsetOutOfRangeError, ProducerRecord
 from fluvio_cffi._consume.options import ConsumerOptions
 
 pytestmark = pytest.mark.timeout(60)
@@ -247,12 +247,18 @@ async def test_a_partition_that_appears_later(world: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "to", [Offset.at(FIRST - 1), Offset.at(END + 1), Offset.from_beginning(END), Offset.from_end(END)]
+    ("to", "offset", "cls"),
+    [
+        (Offset.at(FIRST - 1), FIRST - 1, OffsetEvictedError),
+        (Offset.at(END + 1), END + 1, OffsetOutOfRangeError),
+        (Offset.from_beginning(END), FIRST + END, OffsetOutOfRangeError),
+        (Offset.from_end(END), 0, OffsetEvictedError),
+    ],
 )
-async def test_a_reset_moves_only_to_what_exists(world: Any, to: Offset) -> None:
+async def test_a_reset_moves_only_to_what_exists(world: Any, to: Offset, offset: int, cls: type[FluvioError]) -> None:
     async with log(world) as (_, client, topic):
         reset = client.admin.consumer_offsets.reset
-        with pytest.raises((OffsetEvictedError, OffsetOutOfRangeError)):
+        with pytest.raises(cls, match=f"the offset to go on at is {offset}: "):
             await reset(consumer_id="svc", topic=topic, partition=0, to=to)
         assert await client.admin.consumer_offsets.list(consumer_id="svc") == []
 

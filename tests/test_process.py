@@ -90,7 +90,7 @@ def test_ctrl_c_in_a_blocking_call(cluster: Any, call: str) -> None:
                 print("interrupted after", time.monotonic() - sent)
             os.kill({cluster.pid}, signal.SIGCONT)
             print([topic.name for topic in client.admin.topics.list(name_contains="interrupted")])
-            slow.close(timeout=1) if not slow.closed else None
+            slow.close(timeout=10) if not slow.closed else None
             consumer.close()
         """,
     )
@@ -104,7 +104,7 @@ def test_ctrl_c_in_a_blocking_call(cluster: Any, call: str) -> None:
     assert output.startswith("interrupted after"), (output, errors)
     assert float(output.split()[2]) < 0.25
     assert "['interrupted']" in output
-    assert status in (0, 1)
+    assert status == 0, errors
 
 
 def test_fork_before_the_first_connect(cluster: Any) -> None:

@@ -24,8 +24,9 @@ from conftest import World, read_all
 from fluvio_cffi import (
     AsyncFluvio,
     ClusterConfig,
+    ConfigError,
     Fluvio,
-    FluvioError,
+    FluvioTimeoutError,
     LocalCluster,
     Offset,
     ProfileStore,
@@ -360,7 +361,7 @@ def test_a_cluster_without_descriptors_waits_for_some() -> None:
             before = resource.prlimit(cluster.pid, resource.RLIMIT_NOFILE)
             resource.prlimit(cluster.pid, resource.RLIMIT_NOFILE, (3, before[1]))
             used = processor_time(cluster.pid)
-            with pytest.raises(FluvioError):
+            with pytest.raises(FluvioTimeoutError):
                 Fluvio.connect(cluster.endpoint, timeout=1)
             assert processor_time(cluster.pid) - used < 0.3
             assert producer.send(b"two").offset == 1
@@ -397,9 +398,9 @@ def test_directories_of_any_name(tmp_path: Path) -> None:
         client.admin.topics.create("named")
         with client.producer("named") as producer:
             producer.send(b"kept")
-        with pytest.raises(FluvioError, match="not UTF-8"):
+        with pytest.raises(ConfigError, match="not UTF-8"):
             cluster.profile_toml()
-        with pytest.raises(FluvioError, match="not UTF-8"):
+        with pytest.raises(ConfigError, match="not UTF-8"):
             ProfileStore(tmp_path / "config").add("it", ClusterConfig(cluster.endpoint, cluster.tls))
     store = ProfileStore(folder / "config")
     store.add("one", ClusterConfig("127.0.0.1:9003"))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from proxy import Mode, Proxy
 
-from fluvio_cffi import LocalCluster, Offset
+from fluvio_cffi import FluvioTimeoutError, LocalCluster, Offset
 from fluvio_cffi._connect.options import ConnectOptions
 from fluvio_cffi._consume.options import ConsumerOptions
 
@@ -79,7 +79,7 @@ async def test_probes_are_answered(world: Any, sc: Proxy, monkeypatch: pytest.Mo
     async with world.connect(sc.endpoint, request_timeout=REQUEST) as client:
         events = client.events()
         assert (await events.receive(timeout=5)).kind == "connected"
-        with pytest.raises(TimeoutError):
+        with pytest.raises(FluvioTimeoutError):
             await events.receive(timeout=5 * PROBE)
         assert (client.state, client.metrics().reconnects, sc.connections) == ("connected", 0, 1)
 

@@ -290,7 +290,7 @@ def test_nothing_shows_a_secret(mutual: LocalCluster) -> None:
     assert repr(tls) == "Tls.verified(ca='/etc/ca.pem', cert=<PEM text>, key=<PEM text>, domain='d')"
     for shown in (repr(tls), str(tls), f"{tls}", repr(ClusterConfig("h:1", tls)), repr([tls])):
         assert body not in shown
-    with pytest.raises(FluvioError) as raised:
+    with pytest.raises(ConfigError) as raised:
         Fluvio.connect(mutual.endpoint, tls=tls, timeout=TIMEOUT)
     assert body not in str(raised.value)
     assert "/etc/ca.pem" in str(raised.value)
