@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, NamedTuple
 
+import hypothesis
 import pytest
 
 import fluvio_cffi
@@ -254,6 +255,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # How long an example takes is the machine's business; whole tests have a time limit.
+    hypothesis.settings.register_profile("fluvio_cffi", deadline=None)
+    hypothesis.settings.load_profile("fluvio_cffi")
     config.addinivalue_line("markers", "backends(*names): run the test on these only")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # As in a job in the background, where the programs that the tests start would not hear it either.

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pickle
-import random
 from collections.abc import Iterator
+from itertools import islice
+from typing import NamedTuple
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fluvio_cffi import Record, RecordBatch
 from fluvio_cffi._consume.batch import Buffer, Columns, holding_back, positions, without
@@ -89,51 +92,75 @@ def cut_off(buffer: Buffer, limit: int) -> RecordBatch:
     return cut.batch
 
 
-def test_a_buffer_hands_out_all_in_order_however_it_is_read() -> None:
+class Push(NamedTuple):
+    partition: int
+    count: int
+    keys: bool
+    first: bool
+
+
+class Read(NamedTuple):
+    """Records one by one, no more than `most`."""
+
+    stride: int
+    most: int
+
+
+class Cut(NamedTuple):
+    limit: int
+
+
+class Hold(NamedTuple):
+    paused: frozenset[int]
+
+
+Move = Push | Read | Cut | Hold
+PARTITIONS = st.integers(0, 1)
+MOVES: st.SearchStrategy[Move] = st.one_of(
+    st.builds(Push, PARTITIONS, st.integers(1, 5), st.booleans(), st.booleans()),
+    st.builds(Read, st.integers(1, 4), st.integers(1, 10)),
+    st.builds(Cut, st.integers(1, 7)),
+    st.builds(Hold, st.frozensets(PARTITIONS)),
+)
+
+
+@given(st.lists(MOVES, max_size=40))
+def test_a_buffer_hands_out_all_in_order_however_it_is_read(moves: list[Move]) -> None:
     """Also while partitions are held back and let go."""
-    for seed in range(300):
-        dice = random.Random(seed)
-        buffer = Buffer()
-        pushed = {0: 0, 1: 0}
-        got: dict[int, list[int]] = {0: [], 1: []}
-        paused: frozenset[int] = frozenset()
-        for _ in range(40):
-            move = dice.randrange(5)
-            if move == 0:
-                partition, count = dice.randrange(2), dice.randrange(1, 6)
-                part = columns(partition, pushed[partition], count, keys=bool(dice.randrange(2)))
-                push(buffer, part, first=bool(dice.randrange(2)))
-                pushed[partition] += count
-            elif move == 1:
-                for record in read(buffer, dice.randrange(1, 5)):
-                    assert record.partition not in paused
-                    got[record.partition].append(record.offset)
-                    assert buffer.in_hand() == (record.partition, record.offset)
-                    if dice.randrange(3) == 0:
-                        break
-            elif move == 2:
-                if buffer.count:
-                    limit = dice.randrange(1, 8)
-                    batch = cut_off(buffer, limit)
-                    assert 0 < len(batch) <= limit
-                    for record in batch:
-                        assert record.value == b"v%d" % record.offset
-                        assert record.partition not in paused
-                        got[record.partition].append(record.offset)
-                    assert buffer.in_hand() is None
-                else:
-                    assert buffer.cut(5) is None
-            elif move == 3:
-                paused = frozenset(partition for partition in (0, 1) if dice.randrange(2))
-                buffer.state = holding_back(buffer.state, paused)
-            waiting = {partition: pushed[partition] - len(got[partition]) for partition in (0, 1)}
-            assert buffer.count == sum(waiting[partition] for partition in waiting if partition not in paused)
-            assert positions(buffer.state) == {
-                partition: len(got[partition]) for partition in (0, 1) if pushed[partition]
-            }
-            assert buffer.handed_out() == {partition: len(got[partition]) - 1 for partition in got if got[partition]}
-        for partition, offsets in got.items():
-            assert offsets == list(range(len(offsets))), partition
+    buffer = Buffer()
+    pushed = {0: 0, 1: 0}
+    got = {0: 0, 1: 0}
+    paused: frozenset[int] = frozenset()
+
+    def is_next(record: Record) -> None:
+        assert record.partition not in paused
+        assert (record.offset, record.value) == (got[record.partition], b"v%d" % record.offset)
+        got[record.partition] += 1
+
+    for move in [*moves, Hold(frozenset()), Cut(1_000)]:
+        waiting = sum(pushed[partition] - got[partition] for partition in {0, 1} - paused)
+        if isinstance(move, Push):
+            push(buffer, columns(move.partition, pushed[move.partition], move.count, keys=move.keys), first=move.first)
+            pushed[move.partition] += move.count
+        elif isinstance(move, Read):
+            for record in islice(read(buffer, move.stride), move.most):
+                is_next(record)
+                assert buffer.in_hand() == (record.partition, record.offset)
+        elif isinstance(move, Hold):
+            paused = move.paused
+            buffer.state = holding_back(buffer.state, paused)
+        elif waiting:
+            batch = cut_off(buffer, move.limit)
+            assert 0 < len(batch) <= move.limit
+            for record in batch:
+                is_next(record)
+            assert buffer.in_hand() is None
+        else:
+            assert buffer.cut(move.limit) is None
+        assert buffer.count == sum(pushed[partition] - got[partition] for partition in {0, 1} - paused)
+        assert positions(buffer.state) == {partition: got[partition] for partition in got if pushed[partition]}
+        assert buffer.handed_out() == {partition: got[partition] - 1 for partition in got if got[partition]}
+    assert got == pushed, "a last cut takes all that was let go"
 
 
 def test_a_seek_drops_what_was_read_ahead() -> None:

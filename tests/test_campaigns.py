@@ -118,11 +118,18 @@ async def test_a_retriable_error_in_mid_window(world: Any, in_flight: int) -> No
     """Later requests may come first, but only as many as were in flight; with one in flight none."""
     async with campaign(world, max_in_flight=in_flight) as (running, cluster):
         fail = command("fail-next 5001 produce 6")
+        # Long enough for the requests behind one to be under way before the answer to it comes.
+        await running.aside(cluster.control, f"delay 5001 {2 if in_flight > 1 else 0}")
+        fails = 0
 
         async def suffer(running: Campaign) -> None:
-            for _ in range(5):
+            nonlocal fails
+            # If none of the five found any behind it, which is rare, it is for the next one.
+            while fails < 5 or (in_flight > 1 and not running.client.metrics().reordered):
+                assert fails < 50, "nothing was ever reordered"
                 await running.more()
                 await fail(running, cluster)
+                fails += 1
             await running.more()
 
         await running.run(suffer)
@@ -130,14 +137,13 @@ async def test_a_retriable_error_in_mid_window(world: Any, in_flight: int) -> No
         log = running.seen[0]
         assert sorted(log) == list(range(running.sent)), "each once: the server had written nothing"
         metrics = running.client.metrics()
-        assert metrics.retries and not metrics.duplicates_possible
-        if in_flight == 1:
-            assert log == sorted(log)
-            assert metrics.reordered == 0
-        elif log != sorted(log):
-            assert metrics.reordered
+        assert (metrics.errors, metrics.duplicates_possible) == ({"NotLeaderError": fails}, 0)
         late = [after for before, after in itertools.pairwise(log) if after < before]
-        assert len(late) <= 5
+        if in_flight == 1:
+            assert (late, metrics.reordered) == ([], 0)
+        else:
+            assert 0 < len(late) <= fails
+            assert metrics.reordered > 0
         assert all(abs(number - offset) <= running.most_repeated for offset, number in enumerate(log))
 
 

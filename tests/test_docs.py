@@ -5,6 +5,7 @@ The documents of docs/admin-json.md are the business of rust-ffi/abi/src/admin.r
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import signal
@@ -78,10 +79,16 @@ def toolchain(tmp_path_factory: pytest.TempPathFactory) -> Toolchain:
     return Toolchain(tmp_path_factory.mktemp("c"))
 
 
-def run(*arguments: str, folder: Path) -> str:
+def run(*arguments: str, folder: Path, stdin: str = "") -> str:
     # Elsewhere than in the checkout, so that the installed package is what is imported.
     result = subprocess.run(
-        [sys.executable, "-W", "error", *arguments], cwd=folder, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-W", "error", *arguments],
+        cwd=folder,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
     assert (result.returncode, result.stderr) == (0, "")
     return result.stdout
@@ -105,12 +112,30 @@ def test_no_block_is_passed_over(page: Path) -> None:
             assert block.kind in ("python", "c", "sh"), f"{block}: nothing runs a block of {block.kind!r}"
 
 
+# What blocks print in the end that do not show their output, in the order of the page: regular expressions.
+LAST_LINES = {
+    "README: Threads": ["b'o-1' b'paid'"],
+    "README: asyncio and trio": ["10000 events"],
+    "README: Producing": ["3 acknowledged, the last at partition 1"],
+    "README: Consuming": ["nothing more for now", r"from ([1-9]\d?|100)"],
+    "README: Administration": ["1 SPU online"],
+    "README: The embedded cluster": [r"\[b'still here'\]"],
+}
+
+
+def test_what_every_block_prints_is_known() -> None:
+    silent = [str(block) for block in of_kind("python") if block.output is None]
+    assert sorted(silent) == sorted(name for name, lines in LAST_LINES.items() for _ in lines)
+
+
 @pytest.mark.parametrize("block", of_kind("python"), ids=str)
 def test_python(block: Block, cluster: LocalCluster, tmp_path: Path) -> None:
     output = run("-c", block.text.replace(ADDRESS, cluster.endpoint), folder=tmp_path)
-    assert output
     if block.output is not None:
         assert output == block.output
+    else:
+        namesakes = [one for one in of_kind("python") if str(one) == str(block) and one.output is None]
+        assert re.fullmatch(LAST_LINES[str(block)][namesakes.index(block)], output.splitlines()[-1])
 
 
 C = """
@@ -169,9 +194,51 @@ def test_sh(block: Block, toolchain: Toolchain, tmp_path: Path) -> None:
 # -- examples
 
 
-@pytest.mark.parametrize("example", sorted({*EXAMPLES} - {*SERVICES}), ids=lambda path: path.name)
-def test_example(example: Path, cluster: LocalCluster, tmp_path: Path) -> None:
-    assert run(str(example), cluster.endpoint, folder=tmp_path)
+# The last lines of each, sorted, as tasks print them in any order.
+SHARES = [
+    "member 0 has read 1002 records of partitions [0, 3]",
+    "member 1 has read 957 records of partitions [1, 4]",
+    "member 2 has read 1041 records of partitions [2, 5]",
+]
+SAID = {
+    "produce": ["2 lines sent"],
+    "sharing_asyncio": SHARES,
+    "sharing_trio": SHARES,
+    "testing": ["1 passed in a while"],
+}
+WORKERS = ["workers_asyncio", "workers_trio"]
+TESTED_APART = {"follow", *WORKERS, *(path.stem for path in SERVICES)}
+
+
+def test_what_every_example_says_is_known() -> None:
+    assert {path.stem for path in EXAMPLES} == SAID.keys() | TESTED_APART
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_example(name: str, cluster: LocalCluster, tmp_path: Path) -> None:
+    example = ROOT / "examples" / f"{name}.py"
+    output = run(str(example), cluster.endpoint, folder=tmp_path, stdin="hello\nhow are you\n")
+    lines = re.sub(r"\bin [\d.]+s$", "in a while", output, flags=re.MULTILINE).splitlines()
+    assert sorted(lines[-len(SAID[name]) :]) == SAID[name]
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_workers(name: str, cluster: LocalCluster, tmp_path: Path) -> None:
+    """All is committed; records without a key may all go to one partition."""
+    output = run(str(ROOT / "examples" / f"{name}.py"), cluster.endpoint, folder=tmp_path)
+    said = re.fullmatch(r"1000 records worked off, committed: (\{.+\})\n", output)
+    assert said is not None, output
+    committed: dict[int, int] = ast.literal_eval(said[1])
+    assert sum(offset + 1 for offset in committed.values()) == 1000
+
+
+def test_follow(cluster: LocalCluster, tmp_path: Path) -> None:
+    with Fluvio.connect(cluster.endpoint) as client:
+        client.admin.topics.create("followed")
+        with client.producer("followed") as producer:
+            producer.send_all(f"line {number}" for number in range(12))
+    output = run(str(ROOT / "examples" / "follow.py"), cluster.endpoint, "followed", folder=tmp_path)
+    assert output.splitlines() == [*(f"0 {number} line {number}" for number in range(2, 12)), "nothing more"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
@@ -204,8 +271,10 @@ def test_service(example: Path, number: signal.Signals, cluster: LocalCluster, t
 
 def test_demo(tmp_path: Path) -> None:
     output = run("-m", "fluvio_cffi", "demo", "--records", "5000", folder=tmp_path)
-    for name in ("asyncio", "trio", "threads"):
-        assert name in output
+    lines = output.splitlines()
+    assert [line for line in lines[2:-1] if not line.startswith(" ")] == ["asyncio", "trio", "threads"]
+    assert len(re.findall(r" 5,000 records in +\d+\.\d{3} s ", output)) == 3 + 3 + 2
+    assert re.fullmatch(r"Done in \d+\.\d s, and the cluster is gone\.", lines[-1])
 
 
 # -- what is named
@@ -322,7 +391,10 @@ def exists(name: str) -> bool:
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_row(row: Row) -> None:
-    """Its Python names and its tests exist. A cell without a name says in words why there is none."""
+    """Its Python names and its tests exist. A cell without a name says in words why there is none.
+
+    Whether the test tests what the row claims is for the reader; that it is one, and is run, is seen here.
+    """
     for column in row.cells.keys() - {"what differs"}:
         assert row.cells[column], f"{row}: nothing under {column!r}"
     for name in re.findall(r"`([^`]+)`", row.cells.get("here", "")):
@@ -332,7 +404,12 @@ def test_row(row: Row) -> None:
     assert tests or reason in ("obsolete", "still to come", "not needed"), f"{row}: no test"
     for file, function in tests:
         source = (ROOT / file).read_text(encoding="utf-8")
-        assert re.search(rf"\b(def|fn) {function}\b", source), f"{file} has no {function}"
+        if file.endswith(".py"):
+            assert function.startswith("test_"), f"{function} is not run"
+            test = rf"^(async )?def {function}\b"
+        else:
+            test = rf"#\[(\w+::)?test[^]]*\]\s[^{{}}]*?\bfn {function}\b"
+        assert re.search(test, source, re.MULTILINE), f"{file} has no test {function}"
 
 
 # Where the crate defines what its users call, and the types meant.

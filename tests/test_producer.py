@@ -243,17 +243,19 @@ async def test_no_room_in_time(world: Any) -> None:
 async def test_the_wait_for_a_receipt_ends_and_the_record_goes_on(world: Any) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
-        async with client.producer(topic, linger=0.2) as producer:
-            # Keep the connection busy, so that the next batch lingers.
-            busy = await producer.enqueue(b"busy")
-            with pytest.raises(FluvioTimeoutError) as raised:
-                while True:
+        async with client.producer(topic) as producer:
+            before = await producer.send(b"before")
+            world.cluster.control("stall 5001 on")
+            try:
+                with pytest.raises(FluvioTimeoutError) as raised:
                     await producer.send(b"slow", timeout=0)
-            assert raised.value.phase in ("wait", "enqueue")
-            assert raised.value.outcome == "pending"
+            finally:
+                world.cluster.control("stall 5001 off")
+            assert (raised.value.phase, raised.value.outcome) == ("wait", "pending")
             receipt: Any = raised.value.receipt
             meta = receipt.wait(5) if world.is_sync else await receipt.wait(5)
-            assert meta.offset > (await busy).offset
+            assert meta.offset == before.offset + 1
+        assert [record.value for record in await read_all(client, topic)] == [b"before", b"slow"]
 
 
 async def test_closing(world: Any) -> None:
@@ -301,20 +303,26 @@ async def test_room_is_handed_out_first_come_first_served(world: Any) -> None:
 
 @pytest.mark.backends("asyncio", "uvloop", "trio")
 async def test_other_tasks_run_meanwhile(world: Any) -> None:
-    """While a task enqueues without a pause, and while one reads, the others get their turn every few milliseconds."""
+    """While a task enqueues without a pause, and while one reads, the others get their turn about every millisecond.
+
+    It is the processor's time of this thread that counts: what else the machine does may make a turn longer on the
+    clock, but not in this. That nothing blocks here without working, the clock has to say, less strictly; strictly it
+    is said by test_loop_health.py, on a machine that does nothing else.
+    """
     import anyio
 
     async with world.connect() as client:
         topic = await world.topic(client)
-        gaps: list[float] = []
+        worked: list[float] = []
+        passed: list[float] = []
 
         async def tick() -> None:
-            last = time.perf_counter()
+            work, clock = time.thread_time(), time.perf_counter()
             while True:
                 await world.sleep(0)
-                now = time.perf_counter()
-                gaps.append(now - last)
-                last = now
+                worked.append(time.thread_time() - work)
+                passed.append(time.perf_counter() - clock)
+                work, clock = time.thread_time(), time.perf_counter()
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(tick)
@@ -325,9 +333,12 @@ async def test_other_tasks_run_meanwhile(world: Any) -> None:
             async with client.consumer(topic, start=Offset.beginning(), stop_at_end=True) as consumer:
                 assert sum([1 async for _ in consumer]) == 100_000
             tasks.cancel_scope.cancel()
-        gaps.sort()
-        assert len(gaps) > 100
-        assert gaps[int(len(gaps) * 0.99)] < 0.02
+        worked.sort()
+        passed.sort()
+        # As many long turns as a garbage collection of everything may make, which the fault has far more of.
+        assert len(worked) > 100
+        assert worked[-4] < 0.005
+        assert passed[int(len(passed) * 0.99)] < 0.02
 
 
 async def test_no_request_is_larger_than_asked(world: Any) -> None:
