@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 import laws
+from conftest import World
 
 from fluvio_cffi import FluvioError, FluvioTimeoutError, LocalCluster, Offset
 
@@ -28,7 +29,7 @@ class Campaign:
     The number of a record says its partition: number modulo the partitions.
     """
 
-    def __init__(self, world: Any, client: Any, topic: str, partitions: int = 1, **producer: Any) -> None:
+    def __init__(self, world: World, client: Any, topic: str, partitions: int = 1, **producer: Any) -> None:
         self.world = world
         self.client = client
         self.topic = topic
@@ -44,7 +45,7 @@ class Campaign:
     @property
     def most_repeated(self) -> int:
         """How many records one partition's run of repeated requests has at most."""
-        return int(self.options["max_in_flight"]) * self.options["max_request_size"] // SIZE
+        return int(self.options["max_in_flight"]) * int(self.options["max_request_size"]) // SIZE
 
     async def run(self, suffer: Callable[[Campaign], Awaitable[None]]) -> None:
         """Produces and consumes until `suffer` returns, then checks that the log is what it must be."""
@@ -149,14 +150,14 @@ class Campaign:
             assert all(count <= self.most_repeated for count in repeated), repeated
 
 
-async def aside(world: Any, function: Callable[..., Any], *args: Any) -> Any:
+async def aside(world: World, function: Callable[..., Any], *args: Any) -> Any:
     """Calls something that blocks, without holding up the loop."""
     if world.is_sync:
         return function(*args)
     return await anyio.to_thread.run_sync(function, *args)
 
 
-async def together(world: Any, *functions: Callable[[], Awaitable[Any]]) -> None:
+async def together(world: World, *functions: Callable[[], Awaitable[Any]]) -> None:
     """Runs functions at the same time: as tasks, or as threads. The first error is raised, by itself."""
     errors: list[BaseException] = []
 

@@ -270,7 +270,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         return None
     names = inspect.signature(pyfuncitem.obj).parameters
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
-    run(pyfuncitem.funcargs["backend"], lambda: pyfuncitem.obj(**arguments))
+    backend = pyfuncitem.funcargs["backend"]
+    assert isinstance(backend, str)
+    run(backend, lambda: pyfuncitem.obj(**arguments))
     return True
 
 

@@ -60,7 +60,7 @@ def framed(body: bytes, length: int | None = None) -> bytes:
     return struct.pack(">i", len(body) if length is None else length) + body
 
 
-def crc32c(data: bytes) -> int:
+def crc32c(data: bytes | bytearray) -> int:
     crc = 0xFFFFFFFF
     for byte in data:
         crc = CRC_TABLE[(crc ^ byte) & 0xFF] ^ (crc >> 8)

@@ -29,10 +29,9 @@ def places(code: CodeType, finalizers: bool) -> frozenset[int]:
     bytecode = dis.Bytecode(code)
 
     def handler(offset: int) -> int | None:
-        if OLD:
-            # Blocks begin and end with instructions of their own.
-            return None
-        targets = [entry.target for entry in bytecode.exception_entries if entry.start <= offset < entry.end]
+        # Before CPython 3.11 blocks begin and end with instructions of their own.
+        entries: list[Any] = getattr(bytecode, "exception_entries", [])
+        targets = [entry.target for entry in entries if entry.start <= offset < entry.end]
         return targets[-1] if targets else None
 
     after = 0 if OLD else None
@@ -102,7 +101,7 @@ class Stepper:
             self.left -= 1
             if self.left < 0:
                 self.hit = True
-                self.where = f"{code.co_qualname if not OLD else code.co_name}:{frame.f_lineno} @{frame.f_lasti}"
+                self.where = f"{getattr(code, 'co_qualname', code.co_name)}:{frame.f_lineno} @{frame.f_lasti}"
                 self._stop()
         return self.trace
 

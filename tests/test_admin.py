@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import World
 from proxy import Proxy
 
 from fluvio_cffi import (
@@ -61,7 +62,7 @@ def cluster() -> Iterator[LocalCluster]:
         yield running
 
 
-async def until(world: Any, true: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
+async def until(world: World, true: Callable[[], Awaitable[bool]], seconds: float = 10.0) -> None:
     """What the SPUs say of partitions comes a little late."""
     deadline = time.monotonic() + seconds
     while not await true():
@@ -72,7 +73,7 @@ async def until(world: Any, true: Callable[[], Awaitable[bool]], seconds: float 
 # -- topics and partitions
 
 
-async def test_a_topic_with_everything(world: Any) -> None:
+async def test_a_topic_with_everything(world: World) -> None:
     async with world.connect() as client:
         topics, name = client.admin.topics, f"whole-{world.backend}"
         await client.admin.smartmodules.create("dedup", wasm=WASM, exist_ok=True)
@@ -108,7 +109,7 @@ async def test_a_topic_with_everything(world: Any) -> None:
         assert await client.admin.partitions.list(topic=name) == []
 
 
-async def test_a_topic_laid_out_by_hand(world: Any) -> None:
+async def test_a_topic_laid_out_by_hand(world: World) -> None:
     async with world.connect() as client:
         name = f"by-hand-{world.backend}"
         layout = [PartitionAssignment(0, (5002,)), PartitionAssignment(1, (5001,))]
@@ -122,7 +123,7 @@ async def test_a_topic_laid_out_by_hand(world: Any) -> None:
         await client.admin.topics.delete(name)
 
 
-async def test_partitions_are_added(world: Any) -> None:
+async def test_partitions_are_added(world: World) -> None:
     async with world.connect() as client:
         name = f"grows-{world.backend}"
         await client.admin.topics.create(name)
@@ -139,7 +140,7 @@ async def test_partitions_are_added(world: Any) -> None:
         await client.admin.topics.delete(name)
 
 
-async def test_topics_of_the_cluster_itself(world: Any) -> None:
+async def test_topics_of_the_cluster_itself(world: World) -> None:
     async with world.connect() as client:
         topics = client.admin.topics
         # Stored offsets are kept in a topic.
@@ -155,7 +156,7 @@ async def test_topics_of_the_cluster_itself(world: Any) -> None:
         await topics.delete(name, force=True)
 
 
-async def test_a_mirror_topic(world: Any) -> None:
+async def test_a_mirror_topic(world: World) -> None:
     async with world.connect() as client:
         edge, other = f"edge-{world.backend}", f"other-{world.backend}"
         name = f"mirrored-{world.backend}"
@@ -174,7 +175,7 @@ async def test_a_mirror_topic(world: Any) -> None:
             await client.admin.mirrors.delete(remote)
 
 
-async def test_partitions(world: Any) -> None:
+async def test_partitions(world: World) -> None:
     async with world.connect() as client:
         partitions = client.admin.partitions
         name = await world.topic(client, partitions=2)
@@ -209,7 +210,7 @@ async def test_partitions(world: Any) -> None:
 # -- SPUs
 
 
-async def test_spus(world: Any) -> None:
+async def test_spus(world: World) -> None:
     async with world.connect() as client:
         spus = client.admin.spus
         first = await spus.get(5001)
@@ -228,7 +229,7 @@ async def test_spus(world: Any) -> None:
                 await spus.get(bad)
 
 
-async def test_custom_spus(world: Any) -> None:
+async def test_custom_spus(world: World) -> None:
     async with world.connect() as client:
         spus = client.admin.custom_spus
         number = {"asyncio": 61, "uvloop": 62, "trio": 63, "sync": 64}[world.backend]
@@ -262,7 +263,7 @@ async def test_custom_spus(world: Any) -> None:
             await spus.create(name, 61)
 
 
-async def test_an_spu_that_leads_partitions_is_not_deleted_by_mistake(world: Any) -> None:
+async def test_an_spu_that_leads_partitions_is_not_deleted_by_mistake(world: World) -> None:
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint) as client:
             await client.admin.topics.create("led")
@@ -274,7 +275,7 @@ async def test_an_spu_that_leads_partitions_is_not_deleted_by_mistake(world: Any
                 await client.admin.spus.get(5001)
 
 
-async def test_addresses_that_spus_have_inside_of_their_network(world: Any) -> None:
+async def test_addresses_that_spus_have_inside_of_their_network(world: World) -> None:
     """The public address of the SPU leads nowhere, its local one to the SPU."""
     with LocalCluster() as cluster, socket.socket() as nowhere:
         nowhere.bind(("127.0.0.1", 0))  # and nobody listens
@@ -302,7 +303,7 @@ async def test_addresses_that_spus_have_inside_of_their_network(world: Any) -> N
                 await producer.close()
 
 
-async def test_spu_groups(world: Any) -> None:
+async def test_spu_groups(world: World) -> None:
     async with world.connect() as client:
         name = f"group-{world.backend}"
         spec = SpuGroupSpec(3, min_id=100, rack="a", in_sync_replica_min=2, storage_size="10Gi", env={"A": "b"})
@@ -311,7 +312,7 @@ async def test_spu_groups(world: Any) -> None:
         assert group.status.resolution in ("init", "reserved")
 
 
-async def test_table_formats(world: Any) -> None:
+async def test_table_formats(world: World) -> None:
     async with world.connect() as client:
         name = f"table-{world.backend}"
         columns = (TableColumn("id", primary_key=True, width="8"), TableColumn("who", alignment="right"))
@@ -321,7 +322,7 @@ async def test_table_formats(world: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", ["remote", "home"])
-async def test_mirrors(world: Any, kind: str) -> None:
+async def test_mirrors(world: World, kind: str) -> None:
     async with world.connect() as client:
         name = f"{kind}-{world.backend}"
         tls = MirrorTls("home.example", "ca", "cert", "key")
@@ -371,7 +372,7 @@ async def everything(kind: Any, name: str, spec: Any, missing: type[FluvioError]
 # -- SmartModules
 
 
-async def test_smartmodules(world: Any, tmp_path: Path) -> None:
+async def test_smartmodules(world: World, tmp_path: Path) -> None:
     async with world.connect() as client:
         modules, name = client.admin.smartmodules, f"module-{world.backend}"
         with pytest.raises(SmartModuleNotFoundError):
@@ -404,7 +405,7 @@ async def test_smartmodules(world: Any, tmp_path: Path) -> None:
             await modules.delete(gone, missing_ok=True)
 
 
-async def test_a_smartmodule_with_a_package(world: Any) -> None:
+async def test_a_smartmodule_with_a_package(world: World) -> None:
     async with world.connect() as client:
         modules, plain = client.admin.smartmodules, f"filter-{world.backend}"
         package = SmartModulePackage(plain, group="example", version="1.2.3", description="Passes what matches")
@@ -452,7 +453,7 @@ uses = "something"
 """
 
 
-async def test_a_smartmodule_with_a_manifest(world: Any, tmp_path: Path) -> None:
+async def test_a_smartmodule_with_a_manifest(world: World, tmp_path: Path) -> None:
     """As the official tools take a package from the file beside its source."""
     name = f"toml-{world.backend}"
     file, code = tmp_path / "SmartModule.toml", tmp_path / "filter.wasm"
@@ -513,7 +514,7 @@ def test_no_file_of_a_manifest(tmp_path: Path) -> None:
         assert str(path) in str(raised.value)
 
 
-async def test_what_is_no_smartmodule(world: Any, tmp_path: Path) -> None:
+async def test_what_is_no_smartmodule(world: World, tmp_path: Path) -> None:
     async with world.connect() as client:
         create = client.admin.smartmodules.create
         for arguments, named in (
@@ -537,7 +538,7 @@ async def test_what_is_no_smartmodule(world: Any, tmp_path: Path) -> None:
 # -- stored offsets
 
 
-async def test_consumer_offsets(world: Any) -> None:
+async def test_consumer_offsets(world: World) -> None:
     async with world.connect() as client:
         offsets, billing = client.admin.consumer_offsets, f"billing-{world.backend}"
         topic = await world.topic(client, partitions=2)
@@ -612,7 +613,7 @@ async def test_consumer_offsets(world: Any) -> None:
             await offsets.reset(**key, to="beginning")
 
 
-async def test_the_lag_of_what_was_never_committed(world: Any) -> None:
+async def test_the_lag_of_what_was_never_committed(world: World) -> None:
     """From the beginning of the log, in each partition: also one that was added, or is without a leader."""
     with LocalCluster(spus=2) as cluster:
         async with world.connect(cluster.endpoint) as client:
@@ -636,7 +637,7 @@ async def test_the_lag_of_what_was_never_committed(world: Any) -> None:
 # -- the cluster
 
 
-async def test_the_status_of_a_cluster(world: Any) -> None:
+async def test_the_status_of_a_cluster(world: World) -> None:
     with LocalCluster(spus=2) as cluster:
         async with world.connect(cluster.endpoint) as client:
             await client.admin.topics.create("here", partitions=2)
@@ -666,7 +667,7 @@ async def test_the_status_of_a_cluster(world: Any) -> None:
 # -- what is refused, and what takes too long
 
 
-async def test_names_are_refused_before_anything_is_sent(world: Any) -> None:
+async def test_names_are_refused_before_anything_is_sent(world: World) -> None:
     """The SC answers nothing, and still they are refused at once."""
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint) as client:
@@ -702,7 +703,7 @@ async def test_names_are_refused_before_anything_is_sent(world: Any) -> None:
             assert await admin.topics.list() == []
 
 
-async def test_more_replicas_than_spus_are_refused_at_once(world: Any) -> None:
+async def test_more_replicas_than_spus_are_refused_at_once(world: World) -> None:
     async with world.connect() as client:
         begun = time.monotonic()
         with pytest.raises(InvalidTopicError):
@@ -712,7 +713,7 @@ async def test_more_replicas_than_spus_are_refused_at_once(world: Any) -> None:
             await client.admin.topics.get(f"replicated-{world.backend}")
 
 
-async def test_a_topic_that_is_not_ready_in_time_exists(world: Any) -> None:
+async def test_a_topic_that_is_not_ready_in_time_exists(world: World) -> None:
     with LocalCluster() as cluster, Proxy(cluster.endpoint) as sc:
         async with world.connect(sc.endpoint) as client:
             topics = client.admin.topics
@@ -731,7 +732,7 @@ async def test_a_topic_that_is_not_ready_in_time_exists(world: Any) -> None:
             assert (await topics.create("bare", wait_ready=False)).name == "bare"
 
 
-async def test_more_partitions_that_are_not_ready_in_time(world: Any) -> None:
+async def test_more_partitions_that_are_not_ready_in_time(world: World) -> None:
     with LocalCluster() as cluster, Proxy(cluster.endpoint) as sc:
         async with world.connect(sc.endpoint) as client:
             topics = client.admin.topics
@@ -743,7 +744,7 @@ async def test_more_partitions_that_are_not_ready_in_time(world: Any) -> None:
             assert (await topics.get("grows")).spec.partitions == 2
 
 
-async def test_a_call_ends_in_time_and_the_next_one_works(world: Any) -> None:
+async def test_a_call_ends_in_time_and_the_next_one_works(world: World) -> None:
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint, admin_timeout=0.5) as client:
             cluster.control("sc stall on")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+from conftest import World
 
 from fluvio_cffi import (
     AlreadyExistsError,
@@ -16,7 +15,7 @@ from fluvio_cffi import (
 )
 
 
-async def test_create_get_list_delete(world: Any) -> None:
+async def test_create_get_list_delete(world: World) -> None:
     async with world.connect() as client:
         topics = client.admin.topics
         name = f"admin-{world.backend}"
@@ -47,14 +46,14 @@ async def test_create_get_list_delete(world: Any) -> None:
         await topics.delete(name, missing_ok=True)
 
 
-async def test_a_dry_run_creates_nothing(world: Any) -> None:
+async def test_a_dry_run_creates_nothing(world: World) -> None:
     async with world.connect() as client:
         await client.admin.topics.create("dry", dry_run=True)
         with pytest.raises(TopicNotFoundError):
             await client.admin.topics.get("dry")
 
 
-async def test_bad_arguments(world: Any) -> None:
+async def test_bad_arguments(world: World) -> None:
     async with world.connect() as client:
         topics = client.admin.topics
         with pytest.raises(ConfigError, match="has all of that in it"):
@@ -70,7 +69,7 @@ async def test_bad_arguments(world: Any) -> None:
         assert isinstance(await topics.list(), list)
 
 
-async def test_a_create_without_time_creates_nothing(world: Any) -> None:
+async def test_a_create_without_time_creates_nothing(world: World) -> None:
     async with world.connect() as client:
         topics = client.admin.topics
         names = [f"no-time-{world.backend}-{number}" for number in range(10)]

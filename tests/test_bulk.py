@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+from conftest import World
 from laws import LONG
 
 from fluvio_cffi import Offset
@@ -20,7 +19,7 @@ def value(number: int) -> bytes:
 
 
 @pytest.mark.timeout(240 if LONG else 60)
-async def test_records_of_100_bytes(world: Any) -> None:
+async def test_records_of_100_bytes(world: World) -> None:
     """They arrive once, in order, through batches and one by one."""
     async with world.connect() as client:
         topic = await world.topic(client)
@@ -48,7 +47,7 @@ async def test_records_of_100_bytes(world: Any) -> None:
 @pytest.mark.timeout(240 if LONG else 60)
 @pytest.mark.backends("asyncio", "trio", "sync")
 @pytest.mark.parametrize("size", [16 * 1024, 900_000])
-async def test_a_backlog(world: Any, size: int) -> None:
+async def test_a_backlog(world: World, size: int) -> None:
     """Batches of the usual size, and batches that are nearly as large as a reply."""
     # One record to a batch, as large as it, and small ones in between, which share batches.
     pattern = [size - 200, 1, size // 3, size // 3, size // 3, 100]

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from campaign import Campaign, command, kill, reset, stop
+from conftest import World
 from laws import long_only
 
 from fluvio_cffi import (
@@ -47,14 +48,14 @@ CYCLE = 4
 
 
 @contextlib.asynccontextmanager
-async def campaign(world: Any, *, partitions: int = 1, spus: int = 1, **options: Any) -> AsyncIterator[Any]:
+async def campaign(world: World, *, partitions: int = 1, spus: int = 1, **options: Any) -> AsyncIterator[Any]:
     with LocalCluster(spus=spus) as cluster:
         async with world.connect(cluster.endpoint, request_timeout=2) as client:
             topic = await world.topic(client, partitions=partitions)
             yield Campaign(world, client, topic, partitions, **options), cluster
 
 
-async def suffers(world: Any, fault: Fault, cycles: int, **options: Any) -> Campaign:
+async def suffers(world: World, fault: Fault, cycles: int, **options: Any) -> Campaign:
     async with campaign(world, **options) as (running, cluster):
 
         async def suffer(running: Campaign) -> None:
@@ -73,20 +74,20 @@ async def suffers(world: Any, fault: Fault, cycles: int, **options: Any) -> Camp
 
 @pytest.mark.backends("asyncio")
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_one_fault(world: Any, fault: str) -> None:
+async def test_one_fault(world: World, fault: str) -> None:
     running = await suffers(world, FAULTS[fault], 1)
     running.check_order(CYCLE)
 
 
 @pytest.mark.backends("trio", "sync")
 @pytest.mark.parametrize("fault", ["kill", "reset", "stop"])
-async def test_one_fault_elsewhere(world: Any, fault: str) -> None:
+async def test_one_fault_elsewhere(world: World, fault: str) -> None:
     running = await suffers(world, FAULTS[fault], 1)
     running.check_order(CYCLE)
 
 
 @pytest.mark.backends("asyncio", "sync")
-async def test_one_of_two_spus(world: Any) -> None:
+async def test_one_of_two_spus(world: World) -> None:
     """The partitions of the other go on."""
     running = await suffers(world, reset, 2, partitions=4, spus=2)
     running.check_order(2 * CYCLE)
@@ -94,7 +95,7 @@ async def test_one_of_two_spus(world: Any) -> None:
 
 @pytest.mark.backends("asyncio", "trio", "sync")
 @pytest.mark.parametrize("in_flight", [1, 8])
-async def test_a_leader_moves(world: Any, in_flight: int) -> None:
+async def test_a_leader_moves(world: World, in_flight: int) -> None:
     """There and back again: what was sent to the old leader comes before what goes to the new one."""
     there, back = command("move TOPIC 0 5002"), command("move TOPIC 0 5001")
 
@@ -114,7 +115,7 @@ async def test_a_leader_moves(world: Any, in_flight: int) -> None:
 
 @pytest.mark.backends("asyncio", "trio", "sync")
 @pytest.mark.parametrize("in_flight", [1, 8])
-async def test_a_retriable_error_in_mid_window(world: Any, in_flight: int) -> None:
+async def test_a_retriable_error_in_mid_window(world: World, in_flight: int) -> None:
     """Later requests may come first, but only as many as were in flight; with one in flight none."""
     async with campaign(world, max_in_flight=in_flight) as (running, cluster):
         fail = command("fail-next 5001 produce 6")
@@ -148,7 +149,7 @@ async def test_a_retriable_error_in_mid_window(world: Any, in_flight: int) -> No
 
 
 @pytest.mark.backends("asyncio", "trio", "sync")
-async def test_a_topic_is_deleted(world: Any) -> None:
+async def test_a_topic_is_deleted(world: World) -> None:
     """Both sides hear of it at once."""
     async with campaign(world) as (running, _):
         client, topic = running.client, running.topic
@@ -171,7 +172,7 @@ async def test_a_topic_is_deleted(world: Any) -> None:
 
 
 @pytest.mark.backends("asyncio", "trio", "sync")
-async def test_partitions_are_added(world: Any) -> None:
+async def test_partitions_are_added(world: World) -> None:
     """Producer and consumer that are open take them up."""
     async with campaign(world) as (running, cluster):
         client, topic = running.client, running.topic
@@ -196,7 +197,7 @@ async def test_partitions_are_added(world: Any) -> None:
 
 
 @pytest.mark.backends("asyncio", "trio", "sync")
-async def test_offsets_are_evicted(world: Any) -> None:
+async def test_offsets_are_evicted(world: World) -> None:
     """A reader that is behind hears which offset is the next; one that skips goes on there."""
     async with campaign(world) as (running, cluster):
         client, topic = running.client, running.topic
@@ -231,7 +232,7 @@ async def test_offsets_are_evicted(world: Any) -> None:
 
 
 @pytest.mark.backends("asyncio", "trio", "sync")
-async def test_the_disk_is_full(world: Any) -> None:
+async def test_the_disk_is_full(world: World) -> None:
     """Records fail at once, with the reason, until the SPU is started again with room."""
     async with campaign(world) as (running, cluster):
         async with running.client.producer(running.topic) as producer:
@@ -265,7 +266,7 @@ async def values(running: Campaign) -> AsyncIterator[bytes]:
 @pytest.mark.timeout(1200)
 @pytest.mark.backends("asyncio", "trio", "sync")
 @pytest.mark.parametrize("fault", ["kill", "reset", "stop"])
-async def test_a_long_campaign(world: Any, fault: str) -> None:
+async def test_a_long_campaign(world: World, fault: str) -> None:
     cycles = 50 if world.backend == "asyncio" else 5
     running = await suffers(world, FAULTS[fault], cycles)
     running.check_order(cycles * CYCLE)

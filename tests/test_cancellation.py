@@ -17,7 +17,7 @@ pytestmark = pytest.mark.backends("asyncio", "uvloop", "trio")
 
 
 @pytest.mark.parametrize("delay", [0, 0.0005, 0.005])
-async def test_each_call(world: Any, delay: float) -> None:
+async def test_each_call(world: World, delay: float) -> None:
     """Each public coroutine is cancelled, and everything works afterwards."""
     async with world.connect() as client:
         topic = await world.topic(client)
@@ -66,7 +66,7 @@ async def test_each_call(world: Any, delay: float) -> None:
         assert (await read_all(client, topic)).count(b"first") == 1
 
 
-async def test_a_cancelled_block_is_left_at_once(world: Any) -> None:
+async def test_a_cancelled_block_is_left_at_once(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         receipts: list[Any] = []
@@ -86,7 +86,7 @@ async def test_a_cancelled_block_is_left_at_once(world: Any) -> None:
         assert await read_all(client, topic) == [b"%d" % number for number in range(100)]
 
 
-async def test_a_cancelled_client_is_left_at_once(world: Any) -> None:
+async def test_a_cancelled_client_is_left_at_once(world: World) -> None:
     receipts: list[Any] = []
     begun = 0.0
     with anyio.CancelScope() as scope:
@@ -102,7 +102,7 @@ async def test_a_cancelled_client_is_left_at_once(world: Any) -> None:
     assert [(await receipt.wait(5)).offset for receipt in receipts] == list(range(10))
 
 
-async def test_who_waits_for_room_and_leaves_gives_up_the_place(world: Any) -> None:
+async def test_who_waits_for_room_and_leaves_gives_up_the_place(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         accepted: list[bytes] = []
@@ -126,7 +126,7 @@ async def test_who_waits_for_room_and_leaves_gives_up_the_place(world: Any) -> N
         assert sorted(await read_all(client, topic)) == sorted(accepted)
 
 
-async def test_random_cancellations(world: Any) -> None:
+async def test_random_cancellations(world: World) -> None:
     """2,000 sends and reads that are cancelled at random moments."""
     dice = random.Random(7)
     async with world.connect() as client:
@@ -171,7 +171,7 @@ async def test_random_cancellations(world: Any) -> None:
         assert not set(got) & not_accepted
 
 
-async def test_reads_that_wait_and_are_cancelled_lose_nothing(world: Any) -> None:
+async def test_reads_that_wait_and_are_cancelled_lose_nothing(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         async with client.producer(topic) as producer, client.consumer(topic) as consumer:
@@ -190,7 +190,7 @@ async def test_reads_that_wait_and_are_cancelled_lose_nothing(world: Any) -> Non
             assert got == list(range(300))
 
 
-async def test_room_is_fair(world: Any) -> None:
+async def test_room_is_fair(world: World) -> None:
     """Of 100 tasks that wait for room all the time the luckiest sends at most twice as much as the unluckiest."""
     async with world.connect() as client:
         topic = await world.topic(client)

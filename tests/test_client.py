@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from campaign import together
+from conftest import World
 
 from fluvio_cffi import (
     AsyncFluvio,
@@ -26,7 +27,7 @@ from fluvio_cffi import (
 )
 
 
-async def test_connect_and_close(world: Any) -> None:
+async def test_connect_and_close(world: World) -> None:
     async with world.connect() as client:
         assert client.endpoint == world.cluster.endpoint
         assert client.platform_version
@@ -41,7 +42,7 @@ async def test_connect_and_close(world: Any) -> None:
             await use
 
 
-async def test_await_instead_of_a_block(world: Any) -> None:
+async def test_await_instead_of_a_block(world: World) -> None:
     client = await world.connect()
     assert client.state == "connected"
     await client.close()
@@ -50,7 +51,7 @@ async def test_await_instead_of_a_block(world: Any) -> None:
     assert client.closed
 
 
-async def test_nobody_listens(world: Any) -> None:
+async def test_nobody_listens(world: World) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         endpoint = f"127.0.0.1:{free.getsockname()[1]}"
@@ -62,7 +63,7 @@ async def test_nobody_listens(world: Any) -> None:
     assert isinstance(raised.value.__cause__, ConnectionRefusedError)
 
 
-async def test_nobody_answers(world: Any) -> None:
+async def test_nobody_answers(world: World) -> None:
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
@@ -73,7 +74,7 @@ async def test_nobody_answers(world: Any) -> None:
         assert raised.value.phase == "connect"
 
 
-async def test_closing_the_client_closes_what_it_opened(world: Any) -> None:
+async def test_closing_the_client_closes_what_it_opened(world: World) -> None:
     client = await world.connect()
     topic = await world.topic(client)
     producer = await client.producer(topic)
@@ -91,7 +92,7 @@ async def test_closing_the_client_closes_what_it_opened(world: Any) -> None:
     await consumer.close()
 
 
-async def test_clients_cannot_be_pickled(world: Any) -> None:
+async def test_clients_cannot_be_pickled(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         async with client.producer(topic) as producer, client.consumer(topic) as consumer:
@@ -102,7 +103,7 @@ async def test_clients_cannot_be_pickled(world: Any) -> None:
 
 
 @pytest.mark.backends("asyncio", "sync", "trio")
-async def test_an_unclosed_client_warns(world: Any) -> None:
+async def test_an_unclosed_client_warns(world: World) -> None:
     client: Any = await world.connect()
     topic = await world.topic(client)
     producer: Any = await client.producer(topic)
@@ -120,7 +121,7 @@ async def test_an_unclosed_client_warns(world: Any) -> None:
     await world.sleep(0.01)
 
 
-async def test_the_error_of_the_block_goes_through(world: Any) -> None:
+async def test_the_error_of_the_block_goes_through(world: World) -> None:
     with pytest.raises(ZeroDivisionError):
         async with world.connect() as client:
             topic = await world.topic(client)
@@ -240,7 +241,7 @@ def test_a_sync_client_is_for_all_threads(cluster: Any) -> None:
 
 
 @pytest.mark.parametrize("what", ["list", "producer", "consumer"])
-async def test_a_call_that_waits_ends_with_its_client(world: Any, what: str) -> None:
+async def test_a_call_that_waits_ends_with_its_client(world: World, what: str) -> None:
     """Also when it was the last client, so that nobody looks at completions any more."""
     with LocalCluster() as silent:
         client = await world.connect(silent.endpoint)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import World
 
 import fluvio_cffi
 from fluvio_cffi import (
@@ -49,7 +50,7 @@ async def stored(client: Any, topic: str) -> list[bytes]:
 
 @pytest.mark.backends("asyncio", "sync")
 @pytest.mark.parametrize("code", RETRIED)
-async def test_sent_again(world: Any, failing: LocalCluster, code: int) -> None:
+async def test_sent_again(world: World, failing: LocalCluster, code: int) -> None:
     async with world.connect(failing.endpoint) as client:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
@@ -68,7 +69,7 @@ async def test_sent_again(world: Any, failing: LocalCluster, code: int) -> None:
 
 
 @pytest.mark.backends("asyncio", "sync")
-async def test_a_topic_that_is_gone(world: Any, failing: LocalCluster) -> None:
+async def test_a_topic_that_is_gone(world: World, failing: LocalCluster) -> None:
     """Code 6 is also what an SPU says of a topic that it does not know: the controller is asked, and the error is there
     at once."""
     async with world.connect(failing.endpoint) as client:
@@ -84,7 +85,7 @@ async def test_a_topic_that_is_gone(world: Any, failing: LocalCluster) -> None:
 
 
 @pytest.mark.backends("asyncio", "sync")
-async def test_fails_alone(world: Any, failing: LocalCluster) -> None:
+async def test_fails_alone(world: World, failing: LocalCluster) -> None:
     """Each code of the table that is neither retried nor about storage: its class, its code, its outcome; never sent
     again, and what comes next is written."""
     codes = sorted(TABLE.keys() - set(RETRIED) - set(STORAGE))
@@ -113,7 +114,7 @@ async def test_fails_alone(world: Any, failing: LocalCluster) -> None:
 
 
 @pytest.mark.backends("asyncio", "sync")
-async def test_of_a_batch_that_is_refused_all_records_hear(world: Any, failing: LocalCluster) -> None:
+async def test_of_a_batch_that_is_refused_all_records_hear(world: World, failing: LocalCluster) -> None:
     async with world.connect(failing.endpoint) as client:
         topic = await world.topic(client)
         async with client.producer(topic, linger=0.05) as producer:
@@ -128,7 +129,7 @@ async def test_of_a_batch_that_is_refused_all_records_hear(world: Any, failing: 
 @pytest.mark.backends("asyncio", "sync")
 @pytest.mark.parametrize("code", STORAGE)
 @pytest.mark.parametrize("remedy", ["restart", "move"])
-async def test_storage_fails_fast(world: Any, code: int, remedy: str) -> None:
+async def test_storage_fails_fast(world: World, code: int, remedy: str) -> None:
     """Nothing more is sent to an SPU that cannot store until it has started again, or another one leads."""
     with LocalCluster(spus=2) as cluster:
         async with world.connect(cluster.endpoint) as client:
@@ -160,7 +161,7 @@ async def test_storage_fails_fast(world: Any, code: int, remedy: str) -> None:
             assert await stored(client, topic) == [b"before", b"after"]
 
 
-async def until_sent(world: Any, producer: Any, value: bytes) -> None:
+async def until_sent(world: World, producer: Any, value: bytes) -> None:
     """Until the producer has heard that things have changed."""
     deadline = time.monotonic() + 10
     while True:
@@ -173,7 +174,7 @@ async def until_sent(world: Any, producer: Any, value: bytes) -> None:
 
 
 @pytest.mark.backends("asyncio", "sync")
-async def test_a_full_disk(world: Any) -> None:
+async def test_a_full_disk(world: World) -> None:
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint) as client:
             topic = await world.topic(client)
@@ -194,7 +195,7 @@ async def test_a_full_disk(world: Any) -> None:
 
 
 @pytest.mark.backends("asyncio", "sync")
-async def test_what_is_known_of_a_smart_module(world: Any, failing: LocalCluster) -> None:
+async def test_what_is_known_of_a_smart_module(world: World, failing: LocalCluster) -> None:
     async with world.connect(failing.endpoint) as client:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
@@ -207,7 +208,9 @@ async def test_what_is_known_of_a_smart_module(world: Any, failing: LocalCluster
 
 @pytest.mark.backends("asyncio", "sync")
 @pytest.mark.parametrize(("request_timeout", "delivery_timeout"), [(10, 1), (0.3, 30)])
-async def test_a_silent_server_is_given_up_in_time(world: Any, request_timeout: float, delivery_timeout: float) -> None:
+async def test_a_silent_server_is_given_up_in_time(
+    world: World, request_timeout: float, delivery_timeout: float
+) -> None:
     """After `request_timeout`, but no later than half of `delivery_timeout`, so that there is time to try again."""
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint, request_timeout=request_timeout) as client:
@@ -228,7 +231,7 @@ async def test_a_silent_server_is_given_up_in_time(world: Any, request_timeout: 
 
 
 @pytest.mark.backends("sync")
-async def test_errors_of_streams_have_the_same_classes(world: Any, failing: LocalCluster) -> None:
+async def test_errors_of_streams_have_the_same_classes(world: World, failing: LocalCluster) -> None:
     async with world.connect(failing.endpoint) as client:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:

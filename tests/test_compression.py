@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pytest
+from conftest import World
 
 from fluvio_cffi import ConfigError, Offset
 
 
 @pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
-async def test_every_codec(world: Any, codec: str) -> None:
+async def test_every_codec(world: World, codec: str) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         values = [b"%06d" % number * 20 for number in range(3000)]
@@ -21,7 +21,7 @@ async def test_every_codec(world: Any, codec: str) -> None:
             assert [record.value async for record in consumer] == values
 
 
-async def test_the_topics_setting(world: Any) -> None:
+async def test_the_topics_setting(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client, compression="lz4")
         with pytest.raises(ConfigError, match="lz4"):
@@ -35,7 +35,7 @@ async def test_the_topics_setting(world: Any) -> None:
 
 
 @pytest.mark.timeout(40)
-async def test_replies_that_unpack_to_much_more_than_the_prefetch(world: Any) -> None:
+async def test_replies_that_unpack_to_much_more_than_the_prefetch(world: World) -> None:
     """The reader stops and goes on some thousand times, and each time at once: there is no probe's 10 s to wait for."""
     async with world.connect() as client:
         topic = await world.topic(client)

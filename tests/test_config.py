@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import World
 
 from fluvio_cffi import (
     ClusterConfig,
@@ -339,7 +340,7 @@ def test_config_is_checked_when_made() -> None:
 
 @pytest.mark.parametrize("tls", (None, True, "mutual"))
 async def test_profile_of_the_embedded_cluster(
-    world: Any, tls: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, tls: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "config"
     monkeypatch.setenv("FLV_PROFILE_PATH", str(path))
@@ -366,7 +367,7 @@ async def test_profile_of_the_embedded_cluster(
             await connect(world, None, profile="local")
 
 
-def connect(world: Any, endpoint: Any, **keywords: Any) -> Any:
+def connect(world: World, endpoint: Any, **keywords: Any) -> Any:
     from conftest import PlainOpening
 
     from fluvio_cffi import AsyncFluvio
@@ -393,7 +394,7 @@ def first_bytes() -> Iterator[tuple[str, list[bytes]]]:
         thread.join()
 
 
-async def test_client_id_is_said(world: Any) -> None:
+async def test_client_id_is_said(world: World) -> None:
     for keywords, name in (
         ({}, b"fluvio-cffi"),
         ({"client_id": "me"}, b"me"),

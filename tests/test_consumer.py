@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 import pytest
+from conftest import World
 from laws import stop
 
 from fluvio_cffi import (
@@ -24,7 +25,7 @@ from fluvio_cffi import (
 from fluvio_cffi._consume.options import ConsumerOptions
 
 
-async def filled(world: Any, client: Any, count: int, partitions: int = 1) -> str:
+async def filled(world: World, client: Any, count: int, partitions: int = 1) -> str:
     topic: str = await world.topic(client, partitions=partitions)
     async with client.producer(topic) as producer:
         await producer.send_all(
@@ -33,7 +34,7 @@ async def filled(world: Any, client: Any, count: int, partitions: int = 1) -> st
     return topic
 
 
-async def test_iterate(world: Any) -> None:
+async def test_iterate(world: World) -> None:
     async with world.connect() as client:
         topic = await filled(world, client, 3000)
         async with client.consumer(topic, start=Offset.beginning(), stop_at_end=True) as consumer:
@@ -52,7 +53,7 @@ async def test_iterate(world: Any) -> None:
                 await consumer.receive()
 
 
-async def test_break_and_go_on(world: Any) -> None:
+async def test_break_and_go_on(world: World) -> None:
     async with world.connect() as client:
         topic = await filled(world, client, 3000)
         async with client.consumer(topic, start=Offset.beginning(), stop_at_end=True) as consumer:
@@ -91,14 +92,14 @@ async def test_break_and_go_on(world: Any) -> None:
     ],
     ids=repr,
 )
-async def test_starts(world: Any, start: Any, first: int) -> None:
+async def test_starts(world: World, start: Any, first: int) -> None:
     async with world.connect() as client:
         topic = await filled(world, client, 100)
         async with client.consumer(topic, start=start, stop_at_end=True) as consumer:
             assert [record.offset async for record in consumer] == list(range(first, 100))
 
 
-async def test_the_default_start_is_the_end(world: Any) -> None:
+async def test_the_default_start_is_the_end(world: World) -> None:
     async with world.connect() as client:
         topic = await filled(world, client, 100)
         async with client.consumer(topic) as consumer:
@@ -117,7 +118,7 @@ async def test_the_default_start_is_the_end(world: Any) -> None:
             assert [record async for record in consumer] == []
 
 
-async def test_partitions(world: Any) -> None:
+async def test_partitions(world: World) -> None:
     async with world.connect() as client:
         topic = await filled(world, client, 300, partitions=3)
         async with client.consumer(topic, start=Offset.beginning(), stop_at_end=True) as consumer:
@@ -138,7 +139,7 @@ async def test_partitions(world: Any) -> None:
             await client.consumer(topic, partitions=[7])
 
 
-async def test_batches(world: Any) -> None:
+async def test_batches(world: World) -> None:
     async with world.connect() as client:
         topic = await filled(world, client, 5000)
         for limit in (1, 7, 1000, 100_000):
@@ -153,7 +154,7 @@ async def test_batches(world: Any) -> None:
                 assert max(sizes) <= limit
 
 
-async def test_a_batch_waits_for_more_but_not_for_ever(world: Any) -> None:
+async def test_a_batch_waits_for_more_but_not_for_ever(world: World) -> None:
     async with world.connect() as client:
         topic = await filled(world, client, 10)
         async with client.consumer(topic, start=Offset.beginning()) as consumer:
@@ -169,7 +170,7 @@ async def test_a_batch_waits_for_more_but_not_for_ever(world: Any) -> None:
             assert time.monotonic() - begun < 0.5
 
 
-async def test_stop(world: Any) -> None:
+async def test_stop(world: World) -> None:
     async with world.connect() as client:
         topic = await filled(world, client, 3000)
         async with client.consumer(topic, start=Offset.beginning()) as consumer:
@@ -186,7 +187,7 @@ async def test_stop(world: Any) -> None:
 
 
 @pytest.mark.backends("asyncio", "trio")
-async def test_stopping_and_closing_end_a_read_that_waits(world: Any) -> None:
+async def test_stopping_and_closing_end_a_read_that_waits(world: World) -> None:
     import anyio
 
     async with world.connect() as client:
@@ -212,7 +213,7 @@ async def test_stopping_and_closing_end_a_read_that_waits(world: Any) -> None:
 
 
 @pytest.mark.backends("asyncio", "uvloop", "trio")
-async def test_a_second_reader(world: Any) -> None:
+async def test_a_second_reader(world: World) -> None:
     import anyio
 
     async with world.connect() as client:
@@ -235,7 +236,7 @@ async def test_a_second_reader(world: Any) -> None:
             assert got == [b"for the first"]
 
 
-async def test_closed(world: Any) -> None:
+async def test_closed(world: World) -> None:
     async with world.connect() as client:
         topic = await filled(world, client, 10)
         consumer = await client.consumer(topic, start=Offset.beginning())
@@ -252,7 +253,7 @@ async def test_closed(world: Any) -> None:
         assert consumer.position() == {0: 1}
 
 
-async def test_bad_arguments(world: Any) -> None:
+async def test_bad_arguments(world: World) -> None:
     async with world.connect() as client:
         topic = await filled(world, client, 0)
         bad: list[tuple[str, dict[str, Any]]] = [
@@ -277,7 +278,7 @@ async def test_bad_arguments(world: Any) -> None:
                     consumer.batches(**keywords)
 
 
-async def test_isolation(world: Any) -> None:
+async def test_isolation(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client, partitions=2)
         async with client.producer(topic, isolation="read_committed") as producer:
@@ -290,7 +291,7 @@ async def test_isolation(world: Any) -> None:
                 assert sorted([int(record.value) async for record in consumer]) == list(range(1000))
 
 
-async def test_a_new_partition_is_read_from_its_first_offset(world: Any) -> None:
+async def test_a_new_partition_is_read_from_its_first_offset(world: World) -> None:
     """What is written before the consumer notices is read as well; who chose partitions stays with them."""
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint) as client:
@@ -314,7 +315,7 @@ async def test_a_new_partition_is_read_from_its_first_offset(world: Any) -> None
 
 
 @pytest.mark.backends("asyncio", "trio", "sync")
-async def test_a_stopped_peer_is_noticed(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_stopped_peer_is_noticed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Within the probe's interval and the time that a request may take, also without anything to read."""
     native = ConsumerOptions.native
 

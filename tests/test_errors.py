@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import World
 
 import fluvio_cffi
 from fluvio_cffi import LocalCluster, ProfileStore, Tls, _errors
@@ -74,7 +75,7 @@ def test_pickle_compare_and_show(cls: type[FluvioError]) -> None:
     assert fresh is not error
 
 
-async def test_what_the_operating_system_says_is_the_cause(world: Any, tmp_path: Path) -> None:
+async def test_what_the_operating_system_says_is_the_cause(world: World, tmp_path: Path) -> None:
     missing = tmp_path / "ca.crt"
     with LocalCluster() as cluster:
         with pytest.raises(fluvio_cffi.ConfigError, match=r"ca\.crt") as config:
@@ -151,7 +152,7 @@ def test_keyword_attributes() -> None:
 
 
 @pytest.mark.parametrize("outcome", ("pending", "not_written"))
-async def test_a_time_out_of_send_all_says_whether_it_may_be_repeated(world: Any, outcome: str) -> None:
+async def test_a_time_out_of_send_all_says_whether_it_may_be_repeated(world: World, outcome: str) -> None:
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint) as client:
             topic = await world.topic(client)
@@ -166,7 +167,7 @@ async def test_a_time_out_of_send_all_says_whether_it_may_be_repeated(world: Any
                 await producer.close(flush=False)
 
 
-async def test_pause_and_resume_without_arguments(world: Any) -> None:
+async def test_pause_and_resume_without_arguments(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client, partitions=3)
         async with client.producer(topic) as producer, client.consumer(topic) as consumer:

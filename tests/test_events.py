@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import pickle
 import threading
-from typing import Any
 
 import pytest
+from conftest import World
 
 from fluvio_cffi import (
     AsyncFluvio,
@@ -23,7 +23,7 @@ from fluvio_cffi import (
 pytestmark = pytest.mark.timeout(60)
 
 
-async def test_from_open_to_close(world: Any) -> None:
+async def test_from_open_to_close(world: World) -> None:
     with LocalCluster(spus=2) as cluster:
         async with world.connect(cluster.endpoint) as client:
             events = client.events()
@@ -51,7 +51,7 @@ async def test_from_open_to_close(world: Any) -> None:
             client.events()
 
 
-async def test_what_moved_while_the_controller_was_away(world: Any) -> None:
+async def test_what_moved_while_the_controller_was_away(world: World) -> None:
     with LocalCluster(spus=2) as cluster:
         async with world.connect(cluster.endpoint) as client:
             topic = await world.topic(client)
@@ -67,7 +67,7 @@ async def test_what_moved_while_the_controller_was_away(world: Any) -> None:
             assert (seen[-1].topic, seen[-1].leader) == (topic, 5002)
 
 
-async def test_the_latest_are_kept(world: Any) -> None:
+async def test_the_latest_are_kept(world: World) -> None:
     with LocalCluster(spus=2) as cluster:
         async with world.connect(cluster.endpoint) as client:
             topic = await world.topic(client)
@@ -87,7 +87,7 @@ async def test_the_latest_are_kept(world: Any) -> None:
 
 
 @pytest.mark.backends("asyncio")
-async def test_a_cancelled_wait_loses_nothing(world: Any) -> None:
+async def test_a_cancelled_wait_loses_nothing(world: World) -> None:
     with LocalCluster() as cluster:
         async with AsyncFluvio.connect(cluster.endpoint) as client:
             events = client.events()
@@ -106,7 +106,7 @@ async def test_a_cancelled_wait_loses_nothing(world: Any) -> None:
 
 
 @pytest.mark.backends("asyncio", "uvloop")
-async def test_a_reader_hears_the_close(world: Any) -> None:
+async def test_a_reader_hears_the_close(world: World) -> None:
     async with world.connect() as client:
         events = client.events()
 
@@ -120,7 +120,7 @@ async def test_a_reader_hears_the_close(world: Any) -> None:
 
 
 @pytest.mark.backends("sync")
-async def test_a_thread_hears_the_close(world: Any, cluster: LocalCluster) -> None:
+async def test_a_thread_hears_the_close(world: World, cluster: LocalCluster) -> None:
     client = Fluvio.connect(cluster.endpoint)
     events = client.events()
     assert isinstance(events, Events)

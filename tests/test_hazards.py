@@ -6,7 +6,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import World
@@ -30,7 +29,7 @@ def world(backend: str, own: LocalCluster) -> Iterator[World]:
     own.control("stall 5001 off")
 
 
-async def test_h1_a_commit_after_a_read_that_ran_out_of_time(world: Any) -> None:
+async def test_h1_a_commit_after_a_read_that_ran_out_of_time(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
@@ -43,7 +42,7 @@ async def test_h1_a_commit_after_a_read_that_ran_out_of_time(world: Any) -> None
             assert await consumer.committed() == {0: 0}
 
 
-async def test_h2_each_partition_goes_on_where_it_was(world: Any) -> None:
+async def test_h2_each_partition_goes_on_where_it_was(world: World) -> None:
     counts = (3000, 20, 700)
     async with world.connect() as client:
         topic = await world.topic(client, partitions=3)
@@ -62,7 +61,7 @@ async def test_h2_each_partition_goes_on_where_it_was(world: Any) -> None:
     assert {partition: list(range(count)) for partition, count in enumerate(counts)} == seen
 
 
-async def test_h7_a_full_buffer_waits_at_rest_and_holds_up_nothing_else(world: Any) -> None:
+async def test_h7_a_full_buffer_waits_at_rest_and_holds_up_nothing_else(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         async with client.producer(topic, buffer_size="2MiB") as producer:
@@ -83,7 +82,7 @@ async def test_h7_a_full_buffer_waits_at_rest_and_holds_up_nothing_else(world: A
             assert [(await receipt.wait(5)).offset for receipt in receipts] == list(range(1, 1 + len(receipts)))
 
 
-async def test_h9_a_flush_that_ran_out_of_time_does_not_count_for_the_next(world: Any) -> None:
+async def test_h9_a_flush_that_ran_out_of_time_does_not_count_for_the_next(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
@@ -100,7 +99,7 @@ async def test_h9_a_flush_that_ran_out_of_time_does_not_count_for_the_next(world
                 assert second.result().offset == first.result().offset + 1
 
 
-async def test_h10_records_of_one_batch_are_waited_for_independently(world: Any) -> None:
+async def test_h10_records_of_one_batch_are_waited_for_independently(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         async with client.producer(topic, delivery="at_most_once", linger=0.05) as producer:
@@ -114,7 +113,7 @@ async def test_h10_records_of_one_batch_are_waited_for_independently(world: Any)
             assert [(await receipt).offset for receipt in receipts] == list(range(1, 11))
 
 
-async def test_h11_an_error_of_the_server_is_never_a_success(world: Any) -> None:
+async def test_h11_an_error_of_the_server_is_never_a_success(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         for delivery in ("at_most_once", "at_least_once"):
@@ -132,7 +131,7 @@ async def test_h11_an_error_of_the_server_is_never_a_success(world: Any) -> None
                     assert (await producer.send(b"sent again")).offset == 0
 
 
-async def test_h12_a_partition_goes_on_after_an_error(world: Any) -> None:
+async def test_h12_a_partition_goes_on_after_an_error(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
@@ -150,7 +149,7 @@ async def test_h12_a_partition_goes_on_after_an_error(world: Any) -> None:
             assert reported.value.count == 1
 
 
-async def test_h14_a_closed_producer_leaves_nothing(world: Any) -> None:
+async def test_h14_a_closed_producer_leaves_nothing(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
@@ -162,7 +161,7 @@ async def test_h14_a_closed_producer_leaves_nothing(world: Any) -> None:
 
 
 async def test_h15_the_environment_is_read_when_it_is_needed(
-    world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with LocalCluster() as other:
         for cluster in (world.cluster, other):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import World
 
 from fluvio_cffi import (
     AlreadyExistsError,
@@ -51,7 +52,7 @@ def repeats(log: list[int]) -> list[list[int]]:
     return runs
 
 
-async def test_a_round_trip(world: Any) -> None:
+async def test_a_round_trip(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client, partitions=2)
         before = client.metrics()
@@ -77,7 +78,7 @@ async def test_a_round_trip(world: Any) -> None:
     assert pickle.loads(pickle.dumps(closed)) == closed
 
 
-async def test_what_is_under_way(world: Any) -> None:
+async def test_what_is_under_way(world: World) -> None:
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint) as client:
             topic = await world.topic(client)
@@ -102,7 +103,7 @@ async def test_what_is_under_way(world: Any) -> None:
 
 
 @pytest.mark.backends("sync")
-async def test_from_any_thread(world: Any) -> None:
+async def test_from_any_thread(world: World) -> None:
     async with world.connect() as client:
         async with client.producer(await world.topic(client)) as producer:
             for _ in range(3):
@@ -116,7 +117,7 @@ async def test_from_any_thread(world: Any) -> None:
 
 
 @pytest.mark.parametrize("window", [1, 4])
-async def test_what_a_lost_connection_repeats(world: Any, window: int) -> None:
+async def test_what_a_lost_connection_repeats(world: World, window: int) -> None:
     """The answers are cut off: what they were about is in the log, and is sent again."""
     cuts = 3
     with LocalCluster() as cluster:
@@ -142,7 +143,7 @@ async def test_what_a_lost_connection_repeats(world: Any, window: int) -> None:
 
 
 @pytest.mark.parametrize("window", [1, 8])
-async def test_what_a_retriable_error_reorders(world: Any, window: int) -> None:
+async def test_what_a_retriable_error_reorders(world: World, window: int) -> None:
     """Code 6 for a batch while later ones are in flight: these come first. Not with one in flight."""
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint) as client:
@@ -169,7 +170,7 @@ async def test_what_a_retriable_error_reorders(world: Any, window: int) -> None:
     assert metrics.errors == {"NotLeaderError": 1}
 
 
-async def test_a_leader_that_changes_with_a_batch_in_flight(world: Any) -> None:
+async def test_a_leader_that_changes_with_a_batch_in_flight(world: World) -> None:
     """What comes later waits until it is known what became of it, so that one in flight stays in order."""
     with LocalCluster(spus=2) as cluster:
         async with world.connect(cluster.endpoint) as client:
@@ -187,7 +188,7 @@ async def test_a_leader_that_changes_with_a_batch_in_flight(world: Any) -> None:
     assert (metrics.reordered, metrics.retries, metrics.duplicates_possible) == (0, 1, 0)
 
 
-async def test_a_server_that_goes_and_comes(world: Any, tmp_path: Path) -> None:
+async def test_a_server_that_goes_and_comes(world: World, tmp_path: Path) -> None:
     with LocalCluster(data_dir=tmp_path) as cluster:
         async with world.connect(cluster.endpoint) as client:
             topic = await world.topic(client)
@@ -205,7 +206,7 @@ async def test_a_server_that_goes_and_comes(world: Any, tmp_path: Path) -> None:
     assert metrics.errors["FluvioConnectionError"] >= 1
 
 
-async def test_errors_are_counted_by_class(world: Any) -> None:
+async def test_errors_are_counted_by_class(world: World) -> None:
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint) as client:
             topic = await world.topic(client)

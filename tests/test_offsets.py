@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from conftest import World
 
 from fluvio_cffi import ConfigError, Offset, OffsetOutOfRangeError, PartitionNotFoundError, UsageError
 
 START = Offset.beginning()
 
 
-async def filled(world: Any, client: Any, count: int = 3000, partitions: int = 1) -> str:
+async def filled(world: World, client: Any, count: int = 3000, partitions: int = 1) -> str:
     topic: str = await world.topic(client, partitions=partitions)
     async with client.producer(topic) as producer:
         await producer.send_all([b"%d" % number for number in range(count)])
     return topic
 
 
-async def test_seek(world: Any) -> None:
+async def test_seek(world: World) -> None:
     async with world.connect() as client:
         topic = await filled(world, client)
         async with client.consumer(topic, start=START) as consumer:
@@ -35,7 +36,7 @@ async def test_seek(world: Any) -> None:
                 await consumer.seek(0, -1)
 
 
-async def test_a_seek_passes_an_error(world: Any) -> None:
+async def test_a_seek_passes_an_error(world: World) -> None:
     async with world.connect() as client:
         topic = await filled(world, client, 100)
         async with client.consumer(topic, start=START) as consumer:
@@ -48,7 +49,7 @@ async def test_a_seek_passes_an_error(world: Any) -> None:
             assert (await consumer.receive()).value == b"99"
 
 
-async def test_a_consumer_that_ended_goes_on_after_a_seek(world: Any) -> None:
+async def test_a_consumer_that_ended_goes_on_after_a_seek(world: World) -> None:
     async with world.connect() as client:
         topic = await filled(world, client, 100)
         async with client.consumer(topic, start=START, stop_at_end=True) as consumer:
@@ -57,7 +58,7 @@ async def test_a_consumer_that_ended_goes_on_after_a_seek(world: Any) -> None:
             assert [record.offset async for record in consumer] == list(range(90, 100))
 
 
-async def test_pause_and_resume(world: Any) -> None:
+async def test_pause_and_resume(world: World) -> None:
     async with world.connect() as client:
         topic = await filled(world, client, 20_000, partitions=2)
         async with client.consumer(topic, start=START, stop_at_end=True, prefetch=50_000) as consumer:
@@ -80,7 +81,7 @@ async def test_pause_and_resume(world: Any) -> None:
                 consumer.pause(2)
 
 
-async def test_manual_commits(world: Any) -> None:
+async def test_manual_commits(world: World) -> None:
     async with world.connect() as client:
         topic = await filled(world, client)
         async with client.consumer(topic, consumer_id="billing") as consumer:
@@ -119,7 +120,7 @@ async def test_manual_commits(world: Any) -> None:
 
 
 @pytest.mark.parametrize("by", ["record", "batch"])
-async def test_automatic_commits_count_what_was_processed(world: Any, by: str) -> None:
+async def test_automatic_commits_count_what_was_processed(world: World, by: str) -> None:
     async with world.connect() as client:
         topic = await filled(world, client)
         keywords = {"consumer_id": "auto", "commit": "auto", "auto_commit_interval": 3600}
@@ -140,7 +141,7 @@ async def test_automatic_commits_count_what_was_processed(world: Any, by: str) -
             assert await consumer.committed() == {0: expected}
 
 
-async def test_automatic_commits_while_reading(world: Any) -> None:
+async def test_automatic_commits_while_reading(world: World) -> None:
     async with world.connect() as client:
         topic = await filled(world, client, 100)
         keywords = {"consumer_id": "timer", "commit": "auto", "auto_commit_interval": 0.01}
@@ -154,7 +155,7 @@ async def test_automatic_commits_while_reading(world: Any) -> None:
             assert 0 < (await consumer.committed())[0] <= 48
 
 
-async def test_a_commit_of_all_is_of_what_was_handed_out(world: Any) -> None:
+async def test_a_commit_of_all_is_of_what_was_handed_out(world: World) -> None:
     """Also across a pause; and not of what was only read ahead, nor of what a start or a seek has passed over."""
     async with world.connect() as client:
         topic = await filled(world, client, 100)

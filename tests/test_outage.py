@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from campaign import aside, together
+from conftest import World
 from laws import LONG
 from proxy import Proxy, between
 
@@ -53,7 +54,7 @@ Call = Callable[["Scene"], Awaitable[Any]]
 class Scene:
     """A cluster with one of everything, and a client of it."""
 
-    def __init__(self, world: Any, cluster: LocalCluster, client: Any) -> None:
+    def __init__(self, world: World, cluster: LocalCluster, client: Any) -> None:
         self.world = world
         self.cluster = cluster
         self.client = client
@@ -271,7 +272,7 @@ def own() -> Iterator[LocalCluster]:
         yield cluster
 
 
-async def test_what_may_be_repeated_waits(world: Any, own: LocalCluster) -> None:
+async def test_what_may_be_repeated_waits(world: World, own: LocalCluster) -> None:
     """Each is made while everything is away, and none fails, nor ends long after the restart."""
     async with world.connect(own.endpoint) as client:
         scene = Scene(world, own, client)
@@ -306,7 +307,7 @@ async def test_what_may_be_repeated_waits(world: Any, own: LocalCluster) -> None
 
 
 @pytest.mark.parametrize("gone", ["kill", "sc stall on"])
-async def test_the_end_of_the_time_says_what_was_waited_for(world: Any, own: LocalCluster, gone: str) -> None:
+async def test_the_end_of_the_time_says_what_was_waited_for(world: World, own: LocalCluster, gone: str) -> None:
     async with world.connect(own.endpoint) as other:
         furnished = Scene(world, own, other)
         await furnished.furnish()
@@ -346,7 +347,7 @@ async def test_the_end_of_the_time_says_what_was_waited_for(world: Any, own: Loc
         await scene.consumer.close()
 
 
-async def test_what_is_done_once_says_that_it_was_not_sent(world: Any, own: LocalCluster) -> None:
+async def test_what_is_done_once_says_that_it_was_not_sent(world: World, own: LocalCluster) -> None:
     async with world.connect(own.endpoint, admin_timeout=SHORT) as client:
         scene = Scene(world, own, client)
         await aside(world, own.kill)
@@ -364,7 +365,7 @@ async def test_what_is_done_once_says_that_it_was_not_sent(world: Any, own: Loca
 
 
 @pytest.mark.backends("asyncio", "trio", "sync")
-async def test_what_is_done_once_says_that_nobody_knows(world: Any, own: LocalCluster) -> None:
+async def test_what_is_done_once_says_that_nobody_knows(world: World, own: LocalCluster) -> None:
     """The SC takes what it is asked, and goes before it answers."""
     keys = {"create": b"\x03\xe9\x00", "delete": b"\x03\xea\x00", "add": b"\x03\xee\x00"}
 
@@ -398,7 +399,7 @@ async def test_what_is_done_once_says_that_nobody_knows(world: Any, own: LocalCl
 # -- connecting
 
 
-async def test_connecting_waits_for_a_cluster_that_starts(world: Any, own: LocalCluster) -> None:
+async def test_connecting_waits_for_a_cluster_that_starts(world: World, own: LocalCluster) -> None:
     own.kill()
     fresh = LocalCluster()
     with fresh:
@@ -424,7 +425,7 @@ async def test_connecting_waits_for_a_cluster_that_starts(world: Any, own: Local
             await world.connect(endpoint, wait=wrong)
 
 
-async def test_connecting_to_one_that_has_answered(world: Any, own: LocalCluster) -> None:
+async def test_connecting_to_one_that_has_answered(world: World, own: LocalCluster) -> None:
     """It is waited for, unless somebody does not want to."""
     await opens(world.connect(own.endpoint))
     own.kill()
@@ -441,7 +442,7 @@ async def test_connecting_to_one_that_has_answered(world: Any, own: LocalCluster
 
 
 @pytest.mark.backends("asyncio", "trio", "sync")
-async def test_a_commit_that_has_waited_goes_back_behind_nobody(world: Any, own: LocalCluster) -> None:
+async def test_a_commit_that_has_waited_goes_back_behind_nobody(world: World, own: LocalCluster) -> None:
     """A worker is cut off; another one goes on meanwhile."""
     async with world.connect(own.endpoint) as other:
         topic = await world.topic(other)
@@ -477,7 +478,7 @@ async def test_a_commit_that_has_waited_goes_back_behind_nobody(world: Any, own:
 
 
 @pytest.mark.backends("asyncio", "trio")
-async def test_cancelled_while_it_waits(world: Any, own: LocalCluster) -> None:
+async def test_cancelled_while_it_waits(world: World, own: LocalCluster) -> None:
     """It ends at once; and what was cancelled harms no later call."""
     import anyio
 
@@ -507,7 +508,7 @@ async def test_cancelled_while_it_waits(world: Any, own: LocalCluster) -> None:
 
 
 @pytest.mark.backends("asyncio", "trio", "sync")
-async def test_closed_while_it_waits(world: Any, own: LocalCluster) -> None:
+async def test_closed_while_it_waits(world: World, own: LocalCluster) -> None:
     async with world.connect(own.endpoint) as client:
         scene = Scene(world, own, client)
         await scene.furnish()
@@ -535,7 +536,7 @@ async def test_closed_while_it_waits(world: Any, own: LocalCluster) -> None:
 
 
 @pytest.mark.backends("asyncio", "trio", "sync")
-async def test_a_read_opens_a_watch_within_its_own_time(world: Any, own: LocalCluster) -> None:
+async def test_a_read_opens_a_watch_within_its_own_time(world: World, own: LocalCluster) -> None:
     async with world.connect(own.endpoint) as client:
         watch = client.admin.topics.watch()
         own.kill()
@@ -563,7 +564,7 @@ def seconds_away(number: int) -> float:
 
 @pytest.mark.timeout(900 if LONG else 120)
 @pytest.mark.backends("asyncio", "trio", "sync")
-async def test_a_worker_with_a_backlog_lives_through_restarts(world: Any, own: LocalCluster) -> None:
+async def test_a_worker_with_a_backlog_lives_through_restarts(world: World, own: LocalCluster) -> None:
     """Reads, works, produces, commits; nothing is raised, nothing is lost."""
     async with world.connect(own.endpoint) as client, world.connect(own.endpoint) as other:
         for topic in ("in", "out"):

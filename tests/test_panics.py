@@ -39,7 +39,7 @@ class Pair:
         self.consumer = consumer
 
     @classmethod
-    async def open(cls, world: Any) -> Pair:
+    async def open(cls, world: World) -> Pair:
         client = await world.connect()
         topic = await world.topic(client)
         pair = cls(client, topic, await client.producer(topic), await client.consumer(topic, start=Offset.beginning()))
@@ -57,7 +57,7 @@ class Pair:
                 await thing.close(timeout=5)
 
 
-async def test_of_an_operation(world: Any) -> None:
+async def test_of_an_operation(world: World) -> None:
     pair, other = await Pair.open(world), await Pair.open(world)
     calls = [
         pair.client.admin.topics.list,
@@ -74,7 +74,7 @@ async def test_of_an_operation(world: Any) -> None:
         await both.close()
 
 
-async def test_of_a_producer(world: Any) -> None:
+async def test_of_a_producer(world: World) -> None:
     """It hits the producer whose sender takes a turn first: every receipt and every wait fails. The consumer and the
     other client go on, and so does that producer."""
     pairs = [await Pair.open(world), await Pair.open(world)]
@@ -109,7 +109,7 @@ async def test_of_a_producer(world: Any) -> None:
         await both.close()
 
 
-async def test_of_a_producer_with_much_in_flight(world: Any) -> None:
+async def test_of_a_producer_with_much_in_flight(world: World) -> None:
     """Each record has an outcome, also those that wait for room."""
     pair = await Pair.open(world)
     # It would hit whose turn comes first.
@@ -128,7 +128,7 @@ async def test_of_a_producer_with_much_in_flight(world: Any) -> None:
     await pair.close()
 
 
-async def test_of_a_consumer(world: Any) -> None:
+async def test_of_a_consumer(world: World) -> None:
     """It hits the consumer that takes a turn first; the others go on, and so does that one when it is told where."""
     pairs = [await Pair.open(world), await Pair.open(world)]
     panic("CONSUMER")
@@ -156,7 +156,7 @@ async def test_of_a_consumer(world: Any) -> None:
 
 
 @pytest.mark.backends("asyncio", "uvloop", "trio")
-async def test_of_a_consumer_that_is_waited_for(world: Any) -> None:
+async def test_of_a_consumer_that_is_waited_for(world: World) -> None:
     """A read that waits already fails too."""
     import anyio
 
@@ -181,7 +181,7 @@ async def test_of_a_consumer_that_is_waited_for(world: Any) -> None:
     await pair.close()
 
 
-async def test_of_the_view(world: Any) -> None:
+async def test_of_the_view(world: World) -> None:
     """The view is made anew, and whoever listens is told why."""
     pair = await Pair.open(world)
     events = pair.client.events()
@@ -201,7 +201,7 @@ async def test_of_the_view(world: Any) -> None:
 
 
 @pytest.mark.backends("asyncio", "uvloop", "trio")
-async def test_of_the_view_that_is_waited_for(world: Any) -> None:
+async def test_of_the_view_that_is_waited_for(world: World) -> None:
     """What waits for the cluster's view fails with the panic."""
     import anyio
 
@@ -232,7 +232,7 @@ async def test_of_the_view_that_is_waited_for(world: Any) -> None:
 
 
 @pytest.mark.parametrize("task", ["OPERATION", "PRODUCER", "CONSUMER", "VIEW"])
-def test_that_nothing_is_left(world: Any, task: str) -> None:
+def test_that_nothing_is_left(world: World, task: str) -> None:
     async def work() -> None:
         pair = await Pair.open(world)
         panic(task)

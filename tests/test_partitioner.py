@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
+from conftest import World
 
 from fluvio_cffi import ConfigError, ConfigTypeError, DeliveryError, Partitioner, PartitionNotFoundError, ProducerRecord
 
 
-async def test_fixed(world: Any) -> None:
+async def test_fixed(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client, partitions=3)
         async with client.producer(topic, partitioner=Partitioner.fixed(2)) as producer:
@@ -19,7 +18,7 @@ async def test_fixed(world: Any) -> None:
             assert [meta.partition for meta in result] == [2, 2, 0]
 
 
-async def test_a_callable(world: Any) -> None:
+async def test_a_callable(world: World) -> None:
     asked: list[tuple[bytes | None, bytes, int]] = []
 
     def by_length(key: bytes | None, value: bytes, partitions: int) -> int:
@@ -37,7 +36,7 @@ async def test_a_callable(world: Any) -> None:
                 await producer.send_all([b"good", 5])
 
 
-async def test_a_callable_that_is_wrong(world: Any) -> None:
+async def test_a_callable_that_is_wrong(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client, partitions=2)
         with pytest.raises(ConfigError, match="callable"):

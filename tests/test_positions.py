@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import World
 
 from fluvio_cffi import FluvioError, LocalCluster, Offset, OffsetEvictedError, OffsetOutOfRangeError, ProducerRecord
 from fluvio_cffi._consume.options import ConsumerOptions
@@ -27,7 +28,7 @@ async def fill(client: Any, topic: str, count: int = END, **keywords: Any) -> No
 
 
 @asynccontextmanager
-async def log(world: Any) -> AsyncIterator[tuple[LocalCluster, Any, str]]:
+async def log(world: World) -> AsyncIterator[tuple[LocalCluster, Any, str]]:
     """A topic whose first records retention has removed, on a cluster of its own."""
     with LocalCluster() as cluster:
         cluster.control("lose-acks 5001 on")
@@ -78,7 +79,7 @@ async def outcome(consumer: Any) -> int | type[Exception]:
     ],
     ids=str,
 )
-async def test_starts(world: Any, start: Offset, expected: Any, on_evicted: str) -> None:
+async def test_starts(world: World, start: Offset, expected: Any, on_evicted: str) -> None:
     """A start, a seek and a start of a `consumer_id` that has nothing stored mean the same."""
     if on_evicted == "skip" and expected is EVICTED:
         expected = FIRST
@@ -97,7 +98,7 @@ async def test_starts(world: Any, start: Offset, expected: Any, on_evicted: str)
                     assert type(error) is expected
 
 
-async def test_more_than_there_is_of_the_relative_starts_is_the_other_end(world: Any) -> None:
+async def test_more_than_there_is_of_the_relative_starts_is_the_other_end(world: World) -> None:
     async with log(world) as (_, client, topic):
         for start in (Offset.end(), Offset.from_beginning(END)):
             async with client.consumer(topic, start=start) as consumer:
@@ -123,7 +124,7 @@ async def test_more_than_there_is_of_the_relative_starts_is_the_other_end(world:
 )
 @pytest.mark.backends("asyncio", "sync")
 async def test_stored_offsets(
-    world: Any, stored: int, expected: Any, start: Offset | None, stop_at_end: bool, on_evicted: str
+    world: World, stored: int, expected: Any, start: Offset | None, stop_at_end: bool, on_evicted: str
 ) -> None:
     """What is stored wins over `start`, unless it is told not to resume."""
     if on_evicted == "skip" and expected is EVICTED:
@@ -148,7 +149,7 @@ async def test_stored_offsets(
                 assert consumer.position() == {0: FIRST if start is None else END}
 
 
-async def test_a_topic_of_the_same_name_finds_what_was_stored_after_the_deletion(world: Any) -> None:
+async def test_a_topic_of_the_same_name_finds_what_was_stored_after_the_deletion(world: World) -> None:
     """The server hides what is stored for a deleted topic, and shows it when there is one of that name again."""
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint) as client:
@@ -165,7 +166,7 @@ async def test_a_topic_of_the_same_name_finds_what_was_stored_after_the_deletion
 
 @pytest.mark.parametrize("on_evicted", ["raise", "skip"])
 @pytest.mark.parametrize("meanwhile", ["paused", "reconnecting"])
-async def test_retention_overtakes_a_reader(world: Any, meanwhile: str, on_evicted: str) -> None:
+async def test_retention_overtakes_a_reader(world: World, meanwhile: str, on_evicted: str) -> None:
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint) as client:
             topic = await world.topic(client)
@@ -198,7 +199,7 @@ async def test_retention_overtakes_a_reader(world: Any, meanwhile: str, on_evict
 
 
 @pytest.mark.parametrize("stop_at_end", [False, True])
-async def test_a_log_that_lost_its_end(world: Any, stop_at_end: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_log_that_lost_its_end(world: World, stop_at_end: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader that was further raises; one that was not is told once it waits for what will not come."""
     native = ConsumerOptions.native
 
@@ -229,7 +230,7 @@ async def test_a_log_that_lost_its_end(world: Any, stop_at_end: bool, monkeypatc
                     assert 90 <= last < 140
 
 
-async def test_a_partition_that_appears_later(world: Any) -> None:
+async def test_a_partition_that_appears_later(world: World) -> None:
     """Where something is stored of it, reading goes on after that; else at its first offset."""
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint) as client:
@@ -255,7 +256,7 @@ async def test_a_partition_that_appears_later(world: Any) -> None:
         (Offset.from_end(END), 0, OffsetEvictedError),
     ],
 )
-async def test_a_reset_moves_only_to_what_exists(world: Any, to: Offset, offset: int, cls: type[FluvioError]) -> None:
+async def test_a_reset_moves_only_to_what_exists(world: World, to: Offset, offset: int, cls: type[FluvioError]) -> None:
     async with log(world) as (_, client, topic):
         reset = client.admin.consumer_offsets.reset
         with pytest.raises(cls, match=f"the offset to go on at is {offset}: "):
@@ -263,7 +264,7 @@ async def test_a_reset_moves_only_to_what_exists(world: Any, to: Offset, offset:
         assert await client.admin.consumer_offsets.list(consumer_id="svc") == []
 
 
-async def test_a_commit_beyond_the_end_is_refused(world: Any) -> None:
+async def test_a_commit_beyond_the_end_is_refused(world: World) -> None:
     async with log(world) as (_, client, topic), client.consumer(topic, consumer_id="svc") as consumer:
         for offset in (END, END + 1, 1 << 40):
             with pytest.raises(OffsetOutOfRangeError, match=f"{offset}.* below {END}, where partition") as caught:
@@ -277,7 +278,7 @@ async def test_a_commit_beyond_the_end_is_refused(world: Any) -> None:
 
 
 @pytest.mark.parametrize("by", ["record", "batch", "all", "auto"])
-async def test_a_commit_of_what_was_processed_never_goes_back(world: Any, by: str) -> None:
+async def test_a_commit_of_what_was_processed_never_goes_back(world: World, by: str) -> None:
     """A worker that was suspended for a while finds that another one has gone on for it."""
     async with log(world) as (_, client, topic):
         suspended_options = {"commit": "auto", "auto_commit_interval": 0.05} if by == "auto" else {}
@@ -317,7 +318,7 @@ async def test_a_commit_of_what_was_processed_never_goes_back(world: Any, by: st
             assert (await other.committed())[0] in (FIRST, FIRST + 1)
 
 
-async def test_leaving_commits_nothing_less_than_what_is_stored(world: Any) -> None:
+async def test_leaving_commits_nothing_less_than_what_is_stored(world: World) -> None:
     pool = {"consumer_id": "pool", "start": Offset.beginning()}
     async with log(world) as (_, client, topic), client.consumer(topic, **pool) as other:
         async with client.consumer(topic, commit="auto", auto_commit_interval=60, **pool) as consumer:
@@ -330,7 +331,7 @@ async def test_leaving_commits_nothing_less_than_what_is_stored(world: Any) -> N
 
 @pytest.mark.parametrize("prefetch", ["16MiB", "256KiB", "1KiB"])
 @pytest.mark.parametrize("how", ["records", "batches", "slowly"])
-async def test_a_backlog_does_not_hold_up_other_partitions(world: Any, how: str, prefetch: str) -> None:
+async def test_a_backlog_does_not_hold_up_other_partitions(world: World, how: str, prefetch: str) -> None:
     async with world.connect() as client:
         topic = await world.topic(client, partitions=2)
         async with client.producer(topic) as producer:
@@ -339,7 +340,7 @@ async def test_a_backlog_does_not_hold_up_other_partitions(world: Any, how: str,
                 await reads_fairly(world, consumer, producer, how)
 
 
-async def reads_fairly(world: Any, consumer: Any, producer: Any, how: str) -> None:
+async def reads_fairly(world: World, consumer: Any, producer: Any, how: str) -> None:
     """Within 2,000 records of others and what was in hand, or 20 ms of work; here with something to spare."""
     most = 500 if how == "slowly" else 3_000
     pause = 0.001 if how == "slowly" else 0.0002

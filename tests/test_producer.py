@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from conftest import World
 
 from fluvio_cffi import (
     ClosedError,
@@ -30,7 +31,7 @@ async def read_all(client: Any, topic: str) -> list[Any]:
         return [record async for record in consumer]
 
 
-async def test_send(world: Any) -> None:
+async def test_send(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
@@ -48,7 +49,7 @@ async def test_send(world: Any) -> None:
         assert records[-1].timestamp == 12345
 
 
-async def test_enqueue_and_receipts(world: Any) -> None:
+async def test_enqueue_and_receipts(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         async with client.producer(topic, linger=0.05) as producer:
@@ -65,7 +66,7 @@ async def test_enqueue_and_receipts(world: Any) -> None:
             assert producer.pending == (0, 0)
 
 
-async def test_send_all(world: Any) -> None:
+async def test_send_all(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
@@ -93,7 +94,7 @@ async def test_send_all(world: Any) -> None:
 
 
 @pytest.mark.backends("asyncio", "trio")
-async def test_send_all_takes_asynchronous_iterables(world: Any) -> None:
+async def test_send_all_takes_asynchronous_iterables(world: World) -> None:
     async def source() -> Any:
         for number in range(3000):
             if number % 700 == 0:
@@ -108,7 +109,7 @@ async def test_send_all_takes_asynchronous_iterables(world: Any) -> None:
         assert [record.value for record in await read_all(client, topic)] == [b"%d" % number for number in range(3000)]
 
 
-async def test_a_bad_element_of_send_all(world: Any) -> None:
+async def test_a_bad_element_of_send_all(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
@@ -123,7 +124,7 @@ async def test_a_bad_element_of_send_all(world: Any) -> None:
         assert [record.value for record in await read_all(client, topic)] == [b"x"] * 2000 + [b"good"]
 
 
-async def test_partitions(world: Any) -> None:
+async def test_partitions(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client, partitions=3)
         async with client.producer(topic) as producer:
@@ -141,7 +142,7 @@ async def test_partitions(world: Any) -> None:
             assert [meta.partition for meta in result] == [number % 3 for number in range(300)]
 
 
-async def test_a_record_that_is_too_large_disturbs_nothing(world: Any) -> None:
+async def test_a_record_that_is_too_large_disturbs_nothing(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         async with client.producer(topic, max_request_size=10_000, buffer_size=20_000) as producer:
@@ -155,7 +156,7 @@ async def test_a_record_that_is_too_large_disturbs_nothing(world: Any) -> None:
 
 
 @pytest.mark.parametrize("place", (0, 1, 700, 1499))
-async def test_send_all_of_which_one_record_is_too_large(world: Any, place: int) -> None:
+async def test_send_all_of_which_one_record_is_too_large(world: World, place: int) -> None:
     records = [b"%d" % number for number in range(1500)]
     records[place] = b"x" * 20_000
     async with world.connect() as client:
@@ -178,7 +179,7 @@ async def test_send_all_of_which_one_record_is_too_large(world: Any, place: int)
         assert [record.value for record in await read_all(client, topic)] == [*records[:place], b"the next one"]
 
 
-async def test_bad_arguments(world: Any) -> None:
+async def test_bad_arguments(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
@@ -214,7 +215,7 @@ async def test_bad_arguments(world: Any) -> None:
         assert raised.value.topic == "there-is-no-such-topic"
 
 
-async def test_room_runs_out_and_comes_back(world: Any) -> None:
+async def test_room_runs_out_and_comes_back(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         async with client.producer(topic, buffer_size="64KiB", max_request_size="16KiB") as producer:
@@ -226,7 +227,7 @@ async def test_room_runs_out_and_comes_back(world: Any) -> None:
         assert values == list(range(2000)) * 2
 
 
-async def test_no_room_in_time(world: Any) -> None:
+async def test_no_room_in_time(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         async with client.producer(topic, buffer_size=10_000, max_request_size=10_000, linger=0.3) as producer:
@@ -242,7 +243,7 @@ async def test_no_room_in_time(world: Any) -> None:
         assert len(await read_all(client, topic)) == accepted
 
 
-async def test_the_wait_for_a_receipt_ends_and_the_record_goes_on(world: Any) -> None:
+async def test_the_wait_for_a_receipt_ends_and_the_record_goes_on(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
@@ -260,7 +261,7 @@ async def test_the_wait_for_a_receipt_ends_and_the_record_goes_on(world: Any) ->
         assert [record.value for record in await read_all(client, topic)] == [b"before", b"slow"]
 
 
-async def test_closing(world: Any) -> None:
+async def test_closing(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         producer = await client.producer(topic)
@@ -276,7 +277,7 @@ async def test_closing(world: Any) -> None:
 
 
 @pytest.mark.backends("asyncio", "uvloop")
-async def test_enqueue_does_not_suspend_while_there_is_room(world: Any) -> None:
+async def test_enqueue_does_not_suspend_while_there_is_room(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
@@ -287,7 +288,7 @@ async def test_enqueue_does_not_suspend_while_there_is_room(world: Any) -> None:
 
 
 @pytest.mark.backends("asyncio", "uvloop")
-async def test_room_is_handed_out_first_come_first_served(world: Any) -> None:
+async def test_room_is_handed_out_first_come_first_served(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         async with client.producer(topic, buffer_size=5_000, max_request_size=5_000) as producer:
@@ -312,7 +313,7 @@ def no_collection() -> Iterator[None]:
 
 
 @pytest.mark.backends("asyncio", "uvloop", "trio")
-async def test_other_tasks_run_meanwhile(world: Any, no_collection: None) -> None:
+async def test_other_tasks_run_meanwhile(world: World, no_collection: None) -> None:
     """While a task enqueues without a pause, and while one reads, the others get their turn about every millisecond.
 
     It is the processor's time of this thread that counts: what else the machine does may make a turn longer on the
@@ -351,7 +352,7 @@ async def test_other_tasks_run_meanwhile(world: Any, no_collection: None) -> Non
         assert passed[int(len(passed) * 0.99)] < 0.02
 
 
-async def test_no_request_is_larger_than_asked(world: Any) -> None:
+async def test_no_request_is_larger_than_asked(world: World) -> None:
     """A `batch_size` above `max_request_size` makes batches that fill a request."""
     async with world.connect() as client:
         topic = await world.topic(client)
@@ -365,7 +366,7 @@ async def test_no_request_is_larger_than_asked(world: Any) -> None:
             assert 1000 * 100 / 4096 <= requests <= 2 * 1000 * 110 / 4096
 
 
-async def test_keys_are_spread_over_partitions_that_are_added(world: Any) -> None:
+async def test_keys_are_spread_over_partitions_that_are_added(world: World) -> None:
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint) as client:
             topic = await world.topic(client)

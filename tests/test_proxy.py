@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+from conftest import World
 from proxy import Mode, Proxy, between
 
 from fluvio_cffi import FluvioConnectionError, FluvioError, FluvioTimeoutError, LocalCluster, Offset
@@ -53,7 +54,7 @@ class Opened:
 
 
 @contextlib.asynccontextmanager
-async def opened(world: Any, sc: Proxy) -> AsyncIterator[Opened]:
+async def opened(world: World, sc: Proxy) -> AsyncIterator[Opened]:
     client = await world.connect(sc.endpoint, request_timeout=LIMIT, admin_timeout=LIMIT)
     try:
         topic = await world.topic(client)
@@ -112,7 +113,7 @@ def ends(limit: float = LIMIT) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("mode", BAD)
-async def test_each_call(world: Any, proxies: tuple[Proxy, Proxy], mode: Mode) -> None:
+async def test_each_call(world: World, proxies: tuple[Proxy, Proxy], mode: Mode) -> None:
     """It raises that its time is over, when it is over, and when the peer is well again everything goes on."""
     sc, _ = proxies
     async with opened(world, sc) as it:
@@ -138,7 +139,7 @@ async def test_each_call(world: Any, proxies: tuple[Proxy, Proxy], mode: Mode) -
 
 
 @pytest.mark.parametrize("mode", BAD)
-async def test_connecting(world: Any, proxies: tuple[Proxy, Proxy], mode: Mode) -> None:
+async def test_connecting(world: World, proxies: tuple[Proxy, Proxy], mode: Mode) -> None:
     proxies[0].become(mode)
     # Nobody waits for a cluster that was never there.
     with ends(), pytest.raises(FluvioConnectionError if mode == "refuse" else FluvioTimeoutError):
@@ -146,7 +147,7 @@ async def test_connecting(world: Any, proxies: tuple[Proxy, Proxy], mode: Mode) 
 
 
 @pytest.mark.parametrize("mode", BAD)
-async def test_closing(world: Any, proxies: tuple[Proxy, Proxy], mode: Mode) -> None:
+async def test_closing(world: World, proxies: tuple[Proxy, Proxy], mode: Mode) -> None:
     """With records in flight: they are dropped, and named."""
     async with opened(world, proxies[0]) as it:
         for one in proxies:
@@ -164,7 +165,7 @@ async def test_closing(world: Any, proxies: tuple[Proxy, Proxy], mode: Mode) -> 
 
 @pytest.mark.backends("asyncio", "uvloop", "trio")
 @pytest.mark.parametrize("mode", BAD)
-async def test_a_cancelled_block(world: Any, proxies: tuple[Proxy, Proxy], mode: Mode) -> None:
+async def test_a_cancelled_block(world: World, proxies: tuple[Proxy, Proxy], mode: Mode) -> None:
     """It is left at once."""
     with anyio.CancelScope() as scope:
         async with (
@@ -183,7 +184,7 @@ async def test_a_cancelled_block(world: Any, proxies: tuple[Proxy, Proxy], mode:
 
 
 @pytest.mark.parametrize("mode", ["silent", "half-open"])
-async def test_a_reader_notices_a_silent_peer(world: Any, proxies: tuple[Proxy, Proxy], mode: Mode) -> None:
+async def test_a_reader_notices_a_silent_peer(world: World, proxies: tuple[Proxy, Proxy], mode: Mode) -> None:
     """Within the probe's interval (0.2 s) and the time that a request may take (1 s): it connects anew."""
     async with world.connect(proxies[0].endpoint, request_timeout=1) as client:
         topic = await world.topic(client)
@@ -202,7 +203,7 @@ async def test_a_reader_notices_a_silent_peer(world: Any, proxies: tuple[Proxy, 
             assert (await consumer.receive(timeout=5)).value == b"1"
 
 
-async def test_slow(world: Any, proxies: tuple[Proxy, Proxy]) -> None:
+async def test_slow(world: World, proxies: tuple[Proxy, Proxy]) -> None:
     """A slow peer is no dead one."""
     async with world.connect(proxies[0].endpoint) as client:
         topic = await world.topic(client)
@@ -214,7 +215,7 @@ async def test_slow(world: Any, proxies: tuple[Proxy, Proxy]) -> None:
                 assert [int(record.value) async for record in consumer] == list(range(1000))
 
 
-async def test_cut(world: Any, proxies: tuple[Proxy, Proxy]) -> None:
+async def test_cut(world: World, proxies: tuple[Proxy, Proxy]) -> None:
     """Replies that are cut anywhere lose nothing and repeat nothing."""
     async with world.connect(proxies[0].endpoint) as client:
         topic = await world.topic(client)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
+from conftest import World
 from laws import LONG, stop
 
 from fluvio_cffi import DeliveryError, FluvioTimeoutError, LocalCluster, Offset
@@ -57,7 +57,7 @@ class Killer:
 @pytest.mark.timeout(120)
 @pytest.mark.backends("asyncio", "trio", "sync")
 @pytest.mark.parametrize("how", ["send_all", "enqueue", "send"])
-async def test_killed_in_mid_send(world: Any, tmp_path: Path, how: str) -> None:
+async def test_killed_in_mid_send(world: World, tmp_path: Path, how: str) -> None:
     """Nothing acknowledged is missing, first occurrences are in order, the consumer goes on."""
     count = {"send_all": 20_000, "enqueue": 5000, "send": 500}[how]
     with LocalCluster(data_dir=tmp_path) as cluster, Killer(cluster, count * 7 // 4) as killer:
@@ -98,7 +98,7 @@ async def test_killed_in_mid_send(world: Any, tmp_path: Path, how: str) -> None:
 
 @pytest.mark.timeout(60)
 @pytest.mark.backends("asyncio", "trio", "sync")
-async def test_killed_with_records_in_flight(world: Any, tmp_path: Path) -> None:
+async def test_killed_with_records_in_flight(world: World, tmp_path: Path) -> None:
     """The cluster is stopped, so that nothing is acknowledged, then killed: everything is sent again."""
     with LocalCluster(data_dir=tmp_path) as cluster:
         async with world.connect(cluster.endpoint) as client:
@@ -129,7 +129,7 @@ def check_repeats(log: list[int]) -> None:
 
 @pytest.mark.timeout(60)
 @pytest.mark.backends("asyncio", "trio", "sync")
-async def test_killed_for_good(world: Any) -> None:
+async def test_killed_for_good(world: World) -> None:
     """Every wait ends, each failed record says so, and the client can be closed."""
     with LocalCluster() as cluster:
         client = await world.connect(cluster.endpoint, request_timeout=1, admin_timeout=2)

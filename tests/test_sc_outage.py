@@ -14,6 +14,7 @@ from typing import Any
 import laws
 import pytest
 from campaign import Campaign, aside, together
+from conftest import World
 from laws import LONG
 from test_watch import Seen
 
@@ -36,7 +37,7 @@ Hit = Callable[["Outage"], Awaitable[None]]
 class Outage:
     """A cluster whose SC is hit again and again, and those who want something of it meanwhile."""
 
-    def __init__(self, world: Any, cluster: LocalCluster, client: Any) -> None:
+    def __init__(self, world: World, cluster: LocalCluster, client: Any) -> None:
         self.world = world
         self.cluster = cluster
         self.client = client
@@ -147,7 +148,7 @@ def rounds(backend: str) -> int:
 @pytest.mark.timeout(600 if LONG else 120)
 @pytest.mark.backends("asyncio", "trio", "sync")
 @pytest.mark.parametrize("hit", [killed, silent, reset], ids=lambda hit: hit.__name__)
-async def test_the_data_path_never_notices(world: Any, hit: Hit) -> None:
+async def test_the_data_path_never_notices(world: World, hit: Hit) -> None:
     with LocalCluster() as cluster:
         async with (
             world.connect(cluster.endpoint, admin_timeout=ADMIN_TIMEOUT) as client,
@@ -197,7 +198,7 @@ async def stopped_whole(outage: Outage) -> None:
 @pytest.mark.timeout(600 if LONG else 120)
 @pytest.mark.backends("asyncio", "trio", "sync")
 @pytest.mark.parametrize("hit", [killed_whole, stopped_whole], ids=lambda hit: hit.__name__)
-async def test_every_call_ends_in_time(world: Any, hit: Hit) -> None:
+async def test_every_call_ends_in_time(world: World, hit: Hit) -> None:
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint, admin_timeout=ADMIN_TIMEOUT) as client:
             outage = Outage(world, cluster, client)

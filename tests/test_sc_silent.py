@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from conftest import World
 from proxy import Mode, Proxy
 
 from fluvio_cffi import FluvioTimeoutError, LocalCluster, Offset
@@ -45,7 +46,7 @@ def probing(monkeypatch: pytest.MonkeyPatch, options: Any) -> None:
 
 
 @pytest.mark.parametrize("mode", ["silent", "half-open", "dropped"])
-async def test_idle(world: Any, sc: Proxy, own: LocalCluster, monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
+async def test_idle(world: World, sc: Proxy, own: LocalCluster, monkeypatch: pytest.MonkeyPatch, mode: Mode) -> None:
     """State and events say so within the probe's interval and the time of a request; a watch tells what it missed."""
     probing(monkeypatch, ConnectOptions)
     async with world.connect(sc.endpoint, request_timeout=REQUEST) as client:
@@ -73,7 +74,7 @@ async def test_idle(world: Any, sc: Proxy, own: LocalCluster, monkeypatch: pytes
         assert client.state == "connected"
 
 
-async def test_probes_are_answered(world: Any, sc: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_probes_are_answered(world: World, sc: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     """An idle client stays connected, over the same connection."""
     probing(monkeypatch, ConnectOptions)
     async with world.connect(sc.endpoint, request_timeout=REQUEST) as client:
@@ -84,7 +85,7 @@ async def test_probes_are_answered(world: Any, sc: Proxy, monkeypatch: pytest.Mo
         assert (client.state, client.metrics().reconnects, sc.connections) == ("connected", 0, 1)
 
 
-async def test_a_leader_moves_while_producing(world: Any, sc: Proxy, own: LocalCluster) -> None:
+async def test_a_leader_moves_while_producing(world: World, sc: Proxy, own: LocalCluster) -> None:
     """The old leader says that it is none: the SC is asked at once, not at the next probe."""
     async with world.connect(sc.endpoint, request_timeout=REQUEST) as client:
         topic = await world.topic(client)
@@ -101,7 +102,7 @@ async def test_a_leader_moves_while_producing(world: Any, sc: Proxy, own: LocalC
 
 
 async def test_a_leader_moves_while_consuming(
-    world: Any, sc: Proxy, own: LocalCluster, monkeypatch: pytest.MonkeyPatch
+    world: World, sc: Proxy, own: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     probing(monkeypatch, ConsumerOptions)
     async with world.connect(sc.endpoint, request_timeout=REQUEST) as client, world.connect(own.endpoint) as other:
@@ -121,7 +122,7 @@ async def test_a_leader_moves_while_consuming(
 
 
 @pytest.mark.parametrize("mode", ["silent", "half-open"])
-async def test_nothing_is_lost_until_it_is_back(world: Any, sc: Proxy, own: LocalCluster, mode: Mode) -> None:
+async def test_nothing_is_lost_until_it_is_back(world: World, sc: Proxy, own: LocalCluster, mode: Mode) -> None:
     """The leader has died, and the SC cannot be asked for the new one until later."""
     async with world.connect(sc.endpoint, request_timeout=REQUEST) as client:
         topic = await world.topic(client)
@@ -144,7 +145,7 @@ async def test_nothing_is_lost_until_it_is_back(world: Any, sc: Proxy, own: Loca
             assert (await consumer.receive(timeout=10)).value == b"1"
 
 
-async def test_a_call_over_a_kept_connection(world: Any, sc: Proxy) -> None:
+async def test_a_call_over_a_kept_connection(world: World, sc: Proxy) -> None:
     """It is done over another one."""
     async with world.connect(sc.endpoint, request_timeout=REQUEST) as client:
         topic = await world.topic(client)
@@ -155,7 +156,7 @@ async def test_a_call_over_a_kept_connection(world: Any, sc: Proxy) -> None:
         assert time.monotonic() - begun < REQUEST + GRACE
 
 
-async def test_opening_what_was_made_meanwhile(world: Any, sc: Proxy, own: LocalCluster) -> None:
+async def test_opening_what_was_made_meanwhile(world: World, sc: Proxy, own: LocalCluster) -> None:
     """The view does not know the topic: that is reason enough to ask."""
     async with world.connect(sc.endpoint, request_timeout=REQUEST) as client, world.connect(own.endpoint) as other:
         assert await client.admin.spus.list()

@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
+from conftest import World
 from proxy import Proxy
 
 from fluvio_cffi import (
@@ -89,7 +89,7 @@ def sec1(pkcs8: str) -> str:
     return f"-----BEGIN EC PRIVATE KEY-----\n{base64.encodebytes(body).decode()}-----END EC PRIVATE KEY-----\n"
 
 
-async def round_trip(world: Any, endpoint: str, tls: Tls) -> None:
+async def round_trip(world: World, endpoint: str, tls: Tls) -> None:
     values = [b"%d" % number for number in range(200)]
     async with world.connect(endpoint, tls=tls, timeout=TIMEOUT) as client:
         topic = await world.topic(client, partitions=2)
@@ -112,25 +112,25 @@ VERIFIED: dict[str, Callable[[LocalCluster], Tls]] = {
 
 
 @pytest.mark.parametrize("way", VERIFIED)
-async def test_server_certificate(world: Any, server: LocalCluster, way: str) -> None:
+async def test_server_certificate(world: World, server: LocalCluster, way: str) -> None:
     await round_trip(world, server.endpoint, VERIFIED[way](server))
 
 
-async def test_a_name_as_host(world: Any, server: LocalCluster) -> None:
+async def test_a_name_as_host(world: World, server: LocalCluster) -> None:
     await round_trip(world, server.endpoint.replace("127.0.0.1", "localhost"), server.tls)
 
 
-async def test_roots_of_the_system(world: Any, server: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_roots_of_the_system(world: World, server: LocalCluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", str(files(server) / "ca.crt"))
     await round_trip(world, server.endpoint, Tls.verified())
 
 
-async def test_client_certificate(world: Any, mutual: LocalCluster) -> None:
+async def test_client_certificate(world: World, mutual: LocalCluster) -> None:
     await round_trip(world, mutual.endpoint, mutual.tls)
 
 
 @pytest.mark.parametrize("kind", ("PKCS#8", "SEC1"))
-async def test_client_certificate_as_text(world: Any, mutual: LocalCluster, kind: str) -> None:
+async def test_client_certificate_as_text(world: World, mutual: LocalCluster, kind: str) -> None:
     # PKCS#1 has its test in rust-ffi/engine/tests/tls.rs: these keys are of elliptic curves.
     key = text(files(mutual) / "client.key")
     key = key if kind == "PKCS#8" else sec1(key)
@@ -141,7 +141,7 @@ async def test_client_certificate_as_text(world: Any, mutual: LocalCluster, kind
 # -- what does not work
 
 
-async def refused(world: Any, endpoint: str, tls: Tls | None, kind: type[FluvioError], *words: str) -> FluvioError:
+async def refused(world: World, endpoint: str, tls: Tls | None, kind: type[FluvioError], *words: str) -> FluvioError:
     begun = time.monotonic()
     with pytest.raises(kind) as raised:
         await world.connect(endpoint, tls=tls, timeout=TIMEOUT)
@@ -153,43 +153,43 @@ async def refused(world: Any, endpoint: str, tls: Tls | None, kind: type[FluvioE
     return error
 
 
-async def test_unknown_ca(world: Any, server: LocalCluster, strange: LocalCluster) -> None:
+async def test_unknown_ca(world: World, server: LocalCluster, strange: LocalCluster) -> None:
     tls = Tls.verified(files(strange) / "ca.crt")
     error = await refused(world, server.endpoint, tls, TLSError, server.endpoint, "not signed by a CA that is trusted")
     assert not error.retriable
 
 
-async def test_ca_that_the_system_does_not_know(world: Any, server: LocalCluster) -> None:
+async def test_ca_that_the_system_does_not_know(world: World, server: LocalCluster) -> None:
     await refused(world, server.endpoint, Tls.verified(), TLSError, "not signed by a CA that is trusted")
 
 
-async def test_expired(world: Any, expired: LocalCluster) -> None:
+async def test_expired(world: World, expired: LocalCluster) -> None:
     await refused(world, expired.endpoint, expired.tls, TLSError, "has expired")
 
 
-async def test_wrong_name(world: Any, server: LocalCluster) -> None:
+async def test_wrong_name(world: World, server: LocalCluster) -> None:
     tls = Tls.verified(files(server) / "ca.crt", domain="elsewhere.example")
     await refused(world, server.endpoint, tls, TLSError, "for another name", "elsewhere.example", "localhost")
 
 
-async def test_missing_client_certificate(world: Any, mutual: LocalCluster) -> None:
+async def test_missing_client_certificate(world: World, mutual: LocalCluster) -> None:
     tls = Tls.verified(files(mutual) / "ca.crt")
     await refused(world, mutual.endpoint, tls, TLSError, "wants a certificate of the client", "cert and key")
 
 
-async def test_client_certificate_of_another_ca(world: Any, mutual: LocalCluster, strange: LocalCluster) -> None:
+async def test_client_certificate_of_another_ca(world: World, mutual: LocalCluster, strange: LocalCluster) -> None:
     tls = Tls.verified(files(mutual) / "ca.crt", **identity(strange))  # type: ignore[arg-type]
     await refused(world, mutual.endpoint, tls, TLSError, "does not accept the certificate of the client")
 
 
-async def test_key_of_another_certificate(world: Any, mutual: LocalCluster, strange: LocalCluster) -> None:
+async def test_key_of_another_certificate(world: World, mutual: LocalCluster, strange: LocalCluster) -> None:
     other = files(strange) / "client.key"
     tls = Tls.verified(files(mutual) / "ca.crt", cert=files(mutual) / "client.crt", key=other)
     await refused(world, mutual.endpoint, tls, ConfigError, str(other), "does not belong to the certificate")
 
 
 @pytest.mark.parametrize("tls", (Tls.anonymous(), Tls.verified(domain="fluvio.local")), ids=lambda tls: tls.policy)
-async def test_plain_server(world: Any, tls: Tls) -> None:
+async def test_plain_server(world: World, tls: Tls) -> None:
     """It is silent, and takes the handshake for the beginning of a long request: so it is asked without."""
     begun = time.monotonic()
     words = ("this is a Fluvio SC without TLS", "connect without tls=")
@@ -197,7 +197,7 @@ async def test_plain_server(world: Any, tls: Tls) -> None:
     assert time.monotonic() - begun < 3
 
 
-async def test_plain_spu(world: Any) -> None:
+async def test_plain_spu(world: World) -> None:
     """The SC has TLS, and the SPU that it names has not."""
     with LocalCluster(tls=True) as cluster, LocalCluster() as other:
         cluster.control(f"advertise 5001 127.0.0.1 {other._spu_port}")
@@ -208,7 +208,7 @@ async def test_plain_spu(world: Any) -> None:
                     await producer.send(b"x")
 
 
-async def test_slow_handshake(world: Any, server: LocalCluster) -> None:
+async def test_slow_handshake(world: World, server: LocalCluster) -> None:
     """While a server with TLS is slow it is asked without, too: that does no harm."""
     with Proxy(server.endpoint) as proxy:
         proxy.become("half-open")
@@ -225,13 +225,13 @@ async def test_slow_handshake(world: Any, server: LocalCluster) -> None:
 
 
 @pytest.mark.parametrize("answer", (b"HTTP/1.1 400 Bad Request\r\n\r\n", b""), ids=("other", "end"))
-async def test_server_of_another_kind(world: Any, answer: bytes) -> None:
+async def test_server_of_another_kind(world: World, answer: bytes) -> None:
     with listening(answer) as endpoint:
         kind = TLSError if answer else FluvioConnectionError
         await refused(world, endpoint, Tls.anonymous(), kind, "connect without tls=")
 
 
-async def test_plain_client(world: Any, server: LocalCluster) -> None:
+async def test_plain_client(world: World, server: LocalCluster) -> None:
     await refused(world, server.endpoint, None, TLSError, server.endpoint, "this is a TLS server", "connect with tls=")
 
 
@@ -241,7 +241,7 @@ ENCRYPTED = f"-----BEGIN ENCRYPTED PRIVATE KEY-----\n{SECRET}\n-----END ENCRYPTE
 DAMAGED = f"-----BEGIN PRIVATE KEY-----\n{SECRET}\nthe end is missing\n"
 
 
-async def test_garbage(world: Any, mutual: LocalCluster, tmp_path: Path) -> None:
+async def test_garbage(world: World, mutual: LocalCluster, tmp_path: Path) -> None:
     (tmp_path / "garbage").write_bytes(os.urandom(100))
     ca, cert, garbage = files(mutual) / "ca.crt", files(mutual) / "client.crt", tmp_path / "garbage"
     for tls, *words in (
@@ -299,7 +299,7 @@ def test_nothing_shows_a_secret(mutual: LocalCluster) -> None:
     assert repr(Tls.disabled()) == "Tls.disabled()"
 
 
-async def test_an_spu_that_is_not_accepted(world: Any, server: LocalCluster) -> None:
+async def test_an_spu_that_is_not_accepted(world: World, server: LocalCluster) -> None:
     """The SC's certificate has the name, the SPUs' have not."""
     domain = "custom-spu-5001.localhost"
     tls = Tls.verified(files(server) / "ca.crt", domain=domain)
@@ -349,7 +349,7 @@ def listening(answer: bytes | None) -> Iterator[str]:
                 connection.close()
 
 
-async def test_the_handshake_is_within_the_time_out(world: Any) -> None:
+async def test_the_handshake_is_within_the_time_out(world: World) -> None:
     with listening(None) as endpoint:
         begun = time.monotonic()
         with pytest.raises(FluvioTimeoutError, match="speaks no TLS"):
@@ -357,7 +357,7 @@ async def test_the_handshake_is_within_the_time_out(world: Any) -> None:
         assert time.monotonic() - begun < 0.6
 
 
-async def test_large_records(world: Any, server: LocalCluster) -> None:
+async def test_large_records(world: World, server: LocalCluster) -> None:
     values = [os.urandom(3_000_000) for _ in range(4)]
     async with world.connect(server.endpoint, tls=server.tls) as client:
         topic = await world.topic(client)
@@ -367,7 +367,7 @@ async def test_large_records(world: Any, server: LocalCluster) -> None:
             assert [record.value async for record in consumer] == values
 
 
-async def test_killed_and_started_again(world: Any) -> None:
+async def test_killed_and_started_again(world: World) -> None:
     with LocalCluster(tls="mutual") as cluster:
         tls = cluster.tls
         async with world.connect(cluster.endpoint, tls=tls) as client:
@@ -383,7 +383,7 @@ async def test_killed_and_started_again(world: Any) -> None:
         assert cluster.tls == tls
 
 
-async def test_reset_connections(world: Any, server: LocalCluster) -> None:
+async def test_reset_connections(world: World, server: LocalCluster) -> None:
     """Sockets that are reset, and cut in the middle of a reply, lose nothing."""
     values = [b"%d" % number for number in range(2000)]
     async with world.connect(server.endpoint, tls=server.tls) as client:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from conftest import World
 
 import fluvio_cffi
 from fluvio_cffi import AsyncFluvio, ClusterConfig, Fluvio, LocalCluster, Offset, ProfileStore, Tls
@@ -55,7 +56,7 @@ def test_every_row_has_a_situation_and_every_situation_a_row() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: re.sub(r"\W+", "-", row.what)[:50])
-async def test_what_the_library_says(world: Any, row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_the_library_says(world: World, row: Row, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FLV_PROFILE_PATH", str(tmp_path / "config"))
     with pytest.raises(Exception) as raised:
         await SITUATIONS[row.what](world, tmp_path)
@@ -99,55 +100,55 @@ def listening(first: bytes | None = None, answer: bytes | None = None) -> Iterat
             thread.join()
 
 
-async def refuse(world: Any, endpoint: str, **keywords: Any) -> None:
+async def refuse(world: World, endpoint: str, **keywords: Any) -> None:
     # The name of a cluster that has answered is remembered, and then waited for.
     keywords.setdefault("timeout", 5)
     await world.connect(endpoint, **keywords)
 
 
 @situation("the cluster is not running, or has another port")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         endpoint = f"127.0.0.1:{server.getsockname()[1]}"
     await refuse(world, endpoint, wait=False)
 
 
 @situation("the name of the host is wrong")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     await refuse(world, "no-such-host.invalid:9003")
 
 
 @situation("the address is a URL")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     await refuse(world, "http://127.0.0.1:9003")
 
 
 @situation("at the address is a web server")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     with listening(answer=b"HTTP/1.1 400 Bad Request\r\n\r\n") as endpoint:
         await refuse(world, endpoint)
 
 
 @situation("at the address is an SSH server")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     with listening(first=b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n") as endpoint:
         await refuse(world, endpoint)
 
 
 @situation("at the address is a MySQL server")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     with listening(first=b"J\0\0\0\n8.0.30\0" + b"x" * 66) as endpoint:
         await refuse(world, endpoint)
 
 
 @situation("at the address is something else")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     with listening(answer=b"\xff\xff\xff\xff\0\0\0\1") as endpoint:
         await refuse(world, endpoint)
 
 
 @situation("at the address is an SPU")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     async with world.connect() as client:
         (spu,) = await client.admin.spus.list()
         endpoint = spu.spec.public_endpoint
@@ -155,13 +156,13 @@ async def _(world: Any, _: Path) -> None:
 
 
 @situation("at the address is a private port of the cluster")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     with listening(answer=b"") as endpoint:
         await refuse(world, endpoint)
 
 
 @situation("the server accepts connections and says nothing")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     with listening() as endpoint:
         await refuse(world, endpoint, timeout=0.3)
 
@@ -178,29 +179,29 @@ CLUSTERS: dict[str, LocalCluster] = {}
 
 
 @situation("the server wants TLS, and the client does not")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     await refuse(world, CLUSTERS["tls"].endpoint)
 
 
 @situation("the client wants TLS, and the server does not")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     await refuse(world, world.cluster.endpoint, tls=Tls.anonymous(), timeout=1)
 
 
 @situation("the client wants TLS, and the server says nothing")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     with listening() as endpoint:
         await refuse(world, endpoint, tls=Tls.anonymous(), timeout=1)
 
 
 @situation("the server's certificate is of a CA that is not known here")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     other = CLUSTERS["mutual"].data_dir / "tls" / "ca.crt"
     await refuse(world, CLUSTERS["tls"].endpoint, tls=Tls.verified(other, "fluvio.local"))
 
 
 @situation("the server wants a certificate of the client")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     mutual = CLUSTERS["mutual"]
     await refuse(world, mutual.endpoint, tls=Tls.verified(mutual.data_dir / "tls" / "ca.crt", "fluvio.local"))
 
@@ -209,7 +210,7 @@ async def _(world: Any, _: Path) -> None:
 
 
 @situation("there is no home directory, as in a container with a user that nobody knows")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("FLV_PROFILE_PATH")
 
@@ -222,7 +223,7 @@ async def _(world: Any, _: Path) -> None:
 
 
 @situation("there is no profile file")
-async def _(world: Any, directory: Path) -> None:
+async def _(world: World, directory: Path) -> None:
     with pytest.raises(fluvio_cffi.ConfigError) as read:
         ClusterConfig.load()
     assert "does not exist; give an endpoint" in str(read.value)
@@ -230,7 +231,7 @@ async def _(world: Any, directory: Path) -> None:
 
 
 @situation("the profile file has no current profile")
-async def _(world: Any, directory: Path) -> None:
+async def _(world: World, directory: Path) -> None:
     store = ProfileStore()
     store.add("dev", ClusterConfig("127.0.0.1:9003"))
     store.add("gone", ClusterConfig("127.0.0.1:9003"), current=True)
@@ -241,7 +242,7 @@ async def _(world: Any, directory: Path) -> None:
 
 
 @situation("the profile file lacks the profile")
-async def _(world: Any, directory: Path) -> None:
+async def _(world: World, directory: Path) -> None:
     ProfileStore().add("dev", ClusterConfig("127.0.0.1:9003"))
     with pytest.raises(fluvio_cffi.ConfigError, match="has no profile 'prod'; it has: 'dev'"):
         ClusterConfig.load("prod")
@@ -249,7 +250,7 @@ async def _(world: Any, directory: Path) -> None:
 
 
 @situation("the profile file cannot be read")
-async def _(world: Any, directory: Path) -> None:
+async def _(world: World, directory: Path) -> None:
     (directory / "config").mkdir()
     with pytest.raises(fluvio_cffi.ConfigError, match="cannot be read"):
         ClusterConfig.load()
@@ -257,7 +258,7 @@ async def _(world: Any, directory: Path) -> None:
 
 
 @situation("the profile file is damaged")
-async def _(world: Any, directory: Path) -> None:
+async def _(world: World, directory: Path) -> None:
     (directory / "config").write_text("version =\n")
     with pytest.raises(fluvio_cffi.ConfigError, match="is not one in line"):
         ClusterConfig.load()
@@ -268,7 +269,7 @@ async def _(world: Any, directory: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def one_of_its_own(world: Any, **keywords: Any) -> Any:
+async def one_of_its_own(world: World, **keywords: Any) -> Any:
     """A cluster, a client of it, and the name of a topic with one record."""
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint, **keywords) as client:
@@ -279,7 +280,7 @@ async def one_of_its_own(world: Any, **keywords: Any) -> Any:
 
 
 @situation("the SC can be reached and an SPU cannot, as it is registered under a name of its own network; a producer")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     async with one_of_its_own(world) as (cluster, _, topic):
         cluster.control("advertise 5001 spu-0.spus.invalid 9005")
         async with world.connect(cluster.endpoint) as client:
@@ -291,7 +292,7 @@ async def _(world: Any, _: Path) -> None:
 
 
 @situation("the same; a consumer")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     async with one_of_its_own(world) as (cluster, _, topic):
         cluster.control("advertise 5001 spu-0.spus.invalid 9005")
         async with world.connect(cluster.endpoint, admin_timeout=1) as client:
@@ -299,7 +300,7 @@ async def _(world: Any, _: Path) -> None:
 
 
 @contextlib.asynccontextmanager
-async def spu_down(world: Any, **keywords: Any) -> Any:
+async def spu_down(world: World, **keywords: Any) -> Any:
     """A consumer and a producer that have worked, and whose SPU is down."""
     async with (
         one_of_its_own(world) as (cluster, client, topic),
@@ -320,31 +321,31 @@ async def spu_down(world: Any, **keywords: Any) -> Any:
 
 
 @situation("an SPU is down; `seek`")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     async with spu_down(world) as (consumer, _):
         await consumer.seek(0, Offset.beginning(), timeout=1)
 
 
 @situation("an SPU is down; `commit`")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     async with spu_down(world) as (consumer, _):
         await consumer.commit(timeout=1)
 
 
 @situation("an SPU is down; `receive(timeout=...)`")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     async with spu_down(world) as (consumer, _):
         await consumer.receive(timeout=1)
 
 
 @situation("no record comes")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     async with world.connect() as client, client.consumer(await world.topic(client)) as consumer:
         await consumer.receive(timeout=0.05)
 
 
 @situation("an SPU is down; `receipt.wait(timeout=...)`")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     async with spu_down(world) as (_, producer):
         receipt = await producer.enqueue(b"y")
         try:
@@ -355,14 +356,14 @@ async def _(world: Any, _: Path) -> None:
 
 
 @situation("an SPU is down; `flush(timeout=...)`")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     async with spu_down(world) as (_, producer):
         await producer.enqueue(b"y")
         await producer.flush(timeout=1)
 
 
 @situation("an SPU is down, and the buffer is full")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     async with spu_down(world, max_request_size=1024, buffer_size=1024) as (_, producer):
         await producer.enqueue(b"y" * 900)
         try:
@@ -373,20 +374,20 @@ async def _(world: Any, _: Path) -> None:
 
 
 @situation("the SC is away")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     async with one_of_its_own(world) as (cluster, client, _):
         cluster.control("sc kill")
         await client.admin.topics.list(timeout=0.5)
 
 
 @situation("the topic does not exist")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     async with world.connect() as client:
         await client.producer("nowhere")
 
 
 @situation("the partition does not exist")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     async with world.connect() as client:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
@@ -399,31 +400,31 @@ async def _(world: Any, _: Path) -> None:
 
 
 @situation("a record is too large")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     async with world.connect() as client, client.producer(await world.topic(client)) as producer:
         await producer.send(b"x" * (2 << 20))
 
 
 @situation("a record of many is too large")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     async with world.connect() as client, client.producer(await world.topic(client)) as producer:
         await producer.send_all([b"x", b"y", b"x" * (2 << 20), b"z"])
 
 
 @situation("a dict is sent")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     async with world.connect() as client, client.producer(await world.topic(client)) as producer:
         await producer.send({"amount": 7})
 
 
 @situation("offsets are committed without a `consumer_id`")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     async with world.connect() as client, client.consumer(await world.topic(client)) as consumer:
         await consumer.commit()
 
 
 @situation("there are fewer SPUs than replicas")
-async def _(world: Any, _: Path) -> None:
+async def _(world: World, _: Path) -> None:
     async with world.connect() as client:
         await world.topic(client, replication=3)
 
@@ -432,7 +433,7 @@ async def _(world: Any, _: Path) -> None:
 
 
 @situation("`cffi` is missing, or of another machine")
-async def _(world: Any, directory: Path) -> None:
+async def _(world: World, directory: Path) -> None:
     package = Path(fluvio_cffi.__file__).parent
     shutil.copytree(package, directory / "fluvio_cffi", ignore=shutil.ignore_patterns("bin", "*.so", "__pycache__"))
     program = (
@@ -448,7 +449,7 @@ async def _(world: Any, directory: Path) -> None:
 
 
 @situation("a client is used after a fork")
-async def _(world: Any, directory: Path) -> None:
+async def _(world: World, directory: Path) -> None:
     async with world.connect() as client:
         reading, writing = os.pipe()
         child = os.fork()
@@ -496,13 +497,13 @@ SHARED: list[str] = []
 
 
 @situation("a client is used in another event loop")
-async def _(world: Any, directory: Path) -> None:
+async def _(world: World, directory: Path) -> None:
     SHARED[:] = [world.cluster.endpoint]
     await in_another_thread(lambda: asyncio.run(elsewhere(awaited=True)))
 
 
 @situation("a client is used in another thread than its loop's")
-async def _(world: Any, directory: Path) -> None:
+async def _(world: World, directory: Path) -> None:
     SHARED[:] = [world.cluster.endpoint]
     await in_another_thread(lambda: asyncio.run(elsewhere(awaited=False)))
 
@@ -522,12 +523,12 @@ async def forgetting_await(endpoint: str) -> None:
 
 
 @situation("`await` is forgotten")
-async def _(world: Any, directory: Path) -> None:
+async def _(world: World, directory: Path) -> None:
     await in_another_thread(lambda: asyncio.run(forgetting_await(world.cluster.endpoint)))
 
 
 @situation("`with` is used in place of `async with`")
-async def _(world: Any, directory: Path) -> None:
+async def _(world: World, directory: Path) -> None:
     with AsyncFluvio.connect(world.cluster.endpoint):  # type: ignore[attr-defined]
         pass
 
@@ -542,12 +543,12 @@ async def entering(endpoint: str) -> None:
 
 
 @situation("`async with` is used with `Fluvio`")
-async def _(world: Any, directory: Path) -> None:
+async def _(world: World, directory: Path) -> None:
     await in_another_thread(lambda: asyncio.run(entering(world.cluster.endpoint)))
 
 
 @situation("something is used after it was closed")
-async def _(world: Any, directory: Path) -> None:
+async def _(world: World, directory: Path) -> None:
     async with world.connect() as client:
         producer = await client.producer(await world.topic(client))
         await producer.close()

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from campaign import together
+from conftest import World
 from laws import nothing_left
 
 from fluvio_cffi import (
@@ -64,7 +65,7 @@ class Seen:
             self.add(await self.watch.receive(timeout=max(0.0, deadline - time.monotonic())))
 
 
-async def test_a_snapshot_and_then_what_changes(world: Any) -> None:
+async def test_a_snapshot_and_then_what_changes(world: World) -> None:
     async with world.connect() as client:
         topics, name = client.admin.topics, f"watched-{world.backend}"
         await topics.create(f"{name}-before")
@@ -89,7 +90,7 @@ async def test_a_snapshot_and_then_what_changes(world: Any) -> None:
         await topics.delete(f"{name}-before")
 
 
-async def test_without_a_block(world: Any) -> None:
+async def test_without_a_block(world: World) -> None:
     async with world.connect() as client:
         watch = client.admin.topics.watch()
         async for change in watch:
@@ -112,7 +113,7 @@ async def test_without_a_block(world: Any) -> None:
         assert never_opened.closed
 
 
-async def test_each_kind_is_watched(world: Any) -> None:
+async def test_each_kind_is_watched(world: World) -> None:
     async with world.connect() as client:
         admin, name = client.admin, f"kind-{world.backend}"
 
@@ -133,7 +134,7 @@ async def test_each_kind_is_watched(world: Any) -> None:
             assert not hasattr(getattr(unwatched, "target", unwatched), "watch")
 
 
-async def test_partitions_spus_and_the_cluster(world: Any) -> None:
+async def test_partitions_spus_and_the_cluster(world: World) -> None:
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint) as client:
             await client.admin.topics.create("moves")
@@ -169,7 +170,7 @@ async def test_partitions_spus_and_the_cluster(world: Any) -> None:
                 await told(whole, lambda status: status.spus_online == 1 and not status.offline_partitions)
 
 
-async def test_a_read_that_ends_early_takes_nothing(world: Any) -> None:
+async def test_a_read_that_ends_early_takes_nothing(world: World) -> None:
     async with world.connect() as client, client.admin.topics.watch() as changes:
         seen = Seen(changes)
         made: list[str] = []
@@ -188,7 +189,7 @@ async def test_a_read_that_ends_early_takes_nothing(world: Any) -> None:
         assert seen.snapshots == 1
 
 
-async def test_one_reads_at_a_time(world: Any) -> None:
+async def test_one_reads_at_a_time(world: World) -> None:
     async with world.connect() as client, client.admin.topics.watch() as changes:
         await changes.receive(timeout=5)
         ended: list[str] = []
@@ -221,7 +222,7 @@ async def test_one_reads_at_a_time(world: Any) -> None:
         assert sorted(ended) == ["closed", "read"]
 
 
-async def test_a_watch_ends_with_its_client(world: Any) -> None:
+async def test_a_watch_ends_with_its_client(world: World) -> None:
     client = await world.connect()
     changes = client.admin.topics.watch()
     await changes.receive(timeout=5)
@@ -241,7 +242,7 @@ async def test_a_watch_ends_with_its_client(world: Any) -> None:
         await client.admin.topics.watch().receive()
 
 
-async def test_bad_uses(world: Any) -> None:
+async def test_bad_uses(world: World) -> None:
     async with world.connect() as client, client.admin.topics.watch() as changes:
         with pytest.raises(ConfigError, match="timeout"):
             await changes.receive(timeout="soon")
@@ -249,7 +250,7 @@ async def test_bad_uses(world: Any) -> None:
             pickle.dumps(getattr(changes, "target", changes))
 
 
-async def test_the_connection_is_lost(world: Any) -> None:
+async def test_the_connection_is_lost(world: World) -> None:
     """A fresh snapshot, which also has what happened meanwhile."""
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint) as client, client.admin.topics.watch() as changes:
@@ -270,7 +271,7 @@ async def test_the_connection_is_lost(world: Any) -> None:
                 await seen.until(lambda seen, name=f"gone-{snapshots}": name in seen.deleted)
 
 
-async def test_the_cluster_is_killed_and_started_again(world: Any) -> None:
+async def test_the_cluster_is_killed_and_started_again(world: World) -> None:
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint) as client, client.admin.topics.watch() as changes:
             seen = Seen(changes)
@@ -284,7 +285,7 @@ async def test_the_cluster_is_killed_and_started_again(world: Any) -> None:
             await seen.until(lambda seen: "new" in seen.objects)
 
 
-async def test_what_is_not_read_does_not_pile_up(world: Any) -> None:
+async def test_what_is_not_read_does_not_pile_up(world: World) -> None:
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint) as client, client.admin.table_formats.watch() as changes:
             await changes.receive(timeout=5)
@@ -299,7 +300,7 @@ async def test_what_is_not_read_does_not_pile_up(world: Any) -> None:
             assert seen.snapshots >= 1
 
 
-async def test_a_forgotten_watch_leaves_nothing(world: Any) -> None:
+async def test_a_forgotten_watch_leaves_nothing(world: World) -> None:
     async with world.connect() as client:
         async for _ in client.admin.topics.watch():
             break
