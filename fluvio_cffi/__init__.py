@@ -87,12 +87,14 @@ from fluvio_cffi._values.records import (
 from ._async.client import AsyncFluvio
 from ._async.consumer import AsyncBatches, AsyncConsumer
 from ._async.events import AsyncEvents
-from ._async.producer import AsyncProducer, AsyncReceipt
+from ._async.producer import AsyncProducer
+from ._async.receipt import AsyncReceipt
 from ._opening import Opening
 from ._sync.client import Fluvio
 from ._sync.consumer import Batches, Consumer
 from ._sync.events import Events
-from ._sync.producer import Producer, Receipt
+from ._sync.producer import Producer
+from ._sync.receipt import Receipt
 from .cluster import LocalCluster
 
 if TYPE_CHECKING:

@@ -162,6 +162,10 @@ class FluvioError(Exception):
         return copy
 
 
+# For those who raise one error to several callers.
+fresh = FluvioError._fresh
+
+
 def _restore(cls: type[FluvioError], message: str, state: dict[str, object]) -> FluvioError:
     error = cls(message)
     vars(error).update(state)

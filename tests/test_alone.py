@@ -281,7 +281,7 @@ async def test_the_task_goes_on_as_itself(world: World, debug: bool) -> None:
 async def test_a_task_registers_itself_without_python_code(world: World) -> None:
     """A signal handler's exception in that code would leave a task that nothing wakes, nor cancels, any more."""
     async with world.connect() as client, client.producer(await world.topic(client)) as producer:
-        future = type(producer._host.lone_slot())
+        future = type(producer._host.lone_future())
         for name in (
             "add_done_callback",
             "remove_done_callback",
@@ -303,14 +303,14 @@ async def test_callbacks_of_what_a_task_awaits(world: World) -> None:
             await warm(producer)
             host = producer._host
             seen: list[str] = []
-            one = host.lone_slot()
+            one = host.lone_future()
             one.add_done_callback(lambda _: seen.append("first"), context=copy_context())
             one.add_done_callback(lambda _: seen.append("second"))
             one.set_result(RecordMetadata(topic, 0, 0, 0))
             assert seen == []
             await asyncio.sleep(0)
             assert seen == ["first", "second"]
-            two = host.lone_slot()
+            two = host.lone_future()
 
             def never(_: object) -> None:
                 seen.append("never")
@@ -320,7 +320,7 @@ async def test_callbacks_of_what_a_task_awaits(world: World) -> None:
             two.set_exception(ClosedError("gone"))
             with pytest.raises(ClosedError):
                 await two
-            three = host.lone_slot()
+            three = host.lone_future()
             three.add_done_callback(lambda _: seen.append("cancelled"), context=copy_context())
             assert three.cancel()
             assert not three.cancel()
@@ -336,7 +336,7 @@ async def test_what_is_cancelled_before_the_loop_turns_is_not_sent(world: World)
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
             await warm(producer)
-            room = producer._look()
+            room = producer._intake.refresh_room()
             world.cluster.control("stall 5001 on")
             receipts = [await producer.enqueue(b"before") for _ in range(10)]
             for key in (None, b"key"):
@@ -365,6 +365,6 @@ async def test_what_is_cancelled_before_the_loop_turns_is_not_sent(world: World)
             for receipt in receipts:
                 await receipt
             assert producer.pending.records == 0
-            assert producer._look() == room
+            assert producer._intake.refresh_room() == room
         values = await read_all(client, topic)
         assert [value for value in values if value != b"warm"] == [b"before"] * 10 + [b"yes"] * 20

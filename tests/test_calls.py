@@ -104,8 +104,8 @@ class Stage:
             if producer.pending != (0, 0):
                 producer.flush(LIMIT)
             assert producer.pending == (0, 0)
-            assert all(place.left for place in producer._line)
-            assert all(not desk.busy and not desk.submission.runs for desk in producer._pipe._desks)
+            assert all(place.left for place in producer._intake.queue.waiting)
+            assert producer._intake.submitter.idle
             # A record that nobody waited for is settled in the library before somebody has looked.
             settled_by = time.monotonic() + LIMIT
             while producer._ledger.submitted != producer._ledger.settled:

@@ -9,23 +9,23 @@ import pytest
 from fluvio_cffi import DeliveryUnknownError, RecordMetadata, SendResult
 from fluvio_cffi._native.library import ffi
 from fluvio_cffi._native.tickets import Ticket
-from fluvio_cffi._produce.delivery import EXAMPLES, Ledger
+from fluvio_cffi._produce.delivery import EXAMPLES, Deliveries, Ledger, result_of
 
 
-def failing(ledger: Ledger, count: int, seen: int = 0) -> Ticket:
+def failing(ledger: Ledger, count: int, claimed: int = 0) -> Ticket:
     ticket = Ticket()
     ticket.attach(ledger)
-    ticket.look(seen)
+    ticket.claim(claimed)
     ticket.fail(DeliveryUnknownError("no answer", outcome="unknown"), count)
     return ticket
 
 
 def test_what_nobody_looks_at_is_reported_once() -> None:
     ledger = Ledger("t", ffi.NULL)
-    first = failing(ledger, 5, seen=2)
-    failing(ledger, 4, seen=4)
+    first = failing(ledger, 5, claimed=2)
+    failing(ledger, 4, claimed=4)
     assert ledger.count == 3
-    first.look(1)
+    first.claim(1)
     error = ledger.report()
     assert error is not None
     assert error.count == 2
@@ -35,7 +35,7 @@ def test_what_nobody_looks_at_is_reported_once() -> None:
     assert isinstance(error.__cause__, DeliveryUnknownError)
     assert ledger.report() is None
     # Looked at after it was reported: nothing to take back.
-    first.look(1)
+    first.claim(1)
     assert ledger.count == 0
     failing(ledger, 1)
     assert ledger.count == 1
@@ -45,11 +45,11 @@ def test_a_look_that_is_abandoned_counts_again() -> None:
     ledger = Ledger("t", ffi.NULL)
     ticket = Ticket()
     ticket.attach(ledger)
-    ticket.look(3)
-    ticket.look(-1)
+    ticket.claim(3)
+    ticket.release(1)
     ticket.fail(DeliveryUnknownError("x"), 3)
     assert ledger.count == 1
-    ticket.look(-2)
+    ticket.release(2)
     assert ledger.count == 3
 
 
@@ -75,13 +75,14 @@ def test_a_result_is_a_sequence_of_metadata() -> None:
     ledger = Ledger("t", ffi.NULL)
     good = Ticket()
     good.attach(ledger)
-    result = SendResult("t")
-    result._add(good, 2, 3, 77)
+    deliveries = Deliveries("t")
+    result = result_of(deliveries)
+    deliveries.add(good, 2, 3, 77)
     bad = Ticket()
     bad.attach(ledger)
-    result._add(bad, 0, 2, [5, 6])
-    result._add(good, 5, 1, [9])
-    assert result._open_tickets() == [good, bad]
+    deliveries.add(bad, 0, 2, [5, 6])
+    deliveries.add(good, 5, 1, [9])
+    assert deliveries.open_tickets() == [good, bad]
     good.settle(100, 6, 1)
     bad.fail(DeliveryUnknownError("x"), 2)
     assert ledger.count == 0
@@ -97,14 +98,14 @@ def test_a_result_is_a_sequence_of_metadata() -> None:
         with pytest.raises(IndexError):
             result[index]
     assert sorted(result.errors) == [3, 4]
-    assert result._failures()[0] == 2
+    assert deliveries.failures()[0] == 2
     assert RecordMetadata("t", 1, 103, 77) in result
     assert result.index(RecordMetadata("t", 1, 103, 77)) == 1
     twin = pickle.loads(pickle.dumps(result))
     assert twin == result
     assert "2 failed" in repr(result)
     # The caller is cancelled: nobody looks any more.
-    result._unwatch()
-    result._unwatch()
+    deliveries.release()
+    deliveries.release()
     assert ledger.count == 2
     assert list(SendResult("t")) == []

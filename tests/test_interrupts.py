@@ -108,7 +108,7 @@ def test_sending(client: Fluvio, how: str) -> None:
             return
         producer.flush(5)
         assert producer.pending == (0, 0)
-        assert all(place.left for place in producer._line)
+        assert all(place.left for place in producer._intake.queue.waiting)
         # All the room is there again.
         producer.send(b"x" * 4_800, timeout=5)
 
@@ -121,7 +121,7 @@ def test_sending(client: Fluvio, how: str) -> None:
 def test_sending_in_the_middle_of_another_call(client: Fluvio, how: str) -> None:
     """What only one may use at a time is in use already: nothing that is used instead stays claimed."""
     producer = client.producer("interrupts", linger=0.2)
-    claimed = (producer._pipe._desks, client._session.host.hub._catches)
+    claimed = (producer._intake.submitter._structs, client._session.host.hub._catches)
 
     def call() -> None:
         if how == "send":
@@ -223,7 +223,7 @@ def test_others_that_wait_for_room(client: Fluvio) -> None:
         over.set()
         other.join()
     producer.flush(5)
-    assert all(place.left for place in producer._line)
+    assert all(place.left for place in producer._intake.queue.waiting)
     producer.send(b"x" * 2_500, timeout=5)
     producer.close()
 

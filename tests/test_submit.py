@@ -10,18 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fluvio_cffi import ConfigError, ConfigTypeError, ProducerRecord, Record
-from fluvio_cffi._produce.submit import (
+from fluvio_cffi._produce.chunks import WEIGHED, ChunkSizer, check_source, chunks
+from fluvio_cffi._produce.encode import (
     CHUNK_BYTES,
     CHUNK_RECORDS,
-    NO_STAMP,
+    NO_PARTITION,
+    NO_TIMESTAMP,
     OVERHEAD,
-    WEIGHED,
     BadElement,
     Block,
-    Pace,
     as_bytes,
-    check_source,
-    chunks,
     encode,
 )
 
@@ -30,14 +28,14 @@ def contents(block: Block) -> list[tuple[bytes | None, bytes]]:
     """Keys and values, read back as the library does."""
     place = 0
     found = []
-    for index, length in enumerate(block._values):
+    for index, length in enumerate(block.value_lengths):
         key = None
-        if block._keys is not None and block._keys[index] >= 0:
-            key = block._data[place : place + block._keys[index]]
+        if block.key_lengths is not None and block.key_lengths[index] >= 0:
+            key = block.data[place : place + block.key_lengths[index]]
             place += len(key)
-        found.append((key, block._data[place : place + length]))
+        found.append((key, block.data[place : place + length]))
         place += length
-    assert place == len(block._data)
+    assert place == len(block.data)
     return found
 
 
@@ -74,8 +72,8 @@ def test_what_is_encoded_is_what_was_given(items: list[Any]) -> None:
 
 def test_partition_and_timestamp() -> None:
     block = encode([b"a", ProducerRecord(b"b", partition=3, timestamp=7), Record("t", 9, 9, 9, None, b"c")], 0)
-    assert block._partitions is not None and list(block._partitions) == [-1, 3, -1]
-    assert block.stamps is not None and list(block.stamps) == [NO_STAMP, 7, NO_STAMP]
+    assert block.partitions is not None and list(block.partitions) == [NO_PARTITION, 3, NO_PARTITION]
+    assert block.timestamps is not None and list(block.timestamps) == [NO_TIMESTAMP, 7, NO_TIMESTAMP]
 
 
 def test_what_can_change_is_copied() -> None:
@@ -138,13 +136,13 @@ def test_chunks_are_lazy_and_complete() -> None:
             yield b"%d" % number
 
     found = 0
-    for chunk in chunks(source(), Pace()):
+    for chunk in chunks(source(), ChunkSizer()):
         assert len(chunk) <= CHUNK_RECORDS
         found += len(chunk)
         assert len(taken) == found
     assert found == 5000
     for size, found_sizes in ((0, []), (1, [1]), (16, [16]), (17, [16, 1]), (2500, [16, *[CHUNK_RECORDS] * 4, 484])):
-        assert [len(chunk) for chunk in chunks([b"x"] * size, Pace())] == found_sizes
+        assert [len(chunk) for chunk in chunks([b"x"] * size, ChunkSizer())] == found_sizes
 
 
 def test_what_came_before_a_failing_input_is_kept() -> None:
@@ -154,16 +152,16 @@ def test_what_came_before_a_failing_input_is_kept() -> None:
 
     found: list[Any] = []
     with pytest.raises(ZeroDivisionError):
-        for chunk in chunks(source(), Pace()):
+        for chunk in chunks(source(), ChunkSizer()):
             found.extend(chunk)
     assert found == [b"a", b"b", b"c"]
 
 
 def test_large_records_go_in_small_chunks() -> None:
-    pace = Pace()
+    sizer = ChunkSizer()
     sizes = []
-    for chunk in chunks([b"x" * 100_000] * 100, pace):
-        pace.weighed(encode(chunk, 0))
+    for chunk in chunks([b"x" * 100_000] * 100, sizer):
+        sizer.weigh(encode(chunk, 0))
         sizes.append(len(chunk))
     assert sum(sizes) == 100
     assert max(sizes[1:]) == CHUNK_BYTES // 100_000
@@ -187,16 +185,16 @@ def test_values_that_suddenly_are_large_go_in_small_blocks(large: Any, lazy: boo
             taken += 1
             yield item
 
-    pace = Pace()
+    sizer = ChunkSizer()
     sent = 0
-    for chunk in chunks(source() if lazy else items, pace):
+    for chunk in chunks(source() if lazy else items, sizer):
         if lazy:
             assert taken - sent <= (WEIGHED if sent > 3000 else CHUNK_RECORDS)
             assert sum(item == large for item in chunk) <= WEIGHED
         while chunk:
             block = encode(chunk, sent)
-            pace.weighed(block)
-            assert len(block._data) <= CHUNK_BYTES or block.count == 1
+            sizer.weigh(block)
+            assert len(block.data) <= CHUNK_BYTES or block.count == 1
             sent += block.count
             chunk = chunk[block.count :]
     assert sent == len(items)

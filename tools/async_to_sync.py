@@ -6,7 +6,9 @@ The syntax tree says what to change; the change is made in the text, so comments
 
 * ``async def``, ``async for``, ``async with`` and ``await`` lose the word;
 * names are replaced by :data:`NAMES`, also in docstrings and annotations; ``Opening[X]`` becomes ``X``;
+* an ``AsyncIterable`` that an annotation allows beside something else is not allowed any more;
 * of ``if True:  # ASYNC`` only the ``else`` branch is left, nothing if there is none;
+* a module with the line :data:`ONLY` is left out;
 * imports that only the asynchronous branch needs are dropped, and those of :data:`MOVED` come from elsewhere.
 
 The result is formatted by ruff.
@@ -26,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "fluvio_cffi" / "_async"
 TARGET = ROOT / "fluvio_cffi" / "_sync"
 MARK = "# ASYNC"
+ONLY = "# ASYNC: there is no such module for threads"
 PRAGMA = '# mypy: disable-error-code="unreachable"\n\n'
 HEADER = "# Made by tools/async_to_sync.py from fluvio_cffi/_async/{name}: change that, and run it.\n"
 
@@ -33,6 +36,7 @@ NAMES = {
     "AsyncAdmin": "Admin",
     "AsyncBatches": "Batches",
     "AsyncCalls": "Calls",
+    "AsyncChunks": "chunks",
     "AsyncClusterAdmin": "ClusterAdmin",
     "AsyncConsumer": "Consumer",
     "AsyncConsumerOffsets": "ConsumerOffsets",
@@ -54,6 +58,7 @@ NAMES = {
     "AsyncTopics": "Topics",
     "AsyncWatch": "Watch",
     "AsyncWatched": "Watched",
+    "LoopIntake": "ThreadIntake",
     "StopAsyncIteration": "StopIteration",
     "__aenter__": "__enter__",
     "__aexit__": "__exit__",
@@ -72,6 +77,8 @@ PROSE = [
     (re.compile(r"\bis cancelled\b"), "is interrupted"),
     (re.compile(r"\bCancelled before\b"), "Interrupted before"),
     (re.compile(r"\bby cancellation\b"), "by an interrupt"),
+    (re.compile(r"\ban error or a cancellation\b"), "an error or an interruption"),
+    (re.compile(r" An iterable or an asynchronous iterable\."), ""),
     (re.compile(r"\bAwaited, it says\b"), "Waited for, it says"),
     (re.compile(r"\bIt can be awaited as\b"), "It can be waited for as"),
     (
@@ -82,7 +89,11 @@ PROSE = [
     ),
 ]
 # What the asynchronous side imports from one module and the synchronous one from another.
-MOVED = {"SyncHost": "fluvio_cffi._backends.threads"}
+MOVED = {
+    "SyncHost": "fluvio_cffi._backends.threads",
+    "ThreadIntake": "fluvio_cffi._produce.thread_intake",
+    "chunks": "fluvio_cffi._produce.chunks",
+}
 
 
 class Edits:
@@ -170,6 +181,11 @@ def syntax(text: str) -> str:
             start = edits.at(node.lineno, node.col_offset)
             assert edits.text.startswith("await ", start)
             edits.replace(start, start + len("await "), "")
+        elif isinstance(node, ast.BinOp) and ast.unparse(node.right).startswith("AsyncIterable["):
+            assert node.end_lineno is not None and node.end_col_offset is not None
+            assert node.left.end_lineno is not None and node.left.end_col_offset is not None
+            start = edits.at(node.left.end_lineno, node.left.end_col_offset)
+            edits.replace(start, edits.at(node.end_lineno, node.end_col_offset), "")
     for node in strings(ast.parse(text)):
         assert node.end_lineno is not None and node.end_col_offset is not None
         start = edits.at(node.lineno, node.col_offset)
@@ -252,7 +268,7 @@ def main(arguments: list[str]) -> int:
         return 2
     stale = 0
     for source in sorted(SOURCE.glob("*.py")):
-        if source.name == "__init__.py":
+        if source.name == "__init__.py" or ONLY in source.read_text(encoding="utf-8"):
             continue
         target = TARGET / source.name
         wanted = convert(source)

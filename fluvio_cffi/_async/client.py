@@ -34,6 +34,7 @@ from .admin import AsyncAdmin
 from .consumer import AsyncConsumer
 from .events import AsyncEvents
 from .producer import AsyncProducer
+from .room import hand_over_all
 from .session import AsyncSession
 
 # flv_bounds_t: partition, reserved, begin, end
@@ -311,9 +312,7 @@ class AsyncFluvio(Closeable):
             waiter=host.waiter(),
         )
         handle = (await host.finish(operation)).take("flv_producer_t *", lib.flv_producer_free)
-        producer = AsyncProducer(self._session, handle, topic, options)
-        self._session.producers.add(producer)
-        return producer
+        return AsyncProducer(self._session, handle, topic, options)
 
     async def _open_consumer(self, topic: str, options: ConsumerOptions) -> AsyncConsumer:
         host = self._session.host
@@ -387,10 +386,9 @@ class AsyncFluvio(Closeable):
         deadline = ending(parse_timeout(timeout, CLOSE_TIMEOUT))
         producers = self._session.begin_to_close()
         try:
-            if True:  # ASYNC
-                for producer in producers:
-                    with contextlib.suppress(FluvioTimeoutError):
-                        await producer._hand_over_all(deadline)
+            for producer in producers:
+                with contextlib.suppress(FluvioTimeoutError):
+                    await hand_over_all(host, producer, deadline)
             operation = host.hub.start(
                 lib.flv_client_close,
                 self._session.handle,

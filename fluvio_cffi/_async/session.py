@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from fluvio_cffi._backends.base import AsyncHost
 from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, brief
@@ -13,41 +13,10 @@ from fluvio_cffi._native.calls import view
 from fluvio_cffi._native.library import CData, lib
 from fluvio_cffi._native.lifecycle import hand_over
 from fluvio_cffi._native.queue import Operation
+from fluvio_cffi._produce.loop_intake import LoopIntake
 from fluvio_cffi._values.records import ClientState
 
 _STATES: tuple[ClientState, ...] = ("closed", "connected", "reconnecting", "closed")
-
-
-class OpenProducer(Protocol):
-    """What a session does with its producers."""
-
-    _closed: bool
-
-    def _begin_to_close(self) -> None:
-        """It takes no more records; what it has queued goes to the library."""
-        ...
-
-    def _end(self) -> None:
-        """The client has closed."""
-        ...
-
-    def _failures(self) -> DeliveryError | None:
-        """The error for the failures that nobody looked at."""
-        ...
-
-    if True:  # ASYNC
-
-        def _fail_queued(self, why: FluvioError) -> None:
-            """What the library did not take any more has failed."""
-            ...
-
-        async def _hand_over_all(self, deadline: float | None) -> None:
-            """What is queued goes to the library, by the deadline."""
-            ...
-
-        def _hand_over_now(self) -> int:
-            """What is queued goes to the library, as far as there is room; how many records are left."""
-            ...
 
 
 class OpenConsumer(Protocol):
@@ -80,7 +49,7 @@ class AsyncSession(Forgettable):
         self.admin_timeout: float = admin_timeout
         self.endpoint: str = view(lib.flv_client_endpoint, handle)
         self.platform_version: str = view(lib.flv_client_platform_version, handle)
-        self.producers: Members[OpenProducer] = Members()
+        self.producers: Members[LoopIntake[Any]] = Members()
         self.consumers: Members[OpenConsumer] = Members()
         self.closed: bool = False
         self.gone: bool = False
@@ -109,12 +78,12 @@ class AsyncSession(Forgettable):
         if not self.closed:
             self._forgotten(repr(self))
 
-    def begin_to_close(self) -> list[OpenProducer]:
+    def begin_to_close(self) -> list[LoopIntake[Any]]:
         """Nothing of the client can be used any more; what is queued goes to the library."""
         self.closed = True
-        producers = [producer for producer in self.producers if not producer._closed]
+        producers = [producer for producer in self.producers if not producer.closed]
         for producer in producers:
-            producer._begin_to_close()
+            producer.begin_to_close()
         for consumer in self.consumers:
             consumer._end()
         return producers
@@ -136,14 +105,13 @@ class AsyncSession(Forgettable):
             # One step.
             self.gone = True
             for producer in self.producers:
-                if True:  # ASYNC
-                    producer._fail_queued(ClosedError("the client was closed before the record was sent"))
-                producer._end()
+                producer.fail_queued(ClosedError("the client was closed before the record was sent"))
+                producer.end()
             self.host.release()
 
-    def failures(self, producers: list[OpenProducer], dropped: int) -> DeliveryError | None:
+    def failures(self, producers: list[LoopIntake[Any]], dropped: int) -> DeliveryError | None:
         """The error for what nobody looked at and what was dropped by a close."""
-        failures = [failure for producer in producers if (failure := producer._failures()) is not None]
+        failures = [failure for producer in producers if (failure := producer.failures()) is not None]
         count = max(sum(failure.count for failure in failures), dropped)
         if count == 0:
             return None
@@ -175,8 +143,7 @@ def _hand_over_all() -> int:
     for session in _sessions:
         for consumer in session.consumers:
             consumer._mark_before_hand()
-        if True:  # ASYNC
-            held += sum([producer._hand_over_now() for producer in session.producers])
+        held += sum([producer.push_at_exit() for producer in session.producers])
     return held
 
 

@@ -17,7 +17,7 @@ from fluvio_cffi._backends.base import AsyncHost, Waiter, leaves
 from fluvio_cffi._errors import UsageError
 from fluvio_cffi._native.process import process
 from fluvio_cffi._native.queue import Hub
-from fluvio_cffi._native.tickets import Slot
+from fluvio_cffi._native.tickets import SendFuture
 
 if TYPE_CHECKING:
     from fluvio_cffi._metadata import RecordMetadata
@@ -118,7 +118,7 @@ class AsyncioHost(AsyncHost):
         # Whether the reader's callback drains, and what it found for a task that waits alone.
         self.draining = False
         self.resumed: tuple[LoneFuture, RecordMetadata] | None = None
-        # A future is what a slot must be. Where the loop has nothing to say about its futures, it need not be asked.
+        # A loop that has nothing to say about its futures need not be asked for them.
         usual = getattr(type(loop), "create_future", None) is asyncio.BaseEventLoop.create_future
         self._future: Callable[[], asyncio.Future[RecordMetadata]] = (
             partial(asyncio.Future, loop=loop) if usual else loop.create_future
@@ -139,13 +139,13 @@ class AsyncioHost(AsyncHost):
     def waiter(self) -> AsyncioWaiter:
         return AsyncioWaiter(self.loop.create_future())
 
-    def lone_slot(self) -> Slot:
+    def lone_future(self) -> SendFuture:
         self.check()
-        slot = LoneFuture(loop=self.loop)
-        slot._host = self
-        return slot
+        future = LoneFuture(loop=self.loop)
+        future._host = self
+        return future
 
-    def slot(self) -> Slot:
+    def send_future(self) -> SendFuture:
         self.check()
         return self._future()
 
@@ -187,9 +187,9 @@ class AsyncioHost(AsyncHost):
             self.draining = False
             resumed = self.resumed
             if resumed is not None:
-                slot, result = resumed
+                future, result = resumed
                 # The last thing to be done here: what the task does next is its own.
-                slot.resume(result)
+                future.resume(result)
                 self.resumed = None
         except BaseException:
             # A signal handler's, or the task's: what is left is done in the loop's next turn.

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Final
 
 from fluvio_cffi._native.process import forked, process
 from fluvio_cffi._native.queue import Hub, Operation
-from fluvio_cffi._native.tickets import Slot
+from fluvio_cffi._native.tickets import SendFuture
 
 if TYPE_CHECKING:
     pass
@@ -38,9 +38,14 @@ BREATH_LENGTH: Final = 0.00002
 
 
 class Waiter(ABC):
-    """One wait of one task."""
+    """One wait of one task.
+
+    :ivar owner: whose wait it is, where the owner may wait once more in the middle of it.
+    """
 
     __slots__ = ()
+
+    owner: object = None
 
     @abstractmethod
     def wake(self) -> None:
@@ -50,12 +55,12 @@ class Waiter(ABC):
 class Host:
     """What the hosts of loops and threads share.
 
-    :ivar aborts: rises when a task that sleeps in a slot is cancelled, where that is known.
+    :ivar cancellations: rises when a task that awaits a future is cancelled, where that is known.
     """
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
-        self.aborts = 0
+        self.cancellations = 0
         self.generation: int = process.generation
         self._clients = 0
         self._breathed = 0.0
@@ -126,17 +131,20 @@ class AsyncHost(Host, ABC):
     def check(self) -> None:
         """Raises unless it is called in the host's event loop, and not after a fork."""
 
+    def look(self) -> None:
+        """Does nothing: the loop takes up what has completed by itself. Any thread."""
+
     @abstractmethod
     def waiter(self) -> Waiter:
         """A new wait of the calling task, which must not suspend before it waits."""
 
     @abstractmethod
-    def slot(self) -> Slot:
-        """A new slot for the calling task. Checks as :meth:`check` does."""
+    def send_future(self) -> SendFuture:
+        """A new future for the calling task to await. Checks as :meth:`check` does."""
 
-    def lone_slot(self) -> Slot:
+    def lone_future(self) -> SendFuture:
         """The same for a task that most likely waits alone."""
-        return self.slot()
+        return self.send_future()
 
     @abstractmethod
     async def wait(self, waiter: Waiter, timeout: float | None) -> bool:

@@ -266,7 +266,7 @@ class SyncHost(Host):
     def turned(self) -> None:
         """Threads need not yield."""
 
-    def due(self) -> bool:
+    def due(self, calls: int = 1) -> bool:
         """Threads need not yield."""
         return False
 

@@ -71,8 +71,8 @@ class TrioWaiter(Waiter):
 
 
 def _abort(_: RaiseCancelT) -> Abort:
-    """A task that sleeps in a slot was cancelled: the slot sees that it is not what the task sleeps for any more."""
-    host().aborts += 1
+    """A task that awaits a future was cancelled: trio clears ``custom_sleep_data``, which the future notices."""
+    host().cancellations += 1
     return Abort.SUCCEEDED
 
 
@@ -89,7 +89,7 @@ _SLEEP: Final = _sleep_message()
 _WOKEN: Final = Value(None)
 
 
-class TrioSlot:
+class TrioSendFuture:
     """A task that sleeps until it is rescheduled.
 
     Whether it does, trio tells: it keeps what a task sleeps for, and forgets it when the task is rescheduled, also if
@@ -168,12 +168,12 @@ class TrioHost(AsyncHost):
                 "with trio.from_thread.run()"
             )
 
-    def slot(self) -> TrioSlot:
+    def send_future(self) -> TrioSendFuture:
         # Where the run's thread is in a task, the task is one of the run.
         if self._thread != get_ident() or self.generation != process.generation:
             self.check()
         try:
-            return TrioSlot(current_task())
+            return TrioSendFuture(current_task())
         except RuntimeError:
             raise UsageError("this client must be used inside a task of its trio run") from None
 

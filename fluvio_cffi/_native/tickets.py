@@ -1,4 +1,4 @@
-"""Tickets: batches of the library whose fate is still to be told."""
+"""Tickets: batches of the library whose outcome is not known yet."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from itertools import count as numbers
 from itertools import repeat
 from typing import Any, Final, Protocol, cast
 
-from fluvio_cffi._errors import FluvioError
+from fluvio_cffi._errors import FluvioError, fresh
 from fluvio_cffi._metadata import RecordMetadata
 
 # What calling RecordMetadata does, without the way through Python code.
@@ -18,36 +18,36 @@ class Wakeable(Protocol):
     """Something that a completion wakes."""
 
     def wake(self) -> None:
-        """It is time. Called from where the queue is drained, perhaps more than once; never blocks."""
+        """Ends the wait. Called by whoever drains the queue, perhaps more than once; never blocks."""
 
 
-class Slot(Protocol):
-    """What a task that sends a record awaits: a future of where the record is, no more. On the host's loop.
+class SendFuture(Protocol):
+    """What a task that sends a record awaits: as much of a future as that needs. It belongs to the host's loop.
 
-    Awaited once, by one task; when that is cancelled it is done.
+    One task awaits it, once; when that task is cancelled, the future is done.
     """
 
     def done(self) -> bool:
-        """Whether nobody waits (any more)."""
+        """Whether no task waits (any more)."""
         ...
 
     def set_result(self, metadata: RecordMetadata, /) -> None:
-        """The record is acknowledged. Must not be done."""
+        """The record is acknowledged. The future must not be done."""
         ...
 
     def set_exception(self, error: FluvioError, /) -> None:
-        """The record failed. Must not be done."""
+        """The record failed. The future must not be done."""
         ...
 
     def __await__(self) -> Generator[Any, Any, RecordMetadata]: ...
 
 
 class Account(Protocol):
-    """Whose records a ticket has: what is in flight, and which failures nobody looked at.
+    """The account of the producer whose records a ticket has: what is in flight, and which failures nobody has claimed.
 
     :ivar topic: where the records go.
     :ivar settled: how many of its records are settled.
-    :ivar count: how many failures nobody looked at.
+    :ivar count: how many failures nobody has claimed.
     :ivar generation: rises whenever the failures were reported.
     """
 
@@ -57,7 +57,7 @@ class Account(Protocol):
     generation: int
 
     def example(self, ticket: Ticket) -> None:
-        """Records of `ticket` failed."""
+        """Notes a ticket whose records failed."""
         ...
 
 
@@ -66,15 +66,16 @@ class Ticket:
 
     :ivar bound: how many of its records submissions have accounted for.
     :ivar passed: whether its completion is passed over, and does not come again.
-    :ivar seen: how many of its records somebody looks at, or will.
+    :ivar claimed: of how many of its records somebody has seen the outcome, or will see it.
     """
 
     __slots__ = (
         "_accounted",
-        "_slots",
+        "_futures",
         "_waiters",
         "base",
         "bound",
+        "claimed",
         "count",
         "done",
         "error",
@@ -82,7 +83,6 @@ class Ticket:
         "ledger",
         "partition",
         "passed",
-        "seen",
     )
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class Ticket:
         self.ledger: Account | None = None
         self.generation: int = -1
         self.bound: int = 0
-        self.seen: int = 0
+        self.claimed: int = 0
         self.done: bool = False
         self.passed: bool = False
         self.error: FluvioError | None = None
@@ -100,45 +100,45 @@ class Ticket:
         # Most tickets have neither: thousands of empty lists would have the garbage collector look through the memory
         # of the whole process.
         self._waiters: list[Wakeable] | None = None
-        # Runs of consecutive records whose senders wait: the first one's index, their timestamp, their slots.
-        self._slots: list[tuple[int, int, Sequence[Slot]]] | None = None
+        # Runs of consecutive records whose senders wait: the index of the first one, their timestamp, their futures.
+        self._futures: list[tuple[int, int, Sequence[SendFuture]]] | None = None
 
     def attach(self, ledger: Account) -> None:
-        """It belongs to this account."""
+        """Notes whose account the records belong to."""
         self.ledger = ledger
         if self.done and not self._accounted:
             self._account(ledger)
 
     def settle(self, base: int, count: int, partition: int) -> None:
-        """Its records are acknowledged. May be done twice, as :meth:`fail` may."""
+        """The records are acknowledged. May be called twice, as :meth:`fail` may."""
         # One step.
         if not self.done:
             self.base = base
             self.partition = partition
             self.count = count
             self.done = True
-        self._tell()
+        self._notify()
 
     def fail(self, error: FluvioError, count: int) -> None:
-        """Its records failed."""
+        """The records failed."""
         # One step.
         if not self.done:
             self.error = error
             self.count = count
             self.done = True
-        self._tell()
+        self._notify()
 
-    def serve(self, index: int, stamp: int, slots: Sequence[Slot]) -> None:
-        """The records from `index` on are those that `slots` wait for."""
+    def serve(self, index: int, timestamp: int, futures: Sequence[SendFuture]) -> None:
+        """The senders of the records from `index` on await `futures`."""
         if self.done:
-            self._serve(index, stamp, slots)
-        elif self._slots is None:
-            self._slots = [(index, stamp, slots)]
+            self._serve(index, timestamp, futures)
+        elif self._futures is None:
+            self._futures = [(index, timestamp, futures)]
         else:
-            self._slots.append((index, stamp, slots))
+            self._futures.append((index, timestamp, futures))
 
     def wait(self, *waiters: Wakeable) -> None:
-        """These are woken when it is settled, or at once."""
+        """Has `waiters` woken when the ticket is settled; at once, if it is."""
         added = [*waiters]
         before = self._waiters
         if before is None:
@@ -146,35 +146,40 @@ class Ticket:
             self._waiters = added
         else:
             before.extend(added)
-        # Whoever settles it marks it, and then looks who waits.
+        # Whoever settles the ticket marks it first, and looks for waiters then.
         if self.done:
             for waiter in waiters:
                 waiter.wake()
 
     def leave(self, waiter: Wakeable) -> None:
-        """This one, if it waits, does so no more."""
+        """`waiter` does not wait any more, if it did."""
         # One step.
         if self._waiters is not None and waiter in self._waiters:
             self._waiters.remove(waiter)
 
-    def look(self, count: int) -> None:
-        """Somebody looks at so many of its records, or will; negative: would have, and will not."""
+    def claim(self, count: int) -> None:
+        """Somebody has seen the outcome of `count` more records, or will see it: their failures need no report.
+        Negative: as :meth:`release`."""
         ledger = self.ledger
         # One step.
-        self.seen += count
+        self.claimed += count
         if self.error is not None and ledger is not None and self.generation == ledger.generation:
             ledger.count -= count
 
-    def metadata(self, topic: str, index: int, stamp: int) -> RecordMetadata:
-        """Where the record `index` of it is; raises the error if it failed."""
+    def release(self, count: int) -> None:
+        """Reverses :meth:`claim` for `count` records: the caller has left without their outcome."""
+        self.claim(-count)
+
+    def metadata(self, topic: str, index: int, timestamp: int) -> RecordMetadata:
+        """Where the record `index` of the ticket is; raises the error if it failed."""
         if self.error is not None:
-            raise self.error._fresh()
-        return RecordMetadata(topic, self.partition, self.base + index, stamp)
+            raise fresh(self.error)
+        return RecordMetadata(topic, self.partition, self.base + index, timestamp)
 
     def _account(self, ledger: Account) -> None:
-        waiting = 0
+        awaited = 0
         if self.error is not None:
-            waiting = sum([not slot.done() for _, _, slots in self._slots or () for slot in slots])
+            awaited = sum([not future.done() for _, _, futures in self._futures or () for future in futures])
             ledger.example(self)
         # One step.
         if not self._accounted:
@@ -182,10 +187,10 @@ class Ticket:
             ledger.settled += self.count
             if self.error is not None:
                 self.generation = ledger.generation
-                ledger.count += self.count - self.seen - waiting
+                ledger.count += self.count - self.claimed - awaited
 
-    def _tell(self) -> None:
-        """Tells whoever wants to know that it is settled."""
+    def _notify(self) -> None:
+        """Tells everybody who waits for the ticket that it is settled."""
         ledger = self.ledger
         if ledger is not None and not self._accounted:
             self._account(ledger)
@@ -193,24 +198,24 @@ class Ticket:
             for waiter in tuple(self._waiters or ()):
                 waiter.wake()
             self._waiters = None
-        if self._slots is not None:
-            for index, stamp, slots in self._slots:
-                self._serve(index, stamp, slots)
-            self._slots = None
+        if self._futures is not None:
+            for index, timestamp, futures in self._futures:
+                self._serve(index, timestamp, futures)
+            self._futures = None
 
-    def _serve(self, index: int, stamp: int, slots: Sequence[Slot]) -> None:
+    def _serve(self, index: int, timestamp: int, futures: Sequence[SendFuture]) -> None:
         if self.error is not None:
-            for slot in slots:
-                if not slot.done():
-                    slot.set_exception(self.error._fresh())
+            for future in futures:
+                if not future.done():
+                    future.set_exception(fresh(self.error))
         elif self.ledger is not None:
-            if len(slots) == 1:
-                if not slots[0].done():
-                    place = (self.ledger.topic, self.partition, self.base + index, stamp)
-                    slots[0].set_result(_new_metadata(RecordMetadata, place))
+            if len(futures) == 1:
+                if not futures[0].done():
+                    place = (self.ledger.topic, self.partition, self.base + index, timestamp)
+                    futures[0].set_result(_new_metadata(RecordMetadata, place))
                 return
             offsets = numbers(self.base + index)
-            fields = zip(repeat(self.ledger.topic), repeat(self.partition), offsets, repeat(stamp), strict=False)
-            for slot, metadata in zip(slots, map(_new_metadata, repeat(RecordMetadata), fields), strict=False):
-                if not slot.done():
-                    slot.set_result(metadata)
+            fields = zip(repeat(self.ledger.topic), repeat(self.partition), offsets, repeat(timestamp), strict=False)
+            for future, metadata in zip(futures, map(_new_metadata, repeat(RecordMetadata), fields), strict=False):
+                if not future.done():
+                    future.set_result(metadata)

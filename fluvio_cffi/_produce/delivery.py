@@ -1,9 +1,9 @@
-"""What becomes of records that were accepted: tickets, the account of failures, and the result of ``send_all``.
+"""What becomes of accepted records: the account of failures, and the result of ``send_all``.
 
 A *ticket* stands for one batch of the library and is settled once. Receipts and results are views of their tickets, so
 a million records cost a few thousand small objects.
 
-Any call may come in the middle of any other one: `_hub` says what "one step" means.
+Any call may come in the middle of any other one: `_native.queue` says what "one step" means.
 """
 
 from __future__ import annotations
@@ -20,24 +20,32 @@ from fluvio_cffi._native.tickets import Ticket, Wakeable
 from fluvio_cffi._values.checks import kind
 
 EXAMPLES: Final = 16
+"""At most this many errors are kept as examples."""
+# Of a run of records: partition, base offset and error of its ticket, index of the first record in it, how many records
+# there are, and their timestamp, or one for each.
+_Run = tuple[int, int, "FluvioError | None", int, int, "int | list[int]"]
 
 
 class Ledger:
-    """A producer's account: what is in flight, and which failures nobody looked at.
+    """A producer's account: what is in flight, and which failures nobody has claimed.
 
-    Memory is bounded: a counter and at most 16 examples.
+    Memory is bounded: counters, and at most :data:`EXAMPLES` tickets.
+
+    :ivar submitted: how many records the library has accepted, or refused after the producer had accepted them.
+    :ivar settled: how many of them are settled.
+    :ivar count: how many failures nobody has claimed.
+    :ivar generation: how often failures were reported; each is reported once.
     """
 
     __slots__ = ("_examples", "_producer", "count", "generation", "settled", "submitted", "topic")
 
     def __init__(self, topic: str, producer: CData) -> None:
         self.topic: str = topic
-        # Not one that keeps the producer alive: receipts may outlive it.
+        # This pointer does not keep the producer alive: receipts may outlive it.
         self._producer: CData = ffi.cast("flv_producer_t *", producer)
         self.submitted: int = 0
         self.settled: int = 0
         self.count: int = 0
-        # Failures are reported once: those of an earlier generation were.
         self.generation: int = 0
         self._examples: list[Ticket] = []
 
@@ -47,17 +55,17 @@ class Ledger:
         return explained(late, lib.flv_producer_trouble, self._producer)
 
     def example(self, ticket: Ticket) -> None:
-        """Records of `ticket` failed."""
+        """Notes a ticket whose records failed."""
         if len(self._examples) >= EXAMPLES:
-            self._examples = [example for example in self._examples if example.seen < example.count]
+            self._examples = [example for example in self._examples if example.claimed < example.count]
         if len(self._examples) < EXAMPLES and ticket not in self._examples:
             self._examples.append(ticket)
 
     def report(self) -> DeliveryError | None:
-        """The error for the failures that nobody looked at; they count as looked at from now on."""
+        """The error for the failures that nobody has claimed; from now on they count as reported."""
         while True:
             count, generation = self.count, self.generation
-            examples = [ticket for ticket in tuple(self._examples) if ticket.seen < ticket.count]
+            examples = [ticket for ticket in tuple(self._examples) if ticket.claimed < ticket.count]
             errors = tuple(ticket.error for ticket in examples if ticket.error is not None)
             failure = delivery_error(self.topic, count, errors) if count > 0 else None
             none: list[Ticket] = []
@@ -91,8 +99,8 @@ def delivery_error(
     return failure
 
 
-class Gathering:
-    """Wakes once all of the tickets that it was added to are settled."""
+class TicketBarrier:
+    """Wakes a waiter once all of its tickets are settled."""
 
     __slots__ = ("_left", "_waiter")
 
@@ -101,7 +109,7 @@ class Gathering:
         self._left = list(tickets)
 
     def wake(self) -> None:
-        """Another one is settled."""
+        """Notes that another ticket is settled."""
         left = self._left
         while left:
             # One step.
@@ -113,95 +121,138 @@ class Gathering:
             self._waiter.wake()
 
 
-class SendResult:
-    """What became of the records of one ``send_all``: a sequence of :class:`RecordMetadata`, made when asked for.
+class Deliveries:
+    """The records of one ``send_all`` in their order: runs of consecutive records of one ticket.
 
-    Looking at a record that failed raises its error.
+    :ivar topic: where the records go.
+    :ivar length: how many records there are.
     """
 
-    __slots__ = ("_indices", "_length", "_stamps", "_starts", "_tickets", "_topic", "_watching")
+    __slots__ = ("_claimed", "_indices", "_starts", "_tickets", "_timestamps", "length", "topic")
 
     def __init__(self, topic: str) -> None:
-        self._topic = topic
-        self._length = 0
-        # Runs of consecutive records: where each begins, and where it is in which ticket.
+        self.topic = topic
+        self.length = 0
+        # One entry a run: the index of its first record here, the ticket, the index of its first record there, and
+        # their timestamp, or one for each.
         self._starts: list[int] = []
         self._tickets: list[Ticket] = []
         self._indices: list[int] = []
-        self._stamps: list[int | list[int]] = []
-        self._watching = True
+        self._timestamps: list[int | list[int]] = []
+        self._claimed = True
 
-    # -- for the producer
-
-    def _add(self, ticket: Ticket, index: int, count: int, stamp: int | list[int]) -> None:
-        """`count` more records are the records `index`.. of `ticket`."""
-        self._starts.append(self._length)
+    def add(self, ticket: Ticket, index: int, count: int, timestamp: int | list[int]) -> None:
+        """Appends `count` records, which are the records `index`.. of `ticket`, and claims their outcome."""
+        self._starts.append(self.length)
         self._tickets.append(ticket)
         self._indices.append(index)
-        self._stamps.append(stamp)
-        self._length += count
-        ticket.look(count)
+        self._timestamps.append(timestamp)
+        self.length += count
+        ticket.claim(count)
 
-    def _refuse(self, error: FluvioError) -> None:
-        """The next record was not accepted."""
+    def refuse(self, error: FluvioError) -> None:
+        """Appends a record that was not accepted."""
         ticket = Ticket()
         ticket.fail(error, 1)
-        self._add(ticket, 0, 1, 0)
+        self.add(ticket, 0, 1, 0)
 
-    def _open_tickets(self) -> list[Ticket]:
+    def open_tickets(self) -> list[Ticket]:
         """The tickets that are not settled, each once."""
         return [ticket for ticket in dict.fromkeys(self._tickets) if not ticket.done]
 
-    def _unwatch(self) -> None:
-        """Nobody will look at it: the caller was cancelled or got an error."""
-        if self._watching:
-            self._watching = False
-            for ticket, start, stop in self._runs():
-                ticket.look(start - stop)
+    def release(self) -> None:
+        """Nobody will see the outcome, because the caller was cancelled or got an error: failures are reported."""
+        if self._claimed:
+            self._claimed = False
+            for ticket, start, stop in self.runs():
+                ticket.release(stop - start)
 
-    def _failures(self) -> tuple[int, tuple[FluvioError, ...]]:
+    def failures(self) -> tuple[int, tuple[FluvioError, ...]]:
         """How many records failed, and examples of why."""
         count = 0
         errors: dict[Ticket, FluvioError] = {}
-        for ticket, start, stop in self._runs():
+        for ticket, start, stop in self.runs():
             if ticket.error is not None:
                 count += stop - start
                 if len(errors) < EXAMPLES:
                     errors[ticket] = ticket.error
         return count, tuple(errors.values())
 
-    def _runs(self) -> Iterator[tuple[Ticket, int, int]]:
-        stops = [*self._starts[1:], self._length] if self._starts else []
-        # The last may be there in part, if an interruption came while it was added.
+    def runs(self) -> Iterator[tuple[Ticket, int, int]]:
+        """The ticket of each run, and the indices of its first record and of the one after its last."""
+        stops = [*self._starts[1:], self.length] if self._starts else []
+        # The last run may be there in part, if an exception came while it was added.
         return zip(self._tickets, self._starts, stops, strict=False)
 
-    # -- for everybody
+    def metadata(self, index: int) -> RecordMetadata:
+        """Where a record is; raises its error if it failed."""
+        ticket, within, timestamp = self._find(index)
+        return ticket.metadata(self.topic, within, timestamp)
+
+    def place(self, index: int) -> tuple[int, int, int]:
+        """Partition, offset and timestamp of a record; -1, if it failed."""
+        ticket, within, timestamp = self._find(index)
+        return (-1, -1, -1) if ticket.error is not None else (ticket.partition, ticket.base + within, timestamp)
+
+    def state(self) -> list[_Run]:
+        """What a copy of them is made of: see :func:`_restore`."""
+        return [
+            (ticket.partition, ticket.base, ticket.error, index, stop - start, timestamp)
+            for (ticket, start, stop), index, timestamp in zip(
+                self.runs(), self._indices, self._timestamps, strict=True
+            )
+        ]
+
+    def _find(self, index: int) -> tuple[Ticket, int, int]:
+        run = bisect_right(self._starts, index) - 1
+        within = index - self._starts[run]
+        timestamp = self._timestamps[run]
+        return (
+            self._tickets[run],
+            self._indices[run] + within,
+            timestamp if isinstance(timestamp, int) else timestamp[within],
+        )
+
+
+class SendResult:
+    """What became of the records of one ``send_all``: a sequence of :class:`RecordMetadata`, made when asked for.
+
+    Looking at a record that failed raises its error.
+    """
+
+    __slots__ = ("_deliveries",)
+
+    def __init__(self, topic: str) -> None:
+        self._deliveries = Deliveries(topic)
 
     @property
     def count(self) -> int:
         """How many of the records were acknowledged."""
-        return sum(stop - start for ticket, start, stop in self._runs() if ticket.done and ticket.error is None)
+        return sum(
+            stop - start for ticket, start, stop in self._deliveries.runs() if ticket.done and ticket.error is None
+        )
 
     @property
     def errors(self) -> dict[int, FluvioError]:
         """The errors of the records that failed, by their index."""
         found: dict[int, FluvioError] = {}
-        for ticket, start, stop in self._runs():
+        for ticket, start, stop in self._deliveries.runs():
             if ticket.error is not None:
                 found.update(dict.fromkeys(range(start, stop), ticket.error))
         return found
 
     def __len__(self) -> int:
-        return self._length
+        return self._deliveries.length
 
     def __iter__(self) -> Iterator[RecordMetadata]:
-        return (self._get(index) for index in range(self._length))
+        return (self._deliveries.metadata(index) for index in range(len(self)))
 
     def __reversed__(self) -> Iterator[RecordMetadata]:
-        return (self._get(index) for index in reversed(range(self._length)))
+        return (self._deliveries.metadata(index) for index in reversed(range(len(self))))
 
     def __contains__(self, item: object) -> bool:
-        return any(item == (self._topic, *self._place(index)) for index in range(self._length))
+        deliveries = self._deliveries
+        return any(item == (deliveries.topic, *deliveries.place(index)) for index in range(len(self)))
 
     @overload
     def __getitem__(self, index: int) -> RecordMetadata: ...
@@ -210,74 +261,67 @@ class SendResult:
     def __getitem__(self, index: slice) -> list[RecordMetadata]: ...
 
     def __getitem__(self, index: int | slice) -> RecordMetadata | list[RecordMetadata]:
+        deliveries = self._deliveries
+        length = deliveries.length
         if isinstance(index, slice):
-            return [self._get(i) for i in range(*index.indices(self._length))]
-        position = index + self._length if index < 0 else index
-        if not 0 <= position < self._length:
-            raise IndexError(f"record index {index} is out of range: there are {self._length} records")
-        return self._get(position)
+            return [deliveries.metadata(i) for i in range(*index.indices(length))]
+        position = index + length if index < 0 else index
+        if not 0 <= position < length:
+            raise IndexError(f"record index {index} is out of range: there are {length} records")
+        return deliveries.metadata(position)
 
     def index(self, value: RecordMetadata) -> int:
         """Where the record with this metadata is.
 
         :raises ValueError: if there is none.
         """
-        for index in range(self._length):
-            if value == (self._topic, *self._place(index)):
+        deliveries = self._deliveries
+        for index in range(len(self)):
+            if value == (deliveries.topic, *deliveries.place(index)):
                 return index
-        # Of what is something else only the type is told.
+        # A value of another type may be a payload, or a secret: the message names its type alone.
         what = repr(value) if isinstance(value, RecordMetadata) else kind(value)
         raise ValueError(f"{what} is not in the result")
-
-    def _find(self, index: int) -> tuple[Ticket, int, int]:
-        run = bisect_right(self._starts, index) - 1
-        within = index - self._starts[run]
-        stamp = self._stamps[run]
-        return (
-            self._tickets[run],
-            self._indices[run] + within,
-            stamp if isinstance(stamp, int) else stamp[within],
-        )
-
-    def _get(self, index: int) -> RecordMetadata:
-        ticket, within, stamp = self._find(index)
-        return ticket.metadata(self._topic, within, stamp)
-
-    def _place(self, index: int) -> tuple[int, int, int]:
-        ticket, within, stamp = self._find(index)
-        return (-1, -1, -1) if ticket.error is not None else (ticket.partition, ticket.base + within, stamp)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, SendResult):
             return NotImplemented
-        if (self._topic, self._length, self.errors) != (other._topic, other._length, other.errors):
+        ours, theirs = self._deliveries, other._deliveries
+        if (ours.topic, ours.length, self.errors) != (theirs.topic, theirs.length, other.errors):
             return False
-        return all(self._place(index) == other._place(index) for index in range(self._length))
+        return all(ours.place(index) == theirs.place(index) for index in range(ours.length))
 
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        failed = self._failures()[0]
-        return f"<SendResult of {self._length} for {self._topic!r}{f', {failed} failed' if failed else ''}>"
+        deliveries = self._deliveries
+        failed = deliveries.failures()[0]
+        return f"<SendResult of {deliveries.length} for {deliveries.topic!r}{f', {failed} failed' if failed else ''}>"
 
     def __reduce__(self) -> tuple[object, ...]:
-        runs = [
-            (ticket.partition, ticket.base, ticket.error, index, stop - start, stamp)
-            for (ticket, start, stop), index, stamp in zip(self._runs(), self._indices, self._stamps, strict=True)
-        ]
-        return _restore, (self._topic, runs)
+        return _restore, (self._deliveries.topic, self._deliveries.state())
+
+    @classmethod
+    def _of(cls, deliveries: Deliveries) -> SendResult:
+        result = cls.__new__(cls)
+        result._deliveries = deliveries
+        return result
 
 
 Sequence.register(SendResult)  # type: ignore[arg-type, type-abstract, unused-ignore]
 
+# For the producer: the result for these records.
+result_of = SendResult._of
 
-def _restore(topic: str, runs: list[tuple[int, int, FluvioError | None, int, int, int | list[int]]]) -> SendResult:
-    result = SendResult(topic)
-    for partition, base, error, index, count, stamp in runs:
+
+def _restore(topic: str, runs: list[_Run]) -> SendResult:
+    """Makes a result of what :meth:`SendResult.__reduce__` has given to pickle or copy."""
+    deliveries = Deliveries(topic)
+    for partition, base, error, index, count, timestamp in runs:
         ticket = Ticket()
         if error is None:
             ticket.settle(base, index + count, partition)
         else:
             ticket.fail(error, index + count)
-        result._add(ticket, index, count, stamp)
-    return result
+        deliveries.add(ticket, index, count, timestamp)
+    return result_of(deliveries)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -13,7 +14,7 @@ from fluvio_cffi._backends.threads import SyncHost
 from fluvio_cffi._connect.config import ClusterConfig, Tls
 from fluvio_cffi._connect.options import ConnectOptions
 from fluvio_cffi._consume.options import ConsumerOptions
-from fluvio_cffi._errors import FluvioError
+from fluvio_cffi._errors import FluvioError, FluvioTimeoutError
 from fluvio_cffi._lifetime import Closeable, logger
 from fluvio_cffi._native.calls import Slice, copy_buffer
 from fluvio_cffi._native.library import CData, ffi, lib
@@ -30,6 +31,7 @@ from .admin import Admin
 from .consumer import Consumer
 from .events import Events
 from .producer import Producer
+from .room import hand_over_all
 from .session import Session
 
 # flv_bounds_t: partition, reserved, begin, end
@@ -297,9 +299,7 @@ class Fluvio(Closeable):
             waiter=host.waiter(),
         )
         handle = (host.finish(operation)).take("flv_producer_t *", lib.flv_producer_free)
-        producer = Producer(self._session, handle, topic, options)
-        self._session.producers.add(producer)
-        return producer
+        return Producer(self._session, handle, topic, options)
 
     def _open_consumer(self, topic: str, options: ConsumerOptions) -> Consumer:
         host = self._session.host
@@ -373,6 +373,9 @@ class Fluvio(Closeable):
         deadline = ending(parse_timeout(timeout, CLOSE_TIMEOUT))
         producers = self._session.begin_to_close()
         try:
+            for producer in producers:
+                with contextlib.suppress(FluvioTimeoutError):
+                    hand_over_all(host, producer, deadline)
             operation = host.hub.start(
                 lib.flv_client_close,
                 self._session.handle,

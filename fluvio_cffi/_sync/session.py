@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from fluvio_cffi._backends.threads import SyncHost
 from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, brief
@@ -12,27 +12,10 @@ from fluvio_cffi._native.calls import view
 from fluvio_cffi._native.library import CData, lib
 from fluvio_cffi._native.lifecycle import hand_over
 from fluvio_cffi._native.queue import Operation
+from fluvio_cffi._produce.thread_intake import ThreadIntake
 from fluvio_cffi._values.records import ClientState
 
 _STATES: tuple[ClientState, ...] = ("closed", "connected", "reconnecting", "closed")
-
-
-class OpenProducer(Protocol):
-    """What a session does with its producers."""
-
-    _closed: bool
-
-    def _begin_to_close(self) -> None:
-        """It takes no more records; what it has queued goes to the library."""
-        ...
-
-    def _end(self) -> None:
-        """The client has closed."""
-        ...
-
-    def _failures(self) -> DeliveryError | None:
-        """The error for the failures that nobody looked at."""
-        ...
 
 
 class OpenConsumer(Protocol):
@@ -65,7 +48,7 @@ class Session(Forgettable):
         self.admin_timeout: float = admin_timeout
         self.endpoint: str = view(lib.flv_client_endpoint, handle)
         self.platform_version: str = view(lib.flv_client_platform_version, handle)
-        self.producers: Members[OpenProducer] = Members()
+        self.producers: Members[ThreadIntake[Any]] = Members()
         self.consumers: Members[OpenConsumer] = Members()
         self.closed: bool = False
         self.gone: bool = False
@@ -92,12 +75,12 @@ class Session(Forgettable):
         if not self.closed:
             self._forgotten(repr(self))
 
-    def begin_to_close(self) -> list[OpenProducer]:
+    def begin_to_close(self) -> list[ThreadIntake[Any]]:
         """Nothing of the client can be used any more; what is queued goes to the library."""
         self.closed = True
-        producers = [producer for producer in self.producers if not producer._closed]
+        producers = [producer for producer in self.producers if not producer.closed]
         for producer in producers:
-            producer._begin_to_close()
+            producer.begin_to_close()
         for consumer in self.consumers:
             consumer._end()
         return producers
@@ -119,12 +102,13 @@ class Session(Forgettable):
             # One step.
             self.gone = True
             for producer in self.producers:
-                producer._end()
+                producer.fail_queued(ClosedError("the client was closed before the record was sent"))
+                producer.end()
             self.host.release()
 
-    def failures(self, producers: list[OpenProducer], dropped: int) -> DeliveryError | None:
+    def failures(self, producers: list[ThreadIntake[Any]], dropped: int) -> DeliveryError | None:
         """The error for what nobody looked at and what was dropped by a close."""
-        failures = [failure for producer in producers if (failure := producer._failures()) is not None]
+        failures = [failure for producer in producers if (failure := producer.failures()) is not None]
         count = max(sum(failure.count for failure in failures), dropped)
         if count == 0:
             return None
@@ -156,6 +140,7 @@ def _hand_over_all() -> int:
     for session in _sessions:
         for consumer in session.consumers:
             consumer._mark_before_hand()
+        held += sum([producer.push_at_exit() for producer in session.producers])
     return held
 
 

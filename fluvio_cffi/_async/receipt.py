@@ -1,0 +1,66 @@
+"""Receipts: what stands for a record that was accepted."""
+
+# mypy: disable-error-code="unreachable"
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+from fluvio_cffi._backends.base import AsyncHost
+from fluvio_cffi._metadata import RecordMetadata
+from fluvio_cffi._produce.receipt import BaseReceipt
+from fluvio_cffi._values.quantities import Timeout, parse_timeout
+
+
+class AsyncReceipt(BaseReceipt[AsyncHost]):
+    """Stands for a record that was accepted. Awaited, it says where the record is, or raises why it is not.
+
+    It can be awaited as often as wanted, by several tasks. :meth:`done`, :meth:`result` and :meth:`exception`: any
+    thread; safe in a signal handler.
+    """
+
+    __slots__ = ()
+
+    async def wait(self, timeout: Timeout = ...) -> RecordMetadata:
+        """Wait until the record is acknowledged.
+
+        :param timeout: seconds; left out or ``None``: until the record is settled, which it is within the producer's
+            ``delivery_timeout``; ``0``: only if it is settled by now.
+        :raises FluvioTimeoutError: with ``outcome="pending"`` when the time is over; the record goes on.
+        :raises FluvioError: why the record was not delivered.
+        """
+        return await self._wait(parse_timeout(timeout, None))
+
+    if True:  # ASYNC
+
+        def __await__(self) -> Generator[object, None, RecordMetadata]:
+            return self._wait(None).__await__()
+
+    async def _wait(self, limit: float | None) -> RecordMetadata:
+        host = self._host
+        host.check()
+        if limit == 0:
+            self.done()
+        ticket = self._ticket
+        if ticket is None or not ticket.done:
+            waiter = host.waiter()
+            try:
+                self._watch(waiter)
+                if not await host.wait(waiter, limit):
+                    what = f"the record for {self._ledger.topic!r} was not acknowledged within {limit:g} s; it goes on"
+                    late = self._ledger.late("wait", what, "pending")
+                    late.receipt = self
+                    raise late
+                host.turned()
+                return self.result()
+            except BaseException:
+                if not self._raised:
+                    self._leave(waiter)
+                raise
+        if host.due():
+            await host.rest()
+        return self.result()
+
+
+# For the producer, whose `send` has a limit in seconds.
+wait_for = AsyncReceipt._wait

@@ -1,0 +1,73 @@
+"""What producing asks of the place where its callers wait; `_backends` has the classes that can do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from fluvio_cffi._native.queue import Hub
+from fluvio_cffi._native.tickets import SendFuture
+
+
+class ProduceHost(Protocol):
+    """Where tasks or threads wait.
+
+    :ivar hub: completes what is started.
+    """
+
+    hub: Hub
+
+    def check_fork(self) -> None:
+        """Raises :class:`ForkedError` in a child of the process that made the host."""
+        ...
+
+    def check(self) -> None:
+        """Raises unless the caller may wait here."""
+        ...
+
+    def look(self) -> None:
+        """Takes up what has completed, unless an event loop does so by itself."""
+        ...
+
+
+class LoopHost(ProduceHost, Protocol):
+    """Where the tasks of an event loop wait.
+
+    :ivar thread: the loop's thread.
+    :ivar cancellations: rises when a task that awaits a future is cancelled, where that is known.
+    """
+
+    thread: int
+    cancellations: int
+
+    def send_future(self) -> SendFuture:
+        """A new future for the calling task to await. Checks as :meth:`check` does."""
+        ...
+
+    def lone_future(self) -> SendFuture:
+        """The same for a task that most likely waits alone."""
+        ...
+
+    def cancelled(self) -> bool:
+        """Whether the calling task was cancelled and will be told so when it waits next, as far as that is known."""
+        ...
+
+    def due(self, calls: int = 1) -> bool:
+        """Whether the calling task must let others run, though it need not wait."""
+        ...
+
+    def turned(self) -> None:
+        """The loop has turned: no task need yield for a while."""
+        ...
+
+    def soon(self, callback: Callable[[], None]) -> None:
+        """Calls `callback`, which must not raise, when the loop turns next."""
+        ...
+
+    def threadsafe(self, callback: Callable[[], None]) -> None:
+        """The same from any thread; does nothing when the loop is closed."""
+        ...
+
+    def runs_elsewhere(self) -> bool:
+        """Whether the loop runs, in another thread than the calling one. Any thread."""
+        ...

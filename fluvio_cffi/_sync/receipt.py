@@ -1,0 +1,58 @@
+# Made by tools/async_to_sync.py from fluvio_cffi/_async/receipt.py: change that, and run it.
+"""Receipts: what stands for a record that was accepted."""
+
+from __future__ import annotations
+
+from fluvio_cffi._backends.threads import SyncHost
+from fluvio_cffi._metadata import RecordMetadata
+from fluvio_cffi._produce.receipt import BaseReceipt
+from fluvio_cffi._values.quantities import Timeout, parse_timeout
+
+
+class Receipt(BaseReceipt[SyncHost]):
+    """Stands for a record that was accepted. Waited for, it says where the record is, or raises why it is not.
+
+    It can be waited for as often as wanted, by several threads. :meth:`done`, :meth:`result` and :meth:`exception`: any
+    thread; safe in a signal handler.
+    """
+
+    __slots__ = ()
+
+    def wait(self, timeout: Timeout = ...) -> RecordMetadata:
+        """Wait until the record is acknowledged.
+
+        :param timeout: seconds; left out or ``None``: until the record is settled, which it is within the producer's
+            ``delivery_timeout``; ``0``: only if it is settled by now.
+        :raises FluvioTimeoutError: with ``outcome="pending"`` when the time is over; the record goes on.
+        :raises FluvioError: why the record was not delivered.
+        """
+        return self._wait(parse_timeout(timeout, None))
+
+    def _wait(self, limit: float | None) -> RecordMetadata:
+        host = self._host
+        host.check()
+        if limit == 0:
+            self.done()
+        ticket = self._ticket
+        if ticket is None or not ticket.done:
+            waiter = host.waiter()
+            try:
+                self._watch(waiter)
+                if not host.wait(waiter, limit):
+                    what = f"the record for {self._ledger.topic!r} was not acknowledged within {limit:g} s; it goes on"
+                    late = self._ledger.late("wait", what, "pending")
+                    late.receipt = self
+                    raise late
+                host.turned()
+                return self.result()
+            except BaseException:
+                if not self._raised:
+                    self._leave(waiter)
+                raise
+        if host.due():
+            host.rest()
+        return self.result()
+
+
+# For the producer, whose `send` has a limit in seconds.
+wait_for = Receipt._wait
