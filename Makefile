@@ -21,7 +21,7 @@ MANIFEST := --manifest-path rust-ffi/Cargo.toml --locked
 
 # The tests with variants that take long, and those that need neither cluster nor network.
 LONG := test_memory.py test_loop_health.py test_campaigns.py test_hostile.py test_model.py test_benchmarks.py test_calls.py test_anytime.py
-UNIT := test_batch.py test_delivery.py test_submit.py test_types.py test_admin_objects.py test_texts.py
+UNIT := test_batch.py test_delivery.py test_submit.py test_outbox.py test_room.py test_intake.py test_types.py test_admin_objects.py test_texts.py
 
 RUST_SOURCES := $(shell find rust-ffi -name target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
 PYTHON_SOURCES := $(shell find fluvio_cffi \( -name '*.py' -o -name "*.pyi" -o -name py.typed \) ! -name _binding.py)

@@ -29,6 +29,8 @@ SOURCE = ROOT / "fluvio_cffi" / "_async"
 TARGET = ROOT / "fluvio_cffi" / "_sync"
 MARK = "# ASYNC"
 ONLY = "# ASYNC: there is no such module for threads"
+MOST_MARKED = 20
+"""More lines of a module may not stand under :data:`MARK`: such a module is to be taken apart instead."""
 PRAGMA = '# mypy: disable-error-code="unreachable"\n\n'
 HEADER = "# Made by tools/async_to_sync.py from fluvio_cffi/_async/{name}: change that, and run it.\n"
 
@@ -127,6 +129,7 @@ class Edits:
 
 def branches(text: str) -> str:
     """The text with each ``if True:  # ASYNC`` replaced by its ``else`` branch."""
+    marked = 0
     while True:
         tree = ast.parse(text)
         edits = Edits(text)
@@ -136,6 +139,9 @@ def branches(text: str) -> str:
                 continue
             assert isinstance(node.test, ast.Constant) and node.test.value is True, ast.dump(node.test)
             assert node.end_lineno is not None
+            marked += node.end_lineno - node.lineno
+            if marked > MOST_MARKED:
+                raise SystemExit(f"line {node.lineno}: more than {MOST_MARKED} lines stand under {MARK}")
             kept = ""
             if node.orelse:
                 first = node.orelse[0]

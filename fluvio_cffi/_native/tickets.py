@@ -18,7 +18,7 @@ class Wakeable(Protocol):
     """Something that a completion wakes."""
 
     def wake(self) -> None:
-        """Ends the wait. Called by whoever drains the queue, perhaps more than once; never blocks."""
+        """Ends the wait. Called where the queue is drained, perhaps more than once; never blocks."""
 
 
 class SendFuture(Protocol):
@@ -146,7 +146,7 @@ class Ticket:
             self._waiters = added
         else:
             before.extend(added)
-        # Whoever settles the ticket marks it first, and looks for waiters then.
+        # `settle` and `fail` mark the ticket before they look for waiters: one of the two notices.
         if self.done:
             for waiter in waiters:
                 waiter.wake()

@@ -2,8 +2,8 @@
 and then one queue, which the library's buffer ends.
 
 With an event loop (`loop_intake`) records that are accepted one by one queue in an outbox until the loop turns; with
-threads (`thread_intake`) they go to the library at once. Nothing here awaits or sleeps: whoever has to wait for room
-does so in `_async.room`.
+threads (`thread_intake`) they go to the library at once. Nothing here awaits or sleeps: callers that must wait for room
+do so in `_async.room`.
 
 Any call may come in the middle of any other one: `_native.queue` says how.
 """

@@ -2,7 +2,7 @@
 knows an event loop.
 
 Any call may come in the middle of any other one: `_native.queue` says what "one step" means. KeyboardInterrupt may come
-after any call, so whoever is to be woken is noted as such first: the next call wakes it again.
+after any call, so a waiter that is to be woken is noted as such first: the next call wakes it again.
 """
 
 from __future__ import annotations
@@ -123,8 +123,8 @@ class RoomQueue:
 
 
 class ThreadRoomQueue:
-    """The threads that wait for room. Room is not kept for anybody: whoever is granted room tries to take it, and waits
-    first in the queue if another thread was faster.
+    """The threads that wait for room. Room is not kept for anybody: a thread that is granted room tries to take it, and
+    waits at the head of the queue if another thread was faster.
 
     :ivar waiting: all of them, in their order, until they have left.
     """

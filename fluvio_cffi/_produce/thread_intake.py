@@ -93,7 +93,7 @@ class ThreadIntake(Intake[ReceiptT, ThreadRoomQueue]):
 
     def join(self, place: RoomWaiter, first: bool) -> None:
         self.queue.join(place, first)
-        # Whoever closes says so first, and looks then who waits.
+        # `begin_to_close` sets `closing` before it looks for waiters: one of the two notices.
         self.check_open()
         self.grant()
 
