@@ -110,7 +110,7 @@ class AsyncSession(Forgettable):
             self.host.release()
 
     def failures(self, producers: list[LoopIntake[Any]], dropped: int) -> DeliveryError | None:
-        """The error for what nobody looked at and what was dropped by a close."""
+        """The error for the failures that nobody has claimed, and for what a close has dropped."""
         failures = [failure for producer in producers if (failure := producer.failures()) is not None]
         count = max(sum(failure.count for failure in failures), dropped)
         if count == 0:

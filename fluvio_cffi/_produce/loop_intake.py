@@ -47,7 +47,8 @@ class LoopIntake(Intake[ReceiptT, RoomQueue]):
 
     # -- accepting
     #
-    # `accept_usual` and `post` are short ways for the usual record. What does not fit, goes the long way: ``None``.
+    # `accept_usual` and `post` are short ways for the usual record. They return ``None`` for any other one, which goes
+    # the long way: through `AsyncProducer._accept`.
 
     def accept_usual(self, value: Any, key: Any) -> ReceiptT | None:
         """Accepts a record of ``enqueue``: `value` and `key` are what its caller gave."""
@@ -63,8 +64,7 @@ class LoopIntake(Intake[ReceiptT, RoomQueue]):
         if cost > self.free or cost > self._usual or host.due():
             return None
         receipt = self._receipt(host, self.ledger, None)
-        self.accept(receipt, value, key, None, None, cost)
-        return receipt
+        return receipt if self.accept(receipt, value, key, None, None, cost) else None
 
     def post(self, value: Any, key: Any) -> SendFuture | None:
         """Accepts a record of ``send``; its caller awaits the future.
@@ -110,10 +110,10 @@ class LoopIntake(Intake[ReceiptT, RoomQueue]):
             # A record in the outbox is left out if its task is cancelled before the loop turns; this one would go.
             if host.cancelled():
                 return None
-            self.accept(future, value, key, None, None, cost, True, PendingSends)
-            return future
+            return future if self.accept(future, value, key, None, None, cost, True, PendingSends) else None
         future = host.send_future()
-        self.accept(future, value, key, None, None, cost, False, PendingSends)
+        if not self.accept(future, value, key, None, None, cost, False, PendingSends):
+            return None
         last = groups[-1] if groups else None
         outbox.open = last if isinstance(last, PendingSends) and last.block is None else None
         return future

@@ -107,7 +107,7 @@ class Session(Forgettable):
             self.host.release()
 
     def failures(self, producers: list[ThreadIntake[Any]], dropped: int) -> DeliveryError | None:
-        """The error for what nobody looked at and what was dropped by a close."""
+        """The error for the failures that nobody has claimed, and for what a close has dropped."""
         failures = [failure for producer in producers if (failure := producer.failures()) is not None]
         count = max(sum(failure.count for failure in failures), dropped)
         if count == 0:
