@@ -1,6 +1,6 @@
 """What the README and the pages in docs/ show is run, prints what they show, and what they name exists.
 
-The documents of docs/admin-json.md are the business of rust-ffi/abi/src/admin.rs.
+The documents of docs/admin-json.md are the business of rust-ffi/abi/src/admin.
 """
 
 from __future__ import annotations

@@ -175,7 +175,7 @@ def test_with_work_in_flight(cluster: LocalCluster, where: str, how: str) -> Non
                 process.kill()
         if where == "trio" and how == "sigterm" and "abandoned" in errors:
             # The handler's SystemExit came out of trio's own loop, which breaks trio: all but its status is trio's.
-            assert "fluvio" not in errors.replace("fluvio_cffi/_wait_trio.py", ""), errors
+            assert "fluvio" not in errors.replace("fluvio_cffi/_backends/trio.py", ""), errors
             errors = ""
         status = STATUS[how]
         if where == "trio" and how == "sigterm" and "TrioInternalError" in errors:

@@ -366,8 +366,8 @@ class AsyncConsumer(Forgettable, Closeable):
     # -- inside
 
     # A record, or a batch, leaves the buffer as the last step, and no call comes between that and the caller: where
-    # an exception may come after any call nothing is lost. Any call may come in the middle of any other one: `_hub`
-    # says what "one step" means.
+    # an exception may come after any call nothing is lost. Any call may come in the middle of any other one: the
+    # comment of `_native.queue` says what "one step" means.
 
     async def _next(self, deadline: float | None) -> bool:
         """Whether there is a next record, now in the stride; called when the current stride is used up."""

@@ -1,8 +1,8 @@
 """Waiting in threads: one of those that wait polls the hub's descriptor, without the GIL, and wakes the others.
 
-That one *leads*, the others are *parked*. Any call may come in the middle of any other one: see `_hub`. A wait that
-comes in the middle of one that leads leads in its place, until it is over. Where a leader does not go on, because what
-came in its middle does something else, one of those who are parked notices, and takes over.
+That one *leads*, the others are *parked*. Any call may come in the middle of any other one: see `_native.queue`. A wait
+that comes in the middle of one that leads leads in its place, until it is over. Where a leader does not go on, because
+what came in its middle does something else, one of those who are parked notices, and takes over.
 """
 
 from __future__ import annotations

@@ -257,11 +257,11 @@ class Buffer:
 
     Records leave it one by one (:meth:`read`) or as a batch (:meth:`cut`), in any mixture.
 
-    Any call may come in the middle of any other one, also of another thread: `_hub` says what "one step" means. So
-    :attr:`state` is looked at once, what follows is made of that, and takes its place in one step, if it is still the
-    same; else all is done again. Records that leave one by one change no state. Whoever reckons with how many have left
-    must see to it first that nobody takes any more of them without putting another state in its place: that is what
-    :attr:`AsyncConsumer._records` is emptied for.
+    Any call may come in the middle of any other one, also of another thread: `_native.queue` says what "one step"
+    means. So :attr:`state` is looked at once, what follows is made of that, and takes its place in one step, if it is
+    still the same; else all is done again. Records that leave one by one change no state. Whoever reckons with how many
+    have left must see to it first that nobody takes any more of them without putting another state in its place: that
+    is what :attr:`AsyncConsumer._records` is emptied for.
     """
 
     __slots__ = ("given", "state")

@@ -1,7 +1,7 @@
 """One completion queue of the library: starts operations, drains completions, and wakes whoever waits for them.
 
-No event loop occurs here: who waits, and how, is `_waiting`'s business. With an event loop its thread drains; with
-threads any of them may, several at a time.
+No event loop occurs here: who waits, and how, is the business of `_backends`. With an event loop its thread drains;
+with threads any of them may, several at a time.
 
 *Any call may come in the middle of any other one.* Between two instructions of one thread a signal handler or a
 finalizer may run, which calls this package itself and waits, for as long as it likes; other threads go on meanwhile;
