@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from fluvio_cffi._native import library as _ffi
+from fluvio_cffi._native import loader as _ffi
 
 ROOT = Path(__file__).resolve().parent.parent
 INCLUDE = ROOT / "include"

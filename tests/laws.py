@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from fluvio_cffi._native.library import ffi, lib
+from fluvio_cffi._native.loader import ffi, lib
 
 LONG = os.environ.get("FLUVIO_CFFI_LONG", "") not in ("", "0")
 """Whether the long variants run: set the environment variable FLUVIO_CFFI_LONG to 1."""

@@ -15,7 +15,7 @@ import pytest
 from c_support import ROOT, SOURCES, Toolchain
 
 from fluvio_cffi import LocalCluster
-from fluvio_cffi._native import library as _ffi
+from fluvio_cffi._native import loader as _ffi
 
 LAYOUT = ROOT / "tests" / "golden" / "layout.json"
 QUICKSTART = ROOT / "examples" / "c" / "quickstart.c"

@@ -299,7 +299,7 @@ def settled(*arguments: Any, **keywords: Any) -> tuple[Any, ...]:
     names = ("endpoint", "profile", "config", "tls", "client_id", "use_spu_local_address")
     given = dict.fromkeys(names) | dict(zip(names, arguments, strict=False)) | keywords
     options, _alive = ConnectOptions(*given.values(), None, ..., 10.0, 30.0).native()
-    from fluvio_cffi._native.library import ffi
+    from fluvio_cffi._native.loader import ffi
 
     texts = (
         bytes(ffi.buffer(each.data, each.len)).decode() if each.len else None

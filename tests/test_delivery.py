@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from fluvio_cffi import DeliveryUnknownError, RecordMetadata, SendResult
-from fluvio_cffi._native.library import ffi
+from fluvio_cffi._native.loader import ffi
 from fluvio_cffi._native.tickets import Ticket
 from fluvio_cffi._produce.delivery import EXAMPLES, Deliveries, Ledger, result_of
 

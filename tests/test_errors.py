@@ -18,7 +18,7 @@ import fluvio_cffi
 from fluvio_cffi import LocalCluster, ProfileStore, Tls, _errors
 from fluvio_cffi._errors import FluvioError
 from fluvio_cffi._native.errors import _CLASSES, from_native
-from fluvio_cffi._native.library import ffi, lib
+from fluvio_cffi._native.loader import ffi, lib
 from fluvio_cffi._values import checks as _check
 
 CLASSES = [item for item in vars(_errors).values() if isinstance(item, type) and issubclass(item, FluvioError)]
@@ -183,7 +183,7 @@ async def test_pause_and_resume_without_arguments(world: World) -> None:
 def test_the_library_after_its_end() -> None:
     program = (
         "import fluvio_cffi\n"
-        "from fluvio_cffi._native.library import ffi, lib\n"
+        "from fluvio_cffi._native.loader import ffi, lib\n"
         "lib.flv_runtime_shutdown(0, ffi.NULL)\n"
         "try: fluvio_cffi.Fluvio.connect('127.0.0.1:1')\n"
         "except fluvio_cffi.ClosedError as error: print(error)\n"

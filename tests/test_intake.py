@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from fluvio_cffi import ClosedError, FluvioError
-from fluvio_cffi._native.library import ffi, lib
+from fluvio_cffi._native.loader import ffi, lib
 from fluvio_cffi._native.tickets import Ticket
 from fluvio_cffi._produce.encode import OVERHEAD, Block, join_records
 from fluvio_cffi._produce.loop_intake import DIRECT, LoopIntake
@@ -167,7 +167,7 @@ class Producing(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.loop, self.intake, self.library = made()
+        self.loop, self.intake, self.native = made()
         self.number = 0
         # What was accepted, in order; who waits.
         self.accepted: list[tuple[Any, bytes]] = []
@@ -236,14 +236,14 @@ class Producing(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 4))
     def answers(self, count: int) -> None:
-        self.library.settle(count)
-        self.loop.hub.complete(self.library.left)
+        self.native.settle(count)
+        self.loop.hub.complete(self.native.left)
 
     @invariant()
     def what_is_accepted_goes_in_its_order(self) -> None:
         values = [value for _, value in self.accepted]
-        assert self.library.log == values[: len(self.library.log)]
-        assert self.intake._outbox.count == len(values) - len(self.library.log)
+        assert self.native.log == values[: len(self.native.log)]
+        assert self.intake._outbox.count == len(values) - len(self.native.log)
 
     @invariant()
     def nobody_comes_before_those_who_wait(self) -> None:
@@ -255,7 +255,7 @@ class Producing(RuleBasedStateMachine):
     def no_room_is_given_away_twice(self) -> None:
         promised = sum(place.cost for place, _ in self.waits if place.granted)
         if self.intake.free > 0:
-            assert self.intake.free + self.intake._outbox.cost + promised <= self.library.left
+            assert self.intake.free + self.intake._outbox.cost + promised <= self.native.left
 
     @invariant()
     def somebody_sees_to_it_that_those_who_wait_go_on(self) -> None:
@@ -275,11 +275,11 @@ class Producing(RuleBasedStateMachine):
                 assert self.accept(self.intake.accept_granted, wait[1])
                 self.intake.leave(wait[0])
             self.loop.turn()
-            self.library.settle(1)
-            self.loop.hub.complete(self.library.left)
+            self.native.settle(1)
+            self.loop.hub.complete(self.native.left)
         assert not self.waits
-        self.library.settle(len(self.library.tickets))
-        assert self.library.log == [value for _, value in self.accepted]
+        self.native.settle(len(self.native.tickets))
+        assert self.native.log == [value for _, value in self.accepted]
         assert all(receipt.done() and receipt.exception() is None for receipt, _ in self.accepted)
         assert self.intake.ledger.submitted == self.intake.ledger.settled == len(self.accepted)
         assert self.intake.refresh_room() == self.intake.free == BUFFER

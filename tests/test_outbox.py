@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from places import Stepper, get_ready, interrupt
 
 from fluvio_cffi import ClosedError, FluvioError, RecordMetadata, RecordTooLargeError
-from fluvio_cffi._native.library import ffi
+from fluvio_cffi._native.loader import ffi
 from fluvio_cffi._native.tickets import Ticket
 from fluvio_cffi._produce.delivery import Ledger
 from fluvio_cffi._produce.encode import (
@@ -137,7 +137,7 @@ class Sending(RuleBasedStateMachine):
         super().__init__()
         self.ledger = Ledger("t", ffi.NULL)
         self.outbox = Outbox(self.ledger)
-        self.library = Library(self.ledger)
+        self.native = Library(self.ledger)
         self.cancellations = 0
         self.sent: list[tuple[Any, bytes | None, bytes]] = []
         # Cancelled before anything could make their group go.
@@ -175,12 +175,12 @@ class Sending(RuleBasedStateMachine):
 
     @rule(room=st.integers(0, 300))
     def push(self, room: int) -> None:
-        self.library.room = room
-        if self.outbox.push(self.library.submit, self.cancellations):
+        self.native.room = room
+        if self.outbox.push(self.native.submit, self.cancellations):
             assert not self.outbox.groups
         else:
             block = self.outbox.seal_first(self.cancellations)
-            assert block is not None and block.next_cost() > self.library.room
+            assert block is not None and block.next_cost() > self.native.room
 
     @rule()
     def seal(self) -> None:
@@ -189,7 +189,7 @@ class Sending(RuleBasedStateMachine):
 
     @rule()
     def settle(self) -> None:
-        self.library.settle()
+        self.native.settle()
 
     @invariant()
     def what_is_counted_is_what_is_left(self) -> None:
@@ -200,11 +200,11 @@ class Sending(RuleBasedStateMachine):
         assert (self.outbox.cost >= OVERHEAD * self.outbox.count) and (self.outbox.cost == 0 or groups)
 
     def teardown(self) -> None:
-        self.library.room = 1 << 40
-        assert self.outbox.push(self.library.submit, self.cancellations)
-        self.library.settle()
+        self.native.room = 1 << 40
+        assert self.outbox.push(self.native.submit, self.cancellations)
+        self.native.settle()
         expected = [(key, value) for owner, key, value in self.sent if value != BAD and owner not in self.withdrawn]
-        assert self.library.log == expected
+        assert self.native.log == expected
         offset = 0
         for owner, _, value in self.sent:
             if owner in self.withdrawn:

@@ -12,7 +12,7 @@ from conftest import World
 from laws import nothing_left
 
 from fluvio_cffi import DeliveryError, FluvioError, FluvioTimeoutError, InternalError, LocalCluster, Offset
-from fluvio_cffi._native.library import ffi, lib
+from fluvio_cffi._native.loader import ffi, lib
 
 pytestmark = pytest.mark.timeout(30)
 

@@ -206,8 +206,7 @@ with client, Fluvio.connect(endpoint) as other:
 def test_the_library_starts_once_there_is_enough(cluster: LocalCluster, kind: str, workers: int) -> None:
     """With one descriptor, or one thread, more at each attempt: whatever fails, the next attempt can succeed."""
     configure = (
-        "from fluvio_cffi._native.library import ffi, lib\n"
-        f"assert lib.flv_runtime_configure({workers}, ffi.NULL) == 0\n"
+        f"from fluvio_cffi._native.loader import ffi, lib\nassert lib.flv_runtime_configure({workers}, ffi.NULL) == 0\n"
     )
     command = [sys.executable, "-c", configure + FIRST, kind, cluster.endpoint]
     result = subprocess.run(command, capture_output=True, text=True, timeout=50, check=False)

@@ -10,7 +10,7 @@ from typing import Any
 from fluvio_cffi._errors import ConfigError
 from fluvio_cffi._native.calls import Slice, copy_buffer
 from fluvio_cffi._native.errors import raise_status
-from fluvio_cffi._native.library import ffi, lib
+from fluvio_cffi._native.loader import ffi, lib
 from fluvio_cffi._values.files import contents
 
 

@@ -19,7 +19,7 @@ from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._errors import FluvioError, FluvioTimeoutError
 from fluvio_cffi._lifetime import Closeable, logger
 from fluvio_cffi._native.calls import Slice, copy_buffer
-from fluvio_cffi._native.library import CData, ffi, lib
+from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._native.metrics import read_metrics
 from fluvio_cffi._native.process import check_orphaned, process
 from fluvio_cffi._opening import Opening

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fluvio_cffi._admin.document import from_document
-from fluvio_cffi._admin.exports import loading, publish
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.cluster import ClusterStatus
 from fluvio_cffi._values.quantities import Timeout
 
@@ -27,10 +27,7 @@ class AsyncClusterAdmin(AsyncCalls):
 
     def watch(self) -> AsyncWatch[ClusterStatus]:
         """Watch it: each change has the whole status, which is its only item. See :class:`AsyncWatch`."""
-        with loading("a watch"):
-            from .watch import AsyncWatch
-
-        return AsyncWatch(self._session, "cluster", ClusterStatus)
+        return self._watch("cluster", ClusterStatus)
 
 
 publish(__name__)

@@ -17,7 +17,7 @@ from fluvio_cffi._errors import ClosedError, ConfigError, ConfigTypeError, Fluvi
 from fluvio_cffi._lifetime import Closeable, Forgettable, logger
 from fluvio_cffi._native.calls import copy_buffer
 from fluvio_cffi._native.errors import explained, from_native, raise_status
-from fluvio_cffi._native.library import CData, ffi, lib
+from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._native.queue import Operation
 from fluvio_cffi._values.checks import kind, number
 from fluvio_cffi._values.quantities import CLOSE_TIMEOUT, Timeout, ending, left, parse_duration, parse_timeout

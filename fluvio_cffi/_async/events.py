@@ -8,7 +8,7 @@ from fluvio_cffi._backends.base import AsyncHost
 from fluvio_cffi._errors import ClosedError, UsageError, timed_out
 from fluvio_cffi._native.calls import text_of
 from fluvio_cffi._native.errors import from_native
-from fluvio_cffi._native.library import ffi, lib
+from fluvio_cffi._native.loader import ffi, lib
 from fluvio_cffi._values.quantities import Timeout, ending, left, parse_timeout
 from fluvio_cffi._values.records import ClientEvent, EventKind
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from fluvio_cffi._admin.document import from_document
 from fluvio_cffi._admin.exports import loading
 from fluvio_cffi._native.calls import Slice, copy_buffer
-from fluvio_cffi._native.library import lib
+from fluvio_cffi._native.loader import lib
 from fluvio_cffi._values.checks import flag, text
 from fluvio_cffi._values.quantities import Timeout, parse_timeout
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .watch import AsyncWatch
 
 ItemT = TypeVar("ItemT")
+T = TypeVar("T")
 
 
 class AsyncCalls:
@@ -56,6 +57,12 @@ class AsyncCalls:
         await host.finish(operation)
         answer = copy_buffer(operation.take("flv_buffer_t *", lib.flv_buffer_free))
         return json.loads(answer[: operation.value]), answer[operation.value :]
+
+    def _watch(self, kind: str, item: type[T]) -> AsyncWatch[T]:
+        with loading("a watch"):
+            from .watch import AsyncWatch
+
+        return AsyncWatch(self._session, kind, item)
 
 
 class AsyncObjects(AsyncCalls, Generic[ItemT]):
@@ -95,10 +102,7 @@ class AsyncWatched(AsyncObjects[ItemT]):
 
     def watch(self) -> AsyncWatch[ItemT]:
         """Watch them: first a snapshot of all, then what changes. See :class:`AsyncWatch`."""
-        with loading("a watch"):
-            from .watch import AsyncWatch
-
-        return AsyncWatch(self._session, self._kind, self._item)
+        return self._watch(self._kind, self._item)
 
 
 def part(name_contains: str | None) -> str | None:

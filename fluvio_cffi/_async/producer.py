@@ -14,7 +14,7 @@ from fluvio_cffi._backends.base import AsyncHost
 from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError
 from fluvio_cffi._lifetime import Closeable, Forgettable, logger
 from fluvio_cffi._metadata import RecordMetadata
-from fluvio_cffi._native.library import CData, lib
+from fluvio_cffi._native.loader import CData, lib
 from fluvio_cffi._native.tickets import Ticket
 from fluvio_cffi._produce.chunks import ChunkSizer, check_source
 from fluvio_cffi._produce.delivery import Deliveries, SendResult, TicketBarrier, delivery_error, result_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fluvio_cffi._backends.base import AsyncHost
-from fluvio_cffi._native.library import CData
+from fluvio_cffi._native.loader import CData
 from fluvio_cffi._native.queue import Operation
 
 

@@ -10,8 +10,8 @@ from fluvio_cffi._backends.base import AsyncHost
 from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, brief
 from fluvio_cffi._lifetime import Forgettable, Members
 from fluvio_cffi._native.calls import view
-from fluvio_cffi._native.library import CData, lib
 from fluvio_cffi._native.lifecycle import hand_over
+from fluvio_cffi._native.loader import CData, lib
 from fluvio_cffi._native.queue import Operation
 from fluvio_cffi._produce.loop_intake import LoopIntake
 from fluvio_cffi._values.records import ClientState

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 
 from fluvio_cffi._errors import ConfigError, ConfigTypeError
-from fluvio_cffi._native.calls import Slice
+from fluvio_cffi._native.calls import Slice, copy_buffer
 from fluvio_cffi._native.errors import raise_status
-from fluvio_cffi._native.library import ffi, lib
+from fluvio_cffi._native.loader import ffi, lib
 from fluvio_cffi._values.checks import flag, kind, shown, text, wrong_type, wrong_value
 
 TlsPolicy: TypeAlias = Literal["disabled", "anonymous", "verified"]
@@ -240,10 +240,7 @@ class ProfileStore:
         buffer, error = ffi.new("flv_buffer_t **"), ffi.new("flv_error_t **")
         path = Slice(os.fsencode(self.path))
         raise_status(lib.flv_profiles_read(path.value, buffer, error), error)
-        answer = ffi.gc(buffer[0], lib.flv_buffer_free)
-        view = ffi.new("flv_view_t *")
-        lib.flv_buffer_view(answer, view)
-        document: Any = json.loads(bytes(ffi.buffer(view.data, view.len)))
+        document: Any = json.loads(copy_buffer(ffi.gc(buffer[0], lib.flv_buffer_free)))
         return [
             Profile(each["name"], each["cluster"], _config(each["config"]), each["name"] == document["current"])
             for each in document["profiles"]

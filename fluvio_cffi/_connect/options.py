@@ -8,7 +8,7 @@ from typing import Final
 from fluvio_cffi._connect.config import POLICIES, ClusterConfig, Tls, check_endpoint, check_tls
 from fluvio_cffi._errors import ConfigError
 from fluvio_cffi._native.calls import milliseconds
-from fluvio_cffi._native.library import CData, ffi, lib
+from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._values.checks import flag, text, wrong_type
 from fluvio_cffi._values.quantities import CONNECT_TIMEOUT, Duration, Timeout, limit, parse_timeout
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import length_hint
 from typing import ClassVar, Final, NamedTuple, cast, overload
 
-from fluvio_cffi._native.library import CData, ffi
+from fluvio_cffi._native.loader import CData, ffi
 from fluvio_cffi._values.records import Record
 
 _ABSENT = -1

@@ -7,13 +7,12 @@ from typing import Final
 
 from fluvio_cffi._errors import ConfigError
 from fluvio_cffi._native.calls import Slice, milliseconds
-from fluvio_cffi._native.library import CData, ffi, lib
+from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._values.checks import choice, flag, number, text, wrong_type, wrong_value
 from fluvio_cffi._values.partitions import numbers
 from fluvio_cffi._values.quantities import Duration, Size, parse_duration, parse_size
-from fluvio_cffi._values.records import Commit, Isolation, Offset, OnEvicted
+from fluvio_cffi._values.records import ISOLATIONS, Commit, Isolation, Offset, OnEvicted
 
-_ISOLATIONS: Final = ("read_uncommitted", "read_committed")
 _A_START: Final = "an Offset, such as Offset.beginning() or Offset.at(5), or a dict of one for each partition"
 KINDS: Final = {
     "beginning": lib.FLV_START_BEGINNING,
@@ -69,7 +68,7 @@ class ConsumerOptions:
         self._start, self._starts = self._starts_of(start)
         self._resume = flag(resume, "resume")
         self._stop_at_end = flag(stop_at_end, "stop_at_end")
-        self._isolation = choice(isolation, "isolation", _ISOLATIONS)
+        self._isolation = choice(isolation, "isolation", ISOLATIONS)
         self._max_bytes = number(parse_size(max_bytes, "max_bytes"), "max_bytes", 1, (1 << 31) - 1)
         self._prefetch = number(parse_size(prefetch, "prefetch"), "prefetch", 1, 1 << 40)
 

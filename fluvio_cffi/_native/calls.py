@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .library import CData, ffi, lib
+from .loader import CData, ffi, lib
 
 
 def view(function: Any, handle: CData) -> str:

@@ -50,7 +50,7 @@ from fluvio_cffi._errors import (
 )
 
 from .calls import text_of
-from .library import CData, ffi, lib
+from .loader import CData, ffi, lib
 
 _OUTCOMES: tuple[Outcome | None, ...] = (None, "not_written", "unknown", "pending")
 _PHASES: tuple[Phase | None, ...] = (

@@ -17,7 +17,7 @@ from typing import Final
 
 from fluvio_cffi._errors import FluvioError, ResourceError
 from fluvio_cffi._native.calls import milliseconds
-from fluvio_cffi._native.library import ffi, lib
+from fluvio_cffi._native.loader import ffi, lib
 from fluvio_cffi._native.process import process
 from fluvio_cffi._native.queue import Hub
 from fluvio_cffi._values.quantities import Duration, ending, left, parse_duration

@@ -7,7 +7,7 @@ from dataclasses import fields
 from fluvio_cffi._values.metrics import Metrics
 
 from .errors import class_of, from_native
-from .library import CData, ffi, lib
+from .loader import CData, ffi, lib
 
 _NUMBERS = tuple(item.name for item in fields(Metrics) if item.name != "errors")
 

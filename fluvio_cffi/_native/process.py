@@ -7,7 +7,7 @@ from typing import Final
 
 from fluvio_cffi._errors import ForkedError
 
-from .library import lib
+from .loader import lib
 
 
 class _Process:

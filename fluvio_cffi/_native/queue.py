@@ -36,7 +36,7 @@ from typing import Final
 
 from fluvio_cffi._errors import ClosedError, Phase
 from fluvio_cffi._native.errors import describe, from_native
-from fluvio_cffi._native.library import CData, ffi, lib
+from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._native.tickets import Ticket
 
 from .calls import milliseconds

@@ -15,7 +15,7 @@ from typing import ClassVar, Final, overload
 from fluvio_cffi._errors import DeliveryError, FluvioError, FluvioTimeoutError, Outcome, Phase, brief
 from fluvio_cffi._metadata import RecordMetadata
 from fluvio_cffi._native.errors import explained
-from fluvio_cffi._native.library import CData, ffi, lib
+from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._native.tickets import Ticket, Wakeable
 from fluvio_cffi._values.checks import kind
 

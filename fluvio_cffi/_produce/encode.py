@@ -10,7 +10,7 @@ from operator import add
 from typing import Final, cast
 
 from fluvio_cffi._errors import ConfigError, ConfigTypeError, FluvioError
-from fluvio_cffi._native.library import lib
+from fluvio_cffi._native.loader import lib
 from fluvio_cffi._values import checks as _check
 from fluvio_cffi._values.records import ProducerRecord, Record
 

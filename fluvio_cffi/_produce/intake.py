@@ -22,7 +22,7 @@ from fluvio_cffi._errors import (
     RecordTooLargeError,
     fresh,
 )
-from fluvio_cffi._native.library import CData, ffi, lib
+from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._native.queue import Operation
 from fluvio_cffi._native.tickets import Ticket
 from fluvio_cffi._produce.delivery import Ledger

@@ -12,7 +12,7 @@ from threading import get_ident
 from typing import Any, Final
 
 from fluvio_cffi._errors import FluvioError
-from fluvio_cffi._native.library import CData
+from fluvio_cffi._native.loader import CData
 from fluvio_cffi._native.tickets import SendFuture, Ticket
 from fluvio_cffi._produce.encode import CHUNK_BYTES, OVERHEAD, Block
 from fluvio_cffi._produce.host import LoopHost

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from fluvio_cffi._native.calls import milliseconds
-from fluvio_cffi._native.library import CData, ffi, lib
+from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._values.checks import choice, number, wrong_type, wrong_value
 from fluvio_cffi._values.quantities import Duration, Size, limit, parse_duration, parse_size
-from fluvio_cffi._values.records import Codec, Delivery, Isolation, Partitioning
+from fluvio_cffi._values.records import ISOLATIONS, Codec, Delivery, Isolation, Partitioning
 
-_ISOLATIONS: Final = ("read_uncommitted", "read_committed")
 _DELIVERIES: Final = ("at_least_once", "at_most_once")
 _COMPRESSIONS: Final = {
     None: lib.FLV_COMPRESSION_TOPIC,
@@ -68,7 +67,7 @@ class ProducerOptions:
             parse_size(buffer_size, "buffer_size"), "buffer_size", self.max_request_size, 1 << 40
         )
         self._max_in_flight = number(max_in_flight, "max_in_flight", 1, 1000)
-        self._isolation = choice(isolation, "isolation", _ISOLATIONS)
+        self._isolation = choice(isolation, "isolation", ISOLATIONS)
         self._delivery = choice(delivery, "delivery", _DELIVERIES)
         self.delivery_timeout: float = limit(delivery_timeout, "delivery_timeout")
 

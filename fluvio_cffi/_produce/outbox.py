@@ -7,6 +7,7 @@ the outbox; KeyboardInterrupt may come after any call: `_native.queue` says what
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from itertools import compress
@@ -33,7 +34,7 @@ Submit = Callable[[Block, Callable[[Ticket, int, int, int], None]], int]
 """Hands over what is left of a block, as far as there is room: ``Submitter.submit_isolating``."""
 
 
-class PendingGroup(Generic[OwnerT]):
+class PendingGroup(ABC, Generic[OwnerT]):
     """Records that were accepted one by one, and will be handed over together.
 
     Each has an owner, which is told where it is: see the subclasses.
@@ -128,13 +129,13 @@ class PendingGroup(Generic[OwnerT]):
     def withdraw(self) -> None:
         """Leaves out the records whose senders were cancelled before they were handed over."""
 
+    @abstractmethod
     def bind(self, position: int, ticket: Ticket, index: int, count: int, timestamp: int) -> None:
         """Tells the owners of `count` records from `position` on that they are the records `index`.. of `ticket`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def fail(self, start: int, stop: int, error: FluvioError, ledger: Ledger) -> None:
         """Tells the owners of the records from `start` to `stop` that these will not be handed over."""
-        raise NotImplementedError
 
 
 class PendingReceipts(PendingGroup[BaseReceipt[Any]]):

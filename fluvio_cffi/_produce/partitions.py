@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import cast
 
 from fluvio_cffi._errors import ConfigError, PartitionNotFoundError
-from fluvio_cffi._native.library import CData, lib
+from fluvio_cffi._native.loader import CData, lib
 from fluvio_cffi._produce.encode import as_bytes, check_partition
 from fluvio_cffi._values.records import Partitioning, ProducerRecord, Record
 

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 
 from fluvio_cffi._errors import ClosedError, FluvioError, ForkedError
 from fluvio_cffi._native.errors import from_native
-from fluvio_cffi._native.library import CData, ffi, lib
+from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._native.queue import Hub
 from fluvio_cffi._native.tickets import Ticket
 from fluvio_cffi._produce.delivery import Ledger

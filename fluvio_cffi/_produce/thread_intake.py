@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from fluvio_cffi._errors import FluvioError
-from fluvio_cffi._native.library import CData, lib
+from fluvio_cffi._native.loader import CData, lib
 from fluvio_cffi._native.tickets import Ticket
 from fluvio_cffi._produce.encode import OVERHEAD, Block
 from fluvio_cffi._produce.host import ProduceHost

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fluvio_cffi._admin.document import from_document
-from fluvio_cffi._admin.exports import loading, publish
+from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.cluster import ClusterStatus
 from fluvio_cffi._values.quantities import Timeout
 
@@ -28,10 +28,7 @@ class ClusterAdmin(Calls):
 
     def watch(self) -> Watch[ClusterStatus]:
         """Watch it: each change has the whole status, which is its only item. See :class:`Watch`."""
-        with loading("a watch"):
-            from .watch import Watch
-
-        return Watch(self._session, "cluster", ClusterStatus)
+        return self._watch("cluster", ClusterStatus)
 
 
 publish(__name__)

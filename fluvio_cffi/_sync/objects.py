@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from fluvio_cffi._admin.document import from_document
 from fluvio_cffi._admin.exports import loading
 from fluvio_cffi._native.calls import Slice, copy_buffer
-from fluvio_cffi._native.library import lib
+from fluvio_cffi._native.loader import lib
 from fluvio_cffi._values.checks import flag, text
 from fluvio_cffi._values.quantities import Timeout, parse_timeout
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .watch import Watch
 
 ItemT = TypeVar("ItemT")
+T = TypeVar("T")
 
 
 class Calls:
@@ -57,6 +58,12 @@ class Calls:
         host.finish(operation)
         answer = copy_buffer(operation.take("flv_buffer_t *", lib.flv_buffer_free))
         return json.loads(answer[: operation.value]), answer[operation.value :]
+
+    def _watch(self, kind: str, item: type[T]) -> Watch[T]:
+        with loading("a watch"):
+            from .watch import Watch
+
+        return Watch(self._session, kind, item)
 
 
 class Objects(Calls, Generic[ItemT]):
@@ -96,10 +103,7 @@ class Watched(Objects[ItemT]):
 
     def watch(self) -> Watch[ItemT]:
         """Watch them: first a snapshot of all, then what changes. See :class:`Watch`."""
-        with loading("a watch"):
-            from .watch import Watch
-
-        return Watch(self._session, self._kind, self._item)
+        return self._watch(self._kind, self._item)
 
 
 def part(name_contains: str | None) -> str | None:

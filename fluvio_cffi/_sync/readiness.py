@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fluvio_cffi._backends.threads import SyncHost
-from fluvio_cffi._native.library import CData
+from fluvio_cffi._native.loader import CData
 from fluvio_cffi._native.queue import Operation
 
 

@@ -15,7 +15,7 @@ from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, Us
 from fluvio_cffi._lifetime import logger
 from fluvio_cffi._native.calls import Slice, copy_buffer
 from fluvio_cffi._native.errors import from_native
-from fluvio_cffi._native.library import CData, ffi, lib
+from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._values.quantities import CLOSE_TIMEOUT, Timeout, ending, left, parse_timeout
 
 from .readiness import begin_to_wait, until_ready

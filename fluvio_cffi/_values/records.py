@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias
 
 from fluvio_cffi._errors import ConfigError
 
@@ -19,6 +19,7 @@ Partitioning: TypeAlias = Callable[[bytes | None, bytes, int], int]
 """Chooses the partition of a record: gets key, value and the number of partitions. See :class:`Partitioner`."""
 
 Isolation: TypeAlias = Literal["read_uncommitted", "read_committed"]
+ISOLATIONS: Final = ("read_uncommitted", "read_committed")
 Delivery: TypeAlias = Literal["at_least_once", "at_most_once"]
 ClientState: TypeAlias = Literal["connected", "reconnecting", "closed"]
 EventKind: TypeAlias = Literal["connected", "reconnecting", "closed", "leader_changed"]
