@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from fluvio_cffi import ClosedError, FluvioError
 from fluvio_cffi._native.loader import ffi, lib
 from fluvio_cffi._native.tickets import Ticket
-from fluvio_cffi._produce.encode import OVERHEAD, Block, join_records
+from fluvio_cffi._produce.encode import OVERHEAD, Accept, Block, join_records
 from fluvio_cffi._produce.loop_intake import DIRECT, LoopIntake
 from fluvio_cffi._produce.options import ProducerOptions
 from fluvio_cffi._produce.receipt import BaseReceipt, bind_receipt
@@ -115,9 +115,9 @@ class Library:
         self, value: bytes, key: Any, partition: Any, timestamp: Any, accept: Any, owner: Any, awaited: bool = False
     ) -> bool:
         block = join_records([value], None, None, None)
-        return self.submit_isolating(block, lambda ticket, index, _, time: accept(owner, ticket, index, time)) > 0
+        return self.submit_isolating(block, lambda _, ticket, index, __, time: accept(owner, ticket, index, time)) > 0
 
-    def submit_isolating(self, block: Block, accept: Callable[[Ticket, int, int, int], None]) -> int:
+    def submit_isolating(self, block: Block, accept: Accept) -> int:
         accepted = 0
         while block.start < block.count and block.next_cost() <= self.left:
             cost = block.next_cost()
@@ -128,11 +128,13 @@ class Library:
             ticket = Ticket()
             ticket.attach(self.ledger)
             self.ledger.submitted += 1
-            accept(ticket, 0, 1, 0)
+            accept(block.start - 1, ticket, 0, 1, 0)
             self.tickets.append((ticket, cost))
             accepted += 1
         self.room = self.left
         return accepted
+
+    submit_queued = submit_isolating
 
     def settle(self, count: int) -> None:
         for ticket, cost in self.tickets[:count]:
@@ -223,7 +225,7 @@ class Producing(RuleBasedStateMachine):
             return
         block = join_records(values, None, None, None)
 
-        def accept(ticket: Ticket, index: int, count: int, timestamp: int) -> None:
+        def accept(position: int, ticket: Ticket, index: int, count: int, timestamp: int) -> None:
             receipt = BaseReceipt(self.loop, self.intake.ledger, None)
             bind_receipt(receipt, ticket, index, timestamp)
             self.accepted.append((receipt, values.pop(0)))

@@ -7,6 +7,8 @@ nobody waits for ever, no room and no handle is left behind.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import sys
 import threading
 import time
@@ -18,6 +20,7 @@ from laws import native_counts, nothing_left
 from places import Stepper, get_ready, interrupt
 
 from fluvio_cffi import (
+    AsyncFluvio,
     Change,
     DeliveryError,
     Fluvio,
@@ -29,6 +32,10 @@ from fluvio_cffi import (
     StorageError,
     TableFormat,
 )
+from fluvio_cffi._native.loader import ffi
+from fluvio_cffi._produce.delivery import Ledger
+from fluvio_cffi._produce.encode import OVERHEAD
+from fluvio_cffi._produce.outbox import Outbox, PendingReceipts, PendingSends
 
 pytestmark = [
     pytest.mark.timeout(60),
@@ -78,6 +85,54 @@ def at_each_place(client: Fluvio, call: Callable[[], object], check: Callable[[b
     assert at
     # A ticket that is done may be left behind where the last step was interrupted.
     assert len(hub.tickets) <= 5
+
+
+@pytest.mark.parametrize("how", ["enqueue", "send"])
+def test_handing_over_in_an_event_loop(cluster: LocalCluster, how: str) -> None:
+    """What waits in the outbox goes once, in its order, whatever ends the turn of the loop that hands it over: and its
+    receipts and senders are told of their own records."""
+
+    async def hand_over(client: AsyncFluvio, at: int) -> bool:
+        topic = f"turns-{how}-{at}"
+        await client.admin.topics.create(topic)
+        opening = client.producer(topic, linger=0, buffer_size=5_000, max_request_size=5_000)
+        async with opening as producer, client.consumer(topic, start=Offset.beginning()) as consumer:
+            intake = producer._intake
+            # More than the buffer has room for.
+            values = [b"%d" % number + b"x" * 400 for number in range(16)]
+            if how == "enqueue":
+                group = intake._outbox.begin(PendingReceipts, 0)
+                owners = [intake._receipt(client._session.host, intake.ledger, None) for _ in values]
+                outcomes = [receipt.wait() for receipt in owners]
+            else:
+                group = intake._outbox.begin(PendingSends, 0)
+                owners = [client._session.host.send_future() for _ in values]
+                outcomes = [asyncio.wait_for(future, 20) for future in owners]
+            for owner, value in zip(owners, values, strict=True):
+                group.add(owner, value, None, None, None, len(value) + OVERHEAD)
+            stepper = Stepper(at, interrupt)
+            with contextlib.suppress(KeyboardInterrupt), stepper:
+                intake.push()
+            intake.push()
+            for value, outcome in zip(values, outcomes, strict=True):
+                metadata = await outcome
+                record = await consumer.receive(5)
+                assert (record.offset, record.value) == (metadata.offset, value)
+            await producer.send(b"the last")
+            assert (await consumer.receive(5)).value == b"the last"
+            assert producer.pending == (0, 0)
+        await client.admin.topics.delete(topic)
+        return stepper.hit
+
+    async def main() -> int:
+        async with AsyncFluvio.connect(cluster.endpoint) as client:
+            at = 0
+            while await hand_over(client, at):
+                at += 1
+            return at
+
+    get_ready(lambda: Outbox(Ledger("t", ffi.NULL)).count)
+    assert asyncio.run(main()) > 50
 
 
 @pytest.mark.parametrize("how", ["send", "enqueue", "send_all", "flush", "close"])

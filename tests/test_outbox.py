@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,6 +21,7 @@ from fluvio_cffi._produce.encode import (
     NO_PARTITION,
     NO_TIMESTAMP,
     OVERHEAD,
+    Accept,
     Block,
     RecordRefused,
     encode,
@@ -32,7 +32,6 @@ from fluvio_cffi._produce.submit import Submitter
 
 BAD = b"bad"
 BATCH = 5
-Accept = Callable[[Ticket, int, int, int], None]
 
 
 class Host:
@@ -93,14 +92,16 @@ class Library:
             taken += 1
         if not taken and self.room >= block.next_cost():
             raise RecordRefused(RecordTooLargeError("bad"))
+        position = block.start
         block.advance(taken)
         self._ledger.submitted += taken
         left = taken
         while left:
             count = min(BATCH - self._count, left)
             self._ticket.attach(self._ledger)
-            accept(self._ticket, self._count, count, 7)
+            accept(position, self._ticket, self._count, count, 7)
             self._count += count
+            position += count
             left -= count
             if self._count == BATCH:
                 self.settle()
@@ -303,7 +304,7 @@ class Refusing(Submitter):
         self.refreshed = 0
         self.log: list[bytes] = []
 
-    def submit(self, block: Block, count: int, accept: Accept) -> int:
+    def submit(self, block: Block, count: int, accept: Accept, kept: bool) -> int:
         self.calls.append(count)
         values = [value for _, value in records(block)][:count]
         if b"closed" in values:
@@ -319,7 +320,7 @@ class Refusing(Submitter):
         return 0
 
 
-def ignore(ticket: Ticket, index: int, count: int, timestamp: int) -> None: ...
+def ignore(position: int, ticket: Ticket, index: int, count: int, timestamp: int) -> None: ...
 
 
 def test_the_one_that_is_refused_is_found() -> None:

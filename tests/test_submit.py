@@ -66,7 +66,8 @@ def test_what_is_encoded_is_what_was_given(items: list[Any]) -> None:
     total = block.cost
     while block.start < block.count:
         assert block.next_cost() <= block.cost
-        total -= block.advance(1)
+        total -= block.next_cost()
+        block.advance(1)
     assert block.cost == total == 0
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, chain
 from operator import add
 from typing import Final, cast
 
 from fluvio_cffi._errors import ConfigError, ConfigTypeError, FluvioError
 from fluvio_cffi._native.loader import lib
+from fluvio_cffi._native.tickets import Ticket
 from fluvio_cffi._values import checks as _check
 from fluvio_cffi._values.records import ProducerRecord, Record
 
@@ -73,21 +74,17 @@ class Block:
     """Records as columns. They leave it in order, in as many pieces as the buffer has room for.
 
     :ivar count: how many records it was made of.
-    :ivar start: how many of them have left.
-    :ivar position: where in `data` the record at `start` begins.
-    :ivar cost: bytes of the producer's buffer that the remaining records cost.
+    :ivar left: what has left, in one value, since an exception may come between two: `start`, `position` and `cost`.
     :ivar isolating: whether the records leave one by one, because the library refuses one of them.
     """
 
     __slots__ = (
-        "cost",
         "count",
         "data",
         "isolating",
         "key_lengths",
+        "left",
         "partitions",
-        "position",
-        "start",
         "timestamps",
         "value_lengths",
     )
@@ -101,9 +98,7 @@ class Block:
         timestamps: array[int] | None = None,
     ) -> None:
         self.count = len(value_lengths)
-        self.start = 0
-        self.position = 0
-        self.cost = len(data) + OVERHEAD * self.count
+        self.left = (0, 0, len(data) + OVERHEAD * self.count)
         self.isolating = False
         self.data = data
         self.value_lengths = value_lengths
@@ -112,26 +107,41 @@ class Block:
         self.timestamps = timestamps
 
     @property
+    def start(self) -> int:
+        """How many records have left."""
+        return self.left[0]
+
+    @property
+    def position(self) -> int:
+        """Where in `data` the record at `start` begins."""
+        return self.left[1]
+
+    @property
+    def cost(self) -> int:
+        """Bytes of the producer's buffer that the remaining records cost."""
+        return self.left[2]
+
+    @property
     def remaining(self) -> int:
         """How many records have not left."""
-        return self.count - self.start
+        return self.count - self.left[0]
 
     def next_cost(self) -> int:
         """Bytes of the producer's buffer that the next record costs."""
         key_length = self.key_lengths[self.start] if self.key_lengths is not None else 0
         return self.value_lengths[self.start] + max(key_length, 0) + OVERHEAD
 
-    def advance(self, count: int) -> int:
-        """Notes that the next `count` records have left; returns what they cost."""
-        if self.start + count == self.count:
-            cost = self.cost
-        else:
-            size = self.size(count)
-            self.position += size
-            cost = size + OVERHEAD * count
-        self.start += count
-        self.cost -= cost
-        return cost
+    def left_after(self, count: int) -> tuple[int, int, int]:
+        """What `left` becomes when the next `count` records leave."""
+        start, position, cost = self.left
+        if start + count == self.count:
+            return self.count, len(self.data), 0
+        size = self.size(count)
+        return start + count, position + size, cost - size - OVERHEAD * count
+
+    def advance(self, count: int) -> None:
+        """Notes that the next `count` records have left."""
+        self.left = self.left_after(count)
 
     def size(self, count: int) -> int:
         """Bytes of the keys and values of the next `count` records."""
@@ -140,6 +150,12 @@ class Block:
         if self.key_lengths is not None:
             size += sum(length for length in self.key_lengths[start : start + count] if length > 0)
         return size
+
+
+Accept = Callable[[int, Ticket, int, int, int], None]
+"""Is told (position, ticket, index, count, timestamp) of each run of records that went into one batch: those from
+`position` on in their block are the `count` records `index`.. of the ticket. After an exception that ended a
+submission too early it may be told of the same run again."""
 
 
 def join_records(

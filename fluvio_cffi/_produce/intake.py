@@ -11,7 +11,6 @@ Any call may come in the middle of any other one: `_native.queue` says how.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import Any, ClassVar, Generic, TypeVar
 
 from fluvio_cffi._errors import (
@@ -24,9 +23,8 @@ from fluvio_cffi._errors import (
 )
 from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._native.queue import Operation
-from fluvio_cffi._native.tickets import Ticket
 from fluvio_cffi._produce.delivery import Ledger
-from fluvio_cffi._produce.encode import OVERHEAD, Block
+from fluvio_cffi._produce.encode import OVERHEAD, Accept, Block
 from fluvio_cffi._produce.host import ProduceHost
 from fluvio_cffi._produce.options import ProducerOptions
 from fluvio_cffi._produce.receipt import BaseReceipt
@@ -121,7 +119,7 @@ class Intake(ABC, Generic[ReceiptT, QueueT]):
         """The same for a record that room was granted to; false: another thread was faster."""
 
     @abstractmethod
-    def accept_block(self, block: Block, accept: Callable[[Ticket, int, int, int], None]) -> bool:
+    def accept_block(self, block: Block, accept: Accept) -> bool:
         """Accepts the next records of a block, as far as there is room; whether any was accepted.
 
         :raises RecordRefused: the next record is not acceptable.

@@ -7,14 +7,13 @@ in the outbox until the loop turns otherwise. The loop's thread alone comes here
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from threading import get_ident
 from typing import Any, Final
 
 from fluvio_cffi._errors import FluvioError
 from fluvio_cffi._native.loader import CData
-from fluvio_cffi._native.tickets import SendFuture, Ticket
-from fluvio_cffi._produce.encode import CHUNK_BYTES, OVERHEAD, Block
+from fluvio_cffi._native.tickets import SendFuture
+from fluvio_cffi._produce.encode import CHUNK_BYTES, OVERHEAD, Accept, Block
 from fluvio_cffi._produce.host import LoopHost
 from fluvio_cffi._produce.intake import Intake, ReceiptT
 from fluvio_cffi._produce.options import ProducerOptions
@@ -180,7 +179,7 @@ class LoopIntake(Intake[ReceiptT, RoomQueue]):
         self.free = max(self.free, 0) + cost
         return self.accept(receipt, value, key, partition, timestamp, cost, awaited)
 
-    def accept_block(self, block: Block, accept: Callable[[Ticket, int, int, int], None]) -> bool:
+    def accept_block(self, block: Block, accept: Accept) -> bool:
         if self.closing:
             raise self.closed_error()
         try:
@@ -249,7 +248,10 @@ class LoopIntake(Intake[ReceiptT, RoomQueue]):
     # -- handing over
 
     def push(self) -> bool:
-        empty = not self._groups or self._outbox.push(self.submitter.submit_isolating, self._host.cancellations)
+        empty = True
+        if self._groups:
+            self.submitter.catch_up()
+            empty = self._outbox.push(self.submitter.submit_queued, self._host.cancellations)
         self._count_room()
         if not empty:
             self._ask()
@@ -268,6 +270,7 @@ class LoopIntake(Intake[ReceiptT, RoomQueue]):
                 self._host.threadsafe(self._turn)
 
     def fail_queued(self, why: FluvioError) -> None:
+        self.submitter.catch_up()
         self._outbox.fail(why, self._host.cancellations)
 
     @property

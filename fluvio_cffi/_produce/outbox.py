@@ -21,6 +21,7 @@ from fluvio_cffi._produce.encode import (
     CHUNK_RECORDS,
     NO_PARTITION,
     NO_TIMESTAMP,
+    Accept,
     Block,
     RecordRefused,
     join_records,
@@ -30,8 +31,8 @@ from fluvio_cffi._produce.receipt import BaseReceipt, bind_receipt, fail_receipt
 OwnerT = TypeVar("OwnerT")
 ENTRIES: Final = 2 * CHUNK_RECORDS
 """A group with as many entries is full."""
-Submit = Callable[[Block, Callable[[Ticket, int, int, int], None]], int]
-"""Hands over what is left of a block, as far as there is room: ``Submitter.submit_isolating``."""
+Submit = Callable[[Block, Accept], int]
+"""Hands over what is left of a block, as far as there is room: ``Submitter.submit_queued``."""
 
 
 class PendingGroup(ABC, Generic[OwnerT]):
@@ -131,7 +132,8 @@ class PendingGroup(ABC, Generic[OwnerT]):
 
     @abstractmethod
     def bind(self, position: int, ticket: Ticket, index: int, count: int, timestamp: int) -> None:
-        """Tells the owners of `count` records from `position` on that they are the records `index`.. of `ticket`."""
+        """Tells the owners of `count` records from `position` on that they are the records `index`.. of `ticket`. May
+        be called twice."""
 
     @abstractmethod
     def fail(self, start: int, stop: int, error: FluvioError, ledger: Ledger) -> None:
@@ -252,17 +254,9 @@ class Outbox:
 
     def _hand_over(self, group: PendingGroup[Any], submit: Submit, cancellations: int) -> bool:
         block = self._seal(group, cancellations)
-        position = block.start
-
-        def accept(ticket: Ticket, index: int, count: int, timestamp: int) -> None:
-            nonlocal position
-            group.bind(position, ticket, index, count, timestamp)
-            position += count
-
         while block.start < block.count:
-            position = block.start
             try:
-                accepted = submit(block, accept)
+                accepted = submit(block, group.bind)
             except RecordRefused as refused:
                 self._drop(group, block, 1, refused.error)
             except FluvioError as error:

@@ -12,7 +12,7 @@ from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._native.queue import Hub
 from fluvio_cffi._native.tickets import Ticket
 from fluvio_cffi._produce.delivery import Ledger
-from fluvio_cffi._produce.encode import Block, RecordRefused
+from fluvio_cffi._produce.encode import Accept, Block, RecordRefused
 
 _RUNS: Final = 1024
 # flv_run_t: ticket, index, count
@@ -30,22 +30,40 @@ class _Structs:
     :ivar busy: whether a submission has claimed them.
     :ivar run: which of the submission's runs is accounted for next. Runs are left over between two submissions only
         where an exception, such as KeyboardInterrupt, has ended the first one too early.
+    :ivar position: where in its block that run begins.
+    :ivar block: where the records come from, until the submission is accounted for.
+    :ivar accept: who is told of the runs that are left over.
     :ivar single: describes a single record; its columns are :attr:`columns`.
     :ivar columns: length of the value, length of the key, partition and timestamp of that record.
     :ivar rare: whether `single` points to more columns than the length of the value.
     """
 
-    __slots__ = ("busy", "columns", "error", "rare", "records", "run", "runs", "single", "submission")
+    __slots__ = (
+        "accept",
+        "block",
+        "busy",
+        "columns",
+        "error",
+        "position",
+        "rare",
+        "records",
+        "run",
+        "runs",
+        "single",
+        "submission",
+    )
 
     def __init__(self) -> None:
         self.busy = False
+        self.block: Block | None = None
+        self.accept: Accept = _ignore
         self.error = ffi.new("flv_error_t **")
         self.records = ffi.new("flv_records_t *")
         self.records.struct_size = ffi.sizeof("flv_records_t")
         self.runs = ffi.new("flv_run_t[]", _RUNS)
         self.submission = ffi.new("flv_submission_t *")
         self.submission.struct_size = ffi.sizeof("flv_submission_t")
-        self.run = 0
+        self.run = self.position = 0
         self.single = ffi.new("flv_records_t *")
         self.single.struct_size = ffi.sizeof("flv_records_t")
         self.single.count = 1
@@ -86,18 +104,23 @@ class Submitter:
         self.room = lib.flv_producer_room(self._handle)
         return self.room
 
-    def submit_isolating(self, block: Block, accept: Callable[[Ticket, int, int, int], None]) -> int:
+    def submit_queued(self, block: Block, accept: Accept) -> int:
+        """As :meth:`submit_isolating`, for a block that outlives an exception which ends the call too early, such as
+        KeyboardInterrupt: whoever comes next goes on to tell `accept`. Call :meth:`catch_up` before you look at
+        `block`."""
+        return self.submit_isolating(block, accept, kept=True)
+
+    def submit_isolating(self, block: Block, accept: Accept, kept: bool = False) -> int:
         """Hands over what is left of `block`, as far as there is room; returns how many records were accepted. Records
         that the library refuses together go one by one from then on, until one is found that it refuses alone.
 
-        :param accept: as for :meth:`submit`.
         :raises RecordRefused: the library refuses the next record.
         :raises ClosedError, ForkedError: the library accepts none any more.
         """
         while True:
-            count = 1 if block.isolating else block.count - block.start
+            count = 1 if block.isolating else block.remaining
             try:
-                return self.submit(block, count, accept)
+                return self.submit(block, count, accept, kept)
             except FluvioError as error:
                 self.refresh_room()
                 if isinstance(error, (ClosedError, ForkedError)):
@@ -106,10 +129,10 @@ class Submitter:
                     raise RecordRefused(error) from None
                 block.isolating = True
 
-    def submit(self, block: Block, count: int, accept: Callable[[Ticket, int, int, int], None]) -> int:
+    def submit(self, block: Block, count: int, accept: Accept, kept: bool = False) -> int:
         """Hands over the next `count` records of `block`, as far as there is room; returns how many were accepted.
 
-        :param accept: called with (ticket, index, count, timestamp) for each run of records that went into one batch.
+        :param kept: as :meth:`submit_queued` says.
         :raises FluvioError: no record was accepted.
         """
         structs = self._structs[0]
@@ -122,13 +145,16 @@ class Submitter:
                 # One step.
                 structs.busy = True
             else:
-                return self.submit(block, count, accept)
+                return self.submit(block, count, accept, kept)
         try:
             submission = structs.submission
             if submission.runs:
-                self._account(structs, _ignore)
+                self._account(structs, structs.accept)
             alive = _describe(structs.records, block, count)
             submission.accepted = 0
+            structs.position = block.start
+            structs.accept = accept if kept else _ignore
+            structs.block = block
             try:
                 status = lib.flv_producer_submit(
                     self._handle, structs.records, structs.runs, _RUNS, submission, structs.error
@@ -138,8 +164,9 @@ class Submitter:
                 del alive
                 accepted: int = submission.accepted
                 if accepted:
-                    block.advance(accepted)
                     self._account(structs, accept)
+                else:
+                    structs.block = None
             if status:
                 raise _failure(structs, status)
             return accepted
@@ -176,7 +203,7 @@ class Submitter:
         try:
             submission = structs.submission
             if submission.runs:
-                self._account(structs, _ignore)
+                self._account(structs, structs.accept)
             single = structs.single
             single.flags = _AWAITED if awaited else 0
             value_lengths, key_lengths, partitions, timestamps = structs.columns
@@ -212,14 +239,14 @@ class Submitter:
             structs.busy = False
 
     def catch_up(self) -> None:
-        """Accounts for the records of a submission that an exception has ended before it did so itself. Its caller has
-        not got their tickets, so their failures are reported by the next flush."""
+        """Accounts for the records of a submission that an exception has ended before it did so itself. If its caller
+        has not got their tickets, their failures are reported by the next flush."""
         for structs in tuple(self._structs):
             # One step.
             if structs.submission.runs and not structs.busy:
                 structs.busy = True
                 try:
-                    self._account(structs, _ignore)
+                    self._account(structs, structs.accept)
                 finally:
                     structs.busy = False
 
@@ -232,27 +259,38 @@ class Submitter:
         self._structs.append(structs)
         return structs
 
-    def _account(self, structs: _Structs, accept: Callable[[Ticket, int, int, int], None]) -> None:
-        """Binds what a submission has accepted to its tickets."""
+    def _account(self, structs: _Structs, accept: Accept) -> None:
+        """Notes that what a submission has accepted has left its block, and binds it to its tickets."""
         submission = structs.submission
         ledger = self._ledger
         hub = self._hub
         tickets = hub.tickets
         self.room = submission.room
-        # One step.
-        ledger.submitted += submission.accepted
-        submission.accepted = 0
+        block = structs.block
+        if block is None:
+            # One step.
+            ledger.submitted += submission.accepted
+            submission.accepted = 0
+        else:
+            left = block.left_after(submission.accepted)
+            # One step.
+            block.left = left
+            ledger.submitted += submission.accepted
+            submission.accepted = 0
+            structs.block = None
         timestamp: int = submission.timestamp
         runs = ffi.buffer(structs.runs, submission.runs * _RUN.size)[structs.run * _RUN.size :]
         for number, index, length in _RUN.iter_unpack(runs):
             ticket = tickets.get(number) or hub.ticket(number)
             ticket.attach(ledger)
-            accept(ticket, index, length, timestamp)
+            accept(structs.position, ticket, index, length, timestamp)
             # One step.
             structs.run += 1
+            structs.position += length
             ticket.bound += length
             if ticket.passed and ticket.bound >= ticket.count:
                 tickets.pop(number, None)
+        structs.accept = _ignore
         structs.run = submission.runs = 0
 
     def _account_one(self, structs: _Structs, accept: Callable[[Owner, Ticket, int, int], None], owner: Owner) -> None:
@@ -312,5 +350,5 @@ def _failure(structs: _Structs, status: int) -> FluvioError:
     return failure
 
 
-def _ignore(ticket: Ticket, index: int, count: int, timestamp: int) -> None:
+def _ignore(position: int, ticket: Ticket, index: int, count: int, timestamp: int) -> None:
     """Takes the place of `accept` where its caller is gone."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final
 
 from fluvio_cffi._errors import FluvioError
 from fluvio_cffi._native.loader import CData, lib
-from fluvio_cffi._native.tickets import Ticket
-from fluvio_cffi._produce.encode import OVERHEAD, Block
+from fluvio_cffi._produce.encode import OVERHEAD, Accept, Block
 from fluvio_cffi._produce.host import ProduceHost
 from fluvio_cffi._produce.intake import Intake, ReceiptT
 from fluvio_cffi._produce.options import ProducerOptions
@@ -84,7 +82,7 @@ class ThreadIntake(Intake[ReceiptT, ThreadRoomQueue]):
             self._host.look()
         return accepted
 
-    def accept_block(self, block: Block, accept: Callable[[Ticket, int, int, int], None]) -> bool:
+    def accept_block(self, block: Block, accept: Accept) -> bool:
         if self.closing:
             raise self.closed_error()
         return self.submitter.submit_isolating(block, accept) > 0

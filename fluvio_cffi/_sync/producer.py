@@ -368,12 +368,12 @@ class Producer(Forgettable, Closeable):
         timestamps = block.timestamps
         base = deliveries.length
 
-        def accept(ticket: Ticket, index: int, count: int, timestamp: int) -> None:
+        def accept(position: int, ticket: Ticket, index: int, count: int, timestamp: int) -> None:
             if timestamps is None:
                 deliveries.add(ticket, index, count, timestamp)
             else:
-                start = deliveries.length - base
-                own = [timestamp if time == NO_TIMESTAMP else time for time in timestamps[start : start + count]]
+                given = timestamps[position : position + count]
+                own = [timestamp if time == NO_TIMESTAMP else time for time in given]
                 deliveries.add(ticket, index, count, own)
 
         accept_block = partial(intake.accept_block, block, accept)
