@@ -95,7 +95,6 @@ from ._sync.consumer import Batches, Consumer
 from ._sync.events import Events
 from ._sync.producer import Producer
 from ._sync.receipt import Receipt
-from .cluster import LocalCluster
 
 if TYPE_CHECKING:
     from ._admin.objects.changes import Change, ChangeKind
@@ -174,6 +173,7 @@ if TYPE_CHECKING:
     from ._sync.tables import TableFormats
     from ._sync.topics import Topics
     from ._sync.watch import Watch
+    from .cluster import LocalCluster
 
 __version__ = "0.1.0"
 
@@ -360,7 +360,7 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from ._admin.exports import MODULES, loading
+        from ._exports import MODULES, loading
 
         with loading(name):
             module = import_module(MODULES[name], __name__)

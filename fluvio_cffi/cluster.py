@@ -6,7 +6,6 @@ against a Fluvio cluster; only the address changes.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import errno
 import fcntl
@@ -29,6 +28,7 @@ from typing import IO, Literal
 
 from fluvio_cffi._connect.config import Tls
 from fluvio_cffi._errors import ConfigError, FluvioError, ResourceError, UsageError, brief, os_failure
+from fluvio_cffi._exports import publish
 from fluvio_cffi._native.lifecycle import at_end
 from fluvio_cffi._values.checks import number, text, wrong_type
 
@@ -545,6 +545,8 @@ async def _readable_trio(descriptor: int, seconds: float) -> bool:
 
 
 async def _readable_asyncio(descriptor: int, seconds: float) -> bool:
+    import asyncio
+
     loop = asyncio.get_running_loop()
     waiter: asyncio.Future[bool] = loop.create_future()
 
@@ -575,3 +577,6 @@ def _after_fork() -> None:
 
 at_end.append(_stop_all)
 os.register_at_fork(after_in_child=_after_fork)
+
+
+publish(__name__)

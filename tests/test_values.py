@@ -18,8 +18,8 @@ from typing import Any, ClassVar, Generic, TypeVar
 import pytest
 
 import fluvio_cffi
-from fluvio_cffi._admin.exports import MODULES
 from fluvio_cffi._admin.value import value
+from fluvio_cffi._exports import MODULES
 
 ItemT = TypeVar("ItemT")
 PACKAGE = Path(fluvio_cffi.__file__).parent

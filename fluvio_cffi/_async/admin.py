@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fluvio_cffi._admin.exports import loading, publish
+from fluvio_cffi._exports import loading, publish
 
 from .objects import AsyncCalls
 

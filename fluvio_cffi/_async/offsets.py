@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import builtins
 
-from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.offsets import ConsumerOffset
 from fluvio_cffi._errors import ConfigError
+from fluvio_cffi._exports import publish
 from fluvio_cffi._values.checks import number, text
 from fluvio_cffi._values.quantities import Timeout
 from fluvio_cffi._values.records import Offset

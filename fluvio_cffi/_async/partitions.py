@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import builtins
 
-from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.partitions import Partition
+from fluvio_cffi._exports import publish
 from fluvio_cffi._values.checks import flag, number, text
 from fluvio_cffi._values.quantities import Timeout
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import builtins
 
 from fluvio_cffi._admin.document import to_document
-from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.tables import TableFormat, TableFormatSpec
+from fluvio_cffi._exports import publish
 from fluvio_cffi._values.checks import flag, text, wrong_type
 from fluvio_cffi._values.quantities import Timeout
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import select
 import sys
+from contextlib import suppress
 
 from fluvio_cffi._errors import UsageError
 
@@ -22,13 +22,16 @@ def running_host() -> AsyncHost:
         from .trio import host as trio_host
 
         return trio_host()
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        raise UsageError("no event loop is running: this must be awaited under asyncio or trio") from None
-    from .asyncio import host as asyncio_host
+    # Where nobody has imported asyncio, none of its loops is running; and the import takes its time.
+    if "asyncio" in sys.modules:
+        from asyncio import get_running_loop
 
-    return asyncio_host()
+        from .asyncio import host as asyncio_host
+
+        with suppress(RuntimeError):
+            get_running_loop()
+            return asyncio_host()
+    raise UsageError("no event loop is running: this must be awaited under asyncio or trio")
 
 
 def new_host() -> SyncHost:

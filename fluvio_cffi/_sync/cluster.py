@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fluvio_cffi._admin.document import from_document
-from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.cluster import ClusterStatus
+from fluvio_cffi._exports import publish
 from fluvio_cffi._values.quantities import Timeout
 
 from .objects import Calls

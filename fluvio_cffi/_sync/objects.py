@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from fluvio_cffi._admin.document import from_document
-from fluvio_cffi._admin.exports import loading
+from fluvio_cffi._exports import loading
 from fluvio_cffi._native.calls import Slice, copy_buffer
 from fluvio_cffi._native.loader import lib
 from fluvio_cffi._values.checks import flag, text

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from fluvio_cffi._admin.document import from_document, to_document
-from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.smartmodules import SmartModuleInfo, SmartModuleSpec
 from fluvio_cffi._errors import ConfigError, ConfigTypeError
+from fluvio_cffi._exports import publish
 from fluvio_cffi._values.checks import flag, kind, text, wrong_type
 from fluvio_cffi._values.files import contents
 from fluvio_cffi._values.quantities import Timeout

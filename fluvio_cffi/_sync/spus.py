@@ -6,8 +6,8 @@ from __future__ import annotations
 import builtins
 
 from fluvio_cffi._admin.document import to_document
-from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.spus import CustomSpuSpec, Spu
+from fluvio_cffi._exports import publish
 from fluvio_cffi._values.checks import flag, number, text, wrong_type
 from fluvio_cffi._values.quantities import Timeout
 

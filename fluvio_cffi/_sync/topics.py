@@ -7,10 +7,10 @@ import builtins
 from typing import Any
 
 from fluvio_cffi._admin.document import to_document
-from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.objects.common import Deduplication
 from fluvio_cffi._admin.objects.topics import HomeMirror, PartitionAssignment, RemoteMirror, Topic, TopicSpec
 from fluvio_cffi._errors import ConfigError
+from fluvio_cffi._exports import publish
 from fluvio_cffi._values.checks import flag, number, text, wrong_type
 from fluvio_cffi._values.quantities import Duration, Size, Timeout
 from fluvio_cffi._values.records import Compression

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
+from fluvio_cffi._exports import publish
 
 from .partitions import Partition
 from .spus import Spu

@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from fluvio_cffi._admin.checks import U64, assign, texts
 from fluvio_cffi._admin.document import named
-from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
+from fluvio_cffi._exports import publish
 from fluvio_cffi._values.checks import number, text
 from fluvio_cffi._values.quantities import Duration, parse_duration
 

@@ -7,9 +7,9 @@ from typing import ClassVar, Literal, TypeAlias
 
 from fluvio_cffi._admin.checks import address
 from fluvio_cffi._admin.document import named
-from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
 from fluvio_cffi._errors import ConfigTypeError
+from fluvio_cffi._exports import publish
 from fluvio_cffi._values.checks import instance, kind, text
 
 PairingResolution: TypeAlias = Literal["waiting", "successful", "failed", "disabled", "unauthorized"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import field
 
 from fluvio_cffi._admin.document import named
-from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
+from fluvio_cffi._exports import publish
 
 
 @value()

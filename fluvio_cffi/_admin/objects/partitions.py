@@ -6,8 +6,8 @@ from dataclasses import field
 from typing import Literal, TypeAlias
 
 from fluvio_cffi._admin.document import named
-from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
+from fluvio_cffi._exports import publish
 from fluvio_cffi._values.records import Compression
 
 from .common import Deduplication, HomePartition, RemotePartition

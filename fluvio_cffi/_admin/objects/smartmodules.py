@@ -9,10 +9,10 @@ from typing import Literal, TypeAlias
 
 from fluvio_cffi._admin.checks import assign, optional_text
 from fluvio_cffi._admin.document import from_document
-from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.toml import smartmodule_document
 from fluvio_cffi._admin.value import value
 from fluvio_cffi._errors import ConfigError
+from fluvio_cffi._exports import publish
 from fluvio_cffi._values.checks import choice, flag, instance, shown, text, wrong_type
 
 Visibility: TypeAlias = Literal["private", "public"]

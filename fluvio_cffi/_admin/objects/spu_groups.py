@@ -7,8 +7,8 @@ from dataclasses import field
 from typing import Literal, TypeAlias
 
 from fluvio_cffi._admin.checks import I32, U16, assign, optional_text, texts
-from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
+from fluvio_cffi._exports import publish
 from fluvio_cffi._values.checks import number
 
 SpuGroupResolution: TypeAlias = Literal["init", "invalid", "reserved"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 from fluvio_cffi._admin.checks import I32, U16, address, assign, optional_text
-from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
 from fluvio_cffi._errors import ConfigError
+from fluvio_cffi._exports import publish
 from fluvio_cffi._values.checks import choice, instance, number, several, text
 
 SpuResolution: TypeAlias = Literal["online", "offline", "init"]

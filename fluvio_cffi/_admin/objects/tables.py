@@ -6,8 +6,8 @@ from dataclasses import field
 from typing import Literal, TypeAlias
 
 from fluvio_cffi._admin.checks import assign, optional_text
-from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
+from fluvio_cffi._exports import publish
 from fluvio_cffi._values.checks import choice, several, text
 
 TableFormatResolution: TypeAlias = Literal["init", "invalid", "running", "pending", "failed"]

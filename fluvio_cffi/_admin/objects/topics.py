@@ -8,9 +8,9 @@ from typing import ClassVar, Literal, TypeAlias
 
 from fluvio_cffi._admin.checks import I32, U32, U64, assign, seconds, size
 from fluvio_cffi._admin.document import named
-from fluvio_cffi._admin.exports import publish
 from fluvio_cffi._admin.value import value
 from fluvio_cffi._errors import ConfigError
+from fluvio_cffi._exports import publish
 from fluvio_cffi._values.checks import choice, flag, instance, number, several, text, wrong_type
 from fluvio_cffi._values.quantities import Duration, Size
 from fluvio_cffi._values.records import Compression

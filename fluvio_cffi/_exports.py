@@ -1,5 +1,5 @@
-"""Where the public names of administration are. They are loaded when they are first used, kind by kind: together they
-are a good half of the package."""
+"""Where the public names are that are loaded when they are first used: administration, kind by kind, which is a good
+half of the package, and the embedded cluster."""
 
 from __future__ import annotations
 
@@ -93,6 +93,7 @@ _NAMES: Final = {
     "._sync.tables": ["TableFormats"],
     "._sync.topics": ["Topics"],
     "._sync.watch": ["Watch"],
+    ".cluster": ["LocalCluster"],
 }
 
 MODULES: Final[Mapping[str, str]] = {name: module for module, names in _NAMES.items() for name in names}
@@ -112,7 +113,7 @@ def publish(module: str) -> None:
 
 @contextmanager
 def loading(what: str) -> Generator[None, None, None]:
-    """Around the import of a module of administration. A signal handler or a finalizer may come in the middle of that
+    """Around the import of such a module. A signal handler or a finalizer may come in the middle of that
     very import, and ask for what it has not defined yet.
 
     :raises UsageError: this is the case.
