@@ -27,7 +27,15 @@ from types import TracebackType
 from typing import IO, Literal
 
 from fluvio_cffi._connect.config import Tls
-from fluvio_cffi._errors import ConfigError, FluvioError, ResourceError, UsageError, brief, os_failure
+from fluvio_cffi._errors import (
+    ConfigError,
+    FluvioError,
+    FluvioTimeoutError,
+    ResourceError,
+    UsageError,
+    brief,
+    os_failure,
+)
 from fluvio_cffi._exports import publish
 from fluvio_cffi._native.lifecycle import at_end
 from fluvio_cffi._values.checks import number, text, wrong_type
@@ -210,6 +218,7 @@ class LocalCluster:
         """Start the program and return once it is ready to be connected to. Waits for at most 10 s.
 
         :raises ResourceError: the machine has no more of something that it needs, such as room for its files.
+        :raises FluvioTimeoutError: it is not ready by then.
         :raises FluvioError: it does not start; the message has what it said.
         """
         _run(self._starting())
@@ -313,7 +322,7 @@ class LocalCluster:
             self._spawn()
             while (ready := self._ready_line()) is None:
                 if not (yield from self._more_output(deadline, "did not start")):
-                    raise FluvioError(f"the cluster was not ready within {START_TIMEOUT:g} s{self._said()}")
+                    raise FluvioTimeoutError(f"the cluster was not ready within {START_TIMEOUT:g} s{self._said()}")
         except BaseException:
             self._kill()
             if self._endpoint is None:
@@ -388,7 +397,9 @@ class LocalCluster:
         while self._unanswered:
             while b"\n" not in self._output:
                 if not (yield from self._more_output(deadline, "has ended")):
-                    raise FluvioError(f"the cluster did not answer {line!r} within {CONTROL_TIMEOUT:g} s{self._said()}")
+                    raise FluvioTimeoutError(
+                        f"the cluster did not answer {line!r} within {CONTROL_TIMEOUT:g} s{self._said()}"
+                    )
             answer, _, self._output = self._output.partition(b"\n")
             self._unanswered -= 1
         if answer != b"ok":

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from fluvio_cffi import ConfigError, Fluvio, FluvioError, LocalCluster, Offset, UsageError
+from fluvio_cffi import ConfigError, Fluvio, FluvioError, FluvioTimeoutError, LocalCluster, Offset, UsageError
 
 RUNNERS: dict[str, Callable[[Callable[[], Awaitable[None]]], None]] = {
     "asyncio": lambda main: asyncio.run(main()),  # type: ignore[arg-type]
@@ -35,11 +35,11 @@ def run(request: pytest.FixtureRequest) -> Callable[[Callable[[], Awaitable[None
 
 
 @contextlib.contextmanager
-def failing(match: str) -> Iterator[None]:
+def failing(match: str, kind: type[FluvioError] = FluvioError) -> Iterator[None]:
     """What is wrong with the program itself has no class of its own."""
     with pytest.raises(FluvioError, match=match) as raised:
         yield
-    assert type(raised.value) is FluvioError
+    assert type(raised.value) is kind
 
 
 @pytest.fixture
@@ -327,7 +327,7 @@ def test_command_that_is_not_answered(fake: Callable[[str], None], monkeypatch: 
     )
     with LocalCluster() as cluster:
         monkeypatch.setattr("fluvio_cffi.cluster.CONTROL_TIMEOUT", 0.1)
-        with failing(r"did not answer 'one' within 0\.1 s"):
+        with failing(r"did not answer 'one' within 0\.1 s", FluvioTimeoutError):
             cluster.control("one")
         monkeypatch.undo()
         cluster.control("two")
@@ -378,11 +378,11 @@ def test_program_that_is_never_ready(
 ) -> None:
     monkeypatch.setattr("fluvio_cffi.cluster.START_TIMEOUT", 0.2)
     fake("echo 'still waiting' >&2; echo 'starting'; exec sleep 60")
-    with failing(r"not ready within 0\.2 s: still waiting"):
+    with failing(r"not ready within 0\.2 s: still waiting", FluvioTimeoutError):
         LocalCluster().start()
 
     async def main() -> None:
-        with failing(r"not ready within 0\.2 s: still waiting"):
+        with failing(r"not ready within 0\.2 s: still waiting", FluvioTimeoutError):
             async with LocalCluster():
                 pass
 
