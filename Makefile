@@ -98,6 +98,7 @@ lint-python: $(VENV)/.lint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python tools/async_to_sync.py --check
+	@$(BIN)/towncrier build --draft --version next >/dev/null
 	PYTHONPATH=$(CURDIR) $(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/mypy
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
