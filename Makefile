@@ -27,7 +27,7 @@ RUST_SOURCES := $(shell find rust-ffi -name target -prune -o \( -name '*.rs' -o 
 PYTHON_SOURCES := $(shell find fluvio_cffi \( -name '*.py' -o -name "*.pyi" -o -name py.typed \) ! -name _binding.py)
 WHEEL_SOURCES := $(RUST_SOURCES) $(PYTHON_SOURCES) include/fluvio_cffi.h tools/build_binding.py setup.py pyproject.toml README.md LICENSE
 
-.PHONY: help demo test test-rust test-python test-pythons test-long test-unit docs bench bench-full develop wheel sdist lint lint-python lint-rust format clean
+.PHONY: help demo test test-rust test-python test-pythons test-long test-unit docs bench bench-full develop wheel sdist lint lint-python lint-rust deny format clean
 
 help:
 	@echo 'make demo          build, start an embedded cluster, produce and consume, and say how fast it was'
@@ -42,6 +42,7 @@ help:
 	@echo '                   (a debug build; make develop RELEASE=1 for an optimised one)'
 	@echo 'make wheel         build the wheel into dist/;  make sdist: the source distribution'
 	@echo 'make lint          style, types, generated files, clippy;  make format: put style right'
+	@echo 'make deny          whether the crates that are used may be used: licences, bans, sources'
 	@echo '                   (make test-python PYTEST_ARGS="-k name" for some of the tests)'
 	@echo 'make clean         remove everything that was made'
 
@@ -110,6 +111,9 @@ lint-rust:
 		|| { echo 'comments are at most 120 characters wide'; exit 1; }
 	tools/header.sh --check
 	$(CARGO) clippy --workspace --all-targets $(MANIFEST) -- --deny warnings
+
+deny:
+	tools/deny.sh
 
 format: $(VENV)/.lint
 	$(BIN)/ruff check --fix

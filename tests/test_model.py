@@ -3,6 +3,7 @@ connections, reconnecting, closing. Few examples normally, 2,000 with FLUVIO_CFF
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import anyio
@@ -42,6 +43,8 @@ class Run:
         self.log: list[list[bytes]] = [[] for _ in range(PARTITIONS)]
         self.positions = [0] * PARTITIONS
         self.committed: dict[int, int] = {}
+        # Where the consumer has sought backwards: what is stored may go back there.
+        self.backward: set[int] = set()
         self.paused: set[int] = set()
         self.handed_out: set[int] = set()
         self.last: Any = None
@@ -68,6 +71,7 @@ class Run:
         self.positions = [self.committed.get(partition, -1) + 1 for partition in range(PARTITIONS)]
         self.paused = set()
         self.handed_out = set()
+        self.backward = set()
         self.last = None
         assert await self.consumer.committed() == self.committed
 
@@ -166,6 +170,8 @@ class Run:
     async def seek(self, partition: int, offset: int) -> None:
         offset = min(offset, len(self.log[partition]))
         await self.consumer.seek(partition, offset)
+        if offset < self.positions[partition]:
+            self.backward.add(partition)
         self.positions[partition] = offset
         self.handed_out.discard(partition)
         assert self.consumer.position()[partition] == offset
@@ -180,15 +186,20 @@ class Run:
 
     # -- the rest
 
+    def processed(self, offsets: Mapping[int, int]) -> None:
+        for partition, offset in offsets.items():
+            if partition in self.backward or offset > self.committed.get(partition, -1):
+                self.committed[partition] = offset
+
     async def commit(self, what: str) -> None:
         if what == "record" and self.last is not None:
             await self.consumer.commit(self.last)
-            self.committed[self.last.partition] = self.last.offset
+            self.processed({self.last.partition: self.last.offset})
         elif what == "batch" and self.available():
             batch = await self.consumer.batches(max_records=5, max_wait=0).__anext__()
             self.seen([*batch])
             await self.consumer.commit(batch)
-            self.committed.update(batch.last_offsets)
+            self.processed(batch.last_offsets)
         elif what == "offsets" and self.log[0]:
             offset = len(self.log[0]) // 2
             await self.consumer.commit({0: offset})
@@ -196,7 +207,7 @@ class Run:
         elif what == "all":
             await self.consumer.commit()
             found = await self.consumer.committed()
-            self.committed.update({partition: self.positions[partition] - 1 for partition in self.handed_out})
+            self.processed({partition: self.positions[partition] - 1 for partition in self.handed_out})
             assert found == self.committed
         assert await self.consumer.committed() == self.committed
 
