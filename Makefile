@@ -42,8 +42,8 @@ help:
 	@echo '                   (a debug build; make develop RELEASE=1 for an optimised one)'
 	@echo 'make wheel         build the wheel into dist/;  make sdist: the source distribution'
 	@echo 'make lint          style, types, generated files, clippy;  make format: put style right'
-	@echo 'make deny          whether the crates that are used may be used: licences, bans, sources'
 	@echo '                   (make test-python PYTEST_ARGS="-k name" for some of the tests)'
+	@echo 'make deny          whether the crates that are used may be used: licences, bans, sources'
 	@echo 'make clean         remove everything that was made'
 
 demo: $(VENV)/.wheel $(VENV)/.demo

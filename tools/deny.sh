@@ -15,4 +15,4 @@ checks=(bans licenses sources)
 if [ "${1:-}" = --advisories ]; then
     checks+=(advisories)
 fi
-"$deny" --manifest-path rust-ffi/Cargo.toml check --config rust-ffi/deny.toml "${checks[@]}"
+"$deny" --manifest-path rust-ffi/Cargo.toml check "${checks[@]}"
