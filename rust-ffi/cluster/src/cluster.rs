@@ -18,6 +18,7 @@ use crate::faults::Faults;
 use crate::files;
 use crate::listener::{Listener, Shutdown};
 use crate::sc::{Sc, spu_name};
+use crate::smartmodules::{Engine, Limits};
 use crate::spu::{Consumers, Node};
 use crate::temporary::{self, Temporary};
 use crate::tls;
@@ -76,12 +77,15 @@ impl Cluster {
         };
 
         let consumers = Arc::new(Consumers::new(directory.join("consumer-offsets.jsonl")));
+        let limits = Limits { memory: config.smartmodule_memory, fuel: config.smartmodule_fuel };
+        let engine = Arc::new(Engine::new(limits));
         let nodes = (FIRST_SPU..).zip(spu_listeners).map(|(id, listener)| {
             let logs = directory.join(format!("spu-logs-{id}"));
-            Arc::new(Node::new(id, logs, listener, config.write_like_real, Arc::clone(&consumers)))
+            let (consumers, engine) = (Arc::clone(&consumers), Arc::clone(&engine));
+            Arc::new(Node::new(id, logs, listener, config.write_like_real, consumers, engine))
         });
         let (nodes, faults) = (nodes.collect(), Arc::clone(sc_listener.faults()));
-        let sc = Arc::new(Sc::load(directory.join("objects"), nodes, consumers, faults, &config)?);
+        let sc = Arc::new(Sc::load(directory.join("objects"), nodes, consumers, engine, faults, &config)?);
 
         let busy = |listener: &Listener| {
             let address = listener.address().to_string();

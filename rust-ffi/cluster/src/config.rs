@@ -8,6 +8,12 @@ use fluvio_types::SpuId;
 /// How the real SC behaves when `FLV_TOPIC_WAIT` is not set.
 pub const DEFAULT_TOPIC_WAIT: Duration = Duration::from_secs(90);
 
+/// As on the real SPU.
+pub const DEFAULT_SMARTMODULE_MEMORY: usize = 1 << 30;
+
+/// Enough for some ten seconds. The real SPU has no limit.
+pub const DEFAULT_SMARTMODULE_FUEL: u64 = 10_000_000_000;
+
 /// The number that the real cluster gives its first SPU.
 pub(crate) const FIRST_SPU: SpuId = 5001;
 
@@ -53,6 +59,10 @@ pub struct Config {
     pub retention_interval: Duration,
     /// How often watches of partitions are told how far these have come.
     pub status_interval: Duration,
+    /// The most bytes of memory that an instance of a SmartModule may have.
+    pub smartmodule_memory: usize,
+    /// Fuel of one call of a SmartModule; an instruction costs about one.
+    pub smartmodule_fuel: u64,
 }
 
 impl Default for Config {
@@ -71,6 +81,8 @@ impl Default for Config {
             segment_bytes: fluvio_types::defaults::SPU_LOG_SEGMENT_MAX_BYTES,
             retention_interval: Duration::from_secs(10),
             status_interval: Duration::from_secs(1),
+            smartmodule_memory: DEFAULT_SMARTMODULE_MEMORY,
+            smartmodule_fuel: DEFAULT_SMARTMODULE_FUEL,
         }
     }
 }

@@ -25,6 +25,7 @@ mod listener;
 mod log;
 mod net;
 mod sc;
+mod smartmodules;
 mod socket;
 mod spu;
 mod temporary;

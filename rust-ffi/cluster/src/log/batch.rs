@@ -14,7 +14,7 @@ const CRC_AT: usize = 17;
 const CRC_FROM: usize = 21;
 const SCHEMA_PRESENT: i16 = 0x10;
 const CODEC_MASK: i16 = 0x07;
-const SCHEMA_ID: usize = 4;
+pub(crate) const SCHEMA_ID: usize = 4;
 /// The smallest encoded record: length, attributes, two deltas, no key, an empty value, no headers.
 const MIN_RECORD: usize = 7;
 
@@ -33,6 +33,8 @@ pub(crate) struct Header {
     pub(crate) length: i32,
     pub(crate) attributes: i16,
     pub(crate) last_offset_delta: i32,
+    pub(crate) first_time: i64,
+    pub(crate) last_time: i64,
 }
 
 impl Header {
@@ -42,12 +44,18 @@ impl Header {
             length: i32::from_be_bytes(array(bytes, 8)),
             attributes: i16::from_be_bytes(array(bytes, 21)),
             last_offset_delta: i32::from_be_bytes(array(bytes, 23)),
+            first_time: i64::from_be_bytes(array(bytes, 27)),
+            last_time: i64::from_be_bytes(array(bytes, 35)),
         }
     }
 
     /// Whole size in the log, if the declared length can hold a header.
     pub(crate) fn size(self) -> Option<usize> {
         usize::try_from(self.length).ok().filter(|&length| length >= BATCH_HEADER_SIZE).map(|n| n + BATCH_PREAMBLE_SIZE)
+    }
+
+    pub(crate) fn has_schema(self) -> bool {
+        self.attributes & SCHEMA_PRESENT != 0
     }
 
     /// How many offsets the batch takes. The real server believes the header, whatever the number of records.
@@ -86,7 +94,7 @@ pub(crate) fn split(set: &[u8]) -> Result<Vec<Batch>, Malformed> {
     let mut start = 0;
     while set.len() - start >= HEADER {
         let header = Header::read(&set[start..]);
-        let has_schema = header.attributes & SCHEMA_PRESENT != 0;
+        let has_schema = header.has_schema();
         let rest = set.len() - start;
         let fixed = if has_schema { HEADER + SCHEMA_ID } else { HEADER };
         if rest < fixed {

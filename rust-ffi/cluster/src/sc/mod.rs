@@ -32,6 +32,7 @@ use tokio::sync::Notify;
 use crate::config::{Config, FIRST_SPU, StartError};
 use crate::faults::Faults;
 use crate::listener::Accepted;
+use crate::smartmodules::Engine;
 use crate::spu::{Consumers, Node};
 use kinds::Objects;
 pub(crate) use spus::spu_name;
@@ -49,6 +50,8 @@ pub(crate) struct Sc {
     /// In the order of their numbers, which follow each other.
     nodes: Vec<Arc<Node>>,
     consumers: Arc<Consumers>,
+    /// What the SPUs run SmartModules with; it knows those that are stored.
+    engine: Arc<Engine>,
     faults: Arc<Faults>,
     topic_wait: Duration,
     segment_bytes: u32,
@@ -65,6 +68,7 @@ impl Sc {
         shelves: PathBuf,
         nodes: Vec<Arc<Node>>,
         consumers: Arc<Consumers>,
+        engine: Arc<Engine>,
         faults: Arc<Faults>,
         config: &Config,
     ) -> Result<Self, StartError> {
@@ -75,6 +79,7 @@ impl Sc {
             provisioned: Notify::new(),
             nodes,
             consumers,
+            engine,
             faults,
             topic_wait: config.topic_wait,
             segment_bytes: config.segment_bytes,
@@ -82,6 +87,9 @@ impl Sc {
         };
         sc.restore_kept::<SpuGroupSpec>()?;
         sc.restore_kept::<SmartModuleSpec>()?;
+        for module in sc.objects().smartmodules.all() {
+            sc.engine.library.put(&module.name, &module.spec);
+        }
         sc.restore_kept::<TableFormatSpec>()?;
         sc.restore_kept::<MirrorSpec>()?;
         sc.restore_spus()?;

@@ -3,11 +3,13 @@
 mod connection;
 mod consumers;
 mod fetch;
+mod lookback;
 mod node;
 mod offsets;
 mod produce;
 mod replica;
 mod stream;
+mod transforms;
 mod versions;
 mod writer;
 
@@ -20,6 +22,7 @@ use fluvio_types::PartitionId;
 
 use crate::faults::Faults;
 use crate::listener::Accepted;
+use crate::smartmodules::Engine;
 pub(crate) use consumers::Consumers;
 pub(crate) use node::Node;
 pub(crate) use replica::{Extent, Gone, Replica, ReplicaConfig};
@@ -30,6 +33,7 @@ pub(crate) struct Spu {
     write_like_real: bool,
     faults: Arc<Faults>,
     consumers: Arc<Consumers>,
+    engine: Arc<Engine>,
     topics: RwLock<HashMap<String, BTreeMap<PartitionId, Arc<Replica>>>>,
 }
 

@@ -10,6 +10,7 @@ use fluvio_types::SpuId;
 use super::{Consumers, Gone, Replica, ReplicaConfig, Spu};
 use crate::listener::{Listener, Shutdown};
 use crate::log;
+use crate::smartmodules::Engine;
 
 /// An SPU, up or down.
 #[derive(Debug)]
@@ -19,6 +20,7 @@ pub(crate) struct Node {
     listener: Listener,
     write_like_real: bool,
     consumers: Arc<Consumers>,
+    engine: Arc<Engine>,
     running: Mutex<Option<Arc<Spu>>>,
 }
 
@@ -30,8 +32,9 @@ impl Node {
         listener: Listener,
         write_like_real: bool,
         consumers: Arc<Consumers>,
+        engine: Arc<Engine>,
     ) -> Self {
-        Self { id, log_directory, listener, write_like_real, consumers, running: Mutex::default() }
+        Self { id, log_directory, listener, write_like_real, consumers, engine, running: Mutex::default() }
     }
 
     pub(crate) fn id(&self) -> SpuId {
@@ -53,6 +56,7 @@ impl Node {
             write_like_real: self.write_like_real,
             faults: Arc::clone(self.listener.faults()),
             consumers: Arc::clone(&self.consumers),
+            engine: Arc::clone(&self.engine),
             topics: RwLock::default(),
         });
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&spu));

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::ops::Range;
+use std::sync::Arc;
 
 use bytes::{Buf, BufMut};
 use fluvio_protocol::api::{RequestHeader, RequestKind};
@@ -10,12 +11,12 @@ use fluvio_protocol::record::ReplicaKey;
 use fluvio_protocol::{Decoder, Encoder, Version};
 use fluvio_spu_schema::Isolation;
 use fluvio_spu_schema::produce::{PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse};
-
+use fluvio_spu_schema::server::smartmodule::SmartModuleInvocation;
 use fluvio_types::PartitionId;
 
-use super::Spu;
 use super::connection::entries;
-use crate::log::batch;
+use super::{Replica, Spu, transforms};
+use crate::log::batch::{self, Batch};
 use crate::net;
 
 pub(crate) type Produce = ProduceRequest<Place>;
@@ -67,6 +68,54 @@ fn with_partition(error: &ErrorCode, topic: &str, partition: PartitionId) -> Err
     }
 }
 
+/// Where the records of an entry have gone: the offset of the first, and that behind the last.
+struct Written {
+    replica: Arc<Replica>,
+    base: i64,
+    end: i64,
+}
+
+/// What holds for all entries of a request.
+struct Order<'a> {
+    spu: &'a Spu,
+    modules: &'a [SmartModuleInvocation],
+    version: i16,
+    failure: Option<&'a ErrorCode>,
+    timed_out: ErrorCode,
+}
+
+impl Order<'_> {
+    /// Writes the records of one entry, or what the modules make of them.
+    async fn write(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        set: &mut [u8],
+        batches: &[Batch],
+    ) -> Result<Written, ErrorCode> {
+        let replica = match (self.spu.replica(topic, partition), self.failure) {
+            (Some(replica), None | Some(ErrorCode::RequestTimedOut { .. })) => replica,
+            (_, Some(failure)) => return Err(with_partition(failure, topic, partition)),
+            (None, None) => return Err(ErrorCode::NotLeaderForPartition),
+        };
+        replica.check_refusal()?;
+        let written = if self.modules.is_empty() {
+            self.store(replica, set, batches).await
+        } else {
+            let mut set = transforms::transform(&self.spu.engine, &replica, self.modules, self.version, set).await?;
+            let batches = batch::split(&set).unwrap_or_default();
+            self.store(replica, &mut set, &batches).await
+        };
+        if self.failure.is_some() { written.and(Err(self.timed_out.clone())) } else { written }
+    }
+
+    async fn store(&self, replica: Arc<Replica>, set: &mut [u8], batches: &[Batch]) -> Result<Written, ErrorCode> {
+        let base = replica.produce(set, batches, &self.spu.faults)?;
+        let end = batches.iter().fold(base, |end, batch| end.saturating_add(batch.header.offsets()));
+        Ok(Written { replica, base, end })
+    }
+}
+
 /// Serves a request; the reply has one entry for each of its partition entries, in order. An error closes the
 /// connection. With a `failure` that is the answer; nothing is written, unless it says that the records were not
 /// replicated in time.
@@ -79,37 +128,28 @@ pub(crate) async fn produce(
 ) -> io::Result<Vec<u8>> {
     let request = Produce::decode_from(&mut &frame[body..], header.api_version())?;
     entries(request.topics.iter().map(|topic| topic.partitions.len()))?;
-    let transformed = !request.smartmodules.is_empty();
     let timed_out = ErrorCode::RequestTimedOut {
         timeout_ms: u64::try_from(request.timeout.as_millis()).unwrap_or(u64::MAX),
         kind: RequestKind::Produce,
     };
+    let modules = &request.smartmodules;
+    let order = Order { spu, modules, version: header.api_version(), failure, timed_out };
     let mut uncommitted = Vec::new();
     let mut responses = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for entry in topic.partitions {
+            let partition_index = entry.partition_index;
             let place = entry.records.range(frame.len());
             let set = &mut frame[place];
             let batches = batch::split(set)
                 .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "schema attribute without its id"))?;
-            let replica = spu.replica(&topic.name, entry.partition_index);
-            let written = match (replica, failure) {
-                (Some(replica), Some(ErrorCode::RequestTimedOut { .. })) => {
-                    replica.produce(set, &batches, &spu.faults).and(Err(timed_out.clone()))
+            let mut response = PartitionProduceResponse { partition_index, ..Default::default() };
+            match order.write(&topic.name, partition_index, set, &batches).await {
+                Ok(written) => {
+                    response.base_offset = written.base;
+                    uncommitted.push(((responses.len(), partitions.len()), written));
                 }
-                (_, Some(failure)) => Err(with_partition(failure, &topic.name, entry.partition_index)),
-                _ if transformed => Err(ErrorCode::Other("SmartModules are not available here".to_owned())),
-                (Some(replica), None) => replica.produce(set, &batches, &spu.faults).inspect(|base| {
-                    let end = batches.iter().fold(*base, |end, batch| end.saturating_add(batch.header.offsets()));
-                    uncommitted.push(((responses.len(), partitions.len()), replica, end));
-                }),
-                (None, None) => Err(ErrorCode::NotLeaderForPartition),
-            };
-            let mut response =
-                PartitionProduceResponse { partition_index: entry.partition_index, ..Default::default() };
-            match written {
-                Ok(base_offset) => response.base_offset = base_offset,
                 Err(error_code) => response.error_code = error_code,
             }
             partitions.push(response);
@@ -118,10 +158,10 @@ pub(crate) async fn produce(
     }
     if request.isolation == Isolation::ReadCommitted {
         // One after another, and each with its own time, as on the real server.
-        for ((topic, partition), replica, end) in uncommitted {
+        for ((topic, partition), Written { replica, end, .. }) in uncommitted {
             if tokio::time::timeout(request.timeout, replica.committed(end)).await.is_err() {
                 let responses: &mut Vec<TopicProduceResponse> = &mut responses;
-                responses[topic].partitions[partition].error_code = timed_out.clone();
+                responses[topic].partitions[partition].error_code = order.timed_out.clone();
             }
         }
     }

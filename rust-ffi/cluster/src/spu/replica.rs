@@ -185,12 +185,15 @@ impl Replica {
         }
     }
 
+    /// Whether clients may produce here.
+    pub(crate) fn check_refusal(&self) -> Result<(), ErrorCode> {
+        self.refusal.clone().map_or(Ok(()), Err)
+    }
+
     /// Appends a record set; the base offset of its first batch. The real server's checks, and no others, all before a
     /// byte is written.
     pub(crate) fn produce(&self, set: &mut [u8], batches: &[Batch], faults: &Faults) -> Result<i64, ErrorCode> {
-        if let Some(refusal) = &self.refusal {
-            return Err(refusal.clone());
-        }
+        self.check_refusal()?;
         if batches.iter().all(|batch| batch.header.offsets() == 0) {
             return Ok(0);
         }

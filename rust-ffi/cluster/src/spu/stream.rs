@@ -11,10 +11,11 @@ use tokio::sync::watch;
 
 use super::Replica;
 use super::fetch::{self, Records, StreamFetch};
-use super::replica::Gone;
+use super::replica::{Gone, Progress};
 use super::writer::Writer;
-use crate::log::Slice;
+use super::transforms::Transforms;
 use crate::net;
+use crate::smartmodules::{Engine, Merged, Verdict};
 
 /// The value of the acknowledgement cell before the first acknowledgement; the real server ignores it from a client,
 /// too.
@@ -28,6 +29,7 @@ pub(crate) struct Stream {
     pub(crate) session: u32,
     pub(crate) request: StreamFetch,
     pub(crate) replica: Arc<Replica>,
+    pub(crate) engine: Arc<Engine>,
     pub(crate) writer: Writer,
     /// The last acknowledgement: a cell, not a queue, so of several that come at once only the last counts.
     pub(crate) acknowledged: watch::Receiver<i64>,
@@ -52,13 +54,35 @@ fn error_of(gone: Gone) -> ErrorCode {
     }
 }
 
+/// What has become of a look into the log.
+enum Reply {
+    Sent,
+    /// There was nothing to send; the next look is from there.
+    Nothing { next: i64 },
+    Failed(ErrorCode),
+}
+
+/// Waits until the partition is no longer served here.
+async fn went(mut progress: watch::Receiver<Progress>) -> Gone {
+    let gone = progress.wait_for(|progress| progress.gone.is_some()).await.ok().and_then(|progress| progress.gone);
+    match gone {
+        Some(gone) => gone,
+        // The SPU is down, and the connection with it.
+        None => std::future::pending().await,
+    }
+}
+
 impl Stream {
     /// Runs until the topic goes, an error was sent, or the connection is closed (then it is dropped).
     pub(crate) async fn run(mut self) -> io::Result<()> {
-        if !self.request.smartmodules.is_empty() {
-            return self.fail(ErrorCode::Other("SmartModules are not available here".to_owned())).await;
-        }
         let mut progress = self.replica.progress();
+        let mut transforms = tokio::select! {
+            opened = self.open_transforms() => match opened {
+                Ok(transforms) => transforms,
+                Err(error) => return self.fail(error).await,
+            },
+            gone = went(progress.clone()) => return self.fail(error_of(gone)).await,
+        };
         // The offset that a reply is owed for. None: the client's turn.
         let mut owed = Some(self.request.fetch_offset);
         // The first look also finds what is wrong with the start; later ones only happen below the end.
@@ -71,18 +95,19 @@ impl Stream {
             if let Some(offset) = owed.filter(|&offset| look || offset < progress.borrow().end(self.request.isolation))
             {
                 look = false;
-                let limit = self.request.max_bytes.cast_unsigned();
-                let isolation = self.request.isolation;
-                let (response, slice) = fetch::look(&self.replica, self.request.partition, offset, limit, isolation);
-                if response.error_code.is_error() {
+                owed = match self.reply(offset, transforms.as_mut(), &progress).await? {
+                    Reply::Sent => None,
+                    Reply::Nothing { next } if next == offset => Some(offset),
+                    Reply::Nothing { next } => {
+                        owed = Some(next);
+                        continue;
+                    }
                     // The log of a deleted topic is gone before its streams hear of it.
-                    let gone = progress.borrow().gone;
-                    return self.fail(gone.map_or(response.error_code, error_of)).await;
-                }
-                if let Some(slice) = slice.filter(|slice| slice.length > 0) {
-                    self.send(response, &slice).await?;
-                    owed = None;
-                }
+                    Reply::Failed(error) => {
+                        let gone = progress.borrow().gone;
+                        return self.fail(gone.map_or(error, error_of)).await;
+                    }
+                };
             }
             tokio::select! {
                 biased;
@@ -106,9 +131,65 @@ impl Stream {
         }
     }
 
-    async fn send(&self, response: FetchablePartitionResponse<Records>, slice: &Slice) -> io::Result<()> {
-        let frame = frame(&self.header, &self.request.topic, self.session, response)?;
-        self.writer.frame_and_slice(&frame, slice).await
+    async fn open_transforms(&mut self) -> Result<Option<Transforms>, ErrorCode> {
+        let invocations = std::mem::take(&mut self.request.smartmodules);
+        if invocations.is_empty() {
+            return Ok(None);
+        }
+        Transforms::open(&self.engine, &self.replica, invocations, self.header.api_version()).await.map(Some)
+    }
+
+    /// Replies with what there is from an offset on.
+    async fn reply(
+        &self,
+        offset: i64,
+        transforms: Option<&mut Transforms>,
+        progress: &watch::Receiver<Progress>,
+    ) -> io::Result<Reply> {
+        let most_bytes = self.request.max_bytes.cast_unsigned();
+        let isolation = self.request.isolation;
+        // Modules are shown all there is, whatever the client can take.
+        let limit = if transforms.is_some() { u32::MAX } else { most_bytes };
+        let end = progress.borrow().end(isolation);
+        let (response, slice) = fetch::look(&self.replica, self.request.partition, offset, limit, isolation);
+        if response.error_code.is_error() {
+            return Ok(Reply::Failed(response.error_code));
+        }
+        let Some(slice) = slice.filter(|slice| slice.length > 0) else { return Ok(Reply::Nothing { next: offset }) };
+        let Some(transforms) = transforms else {
+            let frame = frame(&self.header, &self.request.topic, self.session, response)?;
+            self.writer.frame_and_slice(&frame, &slice).await?;
+            return Ok(Reply::Sent);
+        };
+        let ran = tokio::select! {
+            ran = transforms.read(slice, most_bytes) => ran,
+            gone = went(progress.clone()) => Err(error_of(gone)),
+        };
+        match ran {
+            Err(error) => Ok(Reply::Failed(error)),
+            Ok((merged, verdict)) => self.send_merged(response, merged, verdict, end).await,
+        }
+    }
+
+    /// Sends what has come out of the modules; nothing if that is nothing: then the stream goes on at the end of the log, as
+    /// on the real server.
+    async fn send_merged(
+        &self,
+        mut response: FetchablePartitionResponse<Records>,
+        merged: Merged,
+        verdict: Verdict,
+        end: i64,
+    ) -> io::Result<Reply> {
+        let end = merged.read_to.map_or(end, |read_to| end.max(read_to));
+        if merged.is_empty() && verdict.is_none() {
+            return Ok(Reply::Nothing { next: end });
+        }
+        response.next_filter_offset = if merged.is_empty() { end } else { merged.next_offset() };
+        response.error_code = verdict.map_or(ErrorCode::None, ErrorCode::SmartModuleRuntimeError);
+        let bytes = merged.encode()?;
+        response.records = Records { length: bytes.len(), bytes };
+        self.writer.frame(&frame(&self.header, &self.request.topic, self.session, response)?).await?;
+        Ok(Reply::Sent)
     }
 
     pub(crate) async fn fail(&self, error_code: ErrorCode) -> io::Result<()> {

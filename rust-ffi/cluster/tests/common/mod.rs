@@ -2,11 +2,13 @@
 
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::io::Read;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 use fluvio_controlplane_metadata::message::MsgType;
+use fluvio_controlplane_metadata::smartmodule::{FluvioSemVersion, SmartModuleMetadata, SmartModulePackage};
 use fluvio_protocol::api::{Request, RequestMessage};
 use fluvio_protocol::{Decoder, Encoder, Version};
 use fluvio_sc_schema::AdminSpec;
@@ -15,6 +17,7 @@ use fluvio_sc_schema::objects::{
     ObjectApiDeleteRequest, ObjectApiListRequest, ObjectApiListResponse, ObjectApiWatchRequest, ObjectApiWatchResponse,
     WatchRequest, WatchResponse,
 };
+use fluvio_sc_schema::smartmodule::{SmartModuleSpec, SmartModuleWasm};
 use fluvio_sc_schema::topic::TopicSpec;
 use fluvio_sc_schema::{Status, TryEncodableFrom};
 use fluvio_spu_schema::produce::{PartitionProduceData, PartitionProduceResponse, ProduceRequest, TopicProduceData};
@@ -104,6 +107,19 @@ fn varint(target: &mut Vec<u8>, value: i64) {
     target.push(rest as u8);
 }
 
+/// The code of one of the test SmartModules.
+pub fn smartmodule(name: &str) -> Vec<u8> {
+    let path = format!("{}/../../tests/smartmodules/{name}.wasm", env!("CARGO_MANIFEST_DIR"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+pub fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut zipped = Vec::new();
+    let mut encoder = flate2::bufread::GzEncoder::new(bytes, flate2::Compression::default());
+    encoder.read_to_end(&mut zipped).unwrap();
+    zipped
+}
+
 /// What came instead of a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub enum NoFrame {
@@ -167,6 +183,23 @@ impl Client {
     pub async fn create(&mut self, name: &str, spec: TopicSpec) -> Status {
         let common = CommonCreateRequest { name: name.to_owned(), dry_run: false, timeout: None };
         let create = CreateRequest::new(common, spec);
+        self.call(ObjectApiCreateRequest::try_encode_from(create, 19).unwrap()).await
+    }
+
+    /// Stores a SmartModule; `package`: its name, group and version.
+    pub async fn create_module(&mut self, name: &str, wasm: &[u8], package: Option<(&str, &str, &str)>) -> Status {
+        let meta = package.map(|(name, group, version)| SmartModuleMetadata {
+            package: SmartModulePackage {
+                name: name.to_owned(),
+                group: group.to_owned(),
+                version: FluvioSemVersion::parse(version).unwrap(),
+                ..Default::default()
+            },
+            ..Default::default()
+        });
+        let wasm = SmartModuleWasm::from_compressed_gzip(gzip(wasm));
+        let common = CommonCreateRequest { name: name.to_owned(), dry_run: false, timeout: None };
+        let create = CreateRequest::new(common, SmartModuleSpec { meta, wasm, ..Default::default() });
         self.call(ObjectApiCreateRequest::try_encode_from(create, 19).unwrap()).await
     }
 

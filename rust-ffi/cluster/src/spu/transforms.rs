@@ -1,0 +1,93 @@
+//! Chains of SmartModules at their places: behind a stream, in front of a write.
+
+use std::sync::Arc;
+
+use fluvio_protocol::link::ErrorCode;
+use fluvio_spu_schema::server::smartmodule::SmartModuleInvocation;
+
+use super::{Replica, lookback};
+use crate::log::Slice;
+use crate::log::batch;
+use crate::smartmodules::{Chain, Engine, Failure, FileBatches, Merged, Stop, StopOnDrop, Verdict, process, set_batches};
+
+/// A chain at work for one owner; what it runs ends when the owner goes.
+#[derive(Debug)]
+pub(super) struct Transforms {
+    engine: Arc<Engine>,
+    chain: Option<Chain>,
+    _stop: StopOnDrop,
+}
+
+/// Makes a chain for requests of a version on a partition: finds the code, makes the modules ready, and shows them what
+/// they want to see of the log. It blocks.
+pub(super) fn build(
+    engine: &Engine,
+    replica: &Replica,
+    invocations: Vec<SmartModuleInvocation>,
+    version: i16,
+    stop: &Stop,
+) -> Result<Chain, ErrorCode> {
+    let mut chain = engine.build(engine.resolve(invocations)?, version, stop)?;
+    chain
+        .look_back(|lookback, target| lookback::read(replica, lookback, target))
+        .map_err(|failure| ErrorCode::SmartModuleLookBackError(failure.root()))?;
+    Ok(chain)
+}
+
+fn chain_failed(failure: &Failure) -> ErrorCode {
+    ErrorCode::Other(format!("SmartModule err {failure}"))
+}
+
+impl Transforms {
+    pub(super) async fn open(
+        engine: &Arc<Engine>,
+        replica: &Arc<Replica>,
+        invocations: Vec<SmartModuleInvocation>,
+        version: i16,
+    ) -> Result<Self, ErrorCode> {
+        let stop = StopOnDrop::default();
+        let (of_job, replica, stopped) = (Arc::clone(engine), Arc::clone(replica), stop.stop());
+        let job = move || build(&of_job, &replica, invocations, version, &stopped);
+        let chain = engine.run(job).await.map_err(|failure| ErrorCode::SmartModuleChainInitError(failure.to_string()))?;
+        Ok(Self { engine: Arc::clone(engine), chain: Some(chain?), _stop: stop })
+    }
+
+    /// Runs a piece of the log through the chain. After a failure there is no chain any more.
+    pub(super) async fn read(&mut self, slice: Slice, most_bytes: u32) -> Result<(Merged, Verdict), ErrorCode> {
+        let Some(mut chain) = self.chain.take() else {
+            return Err(chain_failed(&Failure::Other("the chain has failed".to_owned())));
+        };
+        let job = move || {
+            let done = process(&mut chain, FileBatches::new(slice), u64::from(most_bytes));
+            done.map(|done| (done, chain))
+        };
+        let done = self.engine.run(job).await.and_then(|done| done);
+        let (done, chain) = done.map_err(|failure| chain_failed(&failure))?;
+        self.chain = Some(chain);
+        Ok(done)
+    }
+}
+
+/// What producer's modules make of a record set: another one, of one batch.
+pub(super) async fn transform(
+    engine: &Arc<Engine>,
+    replica: &Arc<Replica>,
+    invocations: &[SmartModuleInvocation],
+    version: i16,
+    set: &[u8],
+) -> Result<Vec<u8>, ErrorCode> {
+    let failed = |failure: Failure| ErrorCode::Other(format!("smartmodule chain failed: {failure}"));
+    let stop = StopOnDrop::default();
+    let (of_job, replica, stopped) = (Arc::clone(engine), Arc::clone(replica), stop.stop());
+    let (invocations, set) = (invocations.to_vec(), set.to_vec());
+    let job = move || {
+        let mut chain = build(&of_job, &replica, invocations, version, &stopped)?;
+        let batches = batch::split(&set).unwrap_or_default();
+        let (merged, verdict) = process(&mut chain, set_batches(&set, &batches), u64::MAX).map_err(failed)?;
+        match verdict {
+            Some(error) => Err(ErrorCode::SmartModuleRuntimeError(error)),
+            None => merged.encode().map_err(|error| ErrorCode::Other(format!("Compression Error: {error:?}"))),
+        }
+    };
+    engine.run(job).await.map_err(failed)?
+}
