@@ -83,6 +83,11 @@ impl Batch {
     }
 }
 
+/// The offset behind batches that begin at an offset.
+pub(crate) fn end(base: i64, batches: &[Batch]) -> i64 {
+    batches.iter().fold(base, |end, batch| end.saturating_add(batch.header.offsets()))
+}
+
 /// The record set is one the real server drops the connection for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Malformed;

@@ -181,7 +181,7 @@ impl Sc {
         let _changing = self.changing.lock().await;
         let (key, spec) = self.partition(topic, partition)?;
         let spu = self.known(spec.leader)?.spu();
-        let Some(replica) = spu.and_then(|spu| spu.replica(topic, partition)) else {
+        let Some(replica) = spu.and_then(|spu| spu.held(topic, partition)) else {
             return Err(ControlError::new(format!("the leader of {key} is not available")));
         };
         let Extent { start, end, .. } = replica.extent();

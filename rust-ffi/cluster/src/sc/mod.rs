@@ -127,7 +127,7 @@ impl Sc {
     /// What the SPUs know about a partition; `last`: what was known before.
     fn partition_status(&self, key: &ReplicaKey, spec: &PartitionSpec, last: &PartitionStatus) -> PartitionStatus {
         let spu = self.node(spec.leader).and_then(|node| node.spu());
-        let Some(replica) = spu.and_then(|spu| spu.replica(&key.topic, key.partition)) else {
+        let Some(replica) = spu.and_then(|spu| spu.held(&key.topic, key.partition)) else {
             return PartitionStatus { resolution: PartitionResolution::Offline, ..last.clone() };
         };
         let followers = spec.followers().into_iter().map(|id| (id, self.follows(id)));
@@ -161,7 +161,7 @@ impl Sc {
             return;
         }
         let leader = self.node(spec.leader).and_then(|node| node.spu());
-        if let Some(replica) = leader.and_then(|leader| leader.replica(&key.topic, key.partition)) {
+        if let Some(replica) = leader.and_then(|leader| leader.held(&key.topic, key.partition)) {
             replica.set_replicated(followers.into_iter().any(|id| self.follows(id)));
         }
     }

@@ -122,6 +122,7 @@ impl Sc {
             max_bytes: storage.and_then(|storage| storage.max_partition_size).unwrap_or(SPU_PARTITION_MAX_BYTES),
             compression: spec.get_compression_type().clone(),
             refusal: mirror_of(spec, partition).and_then(|mirror| mirror.accept_traffic()),
+            deduplication: spec.get_deduplication().cloned(),
         }
     }
 

@@ -10,7 +10,8 @@ use fluvio_smartmodule::dataplane::smartmodule::{
     SmartModuleLookbackRuntimeError,
 };
 use wasmi::{AsContextMut, Caller, Extern, Func, Instance as Wasm, Linker, Memory, Module, ResumableCall};
-use wasmi::{Store, Val, ValType, errors::LinkerError};
+use wasmi::errors::{ErrorKind, InstantiationError, LinkerError};
+use wasmi::{Store, Val, ValType};
 
 use super::failure::Failure;
 use super::host::{Host, Stop};
@@ -200,17 +201,22 @@ fn check_imports(module: &Module) -> Result<(), Failure> {
     Err(Failure::Instantiate("At least one import is required".to_owned()))
 }
 
+fn incompatible(module: &str, name: &str) -> Failure {
+    Failure::Instantiate(format!("incompatible import type for `{module}::{name}`"))
+}
+
 fn not_instantiated(error: &wasmi::Error, host: &mut Host) -> Failure {
-    if let wasmi::errors::ErrorKind::Linker(error) = error.kind() {
+    if let ErrorKind::Linker(error) = error.kind() {
         return Failure::Instantiate(match error {
             LinkerError::MissingDefinition { name, ty: _ } => {
                 format!("unknown import: `{}::{}` has not been defined", name.module(), name.name())
             }
-            LinkerError::InvalidTypeDefinition { name, .. } => {
-                format!("incompatible import type for `{}::{}`", name.module(), name.name())
-            }
+            LinkerError::InvalidTypeDefinition { name, .. } => return incompatible(name.module(), name.name()),
             error @ LinkerError::DuplicateDefinition { .. } => error.to_string(),
         });
+    }
+    if let ErrorKind::Instantiation(InstantiationError::FuncTypeMismatch { name, .. }) = error.kind() {
+        return incompatible(name.module(), name.name());
     }
     match Failure::of(error, host) {
         refused @ Failure::Memory { .. } => refused,

@@ -104,13 +104,13 @@ impl Connection {
                 let failure = self.spu.faults.failure(RequestKind::Fetch);
                 let request = Fetch::decode_from(&mut body, version)?;
                 entries(request.topics.iter().map(|topic| topic.fetch_partitions.len()))?;
-                net::reply(&header, &fetch::fetch(&self.spu, request, failure.as_ref())?)?
+                net::reply(&header, &fetch::fetch(&self.spu, request, failure.as_ref()).await?)?
             }
             FetchOffsetsRequest::API_KEY => {
                 let failure = self.spu.faults.failure(RequestKind::Offsets);
                 let request = FetchOffsetsRequest::decode_from(&mut body, version)?;
                 entries(request.topics.iter().map(|topic| topic.partitions.len()))?;
-                net::reply(&header, &offsets::fetch_offsets(&self.spu, request, failure.as_ref()))?
+                net::reply(&header, &offsets::fetch_offsets(&self.spu, request, failure.as_ref()).await)?
             }
             StreamFetch::API_KEY => {
                 return self.open_stream(header, StreamFetch::decode_from(&mut body, version)?).await;
@@ -140,7 +140,7 @@ impl Connection {
 
     async fn open_stream(&mut self, header: RequestHeader, request: StreamFetch) -> io::Result<()> {
         let failure = self.spu.faults.failure(RequestKind::Stream);
-        let replica = self.spu.replica(&request.topic, request.partition);
+        let replica = self.spu.replica(&request.topic, request.partition).await;
         let Some(replica) = replica.filter(|_| failure != Some(ErrorCode::NotLeaderForPartition)) else {
             let partition = FetchablePartitionResponse::<Records> {
                 partition_index: request.partition,

@@ -199,7 +199,7 @@ impl Consumers {
 
 /// Whether the SPU leads the partition in which the real one keeps the offsets.
 fn leads(spu: &Spu) -> bool {
-    spu.replica(CONSUMER_REPLICA_KEY.0, CONSUMER_REPLICA_KEY.1).is_some()
+    spu.held(CONSUMER_REPLICA_KEY.0, CONSUMER_REPLICA_KEY.1).is_some()
 }
 
 pub(crate) fn delete(spu: &Spu, request: DeleteConsumerOffsetRequest) -> DeleteConsumerOffsetResponse {

@@ -85,8 +85,12 @@ pub(crate) fn look(
     (response, None)
 }
 
-/// Serves a plain Fetch, or answers `failure`. It never waits.
-pub(crate) fn fetch(spu: &Spu, request: Fetch, failure: Option<&ErrorCode>) -> io::Result<FetchResponse<Records>> {
+/// Serves a plain Fetch, or answers `failure`. It never waits for records.
+pub(crate) async fn fetch(
+    spu: &Spu,
+    request: Fetch,
+    failure: Option<&ErrorCode>,
+) -> io::Result<FetchResponse<Records>> {
     let mut room = MAX_FETCH;
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in request.topics {
@@ -97,7 +101,7 @@ pub(crate) fn fetch(spu: &Spu, request: Fetch, failure: Option<&ErrorCode>) -> i
                 partitions.push(FetchablePartitionResponse { partition_index, error_code, ..Default::default() });
                 continue;
             }
-            let Some(replica) = spu.replica(&topic.name, partition_index) else {
+            let Some(replica) = spu.replica(&topic.name, partition_index).await else {
                 let error_code = ErrorCode::NotLeaderForPartition;
                 partitions.push(FetchablePartitionResponse { partition_index, error_code, ..Default::default() });
                 continue;

@@ -2,6 +2,7 @@
 
 mod connection;
 mod consumers;
+mod deduplication;
 mod fetch;
 mod lookback;
 mod node;
@@ -24,6 +25,7 @@ use crate::faults::Faults;
 use crate::listener::Accepted;
 use crate::smartmodules::Engine;
 pub(crate) use consumers::Consumers;
+use deduplication::Filter;
 pub(crate) use node::Node;
 pub(crate) use replica::{Extent, Gone, Replica, ReplicaConfig};
 
@@ -40,8 +42,12 @@ pub(crate) struct Spu {
 impl Spu {
     /// Takes the lead of a partition.
     pub(crate) fn add(&self, key: ReplicaKey, replica: Replica) {
+        let replica = Arc::new(replica);
+        if replica.filter().is_some() {
+            tokio::spawn(Filter::make(Arc::downgrade(&replica), Arc::clone(&self.engine)));
+        }
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        topics.entry(key.topic).or_default().insert(key.partition, Arc::new(replica));
+        topics.entry(key.topic).or_default().insert(key.partition, replica);
     }
 
     /// Gives up the lead of a partition.
@@ -55,8 +61,18 @@ impl Spu {
         removed
     }
 
+    /// The partition, if it is led here and served: one whose filter of duplicates cannot be made is not, and while it is
+    /// being made, who asks waits.
+    pub(crate) async fn replica(&self, topic: &str, partition: PartitionId) -> Option<Arc<Replica>> {
+        let replica = self.held(topic, partition)?;
+        match replica.filter() {
+            Some(filter) if !filter.is_made().await => None,
+            _ => Some(replica),
+        }
+    }
+
     /// The partition, if it is led here.
-    pub(crate) fn replica(&self, topic: &str, partition: PartitionId) -> Option<Arc<Replica>> {
+    pub(crate) fn held(&self, topic: &str, partition: PartitionId) -> Option<Arc<Replica>> {
         self.topics.read().unwrap_or_else(PoisonError::into_inner).get(topic)?.get(&partition).cloned()
     }
 

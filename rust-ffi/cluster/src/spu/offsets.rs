@@ -8,27 +8,29 @@ use fluvio_spu_schema::server::fetch_offset::{
 use super::Spu;
 use super::replica::Extent;
 
-pub(crate) fn fetch_offsets(
+pub(crate) async fn fetch_offsets(
     spu: &Spu,
     request: FetchOffsetsRequest,
     failure: Option<&ErrorCode>,
 ) -> FetchOffsetsResponse {
-    let topics = request.topics.into_iter().map(|topic| {
-        let partitions = topic.partitions.iter().map(|partition| {
+    let mut topics = Vec::with_capacity(request.topics.len());
+    for topic in request.topics {
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for partition in topic.partitions {
             let partition_index = partition.partition_index;
             let entry = FetchOffsetPartitionResponse { partition_index, ..Default::default() };
-            if let Some(error_code) = failure.cloned() {
-                return FetchOffsetPartitionResponse { error_code, ..entry };
-            }
-            match spu.replica(&topic.name, partition_index) {
-                Some(replica) => {
+            partitions.push(match (failure, spu.replica(&topic.name, partition_index).await) {
+                (Some(failure), _) => FetchOffsetPartitionResponse { error_code: failure.clone(), ..entry },
+                (None, Some(replica)) => {
                     let Extent { start, committed, .. } = replica.extent();
                     FetchOffsetPartitionResponse { start_offset: start, last_stable_offset: committed, ..entry }
                 }
-                None => FetchOffsetPartitionResponse { error_code: ErrorCode::PartitionNotLeader, ..entry },
-            }
-        });
-        FetchOffsetTopicResponse { partitions: partitions.collect(), name: topic.name }
-    });
-    FetchOffsetsResponse { topics: topics.collect() }
+                (None, None) => {
+                    FetchOffsetPartitionResponse { error_code: ErrorCode::PartitionNotLeader, ..entry }
+                }
+            });
+        }
+        topics.push(FetchOffsetTopicResponse { partitions, name: topic.name });
+    }
+    FetchOffsetsResponse { topics }
 }

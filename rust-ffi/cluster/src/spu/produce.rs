@@ -93,7 +93,7 @@ impl Order<'_> {
         set: &mut [u8],
         batches: &[Batch],
     ) -> Result<Written, ErrorCode> {
-        let replica = match (self.spu.replica(topic, partition), self.failure) {
+        let replica = match (self.spu.replica(topic, partition).await, self.failure) {
             (Some(replica), None | Some(ErrorCode::RequestTimedOut { .. })) => replica,
             (_, Some(failure)) => return Err(with_partition(failure, topic, partition)),
             (None, None) => return Err(ErrorCode::NotLeaderForPartition),
@@ -110,8 +110,19 @@ impl Order<'_> {
     }
 
     async fn store(&self, replica: Arc<Replica>, set: &mut [u8], batches: &[Batch]) -> Result<Written, ErrorCode> {
-        let base = replica.produce(set, batches, &self.spu.faults)?;
-        let end = batches.iter().fold(base, |end, batch| end.saturating_add(batch.header.offsets()));
+        let faults = &self.spu.faults;
+        let is_empty = batches.iter().all(|batch| batch.header.offsets() == 0);
+        let (base, end) = match replica.filter().filter(|_| !is_empty) {
+            Some(filter) => {
+                replica.check_codecs(batches)?;
+                let (of_job, faults) = (Arc::clone(&replica), Arc::clone(faults));
+                filter.produce(of_job, &self.spu.engine, faults, set.to_vec()).await?
+            }
+            None => {
+                let base = replica.produce(set, batches, faults)?;
+                (base, batch::end(base, batches))
+            }
+        };
         Ok(Written { replica, base, end })
     }
 }

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use fluvio_controlplane_metadata::topic::CompressionAlgorithm;
+use fluvio_controlplane_metadata::topic::{CompressionAlgorithm, Deduplication};
 use fluvio_protocol::link::ErrorCode;
 use fluvio_protocol::record::ReplicaKey;
 use fluvio_spu_schema::Isolation;
 use fluvio_types::defaults::STORAGE_MAX_REQUEST_SIZE;
 use tokio::sync::watch;
 
+use super::deduplication::Filter;
 use crate::faults::Faults;
 use crate::log::batch::Batch;
 use crate::log::{self, Found, Log};
@@ -63,6 +64,7 @@ pub(crate) struct ReplicaConfig {
     pub(crate) compression: CompressionAlgorithm,
     /// Why clients may not produce to it, if they may not.
     pub(crate) refusal: Option<ErrorCode>,
+    pub(crate) deduplication: Option<Deduplication>,
 }
 
 /// A partition that this SPU leads.
@@ -72,6 +74,7 @@ pub(crate) struct Replica {
     directory: PathBuf,
     compression: CompressionAlgorithm,
     refusal: Option<ErrorCode>,
+    filter: Option<Filter>,
     retention: Duration,
     max_bytes: u64,
     log: Mutex<Log>,
@@ -102,6 +105,7 @@ impl Replica {
             directory,
             compression: config.compression.clone(),
             refusal: config.refusal.clone(),
+            filter: config.deduplication.clone().map(Filter::new),
             retention: config.retention,
             max_bytes: config.max_bytes,
             log: Mutex::new(log),
@@ -190,6 +194,17 @@ impl Replica {
         self.refusal.clone().map_or(Ok(()), Err)
     }
 
+    /// Whether the topic takes what the batches are compressed with.
+    pub(crate) fn check_codecs(&self, batches: &[Batch]) -> Result<(), ErrorCode> {
+        let accepted = batches.iter().all(|batch| self.accepts(batch.codec()));
+        if accepted { Ok(()) } else { Err(ErrorCode::CompressionError) }
+    }
+
+    /// What removes duplicates from what is written, if something does.
+    pub(crate) fn filter(&self) -> Option<&Filter> {
+        self.filter.as_ref()
+    }
+
     /// Appends a record set; the base offset of its first batch. The real server's checks, and no others, all before a
     /// byte is written.
     pub(crate) fn produce(&self, set: &mut [u8], batches: &[Batch], faults: &Faults) -> Result<i64, ErrorCode> {
@@ -197,9 +212,7 @@ impl Replica {
         if batches.iter().all(|batch| batch.header.offsets() == 0) {
             return Ok(0);
         }
-        if !batches.iter().all(|batch| self.accepts(batch.codec())) {
-            return Err(ErrorCode::CompressionError);
-        }
+        self.check_codecs(batches)?;
         let mut log = self.log();
         // With the lock held: what is written after this check is not lost by a move.
         if self.progress.borrow().gone.is_some() {

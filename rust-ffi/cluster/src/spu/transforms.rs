@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use fluvio_protocol::link::ErrorCode;
+use fluvio_smartmodule::dataplane::smartmodule::Lookback;
 use fluvio_spu_schema::server::smartmodule::SmartModuleInvocation;
 
 use super::{Replica, lookback};
 use crate::log::Slice;
 use crate::log::batch;
-use crate::smartmodules::{Chain, Engine, Failure, FileBatches, Merged, Stop, StopOnDrop, Verdict, process, set_batches};
+use crate::smartmodules::{
+    Block, Chain, Engine, Failure, FileBatches, Merged, Stop, StopOnDrop, Verdict, process, set_batches,
+};
 
 /// A chain at work for one owner; what it runs ends when the owner goes.
 #[derive(Debug)]
@@ -18,19 +21,17 @@ pub(super) struct Transforms {
     _stop: StopOnDrop,
 }
 
-/// Makes a chain for requests of a version on a partition: finds the code, makes the modules ready, and shows them what
-/// they want to see of the log. It blocks.
+/// Makes a chain for requests of a version: finds the code, makes the modules ready, and shows them what they want to see
+/// of the log, which `read` reads. It blocks.
 pub(super) fn build(
     engine: &Engine,
-    replica: &Replica,
     invocations: Vec<SmartModuleInvocation>,
     version: i16,
     stop: &Stop,
+    read: impl FnMut(&Lookback, &mut Block) -> Result<(), Failure>,
 ) -> Result<Chain, ErrorCode> {
     let mut chain = engine.build(engine.resolve(invocations)?, version, stop)?;
-    chain
-        .look_back(|lookback, target| lookback::read(replica, lookback, target))
-        .map_err(|failure| ErrorCode::SmartModuleLookBackError(failure.root()))?;
+    chain.look_back(read).map_err(|failure| ErrorCode::SmartModuleLookBackError(failure.root()))?;
     Ok(chain)
 }
 
@@ -47,7 +48,10 @@ impl Transforms {
     ) -> Result<Self, ErrorCode> {
         let stop = StopOnDrop::default();
         let (of_job, replica, stopped) = (Arc::clone(engine), Arc::clone(replica), stop.stop());
-        let job = move || build(&of_job, &replica, invocations, version, &stopped);
+        let job = move || {
+            let read = |lookback: &_, target: &mut _| lookback::read(&replica, lookback, target);
+            build(&of_job, invocations, version, &stopped, read)
+        };
         let chain = engine.run(job).await.map_err(|failure| ErrorCode::SmartModuleChainInitError(failure.to_string()))?;
         Ok(Self { engine: Arc::clone(engine), chain: Some(chain?), _stop: stop })
     }
@@ -81,7 +85,8 @@ pub(super) async fn transform(
     let (of_job, replica, stopped) = (Arc::clone(engine), Arc::clone(replica), stop.stop());
     let (invocations, set) = (invocations.to_vec(), set.to_vec());
     let job = move || {
-        let mut chain = build(&of_job, &replica, invocations, version, &stopped)?;
+        let read = |lookback: &_, target: &mut _| lookback::read(&replica, lookback, target);
+        let mut chain = build(&of_job, invocations, version, &stopped, read)?;
         let batches = batch::split(&set).unwrap_or_default();
         let (merged, verdict) = process(&mut chain, set_batches(&set, &batches), u64::MAX).map_err(failed)?;
         match verdict {
