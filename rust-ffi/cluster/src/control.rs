@@ -6,6 +6,7 @@ use std::time::Duration;
 use fluvio_types::{PartitionId, SpuId};
 
 use crate::faults::RequestKind;
+use crate::smartmodules::Habit;
 
 /// Something to do to a running cluster. As a line of text (see each one) it is what the program takes on its standard
 /// input with `--control`, and what [`FromStr`] reads.
@@ -93,6 +94,29 @@ pub enum Command {
         id: SpuId,
         /// Whether it begins or ends.
         on: bool,
+    },
+    /// `habit ID NAME on|off`: whether an SPU does something about SmartModules that the real one does. The names:
+    /// engine, invent-offsets, skip-segments, run-twice, short-lookback.
+    Habit {
+        /// The SPU.
+        id: SpuId,
+        /// What it does.
+        habit: Habit,
+        /// Whether it does.
+        on: bool,
+    },
+    /// `smartmodule-memory ID BYTES`: the most memory of each SmartModule that is started from now on.
+    SmartModuleMemory {
+        /// The SPU.
+        id: SpuId,
+        /// How much.
+        bytes: usize,
+    },
+    /// `smartmodule-delay MILLISECONDS`: how long after its creation or deletion the SPUs hear of a SmartModule, as on the
+    /// real cluster up to 400 ms; 0 ends it.
+    SmartModuleDelay {
+        /// How long.
+        delay: Duration,
     },
     /// `move TOPIC PARTITION ID`: another SPU leads a partition from now on, with its files. Both may be down.
     Move {
@@ -230,6 +254,18 @@ impl<'a> Words<'a> {
             }
             "disk-full" => Command::DiskFull { id: self.spu()?, on: self.on_off()? },
             "lose-acks" => Command::LoseAcks { id: self.spu()?, on: self.on_off()? },
+            "habit" => {
+                let id = self.spu()?;
+                let name = self.word("name of a habit")?;
+                let habit = name.parse().map_err(|()| ControlError(format!("{name:?} is not the name of a habit")))?;
+                Command::Habit { id, habit, on: self.on_off()? }
+            }
+            "smartmodule-memory" => {
+                Command::SmartModuleMemory { id: self.spu()?, bytes: self.parsed("number of bytes")? }
+            }
+            "smartmodule-delay" => {
+                Command::SmartModuleDelay { delay: Duration::from_millis(self.parsed("number of milliseconds")?) }
+            }
             "move" => Command::Move {
                 topic: self.word("topic")?.to_owned(),
                 partition: self.parsed("partition")?,

@@ -10,6 +10,8 @@ use fluvio_protocol::Decoder;
 use fluvio_protocol::link::ErrorCode;
 use tokio::sync::watch;
 
+use crate::smartmodules::{Habit, Settings};
+
 /// The requests that can be made to fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RequestKind {
@@ -41,6 +43,7 @@ pub(crate) struct Faults {
     /// After how many bytes the next connections are cut, and how many connections.
     cut: Mutex<(u64, u32)>,
     failures: Mutex<VecDeque<(RequestKind, ErrorCode)>>,
+    smartmodules: Mutex<Settings>,
 }
 
 impl Default for Faults {
@@ -53,6 +56,7 @@ impl Default for Faults {
             stalled: watch::Sender::new(false),
             cut: Mutex::default(),
             failures: Mutex::default(),
+            smartmodules: Mutex::default(),
         }
     }
 }
@@ -118,6 +122,19 @@ impl Faults {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         let at = failures.iter().position(|(kind, _)| *kind == request)?;
         failures.remove(at).map(|(_, error)| error)
+    }
+
+    /// What holds for modules. A chain that is there keeps its engine and its memory.
+    pub(crate) fn smartmodules(&self) -> Settings {
+        *self.smartmodules.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_habit(&self, habit: Habit, on: bool) {
+        self.smartmodules.lock().unwrap_or_else(PoisonError::into_inner).habits.set(habit, on);
+    }
+
+    pub(crate) fn set_smartmodule_memory(&self, bytes: usize) {
+        self.smartmodules.lock().unwrap_or_else(PoisonError::into_inner).memory = Some(bytes);
     }
 
     /// Waits before a reply as long as the server is told to be slow.

@@ -32,7 +32,8 @@ mod temporary;
 mod tls;
 
 pub use cluster::Cluster;
-pub use config::{Config, DEFAULT_TOPIC_WAIT, StartError, Tls};
+pub use config::{Config, DEFAULT_SMARTMODULE_FUEL, DEFAULT_SMARTMODULE_MEMORY, DEFAULT_TOPIC_WAIT, StartError, Tls};
 pub use control::{Command, ControlError};
 pub use faults::RequestKind;
 pub use files::raise_limit;
+pub use smartmodules::Habit;

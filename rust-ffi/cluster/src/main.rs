@@ -34,6 +34,8 @@ Options:
   --tls-days DAYS     how long the certificates are good; 0: for tests, they have expired [3650]
   --retention-interval SECONDS
                       how often records beyond their topic's retention are looked for [10]
+  --smart-engine-max-memory BYTES
+                      the most memory that a SmartModule may have [1073741824]
   --end-with-stdin    end when the standard input is closed
   --control           for tests: take commands on the standard input, a line each, and answer each with a line,
                       \"ok\" or \"error\" and the reason
@@ -49,6 +51,8 @@ Commands (ID: the number of an SPU):
   start-spu ID [not-leader-for SECONDS]         drop-after ID BYTES [CONNECTIONS]
   delay ID MILLISECONDS                         refuse ID on|off
   stall ID on|off                               disk-full ID on|off
+  habit ID NAME on|off                          smartmodule-memory ID BYTES
+  smartmodule-delay MILLISECONDS
   fail-next ID produce|fetch|stream|offsets CODE
   move TOPIC PARTITION ID                       evict TOPIC PARTITION OFFSET
   advertise ID HOST PORT                        keep-files
@@ -111,6 +115,10 @@ fn parse(mut arguments: impl Iterator<Item = OsString>) -> Result<Asked, String>
                 let text = value()?;
                 let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
                 config.retention_interval = seconds.ok_or_else(|| wrong(&text, "a number of seconds"))?;
+            }
+            "--smart-engine-max-memory" => {
+                let text = value()?;
+                config.smartmodule_memory = text.parse().map_err(|_| wrong(&text, "a number of bytes"))?;
             }
             _ if given => return Err(format!("{option} is no option that takes a value; see --help")),
             "--temporary" => config.temporary = true,

@@ -100,7 +100,11 @@ fn compare(loose: &str, api_key: u16, version: i16, ours: &[u8], real: &[u8], pl
         let mut ours = ProduceResponse::decode_from(&mut ours, version).unwrap();
         let mut real = ProduceResponse::decode_from(&mut real, version).unwrap();
         for response in [&mut ours, &mut real] {
-            response.responses.iter_mut().flat_map(|it| &mut it.partitions).for_each(|it| without_text(&mut it.error_code));
+            response
+                .responses
+                .iter_mut()
+                .flat_map(|it| &mut it.partitions)
+                .for_each(|it| without_text(&mut it.error_code));
         }
         assert_eq!(format!("{ours:?}"), format!("{real:?}"), "{place}");
         return;

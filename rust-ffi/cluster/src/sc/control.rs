@@ -41,6 +41,11 @@ impl Sc {
             }
             Command::LoseAcks { id, on } => self.known(id)?.listener().faults().set_loses_acks(on),
             Command::DiskFull { id, on } => self.known(id)?.listener().faults().set_disk_full(on),
+            Command::Habit { id, habit, on } => self.known(id)?.listener().faults().set_habit(habit, on),
+            Command::SmartModuleMemory { id, bytes } => {
+                self.known(id)?.listener().faults().set_smartmodule_memory(bytes);
+            }
+            Command::SmartModuleDelay { delay } => self.engine.library.set_delay(delay),
             Command::Move { topic, partition, id } => return self.move_partition(&topic, partition, id).await,
             Command::Evict { topic, partition, offset } => return self.evict(&topic, partition, offset).await,
             Command::AddPartitions { topic, count } => {

@@ -48,6 +48,8 @@ struct Link {
 pub(crate) struct Chain {
     links: Vec<Link>,
     version: i16,
+    /// What the batch at an offset has become, that did not fit into the reply for which it was run.
+    pub(super) pending: Option<(i64, Block, Verdict)>,
 }
 
 impl Link {
@@ -147,7 +149,7 @@ impl Chain {
         version: i16,
     ) -> Result<Self, Failure> {
         let links = steps.map(|step| Link::new(step?, limits, stop.clone(), version));
-        Ok(Self { links: links.collect::<Result<_, _>>()?, version })
+        Ok(Self { links: links.collect::<Result<_, _>>()?, version, pending: None })
     }
 
     /// Runs a batch through the chain, and appends the records that come out to `target`, their offset deltas raised by

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use wasmi_core::LimiterError;
 use wasmi::ResourceLimiter;
+use wasmi_core::LimiterError;
 
 /// The most elements of a table.
 const MOST_ELEMENTS: usize = 1 << 20;

@@ -9,8 +9,8 @@ use fluvio_smartmodule::dataplane::smartmodule::{
     SmartModuleInitErrorStatus, SmartModuleInitInput, SmartModuleInitRuntimeError, SmartModuleLookbackErrorStatus,
     SmartModuleLookbackRuntimeError,
 };
-use wasmi::{AsContextMut, Caller, Extern, Func, Instance as Wasm, Linker, Memory, Module, ResumableCall};
 use wasmi::errors::{ErrorKind, InstantiationError, LinkerError};
+use wasmi::{AsContextMut, Caller, Extern, Func, Instance as Wasm, Linker, Memory, Module, ResumableCall};
 use wasmi::{Store, Val, ValType};
 
 use super::failure::Failure;
@@ -80,9 +80,9 @@ impl Instance {
         let memory = self.memory().ok_or_else(|| Failure::other("Missing memory"))?;
         let alloc = self.wasm.get_func(&self.store, "alloc").ok_or_else(|| Failure::other("missing alloc"))?;
         let place = self.run(alloc, &[Val::I32(length)])?;
-        memory.write(&mut self.store, place.cast_unsigned() as usize, input).map_err(|_| {
-            Failure::other(format!("alloc({length}) answered {place}, which is outside of the memory"))
-        })?;
+        memory
+            .write(&mut self.store, place.cast_unsigned() as usize, input)
+            .map_err(|_| Failure::other(format!("alloc({length}) answered {place}, which is outside of the memory")))?;
         let answer = self.run(function.0, &[Val::I32(place), Val::I32(length), Val::I32(i32::from(self.version))]);
         self.store.data_mut().end_line();
         answer
@@ -223,4 +223,3 @@ fn not_instantiated(error: &wasmi::Error, host: &mut Host) -> Failure {
         failure => Failure::Instantiate(failure.to_string()),
     }
 }
-

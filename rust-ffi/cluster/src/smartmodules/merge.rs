@@ -11,7 +11,8 @@ use fluvio_protocol::record::BATCH_HEADER_SIZE;
 
 use super::chain::{Chain, Input, Verdict};
 use super::failure::Failure;
-use super::records::{Block, COUNT};
+use super::habits::{Habit, Habits};
+use super::records::{Block, COUNT, read_block};
 use crate::log::batch;
 
 /// The most bytes of records that are put together, whatever a client asks for: the length of a reply is an i32.
@@ -48,6 +49,12 @@ impl Merged {
             records: Block::new(),
             read_to: None,
         }
+    }
+
+    /// How far the offset deltas of a batch are moved.
+    fn shift(&self, batch: &InputBatch, habits: Habits) -> i64 {
+        let right = self.base_offset.map_or(0, |base| batch.base_offset.wrapping_sub(base));
+        if habits.has(Habit::InventOffsets) { right.wrapping_neg() } else { right }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -94,25 +101,30 @@ pub(crate) fn process(
     chain: &mut Chain,
     batches: impl Iterator<Item = io::Result<InputBatch>>,
     most_bytes: u64,
+    habits: Habits,
 ) -> Result<(Merged, Verdict), Failure> {
     let mut merged = Merged::new();
-    let mut total = 0_u64;
     let most_bytes = most_bytes.min(MOST_BYTES);
+    let mut total = 0_u64;
     for batch in batches {
         let batch = batch.map_err(Failure::other)?;
-        let input = Input { base_offset: batch.base_offset, base_time: batch.base_time, block: &batch.block };
         let before = merged.records.mark();
-        let shift = merged.base_offset.map_or(0, |base| base.wrapping_sub(batch.base_offset));
-        let verdict = chain.process(&input, &mut merged.records, shift)?;
+        let is_first = merged.is_empty();
+        let shift = merged.shift(&batch, habits);
+        let verdict = run(chain, &batch, &mut merged.records, shift)?;
         if merged.records.mark() != before {
             if merged.base_offset.is_none() {
                 merged.base_offset = Some(batch.base_offset);
                 merged.codec = batch.codec;
             }
             total += (merged.records.mark().0 - before.0 + COUNT) as u64;
-            if total > most_bytes {
-                merged.records.truncate(before);
-                return Ok((merged, verdict));
+            if total > most_bytes && (!is_first || habits.has(Habit::SkipSegments)) {
+                let made = merged.records.split_off(before);
+                if habits.has(Habit::RunTwice) {
+                    return Ok((merged, verdict));
+                }
+                chain.pending = Some((batch.base_offset, unshifted(made, shift)?, verdict));
+                return Ok((merged, None));
             }
         }
         if merged.base_offset.is_some() {
@@ -125,4 +137,20 @@ pub(crate) fn process(
         }
     }
     Ok((merged, None))
+}
+
+/// Runs a batch through the chain, unless it was run and is still there.
+fn run(chain: &mut Chain, batch: &InputBatch, target: &mut Block, shift: i64) -> Result<Verdict, Failure> {
+    if let Some((_, mut made, verdict)) = chain.pending.take().filter(|(base, ..)| *base == batch.base_offset) {
+        read_block(made.bytes(), |record| target.push(record, shift)).map_err(Failure::other)?;
+        return Ok(verdict);
+    }
+    let input = Input { base_offset: batch.base_offset, base_time: batch.base_time, block: &batch.block };
+    chain.process(&input, target, shift)
+}
+
+fn unshifted(mut block: Block, shift: i64) -> Result<Block, Failure> {
+    let mut before = Block::new();
+    read_block(block.bytes(), |record| before.push(record, shift.wrapping_neg())).map_err(Failure::other)?;
+    Ok(before)
 }

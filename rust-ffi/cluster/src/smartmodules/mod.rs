@@ -7,6 +7,7 @@
 mod batches;
 mod chain;
 mod failure;
+mod habits;
 mod host;
 mod instance;
 mod library;
@@ -28,13 +29,15 @@ use tokio::sync::Semaphore;
 use wasmi::{Config, Engine as Wasmi, Module};
 
 pub(crate) use batches::{FileBatches, set_batches};
-pub(crate) use chain::{Chain, Verdict};
 use chain::Step;
+pub(crate) use chain::{Chain, Verdict};
 pub(crate) use failure::Failure;
+pub use habits::Habit;
+pub(crate) use habits::Habits;
 pub(crate) use host::{Stop, StopOnDrop};
 pub(crate) use instance::Limits;
 pub(crate) use library::Library;
-pub(crate) use merge::{Merged, process};
+pub(crate) use merge::{InputBatch, Merged, process};
 pub(crate) use records::{Block, read_block};
 
 /// Chains that run at the same time; the others wait.
@@ -62,6 +65,14 @@ pub(crate) struct Resolved {
     gzipped: Arc<[u8]>,
     params: SmartModuleExtraParams,
     initial: Vec<u8>,
+}
+
+/// What a server has been told about modules.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Settings {
+    pub(crate) habits: Habits,
+    /// The most bytes of memory of an instance, if it is another limit than the cluster's.
+    pub(crate) memory: Option<usize>,
 }
 
 /// What all SPUs of a cluster share.
@@ -109,13 +120,26 @@ impl Engine {
     }
 
     /// Makes a chain that serves requests of a version. It blocks.
-    pub(crate) fn build(&self, steps: Vec<Resolved>, version: i16, stop: &Stop) -> Result<Chain, ErrorCode> {
+    pub(crate) fn build(
+        &self,
+        mut steps: Vec<Resolved>,
+        version: i16,
+        settings: Settings,
+        stop: &Stop,
+    ) -> Result<Chain, ErrorCode> {
+        if !settings.habits.has(Habit::Engine) {
+            steps.clear();
+        }
         // As on the real server: all are unpacked before the first is compiled.
         let steps = steps.into_iter().map(|step| {
-            let code = self.kept(&step.gzipped).map_or_else(|| unzip(&step.gzipped).map(Code::Bytes), |it| Ok(Code::Module(it)));
-            code.map(|code| (code, step)).map_err(|error| ErrorCode::SmartModuleInvalid { error: error.to_string(), name: None })
+            let code = self
+                .kept(&step.gzipped)
+                .map_or_else(|| unzip(&step.gzipped).map(Code::Bytes), |it| Ok(Code::Module(it)));
+            code.map(|code| (code, step))
+                .map_err(|error| ErrorCode::SmartModuleInvalid { error: error.to_string(), name: None })
         });
         let steps: Vec<_> = steps.collect::<Result<_, _>>()?;
+        let limits = Limits { memory: settings.memory.unwrap_or(self.limits.memory), ..self.limits };
         let compile = |(code, step): (Code, Resolved)| {
             let module = match code {
                 Code::Module(module) => module,
@@ -123,7 +147,7 @@ impl Engine {
             };
             Ok(Step { module, params: step.params, initial: step.initial })
         };
-        Chain::new(steps.into_iter().map(compile), self.limits, stop, version).map_err(|failure| match failure {
+        Chain::new(steps.into_iter().map(compile), limits, stop, version).map_err(|failure| match failure {
             Failure::Memory { requested, max } => ErrorCode::SmartModuleMemoryLimitExceeded { requested, max },
             failure => ErrorCode::SmartModuleChainInitError(failure.to_string()),
         })

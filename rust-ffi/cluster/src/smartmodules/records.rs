@@ -179,10 +179,12 @@ impl Block {
         (self.bytes.len(), self.count)
     }
 
-    /// Drops what was pushed after a mark.
-    pub(crate) fn truncate(&mut self, (length, count): (usize, usize)) {
-        self.bytes.truncate(length);
-        self.count = count;
+    /// Takes what was pushed after a mark.
+    pub(crate) fn split_off(&mut self, (length, count): (usize, usize)) -> Self {
+        let mut taken = Self::new();
+        taken.bytes.extend(self.bytes.drain(length..));
+        taken.count = std::mem::replace(&mut self.count, count) - count;
+        taken
     }
 
     pub(crate) fn count(&self) -> usize {

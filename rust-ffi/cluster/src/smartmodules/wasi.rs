@@ -80,7 +80,11 @@ impl<'a> Guest<'a> {
     }
 
     fn put_all<const N: usize>(&mut self, words: [(i32, u32); N]) -> i32 {
-        words.iter().map(|(at, word)| self.put(*at, &word.to_le_bytes())).find(|code| *code != SUCCESS).unwrap_or(SUCCESS)
+        words
+            .iter()
+            .map(|(at, word)| self.put(*at, &word.to_le_bytes()))
+            .find(|code| *code != SUCCESS)
+            .unwrap_or(SUCCESS)
     }
 
     fn word(&self, at: u32) -> Option<u32> {

@@ -158,8 +158,8 @@ impl Connection {
         let session = Session { acknowledged: sender, consumer, replica: Arc::clone(&replica) };
         sessions.known.insert(sessions.last, session);
         let writer = self.writer.clone();
-        let engine = Arc::clone(&self.spu.engine);
-        let stream = Stream { header, session: sessions.last, request, replica, engine, writer, acknowledged };
+        let spu = Arc::clone(&self.spu);
+        let stream = Stream { header, session: sessions.last, request, replica, spu, writer, acknowledged };
         match failure {
             Some(failure) => return stream.fail(failure).await,
             None => sessions.tasks.spawn(stream.run()),

@@ -1,6 +1,7 @@
 //! The filter of a topic with deduplication. Its chain lives as long as the partition is led here, and remembers what it
 //! has seen.
 
+use std::io;
 use std::sync::{Arc, Weak};
 
 use fluvio_controlplane_metadata::topic::Deduplication;
@@ -13,8 +14,8 @@ use tokio::sync::{Mutex, SetOnce};
 use super::transforms::build;
 use super::{Replica, lookback};
 use crate::faults::Faults;
-use crate::log::batch::{self, Batch};
-use crate::smartmodules::{Chain, Engine, Failure, StopOnDrop, process, set_batches};
+use crate::log::batch;
+use crate::smartmodules::{Chain, Engine, Failure, Habits, InputBatch, Settings, StopOnDrop, process, set_batches};
 
 /// The filter of one partition.
 #[derive(Debug)]
@@ -55,7 +56,7 @@ impl Filter {
     }
 
     /// Makes it, while others wait. It holds nothing that it could outlive.
-    pub(super) async fn make(replica: Weak<Replica>, engine: Arc<Engine>) {
+    pub(super) async fn make(replica: Weak<Replica>, engine: Arc<Engine>, settings: Settings) {
         let Some((invocation, stop)) =
             replica.upgrade().and_then(|it| it.filter().map(|filter| (filter.invocation(), filter.stop.stop())))
         else {
@@ -64,10 +65,10 @@ impl Filter {
         let (of_job, log) = (Arc::clone(&engine), replica.clone());
         let job = move || {
             let read = |lookback: &_, target: &mut _| match log.upgrade() {
-                Some(replica) => lookback::read(&replica, lookback, target),
+                Some(replica) => lookback::read(&replica, lookback, settings.habits, target),
                 None => Err(Failure::other("the partition has gone")),
             };
-            build(&of_job, vec![invocation], COMMON_VERSION, &stop, read)
+            build(&of_job, vec![invocation], COMMON_VERSION, settings, &stop, read)
         };
         let made = engine.run(job).await.map_err(|failure| ErrorCode::Other(failure.to_string())).flatten();
         let Some(replica) = replica.upgrade() else { return };
@@ -94,7 +95,7 @@ impl Filter {
         let job = move || {
             let batches = batch::split(&set).unwrap_or_default();
             let chain = chain.as_mut().ok_or(ErrorCode::NotLeaderForPartition)?;
-            let mut left = filter(chain, &set, &batches)?;
+            let mut left = filter(chain, set_batches(&set, &batches), faults.smartmodules().habits)?;
             let batches = batch::split(&left).unwrap_or_default();
             if batches.iter().all(|batch| batch.header.offsets() == 0) {
                 let committed = replica.extent().committed;
@@ -107,8 +108,12 @@ impl Filter {
     }
 }
 
-fn filter(chain: &mut Chain, set: &[u8], batches: &[Batch]) -> Result<Vec<u8>, ErrorCode> {
-    match process(chain, set_batches(set, batches), u64::MAX) {
+fn filter(
+    chain: &mut Chain,
+    batches: impl Iterator<Item = io::Result<InputBatch>>,
+    habits: Habits,
+) -> Result<Vec<u8>, ErrorCode> {
+    match process(chain, batches, u64::MAX, habits) {
         Ok((merged, None)) => merged.encode().map_err(|_| ErrorCode::StorageError),
         Err(Failure::Memory { requested, max }) => Err(ErrorCode::SmartModuleMemoryLimitExceeded { requested, max }),
         Ok((_, Some(error))) => {

@@ -10,18 +10,22 @@ use fluvio_spu_schema::Isolation;
 use super::Replica;
 use super::replica::Extent;
 use crate::log::{Found, Slice};
-use crate::smartmodules::{Block, Failure, FileBatches, read_block};
+use crate::smartmodules::{Block, Failure, FileBatches, Habit, Habits, read_block};
 
 /// Appends the records that `lookback` asks for, with deltas as they are in their batches.
-pub(super) fn read(replica: &Replica, lookback: &Lookback, target: &mut Block) -> Result<(), Failure> {
+pub(super) fn read(replica: &Replica, lookback: &Lookback, habits: Habits, target: &mut Block) -> Result<(), Failure> {
+    let short = habits.has(Habit::ShortLookback);
     let Some(age) = lookback.age else {
-        return last(replica, lookback.last, i64::MIN, target);
+        return last(replica, lookback.last, i64::MIN, short, target);
     };
     let age = i64::try_from(age.as_millis()).map_err(Failure::other)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(Failure::other)?;
     let now = i64::try_from(now.as_millis()).map_err(Failure::other)?;
     let not_before = now.checked_sub(age).ok_or_else(|| Failure::other("timestamp overflow"))?;
-    if lookback.last > 0 { last(replica, lookback.last, not_before, target) } else { young(replica, not_before, target) }
+    if lookback.last > 0 {
+        return last(replica, lookback.last, not_before, short, target);
+    }
+    young(replica, not_before, short, target)
 }
 
 /// What is committed from an offset on, to the end of its segment.
@@ -36,8 +40,15 @@ fn find(replica: &Replica, offset: i64) -> Result<Option<Slice>, Failure> {
     }
 }
 
-/// Appends the records of the batches that are at or behind an offset and not too old.
-fn push(mut batches: FileBatches, count: usize, from: i64, not_before: i64, target: &mut Block) -> Result<(), Failure> {
+/// Appends the records of the batches that are at or behind an offset and not too old; the offset behind the last batch.
+fn push(
+    mut batches: FileBatches,
+    count: usize,
+    from: i64,
+    not_before: i64,
+    target: &mut Block,
+) -> Result<i64, Failure> {
+    let mut end = from;
     for batch in batches.by_ref().take(count) {
         let batch = batch.map_err(Failure::other)?;
         let each = read_block(&batch.block, |record| {
@@ -47,26 +58,33 @@ fn push(mut batches: FileBatches, count: usize, from: i64, not_before: i64, targ
             }
         });
         each.map_err(Failure::other)?;
+        end = batch.base_offset.saturating_add(i64::from(batch.last_offset_delta)).saturating_add(1);
+    }
+    Ok(end)
+}
+
+fn last(replica: &Replica, count: u64, not_before: i64, short: bool, target: &mut Block) -> Result<(), Failure> {
+    let count = i64::try_from(count).map_err(Failure::other)?;
+    let Extent { start, committed, .. } = replica.extent();
+    let mut offset = (committed - count).max(0).min(committed).max(start);
+    while let Some(slice) = find(replica, offset)? {
+        let end = push(FileBatches::new(slice), usize::MAX, offset, not_before, target)?;
+        if short || end <= offset {
+            break;
+        }
+        offset = end;
     }
     Ok(())
 }
 
-fn last(replica: &Replica, count: u64, not_before: i64, target: &mut Block) -> Result<(), Failure> {
-    let count = i64::try_from(count).map_err(Failure::other)?;
-    let Extent { start, committed, .. } = replica.extent();
-    let offset = (committed - count).max(0).min(committed).max(start);
-    match find(replica, offset)? {
-        Some(slice) => push(FileBatches::new(slice), usize::MAX, offset, not_before, target),
-        None => Ok(()),
-    }
-}
-
 /// Goes back from the end, batch by batch, as long as they are young enough.
-fn young(replica: &Replica, not_before: i64, target: &mut Block) -> Result<(), Failure> {
+fn young(replica: &Replica, not_before: i64, short: bool, target: &mut Block) -> Result<(), Failure> {
     let mut found = Vec::new();
-    let mut offset = replica.extent().committed - 1;
-    while offset >= 0 {
-        let Some(slice) = find(replica, offset - 1)? else { break };
+    let Extent { start, committed, .. } = replica.extent();
+    let first = if short { 0 } else { start };
+    let mut offset = committed - 1;
+    while offset >= first {
+        let Some(slice) = find(replica, if short { offset - 1 } else { offset })? else { break };
         let mut batches = FileBatches::new(slice);
         let Some(header) = batches.header() else { break };
         let header = header.map_err(Failure::other)?;
@@ -76,5 +94,5 @@ fn young(replica: &Replica, not_before: i64, target: &mut Block) -> Result<(), F
         offset = header.base - 1;
         found.push(batches);
     }
-    found.into_iter().rev().try_for_each(|batches| push(batches, 1, i64::MIN, not_before, target))
+    found.into_iter().rev().try_for_each(|batches| push(batches, 1, i64::MIN, not_before, target).map(drop))
 }

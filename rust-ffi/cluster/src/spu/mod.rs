@@ -44,7 +44,8 @@ impl Spu {
     pub(crate) fn add(&self, key: ReplicaKey, replica: Replica) {
         let replica = Arc::new(replica);
         if replica.filter().is_some() {
-            tokio::spawn(Filter::make(Arc::downgrade(&replica), Arc::clone(&self.engine)));
+            let (engine, settings) = (Arc::clone(&self.engine), self.faults.smartmodules());
+            tokio::spawn(Filter::make(Arc::downgrade(&replica), engine, settings));
         }
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         topics.entry(key.topic).or_default().insert(key.partition, replica);

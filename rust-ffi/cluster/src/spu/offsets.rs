@@ -25,9 +25,7 @@ pub(crate) async fn fetch_offsets(
                     let Extent { start, committed, .. } = replica.extent();
                     FetchOffsetPartitionResponse { start_offset: start, last_stable_offset: committed, ..entry }
                 }
-                (None, None) => {
-                    FetchOffsetPartitionResponse { error_code: ErrorCode::PartitionNotLeader, ..entry }
-                }
+                (None, None) => FetchOffsetPartitionResponse { error_code: ErrorCode::PartitionNotLeader, ..entry },
             });
         }
         topics.push(FetchOffsetTopicResponse { partitions, name: topic.name });

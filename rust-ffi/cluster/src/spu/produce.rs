@@ -102,7 +102,8 @@ impl Order<'_> {
         let written = if self.modules.is_empty() {
             self.store(replica, set, batches).await
         } else {
-            let mut set = transforms::transform(&self.spu.engine, &replica, self.modules, self.version, set).await?;
+            let (engine, settings) = (&self.spu.engine, self.spu.faults.smartmodules());
+            let mut set = transforms::transform(engine, &replica, self.modules, self.version, settings, set).await?;
             let batches = batch::split(&set).unwrap_or_default();
             self.store(replica, &mut set, &batches).await
         };

@@ -9,13 +9,13 @@ use fluvio_spu_schema::fetch::FetchablePartitionResponse;
 use fluvio_spu_schema::server::stream_fetch::StreamFetchResponse;
 use tokio::sync::watch;
 
-use super::Replica;
 use super::fetch::{self, Records, StreamFetch};
 use super::replica::{Gone, Progress};
-use super::writer::Writer;
 use super::transforms::Transforms;
+use super::writer::Writer;
+use super::{Replica, Spu};
 use crate::net;
-use crate::smartmodules::{Engine, Merged, Verdict};
+use crate::smartmodules::{Habit, Merged, Verdict};
 
 /// The value of the acknowledgement cell before the first acknowledgement; the real server ignores it from a client,
 /// too.
@@ -29,7 +29,7 @@ pub(crate) struct Stream {
     pub(crate) session: u32,
     pub(crate) request: StreamFetch,
     pub(crate) replica: Arc<Replica>,
-    pub(crate) engine: Arc<Engine>,
+    pub(crate) spu: Arc<Spu>,
     pub(crate) writer: Writer,
     /// The last acknowledgement: a cell, not a queue, so of several that come at once only the last counts.
     pub(crate) acknowledged: watch::Receiver<i64>,
@@ -58,7 +58,9 @@ fn error_of(gone: Gone) -> ErrorCode {
 enum Reply {
     Sent,
     /// There was nothing to send; the next look is from there.
-    Nothing { next: i64 },
+    Nothing {
+        next: i64,
+    },
     Failed(ErrorCode),
 }
 
@@ -136,7 +138,8 @@ impl Stream {
         if invocations.is_empty() {
             return Ok(None);
         }
-        Transforms::open(&self.engine, &self.replica, invocations, self.header.api_version()).await.map(Some)
+        let (version, settings) = (self.header.api_version(), self.spu.faults.smartmodules());
+        Transforms::open(&self.spu.engine, &self.replica, invocations, version, settings).await.map(Some)
     }
 
     /// Replies with what there is from an offset on.
@@ -162,7 +165,7 @@ impl Stream {
             return Ok(Reply::Sent);
         };
         let ran = tokio::select! {
-            ran = transforms.read(slice, most_bytes) => ran,
+            ran = transforms.read(slice, most_bytes, self.spu.faults.smartmodules().habits) => ran,
             gone = went(progress.clone()) => Err(error_of(gone)),
         };
         match ran {
@@ -172,7 +175,7 @@ impl Stream {
     }
 
     /// Sends what has come out of the modules; nothing if that is nothing: then the stream goes on at the end of the log, as
-    /// on the real server.
+    /// on the real server, or behind what was read.
     async fn send_merged(
         &self,
         mut response: FetchablePartitionResponse<Records>,
@@ -180,7 +183,8 @@ impl Stream {
         verdict: Verdict,
         end: i64,
     ) -> io::Result<Reply> {
-        let end = merged.read_to.map_or(end, |read_to| end.max(read_to));
+        let skips = self.spu.faults.smartmodules().habits.has(Habit::SkipSegments);
+        let end = merged.read_to.map_or(end, |read_to| if skips { end.max(read_to) } else { read_to });
         if merged.is_empty() && verdict.is_none() {
             return Ok(Reply::Nothing { next: end });
         }

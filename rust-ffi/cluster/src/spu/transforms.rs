@@ -10,7 +10,8 @@ use super::{Replica, lookback};
 use crate::log::Slice;
 use crate::log::batch;
 use crate::smartmodules::{
-    Block, Chain, Engine, Failure, FileBatches, Merged, Stop, StopOnDrop, Verdict, process, set_batches,
+    Block, Chain, Engine, Failure, FileBatches, Habits, Merged, Settings, Stop, StopOnDrop, Verdict, process,
+    set_batches,
 };
 
 /// A chain at work for one owner; what it runs ends when the owner goes.
@@ -27,10 +28,11 @@ pub(super) fn build(
     engine: &Engine,
     invocations: Vec<SmartModuleInvocation>,
     version: i16,
+    settings: Settings,
     stop: &Stop,
     read: impl FnMut(&Lookback, &mut Block) -> Result<(), Failure>,
 ) -> Result<Chain, ErrorCode> {
-    let mut chain = engine.build(engine.resolve(invocations)?, version, stop)?;
+    let mut chain = engine.build(engine.resolve(invocations)?, version, settings, stop)?;
     chain.look_back(read).map_err(|failure| ErrorCode::SmartModuleLookBackError(failure.root()))?;
     Ok(chain)
 }
@@ -45,24 +47,31 @@ impl Transforms {
         replica: &Arc<Replica>,
         invocations: Vec<SmartModuleInvocation>,
         version: i16,
+        settings: Settings,
     ) -> Result<Self, ErrorCode> {
         let stop = StopOnDrop::default();
         let (of_job, replica, stopped) = (Arc::clone(engine), Arc::clone(replica), stop.stop());
         let job = move || {
-            let read = |lookback: &_, target: &mut _| lookback::read(&replica, lookback, target);
-            build(&of_job, invocations, version, &stopped, read)
+            let read = |lookback: &_, target: &mut _| lookback::read(&replica, lookback, settings.habits, target);
+            build(&of_job, invocations, version, settings, &stopped, read)
         };
-        let chain = engine.run(job).await.map_err(|failure| ErrorCode::SmartModuleChainInitError(failure.to_string()))?;
+        let chain =
+            engine.run(job).await.map_err(|failure| ErrorCode::SmartModuleChainInitError(failure.to_string()))?;
         Ok(Self { engine: Arc::clone(engine), chain: Some(chain?), _stop: stop })
     }
 
     /// Runs a piece of the log through the chain. After a failure there is no chain any more.
-    pub(super) async fn read(&mut self, slice: Slice, most_bytes: u32) -> Result<(Merged, Verdict), ErrorCode> {
+    pub(super) async fn read(
+        &mut self,
+        slice: Slice,
+        most_bytes: u32,
+        habits: Habits,
+    ) -> Result<(Merged, Verdict), ErrorCode> {
         let Some(mut chain) = self.chain.take() else {
             return Err(chain_failed(&Failure::Other("the chain has failed".to_owned())));
         };
         let job = move || {
-            let done = process(&mut chain, FileBatches::new(slice), u64::from(most_bytes));
+            let done = process(&mut chain, FileBatches::new(slice), u64::from(most_bytes), habits);
             done.map(|done| (done, chain))
         };
         let done = self.engine.run(job).await.and_then(|done| done);
@@ -78,6 +87,7 @@ pub(super) async fn transform(
     replica: &Arc<Replica>,
     invocations: &[SmartModuleInvocation],
     version: i16,
+    settings: Settings,
     set: &[u8],
 ) -> Result<Vec<u8>, ErrorCode> {
     let failed = |failure: Failure| ErrorCode::Other(format!("smartmodule chain failed: {failure}"));
@@ -85,10 +95,11 @@ pub(super) async fn transform(
     let (of_job, replica, stopped) = (Arc::clone(engine), Arc::clone(replica), stop.stop());
     let (invocations, set) = (invocations.to_vec(), set.to_vec());
     let job = move || {
-        let read = |lookback: &_, target: &mut _| lookback::read(&replica, lookback, target);
-        let mut chain = build(&of_job, invocations, version, &stopped, read)?;
+        let read = |lookback: &_, target: &mut _| lookback::read(&replica, lookback, settings.habits, target);
+        let mut chain = build(&of_job, invocations, version, settings, &stopped, read)?;
         let batches = batch::split(&set).unwrap_or_default();
-        let (merged, verdict) = process(&mut chain, set_batches(&set, &batches), u64::MAX).map_err(failed)?;
+        let batches = set_batches(&set, &batches);
+        let (merged, verdict) = process(&mut chain, batches, u64::MAX, settings.habits).map_err(failed)?;
         match verdict {
             Some(error) => Err(ErrorCode::SmartModuleRuntimeError(error)),
             None => merged.encode().map_err(|error| ErrorCode::Other(format!("Compression Error: {error:?}"))),
