@@ -7,8 +7,12 @@ mod common;
 use std::time::Duration;
 
 use fluvio::consumer::{ConsumerConfigExtBuilder, RetryMode};
+use fluvio::metadata::smartmodule::{SmartModuleSpec, SmartModuleWasm};
 use fluvio::metadata::topic::TopicSpec;
-use fluvio::{Compression, Fluvio, FluvioClusterConfig, Offset, RecordKey, TopicProducerConfigBuilder};
+use fluvio::{
+    Compression, Fluvio, FluvioClusterConfig, Offset, RecordKey, SmartModuleInvocation, SmartModuleInvocationWasm,
+    SmartModuleKind, TopicProducerConfigBuilder,
+};
 use fluvio_cffi_cluster::{Cluster, Config};
 use futures_util::StreamExt;
 use tokio::time::timeout;
@@ -116,6 +120,91 @@ fn loses_records_as_on_the_real_server() {
         backlog(&fluvio, "small", 16_384).await;
         assert!(consume(&fluvio, "small", None, RECORDS).await.len() < RECORDS);
         assert_eq!(consume(&fluvio, "small", Some(64 << 20), RECORDS).await, all);
+        cluster.shutdown().await;
+    });
+}
+
+/// The values that a consumer with these modules sees.
+async fn transformed(fluvio: &Fluvio, topic: &str, modules: Vec<SmartModuleInvocation>, wanted: usize) -> Vec<String> {
+    let mut config = ConsumerConfigExtBuilder::default();
+    config.topic(topic).offset_start(Offset::beginning()).retry_mode(RetryMode::Disabled).smartmodule(modules);
+    let mut stream = fluvio.consumer_with_config(config.build().unwrap()).await.unwrap();
+    let mut values = Vec::new();
+    while values.len() < wanted {
+        let record = timeout(common::PATIENCE, stream.next()).await.unwrap().unwrap().unwrap();
+        values.push(String::from_utf8(record.value().to_vec()).unwrap());
+    }
+    assert!(timeout(common::SILENCE, stream.next()).await.is_err(), "more than {values:?}");
+    values
+}
+
+/// Each kind of module, by the name under which it is stored and with its code in the request.
+#[test]
+fn smartmodules_of_all_kinds() {
+    common::run(60, async {
+        let cluster = Cluster::start(Config::default()).await.unwrap();
+        let fluvio = connect(&cluster).await;
+        let admin = fluvio.admin().await;
+        let kinds: [(&str, &[(&str, &str)], &[&str], &[&str]); 5] = [
+            ("contains", &[("needle", "a")], &["ab", "bc", "ca"], &["ab", "ca"]),
+            ("upper", &[], &["a", "b"], &["A", "B"]),
+            ("even_half", &[], &["2", "3", "8"], &["1", "4"]),
+            ("split", &[], &["[1,2]", "[]", "[\"c\"]"], &["1", "2", "c"]),
+            ("sum", &[], &["1", "2", "3"], &["1", "3", "6"]),
+        ];
+        for (name, params, sent, expected) in kinds {
+            let topic = name.replace('_', "-");
+            admin.create(topic.clone(), false, TopicSpec::new_computed(1, 1, None)).await.unwrap();
+            let code = common::smartmodule(name);
+            let wasm = SmartModuleWasm::from_compressed_gzip(common::gzip(&code));
+            admin.create(name.to_owned(), false, SmartModuleSpec { wasm, ..Default::default() }).await.unwrap();
+            let producer = fluvio.topic_producer(topic.as_str()).await.unwrap();
+            for value in sent {
+                producer.send(RecordKey::NULL, *value).await.unwrap();
+            }
+            producer.flush().await.unwrap();
+            let adhoc = common::adhoc(&code, params);
+            let wasm = SmartModuleInvocationWasm::Predefined(name.to_owned());
+            let kind = SmartModuleKind::Generic(Default::default());
+            let by_name = SmartModuleInvocation { wasm, kind, ..adhoc.clone() };
+            for module in [adhoc, by_name] {
+                assert_eq!(transformed(&fluvio, &topic, vec![module], expected.len()).await, expected, "{name}");
+            }
+        }
+        cluster.shutdown().await;
+    });
+}
+
+/// What the official client makes of a filtered stream that begins inside of a batch: it takes offsets to be positions,
+/// and drops what seems to be before the start.
+#[test]
+fn loses_filtered_records_as_on_the_real_server() {
+    common::run(60, async {
+        let cluster = Cluster::start(Config::default()).await.unwrap();
+        let fluvio = connect(&cluster).await;
+        let mut client = common::Client::connect(cluster.endpoint()).await;
+        assert!(!client.create("t", TopicSpec::new_computed(1, 1, None)).await.is_error());
+        let mut spu = common::Client::connect(cluster.spu_endpoint()).await;
+        for batch in 0..3 {
+            let values: Vec<String> =
+                (0..10).map(|number| format!("{}{batch}{number}", if number > 6 { "a" } else { "b" })).collect();
+            assert_eq!(spu.produce("t", 0, common::values(&values)).await.base_offset, 10 * batch);
+        }
+        let keeps_a = vec![common::adhoc(&common::smartmodule("contains"), &[("needle", "a")])];
+        let seen = async |start: u32| {
+            let mut config = ConsumerConfigExtBuilder::default();
+            config.topic("t").offset_start(Offset::absolute(i64::from(start)).unwrap());
+            config.retry_mode(RetryMode::Disabled).smartmodule(keeps_a.clone());
+            let mut stream = fluvio.consumer_with_config(config.build().unwrap()).await.unwrap();
+            let mut offsets = Vec::new();
+            while let Ok(Some(record)) = timeout(IDLE / 2, stream.next()).await {
+                offsets.push(record.unwrap().offset());
+            }
+            offsets
+        };
+        assert_eq!(seen(0).await, (0..9).collect::<Vec<_>>());
+        // Eight of the nine are at or behind it.
+        assert_eq!(seen(8).await, [8]);
         cluster.shutdown().await;
     });
 }

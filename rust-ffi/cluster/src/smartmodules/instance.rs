@@ -21,8 +21,11 @@ use super::wasi;
 /// The import through which a module says where its output is.
 const COPY_RECORDS: &str = "copy_records";
 
-/// After so much fuel a call is interrupted, to see whether it is still wanted. Some tens of milliseconds.
-const SLICE: u64 = 20_000_000;
+/// After so much fuel a call is interrupted, to see whether it is still wanted: some ten milliseconds.
+const SLICE: u64 = 2_000_000;
+
+/// Fuel of a start section, which cannot be interrupted.
+const START: u64 = 100_000_000;
 
 /// What one instance may use up.
 #[derive(Debug, Clone, Copy)]
@@ -52,9 +55,8 @@ impl Instance {
         store.limiter(|host| host);
         let linker = linker(module).map_err(|error| Failure::Instantiate(error.to_string()))?;
         check_imports(module)?;
-        // A start section cannot be interrupted: it has one slice.
         let wasm = store
-            .set_fuel(SLICE.min(limits.fuel))
+            .set_fuel(START.min(limits.fuel))
             .and_then(|()| linker.instantiate_and_start(&mut store, module))
             .map_err(|error| not_instantiated(&error, store.data_mut()))?;
         Ok(Self { store, wasm, version, fuel: limits.fuel })

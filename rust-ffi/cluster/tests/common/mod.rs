@@ -2,6 +2,7 @@
 
 #![allow(dead_code, missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use bytes::{Buf, BufMut};
 use fluvio_controlplane_metadata::message::MsgType;
 use fluvio_controlplane_metadata::smartmodule::{FluvioSemVersion, SmartModuleMetadata, SmartModulePackage};
 use fluvio_protocol::api::{Request, RequestMessage};
+use fluvio_protocol::record::{Batch, RawRecords, Record};
 use fluvio_protocol::{Decoder, Encoder, Version};
 use fluvio_sc_schema::AdminSpec;
 use fluvio_sc_schema::objects::{
@@ -21,6 +23,7 @@ use fluvio_sc_schema::smartmodule::{SmartModuleSpec, SmartModuleWasm};
 use fluvio_sc_schema::topic::TopicSpec;
 use fluvio_sc_schema::{Status, TryEncodableFrom};
 use fluvio_spu_schema::produce::{PartitionProduceData, PartitionProduceResponse, ProduceRequest, TopicProduceData};
+use fluvio_spu_schema::server::smartmodule::{SmartModuleInvocation, SmartModuleInvocationWasm};
 use fluvio_spu_schema::server::stream_fetch::{StreamFetchRequest, StreamFetchResponse};
 use fluvio_spu_schema::server::update_offset::{OffsetUpdate, UpdateOffsetsRequest};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -64,6 +67,48 @@ impl Decoder for Raw {
     }
 }
 
+/// A step of a chain that brings its code with it.
+pub fn adhoc(wasm: &[u8], params: &[(&str, &str)]) -> SmartModuleInvocation {
+    let params: BTreeMap<_, _> = params.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    SmartModuleInvocation {
+        wasm: SmartModuleInvocationWasm::AdHoc(gzip(wasm)),
+        params: params.into(),
+        ..Default::default()
+    }
+}
+
+/// A batch of records with these values, sealed as a producer would.
+pub fn values<V: AsRef<[u8]>>(values: &[V]) -> Vec<u8> {
+    let mut records = (values.len() as i32).to_be_bytes().to_vec();
+    for (delta, value) in values.iter().enumerate() {
+        let mut record = vec![0];
+        varint(&mut record, 0);
+        varint(&mut record, delta as i64);
+        record.push(0);
+        varint(&mut record, value.as_ref().len() as i64);
+        record.extend_from_slice(value.as_ref());
+        varint(&mut record, 0);
+        varint(&mut records, record.len() as i64);
+        records.extend_from_slice(&record);
+    }
+    sealed(&records, values.len())
+}
+
+/// The offsets and values of a record set, as they are on the wire.
+pub fn offsets_and_values(set: &Raw) -> Vec<(i64, String)> {
+    let mut rest = set.0.as_slice();
+    let mut found = Vec::new();
+    while !rest.is_empty() {
+        let batch = Batch::<RawRecords>::decode_from(&mut rest, 0).unwrap();
+        let of_record = |record: &Record| {
+            let value = String::from_utf8_lossy(record.value().as_ref()).into_owned();
+            (batch.base_offset + record.offset_delta(), value)
+        };
+        found.extend(batch.memory_records().unwrap().iter().map(of_record));
+    }
+    found
+}
+
 /// A batch of `count` records of `size` bytes each, sealed as a producer would.
 pub fn batch(count: usize, size: usize) -> Vec<u8> {
     let mut records = Vec::new();
@@ -79,6 +124,11 @@ pub fn batch(count: usize, size: usize) -> Vec<u8> {
         varint(&mut records, record.len() as i64);
         records.extend_from_slice(&record);
     }
+    sealed(&records, count)
+}
+
+/// A batch around a block of records.
+pub fn sealed(records: &[u8], count: usize) -> Vec<u8> {
     let mut batch = Vec::new();
     batch.put_i64(0);
     batch.put_i32((45 + records.len()) as i32);
@@ -92,7 +142,7 @@ pub fn batch(count: usize, size: usize) -> Vec<u8> {
     batch.put_i64(-1);
     batch.put_i16(-1);
     batch.put_i32(-1);
-    batch.extend_from_slice(&records);
+    batch.extend_from_slice(records);
     let crc = crc32c::crc32c(&batch[21..]);
     batch[17..21].copy_from_slice(&crc.to_be_bytes());
     batch
@@ -203,6 +253,11 @@ impl Client {
         self.call(ObjectApiCreateRequest::try_encode_from(create, 19).unwrap()).await
     }
 
+    pub async fn delete_module(&mut self, name: &str) -> Status {
+        let delete = DeleteRequest::<SmartModuleSpec>::new(name.to_owned());
+        self.call(ObjectApiDeleteRequest::try_encode_from(delete, 19).unwrap()).await
+    }
+
     pub async fn delete(&mut self, name: &str) -> Status {
         let delete = DeleteRequest::<TopicSpec>::new(name.to_owned());
         self.call(ObjectApiDeleteRequest::try_encode_from(delete, 19).unwrap()).await
@@ -224,6 +279,16 @@ impl Client {
     pub async fn produce(&mut self, topic: &str, partition: u32, set: Vec<u8>) -> PartitionProduceResponse {
         let response = self.call(produce(topic, partition, set)).await;
         response.responses.into_iter().next().unwrap().partitions.into_iter().next().unwrap()
+    }
+
+    /// Opens a stream with modules; its correlation id.
+    pub async fn transformed(&mut self, topic: &str, offset: i64, modules: Vec<SmartModuleInvocation>) -> i32 {
+        let mut request = StreamFetchRequest::<Raw>::default();
+        request.topic = topic.to_owned();
+        request.fetch_offset = offset;
+        request.max_bytes = i32::MAX;
+        request.smartmodules = modules;
+        self.send(request).await
     }
 
     /// Opens a stream; its correlation id.
