@@ -6,6 +6,7 @@
 mod common;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
 use common::{Client, NoFrame, PATIENCE, Raw, SILENCE, smartmodule};
@@ -21,6 +22,10 @@ use fluvio_sc_schema::topic::TopicSpec;
 use fluvio_spu_schema::produce::{ProduceRequest, ProduceResponse};
 use fluvio_spu_schema::server::stream_fetch::{StreamFetchRequest, StreamFetchResponse};
 use serde_json::Value;
+
+/// How long the server must be silent where the real one was; it was watched for a third of that. In that time modules
+/// have run, also on a busy machine: what is sent next is not part of what they are given.
+const PAUSE: Duration = Duration::from_secs(1);
 
 fn topic(setup: &Value) -> TopicSpec {
     let mut spec = TopicSpec::new_computed(setup["partitions"].as_u64().unwrap() as u32, 1, None);
@@ -153,10 +158,10 @@ fn replay(file: &'static str) {
         for (number, line) in lines.enumerate() {
             let conn = line["conn"].as_u64().unwrap();
             let frame = bytes(&line["frame"]);
-            if !connections.contains_key(&conn) {
-                connections.insert(conn, Client::connect(cluster.spu_endpoint()).await);
-            }
-            let connection = connections.get_mut(&conn).unwrap();
+            let connection = match connections.entry(conn) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(entry) => entry.insert(Client::connect(cluster.spu_endpoint()).await),
+            };
             let place = format!("{file} line {}, {note}", number + 2);
             if line["from"] == "server" {
                 let reply = reply(connection, early.entry(conn).or_default(), &frame[..4]).await;
@@ -170,8 +175,8 @@ fn replay(file: &'static str) {
             if let Some(said) = line["note"].as_str() {
                 note = said.to_owned();
             }
-            if let Some(pause) = line["pause_ms"].as_u64() {
-                let reply = connection.receive(Duration::from_millis(pause)).await;
+            if line["pause_ms"].is_u64() {
+                let reply = connection.receive(PAUSE).await;
                 assert_eq!(reply, Err(NoFrame::Silence), "{place}: a frame too many");
             }
             connection.send_frame(&frame).await;

@@ -13,6 +13,8 @@ mod instance;
 mod library;
 mod merge;
 mod records;
+#[cfg(test)]
+mod tests;
 mod wasi;
 
 use std::collections::HashMap;
