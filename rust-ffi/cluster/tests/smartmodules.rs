@@ -541,3 +541,19 @@ fn a_module_is_known_late_if_so_told() {
         panic!("the module is never known");
     });
 }
+
+/// The text of a module and the module beside it are the same.
+#[test]
+fn the_modules_are_made_of_their_sources() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/smartmodules");
+    let mut compared = 0;
+    for source in std::fs::read_dir(folder.join("src")).unwrap() {
+        let source = source.unwrap().path();
+        if source.extension().is_some_and(|extension| extension == "wat") {
+            let name = source.file_stem().unwrap().to_str().unwrap();
+            assert_eq!(wat::parse_file(&source).unwrap(), smartmodule(name), "{name}");
+            compared += 1;
+        }
+    }
+    assert!(compared > 20);
+}

@@ -39,8 +39,18 @@ const ABI: &[&str] = &[
     "pointer",
 ];
 
-const CLUSTER: &[&str] =
-    &["main", "lib", "cluster", "sc", "spu", "control listener temporary tls", "config faults files log net", "socket"];
+const CLUSTER: &[&str] = &[
+    "main",
+    "lib",
+    "cluster",
+    "sc",
+    "spu",
+    "control listener temporary tls",
+    "config faults",
+    "smartmodules",
+    "files log net",
+    "socket",
+];
 
 /// The Rust files below `folder`.
 fn sources(folder: &Path) -> Vec<PathBuf> {

@@ -1,9 +1,7 @@
-//! Records as SmartModules take and give them, read and written as the real server's host does: with the encoder of the
-//! official crate, which spoils varints that do not fit into 32 bits.
+//! Records as SmartModules take and give them, read and written as the real server's host does, which spoils varints that
+//! do not fit into 32 bits.
 
 use std::io::{self, ErrorKind};
-
-use fluvio_protocol::EncoderVarInt;
 
 fn cut(message: &'static str) -> io::Error {
     io::Error::new(ErrorKind::UnexpectedEof, message)
@@ -117,13 +115,38 @@ pub(crate) struct Record<'a> {
     headers: i64,
 }
 
+/// What the real server makes of a number before it cuts it into sevens: right for those of 32 bits.
+fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 31)).cast_unsigned()
+}
+
+/// Whether there is more than the last seven bits; it looks no further than to the 32nd.
+fn has_more(rest: u64) -> bool {
+    rest & 0xffff_ff80 != 0
+}
+
+/// Appends a number as the official crate does. Where that goes on for ever, which it does from 2^62 on, this ends.
 fn put_varint(target: &mut Vec<u8>, number: i64) {
-    // A vector has room.
-    let _ = number.encode_varint(target);
+    let mut rest = zigzag(number);
+    while has_more(rest) {
+        target.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    target.push(rest as u8);
+}
+
+fn varint_size(number: i64) -> usize {
+    let mut rest = zigzag(number);
+    let mut size = 1;
+    while has_more(rest) {
+        size += 1;
+        rest >>= 7;
+    }
+    size
 }
 
 fn data_size(data: &[u8]) -> usize {
-    (data.len() as i64).var_write_size() + data.len()
+    varint_size(data.len() as i64) + data.len()
 }
 
 fn put_data(target: &mut Vec<u8>, data: &[u8]) {
@@ -136,11 +159,11 @@ impl Record<'_> {
     pub(crate) fn write(&self, target: &mut Vec<u8>, shift: i64) {
         let offset_delta = self.offset_delta.wrapping_add(shift);
         let size = 2
-            + self.time_delta.var_write_size()
-            + offset_delta.var_write_size()
+            + varint_size(self.time_delta)
+            + varint_size(offset_delta)
             + self.key.map_or(0, data_size)
             + data_size(self.value)
-            + self.headers.var_write_size();
+            + varint_size(self.headers);
         put_varint(target, size as i64);
         target.push(self.attributes.cast_unsigned());
         put_varint(target, self.time_delta);
