@@ -69,12 +69,12 @@ class LoneFuture(asyncio.Future["RecordMetadata"]):
     would leave a task that nothing wakes any more.
     """
 
-    __slots__ = ("_host",)
+    __slots__ = ("host",)
 
-    _host: AsyncioHost
+    host: AsyncioHost
 
     def set_result(self, result: RecordMetadata, /) -> None:
-        host = self._host
+        host = self.host
         if host.draining and host.resumed is None:
             host.resumed = self, result
         else:
@@ -142,7 +142,7 @@ class AsyncioHost(AsyncHost):
     def lone_future(self) -> SendFuture:
         self.check()
         future = LoneFuture(loop=self.loop)
-        future._host = self
+        future.host = self
         return future
 
     def send_future(self) -> SendFuture:
