@@ -84,14 +84,16 @@ from fluvio_cffi._values.records import (
     Record,
 )
 
+from ._async.batches import AsyncBatches
 from ._async.client import AsyncFluvio
-from ._async.consumer import AsyncBatches, AsyncConsumer
+from ._async.consumer import AsyncConsumer
 from ._async.events import AsyncEvents
 from ._async.producer import AsyncProducer
 from ._async.receipt import AsyncReceipt
 from ._opening import Opening
+from ._sync.batches import Batches
 from ._sync.client import Fluvio
-from ._sync.consumer import Batches, Consumer
+from ._sync.consumer import Consumer
 from ._sync.events import Events
 from ._sync.producer import Producer
 from ._sync.receipt import Receipt

@@ -155,15 +155,12 @@ class FluvioError(Exception):
     def __reduce__(self) -> tuple[Callable[..., FluvioError], tuple[type[FluvioError], str, dict[str, object]]]:
         return _restore, (type(self), str(self), self._state())
 
-    def _fresh(self) -> FluvioError:
-        """A copy to raise: an error that several callers receive must not collect their tracebacks."""
-        copy = _restore(type(self), str(self), dict(vars(self)))
-        copy.__cause__ = self.__cause__
-        return copy
 
-
-# For those who raise one error to several callers.
-fresh = FluvioError._fresh
+def fresh(error: FluvioError) -> FluvioError:
+    """A copy to raise: an error that several callers receive must not collect their tracebacks."""
+    copy = _restore(type(error), str(error), dict(vars(error)))
+    copy.__cause__ = error.__cause__
+    return copy
 
 
 def _restore(cls: type[FluvioError], message: str, state: dict[str, object]) -> FluvioError:

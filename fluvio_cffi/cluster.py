@@ -21,7 +21,8 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal
@@ -125,7 +126,7 @@ class LocalCluster:
         self._controlling = threading.Lock()
         self._unanswered = 0
         self._messages: IO[bytes] | None = None
-        _clusters.add(self)
+        _known[id(self)] = weakref.WeakMethod(self._abandon, partial(_known.pop, id(self)))
 
     def __repr__(self) -> str:
         state = f"pid {self._process.pid}" if self.running and self._process is not None else "not running"
@@ -464,8 +465,16 @@ class LocalCluster:
         if owner is not None:
             os.close(owner)
 
+    def _abandon(self, forked: bool) -> None:
+        """The program ends; or, in the child of a fork, the cluster is the parent's."""
+        if forked:
+            self._forget()
+        else:
+            _run(self._stopping(EXIT_TIMEOUT))
+            self._remove_temporary()
+
     def _forget(self) -> None:
-        """In the child of a fork: the cluster is the parent's. Its pipe must not be held open here."""
+        """In the child of a fork: the program's pipe must not be held open here."""
         process, self._process = self._process, None
         self._temporary = None
         self._disown()
@@ -505,7 +514,8 @@ def _remove(directory: str) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 
 
-_clusters: weakref.WeakSet[LocalCluster] = weakref.WeakSet()
+# By the identity of each cluster that lives, what abandons it.
+_known: dict[int, weakref.WeakMethod[Callable[[bool], None]]] = {}
 
 
 def _run(steps: _Steps) -> None:
@@ -574,20 +584,16 @@ async def _readable_asyncio(descriptor: int, seconds: float) -> bool:
         loop.remove_reader(descriptor)
 
 
-def _stop_all() -> None:
-    """The program ends, and its clients have had their chance: what they held may have been meant for these."""
-    for cluster in list(_clusters):
-        _run(cluster._stopping(EXIT_TIMEOUT))
-        cluster._remove_temporary()
+def _abandon_all(forked: bool = False) -> None:
+    for reference in list(_known.values()):
+        abandon = reference()
+        if abandon is not None:
+            abandon(forked)
 
 
-def _after_fork() -> None:
-    for cluster in list(_clusters):
-        cluster._forget()
-
-
-at_end.append(_stop_all)
-os.register_at_fork(after_in_child=_after_fork)
+# Its clients have had their chance then: what they held may have been meant for these.
+at_end.append(_abandon_all)
+os.register_at_fork(after_in_child=partial(_abandon_all, True))
 
 
 publish(__name__)

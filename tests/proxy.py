@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Literal
 
+from insides import spu_port
+
 from fluvio_cffi import LocalCluster
 
 Mode = Literal["forward", "silent", "half-open", "dropped", "refuse", "slow", "cut"]
@@ -189,6 +191,6 @@ class Proxy:
 @contextlib.contextmanager
 def between(cluster: LocalCluster, id: int = 5001) -> Iterator[tuple[Proxy, Proxy]]:
     """Proxies before the SC and before an SPU of a cluster: connect to the first one's endpoint."""
-    with Proxy(cluster.endpoint) as sc, Proxy(f"127.0.0.1:{cluster._spu_port}") as spu:
+    with Proxy(cluster.endpoint) as sc, Proxy(f"127.0.0.1:{spu_port(cluster)}") as spu:
         cluster.control(f"advertise {id} 127.0.0.1 {spu.port}")
         yield sc, spu

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import World
+from insides import spu_port
 from proxy import Proxy
 
 from fluvio_cffi import (
@@ -279,7 +280,7 @@ async def test_addresses_that_spus_have_inside_of_their_network(world: World) ->
     """The public address of the SPU leads nowhere, its local one to the SPU."""
     with LocalCluster() as cluster, socket.socket() as nowhere:
         nowhere.bind(("127.0.0.1", 0))  # and nobody listens
-        local, public = f"127.0.0.1:{cluster._spu_port}", f"127.0.0.1:{nowhere.getsockname()[1]}"
+        local, public = f"127.0.0.1:{spu_port(cluster)}", f"127.0.0.1:{nowhere.getsockname()[1]}"
         spec = CustomSpuSpec(5001, public_endpoint=public, private_endpoint=local, public_endpoint_local=local)
         config = ClusterConfig(cluster.endpoint, use_spu_local_address=True)
         async with world.connect(cluster.endpoint) as client:

@@ -16,6 +16,7 @@ import anyio
 import pytest
 from conftest import World, read_all
 from endings import hearing
+from insides import spu_port
 
 from fluvio_cffi import ClosedError, Fluvio, FluvioTimeoutError, LocalCluster, Offset, RecordMetadata
 
@@ -59,7 +60,7 @@ async def test_a_connection_that_was_closed_meanwhile(world: World, delivery: st
         async with client.producer(topic, delivery=delivery) as producer:
             for round in range(5):
                 await warm(producer)
-                with hearing(world.cluster._spu_port) as heard:
+                with hearing(spu_port(world.cluster)) as heard:
                     world.cluster.control("reset-sockets 5001")
                     heard()
                 await producer.send(b"%d" % round)

@@ -245,9 +245,9 @@ def test_signals_whose_handler_calls(cluster: LocalCluster) -> None:
                     other.receive(LIMIT)
 
             def reads() -> None:
-                with pytest.raises(UsageError) if consumer._reading else contextlib.nullcontext():
+                with pytest.raises(UsageError) if consumer._subscription.reading else contextlib.nullcontext():
                     consumer.lag()
-                    if consumer._reading:
+                    if consumer._subscription.reading:
                         consumer.receive(LIMIT)
 
             calls: list[Callable[[], object]] = [

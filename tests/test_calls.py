@@ -111,7 +111,9 @@ class Stage:
             while producer._ledger.submitted != producer._ledger.settled:
                 assert time.monotonic() < settled_by
                 self.client._session.host.look()
-        for reader in (self.log, self.live, self.watch, self.events):
+        for consumer in (self.log, self.live):
+            assert not consumer._subscription.reading
+        for reader in (self.watch, self.events):
             assert not reader._reading
         if self.expected > RECORDS - 50:
             self.log.seek(0, 0)
@@ -165,7 +167,7 @@ class Stage:
         thing = getattr(self, name, None)
         if name == "events":
             return thing is None or thing._session is not self.client._session
-        if name == "log" and thing is not None and thing._stopped:
+        if name == "log" and thing is not None and thing._subscription.stopped:
             thing.close()
         return thing is None or thing.closed
 
@@ -544,8 +546,9 @@ class AsyncStage:
         """Nothing is left of the calls. A consumer that was stopped is opened again."""
         await self.producer.flush(LIMIT)
         assert self.producer.pending == (0, 0)
-        assert not self.log._reading and self.log._waiting is None
-        if self.log._stopped:
+        subscription = self.log._subscription
+        assert not subscription.reading and subscription.waiting is None
+        if subscription.stopped:
             await self.log.close()
             self.log = await self.consumer()
         if self.expected > RECORDS - 50:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from campaign import together
 from conftest import World
+from insides import session_of
 
 from fluvio_cffi import (
     AsyncFluvio,
@@ -213,11 +214,11 @@ def test_several_clients_on_a_loop_share_a_host(cluster: Any) -> None:
     async def main() -> None:
         async with AsyncFluvio.connect(cluster.endpoint) as first:
             async with AsyncFluvio.connect(cluster.endpoint) as second:
-                assert first._session.host is second._session.host
+                assert session_of(first).host is session_of(second).host
                 await asyncio.gather(*[client.admin.topics.list() for client in (first, second) * 10])
             await first.admin.topics.list()
         loop = asyncio.get_running_loop()
-        assert not loop.remove_reader(first._session.host.hub.descriptor)
+        assert not loop.remove_reader(session_of(first).host.hub.descriptor)
 
     asyncio.run(main())
 

@@ -16,7 +16,7 @@ from conftest import World
 
 import fluvio_cffi
 from fluvio_cffi import LocalCluster, ProfileStore, Tls, _errors
-from fluvio_cffi._errors import FluvioError
+from fluvio_cffi._errors import FluvioError, fresh
 from fluvio_cffi._native.errors import _CLASSES, from_native
 from fluvio_cffi._native.loader import ffi, lib
 from fluvio_cffi._values import checks as _check
@@ -70,9 +70,9 @@ def test_pickle_compare_and_show(cls: type[FluvioError]) -> None:
     assert error != cls("what happened")
     assert error != FluvioError("what happened") or cls is FluvioError
     assert "what happened" in repr(error)
-    fresh = error._fresh()
-    assert fresh == error
-    assert fresh is not error
+    again = fresh(error)
+    assert again == error
+    assert again is not error
 
 
 async def test_what_the_operating_system_says_is_the_cause(world: World, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ async def test_what_the_operating_system_says_is_the_cause(world: World, tmp_pat
                 await world.connect(cluster.endpoint, wait=False)
             for raised in (late.value, refused.value):
                 assert isinstance(raised.__cause__, ConnectionRefusedError)
-                assert isinstance(raised._fresh().__cause__, ConnectionRefusedError)
+                assert isinstance(fresh(raised).__cause__, ConnectionRefusedError)
                 assert raised.__cause__.errno == errno.ECONNREFUSED
             cluster.control("sc start")
             with pytest.raises(fluvio_cffi.TopicNotFoundError) as answered:

@@ -31,6 +31,7 @@ from typing import Any
 
 import pytest
 from conftest import World, read_all
+from insides import spu_port
 from laws import LONG, nothing_left
 from liar import Liar, framed
 
@@ -52,7 +53,7 @@ TOPICS = ("lies-0", "lies-1")
 @contextlib.contextmanager
 def liar(cluster: LocalCluster, requests: str = os.devnull) -> Iterator[str]:
     """Where the liar before `cluster` listens for clients."""
-    spu = f"127.0.0.1:{cluster._spu_port}"
+    spu = f"127.0.0.1:{spu_port(cluster)}"
     command = [sys.executable, str(Path(__file__).with_name("liar.py")), cluster.endpoint, spu, requests]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdin is not None
@@ -285,7 +286,7 @@ def test_sessions(world: World) -> None:
             own.run(sessions.many, range(first, first + 20))
             with nothing_left(), Memory() as memory:
                 own.run(sessions.many, range(first + 20, first + count))
-        cluster.control(f"advertise 5001 127.0.0.1 {cluster._spu_port}")
+        cluster.control(f"advertise 5001 127.0.0.1 {spu_port(cluster)}")
         left = memory.now() - memory.base
         print(f"{count} sessions on {world.backend}, {sessions.report()}")
         print(f"memory: {(memory.peak - memory.base) // MIB} MiB more at most, {left // MIB} MiB left")
@@ -307,7 +308,7 @@ class Requests:
 
     def __init__(self, cluster: LocalCluster, recorded: Path) -> None:
         self.cluster = cluster
-        self.ports = {"sc": int(cluster.endpoint.rpartition(":")[2]), "spu": cluster._spu_port}
+        self.ports = {"sc": int(cluster.endpoint.rpartition(":")[2]), "spu": spu_port(cluster)}
         self.recorded: dict[str, list[bytes]] = {"sc": [], "spu": []}
         for line in recorded.read_text().splitlines():
             role, digits = line.split()
@@ -353,7 +354,7 @@ def test_requests(world: World, tmp_path: Path) -> None:
         own.run(prepare, own)
         with liar(cluster, str(tmp_path / "requests")) as endpoint:
             own.run(everything, own, endpoint)
-        cluster.control(f"advertise 5001 127.0.0.1 {cluster._spu_port}")
+        cluster.control(f"advertise 5001 127.0.0.1 {spu_port(cluster)}")
         requests = Requests(cluster, tmp_path / "requests")
         assert cluster.pid is not None
         requests.many(range(100))

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import World
+from insides import spu_port
 from laws import LONG
 from proxy import between
 
@@ -63,7 +64,7 @@ def somewhere_else(cluster: LocalCluster, topic: str) -> Iterator[None]:
         cluster.control("reset-sockets 5001")
         yield
         cluster.control("refuse 5001 off")
-        cluster.control(f"advertise 5001 127.0.0.1 {cluster._spu_port}")
+        cluster.control(f"advertise 5001 127.0.0.1 {spu_port(cluster)}")
 
 
 Outage = Callable[[LocalCluster, str], AbstractContextManager[None]]

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from campaign import aside, together
 from conftest import World
+from insides import spu_port
 from laws import LONG
 from proxy import Proxy, between
 
@@ -315,7 +316,7 @@ async def test_the_end_of_the_time_says_what_was_waited_for(world: World, own: L
         scene = Scene(world, own, client)
         scene.timeout = SHORT
         scene.consumer = await client.consumer("t", consumer_id="w", start=START)
-        addresses = [own.endpoint, f"127.0.0.1:{own._spu_port}"]
+        addresses = [own.endpoint, f"127.0.0.1:{spu_port(own)}"]
         await aside(world, own.kill if gone == "kill" else lambda: own.control(gone))
         # Those that need the SC only for what is not known.
         data = {

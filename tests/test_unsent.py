@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 from conftest import World, read_all
 from endings import hearing
+from insides import spu_port
 from proxy import Ending, Proxy, between
 
 from fluvio_cffi import ClosedError, DeliveryError, FluvioError, FluvioTimeoutError, LocalCluster
@@ -30,7 +31,7 @@ def proxies(own: LocalCluster) -> Iterator[tuple[Proxy, Proxy]]:
 
 
 def connect(world: World, cluster: LocalCluster, sc: Proxy, **keywords: Any) -> Any:
-    return world.connect(sc.endpoint, tls=cluster.tls if cluster._tls else None, **keywords)
+    return world.connect(sc.endpoint, tls=cluster.tls, **keywords)
 
 
 @pytest.mark.parametrize("delivery", DELIVERIES)
@@ -76,7 +77,7 @@ async def test_an_spu_that_was_killed_meanwhile(world: World, delivery: str) -> 
                 for count in (1, 20):
                     for _ in range(count):
                         await producer.send(b"warm")
-                    with hearing(cluster._spu_port) as heard:
+                    with hearing(spu_port(cluster)) as heard:
                         cluster.kill_spu(5001)
                         heard()
                     receipts = [await producer.enqueue(b"%d" % number) for number in range(10)]
@@ -190,7 +191,7 @@ async def test_an_spu_that_stays_away(world: World, delivery: str) -> None:
             topic = await world.topic(client)
             async with client.producer(topic, delivery=delivery, delivery_timeout=0.5) as producer:
                 await producer.send(b"warm")
-                with hearing(cluster._spu_port) as heard:
+                with hearing(spu_port(cluster)) as heard:
                     cluster.kill_spu(5001)
                     heard()
                 with pytest.raises(FluvioTimeoutError, match="it was not sent") as late:

@@ -1,8 +1,8 @@
 """Administrative objects as JSON documents, and back. docs/admin-json.md describes the documents.
 
 A field of a dataclass is the field of the same name of its document; where name or unit differ, :func:`named` says so.
-Where a field may hold one of several dataclasses, its document is ``{tag: {...}}`` with the one's ``_tag``. What comes
-from the cluster is taken as it is: only what a caller makes is checked.
+Where a field may hold one of several dataclasses, its document is ``{tag: {...}}`` with the one's tag (:func:`tagged`).
+What comes from the cluster is taken as it is: only what a caller makes is checked.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
 
@@ -20,6 +20,19 @@ T = TypeVar("T")
 def named(name: str, *, units: int = 1) -> dict[str, object]:
     """The metadata of a field that is called `name` in the document, where its number is so many times as large."""
     return {"name": name, "units": units}
+
+
+_TAGS: Final[dict[type, str]] = {}
+
+
+def tagged(tag: str) -> Callable[[type[T]], type[T]]:
+    """Makes a dataclass one of several that a field may hold: its document is ``{tag: {...}}`` there."""
+
+    def mark(cls: type[T]) -> type[T]:
+        _TAGS[cls] = tag
+        return cls
+
+    return mark
 
 
 def to_document(value: Any) -> dict[str, object]:
@@ -30,7 +43,7 @@ def to_document(value: Any) -> dict[str, object]:
         content = getattr(value, part.attribute)
         if content is not None:
             plain = round(content * part.units) if part.units != 1 else _plain(content)
-            document[part.name] = {content._tag: plain} if part.tagged else plain
+            document[part.name] = {_TAGS[content.__class__]: plain} if part.tagged else plain
     return document
 
 
@@ -93,18 +106,18 @@ def _reader(hint: Any) -> Callable[[Any], Any]:
         return lambda part: {key(name): read(value) for name, value in part.items()}
     if origin in (types.UnionType, typing.Union):
         tags = _tags(hint)
-        read = _tagged(tags) if tags else _reader(next(choice for choice in arguments if choice is not type(None)))
+        read = _one_of(tags) if tags else _reader(next(choice for choice in arguments if choice is not type(None)))
         return lambda part: None if part is None else read(part)
     return lambda part: part
 
 
 def _tags(hint: Any) -> dict[str, Any]:
     """The dataclasses of a union of several, by their tags."""
-    choices = [choice for choice in typing.get_args(hint) if hasattr(choice, "_tag")]
-    return {choice._tag: choice for choice in choices} if len(choices) > 1 else {}
+    choices = [choice for choice in typing.get_args(hint) if choice in _TAGS]
+    return {_TAGS[choice]: choice for choice in choices} if len(choices) > 1 else {}
 
 
-def _tagged(tags: dict[str, Any]) -> Callable[[Any], Any]:
+def _one_of(tags: dict[str, Any]) -> Callable[[Any], Any]:
     def read(part: Any) -> Any:
         ((tag, document),) = part.items()
         return from_document(tags[tag], document)

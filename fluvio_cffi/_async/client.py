@@ -331,9 +331,7 @@ class AsyncFluvio(Closeable):
         )
         del alive
         handle = (await host.finish(operation)).take("flv_consumer_t *", lib.flv_consumer_free)
-        consumer = AsyncConsumer(self._session, handle, topic, options)
-        self._session.consumers.add(consumer)
-        return consumer
+        return AsyncConsumer(self._session, handle, topic, options)
 
     # -- asking
 

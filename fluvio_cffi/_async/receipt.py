@@ -62,5 +62,5 @@ class AsyncReceipt(BaseReceipt[AsyncHost]):
         return self.result()
 
 
-# For the producer, whose `send` has a limit in seconds.
-wait_for = AsyncReceipt._wait
+# For the producer, whose `send` has a limit in seconds, and not for the users who see the class.
+wait_for = AsyncReceipt._wait  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

@@ -1,4 +1,5 @@
-"""Waiting on asyncio, and on uvloop: futures, and a reader for the hub's descriptor."""
+"""Waiting on asyncio, and on uvloop: futures, and a reader for the hub's descriptor. Only what is documented is used
+here; `asyncio_insides` is faster."""
 
 from __future__ import annotations
 
@@ -6,12 +7,10 @@ import asyncio
 import contextlib
 import types
 import weakref
-from asyncio import _get_running_loop
-from collections import deque
 from collections.abc import Callable, Generator
 from functools import partial
 from threading import get_ident
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING
 
 from fluvio_cffi._backends.base import AsyncHost, Waiter, leaves
 from fluvio_cffi._errors import UsageError
@@ -25,12 +24,12 @@ if TYPE_CHECKING:
 _hosts: weakref.WeakValueDictionary[int, AsyncioHost] = weakref.WeakValueDictionary()
 
 
-def host() -> AsyncioHost:
-    """The host of the running loop."""
+def host(kind: type[AsyncioHost]) -> AsyncioHost:
+    """The host of the running loop; one of this kind, if there is none yet."""
     loop = asyncio.get_running_loop()
     found = _hosts.get(id(loop))
     if found is None or found.loop is not loop or found.forked:
-        found = _hosts[id(loop)] = AsyncioHost(loop)
+        found = _hosts[id(loop)] = kind(loop)
     return found
 
 
@@ -57,54 +56,6 @@ class AsyncioWaiter(Waiter):
             self.future.set_result(False)
 
 
-# Not Python code.
-_call: Final = cast("Callable[[Callable[[], object]], object]", partial.__call__)
-
-
-class LoneFuture(asyncio.Future["RecordMetadata"]):
-    """What a task awaits that most likely waits alone: the drain that finds its result lets the task go on at once. A
-    future would have the loop turn once more first.
-
-    The task registers itself with the future's own code, which is not Python's: a signal handler's exception in between
-    would leave a task that nothing wakes any more.
-    """
-
-    __slots__ = ("_host",)
-
-    _host: AsyncioHost
-
-    def set_result(self, result: RecordMetadata, /) -> None:
-        host = self._host
-        if host.draining and host.resumed is None:
-            host.resumed = self, result
-        else:
-            super().set_result(result)
-
-    def resume(self, result: RecordMetadata) -> None:
-        """Sets the result, unless it is set; the task goes on before this returns. In a callback of the loop."""
-        if self.done():
-            return
-        callbacks = self._callbacks
-        # None, if there are none.
-        if not callbacks or len(callbacks) > 1 or self.get_loop().get_debug():
-            # A debugging loop is to see the task's steps as such.
-            super().set_result(result)
-            return
-        callback, context = callbacks[0]
-        # A signal handler may cancel it yet.
-        with contextlib.suppress(asyncio.InvalidStateError):
-            _in_one_step(
-                partial(self.remove_done_callback, callback),
-                partial(super().set_result, result),
-                partial(context.run, callback, self),  # pyright: ignore[reportArgumentType]
-            )
-
-
-def _in_one_step(*calls: Callable[[], object]) -> None:
-    """Calls what :class:`partial` made, in order; no signal handler runs between two of them."""
-    deque(map(_call, calls), maxlen=0)
-
-
 class AsyncioHost(AsyncHost):
     """Where the tasks of one asyncio loop wait.
 
@@ -115,9 +66,6 @@ class AsyncioHost(AsyncHost):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(Hub())
         self.loop = loop
-        # Whether the reader's callback drains, and what it found for a task that waits alone.
-        self.draining = False
-        self.resumed: tuple[LoneFuture, RecordMetadata] | None = None
         # A loop that has nothing to say about its futures need not be asked for them.
         usual = getattr(type(loop), "create_future", None) is asyncio.BaseEventLoop.create_future
         self._future: Callable[[], asyncio.Future[RecordMetadata]] = (
@@ -127,23 +75,15 @@ class AsyncioHost(AsyncHost):
     def check(self) -> None:
         if self.generation != process.generation:
             self.check_fork()
-        running = _get_running_loop()
+        try:
+            running = asyncio.get_running_loop()
+        except RuntimeError:
+            running = None
         if running is not self.loop:
-            raise UsageError(
-                "this client belongs to another event loop: connect one in each loop"
-                if running is not None
-                else "this client belongs to an event loop: use it there, inside a running task; from other threads "
-                "with asyncio.run_coroutine_threadsafe()"
-            )
+            raise self.elsewhere(running)
 
     def waiter(self) -> AsyncioWaiter:
         return AsyncioWaiter(self.loop.create_future())
-
-    def lone_future(self) -> SendFuture:
-        self.check()
-        future = LoneFuture(loop=self.loop)
-        future._host = self
-        return future
 
     def send_future(self) -> SendFuture:
         self.check()
@@ -179,21 +119,22 @@ class AsyncioHost(AsyncHost):
     def runs_elsewhere(self) -> bool:
         return self.thread != get_ident() and self.loop.is_running()
 
+    @staticmethod
+    def elsewhere(running: asyncio.AbstractEventLoop | None) -> UsageError:
+        """The error for a call in another loop than the host's, or in none."""
+        return UsageError(
+            "this client belongs to another event loop: connect one in each loop"
+            if running is not None
+            else "this client belongs to an event loop: use it there, inside a running task; from other threads "
+            "with asyncio.run_coroutine_threadsafe()"
+        )
+
     def _readable(self) -> None:
         try:
             self.turned()
-            self.draining = True
             self._pump()
-            self.draining = False
-            resumed = self.resumed
-            if resumed is not None:
-                future, result = resumed
-                # The last thing to be done here: what the task does next is its own.
-                future.resume(result)
-                self.resumed = None
         except BaseException:
-            # A signal handler's, or the task's: what is left is done in the loop's next turn.
-            self.draining = False
+            # A signal handler's: what is left is done in the loop's next turn.
             self.loop.call_soon(self._readable)
             raise
 

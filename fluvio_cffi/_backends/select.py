@@ -20,17 +20,19 @@ def running_host() -> AsyncHost:
     trio = sys.modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_task():
         from .trio import host as trio_host
+        from .trio_insides import best_host as best_trio_host
 
-        return trio_host()
+        return trio_host(best_trio_host())
     # Where nobody has imported asyncio, none of its loops is running; and the import takes its time.
     if "asyncio" in sys.modules:
         from asyncio import get_running_loop
 
         from .asyncio import host as asyncio_host
+        from .asyncio_insides import best_host as best_asyncio_host
 
         with suppress(RuntimeError):
             get_running_loop()
-            return asyncio_host()
+            return asyncio_host(best_asyncio_host())
     raise UsageError("no event loop is running: this must be awaited under asyncio or trio")
 
 

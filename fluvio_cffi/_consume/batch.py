@@ -35,13 +35,13 @@ class Columns:
         next_offset: int,
         nbytes: int | None,
     ) -> None:
-        self.topic = topic
-        self.partition = partition
-        self.offsets = offsets
-        self.stamps = stamps
-        self.keys = keys
-        self.values = values
-        self.next_offset = next_offset
+        self.topic: str = topic
+        self.partition: int = partition
+        self.offsets: Sequence[int] = offsets
+        self.stamps: int | list[int | None] | None = stamps
+        self.keys: list[bytes | None] | None = keys
+        self.values: list[bytes] = values
+        self.next_offset: int = next_offset
         self._nbytes = nbytes
 
     @classmethod
@@ -261,7 +261,7 @@ class Buffer:
     means. So :attr:`state` is looked at once, what follows is made of that, and takes its place in one step, if it is
     still the same; else all is done again. Records that leave one by one change no state. Whoever reckons with how many
     have left must see to it first that nobody takes any more of them without putting another state in its place: that
-    is what :attr:`AsyncConsumer._records` is emptied for.
+    is what :attr:`Subscription.records` is emptied for.
     """
 
     __slots__ = ("given", "state")
@@ -269,7 +269,7 @@ class Buffer:
     def __init__(self) -> None:
         self.state: State = State((), 0, {}, {}, {}, frozenset(), None, _NONE, None)
         # How many records the last iterator was given.
-        self.given = 0
+        self.given: int = 0
 
     @property
     def count(self) -> int:

@@ -31,7 +31,7 @@ CData: TypeAlias = Any
 ffi: Any = _ffi
 
 
-def _path() -> str:
+def library_path() -> str:
     override = os.environ.get("FLUVIO_CFFI_LIBRARY")
     if override:
         return override
@@ -40,7 +40,7 @@ def _path() -> str:
 
 
 def _load() -> Any:
-    path = _path()
+    path = library_path()
     # The library has threads of its own: it must never be unmapped.
     flags = ffi.RTLD_NOW | getattr(ffi, "RTLD_NODELETE", 0)
     try:

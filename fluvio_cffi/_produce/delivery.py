@@ -301,17 +301,16 @@ class SendResult:
     def __reduce__(self) -> tuple[object, ...]:
         return _restore, (self._deliveries.topic, self._deliveries.state())
 
-    @classmethod
-    def _of(cls, deliveries: Deliveries) -> SendResult:
-        result = cls.__new__(cls)
-        result._deliveries = deliveries
-        return result
-
 
 Sequence.register(SendResult)  # type: ignore[arg-type, type-abstract, unused-ignore]
 
-# For the producer: the result for these records.
-result_of = SendResult._of
+
+def result_of(deliveries: Deliveries) -> SendResult:
+    """The result for these records."""
+    result = SendResult.__new__(SendResult)
+    # Nobody else is to make one of them.
+    result._deliveries = deliveries  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+    return result
 
 
 def _restore(topic: str, runs: list[_Run]) -> SendResult:

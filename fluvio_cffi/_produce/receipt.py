@@ -156,6 +156,7 @@ class BaseReceipt(Generic[HostT]):
         return ticket
 
 
-# For the producer: the record is a record of a ticket; it will not be handed over.
-bind_receipt: Final[Callable[[BaseReceipt[Any], Ticket, int, int], None]] = BaseReceipt._bind  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-fail_receipt: Final[Callable[[BaseReceipt[Any], FluvioError], None]] = BaseReceipt._fail  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+# For the producer, and not for the users who see the class: the record is a record of a ticket; it will not be handed
+# over.
+bind_receipt: Final[Callable[[BaseReceipt[Any], Ticket, int, int], None]] = BaseReceipt._bind  # noqa: SLF001  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportPrivateUsage]
+fail_receipt: Final[Callable[[BaseReceipt[Any], FluvioError], None]] = BaseReceipt._fail  # noqa: SLF001  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportPrivateUsage]

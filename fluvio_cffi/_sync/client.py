@@ -318,9 +318,7 @@ class Fluvio(Closeable):
         )
         del alive
         handle = (host.finish(operation)).take("flv_consumer_t *", lib.flv_consumer_free)
-        consumer = Consumer(self._session, handle, topic, options)
-        self._session.consumers.add(consumer)
-        return consumer
+        return Consumer(self._session, handle, topic, options)
 
     # -- asking
 

@@ -54,5 +54,5 @@ class Receipt(BaseReceipt[SyncHost]):
         return self.result()
 
 
-# For the producer, whose `send` has a limit in seconds.
-wait_for = Receipt._wait
+# For the producer, whose `send` has a limit in seconds, and not for the users who see the class.
+wait_for = Receipt._wait  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from fluvio_cffi._backends.threads import SyncHost
+from fluvio_cffi._consume.subscription import Subscription
 from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, brief
 from fluvio_cffi._lifetime import Forgettable, Members
 from fluvio_cffi._native.calls import view
@@ -16,18 +17,6 @@ from fluvio_cffi._produce.thread_intake import ThreadIntake
 from fluvio_cffi._values.records import ClientState
 
 _STATES: tuple[ClientState, ...] = ("closed", "connected", "reconnecting", "closed")
-
-
-class OpenConsumer(Protocol):
-    """What a session does with its consumers."""
-
-    def _end(self) -> None:
-        """It is closed, or its client."""
-        ...
-
-    def _mark_before_hand(self) -> None:
-        """The program ends: the library hears what was processed."""
-        ...
 
 
 class Session(Forgettable):
@@ -49,7 +38,7 @@ class Session(Forgettable):
         self.endpoint: str = view(lib.flv_client_endpoint, handle)
         self.platform_version: str = view(lib.flv_client_platform_version, handle)
         self.producers: Members[ThreadIntake[Any]] = Members()
-        self.consumers: Members[OpenConsumer] = Members()
+        self.consumers: Members[Subscription] = Members()
         self.closed: bool = False
         self.gone: bool = False
         self._name = name
@@ -82,8 +71,13 @@ class Session(Forgettable):
         for producer in producers:
             producer.begin_to_close()
         for consumer in self.consumers:
-            consumer._end()
+            self.end_consumer(consumer)
         return producers
+
+    def end_consumer(self, consumer: Subscription) -> None:
+        """It is closed, or its client."""
+        consumer.end()
+        self.consumers.discard(consumer)
 
     def hand_over_close(self) -> None:
         """The caller leaves at once; the library goes on closing for a second."""
@@ -139,7 +133,7 @@ def _hand_over_all() -> int:
     held = 0
     for session in _sessions:
         for consumer in session.consumers:
-            consumer._mark_before_hand()
+            consumer.commits.mark_before_hand()
         held += sum([producer.push_at_exit() for producer in session.producers])
     return held
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field
-from typing import ClassVar
 
 from fluvio_cffi._admin.checks import U64, assign, texts
-from fluvio_cffi._admin.document import named
+from fluvio_cffi._admin.document import named, tagged
 from fluvio_cffi._admin.value import value
 from fluvio_cffi._exports import publish
 from fluvio_cffi._values.checks import number, text
@@ -41,6 +40,7 @@ class Deduplication:
         )
 
 
+@tagged("home")
 @value()
 class HomePartition:
     """A partition of a home cluster that mirrors one of a remote cluster.
@@ -52,8 +52,6 @@ class HomePartition:
         when a topic is created: as for the topic.
     """
 
-    _tag: ClassVar[str] = "home"
-
     remote_cluster: str
     remote_replica: str | None = None
     source: bool | None = None
@@ -64,6 +62,7 @@ class HomePartition:
             text(self.remote_replica, "remote_replica")
 
 
+@tagged("remote")
 @value()
 class RemotePartition:
     """A partition of a remote cluster that mirrors one of its home cluster.
@@ -74,8 +73,6 @@ class RemotePartition:
     :ivar home_spu_endpoint: its address.
     :ivar target: whether records come from the home cluster to here, rather than go there.
     """
-
-    _tag: ClassVar[str] = "remote"
 
     home_cluster: str
     home_spu_key: str

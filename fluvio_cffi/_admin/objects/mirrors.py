@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import field
-from typing import ClassVar, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from fluvio_cffi._admin.checks import address
-from fluvio_cffi._admin.document import named
+from fluvio_cffi._admin.document import named, tagged
 from fluvio_cffi._admin.value import value
 from fluvio_cffi._errors import ConfigTypeError
 from fluvio_cffi._exports import publish
@@ -32,14 +32,13 @@ class MirrorTls:
                 raise ConfigTypeError(f"{name} must be a str, not {kind(getattr(self, name))}")
 
 
+@tagged("remote")
 @value()
 class RemoteCluster:
     """A cluster that sends its records here.
 
     :param id: what it calls itself; ``None``, only when it is registered: as the mirror is called.
     """
-
-    _tag: ClassVar[str] = "remote"
 
     id: str | None = None
 
@@ -48,6 +47,7 @@ class RemoteCluster:
             text(self.id, "id")
 
 
+@tagged("home")
 @value()
 class HomeCluster:
     """The cluster to which this one sends its records.
@@ -57,8 +57,6 @@ class HomeCluster:
     :param client_tls: how this one proves itself there.
     :param id: its name; ``None``, only when it is registered: as the mirror is called.
     """
-
-    _tag: ClassVar[str] = "home"
 
     remote_id: str
     public_endpoint: str

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
-from typing import ClassVar, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from fluvio_cffi._admin.checks import I32, U32, U64, assign, seconds, size
-from fluvio_cffi._admin.document import named
+from fluvio_cffi._admin.document import named, tagged
 from fluvio_cffi._admin.value import value
 from fluvio_cffi._errors import ConfigError
 from fluvio_cffi._exports import publish
@@ -36,6 +36,7 @@ class PartitionAssignment:
             number(spu, "an SPU in replicas", 0, I32)
 
 
+@tagged("home")
 @value(init=False)
 class HomeMirror:
     """What a topic of a home cluster mirrors: it has one partition for each remote cluster.
@@ -43,8 +44,6 @@ class HomeMirror:
     :param partitions: what each partition mirrors; a ``str`` is the name of a remote cluster.
     :param source: whether records go from here to the remote clusters, rather than from there to here.
     """
-
-    _tag: ClassVar[str] = "home"
 
     partitions: tuple[HomePartition, ...]
     source: bool
@@ -75,6 +74,7 @@ class HomeSpu:
         text(self.endpoint, "endpoint")
 
 
+@tagged("remote")
 @value()
 class RemoteMirror:
     """What a topic of a remote cluster mirrors: it has one partition for each SPU of the home cluster that takes its
@@ -84,8 +84,6 @@ class RemoteMirror:
     :param home_spus: the SPUs there.
     :param target: whether records come from the home cluster to here, rather than go there.
     """
-
-    _tag: ClassVar[str] = "remote"
 
     home_cluster: str
     home_spus: tuple[HomeSpu, ...]

@@ -1,0 +1,46 @@
+"""The batches of a consumer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from fluvio_cffi._backends.base import AsyncHost
+from fluvio_cffi._consume.batch import RecordBatch
+from fluvio_cffi._consume.subscription import Subscription
+
+from .reading import next_batch
+
+
+class AsyncBatches:
+    """The batches of a consumer. Made by :meth:`AsyncConsumer.batches`. A loop goes on where the last one ended."""
+
+    __slots__ = ("_consumer", "_host", "_limit", "_subscription", "_wait")
+
+    def __init__(
+        self, consumer: object, host: AsyncHost, subscription: Subscription, limit: int, wait: float | None
+    ) -> None:
+        # It stays open as long as it is read.
+        self._consumer = consumer
+        self._host: AsyncHost = host
+        self._subscription: Subscription = subscription
+        self._limit = limit
+        self._wait = wait
+
+    def __aiter__(self) -> AsyncIterator[RecordBatch]:
+        self._subscription.check_open()
+        return self
+
+    async def __anext__(self) -> RecordBatch:
+        subscription = self._subscription
+        buffer = subscription.buffer
+        while True:
+            cut = await next_batch(self._host, subscription, self._limit, self._wait)
+            if cut is None:
+                raise StopAsyncIteration
+            # One step: what was held back, sought or stopped meanwhile is not handed out.
+            if buffer.state is cut.before and not subscription.stopped:
+                buffer.state = cut.after
+                return cut.batch
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._consumer!r}>"

@@ -1,0 +1,118 @@
+"""Which offsets a consumer stores under its id, and the calls of the library that store and fetch them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from struct import Struct
+from typing import Final
+
+from fluvio_cffi._consume.batch import Buffer, RecordBatch
+from fluvio_cffi._consume.host import ConsumeHost
+from fluvio_cffi._consume.options import ConsumerOptions
+from fluvio_cffi._errors import ConfigError, ConfigTypeError, UsageError
+from fluvio_cffi._native.calls import copy_buffer
+from fluvio_cffi._native.errors import raise_status
+from fluvio_cffi._native.loader import CData, ffi, lib
+from fluvio_cffi._native.queue import Operation
+from fluvio_cffi._native.tickets import Wakeable
+from fluvio_cffi._values.checks import kind, number
+from fluvio_cffi._values.records import Record
+
+_NO_ERROR: Final = (ffi.NULL,)
+# flv_offset_t
+_STORED: Final = Struct("=IIq")
+
+
+class Commits:
+    """What a consumer has processed, and what of it is stored.
+
+    :ivar consumer_id: the id under which offsets are stored, if there is one.
+    """
+
+    __slots__ = ("_buffer", "_by_itself", "_cells", "_handle", "_host", "_topic", "consumer_id")
+
+    def __init__(self, host: ConsumeHost, handle: CData, topic: str, options: ConsumerOptions, buffer: Buffer) -> None:
+        self.consumer_id: str | None = options.consumer_id
+        self._host = host
+        self._handle = handle
+        self._topic = topic
+        self._buffer = buffer
+        self._by_itself = options.commits_by_itself
+        # What the library commits in the background: by partition, the last processed offset.
+        self._cells: dict[int, CData] = {}
+
+    # -- in the background
+
+    def mark_handed_out(self) -> None:
+        """The next read begins, so what was handed out before is processed: the library may commit it."""
+        if self._by_itself:
+            self._mark(self._buffer.handed_out())
+
+    def mark_before_hand(self) -> None:
+        """Reading ends: of what was handed out one by one all is processed but the last record, which is in the
+        caller's hand."""
+        if self._by_itself:
+            in_hand = self._buffer.in_hand()
+            if in_hand is not None and in_hand[1] > 0:
+                partition, offset = in_hand
+                self._mark({partition: offset - 1})
+
+    def _mark(self, processed: dict[int, int]) -> None:
+        """Tells the library what it may commit in the background."""
+        for partition, offset in processed.items():
+            cell = self._cells.get(partition)
+            if cell is None:
+                place = ffi.new("int64_t **")
+                raise_status(lib.flv_consumer_processed(self._handle, partition, place, _NO_ERROR), _NO_ERROR)
+                cell = self._cells[partition] = place[0]
+            cell[0] = offset
+
+    # -- when asked
+
+    def check(self) -> None:
+        """Raises unless there is an id to store offsets under."""
+        if self.consumer_id is None:
+            raise UsageError("the consumer was opened without a consumer_id: it has no stored offsets")
+
+    def processed(self, what: Record | RecordBatch | Mapping[int, int] | None) -> dict[int, int]:
+        """By partition, the offset that a commit of `what` stores: of the last record that was processed."""
+        if what is None:
+            return self._buffer.handed_out()
+        if isinstance(what, Mapping):
+            for partition, offset in what.items():
+                number(partition, "a partition to commit", 0, (1 << 31) - 1)
+                number(offset, f"the offset to commit of partition {partition}", 0, (1 << 63) - 1)
+            return dict(what)
+        if not isinstance(what, (Record, RecordBatch)):
+            raise ConfigTypeError(f"what must be a Record, a RecordBatch or {{partition: offset}}, not {kind(what)}")
+        if what.topic != self._topic:
+            raise ConfigError(f"what is of topic {what.topic!r}: this consumer reads {self._topic!r}")
+        return {what.partition: what.offset} if isinstance(what, Record) else what.last_offsets
+
+    def start(self, processed: dict[int, int], exactly: bool, timeout: float | None, waiter: Wakeable) -> Operation:
+        """Starts to store offsets.
+
+        :param exactly: as given, also backwards; false: never less than what is stored.
+        """
+        native = ffi.new("flv_offset_t[]", [(partition, 0, offset) for partition, offset in processed.items()])
+        return self._host.hub.start(
+            lib.flv_consumer_commit if exactly else lib.flv_consumer_commit_processed,
+            self._handle,
+            native,
+            len(processed),
+            timeout=timeout,
+            phase="commit",
+            waiter=waiter,
+        )
+
+    def start_fetching(self, timeout: float | None, waiter: Wakeable) -> Operation:
+        """Starts to fetch what is stored, for :meth:`fetched`."""
+        return self._host.hub.start(
+            lib.flv_consumer_committed, self._handle, timeout=timeout, phase="commit", waiter=waiter
+        )
+
+    @staticmethod
+    def fetched(operation: Operation) -> dict[int, int]:
+        """The stored offsets, by partition; raises why they could not be fetched."""
+        buffer = operation.take("flv_buffer_t *", lib.flv_buffer_free)
+        return {partition: offset for partition, _, offset in _STORED.iter_unpack(copy_buffer(buffer))}

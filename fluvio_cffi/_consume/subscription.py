@@ -1,0 +1,239 @@
+"""What a consumer reads: it is taken from the library in chunks, and leaves as records or batches. Nothing here waits;
+`_async.reading` does, and calls this.
+
+A record, or a batch, leaves the buffer as the last step, and no call comes between that and the caller: where an
+exception may come after any call nothing is lost. Any call may come in the middle of any other one: `_native.queue`
+says what "one step" means.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from time import monotonic
+from typing import Final
+
+from fluvio_cffi._consume.batch import Buffer, Columns, State, positions
+from fluvio_cffi._consume.commits import Commits
+from fluvio_cffi._consume.host import ConsumeHost
+from fluvio_cffi._consume.options import ConsumerOptions
+from fluvio_cffi._consume.places import Place, places_of
+from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, UsageError
+from fluvio_cffi._native.errors import explained, from_native
+from fluvio_cffi._native.loader import CData, ffi, lib
+from fluvio_cffi._native.queue import Operation
+from fluvio_cffi._values.records import Record
+
+_NOTHING: Final[Iterator[Record]] = iter(())
+_ENDS: Final = (lib.FLV_STATUS_END, lib.FLV_STATUS_CLOSED)
+_STRIDE: Final = 512
+_STRIDE_SECONDS: Final = 0.00016
+# How long one who works on what was taken may go on without a look for partitions that had nothing before.
+_FRESH_SECONDS: Final = 0.005
+
+
+class Subscription:
+    """What is read of a topic's partitions. The consumer owns it; its session knows it and not the consumer.
+
+    :ivar handle: the library's consumer.
+    :ivar commits: what was processed, and is stored.
+    :ivar buffer: what was taken from the library and is not handed out yet.
+    :ivar records: those that may leave one by one, of :attr:`buffer`; empty: :meth:`hand_out` puts more there.
+    :ivar reading: whether a read is going on. Whoever reads claims it.
+    :ivar waiting: what the read waits for, while it does.
+    :ivar seeks: how many seeks there were.
+    :ivar orders: rises when the library is told what to hold back.
+    :ivar stopped: whether nothing further is handed out.
+    :ivar ended: whether no more comes, unless there is a seek.
+    :ivar closed: whether the consumer, or its client, is closed.
+    """
+
+    def __init__(self, host: ConsumeHost, handle: CData, topic: str, options: ConsumerOptions) -> None:
+        self.host: ConsumeHost = host
+        self.handle: CData = handle
+        self.topic: str = topic
+        self.buffer: Buffer = Buffer()
+        self.commits: Commits = Commits(host, handle, topic, options, self.buffer)
+        self.records: Iterator[Record] = _NOTHING
+        self.reading: bool = False
+        self.waiting: Operation | None = None
+        self.seeks: int = 0
+        self.orders: int = 0
+        self.stopped: bool = False
+        self.ended: bool = False
+        self.closed: bool = False
+        self._chunk = ffi.new("flv_chunk_t *")
+        self._chunk.struct_size = ffi.sizeof("flv_chunk_t")
+        self._error = ffi.new("flv_error_t **")
+        # How many records may leave before the clock is looked at, and when the last ones were let go.
+        self._stride = 1
+        self._strode = 0.0
+        # When something was last taken, or looked for.
+        self._took = 0.0
+
+    # -- where it is
+
+    def places(self) -> list[Place]:
+        """Where the library is in each partition. Any thread."""
+        self.host.check_fork()
+        return places_of(self.handle)
+
+    @property
+    def assignment(self) -> tuple[int, ...]:
+        """The partitions that are read. Any thread."""
+        return tuple(sorted(place.partition for place in self.places()))
+
+    def position(self) -> dict[int, int]:
+        """For each partition the offset that is handed out next, as far as it is known. Any thread."""
+        while True:
+            places = self.places()
+            known = {place.partition: place.position for place in places if place.position >= 0}
+            # What was taken from the library is not handed out yet; neither is what is just being taken, in this order.
+            chunk = self._chunk
+            if chunk.count and (chunk.partition, chunk.seeks) in [(place.partition, place.seeks) for place in places]:
+                known[chunk.partition] = chunk.first_offset
+            state = self.buffer.state
+            # Otherwise a seek has come in between.
+            if all(state.seeks.get(place.partition, 0) <= place.seeks for place in places):
+                return known | positions(state)
+
+    def lag(self) -> dict[int, int]:
+        """For each partition how many offsets lie between its position and its end, where both are known. Any
+        thread."""
+        positions = self.position()
+        ends = {place.partition: place.end for place in self.places()}
+        return {
+            partition: max(0, ends[partition] - position)
+            for partition, position in positions.items()
+            if ends.get(partition, -1) >= 0
+        }
+
+    # -- handing out
+
+    def begin_to_read(self) -> None:
+        """The next records are asked for one by one."""
+        self.commits.mark_handed_out()
+        # Few at a time while the caller is slow, so that other tasks are let run every millisecond.
+        spent = max(monotonic() - self._strode, 1e-6)
+        fitting = int(self.buffer.given * _STRIDE_SECONDS / spent)
+        self._stride = max(min(fitting, self._stride * 2, _STRIDE), 1)
+
+    def begin_batch(self) -> None:
+        """The next records are asked for as a batch."""
+        self.commits.mark_handed_out()
+        self.records = _NOTHING
+
+    def hand_out(self) -> bool:
+        """Lets the next records leave one by one, as many as the stride allows; false: there is none by now."""
+        self._strode = monotonic()
+        buffer = self.buffer
+        state = buffer.state
+        begun = buffer.read(state, self._stride)
+        # One step: what was held back, sought or stopped meanwhile is not handed out.
+        if begun is not None and buffer.state is state and not self.stopped:
+            buffer.state, self.records = begun
+            return True
+        return False
+
+    def change(self, change: Callable[[State], State]) -> None:
+        """Changes what the buffer holds."""
+        buffer = self.buffer
+        while True:
+            before = buffer.state
+            # Until another state takes the place of this one, no more records leave it one by one.
+            self.records = _NOTHING
+            after = change(before)
+            # One step.
+            if buffer.state is before:
+                buffer.state = after
+                return
+
+    # -- taking
+
+    def take(self) -> bool:
+        """Takes a chunk that is there; false if none is, or no more come."""
+        if self.closed:
+            self.ended = True
+            return False
+        if self._take_up():
+            return True
+        seeks = self.seeks
+        status = lib.flv_consumer_take(self.handle, self._chunk, self._error)
+        if status == lib.FLV_STATUS_OK:
+            self._take_up()
+            self._took = monotonic()
+            self.host.breathe()
+            return True
+        if status == lib.FLV_STATUS_EMPTY:
+            return False
+        error, self._error[0] = self._error[0], ffi.NULL
+        if status in _ENDS or self.closed or self.stopped:
+            lib.flv_error_free(error)
+            # One step: a seek may have come meanwhile, after which there is more.
+            if self.seeks == seeks:
+                self.ended = True
+            return False
+        raise from_native(status, error, "read")
+
+    def take_fresh(self) -> None:
+        """Takes what is there of a partition that had nothing before, unless that was looked for just now: it is handed
+        out before the rest of others."""
+        now = monotonic()
+        if now - self._took <= _FRESH_SECONDS:
+            return
+        self._took = now
+        self._take_up()
+        if not self.closed:
+            lib.flv_consumer_take_fresh(self.handle, self._chunk, ffi.NULL)
+            self._take_up(first=True)
+
+    def _take_up(self, first: bool = False) -> bool:
+        """Puts the chunk that the library has handed over into the buffer. If an exception comes in between, the next
+        reader does it.
+
+        :param first: before what is there of other partitions.
+        """
+        chunk = self._chunk
+        if not chunk.count:
+            return False
+        self.buffer.push(Columns.decode(self.topic, chunk), chunk, first)
+        return True
+
+    # -- ending
+
+    def stop(self) -> None:
+        """Nothing further is handed out; a read that is going on ends."""
+        self.stopped = True
+        self.records = _NOTHING
+        if not self.host.forked:
+            lib.flv_consumer_stop(self.handle)
+
+    def end(self) -> None:
+        """The consumer is closed, or its client."""
+        self.commits.mark_before_hand()
+        self.closed = True
+        self.stop()
+
+    # -- errors
+
+    def check_open(self) -> None:
+        """Raises after a fork, and when the consumer was closed."""
+        self.host.check_fork()
+        if self.closed:
+            raise self.no_more()
+
+    def no_more(self) -> ClosedError:
+        """The error that says why nothing more is handed out."""
+        if self.closed:
+            return ClosedError("the consumer is closed", topic=self.topic)
+        if self.stopped:
+            return ClosedError("the consumer was stopped", topic=self.topic)
+        return ClosedError("the consumer has read to the end it was opened for", topic=self.topic)
+
+    def second_reader(self) -> UsageError:
+        """The error for a read in the middle of another one."""
+        return UsageError("this consumer is being read already: one reads at a time")
+
+    def too_late(self) -> FluvioError:
+        """The error for a read that has waited in vain."""
+        late = FluvioTimeoutError(f"no record of {self.topic!r} came in time", phase="read", topic=self.topic)
+        return explained(late, lib.flv_consumer_trouble, self.handle)

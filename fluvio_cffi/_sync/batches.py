@@ -1,0 +1,47 @@
+# Made by tools/async_to_sync.py from fluvio_cffi/_async/batches.py: change that, and run it.
+"""The batches of a consumer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fluvio_cffi._backends.threads import SyncHost
+from fluvio_cffi._consume.batch import RecordBatch
+from fluvio_cffi._consume.subscription import Subscription
+
+from .reading import next_batch
+
+
+class Batches:
+    """The batches of a consumer. Made by :meth:`Consumer.batches`. A loop goes on where the last one ended."""
+
+    __slots__ = ("_consumer", "_host", "_limit", "_subscription", "_wait")
+
+    def __init__(
+        self, consumer: object, host: SyncHost, subscription: Subscription, limit: int, wait: float | None
+    ) -> None:
+        # It stays open as long as it is read.
+        self._consumer = consumer
+        self._host: SyncHost = host
+        self._subscription: Subscription = subscription
+        self._limit = limit
+        self._wait = wait
+
+    def __iter__(self) -> Iterator[RecordBatch]:
+        self._subscription.check_open()
+        return self
+
+    def __next__(self) -> RecordBatch:
+        subscription = self._subscription
+        buffer = subscription.buffer
+        while True:
+            cut = next_batch(self._host, subscription, self._limit, self._wait)
+            if cut is None:
+                raise StopIteration
+            # One step: what was held back, sought or stopped meanwhile is not handed out.
+            if buffer.state is cut.before and not subscription.stopped:
+                buffer.state = cut.after
+                return cut.batch
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} of {self._consumer!r}>"
