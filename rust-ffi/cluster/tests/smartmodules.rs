@@ -266,6 +266,19 @@ fn memory_has_a_limit() {
 }
 
 #[test]
+fn a_chain_has_an_end() {
+    common::run(60, async {
+        let mut world = World::new(Config::default()).await;
+        world.topic("t", &[&["a"]]).await;
+        let pass = adhoc(&smartmodule("pass"), &[]);
+        let stream = world.client.transformed("t", 0, vec![pass.clone(); 100]).await;
+        assert_eq!(world.reply(stream).await.partition.error_code, ErrorCode::None);
+        world.client.transformed("t", 0, vec![pass; 101]).await;
+        assert_eq!(world.client.receive(PATIENCE).await, Err(NoFrame::Closed));
+    });
+}
+
+#[test]
 fn a_trap_ends_its_stream_in_whatever_call() {
     common::run(60, async {
         let mut world = World::new(Config::default()).await;

@@ -35,6 +35,9 @@ const MOST_ENTRIES: usize = 100_000;
 /// Streams of one connection: their numbers stay good for as long as it lasts.
 const MOST_STREAMS: usize = 10_000;
 
+/// SmartModules of one chain: each has a memory of its own.
+pub(super) const MOST_MODULES: usize = 100;
+
 /// What a connection remembers of a stream, also after the stream has ended.
 struct Session {
     acknowledged: watch::Sender<i64>,
@@ -139,6 +142,7 @@ impl Connection {
     }
 
     async fn open_stream(&mut self, header: RequestHeader, request: StreamFetch) -> io::Result<()> {
+        net::at_most(request.smartmodules.len(), MOST_MODULES, "SmartModules of a stream")?;
         let failure = self.spu.faults.failure(RequestKind::Stream);
         let replica = self.spu.replica(&request.topic, request.partition).await;
         let Some(replica) = replica.filter(|_| failure != Some(ErrorCode::NotLeaderForPartition)) else {

@@ -14,7 +14,7 @@ use fluvio_spu_schema::produce::{PartitionProduceResponse, ProduceRequest, Produ
 use fluvio_spu_schema::server::smartmodule::SmartModuleInvocation;
 use fluvio_types::PartitionId;
 
-use super::connection::entries;
+use super::connection::{MOST_MODULES, entries};
 use super::{Replica, Spu, transforms};
 use crate::log::batch::{self, Batch};
 use crate::net;
@@ -140,6 +140,7 @@ pub(crate) async fn produce(
 ) -> io::Result<Vec<u8>> {
     let request = Produce::decode_from(&mut &frame[body..], header.api_version())?;
     entries(request.topics.iter().map(|topic| topic.partitions.len()))?;
+    net::at_most(request.smartmodules.len(), MOST_MODULES, "SmartModules of a request")?;
     let timed_out = ErrorCode::RequestTimedOut {
         timeout_ms: u64::try_from(request.timeout.as_millis()).unwrap_or(u64::MAX),
         kind: RequestKind::Produce,
