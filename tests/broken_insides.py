@@ -10,7 +10,7 @@ class OtherFuture(asyncio_insides.LoneFuture):
     """A future that keeps its callbacks elsewhere."""
 
     @property
-    def _callbacks(self) -> None:
+    def _callbacks(self) -> None:  # type: ignore[override]
         return None
 
 

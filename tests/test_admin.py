@@ -289,7 +289,8 @@ async def test_addresses_that_spus_have_inside_of_their_network(world: World) ->
             spu = await client.admin.custom_spus.create(None, spec)
             assert (str(spu.spec.public_endpoint), str(spu.spec.public_endpoint_local)) == (public, local)
             assert spu.status.resolution == "online"
-        for number, keywords in enumerate(({"use_spu_local_address": True}, {"config": config})):
+        ways: tuple[dict[str, Any], ...] = ({"use_spu_local_address": True}, {"config": config})
+        for number, keywords in enumerate(ways):
             async with world.connect_with(**({"endpoint": cluster.endpoint} | keywords)) as client:
                 async with client.producer("inside") as producer:
                     assert (await producer.send(b"inside")).offset == number
@@ -569,7 +570,8 @@ async def test_consumer_offsets(world: World) -> None:
 
         async def begins_at(consumer_id: str) -> bytes:
             async with client.consumer(topic, partitions=0, consumer_id=consumer_id) as consumer:
-                return (await consumer.receive(timeout=5)).value
+                value: bytes = (await consumer.receive(timeout=5)).value
+                return value
 
         for to, begins, lag in (
             (Offset.beginning(), b"0", 10),
@@ -680,6 +682,7 @@ async def test_names_are_refused_before_anything_is_sent(world: World) -> None:
                 with pytest.raises(InvalidTopicError) as raised:
                     await admin.topics.create(name)
                 assert name in str(raised.value)
+            create: Callable[[str], Awaitable[object]]
             for create in (
                 lambda name: admin.custom_spus.create(name, spu),
                 lambda name: admin.spu_groups.create(name),
@@ -749,6 +752,7 @@ async def test_a_call_ends_in_time_and_the_next_one_works(world: World) -> None:
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint, admin_timeout=0.5) as client:
             cluster.control("sc stall on")
+            call: Callable[[], Awaitable[object]]
             for call in (
                 lambda: client.admin.topics.list(),
                 lambda: client.admin.topics.create("late", timeout=0.2),

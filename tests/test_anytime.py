@@ -250,13 +250,21 @@ def test_signals_whose_handler_calls(cluster: LocalCluster) -> None:
                     if consumer._subscription.reading:
                         consumer.receive(LIMIT)
 
+            def pauses() -> None:
+                consumer.pause(0)
+                consumer.resume(0)
+
+            def enqueues() -> None:
+                narrow.enqueue(b"s" * 900, timeout=LIMIT)
+                narrow.flush(LIMIT)
+
             calls: list[Callable[[], object]] = [
                 lambda: consumer.commit(timeout=LIMIT),
                 lambda: consumer.committed(timeout=LIMIT),
-                lambda: (consumer.pause(0), consumer.resume(0)),
+                pauses,
                 lambda: looks(consumer),
                 lambda: producer.send(b"s", timeout=LIMIT),
-                lambda: (narrow.enqueue(b"s" * 900, timeout=LIMIT), narrow.flush(LIMIT)),
+                enqueues,
                 lambda: producer.send_all([b"s"] * 3, timeout=LIMIT),
                 lambda: client.admin.topics.get(topic, timeout=LIMIT),
                 lambda: (client.state, client.metrics(), producer.pending),

@@ -94,7 +94,7 @@ def cut_off(buffer: Buffer, limit: int) -> RecordBatch:
 
 class Push(NamedTuple):
     partition: int
-    count: int
+    records: int
     keys: bool
     first: bool
 
@@ -140,8 +140,10 @@ def test_a_buffer_hands_out_all_in_order_however_it_is_read(moves: list[Move]) -
     for move in [*moves, Hold(frozenset()), Cut(1_000)]:
         waiting = sum(pushed[partition] - got[partition] for partition in {0, 1} - paused)
         if isinstance(move, Push):
-            push(buffer, columns(move.partition, pushed[move.partition], move.count, keys=move.keys), first=move.first)
-            pushed[move.partition] += move.count
+            push(
+                buffer, columns(move.partition, pushed[move.partition], move.records, keys=move.keys), first=move.first
+            )
+            pushed[move.partition] += move.records
         elif isinstance(move, Read):
             for record in islice(read(buffer, move.stride), move.most):
                 is_next(record)

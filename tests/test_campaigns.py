@@ -48,7 +48,9 @@ CYCLE = 4
 
 
 @contextlib.asynccontextmanager
-async def campaign(world: World, *, partitions: int = 1, spus: int = 1, **options: Any) -> AsyncIterator[Any]:
+async def campaign(
+    world: World, *, partitions: int = 1, spus: int = 1, **options: Any
+) -> AsyncIterator[tuple[Campaign, LocalCluster]]:
     with LocalCluster(spus=spus) as cluster:
         async with world.connect(cluster.endpoint, request_timeout=2) as client:
             topic = await world.topic(client, partitions=partitions)

@@ -414,7 +414,7 @@ async def cluster_status(stage: Stage) -> Case:
 
 async def consumer_offsets_reset(stage: Stage) -> Case:
     offsets = stage.client.admin.consumer_offsets
-    key = {"consumer_id": f"reset-{time.time_ns()}", "topic": stage.topic, "partition": 0}
+    key: dict[str, Any] = {"consumer_id": f"reset-{time.time_ns()}", "topic": stage.topic, "partition": 0}
     outcome = yield lambda: offsets.reset(**key, to=0)
     found = await offsets.list(consumer_id=key["consumer_id"])
     assert [item.offset for item in found] in ([[-1]] if outcome.returned else [[], [-1]])

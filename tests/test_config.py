@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -248,6 +248,7 @@ def test_paths_are_absolute(tmp_path: Path) -> None:
 def test_refused(file: Path) -> None:
     store = ProfileStore(file)
     mixed = Tls.verified("/ca", cert="-----BEGIN x\n", key="/key")
+    use: Callable[[], object]
     for use, words in (
         (lambda: store.switch("none"), 'no profile "none"'),
         (lambda: store.delete("none"), 'no profile "none"'),
@@ -297,8 +298,9 @@ def test_two_programs_at_once(file: Path) -> None:
 def settled(*arguments: Any, **keywords: Any) -> tuple[Any, ...]:
     """What the library is asked for: endpoint, profile, client id, local addresses, TLS."""
     names = ("endpoint", "profile", "config", "tls", "client_id", "use_spu_local_address")
-    given = dict.fromkeys(names) | dict(zip(names, arguments, strict=False)) | keywords
-    options, _alive = ConnectOptions(*given.values(), None, ..., 10.0, 30.0).native()
+    given: dict[str, Any] = dict.fromkeys(names) | dict(zip(names, arguments, strict=False)) | keywords
+    limits: dict[str, Any] = {"timeout": ..., "request_timeout": 10.0, "admin_timeout": 30.0}
+    options, _alive = ConnectOptions(**given, wait=None, **limits).native()
     from fluvio_cffi._native.loader import ffi
 
     texts = (

@@ -194,7 +194,7 @@ async def test_stopping_and_closing_end_a_read_that_waits(world: World) -> None:
         topic = await filled(world, client, 0)
         for end in ("stop", "close"):
             consumer = await client.consumer(topic)
-            ended = []
+            ended: list[Any] = []
 
             async def read(consumer: Any = consumer, ended: list[Any] = ended) -> None:
                 async for record in consumer:

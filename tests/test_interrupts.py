@@ -14,6 +14,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from laws import native_counts, nothing_left
@@ -100,6 +101,8 @@ def test_handing_over_in_an_event_loop(cluster: LocalCluster, how: str) -> None:
             intake = producer._intake
             # More than the buffer has room for.
             values = [b"%d" % number + b"x" * 400 for number in range(16)]
+            owners: list[Any]
+            outcomes: list[Any]
             if how == "enqueue":
                 group = intake._outbox.begin(PendingReceipts, 0)
                 owners = [intake._receipt(client._session.host, intake.ledger, None) for _ in values]

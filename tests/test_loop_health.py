@@ -67,7 +67,7 @@ class Callbacks:
             run(handle)
             durations.append(time.perf_counter() - begun)
 
-        asyncio.Handle._run = timed  # type: ignore[method-assign]
+        asyncio.Handle._run = timed  # type: ignore[assignment, method-assign]
         return self
 
     def __exit__(self, *error: object) -> None:

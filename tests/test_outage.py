@@ -250,7 +250,7 @@ def public() -> set[str]:
     kinds = [
         inspect.signature(member.fget).return_annotation
         for name, member in vars(AsyncAdmin).items()
-        if isinstance(member, property)
+        if isinstance(member, property) and member.fget is not None
     ]
     classes = [AsyncFluvio, AsyncProducer, AsyncReceipt, AsyncConsumer, AsyncEvents, AsyncWatch]
     classes += [getattr(fluvio_cffi, kind) for kind in kinds]

@@ -157,7 +157,7 @@ class Sending(RuleBasedStateMachine):
 
     @rule(key=st.sampled_from([None, None, b"k"]), bad=st.booleans())
     def enqueue(self, key: bytes | None, bad: bool) -> None:
-        self.add(PendingReceipts, BaseReceipt(Host(), self.ledger, None), key, bad)  # type: ignore[type-var]
+        self.add(PendingReceipts, BaseReceipt(Host(), self.ledger, None), key, bad)
 
     @rule(key=st.sampled_from([None, None, b"k"]), bad=st.booleans())
     def send(self, key: bytes | None, bad: bool) -> None:
@@ -234,7 +234,7 @@ def test_a_column_is_made_when_a_record_needs_it() -> None:
     for number, (key, partition, timestamp) in enumerate(
         [(None, None, None), (b"k", None, None), (None, 3, None), (None, None, 9), (b"", 0, 0)]
     ):
-        group.add(BaseReceipt(Host(), Ledger("t", ffi.NULL), None), b"%d" % number, key, partition, timestamp, 25)  # type: ignore[type-var]
+        group.add(BaseReceipt(Host(), Ledger("t", ffi.NULL), None), b"%d" % number, key, partition, timestamp, 25)
     block = group.seal(0)
     assert records(block) == [(None, b"0"), (b"k", b"1"), (None, b"2"), (None, b"3"), (b"", b"4")]
     assert block.partitions is not None and block.timestamps is not None
@@ -268,7 +268,7 @@ def test_what_is_queued_when_the_library_is_gone_fails_once() -> None:
     ledger = Ledger("t", ffi.NULL)
     outbox = Outbox(ledger)
     future = Future()
-    receipt: Any = BaseReceipt(Host(), ledger, None)  # type: ignore[type-var]
+    receipt: Any = BaseReceipt(Host(), ledger, None)
     group_of(outbox, PendingSends).add(future, b"x", None, None, None, 25)
     group_of(outbox, PendingReceipts).add(receipt, b"y", None, None, None, 25)
 
@@ -286,7 +286,7 @@ def test_what_is_queued_when_the_library_is_gone_fails_once() -> None:
 def test_what_is_dropped_keeps_its_cause() -> None:
     ledger = Ledger("t", ffi.NULL)
     outbox = Outbox(ledger)
-    receipts: list[Any] = [BaseReceipt(Host(), ledger, None) for _ in range(3)]  # type: ignore[type-var]
+    receipts: list[Any] = [BaseReceipt(Host(), ledger, None) for _ in range(3)]
     for receipt in receipts:
         group_of(outbox, PendingReceipts).add(receipt, b"x", None, None, None, 25)
     outbox.fail(RecordTooLargeError("why"), 0)
@@ -304,7 +304,7 @@ class Refusing(Submitter):
         self.refreshed = 0
         self.log: list[bytes] = []
 
-    def submit(self, block: Block, count: int, accept: Accept, kept: bool) -> int:
+    def submit(self, block: Block, count: int, accept: Accept, kept: bool = False) -> int:
         self.calls.append(count)
         values = [value for _, value in records(block)][:count]
         if b"closed" in values:

@@ -120,7 +120,7 @@ async def test_of_a_producer_with_much_in_flight(world: World) -> None:
         with within(10), pytest.raises(DeliveryError) as failure:
             await producer.send_all([b"z" * 200] * 20_000)
         result = failure.value.result
-        assert len(result) == 20_000
+        assert result is not None and len(result) == 20_000
         assert all(isinstance(error, InternalError) for error in failure.value.errors)
         assert 0 < failure.value.count < 20_000
         with within(1):

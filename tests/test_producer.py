@@ -114,7 +114,7 @@ async def test_a_bad_element_of_send_all(world: World) -> None:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
             with pytest.raises(ConfigError, match="record 2000"):
-                await producer.send_all([b"x"] * 2000 + [None] + [b"y"])  # type: ignore[list-item]
+                await producer.send_all([b"x"] * 2000 + [None] + [b"y"])
             for bad in ("text", b"bytes", bytearray(b"x"), ProducerRecord(b"x")):
                 with pytest.raises(ConfigError):
                     await producer.send_all(bad)

@@ -410,7 +410,8 @@ def test_directories_of_any_name(tmp_path: Path) -> None:
         client.consumer("named", start=Offset.beginning(), stop_at_end=True) as consumer,
     ):
         assert [record.value for record in consumer] == [b"kept"]
-    command = [sys.executable, "-m", "fluvio_cffi", "cluster", "--port", "0", "--data-dir", os.fsencode(folder)]
+    command: list[str | bytes] = [sys.executable, "-m", "fluvio_cffi", "cluster", "--port", "0", "--data-dir"]
+    command.append(os.fsencode(folder))
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None and process.stderr is not None
         line = process.stdout.readline()
@@ -488,9 +489,14 @@ def test_temporary_files_that_nobody_could_remove_go_with_the_next_start() -> No
 def test_temporary_files_survive_a_restart_and_a_kill() -> None:
     cluster = LocalCluster().start()
     folder = cluster.data_dir
+
+    def kill_and_start() -> None:
+        cluster.kill()
+        cluster.start()
+
     with Fluvio.connect(cluster.endpoint) as client:
         client.admin.topics.create("restarted")
-        for way in (cluster.restart, lambda: (cluster.kill(), cluster.start())):
+        for way in (cluster.restart, kill_and_start):
             with client.producer("restarted") as producer:
                 producer.send(b"x")
             way()

@@ -59,7 +59,7 @@ class Outage:
     async def call(self) -> None:
         """One call after another, of all kinds: each ends in time, with what it is allowed to end with."""
         admin, name = self.client.admin, f"called-{next(self._numbers)}"
-        calls = (
+        calls: tuple[Callable[[], Awaitable[object]], ...] = (
             lambda: admin.topics.create(name, exist_ok=True),
             lambda: admin.topics.list(),
             lambda: admin.partitions.list(topic=name),

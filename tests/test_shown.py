@@ -89,11 +89,11 @@ HANDLES = [
 
 
 @pytest.mark.parametrize("item", HANDLES, ids=lambda item: item.__name__)
-def test_every_class_has_a_repr_of_its_own(item: type) -> None:
+def test_every_class_has_a_repr_of_its_own(item: Any) -> None:
     assert item.__repr__ is not object.__repr__
 
 
-def annotations() -> Iterator[tuple[str, str]]:
+def annotated() -> Iterator[tuple[str, str]]:
     """Where something is said of a type, and what, of all that is public."""
     for name in fluvio_cffi.__all__:
         item = getattr(fluvio_cffi, name)
@@ -116,7 +116,7 @@ def test_every_type_in_a_signature_can_be_imported() -> None:
     # Of a module, variables of types, and what is made by the library only.
     known = {"os.PathLike", "builtins.list", "Path", "T", "ItemT", "Self"}
     missing = {}
-    for place, kind in annotations():
+    for place, kind in annotated():
         for name in re.findall(r"[A-Za-z_][\w.]*", re.sub(r"'[^']*'|\"[^\"]*\"", "", kind)):
             if name not in known and not any(hasattr(module, name) for module in everywhere):
                 missing[name] = place

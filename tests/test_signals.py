@@ -176,7 +176,7 @@ def own() -> Iterator[LocalCluster]:
             yield running
         finally:
             with contextlib.suppress(ProcessLookupError, TypeError):
-                os.kill(running.pid, signal.SIGCONT)  # type: ignore[arg-type]
+                os.kill(running.pid, signal.SIGCONT)
 
 
 def run(cluster: LocalCluster, code: str, send: int | None = None) -> tuple[int, str, str]:

@@ -41,7 +41,7 @@ def contents(block: Block) -> list[tuple[bytes | None, bytes]]:
 
 raw = st.binary(max_size=20)
 key = st.one_of(st.none(), raw, st.text(max_size=5))
-value = st.one_of(raw, raw.map(bytearray), raw.map(memoryview), st.text(max_size=10))
+value = st.one_of(raw, raw.map(bytearray), raw.map(lambda data: memoryview(data)), st.text(max_size=10))
 element = st.one_of(
     value,
     st.tuples(key, value),

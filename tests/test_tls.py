@@ -272,7 +272,7 @@ def test_arguments() -> None:
         {"domain": 7},
     ):
         with pytest.raises(ConfigError, match="|".join(arguments)):
-            Tls.verified(**arguments)  # type: ignore[arg-type]
+            Tls.verified(**arguments)
     with pytest.raises(ConfigError, match="policy"):
         Tls("perhaps")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="verified"):

@@ -487,8 +487,8 @@ async def elsewhere(awaited: bool) -> None:
 
         def use() -> object:
             if awaited:
-                return asyncio.run(client.admin.topics.list())  # type: ignore[arg-type]
-            return client.admin.topics.list().send(None)  # type: ignore[attr-defined]
+                return asyncio.run(client.admin.topics.list())
+            return client.admin.topics.list().send(None)
 
         await in_another_thread(use)
 

@@ -63,6 +63,10 @@ def nested(cls: Any) -> object:
     return repr(made)
 
 
+def derived(cls: Any) -> Any:
+    return type("Derived", (cls,), {})
+
+
 @pytest.mark.parametrize(
     "use",
     [
@@ -88,8 +92,8 @@ def nested(cls: Any) -> object:
         lambda cls: [(item.name, item.repr, item.hash) for item in dataclasses.fields(cls)],
         lambda cls: (cls.__slots__, cls.__match_args__, cls.__doc__, cls.__qualname__, hasattr(cls("x"), "__dict__")),
         lambda cls: str(cls.__dataclass_params__),
-        lambda cls: repr(dataclass(frozen=True)(type("Derived", (cls,), {}))("x")),
-        lambda cls: dataclass(type("Derived", (cls,), {})),
+        lambda cls: repr(dataclass(frozen=True)(derived(cls))("x")),
+        lambda cls: dataclass(derived(cls)),
     ],
 )
 def test_it_is_as_any_other(use: Callable[[Any], object]) -> None:
