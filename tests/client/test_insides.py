@@ -23,9 +23,12 @@ from fluvio_cffi._backends.asyncio_insides import LoneFuture, QuickAsyncioHost
 from fluvio_cffi._backends.trio import TrioHost, abort_send
 from fluvio_cffi._backends.trio_insides import QuickTrioHost
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 # What sends, reads, waits and is cancelled, on each event loop.
-SAMPLE = ["test_producer.py", "test_consumer.py", "test_cancellation.py", "test_alone.py", "test_room.py"]
+SAMPLE = [
+    *(f"client/test_{name}.py" for name in ("producer", "consumer", "cancellation", "alone")),
+    "unit/test_room.py",
+]
 
 
 @pytest.fixture
@@ -193,7 +196,7 @@ async def test_a_task_that_is_cancelled_looks_at_the_insides(world: World, looke
 def test_all_goes_the_plain_way(loop: str) -> None:
     """Whole tests, with insides that are not known."""
     package = str(Path(fluvio_cffi.__file__).parent.parent)
-    path = os.pathsep.join([package, str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])])
+    path = os.pathsep.join([package, str(TESTS / "support"), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-p", "broken_insides", "-q", "-x", "-p", "no:cacheprovider"),

@@ -13,9 +13,9 @@ import pytest
 from campaign import together
 from conftest import World
 from laws import nothing_left
+from seen import Seen
 
 from fluvio_cffi import (
-    Change,
     ClosedError,
     ConfigError,
     FluvioTimeoutError,
@@ -33,36 +33,6 @@ def cluster() -> Iterator[LocalCluster]:
     """What these tests make is seen by no others."""
     with LocalCluster() as running:
         yield running
-
-
-class Seen:
-    """What a watch has told: for each object its latest state."""
-
-    def __init__(self, watch: Any) -> None:
-        self.watch = watch
-        self.objects: dict[str, Any] = {}
-        self.snapshots = 0
-        self.deleted: set[str] = set()
-
-    def add(self, change: Change[Any]) -> None:
-        names = {item.name: item for item in change.items}
-        if change.kind == "snapshot":
-            self.snapshots += 1
-            self.deleted |= self.objects.keys() - names.keys()
-            self.objects = names
-        elif change.kind == "updated":
-            self.objects |= names
-            self.deleted -= names.keys()
-        else:
-            assert change.kind == "deleted"
-            self.deleted |= names.keys()
-            for name in names:
-                self.objects.pop(name, None)
-
-    async def until(self, true: Any, seconds: float = 15.0) -> None:
-        deadline = time.monotonic() + seconds
-        while not true(self):
-            self.add(await self.watch.receive(timeout=max(0.0, deadline - time.monotonic())))
 
 
 async def test_a_snapshot_and_then_what_changes(world: World) -> None:

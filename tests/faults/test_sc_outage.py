@@ -16,7 +16,7 @@ import pytest
 from campaign import Campaign, aside, together
 from conftest import World
 from laws import LONG
-from test_watch import Seen
+from seen import Seen
 
 from fluvio_cffi import (
     AlreadyExistsError,

@@ -24,7 +24,7 @@ from fluvio_cffi import (
 pytestmark = pytest.mark.timeout(60)
 
 SPU = 5001
-ERRORS = Path(__file__).parent.parent / "docs" / "errors.md"
+ERRORS = Path(__file__).parents[2] / "docs" / "errors.md"
 TABLE = {
     int(code): (getattr(fluvio_cffi, name), again == "yes", advice)
     for code, name, again, advice in re.findall(

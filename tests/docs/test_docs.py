@@ -22,7 +22,7 @@ from c_support import Toolchain
 import fluvio_cffi
 from fluvio_cffi import Fluvio, LocalCluster, Offset
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 FOR_DEVELOPERS = [
     *(ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CONTRIBUTING", "RELEASING", "SECURITY")),

@@ -22,7 +22,7 @@ from conftest import World
 import fluvio_cffi
 from fluvio_cffi import AsyncFluvio, ClusterConfig, Fluvio, LocalCluster, Offset, ProfileStore, Tls
 
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "troubleshooting.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "troubleshooting.md"
 ROW = re.compile(r"^\| (?P<what>[^|]+) \| `(?P<cls>\w+)`: `(?P<words>[^|]+)` \| (?P<advice>[^|]+) \|$", re.MULTILINE)
 
 Situation = Callable[[Any, Path], Awaitable[object]]

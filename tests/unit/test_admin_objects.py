@@ -53,7 +53,7 @@ from fluvio_cffi import (
 )
 from fluvio_cffi._admin.document import from_document, to_document
 
-DOCUMENTATION = (Path(__file__).resolve().parent.parent / "docs" / "admin-json.md").read_text(encoding="utf-8")
+DOCUMENTATION = (Path(__file__).resolve().parents[2] / "docs" / "admin-json.md").read_text(encoding="utf-8")
 EXAMPLES: dict[str, Any] = {
     name: json.loads(text) for name, text in re.findall(r"^```json (\S+)\n(.*?)^```$", DOCUMENTATION, re.M | re.S)
 }

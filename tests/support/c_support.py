@@ -13,10 +13,10 @@ import pytest
 
 from fluvio_cffi._native import loader as _ffi
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 INCLUDE = ROOT / "include"
 HEADER = INCLUDE / "fluvio_cffi.h"
-SOURCES = ROOT / "tests" / "c"
+SOURCES = ROOT / "tests" / "c_abi" / "programs"
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
 
 #: What valgrind says when it found something; no program of ours ends with it.

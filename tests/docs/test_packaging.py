@@ -16,7 +16,7 @@ import pytest
 
 import fluvio_cffi
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(fluvio_cffi.__file__).parent
 INSTALLED = ROOT not in PACKAGE.parents or "site-packages" in PACKAGE.parts
 LIBRARY = {"darwin": "libfluvio_cffi.dylib", "win32": "fluvio_cffi.dll"}.get(sys.platform, "libfluvio_cffi.so")

@@ -1,6 +1,6 @@
 /* The example, and then: is anything left that it did not free? */
 #define main quickstart
-#include "../../examples/c/quickstart.c"
+#include "../../../examples/c/quickstart.c"
 #undef main
 
 int main(int argc, char **argv) {

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import pytest
 
-ROOT: Final = Path(__file__).resolve().parent.parent
+ROOT: Final = Path(__file__).resolve().parents[2]
 
 
 class Text(NamedTuple):

@@ -14,7 +14,7 @@ from laws import long_only
 
 import fluvio_cffi
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "rust-ffi" / "target"))
 # `cargo test` builds it.
 RUST = [TARGET / profile / "examples" / "contestants" for profile in ("debug", "release")]

@@ -7,8 +7,8 @@ afterwards.
 
 The other way round the cluster is sent requests that are mutated: it goes on serving others, within bounds.
 
-A few hundred sessions of each normally, 20,000 with FLUVIO_CFFI_LONG=1. A session alone: ``python tests/test_hostile.py
-BACKEND SEED``.
+A few hundred sessions of each normally, 20,000 with FLUVIO_CFFI_LONG=1. A session alone:
+``PYTHONPATH=tests:tests/support python tests/long/test_hostile.py BACKEND SEED``.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ TOPICS = ("lies-0", "lies-1")
 def liar(cluster: LocalCluster, requests: str = os.devnull) -> Iterator[str]:
     """Where the liar before `cluster` listens for clients."""
     spu = f"127.0.0.1:{spu_port(cluster)}"
-    command = [sys.executable, str(Path(__file__).with_name("liar.py")), cluster.endpoint, spu, requests]
+    command = [sys.executable, str(Path(__file__).parents[1] / "support" / "liar.py"), cluster.endpoint, spu, requests]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdin is not None
         sc, spu = process.stdout.readline().split()

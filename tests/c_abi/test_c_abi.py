@@ -17,7 +17,7 @@ from c_support import ROOT, SOURCES, Toolchain
 from fluvio_cffi import LocalCluster
 from fluvio_cffi._native import loader as _ffi
 
-LAYOUT = ROOT / "tests" / "golden" / "layout.json"
+LAYOUT = Path(__file__).with_name("layout.json")
 QUICKSTART = ROOT / "examples" / "c" / "quickstart.c"
 
 pytestmark = pytest.mark.timeout(90)
@@ -72,7 +72,7 @@ def test_every_name_has_the_prefix() -> None:
 
 # -- the layout
 #
-# Rust writes tests/golden/layout.json and compares the library with it: rust-ffi/abi/tests/layout.rs says how.
+# Rust writes tests/c_abi/layout.json and compares the library with it: rust-ffi/abi/tests/layout.rs says how.
 
 sixty_four_bits = pytest.mark.skipif(sys.maxsize < 2**32, reason="the table is of 64-bit platforms")
 

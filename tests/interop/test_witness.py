@@ -17,7 +17,7 @@ import pytest
 from fluvio_cffi import Fluvio, LocalCluster, Offset
 
 VERSION = "0.21.0"
-PROGRAM = Path(__file__).with_name("pypi_fluvio.py")
+PROGRAM = Path(__file__).parents[1] / "support" / "pypi_fluvio.py"
 CODECS = {"none": "None_", "gzip": "Gzip", "snappy": "Snappy", "lz4": "Lz4", "zstd": "Zstd"}
 # More than any backlog here. With less it loses what a reply cuts in two.
 ABOVE_THE_BACKLOG = 64 << 20
