@@ -287,7 +287,6 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 ALLOWED_SKIPS = [
     "long: set FLUVIO_CFFI_LONG=1",
     "these are the files of a checkout, not of the wheel",
-    "the wheel itself is not in dist/",
     # What only some systems and interpreters have.
     "is done on Linux only",
     "programs are linked with the library on Linux and macOS only",

@@ -423,7 +423,7 @@ async def test_a_smartmodule_with_a_package(world: World) -> None:
         await modules.create(None, second, wasm=WASM)
         with pytest.raises(UsageError, match=r"2\.0\.0"):
             await modules.get(plain)
-        with pytest.raises(UsageError):
+        with pytest.raises(UsageError, match=r"2\.0\.0"):
             await modules.delete(plain)
         await modules.delete(f"example/{plain}@2.0.0")
         await modules.delete(plain)

@@ -229,7 +229,7 @@ async def test_a_second_reader(world: World) -> None:
                 await world.sleep(0.05)
                 with pytest.raises(UsageError, match="one reads at a time"):
                     await consumer.receive()
-                with pytest.raises(UsageError):
+                with pytest.raises(UsageError, match="one reads at a time"):
                     await consumer.batches().__anext__()
                 async with client.producer(topic) as producer:
                     await producer.send(b"for the first")
@@ -274,7 +274,7 @@ async def test_bad_arguments(world: World) -> None:
             await client.consumer("there-is-no-such-topic")
         async with client.consumer(topic) as consumer:
             for keywords in ({"max_records": 0}, {"max_wait": -1}):
-                with pytest.raises(ConfigError):
+                with pytest.raises(ConfigError, match=next(iter(keywords))):
                     consumer.batches(**keywords)
 
 

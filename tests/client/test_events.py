@@ -95,7 +95,7 @@ async def test_a_cancelled_wait_loses_nothing(world: World) -> None:
             for _ in range(20):
                 waiting = asyncio.ensure_future(events.receive())
                 await asyncio.sleep(0)
-                with pytest.raises(UsageError):
+                with pytest.raises(UsageError, match="one reads at a time"):
                     await events.receive()
                 waiting.cancel()
                 cluster.control("sc reset")

@@ -54,7 +54,7 @@ async def test_what_does_not_exist(world: World) -> None:
             await client.offsets(topic, [0, 2])
         assert (wrong.value.topic, wrong.value.partition) == (topic, 2)
         for partitions in ([], "0", [-1], ["0"], [True], 1 << 31):
-            with pytest.raises(ConfigError):
+            with pytest.raises(ConfigError, match="partition"):
                 await client.offsets(topic, partitions)
         for name in ("", None, 7):
             with pytest.raises(ConfigError, match="topic"):

@@ -98,7 +98,7 @@ async def test_manual_commits(world: World) -> None:
             await consumer.commit()
             assert await consumer.committed() == {0: 101}
             await consumer.commit({0: 41})
-            with pytest.raises(ConfigError):
+            with pytest.raises(ConfigError, match="the offset to commit of partition 0 is -1"):
                 await consumer.commit({0: -1})
             with pytest.raises(PartitionNotFoundError):
                 await consumer.commit({5: 1})
@@ -114,8 +114,12 @@ async def test_manual_commits(world: World) -> None:
         async with client.consumer(topic, start=START) as consumer:
             with pytest.raises(UsageError, match="consumer_id"):
                 await consumer.commit()
-        for wrong in ({"commit": "auto"}, {"consumer_id": ""}, {"consumer_id": "x", "commit": "now"}):
-            with pytest.raises(ConfigError):
+        for wrong, words in (
+            ({"commit": "auto"}, "commit is 'auto': it needs a consumer_id"),
+            ({"consumer_id": ""}, "consumer_id is empty"),
+            ({"consumer_id": "x", "commit": "now"}, "commit is 'now': it must be"),
+        ):
+            with pytest.raises(ConfigError, match=words):
                 await client.consumer(topic, **wrong)
 
 

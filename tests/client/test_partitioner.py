@@ -41,7 +41,7 @@ async def test_a_callable_that_is_wrong(world: World) -> None:
         topic = await world.topic(client, partitions=2)
         with pytest.raises(ConfigError, match="callable"):
             await client.producer(topic, partitioner=1)
-        with pytest.raises(ConfigError):
+        with pytest.raises(ConfigError, match="partition is -1"):
             Partitioner.fixed(-1)
         async with client.producer(topic, partitioner=lambda key, value, partitions: partitions) as producer:
             with pytest.raises(PartitionNotFoundError, match="has no partition 2"):

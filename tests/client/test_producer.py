@@ -14,6 +14,7 @@ from conftest import World
 from fluvio_cffi import (
     ClosedError,
     ConfigError,
+    ConfigTypeError,
     DeliveryError,
     FluvioTimeoutError,
     LocalCluster,
@@ -116,7 +117,7 @@ async def test_a_bad_element_of_send_all(world: World) -> None:
             with pytest.raises(ConfigError, match="record 2000"):
                 await producer.send_all([b"x"] * 2000 + [None] + [b"y"])
             for bad in ("text", b"bytes", bytearray(b"x"), ProducerRecord(b"x")):
-                with pytest.raises(ConfigError):
+                with pytest.raises(ConfigTypeError, match=f"records must be .* not .*{type(bad).__name__}"):
                     await producer.send_all(bad)
             with pytest.raises(DeliveryError, match=r"record 1: .* has no partition 7") as raised:
                 await producer.send_all([b"good", ProducerRecord(b"", partition=7), b"not sent"])

@@ -98,7 +98,7 @@ def test_runs_while_in_the_block() -> None:
     assert (cluster.running, alive(pid)) == (False, False)
     assert not accepts(cluster.endpoint)
     assert not data_dir.exists()
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="not running"):
         _ = cluster.pid
 
 
@@ -114,7 +114,7 @@ def test_async_block(run: Callable[[Callable[[], Awaitable[None]]], None]) -> No
 
 def test_start_and_stop_without_a_block() -> None:
     cluster = LocalCluster()
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="not been started"):
         _ = cluster.endpoint
     assert cluster.start() is cluster
     with pytest.raises(UsageError, match="running already"):
@@ -218,7 +218,7 @@ def test_profile(tmp_path: Path) -> None:
     ],
 )
 def test_bad_arguments(arguments: dict[str, object]) -> None:
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=next(iter(arguments))):
         LocalCluster(**arguments)  # type: ignore[arg-type]
 
 

@@ -59,7 +59,7 @@ def test_once() -> None:
         await opening
         with pytest.raises(UsageError, match=r"thing\(\) was awaited or entered already"):
             await opening
-        with pytest.raises(UsageError):
+        with pytest.raises(UsageError, match=r"thing\(\) was awaited or entered already"):
             async with opening:
                 pass
 

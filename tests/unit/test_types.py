@@ -112,7 +112,7 @@ def test_timeouts() -> None:
     assert parse_timeout(0, 5.0) == 0
     assert parse_timeout(math.inf, 5.0) is None
     for bad in (-1, math.nan, "5", True):
-        with pytest.raises(ConfigError):
+        with pytest.raises(ConfigError, match="timeout"):
             parse_timeout(bad, 5.0)  # type: ignore[arg-type]
 
 
@@ -121,7 +121,7 @@ def test_offsets() -> None:
     assert repr(Offset.from_end(3)) == "Offset.from_end(3)"
     assert Offset.from_end(0) == Offset.end()
     for bad in (-1, 1 << 63, 1.0, "1", True):
-        with pytest.raises(ConfigError):
+        with pytest.raises(ConfigError, match="an offset"):
             Offset.at(bad)  # type: ignore[arg-type]
 
 
