@@ -19,10 +19,6 @@ PROGRESS := $(BIN)/python tools/progress.py
 CARGO := cargo
 MANIFEST := --manifest-path rust-ffi/Cargo.toml --locked
 
-# The tests with variants that take long, and those that need neither cluster nor network.
-LONG := test_memory.py test_loop_health.py test_campaigns.py test_hostile.py test_model.py test_benchmarks.py test_calls.py test_anytime.py
-UNIT := test_batch.py test_delivery.py test_submit.py test_outbox.py test_room.py test_intake.py test_types.py test_admin_objects.py test_texts.py
-
 RUST_SOURCES := $(shell find rust-ffi -name target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
 PYTHON_SOURCES := $(shell find fluvio_cffi \( -name '*.py' -o -name "*.pyi" -o -name py.typed \) ! -name _binding.py)
 WHEEL_SOURCES := $(RUST_SOURCES) $(PYTHON_SOURCES) include/fluvio_cffi.h tools/build_binding.py setup.py pyproject.toml README.md LICENSE
@@ -55,11 +51,11 @@ test: test-rust test-python
 # hour and a half, on a machine that does nothing else; a line for each figure.
 test-long: $(VENV)/.wheel $(VENV)/.test $(VENV)/.witness
 	cd $(VENV) && FLUVIO_CFFI_LONG=1 bin/pytest --config-file=../pyproject.toml --rootdir=.. --verbose --capture=no $(PYTEST_ARGS) \
-		$(addprefix ../tests/,$(LONG))
+		../tests/long
 
 # Without a cluster, in seconds; against the checkout (make develop).
 test-unit:
-	PYTHONPATH=$(CURDIR) $(BIN)/python -m pytest -W error --quiet $(addprefix tests/,$(UNIT)) $(PYTEST_ARGS)
+	PYTHONPATH=$(CURDIR) $(BIN)/python -m pytest -W error --quiet tests/unit $(PYTEST_ARGS)
 
 test-rust:
 	$(CARGO) test --workspace $(MANIFEST)
