@@ -24,7 +24,7 @@ LONG := test_memory.py test_loop_health.py test_campaigns.py test_hostile.py tes
 UNIT := test_batch.py test_delivery.py test_submit.py test_outbox.py test_room.py test_intake.py test_types.py test_admin_objects.py test_texts.py
 
 RUST_SOURCES := $(shell find rust-ffi -name target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
-PYTHON_SOURCES := $(shell find fluvio_cffi \( -name '*.py' -o -name "*.pyi" -o -name py.typed \) ! -name _binding.py)
+PYTHON_SOURCES := pytest_fluvio_cffi.py $(shell find fluvio_cffi \( -name '*.py' -o -name "*.pyi" -o -name py.typed \) ! -name _binding.py)
 WHEEL_SOURCES := $(RUST_SOURCES) $(PYTHON_SOURCES) include/fluvio_cffi.h tools/build_binding.py setup.py pyproject.toml README.md LICENSE
 
 .PHONY: help demo test test-rust test-python test-pythons test-long test-unit docs bench bench-full develop wheel sdist lint lint-python lint-rust deny format clean

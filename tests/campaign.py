@@ -217,6 +217,6 @@ def command(*lines: str) -> Callable[[Campaign, LocalCluster], Awaitable[None]]:
 
     async def do(campaign: Campaign, cluster: LocalCluster) -> None:
         for line in lines:
-            await campaign.aside(cluster.control, line.replace("TOPIC", campaign.topic))
+            await campaign.aside(cluster._control, line.replace("TOPIC", campaign.topic))
 
     return do

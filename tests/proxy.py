@@ -192,5 +192,5 @@ class Proxy:
 def between(cluster: LocalCluster, id: int = 5001) -> Iterator[tuple[Proxy, Proxy]]:
     """Proxies before the SC and before an SPU of a cluster: connect to the first one's endpoint."""
     with Proxy(cluster.endpoint) as sc, Proxy(f"127.0.0.1:{spu_port(cluster)}") as spu:
-        cluster.control(f"advertise {id} 127.0.0.1 {spu.port}")
+        cluster._control(f"advertise {id} 127.0.0.1 {spu.port}")
         yield sc, spu

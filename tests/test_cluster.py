@@ -282,23 +282,23 @@ def test_spu_is_killed_and_started(tmp_path: Path) -> None:
 
 def test_commands() -> None:
     with LocalCluster() as cluster:
-        cluster.control("refuse 5001 on")
-        cluster.control("  refuse 5001 off ")
-        with pytest.raises(UsageError, match="'nonsense': unknown command"):
-            cluster.control("nonsense")
+        refusing = cluster.faults.refuse(5001)
+        cluster._control("  refuse 5001 off ")
+        with pytest.raises(UsageError, match='unknown command "nonsense"'):
+            cluster._control("nonsense")
         for line in ("", "stall 5001 on\nstall 5001 off", 5):
             with pytest.raises(UsageError, match="one line of text"):
-                cluster.control(line)  # type: ignore[arg-type]
+                cluster._control(line)  # type: ignore[arg-type]
         cluster.kill()
         with pytest.raises(UsageError, match="not running"):
-            cluster.control("refuse 5001 on")
+            cluster._control("refuse 5001 on")
         cluster.start()
-        cluster.control("refuse 5001 on")
+        cluster._control("refuse 5001 on")
         os.kill(cluster.pid, signal.SIGKILL)
         wait_until(lambda: not cluster.running)
         for _ in range(2):
             with failing("the cluster has ended: exit status -9"):
-                cluster.control("refuse 5001 off")
+                refusing.undo()
 
 
 def test_commands_of_several_threads() -> None:
@@ -328,11 +328,11 @@ def test_command_that_is_not_answered(fake: Callable[[str], None], monkeypatch: 
     with LocalCluster() as cluster:
         monkeypatch.setattr("fluvio_cffi.cluster.CONTROL_TIMEOUT", 0.1)
         with failing(r"did not answer 'one' within 0\.1 s", FluvioTimeoutError):
-            cluster.control("one")
+            cluster._control("one")
         monkeypatch.undo()
-        cluster.control("two")
-        with pytest.raises(UsageError, match="'three': the third"):
-            cluster.control("three")
+        cluster._control("two")
+        with pytest.raises(UsageError, match="the third"):
+            cluster._control("three")
 
 
 # -- out of order
@@ -648,7 +648,9 @@ def test_foreground_says_why_it_cannot(tmp_path: Path) -> None:
 
 
 def test_foreground_ends_when_its_cluster_does() -> None:
-    process = subprocess.Popen(command("cluster"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command("cluster", "--port", "0"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     assert process.stdout.readline(), process.communicate()[1]
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

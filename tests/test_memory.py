@@ -52,7 +52,7 @@ def grown(code: str, fault: str | None = None, seconds: float = 100) -> int:
     with LocalCluster() as cluster:
         command = [sys.executable, "-c", COMMON + textwrap.dedent(code), cluster.endpoint, str(cluster.pid)]
         if fault is not None:
-            cluster.control(fault)
+            cluster._control(fault)
             command.append("no warm-up")
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)

@@ -259,12 +259,12 @@ async def test_the_connection_is_lost(world: World) -> None:
             for snapshots, hit in enumerate(("sc reset", "sc kill"), 2):
                 await client.admin.topics.create(f"gone-{snapshots}")
                 await seen.until(lambda seen, name=f"gone-{snapshots}": name in seen.objects)
-                cluster.control(hit)
+                cluster._control(hit)
                 if hit == "sc kill":
                     with pytest.raises(FluvioTimeoutError):
                         while True:
                             seen.add(await changes.receive(timeout=0.3))
-                    cluster.control("sc start")
+                    cluster._control("sc start")
                 await seen.until(lambda seen, snapshots=snapshots: seen.snapshots >= snapshots)
                 assert f"gone-{snapshots}" in seen.objects
                 await client.admin.topics.delete(f"gone-{snapshots}")
