@@ -21,7 +21,17 @@ from pathlib import Path
 import pytest
 import trio
 
-from fluvio_cffi import ConfigError, Fluvio, FluvioError, FluvioTimeoutError, LocalCluster, Offset, UsageError
+from fluvio_cffi import (
+    ClusterConfig,
+    ConfigError,
+    Fluvio,
+    FluvioError,
+    FluvioTimeoutError,
+    LocalCluster,
+    Offset,
+    ProfileStore,
+    UsageError,
+)
 
 RUNNERS: dict[str, Callable[[Callable[[], Awaitable[None]]], None]] = {
     "asyncio": lambda main: asyncio.run(main()),  # type: ignore[arg-type]
@@ -635,6 +645,32 @@ def test_foreground(tmp_path: Path, number: signal.Signals) -> None:
     _, errors = process.communicate(timeout=10)
     assert (process.returncode, errors) == (0, "")
     assert not accepts(endpoint)
+
+
+@pytest.mark.parametrize("tls", [(), ("--tls",), ("--tls", "mutual")], ids=lambda tls: "-".join(tls) or "plain")
+def test_foreground_with_a_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tls: tuple[str, ...]) -> None:
+    """Programs that look for a profile find it, also the one of an earlier start; another cluster's is left alone."""
+    monkeypatch.setenv("FLV_PROFILE_PATH", str(tmp_path / "config"))
+    arguments = ("cluster", "--data-dir", str(tmp_path / "data"), "--port", "0", "--profile", "dev", *tls)
+    for _ in range(2):
+        with subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            endpoint = process.stdout.readline().split()[1].rstrip(",")
+            with Fluvio.connect() as client:
+                assert client.endpoint == endpoint
+                client.admin.topics.create("found", exist_ok=True)
+            process.terminate()
+    ProfileStore().add("prod", ClusterConfig("fluvio.example:9003"))
+    refused = subprocess.run(
+        command(*arguments[: -2 - len(tls)], "--profile", "prod"),
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("fluvio_cffi: the profile 'prod' is that of another cluster, fluvio.example:9003")
+    assert [profile.config.endpoint for profile in ProfileStore().list() if profile.config][1] == "fluvio.example:9003"
 
 
 def test_foreground_says_why_it_cannot(tmp_path: Path) -> None:

@@ -1,0 +1,163 @@
+"""The programs of docs/patterns.md, killed at each of their lines and started again, keep what the page promises."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fluvio_cffi import Fluvio, LocalCluster
+from fluvio_cffi.testing import read_all
+
+pytestmark = pytest.mark.timeout(600)
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGE = (ROOT / "docs" / "patterns.md").read_text(encoding="utf-8")
+PROGRAMS: dict[str, str] = dict(
+    re.findall(r"^## ([^\n]+)\n(?:(?!^## ).)*?^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+)
+
+# Runs a program and kills it when it is about to run a line of it: for the first time, or once more later.
+KILLER = """
+import os, signal, sys
+path, line, times = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+seen = 0
+def trace(frame, event, argument):
+    global seen
+    if frame.f_code.co_filename != path:
+        return None
+    if event == "line" and frame.f_lineno == line:
+        seen += 1
+        if seen == times:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return trace
+program = compile(open(path).read(), path, "exec")
+sys.settrace(trace)
+exec(program, {"__name__": "__main__"})
+"""
+VALUES = [str(number) for number in range(1, 9)]
+
+
+class Trial:
+    """A program of the page, with topics and a folder of its own."""
+
+    def __init__(self, client: Fluvio, folder: Path, program: str, topics: dict[str, str]) -> None:
+        self.client = client
+        self.topics = topics
+        self.folder = folder
+        folder.mkdir()
+        for name in topics.values():
+            client.admin.topics.create(name)
+        for plain, name in topics.items():
+            program = program.replace(f'"{plain}"', f'"{name}"')
+        self.path = folder / "program.py"
+        self.path.write_text(program.replace("127.0.0.1:9003", client.endpoint), encoding="utf-8")
+
+    def run(self, line: int = 0, times: int = 1) -> int:
+        """Runs it, and kills it at a line; its exit status."""
+        command = [sys.executable, "-c", KILLER, str(self.path), str(line), str(times)]
+        return subprocess.run(command, cwd=self.folder, timeout=60, check=False).returncode
+
+    def database(self, name: str, query: str) -> list[tuple[object, ...]]:
+        database = sqlite3.connect(self.folder / name)
+        try:
+            return database.execute(query).fetchall()
+        finally:
+            database.close()
+
+    def fill(self, topic: str, keyed: bool = False) -> None:
+        with self.client.producer(self.topics[topic]) as producer:
+            producer.send_all([(value, value) if keyed else value for value in VALUES])
+
+
+def exactly_once(trial: Trial) -> Callable[[], None]:
+    trial.fill("payments")
+
+    def check() -> None:
+        assert [str(row[0]) for row in trial.database("bank.db", "SELECT amount FROM payment")] == VALUES
+
+    return check
+
+
+def outbox(trial: Trial) -> Callable[[], None]:
+    database = sqlite3.connect(trial.folder / "shop.db")
+    with database:
+        database.execute("CREATE TABLE outbox (id INTEGER PRIMARY KEY, body TEXT, sent INTEGER DEFAULT 0)")
+        database.executemany("INSERT INTO outbox (body) VALUES (?)", [(value,) for value in VALUES])
+    database.close()
+
+    def check() -> None:
+        found = [record.text for record in read_all(trial.client, trial.topics["orders"])]
+        assert list(dict.fromkeys(found)) == VALUES, "first occurrences are all there, in order"
+        assert len(found) <= len(VALUES) + 3, "at most the rows of one round come twice"
+        assert trial.database("shop.db", "SELECT count(*) FROM outbox WHERE NOT sent") == [(0,)]
+
+    return check
+
+
+def repeats(trial: Trial) -> Callable[[], None]:
+    trial.fill("orders", keyed=True)
+    trial.fill("orders", keyed=True)
+
+    def check() -> None:
+        rows = trial.database("warehouse.db", "SELECT id, body FROM shipped ORDER BY id")
+        assert rows == [(int(value), value) for value in VALUES]
+
+    return check
+
+
+def dead_letters(trial: Trial) -> Callable[[], None]:
+    with trial.client.producer(trial.topics["numbers"]) as producer:
+        producer.send_all(["1", "two", "3"])
+
+    def check() -> None:
+        assert trial.database("numbers.db", "SELECT value FROM number ORDER BY value") == [(1,), (3,)]
+        letters = [record.json() for record in read_all(trial.client, trial.topics["dead-letters"])]
+        assert {(letter["offset"], letter["value"]) for letter in letters} == {(1, "dHdv")}
+        assert json.dumps(letters[0]["error"]).startswith('"ValueError: invalid literal')
+
+    return check
+
+
+TRIALS: dict[str, tuple[Callable[[Trial], Callable[[], None]], tuple[str, ...]]] = {
+    "Exactly once into a database": (exactly_once, ("payments",)),
+    "Outbox": (outbox, ("orders",)),
+    "A consumer that bears repeats": (repeats, ("orders",)),
+    "Retries, and dead letters": (dead_letters, ("numbers", "dead-letters")),
+}
+
+
+def test_every_program_is_tried() -> None:
+    assert PROGRAMS.keys() == TRIALS.keys()
+    assert PAGE.count("\n```python\n") == len(PROGRAMS)
+
+
+@pytest.mark.parametrize("name", TRIALS)
+def test_killed_at_each_line(name: str, cluster: LocalCluster, tmp_path: Path) -> None:
+    prepare, topics = TRIALS[name]
+    lines = [number for number, line in enumerate(PROGRAMS[name].splitlines(), 1) if line.strip()]
+    killed = 0
+    with Fluvio.connect(cluster.endpoint) as client:
+        for line in lines:
+            for times in (1, 2):
+                run = f"{os.urandom(4).hex()}-{line}-{times}"
+                trial = Trial(client, tmp_path / run, PROGRAMS[name], {topic: f"{topic}-{run}" for topic in topics})
+                check = prepare(trial)
+                status = trial.run(line, times)
+                assert status in (0, -signal.SIGKILL)
+                killed += status != 0
+                if status == 0 and times == 1:
+                    break  # a line that is not reached
+                assert trial.run() == 0
+                check()
+                assert trial.run() == 0  # and once more, with nothing left to do
+                check()
+    assert killed > len(lines) / 2
