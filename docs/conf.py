@@ -32,13 +32,21 @@ python_use_unqualified_type_names = True
 
 nitpicky = True
 # Python's own, and what classes are generic over.
-nitpick_ignore_regex = [("py:class", r"(collections\.abc|pathlib|os|builtins|types)\..*|(.*\.)?(T|ItemT)")]
+nitpick_ignore_regex = [
+    ("py:class", r"(collections\.abc|pathlib|os|builtins|types)\..*|(.*\.)?(T|ItemT)")
+]
 
 
 def without_private(
-    app: Sphinx, what: str, name: str, thing: object, options: object, signature: str | None, returns: str | None
+    app: Sphinx,
+    what: str,
+    name: str,
+    thing: object,
+    options: object,
+    signature: str | None,
+    returns: str | None,
 ) -> tuple[str | None, str | None]:
-    """A class that is made from something private is not made by users: how is nobody's business."""
+    """A class that is made from something private is not made by users: how is not shown."""
     if what == "class" and signature and ("CData" in signature or "fluvio_cffi._" in signature):
         return "", returns
     return signature, returns

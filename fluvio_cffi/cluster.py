@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal
 
-from fluvio_cffi._cluster.faults import Faults
+from fluvio_cffi._cluster.faults import Fault, Faults
 from fluvio_cffi._cluster.files import claim, remove
 from fluvio_cffi._cluster.waiting import Steps, run, run_async
 from fluvio_cffi._connect.config import Tls
@@ -118,7 +118,7 @@ class LocalCluster:
         self._controlling = threading.Lock()
         self._unanswered = 0
         self._messages: IO[bytes] | None = None
-        self._faults = Faults(self)
+        self._active_faults: dict[Fault, tuple[str, str]] = {}
         _known[id(self)] = weakref.WeakMethod(self._abandon, partial(_known.pop, id(self)))
 
     def __repr__(self) -> str:
@@ -253,7 +253,7 @@ class LocalCluster:
     def faults(self) -> Faults:
         """What else can be made to go wrong: slow, silent and broken connections, error codes, a full disk, a change of
         leader."""
-        return self._faults
+        return Faults(self._control, lambda: self.running, self._spus, self._active_faults)
 
     def _control(self, line: str) -> None:
         """Have the program do what a line of text says; the lines are listed in ``rust-ffi/cluster/src/control.rs``.
@@ -332,7 +332,7 @@ class LocalCluster:
         self._spu_port = int(ready["spu"].rpartition(":")[2])
         self._output = b""
         self._unanswered = 0
-        self._faults._forget()
+        self._active_faults.clear()
 
     def _spawn(self) -> None:
         self._output = b""

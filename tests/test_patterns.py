@@ -25,23 +25,23 @@ PROGRAMS: dict[str, str] = dict(
     re.findall(r"^## ([^\n]+)\n(?:(?!^## ).)*?^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 )
 
-# Runs a program and kills it when it is about to run a line of it: for the first time, or once more later.
+# Runs a program and says how often each of its lines is run; or kills it when it is about to run one for the nth time.
 KILLER = """
-import os, signal, sys
+import collections, json, os, signal, sys
 path, line, times = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-seen = 0
+seen = collections.Counter()
 def trace(frame, event, argument):
-    global seen
     if frame.f_code.co_filename != path:
         return None
-    if event == "line" and frame.f_lineno == line:
-        seen += 1
-        if seen == times:
+    if event == "line":
+        seen[frame.f_lineno] += 1
+        if frame.f_lineno == line and seen[line] == times:
             os.kill(os.getpid(), signal.SIGKILL)
     return trace
 program = compile(open(path).read(), path, "exec")
 sys.settrace(trace)
 exec(program, {"__name__": "__main__"})
+print(json.dumps(seen))
 """
 VALUES = [str(number) for number in range(1, 9)]
 
@@ -61,10 +61,20 @@ class Trial:
         self.path = folder / "program.py"
         self.path.write_text(program.replace("127.0.0.1:9003", client.endpoint), encoding="utf-8")
 
-    def run(self, line: int = 0, times: int = 1) -> int:
-        """Runs it, and kills it at a line; its exit status."""
+    def run(self) -> dict[int, int]:
+        """Runs it to its end; how often each line was run."""
+        ended = self._run(0, 0)
+        assert ended.returncode == 0
+        counts: dict[str, int] = json.loads(ended.stdout)
+        return {int(line): count for line, count in counts.items()}
+
+    def run_until(self, line: int, times: int) -> None:
+        """Runs it until it is killed at a line."""
+        assert self._run(line, times).returncode == -signal.SIGKILL
+
+    def _run(self, line: int, times: int) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", KILLER, str(self.path), str(line), str(times)]
-        return subprocess.run(command, cwd=self.folder, timeout=60, check=False).returncode
+        return subprocess.run(command, cwd=self.folder, stdout=subprocess.PIPE, text=True, timeout=60, check=False)
 
     def database(self, name: str, query: str) -> list[tuple[object, ...]]:
         database = sqlite3.connect(self.folder / name)
@@ -142,22 +152,26 @@ def test_every_program_is_tried() -> None:
 
 @pytest.mark.parametrize("name", TRIALS)
 def test_killed_at_each_line(name: str, cluster: LocalCluster, tmp_path: Path) -> None:
+    """Each line from the connect on, the time it is run that lies in the middle of all."""
     prepare, topics = TRIALS[name]
-    lines = [number for number, line in enumerate(PROGRAMS[name].splitlines(), 1) if line.strip()]
-    killed = 0
+    program = PROGRAMS[name]
+    connect = 1 + next(number for number, line in enumerate(program.splitlines()) if "Fluvio.connect" in line)
     with Fluvio.connect(cluster.endpoint) as client:
+
+        def trial(number: int) -> tuple[Trial, Callable[[], None]]:
+            label = f"{number}-{os.urandom(4).hex()}"
+            trial = Trial(client, tmp_path / label, program, {topic: f"{topic}-{label}" for topic in topics})
+            return trial, prepare(trial)
+
+        undisturbed, check = trial(0)
+        counts = undisturbed.run()
+        check()
+        undisturbed.run()  # with nothing left to do
+        check()
+        lines = [line for line in sorted(counts) if line >= connect]
+        assert len(lines) > 8
         for line in lines:
-            for times in (1, 2):
-                run = f"{os.urandom(4).hex()}-{line}-{times}"
-                trial = Trial(client, tmp_path / run, PROGRAMS[name], {topic: f"{topic}-{run}" for topic in topics})
-                check = prepare(trial)
-                status = trial.run(line, times)
-                assert status in (0, -signal.SIGKILL)
-                killed += status != 0
-                if status == 0 and times == 1:
-                    break  # a line that is not reached
-                assert trial.run() == 0
-                check()
-                assert trial.run() == 0  # and once more, with nothing left to do
-                check()
-    assert killed > len(lines) / 2
+            killed, check = trial(line)
+            killed.run_until(line, (counts[line] + 1) // 2)
+            killed.run()
+            check()

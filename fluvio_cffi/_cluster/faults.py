@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from types import TracebackType
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from fluvio_cffi._errors import ConfigError, UsageError
 from fluvio_cffi._exports import publish
 from fluvio_cffi._values.checks import choice, number, text, wrong_type, wrong_value
-
-RequestKind = Literal["produce", "fetch", "stream", "offsets"]
 
 _KINDS: Final = ("produce", "fetch", "stream", "offsets")
 _FIRST_SPU: Final = 5001
@@ -19,28 +18,19 @@ _OFFSETS: Final = 2**63 - 1
 _COUNTS: Final = 2**32 - 1
 
 
-class _Cluster(Protocol):
-    @property
-    def running(self) -> bool: ...
-
-    _spus: int
-
-    def _control(self, line: str) -> None: ...
-
-
 class Fault:
     """Something that goes wrong in an embedded cluster, from the call that made it until it is undone: at the end of
     its block, or by ``undo``."""
 
-    def __init__(self, faults: Faults, begin: str, end: str) -> None:
-        self._faults = faults
-        self._begin = begin
-        self._end = end
+    def __init__(self, what: str, in_force: Callable[[Fault], bool], undo: Callable[[Fault], None]) -> None:
+        self._what = what
+        self._in_force = in_force
+        self._undo = undo
 
     def undo(self) -> None:
         """Ends it; of two faults of one kind the other one is in force then. Does nothing a second time, or once the
         cluster was stopped or killed, which ends all faults."""
-        self._faults._undo(self)
+        self._undo(self)
 
     def __enter__(self) -> Fault:
         return self
@@ -51,7 +41,7 @@ class Fault:
         self.undo()
 
     def __repr__(self) -> str:
-        return f"<Fault {self._begin!r}{'' if self in self._faults._active else ', undone'}>"
+        return f"<Fault {self._what!r}{'' if self._in_force(self) else ', undone'}>"
 
 
 class Faults:
@@ -68,9 +58,21 @@ class Faults:
     allowed, and ``UsageError`` where the cluster is not running or cannot do it now.
     """
 
-    def __init__(self, cluster: _Cluster) -> None:
-        self._cluster = cluster
-        self._active: list[Fault] = []
+    def __init__(
+        self,
+        control: Callable[[str], None],
+        running: Callable[[], bool],
+        spus: int,
+        active: dict[Fault, tuple[str, str]],
+    ) -> None:
+        self._control = control
+        self._running = running
+        self._spus = spus
+        # How each of them began, and how it ends.
+        self._active = active
+
+    def __repr__(self) -> str:
+        return f"<Faults {[begin for begin, _ in self._active.values()]}>"
 
     # -- what lasts
 
@@ -84,7 +86,7 @@ class Faults:
         return self._lasting(f"delay {self._spu(spu)} {max(1, round(seconds * 1000))}", f"delay {spu} 0")
 
     def drop_after(self, spu: int, nbytes: int, connections: int = 1) -> Fault:
-        """The next connections to the SPU, so many, end after that many bytes of replies, in the middle of one."""
+        """The next ``connections`` to the SPU end after ``nbytes`` of replies, in the middle of one."""
         number(nbytes, "nbytes", 0, _OFFSETS)
         number(connections, "connections", 1, _COUNTS)
         return self._lasting(f"drop-after {self._spu(spu)} {nbytes} {connections}", f"drop-after {spu} 0 0")
@@ -113,7 +115,7 @@ class Faults:
 
     # -- what happens once
 
-    def fail_next(self, spu: int, request: RequestKind, code: int) -> None:
+    def fail_next(self, spu: int, request: Literal["produce", "fetch", "stream", "offsets"], code: int) -> None:
         """The SPU answers the next request of that kind with an error. Nothing is written then, except with code 7,
         which says that the records are written and not replicated in time. Several wait in line.
 
@@ -126,33 +128,33 @@ class Faults:
         number(code, "code", -(2**15), 2**15 - 1)
         line = f"fail-next {self._spu(spu)} {request} {code}"
         try:
-            self._cluster._control(line)
+            self._control(line)
         except UsageError as error:
-            if not self._cluster.running:
+            if not self._running():
                 raise
             raise wrong_value("code", code, "the number of an error of the protocol, such as 3000") from error
 
     def move(self, topic: str, partition: int, spu: int) -> None:
         """Another SPU leads the partition from now on, with all its records. Both may be down."""
-        self._cluster._control(f"move {self._partition(topic, partition)} {self._spu(spu)}")
+        self._control(f"move {self._partition(topic, partition)} {self._spu(spu)}")
 
     def evict(self, topic: str, partition: int, offset: int) -> None:
         """The partition begins at that offset from now on, as if retention had removed what lies before it."""
         number(offset, "offset", 0, _OFFSETS)
-        self._cluster._control(f"evict {self._partition(topic, partition)} {offset}")
+        self._control(f"evict {self._partition(topic, partition)} {offset}")
 
     def reset_sockets(self, spu: int) -> None:
         """The connections that the SPU has now are reset; new ones are welcome."""
-        self._cluster._control(f"reset-sockets {self._spu(spu)}")
+        self._control(f"reset-sockets {self._spu(spu)}")
 
     def reset_controller(self) -> None:
         """The connections that the SC has now are reset; new ones are welcome."""
-        self._cluster._control("sc reset")
+        self._control("sc reset")
 
     # -- how
 
     def _spu(self, spu: int) -> int:
-        return number(spu, "spu", _FIRST_SPU, _FIRST_SPU + self._cluster._spus - 1)
+        return number(spu, "spu", _FIRST_SPU, _FIRST_SPU + self._spus - 1)
 
     def _partition(self, topic: str, partition: int) -> str:
         if text(topic, "topic").split() != [topic]:
@@ -163,24 +165,22 @@ class Faults:
         return self._lasting(f"{what} on", f"{what} off")
 
     def _lasting(self, begin: str, end: str) -> Fault:
-        fault = Fault(self, begin, end)
-        self._cluster._control(begin)
-        self._active.append(fault)
+        fault = Fault(begin, self._active.__contains__, self._undo)
+        self._control(begin)
+        self._active[fault] = begin, end
         return fault
 
     def _undo(self, fault: Fault) -> None:
         if fault not in self._active:
             return
-        if not self._cluster.running:
-            self._forget()
+        if not self._running():
+            self._active.clear()
             return
+        _, end = self._active[fault]
         # The last one that is left of its kind is in force again.
-        left = [other._begin for other in self._active if other is not fault and other._end == fault._end]
-        self._cluster._control(left[-1] if left else fault._end)
-        self._active.remove(fault)
-
-    def _forget(self) -> None:
-        self._active.clear()
+        left = [begin for other, (begin, its_end) in self._active.items() if its_end == end and other is not fault]
+        self._control(left[-1] if left else end)
+        del self._active[fault]
 
 
 publish(__name__)
