@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib.metadata
 import inspect
 import itertools
 import signal
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+from insides import control
 
 import fluvio_cffi
 from fluvio_cffi import AsyncFluvio, Fluvio, LocalCluster, Offset
@@ -23,9 +23,7 @@ from fluvio_cffi import AsyncFluvio, Fluvio, LocalCluster, Offset
 if TYPE_CHECKING:
     from pytest_fluvio_cffi import NamedCluster
 
-if not any(importlib.metadata.entry_points(group="pytest11", name="fluvio_cffi")):
-    # In a checkout the plugin is not installed.
-    pytest_plugins = ["pytest_fluvio_cffi"]
+pytest_plugins = ["pytest_fluvio_cffi"]  # in a checkout it is not installed
 
 BACKENDS = ("asyncio", "uvloop", "trio", "sync")
 AWAITED = {
@@ -224,7 +222,7 @@ def cluster(fluvio_cluster: LocalCluster | NamedCluster) -> LocalCluster:
     """A cluster that all tests share; they make topics of their own. It loses what a real one may lose."""
     if not isinstance(fluvio_cluster, LocalCluster):
         pytest.fail("this test needs an embedded cluster: only test_conformance.py knows --fluvio-endpoint")
-    fluvio_cluster._control("lose-acks 5001 on")
+    control(fluvio_cluster, "lose-acks 5001 on")
     return fluvio_cluster
 
 
@@ -285,6 +283,8 @@ ALLOWED_SKIPS = [
     "the table is of 64-bit platforms",
     "knows the bytecode of CPython",
     "gevent is tried on CPython only",
+    "FastAPI is tried on CPython only",
+    "Django is tried on CPython only",
     "reads ELF files",
     "the hard limit is ",
     "no valgrind here",

@@ -16,7 +16,7 @@ import anyio
 import pytest
 from conftest import World, read_all
 from endings import hearing
-from insides import spu_port
+from insides import control, spu_port
 
 from fluvio_cffi import ClosedError, Fluvio, FluvioTimeoutError, LocalCluster, Offset, RecordMetadata
 
@@ -338,7 +338,7 @@ async def test_what_is_cancelled_before_the_loop_turns_is_not_sent(world: World)
         async with client.producer(topic) as producer:
             await warm(producer)
             room = producer._intake.refresh_room()
-            world.cluster._control("stall 5001 on")
+            control(world.cluster, "stall 5001 on")
             receipts = [await producer.enqueue(b"before") for _ in range(10)]
             for key in (None, b"key"):
                 with trio.CancelScope() as scope:
@@ -362,7 +362,7 @@ async def test_what_is_cancelled_before_the_loop_turns_is_not_sent(world: World)
                 for _ in range(20):
                     nursery.start_soon(leave)
                     nursery.start_soon(stay)
-                world.cluster._control("stall 5001 off")
+                control(world.cluster, "stall 5001 off")
             for receipt in receipts:
                 await receipt
             assert producer.pending.records == 0

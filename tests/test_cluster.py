@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from insides import control
 
 from fluvio_cffi import (
     ClusterConfig,
@@ -293,17 +294,17 @@ def test_spu_is_killed_and_started(tmp_path: Path) -> None:
 def test_commands() -> None:
     with LocalCluster() as cluster:
         refusing = cluster.faults.refuse(5001)
-        cluster._control("  refuse 5001 off ")
+        control(cluster, "  refuse 5001 off ")
         with pytest.raises(UsageError, match='unknown command "nonsense"'):
-            cluster._control("nonsense")
+            control(cluster, "nonsense")
         for line in ("", "stall 5001 on\nstall 5001 off", 5):
             with pytest.raises(UsageError, match="one line of text"):
-                cluster._control(line)  # type: ignore[arg-type]
+                control(cluster, line)  # type: ignore[arg-type]
         cluster.kill()
         with pytest.raises(UsageError, match="not running"):
-            cluster._control("refuse 5001 on")
+            control(cluster, "refuse 5001 on")
         cluster.start()
-        cluster._control("refuse 5001 on")
+        control(cluster, "refuse 5001 on")
         os.kill(cluster.pid, signal.SIGKILL)
         wait_until(lambda: not cluster.running)
         for _ in range(2):
@@ -338,11 +339,11 @@ def test_command_that_is_not_answered(fake: Callable[[str], None], monkeypatch: 
     with LocalCluster() as cluster:
         monkeypatch.setattr("fluvio_cffi.cluster.CONTROL_TIMEOUT", 0.1)
         with failing(r"did not answer 'one' within 0\.1 s", FluvioTimeoutError):
-            cluster._control("one")
+            control(cluster, "one")
         monkeypatch.undo()
-        cluster._control("two")
+        control(cluster, "two")
         with pytest.raises(UsageError, match="the third"):
-            cluster._control("three")
+            control(cluster, "three")
 
 
 # -- out of order

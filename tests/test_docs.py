@@ -217,7 +217,8 @@ SAID = {
     "testing": ["1 passed in a while"],
 }
 WORKERS = ["workers_asyncio", "workers_trio"]
-TESTED_APART = {"follow", *WORKERS, *(path.stem for path in SERVICES)}
+IN_TEST_EXAMPLES = {"fastapi_app", "starlette_trio", "django_view", "worker_systemd", "processes"}
+TESTED_APART = {"follow", *WORKERS, *(path.stem for path in SERVICES), *IN_TEST_EXAMPLES}
 
 
 def test_what_every_example_says_is_known() -> None:
@@ -225,7 +226,8 @@ def test_what_every_example_says_is_known() -> None:
 
 
 @pytest.mark.parametrize("name", SAID)
-def test_example(name: str, cluster: LocalCluster, tmp_path: Path) -> None:
+def test_example(name: str, cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_PLUGINS", "pytest_fluvio_cffi")
     example = ROOT / "examples" / f"{name}.py"
     output = run(str(example), cluster.endpoint, folder=tmp_path, stdin="hello\nhow are you\n")
     lines = re.sub(r"\bin [\d.]+s$", "in a while", output, flags=re.MULTILINE).splitlines()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import World
+from insides import control
 from laws import nothing_left
 
 from fluvio_cffi import DeliveryError, FluvioTimeoutError, LocalCluster, Offset, RecordTooLargeError, ServerError
@@ -26,7 +27,7 @@ def own() -> Iterator[LocalCluster]:
 @pytest.fixture
 def world(backend: str, own: LocalCluster) -> Iterator[World]:
     yield World(backend, own)
-    own._control("stall 5001 off")
+    control(own, "stall 5001 off")
 
 
 async def test_h1_a_commit_after_a_read_that_ran_out_of_time(world: World) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import World
-from insides import spu_port
+from insides import control, spu_port
 from laws import LONG
 from proxy import between
 
@@ -59,12 +59,12 @@ def somewhere_else(cluster: LocalCluster, topic: str) -> Iterator[None]:
     """Its leader's address is wrong, and nobody serves at the old one."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        cluster._control(f"advertise 5001 127.0.0.1 {closed.getsockname()[1]}")
+        control(cluster, f"advertise 5001 127.0.0.1 {closed.getsockname()[1]}")
         refusing = cluster.faults.refuse(5001)
         cluster.faults.reset_sockets(5001)
         yield
         refusing.undo()
-        cluster._control(f"advertise 5001 127.0.0.1 {spu_port(cluster)}")
+        control(cluster, f"advertise 5001 127.0.0.1 {spu_port(cluster)}")
 
 
 Outage = Callable[[LocalCluster, str], AbstractContextManager[None]]

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import World
+from insides import control
 
 from fluvio_cffi import (
     ClosedError,
@@ -84,7 +85,7 @@ async def test_changes_of_leader_are_waited_out(world: World) -> None:
             assert 0.4 < time.monotonic() - begun < 3
             assert late.value.retriable and late.value.phase == "admin"
             # As the real one does, it says for a while that it leads nothing.
-            cluster._control("start-spu 5002 not-leader-for 0.3")
+            control(cluster, "start-spu 5002 not-leader-for 0.3")
             assert await client.offsets(topic, timeout=20) == {0: (0, 5), 1: (0, 5)}
             # One of several partitions that nobody leads does not keep the others from being asked for.
             cluster.kill_spu(5001)

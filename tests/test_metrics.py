@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import World
+from insides import control
 
 from fluvio_cffi import (
     AlreadyExistsError,
@@ -177,7 +178,7 @@ async def test_a_leader_that_changes_with_a_batch_in_flight(world: World) -> Non
             topic = await world.topic(client)
             async with client.producer(topic, max_in_flight=1, **ONE_EACH) as producer:
                 await producer.send(value(0))
-                cluster._control(f"delay {SPU} 300")
+                control(cluster, f"delay {SPU} 300")
                 cluster.faults.fail_next(SPU, "produce", 6)
                 receipts = [await producer.enqueue(value(1))]
                 cluster.faults.move(topic, 0, SPU + 1)

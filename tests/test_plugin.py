@@ -238,7 +238,7 @@ def test_nothing_is_loaded_or_started_unasked(run: Run) -> None:
 def test_what_is_installed(run: Run) -> None:
     """The name under which pytest finds it."""
     project = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
-    assert '[project.entry-points.pytest11]\nfluvio_cffi = "pytest_fluvio_cffi"' in project
+    assert '[project.entry-points.pytest11]\npytest_fluvio_cffi = "pytest_fluvio_cffi"' in project
     result = run("def test_it(): pass", "--fixtures", "--markers")
     assert "@pytest.mark.fluvio_topic(**spec)" in result.stdout
 

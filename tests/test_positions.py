@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import World
+from insides import control
 
 from fluvio_cffi import FluvioError, LocalCluster, Offset, OffsetEvictedError, OffsetOutOfRangeError, ProducerRecord
 from fluvio_cffi._consume.options import ConsumerOptions
@@ -31,7 +32,7 @@ async def fill(client: Any, topic: str, count: int = END, **keywords: Any) -> No
 async def log(world: World) -> AsyncIterator[tuple[LocalCluster, Any, str]]:
     """A topic whose first records retention has removed, on a cluster of its own."""
     with LocalCluster() as cluster:
-        cluster._control("lose-acks 5001 on")
+        control(cluster, "lose-acks 5001 on")
         async with world.connect(cluster.endpoint) as client:
             topic = await world.topic(client, segment_size="4KiB")
             await fill(client, topic)

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from conftest import World
-from insides import spu_port
+from insides import control, spu_port
 from proxy import Proxy
 
 from fluvio_cffi import (
@@ -201,7 +201,7 @@ async def test_plain_server(world: World, tls: Tls) -> None:
 async def test_plain_spu(world: World) -> None:
     """The SC has TLS, and the SPU that it names has not."""
     with LocalCluster(tls=True) as cluster, LocalCluster() as other:
-        cluster._control(f"advertise 5001 127.0.0.1 {spu_port(other)}")
+        control(cluster, f"advertise 5001 127.0.0.1 {spu_port(other)}")
         async with world.connect(cluster.endpoint, tls=cluster.tls) as client:
             topic = await world.topic(client)
             async with client.producer(topic, delivery_timeout=3) as producer:
