@@ -623,7 +623,7 @@ async def test_the_lag_of_what_was_never_committed(world: World) -> None:
             topic = await world.topic(client, partitions=2)
             async with client.producer(topic) as producer:
                 await producer.send_all([ProducerRecord(b"x", partition=n % 2) for n in range(20)])
-            cluster.control(f"evict {topic} 1 4")
+            cluster.faults.evict(topic, 1, 4)
             async with client.consumer(topic, consumer_id="worker", partitions=0) as consumer:
                 await consumer.commit({0: 9})
             await client.admin.topics.add_partitions(topic, 1)
@@ -676,7 +676,7 @@ async def test_names_are_refused_before_anything_is_sent(world: World) -> None:
         async with world.connect(cluster.endpoint) as client:
             admin = client.admin
             spu = CustomSpuSpec(9, public_endpoint="a:1", private_endpoint="b:1")
-            cluster.control("sc stall on")
+            silent = cluster.faults.stall_controller()
             begun = time.monotonic()
             for name in ("UPPER", "with space", "-lead", "trail-", "under_score", "dot.ted", "x" * 64, "umlaut-ä"):
                 with pytest.raises(InvalidTopicError) as raised:
@@ -703,7 +703,7 @@ async def test_names_are_refused_before_anything_is_sent(world: World) -> None:
                 with pytest.raises(InvalidTopicError, match=said):
                     await admin.topics.create("fine", **bad)
             assert time.monotonic() - begun < 5
-            cluster.control("sc stall off")
+            silent.undo()
             assert await admin.topics.list() == []
 
 
@@ -751,7 +751,7 @@ async def test_more_partitions_that_are_not_ready_in_time(world: World) -> None:
 async def test_a_call_ends_in_time_and_the_next_one_works(world: World) -> None:
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint, admin_timeout=0.5) as client:
-            cluster.control("sc stall on")
+            silent = cluster.faults.stall_controller()
             call: Callable[[], Awaitable[object]]
             for call in (
                 lambda: client.admin.topics.list(),
@@ -765,5 +765,5 @@ async def test_a_call_ends_in_time_and_the_next_one_works(world: World) -> None:
                     await call()
                 assert raised.value.phase == "admin"
                 assert time.monotonic() - begun < 2
-            cluster.control("sc stall off")
+            silent.undo()
             assert (await client.admin.spus.get(5001, timeout=10)).spec.id == 5001

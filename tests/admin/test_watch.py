@@ -12,6 +12,7 @@ import anyio
 import pytest
 from campaign import together
 from conftest import World
+from insides import control
 from laws import nothing_left
 from seen import Seen
 
@@ -229,12 +230,12 @@ async def test_the_connection_is_lost(world: World) -> None:
             for snapshots, hit in enumerate(("sc reset", "sc kill"), 2):
                 await client.admin.topics.create(f"gone-{snapshots}")
                 await seen.until(lambda seen, name=f"gone-{snapshots}": name in seen.objects)
-                cluster.control(hit)
+                control(cluster, hit)
                 if hit == "sc kill":
                     with pytest.raises(FluvioTimeoutError):
                         while True:
                             seen.add(await changes.receive(timeout=0.3))
-                    cluster.control("sc start")
+                    control(cluster, "sc start")
                 await seen.until(lambda seen, snapshots=snapshots: seen.snapshots >= snapshots)
                 assert f"gone-{snapshots}" in seen.objects
                 await client.admin.topics.delete(f"gone-{snapshots}")

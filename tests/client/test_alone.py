@@ -16,7 +16,7 @@ import anyio
 import pytest
 from conftest import World, read_all
 from endings import hearing
-from insides import spu_port
+from insides import control, spu_port
 
 from fluvio_cffi import ClosedError, Fluvio, FluvioTimeoutError, LocalCluster, Offset, RecordMetadata
 
@@ -61,7 +61,7 @@ async def test_a_connection_that_was_closed_meanwhile(world: World, delivery: st
             for round in range(5):
                 await warm(producer)
                 with hearing(spu_port(world.cluster)) as heard:
-                    world.cluster.control("reset-sockets 5001")
+                    world.cluster.faults.reset_sockets(5001)
                     heard()
                 await producer.send(b"%d" % round)
         values = await read_all(client, topic)
@@ -74,14 +74,14 @@ async def test_a_server_that_does_not_answer(world: World) -> None:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
             await warm(producer)
-            world.cluster.control("stall 5001 on")
+            stalled = world.cluster.faults.stall(5001)
             try:
                 with pytest.raises(FluvioTimeoutError) as late:
                     await producer.send(b"late", timeout=0.2)
                 assert late.value.outcome == "pending"
                 await world.sleep(0.6)
             finally:
-                world.cluster.control("stall 5001 off")
+                stalled.undo()
             await producer.flush(10)
             await warm(producer)
         assert b"late" in await read_all(client, topic)
@@ -93,7 +93,7 @@ async def test_a_refusal_is_told_or_tried_again(world: World) -> None:
         async with client.producer(topic) as producer:
             await warm(producer)
             # Not the leader any more: it says so once, and takes the record the next time.
-            world.cluster.control("fail-next 5001 produce 6")
+            world.cluster.faults.fail_next(5001, "produce", 6)
             meta = await producer.send(b"again")
             await warm(producer)
         values = await read_all(client, topic)
@@ -149,13 +149,13 @@ async def test_a_loop_that_is_busy_for_longer_than_a_record_may_take(world: Worl
                 sent.append((await producer.send(b"x")).offset)
 
             # Late enough for the loop to see that the record is under way.
-            world.cluster.control("delay 5001 200")
+            slow = world.cluster.faults.delay(5001, 0.2)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(send)
                 while producer.pending.records == 0:
                     await world.sleep(0)
                 time.sleep(0.8)
-            world.cluster.control("delay 5001 0")
+            slow.undo()
             assert sent == [20]
         assert len(await read_all(client, topic)) == 21
 
@@ -167,14 +167,14 @@ async def test_a_reply_that_nobody_has_looked_for_when_it_is_due(world: World) -
         async with client.producer(topic) as producer:
             for _ in range(5):
                 await warm(producer)
-                world.cluster.control("delay 5001 200")
+                slow = world.cluster.faults.delay(5001, 0.2)
                 try:
                     with pytest.raises(FluvioTimeoutError):
                         await producer.send(b"late", timeout=0.01)
                     # Whoever waits, loop or thread, is busy elsewhere from before the reply until after its time.
                     time.sleep(0.6)
                 finally:
-                    world.cluster.control("delay 5001 0")
+                    slow.undo()
             await producer.flush()
         assert (client.metrics().reconnects, client.metrics().duplicates_possible) == (0, 0)
         assert len(await read_all(client, topic)) == 5 * 21
@@ -186,12 +186,12 @@ async def test_a_record_whose_sender_has_left(world: World) -> None:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
             await warm(producer)
-            world.cluster.control("stall 5001 on")
+            stalled = world.cluster.faults.stall(5001)
             try:
                 with pytest.raises(FluvioTimeoutError):
                     await producer.send(b"left", timeout=0.05)
             finally:
-                world.cluster.control("stall 5001 off")
+                stalled.undo()
             begun = time.monotonic()
             while producer.pending.records:
                 await world.sleep(0.01)
@@ -338,7 +338,7 @@ async def test_what_is_cancelled_before_the_loop_turns_is_not_sent(world: World)
         async with client.producer(topic) as producer:
             await warm(producer)
             room = producer._intake.refresh_room()
-            world.cluster.control("stall 5001 on")
+            control(world.cluster, "stall 5001 on")
             receipts = [await producer.enqueue(b"before") for _ in range(10)]
             for key in (None, b"key"):
                 with trio.CancelScope() as scope:
@@ -362,7 +362,7 @@ async def test_what_is_cancelled_before_the_loop_turns_is_not_sent(world: World)
                 for _ in range(20):
                     nursery.start_soon(leave)
                     nursery.start_soon(stay)
-                world.cluster.control("stall 5001 off")
+                control(world.cluster, "stall 5001 off")
             for receipt in receipts:
                 await receipt
             assert producer.pending.records == 0

@@ -252,7 +252,7 @@ async def test_a_call_that_waits_ends_with_its_client(world: World, what: str) -
     """Also when it was the last client, so that nobody looks at completions any more."""
     with LocalCluster() as silent:
         client = await world.connect(silent.endpoint)
-        silent.control("sc stall on")
+        silent.faults.stall_controller()
         begun = threading.Event()
 
         async def call() -> None:

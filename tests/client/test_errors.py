@@ -83,7 +83,7 @@ async def test_what_the_operating_system_says_is_the_cause(world: World, tmp_pat
         assert isinstance(config.value.__cause__, FileNotFoundError)
         async with world.connect(cluster.endpoint) as client:
             assert await client.admin.topics.list() == []
-            cluster.control("sc kill")
+            away = cluster.faults.kill_controller()
             with pytest.raises(fluvio_cffi.FluvioTimeoutError, match="refused") as late:
                 await client.admin.topics.list(timeout=0.2)
             with pytest.raises(fluvio_cffi.FluvioConnectionError, match="refused") as refused:
@@ -92,7 +92,7 @@ async def test_what_the_operating_system_says_is_the_cause(world: World, tmp_pat
                 assert isinstance(raised.__cause__, ConnectionRefusedError)
                 assert isinstance(fresh(raised).__cause__, ConnectionRefusedError)
                 assert raised.__cause__.errno == errno.ECONNREFUSED
-            cluster.control("sc start")
+            away.undo()
             with pytest.raises(fluvio_cffi.TopicNotFoundError) as answered:
                 await client.admin.topics.get("missing")
             assert answered.value.__cause__ is None

@@ -32,10 +32,10 @@ async def test_from_open_to_close(world: World) -> None:
             with pytest.raises(FluvioTimeoutError) as late:
                 await events.receive(timeout=0)
             assert late.value.phase == "read"
-            cluster.control(f"move {topic} 0 5002")
+            cluster.faults.move(topic, 0, 5002)
             moved = await events.receive(timeout=5)
             assert moved == ClientEvent("leader_changed", 2, topic=topic, partition=0, leader=5002)
-            cluster.control("sc reset")
+            cluster.faults.reset_controller()
             lost = await events.receive(timeout=5)
             assert (lost.kind, lost.number) == ("reconnecting", 3)
             assert lost.reason
@@ -56,10 +56,10 @@ async def test_what_moved_while_the_controller_was_away(world: World) -> None:
         async with world.connect(cluster.endpoint) as client:
             topic = await world.topic(client)
             events = client.events()
-            cluster.control("sc stall on")
-            cluster.control(f"move {topic} 0 5002")
-            cluster.control("sc reset")
-            cluster.control("sc stall off")
+            silent = cluster.faults.stall_controller()
+            cluster.faults.move(topic, 0, 5002)
+            cluster.faults.reset_controller()
+            silent.undo()
             seen = [await events.receive(timeout=10)]
             while seen[-1].kind != "leader_changed":
                 seen.append(await events.receive(timeout=10))
@@ -75,7 +75,7 @@ async def test_the_latest_are_kept(world: World) -> None:
             other = client.events()
             for number in range(300):
                 leader = 5002 - number % 2
-                cluster.control(f"move {topic} 0 {leader}")
+                cluster.faults.move(topic, 0, leader)
                 while (event := await other.receive(timeout=5)).kind != "leader_changed":
                     pass
                 assert event.leader == leader
@@ -98,7 +98,7 @@ async def test_a_cancelled_wait_loses_nothing(world: World) -> None:
                 with pytest.raises(UsageError, match="one reads at a time"):
                     await events.receive()
                 waiting.cancel()
-                cluster.control("sc reset")
+                cluster.faults.reset_controller()
                 with pytest.raises(asyncio.CancelledError):
                     await waiting
                 assert (await events.receive(timeout=5)).kind == "reconnecting"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import World
+from insides import control
 from laws import nothing_left
 
 from fluvio_cffi import DeliveryError, FluvioTimeoutError, LocalCluster, Offset, RecordTooLargeError, ServerError
@@ -26,7 +27,7 @@ def own() -> Iterator[LocalCluster]:
 @pytest.fixture
 def world(backend: str, own: LocalCluster) -> Iterator[World]:
     yield World(backend, own)
-    own.control("stall 5001 off")
+    control(own, "stall 5001 off")
 
 
 async def test_h1_a_commit_after_a_read_that_ran_out_of_time(world: World) -> None:
@@ -57,7 +58,7 @@ async def test_h2_each_partition_goes_on_where_it_was(world: World) -> None:
                 seen[record.partition].append(record.offset)
                 read += 1
                 if read % 500 == 0:
-                    world.cluster.control("reset-sockets 5001")
+                    world.cluster.faults.reset_sockets(5001)
     assert {partition: list(range(count)) for partition, count in enumerate(counts)} == seen
 
 
@@ -66,7 +67,7 @@ async def test_h7_a_full_buffer_waits_at_rest_and_holds_up_nothing_else(world: W
         topic = await world.topic(client)
         async with client.producer(topic, buffer_size="2MiB") as producer:
             await producer.send(b"connected")
-            world.cluster.control("stall 5001 on")
+            stalled = world.cluster.faults.stall(5001)
             receipts = []
             with pytest.raises(FluvioTimeoutError) as full:
                 while True:
@@ -78,7 +79,7 @@ async def test_h7_a_full_buffer_waits_at_rest_and_holds_up_nothing_else(world: W
             assert time.process_time() - begun < 0.5
             with pytest.raises(FluvioTimeoutError):
                 await producer.flush(timeout=0.1)
-            world.cluster.control("stall 5001 off")
+            stalled.undo()
             assert [(await receipt.wait(5)).offset for receipt in receipts] == list(range(1, 1 + len(receipts)))
 
 
@@ -88,13 +89,13 @@ async def test_h9_a_flush_that_ran_out_of_time_does_not_count_for_the_next(world
         async with client.producer(topic) as producer:
             await producer.send(b"connected")
             for _ in range(3):
-                world.cluster.control("stall 5001 on")
+                stalled = world.cluster.faults.stall(5001)
                 first = await producer.enqueue(b"first")
                 with pytest.raises(FluvioTimeoutError):
                     await producer.flush(timeout=0.05)
                 assert not first.done()
                 second = await producer.enqueue(b"second")
-                world.cluster.control("stall 5001 off")
+                stalled.undo()
                 await producer.flush()
                 assert second.result().offset == first.result().offset + 1
 
@@ -104,12 +105,12 @@ async def test_h10_records_of_one_batch_are_waited_for_independently(world: Worl
         topic = await world.topic(client)
         async with client.producer(topic, delivery="at_most_once", linger=0.05) as producer:
             await producer.send(b"connected")
-            world.cluster.control("stall 5001 on")
+            stalled = world.cluster.faults.stall(5001)
             receipts = [await producer.enqueue(b"%d" % number) for number in range(10)]
             with pytest.raises(FluvioTimeoutError) as ended:
                 await receipts[0].wait(timeout=0.1)
             assert ended.value.outcome == "pending"
-            world.cluster.control("stall 5001 off")
+            stalled.undo()
             assert [(await receipt).offset for receipt in receipts] == list(range(1, 11))
 
 
@@ -118,11 +119,11 @@ async def test_h11_an_error_of_the_server_is_never_a_success(world: World) -> No
         topic = await world.topic(client)
         for delivery in ("at_most_once", "at_least_once"):
             async with client.producer(topic, delivery=delivery) as producer:
-                world.cluster.control("fail-next 5001 produce 10")
+                world.cluster.faults.fail_next(5001, "produce", 10)
                 with pytest.raises(RecordTooLargeError) as refused:
                     await producer.send(b"refused")
                 assert (refused.value.code, refused.value.outcome) == (10, "not_written")
-                world.cluster.control("fail-next 5001 produce 3000")
+                world.cluster.faults.fail_next(5001, "produce", 3000)
                 if delivery == "at_most_once":
                     with pytest.raises(ServerError) as pending:
                         await producer.send(b"not sent again")
@@ -136,13 +137,13 @@ async def test_h12_a_partition_goes_on_after_an_error(world: World) -> None:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
             for _ in range(3):
-                world.cluster.control("fail-next 5001 produce 2")
+                world.cluster.faults.fail_next(5001, "produce", 2)
                 with pytest.raises(ServerError) as failed:
                     await producer.send(b"refused")
                 assert type(failed.value) is ServerError
                 assert (failed.value.code, failed.value.outcome) == (2, "unknown")
                 await producer.send(b"accepted")
-            world.cluster.control("fail-next 5001 produce 2")
+            world.cluster.faults.fail_next(5001, "produce", 2)
             await producer.enqueue(b"nobody looks")
             with pytest.raises(DeliveryError) as reported:
                 await producer.flush()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import World
-from insides import spu_port
+from insides import control, spu_port
 from laws import LONG
 from proxy import between
 
@@ -39,19 +39,19 @@ def killed(cluster: LocalCluster, topic: str) -> Iterator[None]:
 @contextlib.contextmanager
 def killed_unseen(cluster: LocalCluster, topic: str) -> Iterator[None]:
     """The controller does not tell of it."""
-    cluster.control("sc stall on")
+    silent = cluster.faults.stall_controller()
     with killed(cluster, topic):
         yield
-    cluster.control("sc stall off")
+    silent.undo()
 
 
 @contextlib.contextmanager
 def moved_unseen(cluster: LocalCluster, topic: str) -> Iterator[None]:
     """Its leader says that it is not."""
-    cluster.control("sc stall on")
-    cluster.control(f"move {topic} 0 5002")
+    silent = cluster.faults.stall_controller()
+    cluster.faults.move(topic, 0, 5002)
     yield
-    cluster.control("sc stall off")
+    silent.undo()
 
 
 @contextlib.contextmanager
@@ -59,12 +59,12 @@ def somewhere_else(cluster: LocalCluster, topic: str) -> Iterator[None]:
     """Its leader's address is wrong, and nobody serves at the old one."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
-        cluster.control(f"advertise 5001 127.0.0.1 {closed.getsockname()[1]}")
-        cluster.control("refuse 5001 on")
-        cluster.control("reset-sockets 5001")
+        control(cluster, f"advertise 5001 127.0.0.1 {closed.getsockname()[1]}")
+        refusing = cluster.faults.refuse(5001)
+        cluster.faults.reset_sockets(5001)
         yield
-        cluster.control("refuse 5001 off")
-        cluster.control(f"advertise 5001 127.0.0.1 {spu_port(cluster)}")
+        refusing.undo()
+        control(cluster, f"advertise 5001 127.0.0.1 {spu_port(cluster)}")
 
 
 Outage = Callable[[LocalCluster, str], AbstractContextManager[None]]
@@ -237,7 +237,7 @@ async def test_a_disk_that_is_full(world: World, two: LocalCluster) -> None:
     async with world.connect(two.endpoint) as client:
         topic = await world.topic(client, partitions=2)
         async with client.producer(topic) as producer:
-            two.control("disk-full 5001 on")
+            full = two.faults.disk_full(5001)
             places = []
             for _ in range(20):
                 try:
@@ -248,7 +248,7 @@ async def test_a_disk_that_is_full(world: World, two: LocalCluster) -> None:
             # The first that meets it, and one that is told that it will stay so.
             assert places.count(-1) == 2
             assert set(places[-14:]) == {1}
-            two.control("disk-full 5001 off")
+            full.undo()
             two.kill_spu(5001)
             two.start_spu(5001)
             await comes_back(producer)

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import World
+from insides import control
 
 from fluvio_cffi import (
     ClosedError,
@@ -34,7 +35,7 @@ async def test_beginnings_and_ends(world: World) -> None:
                 await producer.send(b"x", partition=1)
                 # At once, not when the SC has heard of it.
                 assert await client.offsets(topic) == {0: (0, 0), 1: (0, count), 2: (0, 0)}
-        world.cluster.control(f"evict {topic} 1 3")
+        world.cluster.faults.evict(topic, 1, 3)
         assert await client.offsets(topic, 1) == {1: (3, 5)}
         assert await client.offsets(topic, [2, 1, 1]) == {1: (3, 5), 2: (0, 0)}
         assert await client.offsets(topic, iter([0])) == {0: (0, 0)}
@@ -75,7 +76,7 @@ async def test_changes_of_leader_are_waited_out(world: World) -> None:
             topic = await world.topic(client, partitions=2)
             async with client.producer(topic) as producer:
                 await producer.send_all([ProducerRecord(b"x", partition=n % 2) for n in range(10)])
-            cluster.control(f"move {topic} 0 5002")
+            cluster.faults.move(topic, 0, 5002)
             assert await client.offsets(topic) == {0: (0, 5), 1: (0, 5)}
             cluster.kill_spu(5002)
             begun = time.monotonic()
@@ -84,7 +85,7 @@ async def test_changes_of_leader_are_waited_out(world: World) -> None:
             assert 0.4 < time.monotonic() - begun < 3
             assert late.value.retriable and late.value.phase == "admin"
             # As the real one does, it says for a while that it leads nothing.
-            cluster.control("start-spu 5002 not-leader-for 0.3")
+            control(cluster, "start-spu 5002 not-leader-for 0.3")
             assert await client.offsets(topic, timeout=20) == {0: (0, 5), 1: (0, 5)}
             # One of several partitions that nobody leads does not keep the others from being asked for.
             cluster.kill_spu(5001)

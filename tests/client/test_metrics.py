@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import World
+from insides import control
 
 from fluvio_cffi import (
     AlreadyExistsError,
@@ -84,7 +85,7 @@ async def test_what_is_under_way(world: World) -> None:
             topic = await world.topic(client)
             async with client.producer(topic, **ONE_EACH) as producer, client.consumer(topic) as consumer:
                 await producer.send(value(0))
-                cluster.control(f"stall {SPU} on")
+                stalled = cluster.faults.stall(SPU)
                 for number in range(1, 20):
                     await producer.enqueue(value(number))
                 while (now := client.metrics()).requests_in_flight < 8:
@@ -92,7 +93,7 @@ async def test_what_is_under_way(world: World) -> None:
                 assert now.records_buffered == 19
                 assert now.bytes_buffered == producer.pending.bytes > 19 * 600
                 assert now.requests_in_flight == 8
-                cluster.control(f"stall {SPU} off")
+                stalled.undo()
                 await producer.flush()
                 assert (await consumer.receive()).offset == 0
                 # Another consumer, which reads nothing, is behind by all of it.
@@ -123,7 +124,7 @@ async def test_what_a_lost_connection_repeats(world: World, window: int) -> None
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint) as client:
             topic = await world.topic(client)
-            cluster.control(f"drop-after {SPU} 700 {cuts}")
+            cluster.faults.drop_after(SPU, 700, cuts)
             async with client.producer(topic, max_in_flight=window, **ONE_EACH) as producer:
                 receipts = [await producer.enqueue(value(number)) for number in range(100)]
                 offsets = [(await receipt).offset for receipt in receipts]
@@ -150,11 +151,11 @@ async def test_what_a_retriable_error_reorders(world: World, window: int) -> Non
             topic = await world.topic(client)
             async with client.producer(topic, max_in_flight=window, **ONE_EACH) as producer:
                 await producer.send(value(0))
-                cluster.control(f"delay {SPU} 50")
-                cluster.control(f"fail-next {SPU} produce 6")
+                slow = cluster.faults.delay(SPU, 0.05)
+                cluster.faults.fail_next(SPU, "produce", 6)
                 receipts = [await producer.enqueue(value(number)) for number in range(1, 8)]
                 offsets = [(await receipt).offset for receipt in receipts]
-                cluster.control(f"delay {SPU} 0")
+                slow.undo()
             metrics = client.metrics()
             log = await log_of(client, topic)
     assert sorted(log) == list(range(8))
@@ -177,10 +178,10 @@ async def test_a_leader_that_changes_with_a_batch_in_flight(world: World) -> Non
             topic = await world.topic(client)
             async with client.producer(topic, max_in_flight=1, **ONE_EACH) as producer:
                 await producer.send(value(0))
-                cluster.control(f"delay {SPU} 300")
-                cluster.control(f"fail-next {SPU} produce 6")
+                control(cluster, f"delay {SPU} 300")
+                cluster.faults.fail_next(SPU, "produce", 6)
                 receipts = [await producer.enqueue(value(1))]
-                cluster.control(f"move {topic} 0 {SPU + 1}")
+                cluster.faults.move(topic, 0, SPU + 1)
                 receipts += [await producer.enqueue(value(number)) for number in range(2, 6)]
                 assert [(await receipt).offset for receipt in receipts] == list(range(1, 6))
             metrics = client.metrics()
@@ -212,7 +213,7 @@ async def test_errors_are_counted_by_class(world: World) -> None:
             topic = await world.topic(client)
             async with client.producer(topic) as producer:
                 for code, cls in ((7, DeliveryUnknownError), (9000, CompressionError), (73, StorageError)):
-                    cluster.control(f"fail-next {SPU} produce {code}")
+                    cluster.faults.fail_next(SPU, "produce", code)
                     with pytest.raises(cls) as failed:
                         await producer.send(b"x")
                     assert failed.value.code == code

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import World
+from insides import control
 
 from fluvio_cffi import FluvioError, LocalCluster, Offset, OffsetEvictedError, OffsetOutOfRangeError, ProducerRecord
 from fluvio_cffi._consume.options import ConsumerOptions
@@ -31,11 +32,11 @@ async def fill(client: Any, topic: str, count: int = END, **keywords: Any) -> No
 async def log(world: World) -> AsyncIterator[tuple[LocalCluster, Any, str]]:
     """A topic whose first records retention has removed, on a cluster of its own."""
     with LocalCluster() as cluster:
-        cluster.control("lose-acks 5001 on")
+        control(cluster, "lose-acks 5001 on")
         async with world.connect(cluster.endpoint) as client:
             topic = await world.topic(client, segment_size="4KiB")
             await fill(client, topic)
-            cluster.control(f"evict {topic} 0 {FIRST}")
+            cluster.faults.evict(topic, 0, FIRST)
             yield cluster, client, topic
 
 
@@ -142,7 +143,7 @@ async def test_stored_offsets(
                 path.unlink()
                 cluster.start()
                 await fill(client, topic)
-            cluster.control(f"evict {topic} 0 {FIRST}")
+            cluster.faults.evict(topic, 0, FIRST)
             keywords = {"start": start, "stop_at_end": stop_at_end, "on_evicted": on_evicted, "consumer_id": "svc"}
             assert await outcome(client.consumer(topic, **keywords)) == expected
             async with client.consumer(topic, resume=False, **keywords) as consumer:
@@ -177,13 +178,13 @@ async def test_retention_overtakes_a_reader(world: World, meanwhile: str, on_evi
                 record = await consumer.receive()
                 if meanwhile == "paused":
                     consumer.pause(0)
-                    cluster.control(f"evict {topic} 0 {FIRST}")
+                    cluster.faults.evict(topic, 0, FIRST)
                     consumer.resume(0)
                 else:
-                    cluster.control("refuse 5001 on")
-                    cluster.control("reset-sockets 5001")
-                    cluster.control(f"evict {topic} 0 {FIRST}")
-                    cluster.control("refuse 5001 off")
+                    refusing = cluster.faults.refuse(5001)
+                    cluster.faults.reset_sockets(5001)
+                    cluster.faults.evict(topic, 0, FIRST)
+                    refusing.undo()
                 with pytest.raises(OffsetEvictedError) if on_evicted == "raise" else nullcontext() as caught:
                     while record.offset < FIRST:
                         following = await consumer.receive(timeout=10)
@@ -238,7 +239,7 @@ async def test_a_partition_that_appears_later(world: World) -> None:
             async with client.consumer(topic, consumer_id="svc") as old, client.consumer(topic) as plain:
                 # It hears of new partitions from a controller that says nothing now.
                 async with world.connect(cluster.endpoint) as other:
-                    cluster.control("sc reset")
+                    cluster.faults.reset_controller()
                     await other.admin.topics.add_partitions(topic, 1)
                     async with other.producer(topic) as producer:
                         for number in range(5):

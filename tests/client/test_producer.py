@@ -249,12 +249,12 @@ async def test_the_wait_for_a_receipt_ends_and_the_record_goes_on(world: World) 
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
             before = await producer.send(b"before")
-            world.cluster.control("stall 5001 on")
+            stalled = world.cluster.faults.stall(5001)
             try:
                 with pytest.raises(FluvioTimeoutError) as raised:
                     await producer.send(b"slow", timeout=0)
             finally:
-                world.cluster.control("stall 5001 off")
+                stalled.undo()
             assert (raised.value.phase, raised.value.outcome) == ("wait", "pending")
             receipt: Any = raised.value.receipt
             meta = receipt.wait(5) if world.is_sync else await receipt.wait(5)

@@ -62,7 +62,7 @@ def test_a_repr_without_the_cluster() -> None:
         client.admin.topics.create("shown")
         events = client.events()
         events.receive()
-        cluster.control("sc kill")
+        cluster.faults.kill_controller()
         while client.state != "reconnecting":
             events.receive()
         assert repr(client) == f"<Fluvio {cluster.endpoint}, reconnecting>"

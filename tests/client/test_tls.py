@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from conftest import World
-from insides import spu_port
+from insides import control, spu_port
 from proxy import Proxy
 
 from fluvio_cffi import (
@@ -201,7 +201,7 @@ async def test_plain_server(world: World, tls: Tls) -> None:
 async def test_plain_spu(world: World) -> None:
     """The SC has TLS, and the SPU that it names has not."""
     with LocalCluster(tls=True) as cluster, LocalCluster() as other:
-        cluster.control(f"advertise 5001 127.0.0.1 {spu_port(other)}")
+        control(cluster, f"advertise 5001 127.0.0.1 {spu_port(other)}")
         async with world.connect(cluster.endpoint, tls=cluster.tls) as client:
             topic = await world.topic(client)
             async with client.producer(topic, delivery_timeout=3) as producer:
@@ -393,9 +393,9 @@ async def test_reset_connections(world: World, server: LocalCluster) -> None:
             for start in range(0, len(values), 500):
                 await producer.send_all(values[start : start + 500])
                 for spu in (5001, 5002):
-                    server.control(f"reset-sockets {spu}")
+                    server.faults.reset_sockets(spu)
         for spu in (5001, 5002):
-            server.control(f"drop-after {spu} 20000 1")
+            server.faults.drop_after(spu, 20000)
         async with client.consumer(topic, start=Offset.beginning(), stop_at_end=True) as consumer:
             read = [record.value async for record in consumer]
         assert list(dict.fromkeys(read)) == values

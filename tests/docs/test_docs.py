@@ -32,6 +32,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 SERVICES = [path for path in EXAMPLES if path.stem.startswith("shutdown_")]
 FENCE = re.compile(r"^```(?P<kind>[^`\n]*)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 ADDRESS = "127.0.0.1:9003"
+WIDTH = 100  # see docs/_static/pages.css
 
 
 @dataclass(frozen=True)
@@ -112,30 +113,36 @@ def test_no_block_is_passed_over(page: Path) -> None:
             assert block.kind in ("python", "c", "sh"), f"{block}: nothing runs a block of {block.kind!r}"
 
 
-# What blocks print in the end that do not show their output, in the order of the page: regular expressions.
-LAST_LINES = {
-    "README: Threads": ["b'o-1' b'paid'"],
-    "README: asyncio and trio": ["10000 events"],
-    "README: Producing": ["3 acknowledged, the last at partition 1"],
-    "README: Consuming": ["nothing more for now", r"from ([1-9]\d?|100)"],
-    "README: Administration": ["1 SPU online"],
-    "README: The embedded cluster": [r"\[b'still here'\]"],
-}
+# They are run, and killed, by test_patterns.py.
+PROGRAMS = [block for block in of_kind("python") if block.page.name != "patterns.md"]
+A_TEST = re.compile(r"^(async )?def test_|^class Test", re.MULTILINE)
+TESTS = [block for block in PROGRAMS if A_TEST.search(block.text) and block.output is None]
+RUNNERS = {"mark.anyio": "anyio", "mark.asyncio": "pytest_asyncio.plugin", "mark.trio": "pytest_trio.plugin"}
 
 
-def test_what_every_block_prints_is_known() -> None:
-    silent = [str(block) for block in of_kind("python") if block.output is None]
-    assert sorted(silent) == sorted(name for name, lines in LAST_LINES.items() for _ in lines)
-
-
-@pytest.mark.parametrize("block", of_kind("python"), ids=str)
+@pytest.mark.parametrize("block", [block for block in PROGRAMS if block not in TESTS], ids=str)
 def test_python(block: Block, cluster: LocalCluster, tmp_path: Path) -> None:
-    output = run("-c", block.text.replace(ADDRESS, cluster.endpoint), folder=tmp_path)
-    if block.output is not None:
-        assert output == block.output
-    else:
-        namesakes = [one for one in of_kind("python") if str(one) == str(block) and one.output is None]
-        assert re.fullmatch(LAST_LINES[str(block)][namesakes.index(block)], output.splitlines()[-1])
+    assert block.output is not None, "a program shows what it prints"
+    assert run("-c", block.text.replace(ADDRESS, cluster.endpoint), folder=tmp_path) == block.output
+
+
+@pytest.mark.parametrize("block", TESTS, ids=str)
+def test_tests(block: Block, cluster: LocalCluster, tmp_path: Path) -> None:
+    """With the runner that it is for, and with no other plugin."""
+    (tmp_path / "test_block.py").write_text(block.text, encoding="utf-8")
+    plugins = ["pytest_fluvio_cffi", *(plugin for mark, plugin in RUNNERS.items() if mark in block.text)]
+    options = ["-oasyncio_default_fixture_loop_scope=function"] if "mark.asyncio" in block.text else []
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+        environment.setenv("FLUVIO_CFFI_ENDPOINT", cluster.endpoint)
+        output = run("-m", "pytest", "-q", *(f"-p{plugin}" for plugin in plugins), *options, folder=tmp_path)
+    assert re.search(r"^[12] passed in", output, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_block_is_wider_than_the_page(page: Path) -> None:
+    for block in blocks_of(page):
+        assert [line for line in block.text.splitlines() if len(line) > WIDTH] == [], str(block)
 
 
 C = """
@@ -181,7 +188,10 @@ def test_sh(block: Block, toolchain: Toolchain, tmp_path: Path) -> None:
     if "cluster --data-dir" in block.text:
         functions += f'folder="{tmp_path}/data"\n'
         with subprocess.Popen(
-            ["sh", "-euc", functions + block.text], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+            ["sh", "-euc", functions + block.text.replace("--port 9003", "--port 0")],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            text=True,
         ) as shell:
             assert shell.stdout is not None
             assert shell.stdout.readline().startswith("ready ")
@@ -207,7 +217,8 @@ SAID = {
     "testing": ["1 passed in a while"],
 }
 WORKERS = ["workers_asyncio", "workers_trio"]
-TESTED_APART = {"follow", *WORKERS, *(path.stem for path in SERVICES)}
+IN_TEST_EXAMPLES = {"fastapi_app", "starlette_trio", "django_view", "worker_systemd", "processes"}
+TESTED_APART = {"follow", *WORKERS, *(path.stem for path in SERVICES), *IN_TEST_EXAMPLES}
 
 
 def test_what_every_example_says_is_known() -> None:
@@ -215,7 +226,8 @@ def test_what_every_example_says_is_known() -> None:
 
 
 @pytest.mark.parametrize("name", SAID)
-def test_example(name: str, cluster: LocalCluster, tmp_path: Path) -> None:
+def test_example(name: str, cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_PLUGINS", "pytest_fluvio_cffi")
     example = ROOT / "examples" / f"{name}.py"
     output = run(str(example), cluster.endpoint, folder=tmp_path, stdin="hello\nhow are you\n")
     lines = re.sub(r"\bin [\d.]+s$", "in a while", output, flags=re.MULTILINE).splitlines()
@@ -226,7 +238,7 @@ def test_example(name: str, cluster: LocalCluster, tmp_path: Path) -> None:
 def test_workers(name: str, cluster: LocalCluster, tmp_path: Path) -> None:
     """All is committed; records without a key may all go to one partition."""
     output = run(str(ROOT / "examples" / f"{name}.py"), cluster.endpoint, folder=tmp_path)
-    said = re.fullmatch(r"1000 records worked off, committed: (\{.+\})\n", output)
+    said = re.fullmatch(r"1000 records processed, committed: (\{.+\})\n", output)
     assert said is not None, output
     committed: dict[int, int] = ast.literal_eval(said[1])
     assert sum(offset + 1 for offset in committed.values()) == 1000
@@ -283,14 +295,23 @@ def test_demo(tmp_path: Path) -> None:
 LINKS = [
     (page, link)
     for page in (*PAGES, *FOR_DEVELOPERS)
-    for link in re.findall(r"\]\(([^)#]+)", FENCE.sub("", page.read_text(encoding="utf-8")))
+    for link in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text(encoding="utf-8")))
     if "://" not in link
 ]
 
 
+def anchors(page: Path) -> set[str]:
+    """Of the headings of a page, as GitHub and Sphinx make them."""
+    headings = re.findall(r"^#+ (.+)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\s-]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 @pytest.mark.parametrize(("page", "link"), LINKS, ids=lambda part: part.name if isinstance(part, Path) else part)
 def test_link(page: Path, link: str) -> None:
-    assert (page.parent / link).exists(), link
+    path, _, anchor = link.partition("#")
+    target = page.parent / path if path else page
+    assert target.exists(), link
+    assert not anchor or anchor in anchors(target), link
 
 
 @pytest.mark.parametrize("page", [*PAGES, *FOR_DEVELOPERS], ids=lambda page: page.name)
@@ -302,10 +323,12 @@ def test_named_files_exist(page: Path) -> None:
     assert not [name for name in named if not (ROOT / name).exists()]
 
 
-def test_every_page_is_in_the_contents() -> None:
+def test_every_page_is_in_the_contents_once() -> None:
     contents = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
-    pages = {path.stem for path in (ROOT / "docs").iterdir() if path.suffix in (".md", ".rst")} - {"index"}
-    assert pages == {line for line in contents.split("maxdepth")[1].splitlines() if re.fullmatch(r"[\w-]+", line)}
+    pages = [path.stem for path in (ROOT / "docs").iterdir() if path.suffix in (".md", ".rst") and path.stem != "index"]
+    lists = re.findall(r"^```\{toctree\}\n(.*?)^```$", contents, re.MULTILINE | re.DOTALL)
+    assert sorted(pages) == sorted(line for text in lists for line in text.splitlines() if line and line[0] != ":")
+    assert re.findall(r"^:caption: (.+)$", contents, re.MULTILINE) == ["Start", "Guides", "Explanation", "Reference"]
 
 
 def test_the_reference_has_every_name_once() -> None:
@@ -333,6 +356,29 @@ def test_commands_exist() -> None:
     named = set(re.findall(r"\bmake ([a-z-]+)\b(?=\s*(?:`|#))", PAGES[0].read_text(encoding="utf-8")))
     assert named >= {"demo", "test", "wheel", "help"}
     assert named <= targets
+
+
+# Words that were found to stop the reader.
+UNPLAIN = re.compile(
+    r"\b(hears? of|who does not|so many|not for sale|nobody was bothered|was met, not|passed by|in any case with"
+    r"|cannot be seen from here|until the loop turns|has to be chosen|worked off|waits? at rest|past the first one)\b"
+    r"|(^|[.:] )(?-i:Who (needs|wants|has|does))\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+SHOWN = [*PAGES, *FOR_DEVELOPERS, *EXAMPLES, *sorted((ROOT / "docs").glob("*.rst")), ROOT / "CHANGELOG.md"]
+
+
+@pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.name)
+def test_words_are_plain(page: Path) -> None:
+    assert [found[0] for found in UNPLAIN.finditer(page.read_text(encoding="utf-8"))] == []
+
+
+def test_docstrings_are_plain() -> None:
+    package = [path for path in (ROOT / "fluvio_cffi").rglob("*.py") if path.name != "_binding.py"]
+    for path in [*package, ROOT / "pytest_fluvio_cffi.py"]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                assert not UNPLAIN.search(ast.get_docstring(node) or ""), f"{path.name}: {ast.get_docstring(node)}"
 
 
 # -- tables

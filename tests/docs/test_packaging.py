@@ -68,7 +68,7 @@ def test_wheel_holds_the_package_and_nothing_else() -> None:
     files = importlib.metadata.files("fluvio_cffi")
     assert files is not None
     names = {str(file) for file in files if "__pycache__" not in str(file)}
-    assert all(name.startswith(("fluvio_cffi/", "fluvio_cffi-")) for name in names), names
+    assert all(name.startswith(("fluvio_cffi/", "fluvio_cffi-", "pytest_fluvio_cffi.py")) for name in names), names
     assert {name for name in names if not name.endswith(".py") and ".dist-info/" not in name} == {
         "fluvio_cffi/_binding.pyi",
         "fluvio_cffi/py.typed",

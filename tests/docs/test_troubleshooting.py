@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from conftest import World
+from insides import control
 
 import fluvio_cffi
 from fluvio_cffi import AsyncFluvio, ClusterConfig, Fluvio, LocalCluster, Offset, ProfileStore, Tls
@@ -282,7 +283,7 @@ async def one_of_its_own(world: World, **keywords: Any) -> Any:
 @situation("the SC can be reached and an SPU cannot, as it is registered under a name of its own network; a producer")
 async def _(world: World, _: Path) -> None:
     async with one_of_its_own(world) as (cluster, _, topic):
-        cluster.control("advertise 5001 spu-0.spus.invalid 9005")
+        control(cluster, "advertise 5001 spu-0.spus.invalid 9005")
         async with world.connect(cluster.endpoint) as client:
             producer = await client.producer(topic, delivery_timeout=1)
             try:
@@ -294,7 +295,7 @@ async def _(world: World, _: Path) -> None:
 @situation("the same; a consumer")
 async def _(world: World, _: Path) -> None:
     async with one_of_its_own(world) as (cluster, _, topic):
-        cluster.control("advertise 5001 spu-0.spus.invalid 9005")
+        control(cluster, "advertise 5001 spu-0.spus.invalid 9005")
         async with world.connect(cluster.endpoint, admin_timeout=1) as client:
             await client.consumer(topic, start=Offset.beginning())
 
@@ -376,7 +377,7 @@ async def _(world: World, _: Path) -> None:
 @situation("the SC is away")
 async def _(world: World, _: Path) -> None:
     async with one_of_its_own(world) as (cluster, client, _):
-        cluster.control("sc kill")
+        cluster.faults.kill_controller()
         await client.admin.topics.list(timeout=0.5)
 
 

@@ -54,13 +54,13 @@ async def test_sent_again(world: World, failing: LocalCluster, code: int) -> Non
     async with world.connect(failing.endpoint) as client:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
-            failing.control(f"fail-next {SPU} produce {code}")
+            failing.faults.fail_next(SPU, "produce", code)
             assert (await producer.send(b"x")).offset == 0
         metrics = client.metrics()
         assert (metrics.retries, metrics.duplicates_possible) == (1, 0)
         assert metrics.errors == {TABLE[code][0].__name__: 1}
         async with client.producer(topic, delivery="at_most_once") as producer:
-            failing.control(f"fail-next {SPU} produce {code}")
+            failing.faults.fail_next(SPU, "produce", code)
             with pytest.raises(TABLE[code][0]) as failed:
                 await producer.send(b"y")
             assert (failed.value.code, failed.value.outcome, failed.value.retriable) == (code, "not_written", True)
@@ -94,7 +94,7 @@ async def test_fails_alone(world: World, failing: LocalCluster) -> None:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
             for code in codes:
-                failing.control(f"fail-next {SPU} produce {code}")
+                failing.faults.fail_next(SPU, "produce", code)
                 cls, again, advice = TABLE[code]
                 with pytest.raises(cls) as failed:
                     await producer.send(b"refused with %d" % code)
@@ -118,7 +118,7 @@ async def test_of_a_batch_that_is_refused_all_records_hear(world: World, failing
     async with world.connect(failing.endpoint) as client:
         topic = await world.topic(client)
         async with client.producer(topic, linger=0.05) as producer:
-            failing.control(f"fail-next {SPU} produce 7")
+            failing.faults.fail_next(SPU, "produce", 7)
             receipts = [await producer.enqueue(b"%d" % number) for number in range(5)]
             for receipt in receipts:
                 with pytest.raises(DeliveryUnknownError) as failed:
@@ -138,7 +138,7 @@ async def test_storage_fails_fast(world: World, code: int, remedy: str) -> None:
             async with client.producer(topic) as producer, client.producer(other) as unconcerned:
                 await producer.send(b"before")
                 leader = SPU
-                cluster.control(f"fail-next {leader} produce {code}")
+                cluster.faults.fail_next(leader, "produce", code)
                 with pytest.raises(StorageError) as failed:
                     await producer.send(b"refused")
                 assert failed.value.code == code
@@ -154,7 +154,7 @@ async def test_storage_fails_fast(world: World, code: int, remedy: str) -> None:
                     cluster.start_spu(leader)
                 else:
                     moves = client.events()
-                    cluster.control(f"move {topic} 0 {SPU + 1}")
+                    cluster.faults.move(topic, 0, SPU + 1)
                     while (await moves.receive(timeout=5)).kind != "leader_changed":
                         pass
                 await until_sent(world, producer, b"after")
@@ -180,14 +180,14 @@ async def test_a_full_disk(world: World) -> None:
             topic = await world.topic(client)
             async with client.producer(topic) as producer:
                 await producer.send(b"before")
-                cluster.control(f"disk-full {SPU} on")
+                full = cluster.faults.disk_full(SPU)
                 codes: list[int | None] = []
                 for _ in range(4):
                     with pytest.raises(StorageError) as failed:
                         await producer.send(b"refused")
                     codes.append(failed.value.code)
                 assert codes == [72, 73, 73, 73]
-                cluster.control(f"disk-full {SPU} off")
+                full.undo()
                 cluster.kill_spu(SPU)
                 cluster.start_spu(SPU)
                 await until_sent(world, producer, b"after")
@@ -199,7 +199,7 @@ async def test_what_is_known_of_a_smart_module(world: World, failing: LocalClust
     async with world.connect(failing.endpoint) as client:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
-            failing.control(f"fail-next {SPU} produce 6004")
+            failing.faults.fail_next(SPU, "produce", 6004)
             with pytest.raises(SmartModuleError) as failed:
                 await producer.send(b"x")
             # The made-up answer has no details.
@@ -217,13 +217,13 @@ async def test_a_silent_server_is_given_up_in_time(
             topic = await world.topic(client)
             async with client.producer(topic, delivery_timeout=delivery_timeout) as producer:
                 await producer.send(b"before")
-                cluster.control(f"stall {SPU} on")
+                stalled = cluster.faults.stall(SPU)
                 start = time.monotonic()
                 receipt = await producer.enqueue(b"in the silence")
                 while not client.metrics().errors:
                     await world.sleep(0.005)
                 given_up = time.monotonic() - start
-                cluster.control(f"stall {SPU} off")
+                stalled.undo()
                 expected = min(request_timeout, delivery_timeout / 2)
                 assert expected - 0.05 < given_up < expected + 0.4
                 assert (await receipt).offset >= 1
@@ -237,7 +237,7 @@ async def test_errors_of_streams_have_the_same_classes(world: World, failing: Lo
         async with client.producer(topic) as producer:
             await producer.send(b"x")
         for code in (13, 56, 2001, 6002):
-            failing.control(f"fail-next {SPU} stream {code}")
+            failing.faults.fail_next(SPU, "stream", code)
             consumer = await client.consumer(topic, start=Offset.beginning())
             with pytest.raises(TABLE[code][0]) as failed:
                 await consumer.receive(timeout=5)

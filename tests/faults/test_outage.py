@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from campaign import aside, together
 from conftest import World
-from insides import spu_port
+from insides import control, spu_port
 from laws import LONG
 from proxy import Proxy, between
 
@@ -317,7 +317,7 @@ async def test_the_end_of_the_time_says_what_was_waited_for(world: World, own: L
         scene.timeout = SHORT
         scene.consumer = await client.consumer("t", consumer_id="w", start=START)
         addresses = [own.endpoint, f"127.0.0.1:{spu_port(own)}"]
-        await aside(world, own.kill if gone == "kill" else lambda: own.control(gone))
+        await aside(world, own.kill if gone == "kill" else lambda: control(own, gone))
         # Those that need the SC only for what is not known.
         data = {
             "AsyncFluvio.consumer",
@@ -371,15 +371,15 @@ async def test_what_is_done_once_says_that_nobody_knows(world: World, own: Local
     keys = {"create": b"\x03\xe9\x00", "delete": b"\x03\xea\x00", "add": b"\x03\xee\x00"}
 
     def asked() -> None:
-        own.control("sc stall on")
+        control(own, "sc stall on")
         timers.append(threading.Timer(0.05, gone))
         timers[-1].start()
 
     timers: list[threading.Timer] = []
 
     def gone() -> None:
-        own.control("sc reset")
-        own.control("sc stall off")
+        own.faults.reset_controller()
+        control(own, "sc stall off")
 
     async with world.connect(own.endpoint) as other:
         furnished = Scene(world, own, other)
@@ -600,7 +600,7 @@ async def test_a_worker_with_a_backlog_lives_through_restarts(world: World, own:
                     if number % 3 == 2:
                         await aside(world, own.kill_spu, 5001)
                         await world.sleep(seconds_away(number))
-                        await aside(world, own.control, f"start-spu 5001 not-leader-for {1 if not LONG else 3}")
+                        await aside(world, control, own, f"start-spu 5001 not-leader-for {1 if not LONG else 3}")
                     else:
                         await aside(world, own.kill)
                         await world.sleep(seconds_away(number))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import World
+from insides import control
 from laws import nothing_left
 
 from fluvio_cffi import DeliveryError, FluvioError, FluvioTimeoutError, InternalError, LocalCluster, Offset
@@ -188,7 +189,7 @@ async def test_of_the_view(world: World) -> None:
     assert (await events.receive(timeout=5)).kind == "connected"
     panic("VIEW")
     # Something for the watches to hear.
-    world.cluster.control(f"add-partitions {pair.topic} 1")
+    control(world.cluster, f"add-partitions {pair.topic} 1")
     with within(2):
         lost = await events.receive(timeout=5)
         assert (lost.kind, "a bug in the library" in lost.reason) == ("reconnecting", True)
@@ -224,7 +225,7 @@ async def test_of_the_view_that_is_waited_for(world: World) -> None:
             await anyio.sleep(0.1)
             panic("VIEW")
             begun = time.monotonic()
-            cluster.control(f"add-partitions {pair.topic} 1")
+            control(cluster, f"add-partitions {pair.topic} 1")
         assert failed[0] - begun < 1
         cluster.start_spu(5001)
         await pair.works()

@@ -82,8 +82,8 @@ async def test_without_descriptors_everything_waits(world: World) -> None:
             await producer.send(b"0")
             assert (await consumer.receive()).value == b"0"
             with no_descriptors():
-                cluster.control("sc reset")
-                cluster.control("reset-sockets 5001")
+                cluster.faults.reset_controller()
+                cluster.faults.reset_sockets(5001)
                 receipts = [await producer.enqueue(b"%d" % n) for n in range(1, 100)]
                 while client.metrics().errors.get("ResourceError", 0) < 5:
                     await world.sleep(0.01)

@@ -123,20 +123,20 @@ class Outage:
 
 
 async def killed(outage: Outage) -> None:
-    outage.cluster.control("sc kill")
+    away = outage.cluster.faults.kill_controller()
     await outage.world.sleep(0.1)
-    outage.cluster.control("sc start")
+    away.undo()
 
 
 async def silent(outage: Outage) -> None:
     """For longer than a call may take."""
-    outage.cluster.control("sc stall on")
+    silent = outage.cluster.faults.stall_controller()
     await outage.world.sleep(ADMIN_TIMEOUT * 1.2)
-    outage.cluster.control("sc stall off")
+    silent.undo()
 
 
 async def reset(outage: Outage) -> None:
-    outage.cluster.control("sc reset")
+    outage.cluster.faults.reset_controller()
 
 
 def rounds(backend: str) -> int:

@@ -56,7 +56,7 @@ async def test_idle(world: World, sc: Proxy, own: LocalCluster, monkeypatch: pyt
         async with client.admin.partitions.watch() as changes:
             assert (await changes.receive(timeout=5)).kind == "snapshot"
             sc.become(mode)
-            own.control(f"move {topic} 0 5002")
+            own.faults.move(topic, 0, 5002)
             lost = await events.receive(timeout=PROBE + REQUEST + GRACE)
             assert (lost.kind, client.state) == ("reconnecting", "reconnecting") or mode == "dropped"
             assert "did not answer within 1 s" in lost.reason
@@ -92,7 +92,7 @@ async def test_a_leader_moves_while_producing(world: World, sc: Proxy, own: Loca
         async with client.producer(topic) as producer:
             await producer.send(b"0")
             sc.become("dropped")
-            own.control(f"move {topic} 0 5002")
+            own.faults.move(topic, 0, 5002)
             begun = time.monotonic()
             assert (await producer.send(b"1", timeout=10)).offset == 1
             assert time.monotonic() - begun < REQUEST + GRACE
@@ -114,7 +114,7 @@ async def test_a_leader_moves_while_consuming(
             await producer.send(b"0")
             assert (await consumer.receive(timeout=5)).value == b"0"
             sc.become("dropped")
-            own.control(f"move {topic} 0 5002")
+            own.faults.move(topic, 0, 5002)
             begun = time.monotonic()
             await producer.send(b"1")
             assert (await consumer.receive(timeout=10)).value == b"1"
@@ -135,8 +135,8 @@ async def test_nothing_is_lost_until_it_is_back(world: World, sc: Proxy, own: Lo
             await producer.send(b"0")
             assert (await consumer.receive(timeout=5)).value == b"0"
             sc.become(mode)
-            own.control(f"move {topic} 0 5002")
-            own.control("kill-spu 5001")
+            own.faults.move(topic, 0, 5002)
+            own.kill_spu(5001)
             receipt = await producer.enqueue(b"1")
             assert (await events.receive(timeout=REQUEST + GRACE)).kind == "reconnecting"
             assert not receipt.done()

@@ -1,8 +1,8 @@
 """What a Fluvio cluster does, as users of the client see it: checks that hold for every cluster.
 
 They run against an embedded cluster, or against another one:
-``pytest tests/interop/test_conformance.py --endpoint HOST:PORT``. The numbers are those of the checks of the protocol
-in `rust-ffi/cluster/tests/conformance.rs`, which take the address from ``FLUVIO_CFFI_ENDPOINT``.
+``pytest tests/interop/test_conformance.py --fluvio-endpoint HOST:PORT``. The numbers are those of the checks of the
+protocol in `rust-ffi/cluster/tests/conformance.rs`, which take the address from ``FLUVIO_CFFI_ENDPOINT``.
 """
 
 from __future__ import annotations

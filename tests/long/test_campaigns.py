@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from campaign import Campaign, command, kill, reset, stop
 from conftest import World
+from insides import control
 from laws import long_only
 
 from fluvio_cffi import (
@@ -122,7 +123,7 @@ async def test_a_retriable_error_in_mid_window(world: World, in_flight: int) -> 
     async with campaign(world, max_in_flight=in_flight) as (running, cluster):
         fail = command("fail-next 5001 produce 6")
         # Long enough for the requests behind one to be under way before the answer to it comes.
-        await running.aside(cluster.control, f"delay 5001 {2 if in_flight > 1 else 0}")
+        await running.aside(control, cluster, f"delay 5001 {2 if in_flight > 1 else 0}")
         fails = 0
 
         async def suffer(running: Campaign) -> None:
@@ -184,7 +185,7 @@ async def test_partitions_are_added(world: World) -> None:
         ):
             await producer.send(b"0")
             assert (await consumer.receive(timeout=5)).value == b"0"
-            await running.aside(cluster.control, f"add-partitions {topic} 2")
+            await running.aside(control, cluster, f"add-partitions {topic} 2")
             begun = time.monotonic()
             used: set[int] = set()
             sent = 0
@@ -211,7 +212,7 @@ async def test_offsets_are_evicted(world: World) -> None:
         ]
         for consumer in consumers:
             assert (await consumer.receive(timeout=5)).offset == 0
-        await running.aside(cluster.control, f"evict {topic} 0 9000")
+        await running.aside(control, cluster, f"evict {topic} 0 9000")
         strict, lenient = consumers
         read = 1
         with pytest.raises(OffsetEvictedError) as evicted:
@@ -239,7 +240,7 @@ async def test_the_disk_is_full(world: World) -> None:
     async with campaign(world) as (running, cluster):
         async with running.client.producer(running.topic) as producer:
             await producer.send(b"0")
-            await running.aside(cluster.control, "disk-full 5001 on")
+            await running.aside(control, cluster, "disk-full 5001 on")
             begun = time.monotonic()
             for code in (72, 73, 73):
                 with pytest.raises(StorageError) as full:
@@ -249,7 +250,7 @@ async def test_the_disk_is_full(world: World) -> None:
                 await producer.send_all([b"2"] * 100)
             assert failed.value.count == 100
             assert time.monotonic() - begun < 1
-            await running.aside(cluster.control, "disk-full 5001 off")
+            await running.aside(control, cluster, "disk-full 5001 off")
             await reset(running, cluster)
             assert (await producer.send(b"3")).offset == 1
         assert [batch async for batch in values(running)] == [b"0", b"3"]

@@ -31,7 +31,7 @@ from typing import Any
 
 import pytest
 from conftest import World, read_all
-from insides import spu_port
+from insides import control, spu_port
 from laws import LONG, nothing_left
 from liar import Liar, framed
 
@@ -58,7 +58,7 @@ def liar(cluster: LocalCluster, requests: str = os.devnull) -> Iterator[str]:
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdin is not None
         sc, spu = process.stdout.readline().split()
-        cluster.control(f"advertise 5001 127.0.0.1 {spu}")
+        control(cluster, f"advertise 5001 127.0.0.1 {spu}")
         try:
             yield f"127.0.0.1:{sc}"
         finally:
@@ -286,7 +286,7 @@ def test_sessions(world: World) -> None:
             own.run(sessions.many, range(first, first + 20))
             with nothing_left(), Memory() as memory:
                 own.run(sessions.many, range(first + 20, first + count))
-        cluster.control(f"advertise 5001 127.0.0.1 {spu_port(cluster)}")
+        control(cluster, f"advertise 5001 127.0.0.1 {spu_port(cluster)}")
         left = memory.now() - memory.base
         print(f"{count} sessions on {world.backend}, {sessions.report()}")
         print(f"memory: {(memory.peak - memory.base) // MIB} MiB more at most, {left // MIB} MiB left")
@@ -354,7 +354,7 @@ def test_requests(world: World, tmp_path: Path) -> None:
         own.run(prepare, own)
         with liar(cluster, str(tmp_path / "requests")) as endpoint:
             own.run(everything, own, endpoint)
-        cluster.control(f"advertise 5001 127.0.0.1 {spu_port(cluster)}")
+        control(cluster, f"advertise 5001 127.0.0.1 {spu_port(cluster)}")
         requests = Requests(cluster, tmp_path / "requests")
         assert cluster.pid is not None
         requests.many(range(100))

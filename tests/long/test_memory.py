@@ -10,6 +10,7 @@ import sys
 import textwrap
 
 import pytest
+from insides import control
 from laws import long_only
 
 from fluvio_cffi import LocalCluster
@@ -52,7 +53,7 @@ def grown(code: str, fault: str | None = None, seconds: float = 100) -> int:
     with LocalCluster() as cluster:
         command = [sys.executable, "-c", COMMON + textwrap.dedent(code), cluster.endpoint, str(cluster.pid)]
         if fault is not None:
-            cluster.control(fault)
+            control(cluster, fault)
             command.append("no warm-up")
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)

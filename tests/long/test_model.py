@@ -213,7 +213,7 @@ class Run:
 
     async def reset(self) -> None:
         await self.producer.flush()
-        self.world.cluster.control("reset-sockets 5001")
+        self.world.cluster.faults.reset_sockets(5001)
 
     async def reopen(self, what: str) -> None:
         if what == "client":

@@ -20,8 +20,19 @@ from pathlib import Path
 
 import pytest
 import trio
+from insides import control
 
-from fluvio_cffi import ConfigError, Fluvio, FluvioError, FluvioTimeoutError, LocalCluster, Offset, UsageError
+from fluvio_cffi import (
+    ClusterConfig,
+    ConfigError,
+    Fluvio,
+    FluvioError,
+    FluvioTimeoutError,
+    LocalCluster,
+    Offset,
+    ProfileStore,
+    UsageError,
+)
 
 RUNNERS: dict[str, Callable[[Callable[[], Awaitable[None]]], None]] = {
     "asyncio": lambda main: asyncio.run(main()),  # type: ignore[arg-type]
@@ -282,23 +293,23 @@ def test_spu_is_killed_and_started(tmp_path: Path) -> None:
 
 def test_commands() -> None:
     with LocalCluster() as cluster:
-        cluster.control("refuse 5001 on")
-        cluster.control("  refuse 5001 off ")
-        with pytest.raises(UsageError, match="'nonsense': unknown command"):
-            cluster.control("nonsense")
+        refusing = cluster.faults.refuse(5001)
+        control(cluster, "  refuse 5001 off ")
+        with pytest.raises(UsageError, match='unknown command "nonsense"'):
+            control(cluster, "nonsense")
         for line in ("", "stall 5001 on\nstall 5001 off", 5):
             with pytest.raises(UsageError, match="one line of text"):
-                cluster.control(line)  # type: ignore[arg-type]
+                control(cluster, line)  # type: ignore[arg-type]
         cluster.kill()
         with pytest.raises(UsageError, match="not running"):
-            cluster.control("refuse 5001 on")
+            control(cluster, "refuse 5001 on")
         cluster.start()
-        cluster.control("refuse 5001 on")
+        control(cluster, "refuse 5001 on")
         os.kill(cluster.pid, signal.SIGKILL)
         wait_until(lambda: not cluster.running)
         for _ in range(2):
             with failing("the cluster has ended: exit status -9"):
-                cluster.control("refuse 5001 off")
+                refusing.undo()
 
 
 def test_commands_of_several_threads() -> None:
@@ -328,11 +339,11 @@ def test_command_that_is_not_answered(fake: Callable[[str], None], monkeypatch: 
     with LocalCluster() as cluster:
         monkeypatch.setattr("fluvio_cffi.cluster.CONTROL_TIMEOUT", 0.1)
         with failing(r"did not answer 'one' within 0\.1 s", FluvioTimeoutError):
-            cluster.control("one")
+            control(cluster, "one")
         monkeypatch.undo()
-        cluster.control("two")
-        with pytest.raises(UsageError, match="'three': the third"):
-            cluster.control("three")
+        control(cluster, "two")
+        with pytest.raises(UsageError, match="the third"):
+            control(cluster, "three")
 
 
 # -- out of order
@@ -637,6 +648,32 @@ def test_foreground(tmp_path: Path, number: signal.Signals) -> None:
     assert not accepts(endpoint)
 
 
+@pytest.mark.parametrize("tls", [(), ("--tls",), ("--tls", "mutual")], ids=lambda tls: "-".join(tls) or "plain")
+def test_foreground_with_a_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tls: tuple[str, ...]) -> None:
+    """Programs that look for a profile find it, also the one of an earlier start; another cluster's is left alone."""
+    monkeypatch.setenv("FLV_PROFILE_PATH", str(tmp_path / "config"))
+    arguments = ("cluster", "--data-dir", str(tmp_path / "data"), "--port", "0", "--profile", "dev", *tls)
+    for _ in range(2):
+        with subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            endpoint = process.stdout.readline().split()[1].rstrip(",")
+            with Fluvio.connect() as client:
+                assert client.endpoint == endpoint
+                client.admin.topics.create("found", exist_ok=True)
+            process.terminate()
+    ProfileStore().add("prod", ClusterConfig("fluvio.example:9003"))
+    refused = subprocess.run(
+        command(*arguments[: -2 - len(tls)], "--profile", "prod"),
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("fluvio_cffi: the profile 'prod' is that of another cluster, fluvio.example:9003")
+    assert [profile.config.endpoint for profile in ProfileStore().list() if profile.config][1] == "fluvio.example:9003"
+
+
 def test_foreground_says_why_it_cannot(tmp_path: Path) -> None:
     with LocalCluster(tmp_path):
         result = subprocess.run(
@@ -648,7 +685,9 @@ def test_foreground_says_why_it_cannot(tmp_path: Path) -> None:
 
 
 def test_foreground_ends_when_its_cluster_does() -> None:
-    process = subprocess.Popen(command("cluster"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command("cluster", "--port", "0"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     assert process.stdout is not None
     assert process.stdout.readline(), process.communicate()[1]
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

@@ -208,7 +208,7 @@ def test_failures_are_told(how: str) -> None:
     """Whatever the place, a record that failed raises from the call or is told at the flush."""
     with LocalCluster() as cluster, Fluvio.connect(cluster.endpoint) as client:
         client.admin.topics.create("full")
-        cluster.control("disk-full 5001 on")
+        cluster.faults.disk_full(5001)
         with client.producer("full") as producer:
             before = native_counts()["errors"]
             ledger = producer._ledger

@@ -15,6 +15,7 @@ import anyio
 import anyio.to_thread
 import laws
 from conftest import World
+from insides import control
 
 from fluvio_cffi import FluvioError, FluvioTimeoutError, LocalCluster, Offset
 
@@ -217,6 +218,6 @@ def command(*lines: str) -> Callable[[Campaign, LocalCluster], Awaitable[None]]:
 
     async def do(campaign: Campaign, cluster: LocalCluster) -> None:
         for line in lines:
-            await campaign.aside(cluster.control, line.replace("TOPIC", campaign.topic))
+            await campaign.aside(control, cluster, line.replace("TOPIC", campaign.topic))
 
     return do

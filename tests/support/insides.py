@@ -13,6 +13,11 @@ def spu_port(cluster: LocalCluster) -> int:
     return cluster._spu_port
 
 
+def control(cluster: LocalCluster, line: str) -> None:
+    """Does to a cluster what a line says that `faults` has no method for: see rust-ffi/cluster/src/control.rs."""
+    cluster._control(line)
+
+
 def session_of(client: Any) -> Any:
     """What the objects of a client share."""
     return client._session

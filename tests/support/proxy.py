@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from insides import spu_port
+from insides import control, spu_port
 
 from fluvio_cffi import LocalCluster
 
@@ -192,5 +192,5 @@ class Proxy:
 def between(cluster: LocalCluster, id: int = 5001) -> Iterator[tuple[Proxy, Proxy]]:
     """Proxies before the SC and before an SPU of a cluster: connect to the first one's endpoint."""
     with Proxy(cluster.endpoint) as sc, Proxy(f"127.0.0.1:{spu_port(cluster)}") as spu:
-        cluster.control(f"advertise {id} 127.0.0.1 {spu.port}")
+        control(cluster, f"advertise {id} 127.0.0.1 {spu.port}")
         yield sc, spu
