@@ -309,7 +309,9 @@ def test_commands() -> None:
         wait_until(lambda: not cluster.running)
         for _ in range(2):
             with failing("the cluster has ended: exit status -9"):
-                refusing.undo()
+                control(cluster, "refuse 5001 off")
+        # Killed with the program.
+        refusing.undo()
 
 
 def test_commands_of_several_threads() -> None:
