@@ -19,15 +19,11 @@ PROGRESS := $(BIN)/python tools/progress.py
 CARGO := cargo
 MANIFEST := --manifest-path rust-ffi/Cargo.toml --locked
 
-# The tests with variants that take long, and those that need neither cluster nor network.
-LONG := test_memory.py test_loop_health.py test_campaigns.py test_hostile.py test_model.py test_benchmarks.py test_calls.py test_anytime.py
-UNIT := test_batch.py test_delivery.py test_submit.py test_outbox.py test_room.py test_intake.py test_types.py test_admin_objects.py test_texts.py
-
 RUST_SOURCES := $(shell find rust-ffi -name target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
-PYTHON_SOURCES := $(shell find fluvio_cffi \( -name '*.py' -o -name "*.pyi" -o -name py.typed \) ! -name _binding.py)
+PYTHON_SOURCES := pytest_fluvio_cffi.py $(shell find fluvio_cffi \( -name '*.py' -o -name "*.pyi" -o -name py.typed \) ! -name _binding.py)
 WHEEL_SOURCES := $(RUST_SOURCES) $(PYTHON_SOURCES) include/fluvio_cffi.h tools/build_binding.py setup.py pyproject.toml README.md LICENSE
 
-.PHONY: help demo test test-rust test-python test-pythons test-long test-unit docs bench bench-full develop wheel sdist lint lint-python lint-rust deny format clean
+.PHONY: help demo test test-rust test-python test-pythons test-long test-unit docs links bench bench-full develop wheel sdist lint lint-python lint-rust deny format clean
 
 help:
 	@echo 'make demo          build, start an embedded cluster, produce and consume, and say how fast it was'
@@ -36,6 +32,7 @@ help:
 	@echo 'make test-long     what takes long, within an hour and a half'
 	@echo 'make test-pythons  the Python tests with the same wheel on every CPython that is here'
 	@echo 'make docs          build the documentation, with the reference, into docs/_build/'
+	@echo 'make links         whether the links of the documentation to other sites lead somewhere'
 	@echo 'make bench         compare with the official client, in 10 minutes (BENCH_ARGS=--quick: in one; benchmarks/README.md)'
 	@echo 'make bench-full    the same and much more, within an hour'
 	@echo 'make develop       put library, program and binding into fluvio_cffi/, to work without reinstalling'
@@ -55,11 +52,11 @@ test: test-rust test-python
 # hour and a half, on a machine that does nothing else; a line for each figure.
 test-long: $(VENV)/.wheel $(VENV)/.test $(VENV)/.witness
 	cd $(VENV) && FLUVIO_CFFI_LONG=1 bin/pytest --config-file=../pyproject.toml --rootdir=.. --verbose --capture=no $(PYTEST_ARGS) \
-		$(addprefix ../tests/,$(LONG))
+		../tests/long
 
 # Without a cluster, in seconds; against the checkout (make develop).
 test-unit:
-	PYTHONPATH=$(CURDIR) $(BIN)/python -m pytest -W error --quiet $(addprefix tests/,$(UNIT)) $(PYTEST_ARGS)
+	PYTHONPATH=$(CURDIR) $(BIN)/python -m pytest -W error --quiet tests/unit $(PYTEST_ARGS)
 
 test-rust:
 	$(CARGO) test --workspace $(MANIFEST)
@@ -82,6 +79,10 @@ bench bench-full: $(VENV)/.wheel $(VENV)/.test
 	@$(BIN)/python benchmarks/bench.py --rust $(CARGO_TARGET_DIR)/release/examples/contestants --peer .venv-peer \
 		--wheel dist/*.whl --json $@.json --picture $@.svg $(if $(filter %-full,$@),--full) $(BENCH_ARGS)
 
+# Whether the links to other sites lead somewhere; it needs the network. Links within the checkout are the tests' business.
+links: $(VENV)/.wheel $(VENV)/.docs
+	@$(BIN)/sphinx-build --quiet --builder linkcheck docs docs/_build/links
+
 # Tests against the checkout: make develop, then .venv/bin/python -m pytest
 develop: $(VENV)/.build $(VENV)/.test
 	@$(PROGRESS) 'building into fluvio_cffi/' $(BIN)/python setup.py build_rust --inplace $(if $(RELEASE),--release,--debug)
@@ -99,6 +100,8 @@ lint-python: $(VENV)/.lint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python tools/async_to_sync.py --check
+	$(BIN)/codespell *.md docs/*.md docs/*.rst docs/dev changelog.d examples benchmarks fluvio_cffi pytest_fluvio_cffi.py \
+		tests tools include $(addprefix rust-ffi/,wire engine abi cluster)
 	@$(BIN)/towncrier build --draft --version next >/dev/null
 	PYTHONPATH=$(CURDIR) $(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/mypy

@@ -10,13 +10,20 @@ project = "fluvio_cffi"
 version = release = fluvio_cffi.__version__
 copyright = "the fluvio_cffi authors"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "sphinx_design"]
 exclude_patterns = ["_build", "dev"]
-html_theme = "alabaster"
-html_theme_options = {"description": "The Fluvio client for Python", "page_width": "1100px"}
+html_theme = "furo"
+html_title = f"fluvio_cffi {version}"
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 html_show_sphinx = False
 html_copy_source = False
 
+copybutton_exclude = ".linenos, .gp, .go"
+# What a program prints is no code to be copied.
+copybutton_selector = "div:not(.highlight-text) > div.highlight > pre"
+
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 autodoc_default_options = {"members": True, "undoc-members": True}
 autodoc_member_order = "bysource"
@@ -25,13 +32,21 @@ python_use_unqualified_type_names = True
 
 nitpicky = True
 # Python's own, and what classes are generic over.
-nitpick_ignore_regex = [("py:class", r"(collections\.abc|pathlib|os|builtins|types)\..*|(.*\.)?(T|ItemT)")]
+nitpick_ignore_regex = [
+    ("py:class", r"(collections\.abc|pathlib|os|builtins|types)\..*|(.*\.)?(T|ItemT)")
+]
 
 
 def without_private(
-    app: Sphinx, what: str, name: str, thing: object, options: object, signature: str | None, returns: str | None
+    app: Sphinx,
+    what: str,
+    name: str,
+    thing: object,
+    options: object,
+    signature: str | None,
+    returns: str | None,
 ) -> tuple[str | None, str | None]:
-    """A class that is made from something private is not made by users: how is nobody's business."""
+    """A class that is made from something private is not made by users: how is not shown."""
     if what == "class" and signature and ("CData" in signature or "fluvio_cffi._" in signature):
         return "", returns
     return signature, returns

@@ -1,27 +1,17 @@
-"""A cluster for a test suite: a pytest fixture, and a test that uses it. Run by: pytest examples/testing.py"""
+"""A test that uses the pytest plugin of the package: pytest examples/testing.py"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from fluvio_cffi import Fluvio, LocalCluster, Offset
+from fluvio_cffi import Fluvio
+from fluvio_cffi.testing import read_all
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[LocalCluster]:
-    with LocalCluster() as cluster:
-        yield cluster
-
-
-def test_what_goes_in_comes_out(cluster: LocalCluster) -> None:
-    with Fluvio.connect(cluster.endpoint) as client:
-        client.admin.topics.create("in-and-out")
-        with client.producer("in-and-out") as producer:
-            producer.send(b"something")
-        with client.consumer("in-and-out", start=Offset.beginning(), stop_at_end=True) as consumer:
-            assert [record.value for record in consumer] == [b"something"]
+def test_what_goes_in_comes_out(fluvio_client: Fluvio, fluvio_topic: str) -> None:
+    with fluvio_client.producer(fluvio_topic) as producer:
+        producer.send(b"something")
+    assert [record.value for record in read_all(fluvio_client, fluvio_topic)] == [b"something"]
 
 
 if __name__ == "__main__":

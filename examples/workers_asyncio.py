@@ -31,7 +31,7 @@ async def main(endpoint: str) -> None:
                 shares = [list(batch[n::WORKERS]) for n in range(WORKERS)]
                 done += sum(await asyncio.gather(*map(work, shares)))
                 await consumer.commit(batch)
-            print(done, "records worked off, committed:", await consumer.committed())
+            print(done, "records processed, committed:", await consumer.committed())
 
 
 asyncio.run(main(sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:9003"))

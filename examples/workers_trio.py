@@ -33,7 +33,7 @@ async def main(endpoint: str) -> None:
                         nursery.start_soon(work, list(batch[n::WORKERS]))
                 await consumer.commit(batch)
                 done += len(batch)
-            print(done, "records worked off, committed:", await consumer.committed())
+            print(done, "records processed, committed:", await consumer.committed())
 
 
 trio.run(main, sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1:9003")

@@ -164,6 +164,7 @@ if TYPE_CHECKING:
     from ._async.tables import AsyncTableFormats
     from ._async.topics import AsyncTopics
     from ._async.watch import AsyncWatch
+    from ._cluster.faults import Fault, Faults
     from ._sync.admin import Admin
     from ._sync.cluster import ClusterAdmin
     from ._sync.mirrors import Mirrors
@@ -237,6 +238,8 @@ __all__ = [
     "Endpoint",
     "EventKind",
     "Events",
+    "Fault",
+    "Faults",
     "Fluvio",
     "FluvioConnectionError",
     "FluvioError",

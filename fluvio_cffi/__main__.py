@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from . import FluvioError, LocalCluster, __version__
+from . import ClusterConfig, ConfigError, FluvioError, LocalCluster, ProfileStore, Tls, __version__
 
 
 class _Stop(BaseException):
@@ -22,11 +22,31 @@ def _stop(number: int, frame: object) -> None:
     raise _Stop
 
 
+def _write_profile(name: str, cluster: LocalCluster, with_tls: bool) -> None:
+    """For programs that look there: the ``fluvio`` program, clients in other languages, ``Fluvio.connect()``."""
+    store = ProfileStore()
+    host = cluster.endpoint.rpartition(":")[0]
+    for profile in store.list():
+        other = profile.config.endpoint if profile.config is not None else "without an address"
+        if profile.name == name and other.rpartition(":")[0] != host:
+            raise ConfigError(
+                f"the profile {name!r} is that of another cluster, {other}: give another name, or delete it first"
+            )
+    files = cluster.data_dir / "tls"
+    tls = Tls.disabled()
+    if with_tls:
+        # The official client wants a domain, and a certificate of its own, in any case.
+        tls = Tls.verified(files / "ca.crt", domain="fluvio.local", cert=files / "client.crt", key=files / "client.key")
+    store.add(name, ClusterConfig(cluster.endpoint, tls), overwrite=True)
+
+
 def _cluster(arguments: argparse.Namespace) -> int:
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, _stop)
     try:
         with LocalCluster(arguments.data_dir, host=arguments.host, port=arguments.port, tls=arguments.tls) as cluster:
+            if arguments.profile is not None:
+                _write_profile(arguments.profile, cluster, bool(arguments.tls))
             files = "temporary files" if arguments.data_dir is None else "files"
             print(f"ready {cluster.endpoint}, {files} in {cluster.data_dir}; Ctrl-C stops it", flush=True)
             while cluster.running:
@@ -59,6 +79,9 @@ def main(argv: list[str] | None = None) -> int:
         const=True,
         choices=["mutual"],
         help="serve over TLS, with certificates made in tls/ of its files; mutual: clients must show one, too",
+    )
+    cluster.add_argument(
+        "--profile", metavar="NAME", help="write a profile of that name, for programs that look for one"
     )
     cluster.set_defaults(run=_cluster)
 

@@ -479,7 +479,7 @@ _GAP: Final = " ... "
 
 
 def brief(text: str, most: int = LONGEST) -> str:
-    """A message of at most so many characters, as the library's own are: the middle of a longer one is left out."""
+    """A message of at most that many characters, as the library's own are: the middle of a longer one is left out."""
     if len(text) <= most:
         return text
     tail = (most - len(_GAP)) // 2

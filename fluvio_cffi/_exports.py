@@ -93,6 +93,7 @@ _NAMES: Final = {
     "._sync.tables": ["TableFormats"],
     "._sync.topics": ["Topics"],
     "._sync.watch": ["Watch"],
+    "._cluster.faults": ["Fault", "Faults"],
     ".cluster": ["LocalCluster"],
 }
 

@@ -6,7 +6,7 @@ import logging
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, ClassVar, Final, Generic, NoReturn, TypeVar
 from weakref import WeakValueDictionary
 
@@ -27,12 +27,13 @@ class Forgettable:
     def __init__(self) -> None:
         self._made: list[str] | None = traceback.format_stack()[:-2] if sys.flags.dev_mode else None
 
-    def _forgotten(self, what: str) -> None:
-        """Warns that the object was garbage-collected unclosed."""
+    def _forgotten(self, what: str, *, warn: Callable[..., None] = warnings.warn) -> None:
+        """Warns that the object was garbage-collected unclosed. When the interpreter ends, the modules that this needs
+        may be empty by then: so it keeps what it calls, and so do finalizers."""
         message = f"unclosed {what}"
         if self._made:
             message += "; it was made here (most recent call last):\n" + "".join(self._made).rstrip()
-        warnings.warn(message, ResourceWarning, stacklevel=3, source=self)
+        warn(message, ResourceWarning, stacklevel=3, source=self)
 
 
 class Closeable:

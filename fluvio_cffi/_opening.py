@@ -77,6 +77,6 @@ class Opening(Generic[T]):
     def __repr__(self) -> str:
         return f"<Opening of {self._what}, {'unused' if self._open is not None else 'used'}>"
 
-    def __del__(self) -> None:
+    def __del__(self, warn: Callable[..., None] = warnings.warn) -> None:
         if getattr(self, "_open", None) is not None:
-            warnings.warn(f"{self._what} was never awaited or entered", RuntimeWarning, stacklevel=2, source=self)
+            warn(f"{self._what} was never awaited or entered", RuntimeWarning, stacklevel=2, source=self)

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import re
-import select
-import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -27,6 +23,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal
 
+from fluvio_cffi._cluster.faults import Fault, Faults
+from fluvio_cffi._cluster.files import claim, remove
+from fluvio_cffi._cluster.waiting import Steps, run, run_async
 from fluvio_cffi._connect.config import Tls
 from fluvio_cffi._errors import (
     ConfigError,
@@ -50,15 +49,8 @@ EXIT_TIMEOUT = 1.0
 CONTROL_TIMEOUT = 10.0
 MAX_SPUS = 1000
 
-# The file in a temporary directory that its owner keeps locked: see rust-ffi/cluster/src/temporary.rs.
-_OWNER = "owner"
-
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 _READY = re.compile(r"ready (?P<sc>\S+) spu=(?P<spu>\S+)(?: spu=\S+)*\s*")
-
-# What a start or a stop waits for: this descriptor to become readable (or to end) within that many seconds. It is sent
-# whether it did. The steps are the same for threads, asyncio and trio; only who waits differs.
-_Steps = Generator[tuple[int, float], bool, None]
 
 
 def program() -> str:
@@ -126,6 +118,7 @@ class LocalCluster:
         self._controlling = threading.Lock()
         self._unanswered = 0
         self._messages: IO[bytes] | None = None
+        self._active_faults: dict[Fault, tuple[str, str]] = {}
         _known[id(self)] = weakref.WeakMethod(self._abandon, partial(_known.pop, id(self)))
 
     def __repr__(self) -> str:
@@ -222,7 +215,7 @@ class LocalCluster:
         :raises FluvioTimeoutError: it is not ready by then.
         :raises FluvioError: it does not start; the message has what it said.
         """
-        _run(self._starting())
+        run(self._starting())
         return self
 
     def stop(self) -> None:
@@ -230,7 +223,7 @@ class LocalCluster:
 
         Returns within 5 s at the latest: by then the program is killed.
         """
-        _run(self._stopping(STOP_TIMEOUT))
+        run(self._stopping(STOP_TIMEOUT))
         self._remove_temporary()
 
     def kill(self) -> None:
@@ -239,8 +232,8 @@ class LocalCluster:
 
     def restart(self) -> None:
         """Stop the program if it runs and start it again with the same files and ports."""
-        _run(self._stopping(STOP_TIMEOUT, keep=True))
-        _run(self._starting())
+        run(self._stopping(STOP_TIMEOUT, keep=True))
+        run(self._starting())
 
     # -- what can happen to it
 
@@ -256,21 +249,26 @@ class LocalCluster:
         """Start an SPU that was killed, on its files and its port. It serves records when this returns."""
         self._command_spu("start-spu", id)
 
-    def control(self, line: str) -> None:
-        """Have the program do what a line of text says. Made for the tests of this package: the lines are listed in
-        ``rust-ffi/cluster/src/control.rs`` and change without notice.
+    @property
+    def faults(self) -> Faults:
+        """What else can be made to go wrong: slow, silent and broken connections, error codes, a full disk, a change of
+        leader."""
+        return Faults(self._control, lambda: self.running, self._spus, self._active_faults)
+
+    def _control(self, line: str) -> None:
+        """Have the program do what a line of text says; the lines are listed in ``rust-ffi/cluster/src/control.rs``.
 
         It returns when it is done, normally within a millisecond; until then it holds up its thread, loop included.
         """
         if not isinstance(line, str) or len(line.splitlines()) != 1:
             raise UsageError(f"a command is one line of text, not {line!r}")
         with self._controlling:
-            _run(self._commanding(line.strip()))
+            run(self._commanding(line.strip()))
 
     def _command_spu(self, command: str, id: int) -> None:
         if not isinstance(id, int) or isinstance(id, bool):
             raise UsageError(f"the id of an SPU is a number, not {id!r}")
-        self.control(f"{command} {id}")
+        self._control(f"{command} {id}")
 
     def __enter__(self) -> LocalCluster:
         return self.start()
@@ -281,7 +279,7 @@ class LocalCluster:
         self.stop()
 
     async def __aenter__(self) -> LocalCluster:
-        await _run_async(self._starting())
+        await run_async(self._starting())
         return self
 
     async def __aexit__(
@@ -289,7 +287,7 @@ class LocalCluster:
     ) -> None:
         # A cancelled stop kills the program, which loses nothing that was acknowledged, and still tidies up.
         try:
-            await _run_async(self._stopping(STOP_TIMEOUT))
+            await run_async(self._stopping(STOP_TIMEOUT))
         finally:
             self._remove_temporary()
 
@@ -313,7 +311,7 @@ class LocalCluster:
             command.append("--write-like-real")
         return command
 
-    def _starting(self) -> _Steps:
+    def _starting(self) -> Steps:
         if self.running:
             raise UsageError("the cluster is running already")
         self._kill()
@@ -334,6 +332,7 @@ class LocalCluster:
         self._spu_port = int(ready["spu"].rpartition(":")[2])
         self._output = b""
         self._unanswered = 0
+        self._active_faults.clear()
 
     def _spawn(self) -> None:
         self._output = b""
@@ -342,7 +341,7 @@ class LocalCluster:
             self._messages = tempfile.TemporaryFile()  # noqa: SIM115 - closed in _kill
             if self._directory is None and self._temporary is None:
                 self._temporary = tempfile.mkdtemp(prefix=f"{PROGRAM}-")
-                self._owner = _claim(self._temporary)
+                self._owner = claim(self._temporary)
             command = self._command()
             # A session of its own: Ctrl-C in a terminal is for this process, which then stops the cluster in order.
             self._process = subprocess.Popen(
@@ -382,7 +381,7 @@ class LocalCluster:
         self._output += data
         return True
 
-    def _commanding(self, line: str) -> _Steps:
+    def _commanding(self, line: str) -> Steps:
         process = self._process
         if process is None:
             raise UsageError("the cluster is not running: it takes no commands")
@@ -404,7 +403,7 @@ class LocalCluster:
             answer, _, self._output = self._output.partition(b"\n")
             self._unanswered -= 1
         if answer != b"ok":
-            raise UsageError(f"{line!r}: {answer.decode('utf-8', 'replace').removeprefix('error ')}")
+            raise UsageError(answer.decode("utf-8", "replace").removeprefix("error "))
 
     def _said(self) -> str:
         """The end of what the program wrote to its standard error, for an error message. Where that could not be kept,
@@ -416,7 +415,7 @@ class LocalCluster:
         text = (self._messages.read() or self._output).decode("utf-8", "replace").strip()
         return f": {brief(text)}" if text else ""
 
-    def _stopping(self, seconds: float, *, keep: bool = False) -> _Steps:
+    def _stopping(self, seconds: float, *, keep: bool = False) -> Steps:
         """:param keep: temporary files are left for the next start."""
         process = self._process
         if process is None:
@@ -457,7 +456,7 @@ class LocalCluster:
     def _remove_temporary(self) -> None:
         directory, self._temporary = self._temporary, None
         if directory is not None:
-            _remove(directory)
+            remove(directory)
         self._disown()
 
     def _disown(self) -> None:
@@ -470,7 +469,7 @@ class LocalCluster:
         if forked:
             self._forget()
         else:
-            _run(self._stopping(EXIT_TIMEOUT))
+            run(self._stopping(EXIT_TIMEOUT))
             self._remove_temporary()
 
     def _forget(self) -> None:
@@ -483,105 +482,8 @@ class LocalCluster:
             process.returncode = 0  # not a child of this process: nothing to wait for, nothing to warn about
 
 
-def _claim(directory: str) -> int:
-    """Marks a temporary directory as one of this process, for as long as it lives: a descriptor to be kept open.
-
-    The file gets its name only once it is locked: nobody takes the directory for left while it is being made.
-    """
-    fresh = os.path.join(directory, f"{_OWNER}.new")
-    descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.rename(fresh, os.path.join(directory, _OWNER))
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def _remove(directory: str) -> None:
-    """Removes a temporary directory, as far as that is possible."""
-    with contextlib.suppress(OSError):
-        # An empty one goes also where no descriptor is left.
-        return os.rmdir(directory)
-    # Last of all what shows that it is left: a kill may come in between.
-    with contextlib.suppress(OSError), os.scandir(directory) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path, ignore_errors=True)
-            elif entry.name != _OWNER:
-                os.unlink(entry.path)
-    shutil.rmtree(directory, ignore_errors=True)
-
-
 # By the identity of each cluster that lives, what abandons it.
 _known: dict[int, weakref.WeakMethod[Callable[[bool], None]]] = {}
-
-
-def _run(steps: _Steps) -> None:
-    """Take the steps of a start or a stop in this thread."""
-    try:
-        descriptor, seconds = next(steps)
-        while True:
-            poll = select.poll()
-            poll.register(descriptor, select.POLLIN)
-            try:
-                ready = bool(poll.poll(seconds * 1000))
-            except BaseException as error:
-                descriptor, seconds = steps.throw(error)
-            else:
-                descriptor, seconds = steps.send(ready)
-    except StopIteration:
-        return
-
-
-async def _run_async(steps: _Steps) -> None:
-    """Take the steps of a start or a stop in this task."""
-    readable = _readable_trio if _in_trio() else _readable_asyncio
-    try:
-        descriptor, seconds = next(steps)
-        while True:
-            try:
-                ready = await readable(descriptor, seconds)
-            except BaseException as error:
-                descriptor, seconds = steps.throw(error)
-            else:
-                descriptor, seconds = steps.send(ready)
-    except StopIteration:
-        return
-
-
-def _in_trio() -> bool:
-    trio = sys.modules.get("trio")
-    return trio is not None and bool(trio.lowlevel.in_trio_task())
-
-
-async def _readable_trio(descriptor: int, seconds: float) -> bool:
-    import trio
-
-    with trio.move_on_after(seconds):
-        await trio.lowlevel.wait_readable(descriptor)
-        return True
-    return False
-
-
-async def _readable_asyncio(descriptor: int, seconds: float) -> bool:
-    import asyncio
-
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[bool] = loop.create_future()
-
-    def wake(ready: bool) -> None:
-        if not waiter.done():
-            waiter.set_result(ready)
-
-    loop.add_reader(descriptor, wake, True)
-    timer = loop.call_later(seconds, wake, False)
-    try:
-        return await waiter
-    finally:
-        timer.cancel()
-        loop.remove_reader(descriptor)
 
 
 def _abandon_all(forked: bool = False) -> None:

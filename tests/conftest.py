@@ -11,13 +11,19 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+from insides import control
 
 import fluvio_cffi
 from fluvio_cffi import AsyncFluvio, Fluvio, LocalCluster, Offset
+
+if TYPE_CHECKING:
+    from pytest_fluvio_cffi import NamedCluster
+
+pytest_plugins = ["pytest_fluvio_cffi"]  # in a checkout it is not installed
 
 BACKENDS = ("asyncio", "uvloop", "trio", "sync")
 AWAITED = {
@@ -143,12 +149,6 @@ def plain(value: Any) -> Any:
     return Plain(value) if isinstance(value, OURS) else value
 
 
-class Elsewhere(NamedTuple):
-    """A cluster that is not ours."""
-
-    endpoint: str
-
-
 class World:
     """Where a test runs: a backend and a cluster."""
 
@@ -218,11 +218,12 @@ def run(backend: str, function: Callable[..., Awaitable[Any]], *args: Any) -> An
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[LocalCluster]:
+def cluster(fluvio_cluster: LocalCluster | NamedCluster) -> LocalCluster:
     """A cluster that all tests share; they make topics of their own. It loses what a real one may lose."""
-    with LocalCluster() as running:
-        running.control("lose-acks 5001 on")
-        yield running
+    if not isinstance(fluvio_cluster, LocalCluster):
+        pytest.fail("this test needs an embedded cluster: only test_conformance.py knows --fluvio-endpoint")
+    control(fluvio_cluster, "lose-acks 5001 on")
+    return fluvio_cluster
 
 
 @pytest.fixture(autouse=True)
@@ -238,14 +239,9 @@ def world(backend: str, cluster: LocalCluster) -> World:
 
 
 @pytest.fixture
-def target(backend: str, request: pytest.FixtureRequest) -> World:
-    """Like `world`, but where ``--endpoint`` says."""
-    endpoint = request.config.getoption("endpoint")
-    return World(backend, Elsewhere(endpoint) if endpoint else request.getfixturevalue("cluster"))
-
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--endpoint", metavar="HOST:PORT", help="where test_conformance.py finds a cluster")
+def target(backend: str, fluvio_cluster: LocalCluster | NamedCluster) -> World:
+    """Like `world`, but where ``--fluvio-endpoint`` says."""
+    return World(backend, fluvio_cluster)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -264,6 +260,13 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_collection_finish() -> None:
+    """What is there before the first test is no test's: looking through it after each one took longer than most."""
+    if hasattr(gc, "freeze"):
+        gc.collect()
+        gc.freeze()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
@@ -280,13 +283,14 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 ALLOWED_SKIPS = [
     "long: set FLUVIO_CFFI_LONG=1",
     "these are the files of a checkout, not of the wheel",
-    "the wheel itself is not in dist/",
     # What only some systems and interpreters have.
     "is done on Linux only",
     "programs are linked with the library on Linux and macOS only",
     "the table is of 64-bit platforms",
     "knows the bytecode of CPython",
     "gevent is tried on CPython only",
+    "FastAPI is tried on CPython only",
+    "Django is tried on CPython only",
     "reads ELF files",
     "the hard limit is ",
     "no valgrind here",

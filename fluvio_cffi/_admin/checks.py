@@ -20,7 +20,7 @@ def optional_text(value: object, name: str) -> str | None:
 
 
 def size(value: Size | None, name: str, most: int) -> int | None:
-    """Bytes, at most so many, or ``None``."""
+    """Bytes, at most that many, or ``None``."""
     if value is None:
         return None
     parsed = parse_size(value, name)

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def named(name: str, *, units: int = 1) -> dict[str, object]:
-    """The metadata of a field that is called `name` in the document, where its number is so many times as large."""
+    """The metadata of a field that is called `name` in the document, where its number is that many times as large."""
     return {"name": name, "units": units}
 
 

@@ -45,8 +45,8 @@ class AsyncProducer(Forgettable, Closeable):
     """Sends records to one topic. Made by :meth:`AsyncFluvio.producer`.
 
     *What is promised.* A record that is acknowledged is in the leader's log (``isolation="read_committed"``: on its
-    replicas too). Per partition records are in the order in which they were accepted. Failures never vanish: whoever
-    does not look at a receipt hears of it at :meth:`flush`, :meth:`close` or the end of the block.
+    replicas too). Per partition records are in the order in which they were accepted. Failures never vanish: if
+    nobody looks at a failed record's receipt, :meth:`flush`, :meth:`close` or the end of the block raises for it.
 
     Leaving the block flushes, for up to ``delivery_timeout``; a block that is left by cancellation is left at once,
     and the library goes on for one second.

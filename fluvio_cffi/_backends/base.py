@@ -177,7 +177,7 @@ class AsyncHost(Host, ABC):
     def due(self, calls: int = 1) -> bool:
         """Whether a task that need not wait must yield: see the module's comment.
 
-        :param calls: what it has done counts as so many.
+        :param calls: what it has done counts as that many.
         """
         ready = self._ready
         self._ready = ready + calls

@@ -13,6 +13,7 @@ import select
 import threading
 from abc import abstractmethod
 from collections import deque
+from collections.abc import Callable
 from threading import get_ident
 from time import monotonic
 from typing import Final
@@ -102,10 +103,10 @@ class Bell:
             with contextlib.suppress(BlockingIOError):
                 os.write(self._write, b"!")
 
-    def __del__(self) -> None:
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
         for descriptor in (getattr(self, "_read", None), getattr(self, "_write", None)):
             if descriptor is not None:
-                os.close(descriptor)
+                close(descriptor)
 
 
 class ThreadWaiter(SyncWaiter):

@@ -388,7 +388,7 @@ def _settled(state: State) -> tuple[tuple[Columns, ...], int, dict[int, int], tu
 
 
 def _with(state: State, columns: Columns, seeks: int, first: bool) -> State:
-    """The state when a chunk has come in that was read after so many seeks."""
+    """The state when a chunk has come in that was read after that many seeks."""
     partition = columns.partition
     if seeks < state.seeks.get(partition, 0):
         return state

@@ -40,7 +40,7 @@ class Slice:
 
     @property
     def value(self) -> CData:
-        """The struct itself, to be passed by value."""
+        """The struct itself, for a call that takes it by value."""
         return self._slice[0]
 
 

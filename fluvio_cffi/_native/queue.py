@@ -297,7 +297,7 @@ class Hub:
         return ticket
 
     def drain(self) -> None:
-        """Looks at the completions that wait; at most so many that a tick stays short."""
+        """Looks at the completions that wait; at most as many as leave the tick short."""
         catches = self._catches
         catch = catches[0]
         if not catch.busy:

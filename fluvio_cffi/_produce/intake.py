@@ -1,9 +1,9 @@
 """How records enter a producer: *admission*, for which there must be room in the buffer and nobody may wait for room,
 and then one queue, which the library's buffer ends.
 
-With an event loop (`loop_intake`) records that are accepted one by one queue in an outbox until the loop turns; with
-threads (`thread_intake`) they go to the library at once. Nothing here awaits or sleeps: callers that must wait for room
-do so in `_async.room`.
+With an event loop (`loop_intake`) records that are accepted one by one queue in an outbox until the next turn of the
+loop; with threads (`thread_intake`) they go to the library at once. Nothing here awaits or sleeps: callers that must
+wait for room do so in `_async.room`.
 
 Any call may come in the middle of any other one: `_native.queue` says how.
 """

@@ -1,7 +1,8 @@
 """The intake of a producer on an event loop.
 
 A record that is accepted by itself is handed over to the library at once where hardly anything is in flight, and queues
-in the outbox until the loop turns otherwise. The loop's thread alone comes here, but for what says "any thread".
+in the outbox until the next turn of the loop otherwise. The loop's thread alone comes here, but for what says "any
+thread".
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ def begin_to_wait(host: SyncHost, function: Callable[..., int], handle: CData, s
     """Begins to wait until there is something to take; for :func:`until_ready`.
 
     :param function: the library's operation that waits for it.
-    :param seconds: at most so many.
+    :param seconds: at most this long.
     """
     return host.hub.start(function, handle, timeout=seconds, phase="read", waiter=host.waiter())
 

@@ -20,7 +20,7 @@ class Metrics:
     :ivar requests: requests sent to SPUs.
     :ivar retries: batches that were sent again.
     :ivar duplicates_possible: records that were sent again though an earlier sending may have reached the log, because
-        the connection was lost before the answer came: the log has at most so many twice. A repeat is one contiguous
+        the connection was lost before the answer came: the log has at most that many twice. A repeat is one contiguous
         run of at most ``max_in_flight`` requests (1 2 3 4 3 4 5).
     :ivar reordered: batches that were acknowledged after a later one of their partition, because the server answered an
         error for them while later ones were in flight (``max_in_flight=1`` excludes it), and batches of records without

@@ -64,13 +64,13 @@ class Offset:
 
     @classmethod
     def from_beginning(cls, count: int) -> Offset:
-        """So many records after the first one that exists, in each partition: of three partitions, three times as many
-        are passed over."""
+        """That many records after the first one that exists, in each partition: of three partitions, three times as
+        many are passed over."""
         return cls("beginning", count)
 
     @classmethod
     def from_end(cls, count: int) -> Offset:
-        """So many records before the end of each partition: ``Offset.from_end(10)`` of a topic with three partitions
+        """That many records before the end of each partition: ``Offset.from_end(10)`` of a topic with three partitions
         begins with up to 30 records. Where there are fewer, at the first that exists."""
         return cls("end", count)
 

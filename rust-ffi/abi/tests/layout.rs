@@ -1,4 +1,4 @@
-//! Sizes and offsets of the structures of the interface, against `tests/golden/layout.json`, with which the tests in
+//! Sizes and offsets of the structures of the interface, against `tests/c_abi/layout.json`, with which the tests in
 //! Python compare the header and the binding.
 #![cfg(target_pointer_width = "64")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -70,14 +70,14 @@ fn structures_lie_in_memory_as_ever() {
         flv_bounds_t { partition, reserved, begin, end }
         flv_offset_t { partition, reserved, offset }
     };
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/layout.json");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/c_abi/layout.json");
     if std::env::var_os("FLUVIO_CFFI_WRITE_LAYOUT").is_some() {
         std::fs::write(path, &layout).unwrap();
     }
     let table = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         table == layout,
-        "tests/golden/layout.json differs from the library's structures:\n{layout}\nFields are only added, at the end \
+        "tests/c_abi/layout.json differs from the library's structures:\n{layout}\nFields are only added, at the end \
          of structures with struct_size (docs/c-abi.md, Versions). If that is what happened, run this test with \
          FLUVIO_CFFI_WRITE_LAYOUT=1 and look at the difference."
     );

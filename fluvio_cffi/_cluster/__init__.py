@@ -1,0 +1,1 @@
+"""What the embedded cluster's class, :mod:`fluvio_cffi.cluster`, is made of."""

@@ -1,0 +1,114 @@
+"""The client `fluvio` 0.21.0 of PyPI as a witness: each of the two reads all that the other has written. The official
+Rust client bears the same witness in rust-ffi/engine/tests/witness.rs."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fluvio_cffi import Fluvio, LocalCluster, Offset
+
+VERSION = "0.21.0"
+PROGRAM = Path(__file__).parents[1] / "support" / "pypi_fluvio.py"
+CODECS = {"none": "None_", "gzip": "Gzip", "snappy": "Snappy", "lz4": "Lz4", "zstd": "Zstd"}
+# More than any backlog here. With less it loses what a reply cuts in two.
+ABOVE_THE_BACKLOG = 64 << 20
+Pair = tuple["bytes | None", bytes]
+
+
+def installed() -> str | None:
+    return importlib.metadata.version("fluvio") if importlib.util.find_spec("fluvio") else None
+
+
+pytestmark = pytest.mark.skipif(
+    installed() != VERSION,
+    reason=f"needs fluvio {VERSION} of PyPI, which has wheels for CPython 3.10 to 3.13: "
+    "pip install --no-deps --only-binary :all: -r requirements/witness.in",
+)
+
+
+@pytest.fixture(scope="module")
+def client(cluster: LocalCluster) -> Iterator[Fluvio]:
+    with Fluvio.connect(cluster.endpoint) as client:
+        yield client
+
+
+def pypi(*arguments: object, stdin: str = "") -> str:
+    result = subprocess.run(
+        [sys.executable, str(PROGRAM), *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def to_lines(pairs: list[Pair]) -> str:
+    return "".join(
+        f"{offset} {'-' if key is None else key.hex()} {value.hex()}\n" for offset, (key, value) in enumerate(pairs)
+    )
+
+
+def pairs(seed: int, *, keyless: bool, count: int = 2000, most: int = 300) -> list[Pair]:
+    """Records with keys and with empty ones; some empty, some large."""
+    chance = random.Random(seed)
+    keys: list[Any] = [lambda: b"", lambda: chance.randbytes(20)]
+    if keyless:
+        keys.append(lambda: None)
+    sizes = [0, most, most, most, 20_000]
+    return [(chance.choice(keys)(), chance.randbytes(chance.randint(0, chance.choice(sizes)))) for _ in range(count)]
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_it_reads_all_that_is_produced_here(client: Fluvio, codec: Any) -> None:
+    topic = f"pypi-reads-{codec}"
+    client.admin.topics.create(topic)
+    records = pairs(1, keyless=True)
+    with client.producer(topic, compression=codec) as producer:
+        producer.send_all(records)
+    assert pypi("consume", client.endpoint, topic, ABOVE_THE_BACKLOG) == to_lines(records)
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_all_that_it_produces_is_read_here(client: Fluvio, codec: str) -> None:
+    topic = f"pypi-writes-{codec}"
+    client.admin.topics.create(topic)
+    # It cannot produce a record without a key.
+    records = pairs(2, keyless=False)
+    pypi("produce", client.endpoint, topic, CODECS[codec], stdin=to_lines(records))
+    with client.consumer(topic, start=Offset.beginning(), stop_at_end=True) as consumer:
+        assert [(record.offset, record.key, record.value) for record in consumer] == [
+            (offset, key, value) for offset, (key, value) in enumerate(records)
+        ]
+
+
+def test_it_loses_no_larger_share_of_what_is_produced_here(client: Fluvio) -> None:
+    """At its default settings it loses the rest of each batch that the end of a reply cuts, whoever wrote it. Where
+    that falls is chance, for which there is some room."""
+    chance = random.Random(3)
+    records: list[Pair] = [(b"", bytes(chance.randint(50, 2000))) for _ in range(15_000)]
+    lost = {"ours": 0, "theirs": 0}
+    for run in range(5):
+        for whose in lost:
+            topic = f"pypi-loses-{whose}-{run}"
+            client.admin.topics.create(topic)
+            if whose == "ours":
+                with client.producer(topic) as producer:
+                    producer.send_all(records)
+            else:
+                pypi("produce", client.endpoint, topic, stdin=to_lines(records))
+            lost[whose] += len(records) - pypi("consume", client.endpoint, topic).count("\n")
+    print("lost of", 5 * len(records), "each:", lost)
+    assert lost["theirs"] > 0
+    assert lost["ours"] <= lost["theirs"] * 1.3
