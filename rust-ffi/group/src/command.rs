@@ -1,0 +1,113 @@
+//! What members append to the log.
+
+use std::sync::Arc;
+
+use crate::directory::Directory;
+use crate::names::{MemberId, Offset, hash};
+use crate::state::State;
+
+/// A partition, the epoch under which its records were handed out, and an offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Entry {
+    /// The number of the partition.
+    pub partition: u32,
+    /// The epoch of its owner.
+    pub epoch: Offset,
+    /// The last offset that was processed.
+    pub offset: Offset,
+}
+
+/// A partition that is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Released {
+    /// The number of the partition.
+    pub partition: u32,
+    /// The epoch of its owner.
+    pub epoch: Offset,
+    /// The last offset that was processed, if it is not stored yet.
+    pub committed: Option<Offset>,
+}
+
+/// A member that wants to take part.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Join {
+    /// Its id, never used before.
+    pub member: MemberId,
+    /// A name that survives a restart.
+    pub instance: Option<Arc<str>>,
+    /// Who had the instance before, and is replaced.
+    pub replaces: Option<MemberId>,
+    /// What the client calls itself.
+    pub client_id: Arc<str>,
+    /// Where it runs.
+    pub host: Arc<str>,
+    /// Its session time-out in milliseconds.
+    pub session_ms: u32,
+    /// The highest version that it speaks.
+    pub v: u32,
+    /// How many partitions the topic has.
+    pub partitions: u32,
+}
+
+/// A state, for those who come later.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Snapshot {
+    /// The last command that it contains.
+    pub as_of: Offset,
+    /// The state after it.
+    pub state: State,
+    /// The running hash after it.
+    pub chain: u64,
+}
+
+/// A command: what it does and when it holds is in [`State::apply`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[allow(missing_docs, reason = "the fields are those of the types above; docs/group-log.md has them all")]
+pub enum Command {
+    Join(Box<Join>),
+    Beat { member: MemberId, n: u64 },
+    Leave { member: MemberId, n: u64, released: Vec<Released> },
+    Evict { members: Vec<(MemberId, Offset)> },
+    Grow { partitions: u32 },
+    Release { member: MemberId, n: u64, released: Released },
+    Commit { member: MemberId, n: u64, offsets: Vec<Entry> },
+    Reset { generation: Offset, offsets: Vec<(u32, Offset)> },
+    Delete { generation: Offset },
+    Snapshot(Box<Snapshot>),
+    Directory(Box<Directory>),
+}
+
+impl Command {
+    /// Whose command it is, and its number. A join has number 0.
+    pub fn sender(&self) -> Option<(MemberId, u64)> {
+        match self {
+            Self::Join(join) => Some((join.member, 0)),
+            Self::Beat { member, n }
+            | Self::Leave { member, n, .. }
+            | Self::Release { member, n, .. }
+            | Self::Commit { member, n, .. } => Some((*member, *n)),
+            _ => None,
+        }
+    }
+}
+
+/// A command at its place in the log.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Record {
+    /// Its place.
+    pub offset: Offset,
+    /// What it says.
+    pub command: Command,
+    /// A hash of the bytes that said it.
+    pub digest: u64,
+    /// How many bytes these were.
+    pub size: usize,
+}
+
+impl Record {
+    /// Reads the value of a record.
+    pub fn decode(offset: Offset, value: &[u8]) -> Result<Self, crate::json::DecodeError> {
+        let command = crate::json::decode(value)?;
+        Ok(Self { offset, command, digest: hash(&[value]), size: value.len() })
+    }
+}
