@@ -152,7 +152,8 @@ impl State {
     }
 
     fn commit(&mut self, id: MemberId, n: u64, offset: Offset, entries: &[Entry]) -> Effect {
-        if !self.counts(id, n, offset) && stands(Guard::Owner) {
+        let anybody = !stands(Guard::Owner) && self.position(id).is_none();
+        if !self.counts(id, n, offset) && !anybody {
             return Effect::VOID;
         }
         let mut refused = Vec::new();

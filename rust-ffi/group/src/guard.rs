@@ -71,7 +71,9 @@ pub(crate) const fn stands(_: Guard) -> bool {
 }
 
 #[cfg(test)]
-pub(crate) use removal::{stands, without};
+pub(crate) use removal::stands;
+#[cfg(test)]
+pub(crate) use removal::without;
 
 #[cfg(test)]
 mod removal {

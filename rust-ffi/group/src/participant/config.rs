@@ -39,7 +39,8 @@ pub enum Output {
     /// Hand this command to the log's producer now. If that cannot be done now, it is dropped, and the host says that the
     /// link is down: nothing is queued beside the member, and nothing is sent a second time.
     Append(Command),
-    /// Both connections to the log are to be made anew: a command was not read back in time.
+    /// Both connections to the log are to be made anew: a command was not read back in time. The link counts as down until
+    /// the host says that it is up.
     Renew,
     /// It is a member by now.
     Joined,

@@ -158,6 +158,7 @@ impl Participant {
             && at <= now
         {
             self.renewed = Some(now);
+            self.is_up = false;
             out.push(Output::Renew);
         }
         self.send(now, out);

@@ -18,10 +18,12 @@ const BASE: Setup = Setup {
     instance: false,
     sessions: (10, 10),
     offsets: 1,
+    prompt: None,
 };
 
-/// Leases and evictions.
-pub(crate) const EVICTIONS: Setup = Setup { ticks: 6, appends: 5, ids: 3, ..BASE };
+/// Leases and evictions: what the first process does, or does not, while the second one looks on.
+pub(crate) const EVICTIONS: Setup =
+    Setup { ticks: 6, appends: 11, flight: 2, ids: 2, copies: 0, prompt: Some(1), ..BASE };
 /// Commits that come late and twice.
 pub(crate) const COMMITS: Setup = Setup { commits: true, ticks: 2, appends: 4, offsets: 2, ..BASE };
 /// A newcomer gets its share.
@@ -30,30 +32,34 @@ pub(crate) const MOVES: Setup =
 /// Partitions that go and come back, and what was handed out before.
 pub(crate) const RETURNS: Setup = Setup {
     members: 1,
+    partitions: 2,
     ticks: 1,
-    appends: 6,
-    flight: 3,
-    ids: 3,
+    appends: 7,
     copies: 0,
     commits: true,
     stale: true,
     leaves: true,
-    crashes: false,
+    prompt: Some(1),
+    offsets: 0,
     ..BASE
 };
-/// A process that comes back by its instance, while the older one still runs.
+/// A process that comes back by its instance, while the older one still runs; a third looks on.
 pub(crate) const INSTANCES: Setup = Setup {
-    members: 2,
     processes: 3,
     ticks: 4,
-    appends: 3,
-    flight: 2,
+    appends: 8,
+    ids: 3,
     copies: 0,
-    ids: 5,
     instance: true,
     crashes: true,
+    leaves: true,
+    prompt: Some(1),
     ..BASE
 };
+/// The older one has a longer session.
+pub(crate) const SESSIONS: Setup = Setup { ticks: 6, sessions: (20, 10), leaves: false, ..INSTANCES };
+/// Two such processes, whose joins overtake each other.
+pub(crate) const REPLACEMENTS: Setup = Setup { ticks: 1, appends: 4, ids: 4, prompt: None, leaves: false, ..INSTANCES };
 
 pub(crate) const ALL: &[(&str, Setup)] = &[
     ("evictions", EVICTIONS),
@@ -61,6 +67,8 @@ pub(crate) const ALL: &[(&str, Setup)] = &[
     ("moves", MOVES),
     ("returns", RETURNS),
     ("instances", INSTANCES),
+    ("instances, a longer session before", SESSIONS),
+    ("replacements", REPLACEMENTS),
 ];
 
 /// Everything at once.
@@ -80,6 +88,7 @@ pub(crate) const FULL: Setup = Setup {
     instance: false,
     sessions: (10, 10),
     offsets: 100,
+    prompt: None,
 };
 /// And with an instance that two processes have.
 pub(crate) const FULL_INSTANCES: Setup = Setup { instance: true, ..FULL };
