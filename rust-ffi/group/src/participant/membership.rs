@@ -218,6 +218,10 @@ impl Membership {
             self.commits.sent(n, offsets.clone());
             out.push(Output::Append(Command::Commit { member, n, offsets }));
         }
+        if !stands(Guard::Probe) && self.leaving.is_none() {
+            let members = self.peers.evict(state, now, now);
+            out.extend((!members.is_empty()).then(|| Output::Append(Command::Evict { members })));
+        }
         let beats = self.wants_beat(state, now);
         match &mut self.leaving {
             Some(leaving) if !leaving.is_silent && leaving.n.is_none() && self.commits.is_idle() => {

@@ -92,6 +92,11 @@ impl Participant {
         }
     }
 
+    /// How it is set up.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// What it has read.
     pub fn replica(&self) -> &Replica {
         &self.replica

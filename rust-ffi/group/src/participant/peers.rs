@@ -84,7 +84,7 @@ impl Peers {
         for (id, since, sign) in self.silent(state, now) {
             let Some(clock) = self.signs.get_mut(&id) else { continue };
             let sent_before = clock.evicted.is_some_and(|at| at >= sent);
-            if (since <= sent || !stands(Guard::Probe)) && !sent_before {
+            if since <= sent && !sent_before {
                 clock.evicted = Some(now);
                 evicted.push((id, sign));
             }

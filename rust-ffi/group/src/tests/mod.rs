@@ -2,5 +2,6 @@
 //! each rule the counterexample that appears when it is taken away.
 
 mod guards;
+mod scenarios;
 mod search;
 mod simulation;

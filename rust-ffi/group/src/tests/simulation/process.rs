@@ -97,8 +97,9 @@ impl Process {
         self.streams.get(&partition).map(|it| format!("{} {it:?} busy until {:?}", self.at, self.busy))
     }
 
-    pub(super) fn kill(&mut self, log: &mut Log, random: &mut Random, now: u64, starts: u64) {
-        self.disconnect(log, random, now);
+    /// What the kernel has of it still arrives.
+    pub(super) fn kill(&mut self, starts: u64) {
+        self.connection = None;
         self.participant = None;
         self.streams.clear();
         self.busy = None;
@@ -127,6 +128,10 @@ impl Process {
         if self.connection.is_some() && !world.log.is_reachable(now) {
             self.disconnect(world.log, world.random, now);
             self.call(world, now, |it, clock, out| it.link(clock, false, out));
+        }
+        if self.connection.is_none() && !works && now >= self.reconnects {
+            // An attempt ends by its time-out.
+            self.reconnects = now + 50 + world.random.below(world.setup.session_of(self.at) / 4);
         }
         if self.connection.is_none() && works && now >= self.reconnects {
             self.connections += 1;
@@ -161,12 +166,11 @@ impl Process {
             }
         };
         assert_eq!(replica.state(), log.state(), "a newcomer comes to another state");
-        let session = setup.other_session.filter(|_| self.at == 1).unwrap_or(setup.session);
         let config = Config {
             instance: setup.instances.then(|| format!("worker-{}", self.at).into()),
             client_id: "client".into(),
             host: "host".into(),
-            session_timeout: Duration::from_millis(session),
+            session_timeout: Duration::from_millis(setup.session_of(self.at)),
             rebalance_timeout: Duration::from_millis(60_000),
             processing_timeout: Duration::from_millis(300_000),
             partitions: topic.partitions,

@@ -129,7 +129,7 @@ impl Run {
             self.topic.now = now;
             if setup.killed > 0 && now == killed_at {
                 for process in &mut self.processes[..setup.killed] {
-                    process.kill(&mut self.log, &mut self.random, now, u64::MAX);
+                    process.kill(u64::MAX);
                 }
             }
             self.trouble(now);
@@ -158,9 +158,9 @@ impl Run {
                 (process.paused, process.cut) = (process.paused.min(now), process.cut.min(now));
                 process.starts = if process.starts == u64::MAX { u64::MAX } else { process.starts.min(now) };
             }
-        } else if random.below(1000) < 4 {
+        } else if random.below(1000) < setup.rate {
             let session = setup.session;
-            let wait = random.one(&[500, 3_000, session * 9 / 10, session * 12 / 10, session * 3]);
+            let wait = random.one(&[500, 3_000, session * 45 / 100, session * 9 / 10, session * 12 / 10, session * 3]).min(setup.longest);
             let at = random.below(setup.processes as u64) as usize;
             let process = &mut self.processes[at];
             match random.below(6) {
@@ -169,7 +169,7 @@ impl Run {
                 2 if setup.pauses => process.paused = process.paused.max(now + wait),
                 3 if setup.kills => {
                     let starts = now + 100 + random.below(2 * session);
-                    process.kill(&mut self.log, random, now, starts);
+                    process.kill(starts);
                 }
                 4 if setup.cuts => process.cut = process.cut.max(now + wait),
                 5 if setup.grows && self.topic.partitions < 2 * setup.partitions && random.below(4) == 0 => {
@@ -191,7 +191,7 @@ impl Run {
             self.outcome.evictions += 1;
             let evicted = self.processes.iter().find(|process| process.ids.last() == Some(id));
             let Some(process) = evicted else { continue };
-            let session = self.setup.other_session.filter(|_| process.at == 1).unwrap_or(self.setup.session);
+            let session = self.setup.session_of(process.at);
             if now - process.hindered > session * 4 / 3 + 1_000 {
                 self.outcome.wrongful += 1;
             }

@@ -23,6 +23,9 @@ pub(crate) struct Setup {
     pub(crate) loss: u64,
     pub(crate) copies: u64,
     pub(crate) late: u64,
+    /// How often anything goes wrong, for each step of 10 ms, and for how long at most.
+    pub(crate) rate: u64,
+    pub(crate) longest: u64,
     /// Every process has an instance of its own.
     pub(crate) instances: bool,
     /// So long things go wrong, and so long nothing does.
@@ -30,6 +33,13 @@ pub(crate) struct Setup {
     pub(crate) quiet: u64,
     /// So many are killed at once, for good: how long are their partitions idle?
     pub(crate) killed: usize,
+}
+
+impl Setup {
+    /// The session of a process.
+    pub(crate) fn session_of(&self, process: usize) -> u64 {
+        self.other_session.filter(|_| process == 1).unwrap_or(self.session)
+    }
 }
 
 pub(crate) const CALM: Setup = Setup {
@@ -46,6 +56,8 @@ pub(crate) const CALM: Setup = Setup {
     loss: 0,
     copies: 0,
     late: 0,
+    rate: 4,
+    longest: u64::MAX,
     instances: false,
     trouble: 60_000,
     quiet: 90_000,
@@ -69,6 +81,8 @@ pub(crate) const SHORT: Setup = Setup { session: 3_000, ..FIVE };
 pub(crate) const INSTANCES: Setup = Setup { instances: true, ..FIVE };
 pub(crate) const STALLS: Setup = Setup { processes: 5, partitions: 7, stalls: true, trouble: 120_000, ..CALM };
 pub(crate) const OUTAGES: Setup = Setup { outages: true, stalls: false, ..STALLS };
+/// Connections break every other second, and what they carried is lost.
+pub(crate) const FLAPS: Setup = Setup { rate: 40, longest: 300, ..OUTAGES };
 pub(crate) const MIXED: Setup = Setup { session: 30_000, other_session: Some(2_000), outages: true, ..STALLS };
 
 /// Name, setup, and how many seeds are run each time.
@@ -80,5 +94,9 @@ pub(crate) const ALL: &[(&str, Setup, u64)] = &[
     ("instances", INSTANCES, 20),
     ("the log stalls", STALLS, 15),
     ("the log is away", OUTAGES, 15),
+    ("connections flap", FLAPS, 15),
     ("sessions differ", MIXED, 15),
 ];
+
+/// Most are killed at once, those that joined first.
+pub(crate) const KILLED: Setup = Setup { processes: 25, partitions: 50, killed: 20, trouble: 100_000, ..CALM };
