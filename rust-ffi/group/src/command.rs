@@ -1,9 +1,9 @@
 //! What members append to the log.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::directory::Directory;
-use crate::names::{MemberId, Offset, hash};
+use crate::names::{GroupKey, MemberId, Offset};
 use crate::state::State;
 
 /// A partition, the epoch under which its records were handed out, and an offset.
@@ -60,6 +60,27 @@ pub struct Snapshot {
     pub chain: u64,
 }
 
+/// What is known of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Known {
+    /// The place of the snapshot with the greatest `as_of`, if there is one.
+    pub snapshot: Option<Offset>,
+    /// The last command that the snapshot contains. Without a snapshot: the place before the first command that the key
+    /// ever had, and its state there is empty. `None`: the beginning is not known.
+    pub from: Option<Offset>,
+    /// The last command.
+    pub last: Offset,
+}
+
+/// The keys of one partition of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Directory {
+    /// The last record that is taken into account; -1: none.
+    pub as_of: Offset,
+    /// Every key with commands since the log began, or since retention took those before.
+    pub keys: BTreeMap<GroupKey, Known>,
+}
+
 /// A command: what it does and when it holds is in [`State::apply`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[allow(missing_docs, reason = "the fields are those of the types above; docs/group-log.md has them all")]
@@ -102,12 +123,4 @@ pub struct Record {
     pub digest: u64,
     /// How many bytes these were.
     pub size: usize,
-}
-
-impl Record {
-    /// Reads the value of a record.
-    pub fn decode(offset: Offset, value: &[u8]) -> Result<Self, crate::json::DecodeError> {
-        let command = crate::json::decode(value)?;
-        Ok(Self { offset, command, digest: hash(&[value]), size: value.len() })
-    }
 }

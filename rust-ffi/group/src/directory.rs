@@ -2,32 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::command::{Command, Record};
+use crate::command::{Command, Directory, Known, Record};
 use crate::names::{GroupKey, Offset};
 
 /// Whoever has read so many records without a directory appends one.
 pub const DIRECTORY_EVERY: u64 = 4096;
-
-/// What is known of a key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Known {
-    /// The place of the snapshot with the greatest `as_of`, if there is one.
-    pub snapshot: Option<Offset>,
-    /// The last command that the snapshot contains. Without a snapshot: the place before the first command that the key
-    /// ever had, and its state there is empty. `None`: the beginning is not known.
-    pub from: Option<Offset>,
-    /// The last command.
-    pub last: Offset,
-}
-
-/// The keys of one partition of the log.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Directory {
-    /// The last record that is taken into account; -1: none.
-    pub as_of: Offset,
-    /// Every key with commands since the log began, or since retention took those before.
-    pub keys: BTreeMap<GroupKey, Known>,
-}
 
 impl Directory {
     /// A directory of everything up to `as_of`, where nothing is.

@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::command::{Command, Entry, Join, Released, Snapshot};
-use crate::directory::{Directory, Known};
-use crate::names::{GroupKey, MemberId, Offset};
+use crate::command::{Command, Directory, Entry, Join, Known, Record, Released, Snapshot};
+use crate::names::{GroupKey, MemberId, Offset, hash};
 use crate::state::{MAX_PARTITIONS, Member, Partition, State, VERSION};
 
 /// Numbers beyond this are not the same in every language that reads JSON.
@@ -146,6 +145,14 @@ pub fn decode(value: &[u8]) -> Result<Command, DecodeError> {
         "directory" => Command::Directory(Box::new(flat.directory()?)),
         _ => return Err(DecodeError::Unknown(flat.kind)),
     })
+}
+
+impl Record {
+    /// Reads the value of a record.
+    pub fn decode(offset: Offset, value: &[u8]) -> Result<Self, DecodeError> {
+        let command = decode(value)?;
+        Ok(Self { offset, command, digest: hash(&[value]), size: value.len() })
+    }
 }
 
 impl Flat {

@@ -24,8 +24,8 @@ mod tests;
 
 pub use apply::Effect;
 pub use assign::{Holding, assign};
-pub use command::{Command, Entry, Join, Record, Released, Snapshot};
-pub use directory::{DIRECTORY_EVERY, Directory, Known};
+pub use command::{Command, Directory, Entry, Join, Known, Record, Released, Snapshot};
+pub use directory::DIRECTORY_EVERY;
 pub use json::{DecodeError, decode, encode};
 pub use names::{GroupKey, LOG_PARTITIONS, MemberId, Moment, NameError, Offset};
 pub use newcomer::{Newcomer, Step};

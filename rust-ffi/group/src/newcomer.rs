@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use crate::command::{Command, Record, Snapshot};
-use crate::directory::{Directory, Known};
+use crate::command::{Command, Directory, Known, Record, Snapshot};
+use crate::directory::DIRECTORY_EVERY;
 use crate::names::{GroupKey, Moment, Offset};
 use crate::replica::Replica;
 
 /// As far back is read first for a directory; then twice as far, and so on.
-const WINDOW: Offset = 2 * crate::directory::DIRECTORY_EVERY as Offset;
+const WINDOW: Offset = 2 * DIRECTORY_EVERY as Offset;
 
 /// So long one waits for the snapshot of a group that has left a trace, but whose beginning is gone.
 const WAIT_FOR_SNAPSHOT: Duration = Duration::from_secs(120);

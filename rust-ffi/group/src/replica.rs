@@ -118,6 +118,11 @@ impl Replica {
         self.commands >= SNAPSHOT_AFTER && self.bytes >= 2 * size
     }
 
+    /// Whether anything came since the last snapshot.
+    pub(crate) fn has_commands(&self) -> bool {
+        self.commands > 0
+    }
+
     /// Whether anything but signs of life came since the last snapshot.
     pub(crate) fn has_changed(&self) -> bool {
         self.changes > 0

@@ -52,10 +52,16 @@ impl Commits {
         match self.flying.take() {
             Some((number, calls, entries)) if number == n => {
                 let fenced = |it: &&Entry| {
-                    refused.iter().filter_map(|at| entries.get(*at)).any(|no| (no.partition, no.epoch) == (it.partition, it.epoch))
+                    refused
+                        .iter()
+                        .filter_map(|at| entries.get(*at))
+                        .any(|no| (no.partition, no.epoch) == (it.partition, it.epoch))
                 };
                 let done = calls.iter().filter_map(|call| {
-                    Some((call.token?, call.entries.iter().filter(fenced).map(|it| (it.partition, it.offset)).collect()))
+                    Some((
+                        call.token?,
+                        call.entries.iter().filter(fenced).map(|it| (it.partition, it.offset)).collect(),
+                    ))
                 });
                 done.collect()
             }

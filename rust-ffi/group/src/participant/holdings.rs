@@ -55,9 +55,8 @@ impl Holdings {
         now: Moment,
         out: &mut Vec<Output>,
     ) {
-        let is_mine = |number: u32, epoch| {
-            state.partition(number).is_some_and(|it| it.owner == Some(me) && it.epoch == epoch)
-        };
+        let is_mine =
+            |number: u32, epoch| state.partition(number).is_some_and(|it| it.owner == Some(me) && it.epoch == epoch);
         self.held.retain(|&partition, held| {
             let kept = is_mine(partition, held.epoch);
             if !kept && matches!(held.stage, Stage::Reading | Stage::Revoking { .. }) {

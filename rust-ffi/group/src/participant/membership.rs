@@ -7,8 +7,8 @@ use super::config::{Config, Output, earliest};
 use super::holdings::Holdings;
 use super::lease::Lease;
 use super::peers::Peers;
-use crate::command::{Command, Entry, Record, Released};
 use crate::apply::Effect;
+use crate::command::{Command, Entry, Record, Released};
 use crate::guard::{Guard, stands};
 use crate::names::{MemberId, Moment, Offset};
 use crate::state::State;
@@ -150,7 +150,14 @@ impl Membership {
     }
 
     /// From now on nothing is handed out. In quarantine nothing is given up either: the member goes silent.
-    pub(crate) fn leave(&mut self, processed: Vec<Entry>, is_silent: bool, comes_back: bool, state: &State, out: &mut Vec<Output>) {
+    pub(crate) fn leave(
+        &mut self,
+        processed: Vec<Entry>,
+        is_silent: bool,
+        comes_back: bool,
+        state: &State,
+        out: &mut Vec<Output>,
+    ) {
         if self.leaving.is_some() {
             return;
         }

@@ -32,6 +32,8 @@ const REJOIN: Duration = Duration::from_millis(100);
 const REJOIN_AT_MOST: Duration = Duration::from_secs(60);
 /// Changes are in a snapshot after so long.
 const SNAPSHOT_AFTER: Duration = Duration::from_secs(60);
+/// And signs of life after so long: else the log would keep a living group, but not its last snapshot.
+const SNAPSHOT_AT_LEAST: Duration = Duration::from_secs(600);
 /// A snapshot that did not come back is written again after so long.
 const SNAPSHOT_AGAIN: Duration = Duration::from_secs(10);
 /// Who comes later in the order of joining waits so much longer for each before it.
@@ -42,11 +44,16 @@ const USED: usize = 64;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Phase {
     /// It joins when the time has come and the link is up.
-    Waiting { until: Moment },
+    Waiting {
+        until: Moment,
+    },
     /// It has asked for an id.
     Drawing,
     /// Its join is out; when it was first sent.
-    Joining { id: MemberId, sent: Option<Moment> },
+    Joining {
+        id: MemberId,
+        sent: Option<Moment>,
+    },
     Member(Box<Membership>),
     /// It left since its reader did not come back.
     Idle,
@@ -72,6 +79,7 @@ pub struct Participant {
     /// Since when there are changes that no snapshot has.
     changed: Option<Moment>,
     snapshot_sent: Option<Moment>,
+    snapshot_read: Moment,
 }
 
 impl Participant {
@@ -89,6 +97,7 @@ impl Participant {
             growth: None,
             changed: None,
             snapshot_sent: None,
+            snapshot_read: now,
         }
     }
 
@@ -215,7 +224,7 @@ impl Participant {
         let read = self.replica.read(record);
         self.changed = if self.replica.has_changed() { self.changed.or(Some(now)) } else { None };
         if matches!(record.command, Command::Snapshot(_)) {
-            self.snapshot_sent = None;
+            (self.snapshot_sent, self.snapshot_read) = (None, now);
         }
         let version = self.replica.state().version;
         if read.diverged || version > VERSION {
@@ -269,7 +278,15 @@ impl Participant {
         }
     }
 
-    fn joined(&mut self, now: Moment, id: MemberId, sent: Moment, counts: bool, replaced: Option<Duration>, out: &mut Vec<Output>) {
+    fn joined(
+        &mut self,
+        now: Moment,
+        id: MemberId,
+        sent: Moment,
+        counts: bool,
+        replaced: Option<Duration>,
+        out: &mut Vec<Output>,
+    ) {
         let state = self.replica.state();
         if counts {
             let session = Duration::from_millis(self.config.session_ms().into());
@@ -449,7 +466,11 @@ impl Participant {
     }
 
     fn snapshot_at(&self, now: Moment) -> Option<Moment> {
-        let wanted = if self.replica.is_long() { Some(now) } else { self.changed.map(|at| at + SNAPSHOT_AFTER) };
+        let wanted = earliest([
+            self.replica.is_long().then_some(now),
+            self.changed.map(|at| at + SNAPSHOT_AFTER),
+            self.replica.has_commands().then(|| self.snapshot_read + SNAPSHOT_AT_LEAST),
+        ]);
         wanted.map(|at| at.max(self.snapshot_sent.map_or(Moment::ZERO, |sent| sent + SNAPSHOT_AGAIN)))
     }
 

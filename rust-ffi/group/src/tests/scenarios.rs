@@ -55,7 +55,8 @@ pub(crate) fn a_reset_comes_twice() -> Option<String> {
 
 /// A late `grow` meets a group that was deleted; the next one wants to begin where it chooses.
 pub(crate) fn a_grow_meets_a_deleted_group() -> Option<String> {
-    let story = [join(1, 1), leave(1, 1), Command::Delete { generation: 1 }, Command::Grow { partitions: 2 }, join(2, 2)];
+    let story =
+        [join(1, 1), leave(1, 1), Command::Delete { generation: 1 }, Command::Grow { partitions: 2 }, join(2, 2)];
     let state = replay(&story);
     let begun = state.partitions.iter().any(|partition| partition.committed.is_some());
     begun.then(|| format!("offsets that nobody committed: {:?}", state.partitions))
@@ -66,7 +67,8 @@ pub(crate) fn an_owner_of_a_new_partition_dies() -> Option<String> {
     let evict = Command::Evict { members: vec![(MemberId(1), 0)] };
     let state = replay(&[join(1, 1), Command::Grow { partitions: 2 }, evict, join(2, 2)]);
     let committed = state.partitions[1].committed;
-    (committed != Some(-1)).then(|| format!("nothing says that the new partition is read from its first record: {committed:?}"))
+    (committed != Some(-1))
+        .then(|| format!("nothing says that the new partition is read from its first record: {committed:?}"))
 }
 
 /// A group is deleted and begun anew: an old fencing token must not be valid again.
@@ -101,9 +103,7 @@ pub(crate) fn a_join_comes_late() -> Option<String> {
     participant.record(now(2), &record(2, join(2, 1)), &mut out);
     out.clear();
     participant.record(now(3), &record(3, join(1, 1)), &mut out);
-    let leaves = |output: &Output| {
-        matches!(output, Output::Append(Command::Leave { member, n, .. }) if *member == MemberId(1) && *n > 0)
-    };
+    let leaves = |output: &Output| matches!(output, Output::Append(Command::Leave { member, n, .. }) if *member == MemberId(1) && *n > 0);
     (!out.iter().any(leaves)).then(|| "a member that nobody is holds its share for a session".to_owned())
 }
 

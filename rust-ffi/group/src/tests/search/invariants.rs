@@ -1,5 +1,7 @@
 //! What holds at every place of the log, told without the code that decides there.
 
+use std::rc::Rc;
+
 use crate::apply::Effect;
 use crate::command::{Command, Record};
 use crate::names::{MemberId, Offset};
@@ -17,7 +19,7 @@ fn stores(command: &Command) -> Vec<(u32, Offset, Option<Offset>)> {
 
 /// Checks what the command at the end of the log did.
 pub(crate) fn of_append(
-    log: &[Record],
+    log: &[Rc<Record>],
     record: &Record,
     before: &State,
     after: &State,
@@ -52,7 +54,7 @@ fn owners_are_members(state: &State) -> Result<(), String> {
     }
 }
 
-fn commit_is_the_owners(log: &[Record], record: &Record, number: u32, before: &State) -> Result<(), String> {
+fn commit_is_the_owners(log: &[Rc<Record>], record: &Record, number: u32, before: &State) -> Result<(), String> {
     let Some((sender, n)) = record.command.sender() else {
         return match record.command {
             Command::Reset { .. } | Command::Delete { .. } => Ok(()),

@@ -10,6 +10,8 @@ use std::time::Instant;
 
 use world::{Act, Setup, Stop, World};
 
+use super::is_long;
+
 /// Fingerprints are hashes already.
 #[derive(Default)]
 struct Same(u64);
@@ -136,8 +138,11 @@ pub(crate) fn walk(setup: Setup, seeds: std::ops::Range<u64>, length: usize) -> 
         let (mut world, mut acts, forward) = (start.clone(), Vec::new(), random.below(4));
         for _ in 0..length {
             world.acts(&mut options);
-            let ahead: Vec<Act> =
-                options.iter().copied().filter(|act| matches!(act, Act::Pass | Act::Append(_) | Act::Read(_))).collect();
+            let ahead: Vec<Act> = options
+                .iter()
+                .copied()
+                .filter(|act| matches!(act, Act::Pass | Act::Append(_) | Act::Read(_)))
+                .collect();
             let prefers = random.below(4) < forward && !ahead.is_empty();
             let act = random.one(if prefers { &ahead } else { &options });
             if matches!(act, Act::Crash(_) | Act::Leave(_)) && random.below(8) > 0 {
@@ -186,7 +191,8 @@ fn holds(name: &str, result: Result<Seen, Counterexample>, begun: Instant) -> Se
 fn no_order_of_events_breaks_the_rules() {
     for (name, setup) in setups::ALL {
         let begun = Instant::now();
-        holds(name, search(*setup, 60_000), begun);
+        let limit = if is_long() { 4_000_000 } else { 60_000 };
+        holds(name, search(*setup, limit), begun);
     }
 }
 
@@ -194,6 +200,7 @@ fn no_order_of_events_breaks_the_rules() {
 fn no_walk_breaks_the_rules() {
     for (name, setup) in setups::DEEP {
         let begun = Instant::now();
-        holds(name, walk(*setup, 0..60, 400), begun);
+        let seeds = if is_long() { 100_000 } else { 100 };
+        holds(name, walk(*setup, 0..seeds, 600), begun);
     }
 }

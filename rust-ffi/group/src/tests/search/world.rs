@@ -74,7 +74,7 @@ pub(crate) struct Process {
 pub(crate) struct World {
     pub(crate) setup: Setup,
     key: GroupKey,
-    pub(crate) log: Rc<Vec<Record>>,
+    pub(crate) log: Rc<Vec<Rc<Record>>>,
     /// The state before each place of the log, and after the last.
     states: Rc<Vec<Rc<State>>>,
     flight: Vec<Rc<Command>>,
@@ -124,7 +124,15 @@ impl World {
         let key = GroupKey::new("billing", "orders").unwrap();
         let down = Process { participant: None, read: 0, hand: None, stale: None, tokens: 0, revoked: Vec::new() };
         let mut world = Self {
-            setup: Setup { ticks: u8::MAX, appends: 1000, flight: 1000, copies: 0, ids: u8::MAX, prompt: None, ..setup },
+            setup: Setup {
+                ticks: u8::MAX,
+                appends: 1000,
+                flight: 1000,
+                copies: 0,
+                ids: u8::MAX,
+                prompt: None,
+                ..setup
+            },
             key,
             log: Rc::default(),
             states: Rc::new(vec![Rc::default()]),
@@ -152,7 +160,8 @@ impl World {
                 *self = self.step(Act::Append(0)).unwrap();
             }
             for process in 0..self.processes.len() {
-                while self.processes[process].0.participant.is_some() && self.processes[process].0.read < self.log.len() {
+                while self.processes[process].0.participant.is_some() && self.processes[process].0.read < self.log.len()
+                {
                     *self = self.step(Act::Read(process)).unwrap();
                 }
                 for (partition, epoch) in self.processes[process].0.revoked.clone() {
@@ -308,7 +317,8 @@ impl World {
     }
 
     fn act_of_participant(&mut self, act: Act) -> Result<(), Stop> {
-        let (Act::Tick(at) | Act::Commit(at) | Act::CommitStale(at) | Act::GiveUp(at, ..) | Act::Leave(at)) = act else {
+        let (Act::Tick(at) | Act::Commit(at) | Act::CommitStale(at) | Act::GiveUp(at, ..) | Act::Leave(at)) = act
+        else {
             return Ok(());
         };
         let due = self.due(at);
@@ -421,7 +431,7 @@ impl World {
         let effect = after.apply(&self.key, offset, command);
         let record = Record { offset, command: command.clone(), digest: hash_of(command), size: 100 };
         super::invariants::of_append(&self.log, &record, &before, &after, &effect).map_err(Stop::Broken)?;
-        Rc::make_mut(&mut self.log).push(record);
+        Rc::make_mut(&mut self.log).push(Rc::new(record));
         Rc::make_mut(&mut self.states).push(Rc::new(after));
         Ok(())
     }

@@ -3,12 +3,11 @@
 use std::rc::Rc;
 
 use super::setups::Setup;
-use crate::command::{Command, Record};
-use crate::directory::Directory;
+use crate::command::{Command, Directory, Record};
 use crate::names::{GroupKey, Offset};
 use crate::state::State;
-use crate::tests::search::invariants::of_append;
 use crate::tests::search::Random;
+use crate::tests::search::invariants::of_append;
 
 /// A command on its way. Those of one connection arrive in order, but for copies and late ones.
 struct Message {
@@ -93,7 +92,12 @@ impl Log {
     }
 
     /// The server writes what has arrived: in order for each connection, in any order between them.
-    pub(super) fn write(&mut self, random: &mut Random, now: u64, is_cut: impl Fn(usize) -> bool) -> Result<(), String> {
+    pub(super) fn write(
+        &mut self,
+        random: &mut Random,
+        now: u64,
+        is_cut: impl Fn(usize) -> bool,
+    ) -> Result<(), String> {
         if !self.works(now) {
             return Ok(());
         }
@@ -116,8 +120,7 @@ impl Log {
         let mut after = State::clone(&before);
         let effect = after.apply(&self.key, offset, &command);
         let record = Record { offset, digest: offset as u64, command, size: 100 };
-        let log: Vec<Record> = Vec::new();
-        of_append(&log, &record, &before, &after, &effect)?;
+        of_append(&[], &record, &before, &after, &effect)?;
         if let Command::Evict { members } = &record.command {
             let gone = members.iter().filter(|(id, _)| before.position(*id).is_some() && after.position(*id).is_none());
             self.evictions.extend(gone.map(|(id, _)| (now, *id)));

@@ -11,6 +11,8 @@ pub(crate) use run::{Outcome, run};
 
 use std::time::Instant;
 
+use super::is_long;
+
 /// Runs the seeds; fails with the first that breaks a rule.
 pub(crate) fn all(name: &str, setup: setups::Setup, seeds: std::ops::Range<u64>) -> Outcome {
     let begun = Instant::now();
@@ -36,6 +38,7 @@ pub(crate) fn all(name: &str, setup: setups::Setup, seeds: std::ops::Range<u64>)
 #[test]
 fn members_keep_apart_and_come_to_rest() {
     for (name, setup, seeds) in setups::ALL {
+        let seeds = if is_long() { seeds * 100 } else { *seeds };
         all(name, *setup, 1..1 + seeds);
     }
 }

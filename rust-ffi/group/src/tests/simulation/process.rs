@@ -249,12 +249,7 @@ impl Process {
     }
 
     /// Calls the machine, and does what it wants before anything else happens.
-    fn call(
-        &mut self,
-        world: &mut World<'_>,
-        now: u64,
-        call: impl FnOnce(&mut Participant, Moment, &mut Vec<Output>),
-    ) {
+    fn call(&mut self, world: &mut World<'_>, now: u64, call: impl FnOnce(&mut Participant, Moment, &mut Vec<Output>)) {
         let (clock, mut out) = (self.clock(now), Vec::new());
         if let Some(participant) = &mut self.participant {
             call(participant, clock, &mut out);
