@@ -48,14 +48,17 @@ demo: $(VENV)/.wheel $(VENV)/.demo
 
 test: test-rust test-python
 
-# What takes long: memory, the health of the loop, campaigns of faults, every place at which a call can be interrupted. Within an
+# What takes long: every order of events in consumer groups, memory, the health of the loop, campaigns of faults, every place at which a
+# call can be interrupted. Within an
 # hour and a half, on a machine that does nothing else; a line for each figure.
 test-long: $(VENV)/.wheel $(VENV)/.test $(VENV)/.witness
+	FLUVIO_CFFI_LONG=1 $(CARGO) test $(MANIFEST) -p fluvio-cffi-group -- --nocapture --test-threads 1
 	cd $(VENV) && FLUVIO_CFFI_LONG=1 bin/pytest --config-file=../pyproject.toml --rootdir=.. --verbose --capture=no $(PYTEST_ARGS) \
 		../tests/long
 
 # Without a cluster, in seconds; against the checkout (make develop).
 test-unit:
+	$(CARGO) test --quiet $(MANIFEST) -p fluvio-cffi-group
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m pytest -W error --quiet tests/unit $(PYTEST_ARGS)
 
 test-rust:

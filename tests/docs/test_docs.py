@@ -1,6 +1,7 @@
 """What the README and the pages in docs/ show is run, prints what they show, and what they name exists.
 
-The documents of docs/admin-json.md are the business of rust-ffi/abi/src/admin.
+The documents of docs/admin-json.md are the business of rust-ffi/abi/src/admin, those of docs/group-log.md the business
+of rust-ffi/group.
 """
 
 from __future__ import annotations

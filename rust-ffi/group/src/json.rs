@@ -1,5 +1,6 @@
 //! Commands as JSON, one object each: what stands in the values of the log. `docs/group-log.md` describes them.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -74,8 +75,11 @@ struct Flat {
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<FlatState>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    keys: Option<std::collections::BTreeMap<String, (Option<i64>, Option<i64>, i64)>>,
+    keys: Option<BTreeMap<String, FlatKnown>>,
 }
+
+/// The snapshot's place, from where the key is replayed, and its last command.
+type FlatKnown = (Option<i64>, Option<i64>, i64);
 
 /// A state has no fields that this code does not know: it would have to hand them on.
 #[derive(Serialize, Deserialize)]
@@ -287,7 +291,7 @@ impl FlatState {
     }
 
     fn of(state: &State) -> Self {
-        let places: std::collections::HashMap<MemberId, u32> =
+        let places: HashMap<MemberId, u32> =
             state.members.iter().zip(0..).map(|(member, at)| (member.id, at)).collect();
         let owner = |partition: &Partition| partition.owner.and_then(|owner| places.get(&owner).copied());
         let partitions = state.partitions.iter();

@@ -2,10 +2,45 @@
 //!
 //! A partition of a topic is a total order that everybody sees alike. The members of a group append *commands* to one, and
 //! all of them apply the same commands in the same order to the same deterministic state machine: so they agree on who is
-//! in, who owns what and which commits hold, without a coordinator and without clocks that agree.
+//! in, who owns what and which commits hold, without a coordinator and without clocks that agree. Conditions take the place
+//! of compare-and-set: a command says what it supposes, and whether that holds is decided at its place in the log.
+//! `docs/group-log.md` has the format, for other languages.
 //!
-//! This crate is that machine, and the machine of one member on top of it. It does no I/O and knows no clock: time is an
-//! argument.
+//! This crate does no I/O and knows no clock: time is an argument. It has three parts:
+//!
+//! * [`Command`], [`State`] and [`State::apply`], with [`assign`] and the encoding: what all readers of the log share.
+//! * [`Newcomer`], which leads one who knows nothing to a [`Replica`] of the state, and keeps the [`Directory`] for it.
+//! * [`Participant`]: one member. It decides when to join, to sign, to evict, to give up, and until when records may be
+//!   handed out.
+//!
+//! # How a host drives a participant
+//!
+//! One task per consumer owns the [`Participant`]; several consumers of one client share the connections to the log. For
+//! each partition of the log that is in use there is one reader, which decodes every record once ([`Record::decode`]), keeps
+//! a [`Directory`] up to date, and hands [`Record`]s to the participants by their key, in order; and one producer.
+//!
+//! | the host | calls | and does for |
+//! |---|---|---|
+//! | has read back to a directory | [`Newcomer::next`], [`Newcomer::record`] | [`Step::Read`]: a bounded read of the log |
+//! | has a connection for reading and one for sending, with nothing left unsent | [`Participant::link`] | [`Output::Renew`]: closes both, and makes new ones |
+//! | reads a record of the key | [`Participant::record`] | [`Output::Append`]: sends now, or says that the link is down |
+//! | waits until [`Participant::next_tick`] | [`Participant::tick`] | [`Output::Draw`]: draws an id, [`Participant::join`] |
+//! | finds what the cluster stores for the group, or resolves `start` | [`Participant::resolved`] | [`Output::Resolve`] |
+//! | opens and closes streams of the consumer | | [`Output::Assign`], [`Output::Lost`] |
+//! | hands records to the reader, and sees it come back | [`Participant::took`], [`Participant::returned`] | |
+//! | stops handing out, throws away what was read ahead, and runs `on_revoked` when the reader comes back | [`Participant::released`] | [`Output::Revoke`], and [`Output::Keep`] takes it back |
+//! | is asked to commit | [`Participant::commit`] | [`Output::Committed`] |
+//! | stores offsets under the group's name | | [`Output::Mirror`] |
+//!
+//! After each call it does what the outputs say before it calls again, and stores [`Participant::lease_end`] where the
+//! reading thread compares it with the clock. Time is read *before* a call, from a clock that counts suspended time: what
+//! the call sends counts from then. Nothing is resent beside the participant, and a producer's acknowledgement is not
+//! waited for: what counts is what is read back.
+//!
+//! # What stands behind it
+//!
+//! The tests search all orders of events for small groups, simulate larger ones in real time, and take away each rule of
+//! the protocol to show what goes wrong without it. `FLUVIO_CFFI_LONG=1` makes them do so for an hour.
 
 mod apply;
 mod assign;

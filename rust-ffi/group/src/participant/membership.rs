@@ -117,7 +117,7 @@ impl Membership {
         self.holdings.open(state, now, out);
         if self.leaving.is_none() {
             let members = self.peers.evict(state, sent, now);
-            out.extend((!members.is_empty()).then(|| Output::Append(Command::Evict { members })));
+            out.extend((!members.is_empty()).then_some(Output::Append(Command::Evict { members })));
         }
     }
 
@@ -227,7 +227,7 @@ impl Membership {
         }
         if !stands(Guard::Probe) && self.leaving.is_none() {
             let members = self.peers.evict(state, now, now);
-            out.extend((!members.is_empty()).then(|| Output::Append(Command::Evict { members })));
+            out.extend((!members.is_empty()).then_some(Output::Append(Command::Evict { members })));
         }
         let beats = self.wants_beat(state, now);
         match &mut self.leaving {

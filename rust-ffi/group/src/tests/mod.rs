@@ -1,9 +1,12 @@
 //! The proof: properties of the pure parts, a search through all orders of events, a simulation in real time, and for
 //! each rule the counterexample that appears when it is taken away.
 
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod assignment;
 mod guards;
 mod json;
+mod page;
 mod replay;
 mod scenarios;
 mod search;

@@ -191,7 +191,7 @@ fn holds(name: &str, result: Result<Seen, Counterexample>, begun: Instant) -> Se
 fn no_order_of_events_breaks_the_rules() {
     for (name, setup) in setups::ALL {
         let begun = Instant::now();
-        let limit = if is_long() { 4_000_000 } else { 60_000 };
+        let limit = if is_long() { 4_000_000 } else { 40_000 };
         holds(name, search(*setup, limit), begun);
     }
 }

@@ -88,14 +88,14 @@ pub(crate) const MIXED: Setup = Setup { session: 30_000, other_session: Some(2_0
 /// Name, setup, and how many seeds are run each time.
 pub(crate) const ALL: &[(&str, Setup, u64)] = &[
     ("nothing goes wrong", CALM, 5),
-    ("everything goes wrong", TROUBLE, 30),
-    ("five members", FIVE, 20),
-    ("short sessions", SHORT, 20),
-    ("instances", INSTANCES, 20),
-    ("the log stalls", STALLS, 15),
-    ("the log is away", OUTAGES, 15),
-    ("connections flap", FLAPS, 15),
-    ("sessions differ", MIXED, 15),
+    ("everything goes wrong", TROUBLE, 20),
+    ("five members", FIVE, 15),
+    ("short sessions", SHORT, 15),
+    ("instances", INSTANCES, 15),
+    ("the log stalls", STALLS, 8),
+    ("the log is away", OUTAGES, 8),
+    ("connections flap", FLAPS, 8),
+    ("sessions differ", MIXED, 12),
 ];
 
 /// Most are killed at once, those that joined first.
