@@ -42,3 +42,26 @@ fn members_keep_apart_and_come_to_rest() {
         all(name, *setup, 1..1 + seeds);
     }
 }
+
+#[test]
+fn who_starts_together_settles() {
+    let setups: &[_] = if is_long() { &[setups::START, setups::HUNDRED] } else { &[setups::START] };
+    for setup in setups {
+        let outcome = run(*setup, 1);
+        assert_eq!(outcome.broken, None);
+        println!(
+            "{} members share {} partitions after {} ms and {} commands",
+            setup.processes, setup.partitions, outcome.takeover, outcome.commands
+        );
+        assert!((1..10_000).contains(&outcome.takeover), "{outcome:?}");
+    }
+}
+
+#[test]
+fn the_partitions_of_the_dead_are_taken_over() {
+    for seed in 1..if is_long() { 100 } else { 3 } {
+        let outcome = run(setups::KILLED, seed);
+        assert_eq!(outcome.broken, None);
+        assert!((1..setups::KILLED.session + 1_000).contains(&outcome.takeover), "seed {seed}: {outcome:?}");
+    }
+}

@@ -51,8 +51,11 @@ pub(super) struct Process {
     read: usize,
     polls: u64,
     streams: BTreeMap<u32, Stream>,
-    /// Until when the reader is at work.
+    /// Until when the reader is at work, and on what.
     busy: Option<u64>,
+    in_hand: Vec<(u32, Offset)>,
+    /// How long it is at work the next time.
+    pub(super) lingers: u64,
     commits: u64,
     tokens: u64,
     grown: u32,
@@ -77,6 +80,8 @@ impl Process {
             polls: 0,
             streams: BTreeMap::new(),
             busy: None,
+            in_hand: Vec::new(),
+            lingers: 0,
             commits: 0,
             tokens: 0,
             grown: 0,
@@ -103,7 +108,29 @@ impl Process {
         self.participant = None;
         self.streams.clear();
         self.busy = None;
+        self.in_hand.clear();
         self.starts = starts;
+    }
+
+    /// It is done with what it has in hand, stores that, and leaves; it starts again a while later.
+    pub(super) fn leave(&mut self, world: &mut World<'_>, now: u64) {
+        if self.participant.is_none() || self.paused > now {
+            return;
+        }
+        self.come_back(world, now);
+        let streams = self.streams.iter();
+        let processed = streams.map(|(&partition, it)| Entry { partition, epoch: it.epoch, offset: it.position });
+        let (processed, is_silent) = (processed.collect(), world.setup.instances && world.random.below(2) == 0);
+        self.call(world, now, |it, clock, out| it.leave(clock, processed, is_silent, out));
+    }
+
+    fn come_back(&mut self, world: &mut World<'_>, now: u64) {
+        if self.busy.take().is_some() {
+            for (partition, offset) in self.in_hand.drain(..) {
+                world.topic.process(partition, offset);
+            }
+            self.call(world, now, |it, clock, out| it.returned(clock, out));
+        }
     }
 
     fn disconnect(&mut self, log: &mut Log, random: &mut Random, now: u64) {
@@ -150,6 +177,9 @@ impl Process {
             self.timers(world, now);
         }
         self.reader(world, now);
+        if self.participant.as_ref().is_some_and(Participant::is_ended) {
+            self.kill(now + 100 + world.random.below(world.setup.session));
+        }
     }
 
     fn start(&mut self, world: &World<'_>, now: u64) {
@@ -171,8 +201,8 @@ impl Process {
             client_id: "client".into(),
             host: "host".into(),
             session_timeout: Duration::from_millis(setup.session_of(self.at)),
-            rebalance_timeout: Duration::from_millis(60_000),
-            processing_timeout: Duration::from_millis(300_000),
+            rebalance_timeout: Duration::from_millis(2 * setup.session),
+            processing_timeout: Duration::from_millis(4 * setup.session),
             partitions: topic.partitions,
         };
         self.grown = topic.partitions;
@@ -200,7 +230,7 @@ impl Process {
             let record = world.log.records[self.read].0.clone();
             self.read += 1;
             self.call(world, now, |it, clock, out| it.record(clock, &record, out));
-            let Some(participant) = &self.participant else { return };
+            let Some(participant) = self.participant.as_ref().filter(|it| !it.is_ended()) else { return };
             if self.read.is_multiple_of(8) {
                 assert_eq!(participant.replica().state(), &*world.log.states[self.read], "two states at {}", self.read);
             }
@@ -262,9 +292,7 @@ impl Process {
         if self.participant.is_none() || self.busy.is_some_and(|until| until > now) {
             return;
         }
-        if self.busy.take().is_some() {
-            self.call(world, now, |it, clock, out| it.returned(clock, out));
-        }
+        self.come_back(world, now);
         let revoked = self.streams.iter().filter(|(_, it)| it.is_revoked).map(|(at, it)| (*at, *it));
         for (partition, stream) in revoked.collect::<Vec<_>>() {
             self.streams.remove(&partition);
@@ -272,7 +300,6 @@ impl Process {
             let released = Released { partition, epoch: stream.epoch, committed };
             self.call(world, now, |it, clock, out| it.released(clock, released, out));
         }
-        self.take(world, now);
         if now >= self.commits {
             self.commits = now + 300 + world.random.below(400);
             let mut entries = Vec::new();
@@ -286,24 +313,23 @@ impl Process {
                 self.call(world, now, |it, clock, out| it.commit(clock, token, entries, out));
             }
         }
+        self.take(world, now);
     }
 
     fn take(&mut self, world: &mut World<'_>, now: u64) {
         let clock = self.clock(now);
         let Some(participant) = &mut self.participant else { return };
-        let mut took = false;
         for (&partition, stream) in &mut self.streams {
             let may = participant.hands(partition, clock) == Some(stream.epoch);
             let until = world.topic.end(partition, now).min(stream.position + CHUNK);
             while may && stream.position < until {
                 stream.position += 1;
-                world.topic.process(partition, stream.position);
-                took = true;
+                self.in_hand.push((partition, stream.position));
             }
         }
-        if took {
+        if !self.in_hand.is_empty() {
             participant.took(clock);
-            self.busy = Some(now + 10 + world.random.below(100));
+            self.busy = Some(now + 10 + world.random.below(100) + std::mem::take(&mut self.lingers));
         }
     }
 }

@@ -77,7 +77,7 @@ pub(crate) struct Outcome {
     pub(crate) rejoins: u32,
     pub(crate) processed: u64,
     pub(crate) repeated: u64,
-    /// How long the partitions of those that were killed were idle, in milliseconds.
+    /// How long it took until everything was handed out, in milliseconds: since some were killed, or all started.
     pub(crate) takeover: u64,
 }
 
@@ -111,7 +111,7 @@ pub(crate) fn run(setup: Setup, seed: u64) -> Outcome {
     for at in 0..setup.processes {
         // The first two differ as much as clocks may.
         let rate = [976, 1024].get(at).copied().unwrap_or(976 + random.below(49));
-        processes.push(Process::new(at, rate, 10 + at as u64 * 100));
+        processes.push(Process::new(at, rate, if setup.is_start { 10 } else { 10 + at as u64 * 100 }));
     }
     let mut topic = Topic { until: setup.trouble + setup.quiet / 2, ..Topic::default() };
     topic.grow(setup.partitions, 0);
@@ -148,8 +148,19 @@ impl Run {
                 self.outcome.takeover = now - killed_at;
                 return Ok(());
             }
+            if setup.is_start && idle == 0 && self.is_shared() {
+                self.outcome.takeover = now;
+                self.outcome.commands = self.log.records.len();
+                return Ok(());
+            }
         }
         self.rest(setup.trouble + setup.quiet)
+    }
+
+    /// Whether everybody has its share.
+    fn is_shared(&self) -> bool {
+        let state = self.log.state();
+        state.members.len() == self.setup.processes && !state.partitions.iter().any(|it| it.moving)
     }
 
     /// Something goes wrong now and then; when the quiet begins everything is mended.
@@ -168,7 +179,7 @@ impl Run {
                 .min(setup.longest);
             let at = random.below(setup.processes as u64) as usize;
             let process = &mut self.processes[at];
-            match random.below(6) {
+            match random.below(8) {
                 0 if setup.stalls => self.log.stalled = self.log.stalled.max(now + wait),
                 1 if setup.outages => self.log.down = self.log.down.max(now + wait),
                 2 if setup.pauses => process.paused = process.paused.max(now + wait),
@@ -179,6 +190,11 @@ impl Run {
                 4 if setup.cuts => process.cut = process.cut.max(now + wait),
                 5 if setup.grows && self.topic.partitions < 2 * setup.partitions && random.below(4) == 0 => {
                     self.topic.grow(self.topic.partitions + 1, now);
+                }
+                6 if setup.busy => process.lingers = random.one(&[session / 2, 3 * session, 5 * session]),
+                7 if setup.leaves => {
+                    let (log, topic) = (&mut self.log, &mut self.topic);
+                    process.leave(&mut World { setup: &setup, log, topic, random }, now);
                 }
                 _ => {}
             }

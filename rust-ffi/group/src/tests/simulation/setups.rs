@@ -18,6 +18,10 @@ pub(crate) struct Setup {
     pub(crate) kills: bool,
     /// They are cut off from the log.
     pub(crate) cuts: bool,
+    /// They leave, and start again; with an instance some of them without giving anything up.
+    pub(crate) leaves: bool,
+    /// Their readers do not come back for long.
+    pub(crate) busy: bool,
     /// Partitions are added.
     pub(crate) grows: bool,
     pub(crate) loss: u64,
@@ -33,6 +37,8 @@ pub(crate) struct Setup {
     pub(crate) quiet: u64,
     /// So many are killed at once, for good: how long are their partitions idle?
     pub(crate) killed: usize,
+    /// All start at once: how long until everything is shared?
+    pub(crate) is_start: bool,
 }
 
 impl Setup {
@@ -52,6 +58,8 @@ pub(crate) const CALM: Setup = Setup {
     pauses: false,
     kills: false,
     cuts: false,
+    leaves: false,
+    busy: false,
     grows: false,
     loss: 0,
     copies: 0,
@@ -62,6 +70,7 @@ pub(crate) const CALM: Setup = Setup {
     trouble: 60_000,
     quiet: 90_000,
     killed: 0,
+    is_start: false,
 };
 pub(crate) const TROUBLE: Setup = Setup {
     stalls: true,
@@ -69,6 +78,8 @@ pub(crate) const TROUBLE: Setup = Setup {
     pauses: true,
     kills: true,
     cuts: true,
+    leaves: true,
+    busy: true,
     grows: true,
     loss: 10,
     copies: 30,
@@ -100,3 +111,7 @@ pub(crate) const ALL: &[(&str, Setup, u64)] = &[
 
 /// Most are killed at once, those that joined first.
 pub(crate) const KILLED: Setup = Setup { processes: 25, partitions: 50, killed: 20, trouble: 100_000, ..CALM };
+
+/// All start at once.
+pub(crate) const START: Setup = Setup { processes: 25, partitions: 75, is_start: true, ..CALM };
+pub(crate) const HUNDRED: Setup = Setup { processes: 100, partitions: 300, ..START };
