@@ -102,7 +102,7 @@ impl Membership {
     pub(crate) fn read_back(&mut self, n: u64, effect: &Effect, state: &State, now: Moment, out: &mut Vec<Output>) {
         let heard = self.lease.heard();
         let Some(sent) = self.lease.read_back(n, now) else { return };
-        if now > heard + self.pace(state) / 2 && stands(Guard::Silence) {
+        if now > heard + self.pace() / 2 && stands(Guard::Silence) {
             self.peers.begin_anew(now);
         }
         if self.is_suspended && self.lease.end() > now {
@@ -180,10 +180,9 @@ impl Membership {
     }
 
     /// The shortest session of the group: it paces the signs of life, so that everybody can tell silence from an idle log.
-    fn pace(&self, state: &State) -> Duration {
+    fn pace(&self) -> Duration {
         let own = self.lease.session();
-        let sessions = state.members.iter().map(|member| Duration::from_millis(member.session_ms.into()));
-        if stands(Guard::SharedPace) { sessions.fold(own, Duration::min) } else { own }
+        if stands(Guard::SharedPace) { own.min(self.peers.pace()) } else { own }
     }
 
     /// What time alone does.
@@ -246,14 +245,14 @@ impl Membership {
         }
     }
 
-    fn beat_at(&self, state: &State) -> Moment {
-        self.lease.sent_at() + self.pace(state) / 3
+    fn beat_at(&self) -> Moment {
+        self.lease.sent_at() + self.pace() / 3
     }
 
     /// A sign of life is due, or a proof is wanted that the log works.
-    fn wants_beat(&self, state: &State, now: Moment) -> bool {
+    fn wants_beat(&mut self, state: &State, now: Moment) -> bool {
         let proof = self.peers.wants_proof(state, now);
-        self.beat_at(state) <= now || proof.is_some_and(|since| !self.lease.is_out_since(since))
+        self.beat_at() <= now || proof.is_some_and(|since| !self.lease.is_out_since(since))
     }
 
     /// When [`Membership::tick`] or [`Membership::send`] have something to do.
@@ -264,7 +263,7 @@ impl Membership {
             self.quarantine.as_ref().map(|(until, _)| *until),
             self.holdings.next_due(config.rebalance_timeout).filter(|_| stays),
             (stays && !self.holdings.is_mirrored(state)).then(|| self.mirrored + MIRROR_EVERY),
-            (stays && is_up).then(|| self.beat_at(state)),
+            (stays && is_up).then(|| self.beat_at()),
             self.peers.next_due(state, now).filter(|_| stays && is_up),
         ])
     }

@@ -38,7 +38,7 @@ pub(crate) fn all(name: &str, setup: setups::Setup, seeds: std::ops::Range<u64>)
 #[test]
 fn members_keep_apart_and_come_to_rest() {
     for (name, setup, seeds) in setups::ALL {
-        let seeds = if is_long() { seeds * 50 } else { *seeds };
+        let seeds = if is_long() { seeds * 40 } else { *seeds };
         all(name, *setup, 1..1 + seeds);
     }
 }

@@ -92,8 +92,8 @@ pub(crate) const SHORT: Setup = Setup { session: 3_000, ..FIVE };
 pub(crate) const INSTANCES: Setup = Setup { instances: true, ..FIVE };
 pub(crate) const STALLS: Setup = Setup { processes: 5, partitions: 7, stalls: true, trouble: 120_000, ..CALM };
 pub(crate) const OUTAGES: Setup = Setup { outages: true, stalls: false, ..STALLS };
-/// Connections break every other second, and what they carried is lost.
-pub(crate) const FLAPS: Setup = Setup { rate: 40, longest: 300, ..OUTAGES };
+/// Connections break every few seconds, and some are unlucky with making new ones.
+pub(crate) const FLAPS: Setup = Setup { rate: 20, longest: 2_500, ..OUTAGES };
 pub(crate) const MIXED: Setup = Setup { session: 30_000, other_session: Some(2_000), outages: true, ..STALLS };
 
 /// Name, setup, and how many seeds are run each time.
