@@ -15,8 +15,8 @@ pub struct Holding {
 
 /// The member, as a place in the list, that each partition is to go to; `None` only without members.
 ///
-/// Balanced: two members differ by at most one. As few partitions change their owner as balance allows. Who has what it is
-/// to have keeps it, and the same input gives the same result on every machine:
+/// Balanced: two members differ by at most one. As few partitions change their owner as balance allows. Who has what it
+/// is to have keeps it, and the same input gives the same result on every machine:
 ///
 /// 1. Everybody gets `partitions / members`, rounded down. The larger shares go first to those that own more than that
 ///    without giving it up, then to those that own more, then to the rest; among equals the hash decides.

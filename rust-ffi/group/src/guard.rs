@@ -1,5 +1,5 @@
-//! The rules that keep two members apart, by name. Each stands in the code where it decides something, so that the tests
-//! can take it away and show what goes wrong without it: a rule whose absence nobody notices is no rule.
+//! The rules that keep two members apart, by name. Each stands in the code where it decides something, so that the
+//! tests can take it away and show what goes wrong without it: a rule whose absence nobody notices is no rule.
 
 macro_rules! guards {
     ($($(#[doc = $text:literal])+ $name:ident,)+) => {

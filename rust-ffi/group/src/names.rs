@@ -11,8 +11,8 @@ use siphasher::sip::SipHasher24;
 /// A place in a partition of the group log, or of the topic that is read.
 pub type Offset = i64;
 
-/// A point in time: what the clock of this machine that counts suspended time (`CLOCK_BOOTTIME`) shows. The clocks of two
-/// members need not agree.
+/// A point in time: what the clock of this machine that counts suspended time (`CLOCK_BOOTTIME`) shows. The clocks of
+/// two members need not agree.
 pub type Moment = std::time::Duration;
 
 /// Partitions of the log topic that are used: part of the format, never changed.

@@ -104,8 +104,8 @@ pub enum Output {
     Evicted,
     /// Another process has taken its instance over. This is the end.
     Fenced,
-    /// It has left, or gone silent. After [`super::Participant::leave`] this is the end; else it joins again when its reader
-    /// comes back.
+    /// It has left, or gone silent. After [`super::Participant::leave`] this is the end; else it joins again when its
+    /// reader comes back.
     Left,
     /// The group speaks a version that this code does not. This is the end.
     Newer(u32),

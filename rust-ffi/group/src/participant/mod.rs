@@ -1,10 +1,10 @@
-//! One who takes part in a group, as a machine: what it reads, hears and is asked for goes in with the time, what is to be
-//! done comes out. It does nothing by itself, so that a test can try every order of events.
+//! One who takes part in a group, as a machine: what it reads, hears and is asked for goes in with the time, what is to
+//! be done comes out. It does nothing by itself, so that a test can try every order of events.
 //!
-//! The host owns one [`Participant`] per consumer, calls it from one task, and does what the outputs say before it calls
-//! again. It reads the log with `read_committed`, hands over every record of the key in order, and calls
-//! [`Participant::tick`] at [`Participant::next_tick`]. Time is taken *before* a call, from a clock that counts suspended
-//! time: what the machine sends in that call counts from then.
+//! The host owns one [`Participant`] per consumer, calls it from one task, and does what the outputs say before it
+//! calls again. It reads the log with `read_committed`, hands over every record of the key in order, and calls
+//! [`Participant::tick`] at [`Participant::next_tick`]. Time is taken *before* a call, from a clock that counts
+//! suspended time: what the machine sends in that call counts from then.
 
 mod commits;
 mod config;

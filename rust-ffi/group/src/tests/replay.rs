@@ -216,8 +216,8 @@ fn a_directory_is_continued_from_what_it_contains() {
     assert!(from_its_place > 0);
 }
 
-/// All members of a group die before anybody wrote a snapshot, and a directory has been written since: whoever comes next
-/// replays the group from its first command.
+/// All members of a group die before anybody wrote a snapshot, and a directory has been written since: whoever comes
+/// next replays the group from its first command.
 #[test]
 fn a_group_that_died_young_is_found() {
     let mut log = Log::new(2);

@@ -1,7 +1,7 @@
 //! A few processes, a log, and commands on their way to it: everything that can happen next, in any order.
 //!
-//! The processes are the real machine. A process that takes no step is a stopped one; a command that was sent is appended
-//! at any later time, twice, or never; clocks run at different rates.
+//! The processes are the real machine. A process that takes no step is a stopped one; a command that was sent is
+//! appended at any later time, twice, or never; clocks run at different rates.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
@@ -50,8 +50,8 @@ pub(crate) struct Setup {
     pub(crate) prompt: Option<usize>,
 }
 
-/// Ten seconds of real time are three ticks: a lease of 9 s by the slowest clock ends before that, a session of 10 s by the
-/// fastest clock too, and one of 10 s by the slowest does not.
+/// Ten seconds of real time are three ticks: a lease of 9 s by the slowest clock ends before that, a session of 10 s by
+/// the fastest clock too, and one of 10 s by the slowest does not.
 pub(crate) const TICK: Duration = Duration::from_nanos(10_000_000_000 / 3);
 /// So long the short waits are, for more changes or for those of lower rank: time need not pass for them.
 const SOON: Duration = Duration::from_millis(300);

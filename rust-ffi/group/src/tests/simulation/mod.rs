@@ -1,6 +1,6 @@
-//! Members in real time, in steps of 10 ms: processes that are stopped, killed and cut off, a log that stalls or is away,
-//! commands that are lost, late and doubled, clocks that differ by 5 %. It finds what a search does not: who evicts whom
-//! wrongly, and whether everything comes to rest.
+//! Members in real time, in steps of 10 ms: processes that are stopped, killed and cut off, a log that stalls or is
+//! away, commands that are lost, late and doubled, clocks that differ by 5 %. It finds what a search does not: who
+//! evicts whom wrongly, and whether everything comes to rest.
 
 mod log;
 mod process;
