@@ -88,10 +88,7 @@ impl Holdings {
         for (&number, held) in &mut self.held {
             let Some(Partition { committed, .. }) = state.partition(number) else { continue };
             match (held.stage, committed) {
-                (Stage::Gained, None) if is_calm => {
-                    held.stage = Stage::Resolving;
-                    out.push(Output::Resolve { partition: number, epoch: held.epoch });
-                }
+                (Stage::Gained, None) if is_calm => held.resolve(number, out),
                 (Stage::Gained, Some(after)) if is_calm => held.read(number, *after, out),
                 (Stage::Starting, Some(after)) => held.read(number, *after, out),
                 _ => {}
@@ -165,8 +162,9 @@ impl Holdings {
             }
             let Some(now) = state.partition(partition) else { continue };
             match now.committed {
-                Some(after) if !now.moving => held.read(partition, after, out),
-                _ => held.stage = Stage::Releasing { committed, n: None },
+                _ if now.moving => held.stage = Stage::Releasing { committed, n: None },
+                Some(after) => held.read(partition, after, out),
+                None => held.resolve(partition, out),
             }
         }
     }
@@ -234,6 +232,11 @@ impl Holdings {
 }
 
 impl Held {
+    fn resolve(&mut self, partition: u32, out: &mut Vec<Output>) {
+        self.stage = Stage::Resolving;
+        out.push(Output::Resolve { partition, epoch: self.epoch });
+    }
+
     fn read(&mut self, partition: u32, after: Offset, out: &mut Vec<Output>) {
         self.stage = Stage::Reading;
         out.push(Output::Assign { partition, epoch: self.epoch, after });

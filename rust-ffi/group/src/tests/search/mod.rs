@@ -191,7 +191,7 @@ fn holds(name: &str, result: Result<Seen, Counterexample>, begun: Instant) -> Se
 fn no_order_of_events_breaks_the_rules() {
     for (name, setup) in setups::ALL {
         let begun = Instant::now();
-        let limit = if is_long() { 4_000_000 } else { 40_000 };
+        let limit = if is_long() { 2_000_000 } else { 40_000 };
         holds(name, search(*setup, limit), begun);
     }
 }
@@ -200,7 +200,7 @@ fn no_order_of_events_breaks_the_rules() {
 fn no_walk_breaks_the_rules() {
     for (name, setup) in setups::DEEP {
         let begun = Instant::now();
-        let seeds = if is_long() { 100_000 } else { 100 };
+        let seeds = if is_long() { 20_000 } else { 100 };
         holds(name, walk(*setup, 0..seeds, 600), begun);
     }
 }
