@@ -113,6 +113,9 @@ impl Membership {
         if stands(Guard::VoidSentAgain) {
             self.holdings.void_up_to(n, state, out);
             self.commits.void_below(n);
+            if let Some(leaving) = &mut self.leaving {
+                leaving.n = leaving.n.filter(|sent| *sent > n);
+            }
         }
         self.holdings.open(state, now, out);
         if self.leaving.is_none() {

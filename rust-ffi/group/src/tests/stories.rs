@@ -260,6 +260,24 @@ fn the_lease_ends_and_runs_again() {
     assert!(story.participant.hands(0, story.now).is_some());
 }
 
+/// A commit is called after its `leave` was sent, and overtakes it.
+#[test]
+fn a_leave_that_is_void_is_sent_again() {
+    let mut story = Story::alone(None, 1);
+    let entry = story.entry(0, 8);
+    story.echoes = false;
+    story.call(|it, now, out| it.leave(now, vec![entry], false, out));
+    let late = story.sent.pop().unwrap();
+    story.call(|it, now, out| it.commit(now, 1, vec![entry], out));
+    let commit = story.sent.pop().unwrap();
+    story.reads(commit);
+    story.reads(late);
+    assert!(!story.participant.is_ended(), "its leave is void");
+    let again = story.sent.pop().unwrap();
+    story.reads(again);
+    assert!(story.participant.is_ended());
+}
+
 #[test]
 fn who_leaves_last_writes_a_snapshot() {
     let mut story = Story::alone(None, 1);

@@ -104,7 +104,7 @@ impl Log {
         let arrived = |it: &Message| it.at <= now && !is_cut(it.from);
         let mut ready: Vec<Message> = self.net.extract_if(.., |it| arrived(it)).collect();
         ready.sort_by_key(|it| it.at);
-        let shuffle: Vec<u64> = (0..64).map(|_| random.next()).collect();
+        let shuffle: Vec<u64> = (0..100).map(|_| random.next()).collect();
         ready.sort_by_key(|it| shuffle[it.from]);
         ready.into_iter().try_for_each(|it| self.append(now, it.command))?;
         if random.below(3_000) == 0 && self.directory.as_of >= 0 {

@@ -169,7 +169,7 @@ impl Run {
         if now >= setup.trouble {
             (self.log.stalled, self.log.down) = (self.log.stalled.min(now), self.log.down.min(now));
             for process in &mut self.processes {
-                (process.paused, process.cut) = (process.paused.min(now), process.cut.min(now));
+                (process.paused, process.cut, process.lingers) = (process.paused.min(now), process.cut.min(now), 0);
                 process.starts = if process.starts == u64::MAX { u64::MAX } else { process.starts.min(now) };
             }
         } else if random.below(1000) < setup.rate {
