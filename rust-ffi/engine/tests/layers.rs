@@ -42,15 +42,8 @@ const ABI: &[&str] = &[
 const CLUSTER: &[&str] =
     &["main", "lib", "cluster", "sc", "spu", "control listener temporary tls", "config faults files log net", "socket"];
 
-const GROUP: &[&str] = &[
-    "lib",
-    "newcomer participant",
-    "replica",
-    "apply directory json",
-    "assign command",
-    "guard state",
-    "names",
-];
+const GROUP: &[&str] =
+    &["lib", "newcomer participant", "replica", "apply directory json", "assign command", "guard state", "names"];
 
 /// The Rust files below `folder`.
 fn sources(folder: &Path) -> Vec<PathBuf> {
