@@ -40,7 +40,7 @@ pub(super) struct Process {
     pub(super) cut: u64,
     /// When it starts, if it does not run.
     pub(super) starts: u64,
-    /// When it was last hindered.
+    /// When it was last hindered, by the time for which the log worked.
     pub(super) hindered: u64,
     /// Ids that it had, and when it stopped having each.
     pub(super) ids: Vec<MemberId>,

@@ -101,6 +101,8 @@ struct Run {
     processes: Vec<Process>,
     outcome: Outcome,
     judged: usize,
+    /// For how long the log worked: while it does not, nobody can sign, and evictions that were sent before wait in it.
+    worked: u64,
     /// When a member was last evicted whose process ran. Others came by late copies of joins.
     evicted: u64,
 }
@@ -115,8 +117,17 @@ pub(crate) fn run(setup: Setup, seed: u64) -> Outcome {
     }
     let mut topic = Topic { until: setup.trouble + setup.quiet / 2, ..Topic::default() };
     topic.grow(setup.partitions, 0);
-    let mut run =
-        Run { setup, random, log: Log::new(), topic, processes, outcome: Outcome::default(), judged: 0, evicted: 0 };
+    let mut run = Run {
+        setup,
+        random,
+        log: Log::new(),
+        topic,
+        processes,
+        outcome: Outcome::default(),
+        judged: 0,
+        worked: 0,
+        evicted: 0,
+    };
     match run.all() {
         Ok(()) => {}
         Err(broken) => run.outcome.broken = Some(broken),
@@ -130,6 +141,7 @@ impl Run {
         let killed_at = 3 * setup.session + 5_000 + self.random.below(setup.session) / 10 * 10;
         for now in (0..setup.trouble + setup.quiet).step_by(10) {
             self.topic.now = now;
+            self.worked += if self.log.works(now) { 10 } else { 0 };
             if setup.killed > 0 && now == killed_at {
                 for process in &mut self.processes[..setup.killed] {
                     process.kill(u64::MAX);
@@ -201,7 +213,7 @@ impl Run {
         }
         for process in &mut self.processes {
             if process.paused > now || process.cut > now || now < process.starts || process.participant.is_none() {
-                process.hindered = now;
+                process.hindered = self.worked;
             }
         }
     }
@@ -214,7 +226,7 @@ impl Run {
             let Some(process) = evicted.filter(|process| process.participant.is_some()) else { continue };
             self.evicted = *now;
             let session = self.setup.session_of(process.at);
-            if now - process.hindered > session * 4 / 3 + 1_000 {
+            if self.worked - process.hindered > session * 4 / 3 + 1_000 {
                 self.outcome.wrongful += 1;
             }
         }
