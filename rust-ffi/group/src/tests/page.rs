@@ -35,8 +35,8 @@ fn every_command_is_shown_and_is_what_it_says() {
 #[test]
 fn the_example_ends_as_shown() {
     let mut replica = Replica::empty(GroupKey::new("billing", "orders").unwrap(), -1);
-    for (offset, line) in blocks()["log"].lines().enumerate() {
-        replica.read(&Record::decode(offset as Offset, line.as_bytes()).unwrap());
+    for (offset, value) in blocks()["log"].replace("\n ", "").lines().enumerate() {
+        replica.read(&Record::decode(offset as Offset, value.as_bytes()).unwrap());
     }
     let Command::Snapshot(shown) = decode(blocks()["result"].as_bytes()).unwrap() else { panic!() };
     let snapshot = replica.snapshot();
