@@ -29,7 +29,7 @@ help:
 	@echo 'make demo          build, start an embedded cluster, produce and consume, and say how fast it was'
 	@echo 'make test          all tests: test-rust, then test-python'
 	@echo 'make test-unit     what needs no cluster, in seconds (after make develop)'
-	@echo 'make test-long     what takes long, within an hour and a half'
+	@echo 'make test-long     what takes long, within two hours'
 	@echo 'make test-pythons  the Python tests with the same wheel on every CPython that is here'
 	@echo 'make docs          build the documentation, with the reference, into docs/_build/'
 	@echo 'make links         whether the links of the documentation to other sites lead somewhere'
@@ -48,14 +48,16 @@ demo: $(VENV)/.wheel $(VENV)/.demo
 
 test: test-rust test-python
 
-# What takes long: memory, the health of the loop, campaigns of faults, every place at which a call can be interrupted. Within an
-# hour and a half, on a machine that does nothing else; a line for each figure.
+# What takes long: all orders of events in consumer groups, memory, the health of the loop, campaigns of faults, every place at which
+# a call can be interrupted. Within two hours, on a machine that does nothing else; a line for each figure.
 test-long: $(VENV)/.wheel $(VENV)/.test $(VENV)/.witness
+	FLUVIO_CFFI_LONG=1 $(CARGO) test $(MANIFEST) -p fluvio-cffi-group -- --nocapture --test-threads 1
 	cd $(VENV) && FLUVIO_CFFI_LONG=1 bin/pytest --config-file=../pyproject.toml --rootdir=.. --verbose --capture=no $(PYTEST_ARGS) \
 		../tests/long
 
 # Without a cluster, in seconds; against the checkout (make develop).
 test-unit:
+	$(CARGO) test --quiet $(MANIFEST) -p fluvio-cffi-group -- --skip search --skip simulation --skip guards
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m pytest -W error --quiet tests/unit $(PYTEST_ARGS)
 
 test-rust:
