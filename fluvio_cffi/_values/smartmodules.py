@@ -36,7 +36,7 @@ class Lookback:
 
     It counts back from the end of the log, wherever reading begins. Servers look at one segment of the log only.
 
-    :ivar last: so many of the newest.
+    :ivar last: this many of the newest.
     :ivar age: seconds (or text such as ``"1h"``): only those that are not older; with `last` 0: all of these.
         ``None``: of any age.
     """
