@@ -54,7 +54,7 @@ app = FastAPI(lifespan=lifespan)
 
 
 @app.post("/orders")
-async def add(order: Order, request: Request) -> dict[str, int]:
+async def add(order: Order, request: Request) -> dict[str, int | None]:
     producer: AsyncProducer = request.state.producer
     try:
         meta = await producer.send(order.model_dump_json(), key=order.id, timeout=1)

@@ -83,6 +83,7 @@ from fluvio_cffi._values.records import (
     ProducerRecord,
     Record,
 )
+from fluvio_cffi._values.smartmodules import Lookback, SmartModule, SmartModuleChain, SmartModuleKind
 
 from ._async.batches import AsyncBatches
 from ._async.client import AsyncFluvio
@@ -254,6 +255,7 @@ __all__ = [
     "InvalidTopicError",
     "Isolation",
     "LocalCluster",
+    "Lookback",
     "Metrics",
     "Mirror",
     "MirrorNotFoundError",
@@ -303,8 +305,11 @@ __all__ = [
     "SendResult",
     "ServerError",
     "Size",
+    "SmartModule",
+    "SmartModuleChain",
     "SmartModuleError",
     "SmartModuleInfo",
+    "SmartModuleKind",
     "SmartModuleNotFoundError",
     "SmartModulePackage",
     "SmartModuleParam",

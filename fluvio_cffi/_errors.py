@@ -38,7 +38,7 @@
     │   └── DeliveryError             .count .errors .result
     ├── ConsumerError
     │   └── CorruptRecordError
-    ├── SmartModuleError              .module .offset .key .hint
+    ├── SmartModuleError              .module .kind .offset .key .value .hint .record_index
     └── InternalError                 a panic was caught at the boundary
 
 All of them compare by class, message and attributes, and can be pickled.
@@ -405,8 +405,12 @@ class SmartModuleError(FluvioError):
     """A SmartModule failed.
 
     :ivar module: its name, where known.
+    :ivar kind: what it is: ``"filter"``, ``"map"``, ``"array_map"``, ``"filter_map"``, ``"aggregate"``, where known.
     :ivar key: the key of the record it failed on, where known.
+    :ivar value: the value of that record, where known.
     :ivar hint: what the module said.
+    :ivar record_index: of what was sent: which record of a ``send_all`` it failed on; 0: the one that the receipt
+        stands for.
     """
 
     def __init__(
@@ -414,8 +418,11 @@ class SmartModuleError(FluvioError):
         message: str = "",
         *,
         module: str | None = None,
+        kind: str | None = None,
         key: bytes | None = None,
+        value: bytes | None = None,
         hint: str | None = None,
+        record_index: int | None = None,
         retriable: bool | None = None,
         code: int | None = None,
         topic: str | None = None,
@@ -433,8 +440,11 @@ class SmartModuleError(FluvioError):
             outcome=outcome,
         )
         self.module: str | None = module
+        self.kind: str | None = kind
         self.key: bytes | None = key
+        self.value: bytes | None = value
         self.hint: str | None = hint
+        self.record_index: int | None = record_index
 
 
 class InternalError(FluvioError):

@@ -10,11 +10,12 @@ class RecordMetadata(NamedTuple):
 
     :ivar topic: the topic's name.
     :ivar partition: the partition's number.
-    :ivar offset: the record's offset in it.
+    :ivar offset: the record's offset in it; ``None``: nobody knows, since SmartModules of the producer, or the topic's
+        deduplication, may have dropped it.
     :ivar timestamp: the record's timestamp, milliseconds since the epoch.
     """
 
     topic: str
     partition: int
-    offset: int
+    offset: int | None
     timestamp: int

@@ -632,6 +632,73 @@ typedef struct {
 } flv_start_t;
 
 /*
+ A parameter of a SmartModule. Each text has at most 32,767 bytes.
+ */
+typedef struct {
+    /*
+     Its name, UTF-8.
+     */
+    flv_slice_t name;
+    /*
+     Its value, UTF-8.
+     */
+    flv_slice_t value;
+} flv_parameter_t;
+
+/*
+ A SmartModule that the SPU runs on what is read or sent. `flv_smartmodule_init` fills in the defaults. It is copied
+ when the consumer or producer is opened.
+ */
+typedef struct {
+    /*
+     `sizeof(flv_smartmodule_t)`, the same in each of an array.
+     */
+    uint32_t struct_size;
+    /*
+     One of `FLV_SMARTMODULE_`. Default `FLV_SMARTMODULE_ANY`.
+     */
+    uint32_t kind;
+    /*
+     As what it is stored in the cluster, or `group/name`, or `group/name@version`; with `wasm`, what it is called in
+     errors and in the SPU's metrics. Default empty.
+     */
+    flv_slice_t name;
+    /*
+     Its code, WebAssembly, also compressed with gzip, if it is not stored in the cluster. Default empty.
+     */
+    flv_slice_t wasm;
+    /*
+     Its parameters. Default none.
+     */
+    const flv_parameter_t *parameters;
+    /*
+     How many.
+     */
+    size_t parameters_len;
+    /*
+     The first value of an aggregate. Default empty: none.
+     */
+    flv_slice_t initial;
+    /*
+     With `has_lookback`: how many of the newest records it is shown first. Default 0.
+     */
+    uint64_t lookback_last;
+    /*
+     With `has_lookback`: only those that are not older, milliseconds; with `lookback_last` 0: all of these. Negative:
+     of any age. Default -1.
+     */
+    int64_t lookback_age_ms;
+    /*
+     Not 0: it is shown records of the log before the first one that it transforms. Default 0.
+     */
+    uint32_t has_lookback;
+    /*
+     0.
+     */
+    uint32_t reserved;
+} flv_smartmodule_t;
+
+/*
  How a consumer works. `flv_consumer_options_init` fills in the defaults.
  */
 typedef struct {
@@ -706,6 +773,15 @@ typedef struct {
      decides. Default 1.
      */
     uint32_t resume;
+    /*
+     SmartModules that the SPU runs on what is read, one after the other. Each reply then has up to 16 MiB, also where
+     `max_bytes` is smaller. Default none.
+     */
+    const flv_smartmodule_t *smartmodules;
+    /*
+     How many.
+     */
+    size_t smartmodules_len;
 } flv_consumer_options_t;
 
 /*
@@ -784,6 +860,16 @@ typedef struct {
      `FLV_FORMAT_RECORDS`: `count` records. Else NULL.
      */
     const flv_record_t *records;
+    /*
+     Not 0: records in it share an offset, with each other or with neighbours, or offsets fall, as SmartModules that
+     make several records of one have it. Then only what lies before the smallest offset that is still to be handed
+     out is processed: at the end of the chunk, what lies before `next_offset`.
+     */
+    uint32_t shares_offsets;
+    /*
+     0.
+     */
+    uint32_t reserved;
 } flv_chunk_t;
 
 /*
@@ -964,6 +1050,25 @@ typedef struct {
      The operating system's own error number (`errno`) if it is the cause; 0: it is not.
      */
     int32_t os_error;
+    /*
+     `FLV_STATUS_SMARTMODULE`: what the module is (`filter`, `map`, `array_map`, `filter_map`, `aggregate`); empty: not
+     known. Static.
+     */
+    flv_view_t module_kind;
+    /*
+     `FLV_STATUS_SMARTMODULE`: the value of the record that it failed on, if `has_value`. Valid until the error is
+     freed.
+     */
+    flv_view_t value;
+    /*
+     Not 0: that record is known.
+     */
+    uint32_t has_value;
+    /*
+     `FLV_STATUS_SMARTMODULE` of a ticket: the index in its batch of the record that the module failed on; -1: not
+     known.
+     */
+    int32_t record_index;
 } flv_error_info_t;
 
 /*
@@ -1122,6 +1227,16 @@ typedef struct {
      0.
      */
     uint32_t reserved;
+    /*
+     SmartModules that the SPU runs on what is sent, one after the other, before it is written. The SPU compiles them
+     for each request, which then has one batch: a `batch_size` that is left at its default becomes 262,144. Default
+     none.
+     */
+    const flv_smartmodule_t *smartmodules;
+    /*
+     How many.
+     */
+    size_t smartmodules_len;
 } flv_producer_options_t;
 
 /*
@@ -1177,7 +1292,8 @@ typedef struct {
      */
     uint64_t ticket;
     /*
-     The first record's index in the batch: its offset is the ticket's base offset plus this.
+     The first record's index in the batch: its offset is the ticket's base offset plus this, unless that is -1: with
+     SmartModules, and on topics with deduplication, nobody knows which records were dropped.
      */
     uint32_t index;
     /*
@@ -1242,7 +1358,7 @@ typedef struct {
      */
     void *result;
     /*
-     TICKET: the offset of the batch's first record. OPERATION: what its function's comment says.
+     TICKET: the offset of the batch's first record; -1: nobody knows it. OPERATION: what its function's comment says.
      */
     int64_t value;
     /*
@@ -1826,6 +1942,11 @@ void flv_completion_dispose(const flv_completion_t *completion);
  else `FLV_STATUS_USAGE`. Any thread.
  */
 flv_status_t flv_runtime_configure(uint32_t worker_threads, flv_error_t **error);
+
+/*
+ Fills in the defaults. Any thread.
+ */
+void flv_smartmodule_init(flv_smartmodule_t *module);
 
 /*
  Watches `object`, as `docs/admin-json.md` describes: `topics`, `partitions`, `spus`, `spu_groups`, `smartmodules`,

@@ -20,9 +20,9 @@ _new_state: Final = cast("Callable[[type[State], Iterable[object]], State]", tup
 
 class Columns:
     """Records of one partition, in order. `keys` is ``None`` where none has one; `stamps` is one number where all are
-    equal."""
+    equal. `places` is ``None`` where offsets rise; else it has for each record the smallest offset from there on."""
 
-    __slots__ = ("_nbytes", "keys", "next_offset", "offsets", "partition", "stamps", "topic", "values")
+    __slots__ = ("_nbytes", "keys", "next_offset", "offsets", "partition", "places", "stamps", "topic", "values")
 
     def __init__(
         self,
@@ -34,6 +34,7 @@ class Columns:
         values: list[bytes],
         next_offset: int,
         nbytes: int | None,
+        places: list[int] | None = None,
     ) -> None:
         self.topic: str = topic
         self.partition: int = partition
@@ -42,6 +43,7 @@ class Columns:
         self.keys: list[bytes | None] | None = keys
         self.values: list[bytes] = values
         self.next_offset: int = next_offset
+        self.places: list[int] | None = places
         self._nbytes = nbytes
 
     @classmethod
@@ -54,7 +56,12 @@ class Columns:
             stamps = None if stamps == _ABSENT else stamps
         elif _ABSENT in stamps:
             stamps = [None if stamp == _ABSENT else stamp for stamp in stamps]
-        return cls(topic, chunk.partition, offsets, stamps, keys, values, chunk.next_offset, chunk.bytes)
+        places = None
+        if chunk.shares_offsets:
+            places = [*itertools.accumulate([chunk.next_offset, *reversed(offsets)], min)][::-1]
+            offsets = [*map(SharedOffset, offsets, places[1:])]
+            del places[-1]
+        return cls(topic, chunk.partition, offsets, stamps, keys, values, chunk.next_offset, chunk.bytes, places)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -71,9 +78,19 @@ class Columns:
             self.stamps[start:stop] if isinstance(self.stamps, list) else self.stamps,
             None if self.keys is None else self.keys[start:stop],
             self.values[start:stop],
-            self.next_offset if stop == len(self.values) else self.offsets[stop],
+            self.next_offset if stop == len(self.values) else self.place(stop),
             None,
+            None if self.places is None else self.places[start:stop],
         )
+
+    def place(self, index: int) -> int:
+        """The offset from which on to read that and all later records."""
+        return self.offsets[index] if self.places is None else self.places[index]
+
+    @property
+    def processed(self) -> int:
+        """The offset to store when all of them are processed."""
+        return self.offsets[-1] if self.places is None else self.next_offset - 1
 
     @property
     def nbytes(self) -> int:
@@ -115,7 +132,24 @@ class Columns:
         return map(_new_record, itertools.repeat(Record), fields)
 
 
-_COLUMNS = ("topic", "partition", "offsets", "stamps", "keys", "values", "next_offset", "nbytes")
+_COLUMNS = ("topic", "partition", "offsets", "stamps", "keys", "values", "next_offset", "nbytes", "places")
+
+
+class SharedOffset(int):
+    """The offset of a record that shares it with others, or is followed by a smaller one.
+
+    :ivar processed: the offset to store when the record is processed, and not all that follow are.
+    """
+
+    processed: int
+
+    def __new__(cls, offset: int, next_place: int) -> SharedOffset:
+        self = super().__new__(cls, offset)
+        self.processed = next_place - 1
+        return self
+
+    def __reduce__(self) -> tuple[type[SharedOffset], tuple[int, int]]:
+        return SharedOffset, (int(self), self.processed + 1)
 
 
 class RecordBatch(Sequence[Record]):
@@ -143,8 +177,9 @@ class RecordBatch(Sequence[Record]):
 
     @property
     def last_offsets(self) -> dict[int, int]:
-        """For each partition in the batch the offset of its last record."""
-        return {part.partition: part.offsets[-1] for part in self._parts}
+        """For each partition in the batch the offset of its last record; where SmartModules have made several records
+        of one, the last offset of which all were handed out. What ``commit`` stores of a batch."""
+        return {part.partition: part.processed for part in self._parts}
 
     def value_list(self) -> list[bytes]:
         """The values, one a record."""
@@ -353,7 +388,7 @@ class Buffer:
         return {partition: at - 1 for partition, at in positions(state).items() if at > state.begun[partition]}
 
     def in_hand(self) -> tuple[int, int] | None:
-        """Partition and offset of the record that left last, if it left one by one and nothing was begun since."""
+        """Partition and place of the record that left last, if it left one by one and nothing was begun since."""
         return _settled(self.state)[3]
 
 
@@ -363,7 +398,15 @@ def positions(state: State) -> dict[int, int]:
         return state.positions.copy()
     part = state.parts[0]
     left = length_hint(state.left)
-    return {**state.positions, part.partition: part.offsets[len(part) - left] if left else part.next_offset}
+    return {**state.positions, part.partition: part.place(len(part) - left) if left else part.next_offset}
+
+
+def waiting(state: State) -> set[int]:
+    """The partitions of which there are records that are not handed out."""
+    parts = state.parts
+    if state.source is not None and not length_hint(state.left):
+        parts = parts[1:]
+    return {part.partition for part in parts}
 
 
 def _settled(state: State) -> tuple[tuple[Columns, ...], int, dict[int, int], tuple[int, int] | None]:
@@ -379,12 +422,12 @@ def _settled(state: State) -> tuple[tuple[Columns, ...], int, dict[int, int], tu
         return parts, size, at, None
     if remain:
         parts = (part.slice(index, index + remain), *parts[1:])
-        position = part.offsets[index]
+        position = part.place(index)
     else:
         parts = parts[1:]
         position = part.next_offset
     partition = part.partition
-    return parts, size - index, {**at, partition: position}, (partition, part.offsets[index - 1])
+    return parts, size - index, {**at, partition: position}, (partition, part.place(index - 1))
 
 
 def _with(state: State, columns: Columns, seeks: int, first: bool) -> State:
@@ -403,8 +446,8 @@ def _with(state: State, columns: Columns, seeks: int, first: bool) -> State:
     if partition not in paused:
         size += len(columns)
     if partition not in at:
-        at = {**at, partition: columns.offsets[0]}
-        begun = {**begun, partition: columns.offsets[0]}
+        at = {**at, partition: columns.place(0)}
+        begun = {**begun, partition: columns.place(0)}
     parts = (columns, *parts) if first else (*parts, columns)
     return _new_state(State, (parts, size, at, begun, known, paused, source, left, hand))
 

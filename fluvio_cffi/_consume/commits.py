@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import Final
 
-from fluvio_cffi._consume.batch import Buffer, RecordBatch
+from fluvio_cffi._consume.batch import Buffer, RecordBatch, SharedOffset
 from fluvio_cffi._consume.host import ConsumeHost
 from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._errors import ConfigError, ConfigTypeError, UsageError
@@ -29,14 +29,23 @@ class Commits:
     :ivar consumer_id: the id under which offsets are stored, if there is one.
     """
 
-    __slots__ = ("_buffer", "_by_itself", "_cells", "_handle", "_host", "_topic", "consumer_id")
+    __slots__ = ("_buffer", "_by_itself", "_cells", "_handed_out", "_handle", "_host", "_topic", "consumer_id")
 
-    def __init__(self, host: ConsumeHost, handle: CData, topic: str, options: ConsumerOptions, buffer: Buffer) -> None:
+    def __init__(
+        self,
+        host: ConsumeHost,
+        handle: CData,
+        topic: str,
+        options: ConsumerOptions,
+        buffer: Buffer,
+        handed_out: Callable[[], dict[int, int]],
+    ) -> None:
         self.consumer_id: str | None = options.consumer_id
         self._host = host
         self._handle = handle
         self._topic = topic
         self._buffer = buffer
+        self._handed_out = handed_out
         self._by_itself = options.commits_by_itself
         # What the library commits in the background: by partition, the last processed offset.
         self._cells: dict[int, CData] = {}
@@ -46,7 +55,7 @@ class Commits:
     def mark_handed_out(self) -> None:
         """The next read begins, so what was handed out before is processed: the library may commit it."""
         if self._by_itself:
-            self._mark(self._buffer.handed_out())
+            self._mark(self._handed_out())
 
     def mark_before_hand(self) -> None:
         """Reading ends: of what was handed out one by one all is processed but the last record, which is in the
@@ -77,7 +86,7 @@ class Commits:
     def processed(self, what: Record | RecordBatch | Mapping[int, int] | None) -> dict[int, int]:
         """By partition, the offset that a commit of `what` stores: of the last record that was processed."""
         if what is None:
-            return self._buffer.handed_out()
+            return self._handed_out()
         if isinstance(what, Mapping):
             for partition, offset in what.items():
                 number(partition, "a partition to commit", 0, (1 << 31) - 1)
@@ -87,7 +96,13 @@ class Commits:
             raise ConfigTypeError(f"what must be a Record, a RecordBatch or {{partition: offset}}, not {kind(what)}")
         if what.topic != self._topic:
             raise ConfigError(f"what is of topic {what.topic!r}: this consumer reads {self._topic!r}")
-        return {what.partition: what.offset} if isinstance(what, Record) else what.last_offsets
+        if isinstance(what, RecordBatch):
+            last = what.last_offsets
+        else:
+            offset = what.offset
+            last = {what.partition: offset.processed if isinstance(offset, SharedOffset) else offset}
+        # Of the records that share offset 0, not all are processed.
+        return {partition: offset for partition, offset in last.items() if offset >= 0}
 
     def start(self, processed: dict[int, int], exactly: bool, timeout: float | None, waiter: Wakeable) -> Operation:
         """Starts to store offsets.

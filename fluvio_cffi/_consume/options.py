@@ -7,11 +7,13 @@ from typing import Final
 
 from fluvio_cffi._errors import ConfigError
 from fluvio_cffi._native.calls import Slice, milliseconds
+from fluvio_cffi._native.chain import native_chain
 from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._values.checks import choice, flag, number, text, wrong_type, wrong_value
 from fluvio_cffi._values.partitions import numbers
 from fluvio_cffi._values.quantities import Duration, Size, parse_duration, parse_size
 from fluvio_cffi._values.records import ISOLATIONS, Commit, Isolation, Offset, OnEvicted
+from fluvio_cffi._values.smartmodules import SmartModule, SmartModuleChain, chain_of
 
 _A_START: Final = "an Offset, such as Offset.beginning() or Offset.at(5), or a dict of one for each partition"
 KINDS: Final = {
@@ -36,6 +38,7 @@ class ConsumerOptions:
         "_stop_at_end",
         "consumer_id",
         "partitions",
+        "smartmodules",
     )
 
     def __init__(
@@ -51,6 +54,7 @@ class ConsumerOptions:
         max_bytes: Size,
         prefetch: Size,
         on_evicted: OnEvicted,
+        smartmodules: SmartModuleChain,
     ) -> None:
         if consumer_id is not None and not 0 < len(text(consumer_id, "consumer_id").encode()) < 256:
             raise ConfigError(f"consumer_id has {len(consumer_id.encode())} bytes: it must have 1 to 255")
@@ -68,6 +72,7 @@ class ConsumerOptions:
         self._start, self._starts = self._starts_of(start)
         self._resume = flag(resume, "resume")
         self._stop_at_end = flag(stop_at_end, "stop_at_end")
+        self.smartmodules: tuple[SmartModule, ...] = chain_of(smartmodules)
         self._isolation = choice(isolation, "isolation", ISOLATIONS)
         self._max_bytes = number(parse_size(max_bytes, "max_bytes"), "max_bytes", 1, (1 << 31) - 1)
         self._prefetch = number(parse_size(prefetch, "prefetch"), "prefetch", 1, 1 << 40)
@@ -119,7 +124,11 @@ class ConsumerOptions:
         options.consumer_id = identity.value
         if self._auto_commit is not None:
             options.auto_commit_ms = milliseconds(self._auto_commit)
-        return options, [partitions, starts, identity]
+        chain, alive = native_chain(self.smartmodules)
+        if self.smartmodules:
+            options.smartmodules = chain
+            options.smartmodules_len = len(self.smartmodules)
+        return options, [partitions, starts, identity, chain, alive]
 
     @property
     def commits_by_itself(self) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Final
 
-from fluvio_cffi._consume.batch import Buffer, Columns, State, positions
+from fluvio_cffi._consume.batch import Buffer, Columns, State, positions, waiting
 from fluvio_cffi._consume.commits import Commits
 from fluvio_cffi._consume.host import ConsumeHost
 from fluvio_cffi._consume.options import ConsumerOptions
@@ -52,7 +52,7 @@ class Subscription:
         self.handle: CData = handle
         self.topic: str = topic
         self.buffer: Buffer = Buffer()
-        self.commits: Commits = Commits(host, handle, topic, options, self.buffer)
+        self.commits: Commits = Commits(host, handle, topic, options, self.buffer, self.handed_out)
         self.records: Iterator[Record] = _NOTHING
         self.reading: bool = False
         self.waiting: Operation | None = None
@@ -61,6 +61,12 @@ class Subscription:
         self.stopped: bool = False
         self.ended: bool = False
         self.closed: bool = False
+        # With SmartModules, places move also where nothing is left to hand out: where each partition began. And whether
+        # a chunk is being taken: then the library's places are ahead of what is here.
+        self.begun: dict[int, int] | None = None
+        self._taking = False
+        if options.smartmodules:
+            self.begun = {place.partition: place.position for place in places_of(handle)}
         self._chunk = ffi.new("flv_chunk_t *")
         self._chunk.struct_size = ffi.sizeof("flv_chunk_t")
         self._error = ffi.new("flv_error_t **")
@@ -86,6 +92,7 @@ class Subscription:
         """For each partition the offset that is handed out next, as far as it is known. Any thread."""
         while True:
             places = self.places()
+            taking = self._taking
             known = {place.partition: place.position for place in places if place.position >= 0}
             # What was taken from the library is not handed out yet; neither is what is just being taken, in this order.
             chunk = self._chunk
@@ -94,7 +101,12 @@ class Subscription:
             state = self.buffer.state
             # Otherwise a seek has come in between.
             if all(state.seeks.get(place.partition, 0) <= place.seeks for place in places):
-                return known | positions(state)
+                handed_out = positions(state)
+                if self.begun is not None and not taking:
+                    # Behind what is here the library may have gone on without a record.
+                    for partition in handed_out.keys() & known.keys() - waiting(state):
+                        handed_out[partition] = max(handed_out[partition], known[partition])
+                return known | handed_out
 
     def lag(self) -> dict[int, int]:
         """For each partition how many offsets lie between its position and its end, where both are known. Any
@@ -106,6 +118,16 @@ class Subscription:
             for partition, position in positions.items()
             if ends.get(partition, -1) >= 0
         }
+
+    def handed_out(self) -> dict[int, int]:
+        """For each partition of which something was handed out, or dropped by SmartModules, the offset before the next
+        one."""
+        handed_out = self.buffer.handed_out()
+        if self.begun is not None:
+            for partition, position in self.position().items():
+                if position > self.begun.get(partition, position) or partition in handed_out:
+                    handed_out[partition] = position - 1
+        return handed_out
 
     # -- handing out
 
@@ -157,12 +179,15 @@ class Subscription:
         if self._take_up():
             return True
         seeks = self.seeks
+        self._taking = True
         status = lib.flv_consumer_take(self.handle, self._chunk, self._error)
         if status == lib.FLV_STATUS_OK:
             self._take_up()
+            self._taking = False
             self._took = monotonic()
             self.host.breathe()
             return True
+        self._taking = False
         if status == lib.FLV_STATUS_EMPTY:
             return False
         error, self._error[0] = self._error[0], ffi.NULL
@@ -183,8 +208,10 @@ class Subscription:
         self._took = now
         self._take_up()
         if not self.closed:
+            self._taking = True
             lib.flv_consumer_take_fresh(self.handle, self._chunk, ffi.NULL)
             self._take_up(first=True)
+            self._taking = False
 
     def _take_up(self, first: bool = False) -> bool:
         """Puts the chunk that the library has handed over into the buffer. If an exception comes in between, the next

@@ -169,7 +169,10 @@ def describe(status: int, error: CData, phase: Phase | None = None) -> FluvioErr
     elif isinstance(result, SmartModuleError):
         result.module = text_of(info.module) or None
         result.hint = text_of(info.hint) or None
+        result.kind = text_of(info.module_kind) or None
         result.key = bytes(ffi.buffer(info.key.data, info.key.len)) if info.has_key else None
+        result.value = bytes(ffi.buffer(info.value.data, info.value.len)) if info.has_value else None
+        result.record_index = info.record_index if info.record_index >= 0 else None
     return result
 
 

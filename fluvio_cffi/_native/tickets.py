@@ -7,7 +7,7 @@ from itertools import count as numbers
 from itertools import repeat
 from typing import Any, Final, Protocol, cast
 
-from fluvio_cffi._errors import FluvioError, fresh
+from fluvio_cffi._errors import FluvioError, SmartModuleError, fresh
 from fluvio_cffi._metadata import RecordMetadata
 
 # What calling RecordMetadata does, without the way through Python code.
@@ -173,8 +173,17 @@ class Ticket:
     def metadata(self, topic: str, index: int, timestamp: int) -> RecordMetadata:
         """Where the record `index` of the ticket is; raises the error if it failed."""
         if self.error is not None:
-            raise fresh(self.error)
-        return RecordMetadata(topic, self.partition, self.base + index, timestamp)
+            raise self.error_of(index)
+        return RecordMetadata(topic, self.partition, self.offset(index), timestamp)
+
+    def offset(self, index: int) -> int | None:
+        """The offset of the record `index`; ``None``: nobody knows it."""
+        return None if self.base < 0 else self.base + index
+
+    def error_of(self, index: int) -> FluvioError:
+        """A copy of the error, of which the record `index` is one cause of perhaps several."""
+        assert self.error is not None
+        return about(self.error, index, 1, 0)
 
     def _account(self, ledger: Account) -> None:
         awaited = 0
@@ -205,17 +214,26 @@ class Ticket:
 
     def _serve(self, index: int, timestamp: int, futures: Sequence[SendFuture]) -> None:
         if self.error is not None:
-            for future in futures:
+            for place, future in enumerate(futures, index):
                 if not future.done():
-                    future.set_exception(fresh(self.error))
+                    future.set_exception(self.error_of(place))
         elif self.ledger is not None:
             if len(futures) == 1:
                 if not futures[0].done():
-                    place = (self.ledger.topic, self.partition, self.base + index, timestamp)
-                    futures[0].set_result(_new_metadata(RecordMetadata, place))
+                    metadata = (self.ledger.topic, self.partition, self.offset(index), timestamp)
+                    futures[0].set_result(_new_metadata(RecordMetadata, metadata))
                 return
-            offsets = numbers(self.base + index)
+            offsets = repeat(None) if self.base < 0 else numbers(self.base + index)
             fields = zip(repeat(self.ledger.topic), repeat(self.partition), offsets, repeat(timestamp), strict=False)
-            for future, metadata in zip(futures, map(_new_metadata, repeat(RecordMetadata), fields), strict=False):
+            for future, record in zip(futures, map(_new_metadata, repeat(RecordMetadata), fields), strict=False):
                 if not future.done():
-                    future.set_result(metadata)
+                    future.set_result(record)
+
+
+def about(error: FluvioError, first: int, count: int, place: int) -> FluvioError:
+    """A copy of a batch's error for whom `count` of its records, from `first` on, are the records from `place` on."""
+    copy = fresh(error)
+    if isinstance(copy, SmartModuleError) and copy.record_index is not None:
+        index = copy.record_index - first
+        copy.record_index = place + index if 0 <= index < count else None
+    return copy

@@ -16,7 +16,7 @@ from fluvio_cffi._errors import DeliveryError, FluvioError, FluvioTimeoutError, 
 from fluvio_cffi._metadata import RecordMetadata
 from fluvio_cffi._native.errors import explained
 from fluvio_cffi._native.loader import CData, ffi, lib
-from fluvio_cffi._native.tickets import Ticket, Wakeable
+from fluvio_cffi._native.tickets import Ticket, Wakeable, about
 from fluvio_cffi._values.checks import kind
 
 EXAMPLES: Final = 16
@@ -171,11 +171,14 @@ class Deliveries:
         """How many records failed, and examples of why."""
         count = 0
         errors: dict[Ticket, FluvioError] = {}
-        for ticket, start, stop in self.runs():
+        for (ticket, start, stop), first in zip(self.runs(), self._indices, strict=False):
             if ticket.error is not None:
                 count += stop - start
-                if len(errors) < EXAMPLES:
-                    errors[ticket] = ticket.error
+                if len(errors) < EXAMPLES or ticket in errors:
+                    error = about(ticket.error, first, stop - start, start)
+                    # Of several runs of one batch the one that the error is about.
+                    if ticket not in errors or getattr(error, "record_index", None) is not None:
+                        errors[ticket] = error
         return count, tuple(errors.values())
 
     def runs(self) -> Iterator[tuple[Ticket, int, int]]:
@@ -187,12 +190,20 @@ class Deliveries:
     def metadata(self, index: int) -> RecordMetadata:
         """Where a record is; raises its error if it failed."""
         ticket, within, timestamp = self._find(index)
+        if ticket.error is not None:
+            raise about(ticket.error, within - index, self.length, 0)
         return ticket.metadata(self.topic, within, timestamp)
 
-    def place(self, index: int) -> tuple[int, int, int]:
+    def errors(self) -> Iterator[tuple[range, FluvioError]]:
+        """The records that failed, by their indices, and why."""
+        for (ticket, start, stop), first in zip(self.runs(), self._indices, strict=False):
+            if ticket.error is not None:
+                yield range(start, stop), about(ticket.error, first, stop - start, start)
+
+    def place(self, index: int) -> tuple[int, int | None, int]:
         """Partition, offset and timestamp of a record; -1, if it failed."""
         ticket, within, timestamp = self._find(index)
-        return (-1, -1, -1) if ticket.error is not None else (ticket.partition, ticket.base + within, timestamp)
+        return (-1, -1, -1) if ticket.error is not None else (ticket.partition, ticket.offset(within), timestamp)
 
     def state(self) -> list[_Run]:
         """What a copy of them is made of: see :func:`_restore`."""
@@ -236,9 +247,8 @@ class SendResult:
     def errors(self) -> dict[int, FluvioError]:
         """The errors of the records that failed, by their index."""
         found: dict[int, FluvioError] = {}
-        for ticket, start, stop in self._deliveries.runs():
-            if ticket.error is not None:
-                found.update(dict.fromkeys(range(start, stop), ticket.error))
+        for indices, error in self._deliveries.errors():
+            found.update(dict.fromkeys(indices, error))
         return found
 
     def __len__(self) -> int:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import warnings
+import zlib
 from typing import Final
 
 from fluvio_cffi._native.calls import milliseconds
+from fluvio_cffi._native.chain import native_chain
 from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._values.checks import choice, number, wrong_type, wrong_value
 from fluvio_cffi._values.quantities import Duration, Size, limit, parse_duration, parse_size
 from fluvio_cffi._values.records import ISOLATIONS, Codec, Delivery, Isolation, Partitioning
+from fluvio_cffi._values.smartmodules import SmartModule, SmartModuleChain, chain_of
 
+# Bytes, compressed, of code that is better stored in the cluster.
+_LARGE: Final = 64 << 10
 _DELIVERIES: Final = ("at_least_once", "at_most_once")
 _COMPRESSIONS: Final = {
     None: lib.FLV_COMPRESSION_TOPIC,
@@ -35,6 +41,7 @@ class ProducerOptions:
         "delivery_timeout",
         "max_request_size",
         "partitioner",
+        "smartmodules",
     )
 
     def __init__(
@@ -49,6 +56,7 @@ class ProducerOptions:
         delivery: Delivery,
         delivery_timeout: Duration,
         partitioner: Partitioning | None,
+        smartmodules: SmartModuleChain,
     ) -> None:
         if partitioner is not None and not callable(partitioner):
             raise wrong_type("partitioner", "callable, such as Partitioner.fixed(0)", partitioner)
@@ -70,9 +78,12 @@ class ProducerOptions:
         self._isolation = choice(isolation, "isolation", ISOLATIONS)
         self._delivery = choice(delivery, "delivery", _DELIVERIES)
         self.delivery_timeout: float = limit(delivery_timeout, "delivery_timeout")
+        self.smartmodules: tuple[SmartModule, ...] = chain_of(smartmodules)
+        for module in self.smartmodules:
+            _warn_if_large(module)
 
-    def native(self) -> CData:
-        """``flv_producer_options_t *``."""
+    def native(self) -> tuple[CData, list[object]]:
+        """``flv_producer_options_t *`` and what it points to."""
         options = ffi.new("flv_producer_options_t *")
         lib.flv_producer_options_init(options)
         options.batch_size = self.batch_size
@@ -84,4 +95,21 @@ class ProducerOptions:
         options.isolation = self._isolation
         options.delivery = self._delivery
         options.delivery_timeout_ms = milliseconds(self.delivery_timeout)
-        return options
+        chain, alive = native_chain(self.smartmodules)
+        if self.smartmodules:
+            options.smartmodules = chain
+            options.smartmodules_len = len(self.smartmodules)
+        return options, [chain, alive]
+
+
+def _warn_if_large(module: SmartModule) -> None:
+    """Code that is not stored in the cluster goes with each request."""
+    if module.wasm is None or len(module.wasm) <= _LARGE:
+        return
+    size = len(zlib.compress(module.wasm)) if module.wasm.startswith(b"\0asm") else len(module.wasm)
+    if size > _LARGE:
+        warnings.warn(
+            f"{module!r} goes with each request, {size} bytes: store it by admin.smartmodules.create, and use its name",
+            ResourceWarning,
+            stacklevel=4,
+        )

@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
-from fluvio_cffi._errors import FluvioError, UsageError, fresh
+from fluvio_cffi._errors import FluvioError, UsageError
 from fluvio_cffi._metadata import RecordMetadata
 from fluvio_cffi._native.tickets import Ticket, Wakeable
 from fluvio_cffi._produce.delivery import Ledger
@@ -61,7 +61,7 @@ class BaseReceipt(Generic[HostT]):
         """
         ticket = self._settled()
         if ticket.error is not None:
-            error = fresh(ticket.error)
+            error = ticket.error_of(self._index)
             self._set_claim(True)
             # One step with the raising: an error that was raised is not reported again.
             self._raised = True
@@ -74,7 +74,7 @@ class BaseReceipt(Generic[HostT]):
         :raises UsageError: while it is not settled.
         """
         ticket = self._settled()
-        error = None if ticket.error is None else fresh(ticket.error)
+        error = None if ticket.error is None else ticket.error_of(self._index)
         self._set_claim(True)
         self._raised = True
         return error
@@ -84,7 +84,8 @@ class BaseReceipt(Generic[HostT]):
             return f"<{type(self).__name__} for {self._ledger.topic!r}, pending>"
         if self._ticket.error is not None:
             return f"<{type(self).__name__} for {self._ledger.topic!r}, failed: {self._ticket.error}>"
-        place = f"partition {self._ticket.partition}, offset {self._ticket.base + self._index}"
+        offset = self._ticket.offset(self._index)
+        place = f"partition {self._ticket.partition}" + ("" if offset is None else f", offset {offset}")
         return f"<{type(self).__name__} for {self._ledger.topic!r}, {place}>"
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -26,6 +26,7 @@ from fluvio_cffi._values.metrics import Metrics
 from fluvio_cffi._values.partitions import numbers
 from fluvio_cffi._values.quantities import CLOSE_TIMEOUT, Duration, Size, Timeout, ending, left, parse_timeout
 from fluvio_cffi._values.records import ClientState, Codec, Commit, Delivery, Isolation, Offset, OnEvicted, Partitioning
+from fluvio_cffi._values.smartmodules import SmartModuleChain
 
 from .admin import Admin
 from .consumer import Consumer
@@ -186,6 +187,7 @@ class Fluvio(Closeable):
         delivery: Delivery = "at_least_once",
         delivery_timeout: Duration = 30.0,
         partitioner: Partitioning | None = None,
+        smartmodules: SmartModuleChain = (),
     ) -> Producer:
         """Open a producer.
 
@@ -206,6 +208,10 @@ class Fluvio(Closeable):
             ``Partitioner.fixed(n)``; ``None``: as the official client's: records with a key by its hash, the others
             round robin over the partitions that can be written, a batch at a time; those that wait in one that
             cannot move to another.
+        :param smartmodules: run by the SPU on what is sent, one after the other, before it is written: a
+            :class:`SmartModule`, the name of one, or a sequence of these. What they drop has no offset, and moves what
+            follows, so the offsets of receipts are ``None``. A request then has one batch, for which the SPU compiles
+            them: a `batch_size` that is left out becomes 256 KiB.
         :raises ConfigError: a bad argument, or a compression that the topic forbids.
         :raises TopicNotFoundError: there is no such topic.
         """
@@ -220,6 +226,7 @@ class Fluvio(Closeable):
             delivery,
             delivery_timeout,
             partitioner,
+            smartmodules,
         )
         name = text(topic, "topic")
         return self._open_producer(name, options)
@@ -239,6 +246,7 @@ class Fluvio(Closeable):
         max_bytes: Size = 1_048_576,
         prefetch: Size = "16MiB",
         on_evicted: OnEvicted = "raise",
+        smartmodules: SmartModuleChain = (),
     ) -> Consumer:
         """Open a consumer.
 
@@ -261,6 +269,9 @@ class Fluvio(Closeable):
         :param prefetch: bytes that are read ahead, at most.
         :param on_evicted: when retention has removed the next offset: ``"raise"`` :class:`OffsetEvictedError`, or
             ``"skip"`` to the next one that exists.
+        :param smartmodules: run by the SPU on what is read, one after the other: a :class:`SmartModule`, the name of
+            one, or a sequence of these. Records keep the offset and the time that they have in the log. A reply then
+            has up to 16 MiB, also where `max_bytes` is less.
         :raises ConfigError: a bad argument.
         :raises TopicNotFoundError: there is no such topic.
         :raises PartitionNotFoundError: it has no such partition.
@@ -280,6 +291,7 @@ class Fluvio(Closeable):
             max_bytes,
             prefetch,
             on_evicted,
+            smartmodules,
         )
         name = text(topic, "topic")
         return self._open_consumer(name, options)
@@ -289,15 +301,17 @@ class Fluvio(Closeable):
         host.check()
         self._session.check_open()
         name = Slice(topic)
+        native, alive = options.native()
         operation = host.hub.start(
             lib.flv_producer_open,
             self._session.handle,
             name.value,
-            options.native(),
+            native,
             timeout=self._session.admin_timeout,
             phase="connect",
             waiter=host.waiter(),
         )
+        del alive
         handle = (host.finish(operation)).take("flv_producer_t *", lib.flv_producer_free)
         return Producer(self._session, handle, topic, options)
 

@@ -13,12 +13,14 @@ from pathlib import Path
 import c_support
 import pytest
 from c_support import ROOT, SOURCES, Toolchain
+from smartmodule_support import MODULES
 
-from fluvio_cffi import LocalCluster
+from fluvio_cffi import Fluvio, LocalCluster
 from fluvio_cffi._native import loader as _ffi
 
 LAYOUT = Path(__file__).with_name("layout.json")
 QUICKSTART = ROOT / "examples" / "c" / "quickstart.c"
+SMARTMODULE = ROOT / "examples" / "c" / "smartmodule.c"
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -40,8 +42,9 @@ def test_header_compiles_without_a_warning(toolchain: Toolchain, standard: str) 
 
 
 @pytest.mark.parametrize("standard", ["c99", "c11"])
-def test_example_compiles_without_a_warning(toolchain: Toolchain, standard: str) -> None:
-    toolchain.compile(QUICKSTART, f"-std={standard}")
+@pytest.mark.parametrize("example", [QUICKSTART, SMARTMODULE], ids=lambda path: path.stem)
+def test_example_compiles_without_a_warning(toolchain: Toolchain, example: Path, standard: str) -> None:
+    toolchain.compile(example, f"-std={standard}")
 
 
 def test_exports_are_what_the_header_declares() -> None:
@@ -122,6 +125,19 @@ def test_quickstart(toolchain: Toolchain, cluster: LocalCluster, checked: bool) 
     assert first is not None
     read = re.findall(r"^offset (\d+): (.*)$", printed, re.MULTILINE)
     assert read == [(str(int(first[1]) + i), f"hello number {i}") for i in range(5)]
+
+
+def test_smartmodule(toolchain: Toolchain, cluster: LocalCluster) -> None:
+    topic, filtering = f"c-{time.time_ns()}", str(MODULES / "contains.wasm")
+    with Fluvio.connect(cluster.endpoint) as client:
+        client.admin.topics.create(topic)
+        with client.producer(topic) as producer:
+            producer.send_all(["x1", "no", "x2", "error"])
+    with pytest.raises(AssertionError) as caught:
+        run(toolchain, SMARTMODULE, False, cluster.endpoint, topic, filtering, "needle=x")
+    assert re.search(r"reading failed .*the SmartModule \(Filter\) failed on the record at offset 3", str(caught.value))
+    upper = run(toolchain, SMARTMODULE, False, cluster.endpoint, topic, str(MODULES / "upper.wasm"))
+    assert upper == "offset 0: X1\noffset 1: NO\noffset 2: X2\noffset 3: ERROR\n"
 
 
 def test_quickstart_frees_all(toolchain: Toolchain, cluster: LocalCluster) -> None:

@@ -237,7 +237,9 @@ def test_a_sync_client_is_for_all_threads(cluster: Any) -> None:
 
             def work() -> None:
                 for _ in range(50):
-                    offsets.append(producer.send(b"x").offset)
+                    offset = producer.send(b"x").offset
+                    assert offset is not None
+                    offsets.append(offset)
 
             threads = [threading.Thread(target=work) for _ in range(8)]
             for thread in threads:

@@ -149,7 +149,7 @@ def test_a_call_in_the_middle_of_another_needs_no_descriptor(cluster: LocalClust
         with client.producer("inner") as producer, client.consumer("inner") as consumer:
             producer.send(b"1")
             assert consumer.receive(timeout=10).value == b"1"
-            sent: list[int] = []
+            sent: list[int | None] = []
 
             def handler(*_: object) -> None:
                 sent.append(producer.send(b"2").offset)
@@ -165,7 +165,7 @@ def test_a_call_in_the_middle_of_another_needs_no_descriptor(cluster: LocalClust
             assert sent == [1, 2]
             with no_descriptors(), ThreadPoolExecutor(4) as pool:
                 written = list(pool.map(lambda value: producer.send(value).offset, [b"4", b"5", b"6", b"7"]))
-            assert sorted(written) == [3, 4, 5, 6]
+            assert {*written} == {3, 4, 5, 6}
 
 
 FIRST = """

@@ -146,6 +146,7 @@ def test_threads_that_do_everything_at_once(cluster: LocalCluster) -> None:
             narrow.flush()
             assert producer.pending == narrow.pending == (0, 0)
             last = producer.send(b"last").offset
+            assert last is not None
             while len(read) <= last:
                 read.append(consumer.receive(LIMIT).offset)
             assert sorted(read) == list(range(last + 1))

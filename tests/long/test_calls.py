@@ -86,7 +86,7 @@ class Stage:
 
     def note(self, value: bytes, metadata: RecordMetadata) -> None:
         """It was acknowledged."""
-        assert metadata.offset not in self.sent
+        assert metadata.offset is not None and metadata.offset not in self.sent
         self.sent[metadata.offset] = value
 
     def check(self) -> None:

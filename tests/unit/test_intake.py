@@ -153,7 +153,7 @@ class Bell:
 
 def made() -> tuple[Any, Any, Any]:
     options = ProducerOptions(
-        "64KiB", 0, None, BUFFER, BUFFER, 1, "read_uncommitted", "at_least_once", 1.0, partitioner=None
+        "64KiB", 0, None, BUFFER, BUFFER, 1, "read_uncommitted", "at_least_once", 1.0, partitioner=None, smartmodules=()
     )
     loop = Loop()
     intake: Any = LoopIntake(loop, ffi.NULL, "t", options, BaseReceipt)  # type: ignore[arg-type]

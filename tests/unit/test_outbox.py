@@ -384,7 +384,7 @@ def test_an_exception_out_of_the_blue_confuses_nobody(call: str) -> None:
         library.settle()
         for number, owner in enumerate(owners):
             if owner.outcome is not None:
-                assert isinstance(owner.outcome, RecordMetadata)
+                assert isinstance(owner.outcome, RecordMetadata) and owner.outcome.offset is not None
                 assert library.log[owner.outcome.offset][1] == b"%d" % number
         # Only the one that the exception came to may be missing.
         told = [number for number, owner in enumerate(owners) if owner.outcome is not None]

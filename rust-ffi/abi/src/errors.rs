@@ -46,6 +46,17 @@ pub struct flv_error_info_t {
     pub has_key: u32,
     /// The operating system's own error number (`errno`) if it is the cause; 0: it is not.
     pub os_error: i32,
+    /// `FLV_STATUS_SMARTMODULE`: what the module is (`filter`, `map`, `array_map`, `filter_map`, `aggregate`); empty: not
+    /// known. Static.
+    pub module_kind: flv_view_t,
+    /// `FLV_STATUS_SMARTMODULE`: the value of the record that it failed on, if `has_value`. Valid until the error is
+    /// freed.
+    pub value: flv_view_t,
+    /// Not 0: that record is known.
+    pub has_value: u32,
+    /// `FLV_STATUS_SMARTMODULE` of a ticket: the index in its batch of the record that the module failed on; -1: not
+    /// known.
+    pub record_index: i32,
 }
 
 /// Tells what is known about an error. `info->struct_size` must be set. Any thread.
@@ -65,6 +76,8 @@ fn text(text: Option<&str>) -> flv_view_t {
 fn describe(error: &Error) -> flv_error_info_t {
     let failure = error.smart_module.as_deref();
     let key = failure.and_then(|failure| failure.key.as_deref());
+    let value = failure.and_then(|failure| failure.value.as_deref());
+    let index = failure.and_then(|failure| failure.record_index);
     flv_error_info_t {
         struct_size: 0,
         status: error.kind as flv_status_t,
@@ -83,6 +96,10 @@ fn describe(error: &Error) -> flv_error_info_t {
         key: flv_view_t::new(key.unwrap_or_default()),
         has_key: key.is_some().into(),
         os_error: error.os_error.unwrap_or(0),
+        module_kind: text(failure.and_then(|failure| failure.kind)),
+        value: flv_view_t::new(value.unwrap_or_default()),
+        has_value: value.is_some().into(),
+        record_index: index.and_then(|index| i32::try_from(index).ok()).unwrap_or(-1),
     }
 }
 

@@ -29,6 +29,7 @@ mod runtime;
 mod status;
 mod structs;
 mod tls;
+mod transforms;
 mod watch;
 
 pub use admin::*;
@@ -48,4 +49,5 @@ pub use queue::*;
 pub use runtime::*;
 pub use status::*;
 pub use tls::*;
+pub use transforms::{flv_parameter_t, flv_smartmodule_init, flv_smartmodule_kind_e, flv_smartmodule_t};
 pub use watch::*;

@@ -23,6 +23,7 @@ use crate::queue::{Queue, TICKET, flv_completion_t, flv_queue_t};
 use crate::runtime::Runtime;
 use crate::status::{flv_error_t, flv_status_e, flv_status_t};
 use crate::structs::{self, isolation, millis};
+use crate::transforms::{self, flv_smartmodule_t};
 
 /// A producer of one topic. May be used from any threads.
 pub struct flv_producer_t {
@@ -104,6 +105,12 @@ pub struct flv_producer_options_t {
     pub compression: u32,
     /// 0.
     pub reserved: u32,
+    /// SmartModules that the SPU runs on what is sent, one after the other, before it is written. The SPU compiles them
+    /// for each request, which then has one batch: a `batch_size` that is left at its default becomes 262,144. Default
+    /// none.
+    pub smartmodules: *const flv_smartmodule_t,
+    /// How many.
+    pub smartmodules_len: usize,
 }
 
 impl flv_producer_options_t {
@@ -119,6 +126,8 @@ impl flv_producer_options_t {
         delivery: 0,
         compression: 0,
         reserved: 0,
+        smartmodules: std::ptr::null(),
+        smartmodules_len: 0,
     };
 
     fn parse(&self) -> Result<ProducerOptions> {
@@ -156,6 +165,7 @@ impl flv_producer_options_t {
                     )));
                 }
             },
+            smartmodules: transforms::read(self.smartmodules, self.smartmodules_len)?,
         };
         options.validate()?;
         Ok(options)
@@ -268,7 +278,8 @@ pub struct flv_records_t {
 pub struct flv_run_t {
     /// Unique in the process, never 0.
     pub ticket: u64,
-    /// The first record's index in the batch: its offset is the ticket's base offset plus this.
+    /// The first record's index in the batch: its offset is the ticket's base offset plus this, unless that is -1: with
+    /// SmartModules, and on topics with deduplication, nobody knows which records were dropped.
     pub index: u32,
     /// How many records.
     pub count: u32,

@@ -31,7 +31,7 @@ fn structures_lie_in_memory_as_ever() {
         flv_view_t { data, len }
         flv_error_info_t {
             struct_size, status, code, has_code, retriable, outcome, phase, partition, offset, next_available, message,
-            topic, module, hint, key, has_key, os_error,
+            topic, module, hint, key, has_key, os_error, module_kind, value, has_value, record_index,
         }
         flv_completion_t { token, operation, status, kind, result, value, extra, partition, reserved }
         flv_counts_t {
@@ -45,7 +45,7 @@ fn structures_lie_in_memory_as_ever() {
         }
         flv_producer_options_t {
             struct_size, max_in_flight, batch_size, max_request_size, buffer_size, linger_us, delivery_timeout_ms,
-            isolation, delivery, compression, reserved,
+            isolation, delivery, compression, reserved, smartmodules, smartmodules_len,
         }
         flv_records_t {
             struct_size, flags, count, data, data_len, value_lengths, key_lengths, partitions, timestamps,
@@ -55,11 +55,18 @@ fn structures_lie_in_memory_as_ever() {
         flv_start_t { partition, kind, value }
         flv_consumer_options_t {
             struct_size, format, partitions, partitions_len, starts, starts_len, start_kind, stop_at_end, start_value,
-            isolation, max_bytes, prefetch, consumer_id, auto_commit_ms, probe_ms, skip_evicted, resume,
+            isolation, max_bytes, prefetch, consumer_id, auto_commit_ms, probe_ms, skip_evicted, resume, smartmodules,
+            smartmodules_len,
+        }
+        flv_parameter_t { name, value }
+        flv_smartmodule_t {
+            struct_size, kind, name, wasm, parameters, parameters_len, initial, lookback_last, lookback_age_ms,
+            has_lookback, reserved,
         }
         flv_record_t { offset, timestamp, key, key_len, value_len, value }
         flv_chunk_t {
             struct_size, partition, count, seeks, first_offset, next_offset, bytes, data, len, records,
+            shares_offsets, reserved,
         }
         flv_position_t { partition, seeks, position, end }
         flv_event_t { struct_size, kind, number, partition, leader, topic, reason }

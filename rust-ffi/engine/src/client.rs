@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::admin::Admin;
 use crate::consumer::{ChunkEncoder, Consumer, ConsumerOptions};
-use crate::error::{Error, Phase, Result};
+use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::events::{ClientState, Events};
 use crate::limit::{Limit, took_longer};
 use crate::log_offsets::logs_bounds;
@@ -17,6 +17,7 @@ use crate::metrics::Metrics;
 use crate::options::ClientOptions;
 use crate::producer::{Producer, ProducerOptions, TicketSink};
 use crate::session::{self, Member, Session};
+use crate::smartmodule::{ModuleCode, Transform};
 
 /// How many objects are alive in the process, for leak tests.
 #[derive(Debug, Clone, Copy, Default)]
@@ -117,11 +118,30 @@ impl Client {
     pub async fn consumer(
         &self,
         topic: &str,
-        options: ConsumerOptions,
+        mut options: ConsumerOptions,
         encoder: Arc<dyn ChunkEncoder>,
         timeout: Option<Duration>,
     ) -> Result<Consumer> {
+        self.look_up(&mut options.smartmodules, timeout).await;
         Consumer::open(self.session.clone(), topic, options, encoder, timeout).await
+    }
+
+    /// Finds out about SmartModules that are stored in the cluster: whether they are aggregates, which must not begin anew
+    /// unnoticed, and whether there are such at all. If the SC does not say, the SPUs will.
+    async fn look_up(&self, modules: &mut [Transform], timeout: Option<Duration>) {
+        const LONGEST: Duration = Duration::from_secs(2);
+        let limit = timeout.map_or(LONGEST, |timeout| LONGEST.min(timeout / 2));
+        let admin = self.admin(Some(limit));
+        let asked = async {
+            for module in modules {
+                let ModuleCode::Stored(name) = &module.code else { continue };
+                match admin.smartmodule(name, true).await {
+                    Ok((_, code)) => module.learn(&code),
+                    Err(error) => module.is_missing = error.kind == ErrorKind::SmartModuleNotFound,
+                }
+            }
+        };
+        let _ = tokio::time::timeout(limit, asked).await;
     }
 
     /// Where the logs of a topic's partitions begin and end now, as the SPUs that lead them say, within `timeout`;

@@ -21,6 +21,7 @@ mod producer;
 mod profile;
 mod replies;
 mod session;
+mod smartmodule;
 mod stored_offsets;
 mod transport;
 mod view;
@@ -35,8 +36,9 @@ pub use guard::{TaskKind, arm_panic, install_panic_hook, maybe_panic, panic_erro
 pub use metrics::{ERROR_KINDS, Metrics};
 pub use options::{ClientOptions, Isolation};
 pub use producer::{
-    Delivery, Producer, ProducerOptions, RECORD_OVERHEAD, Records, Run, Submission, TicketOutcome, TicketSink,
+    Delivery, NO_OFFSET, Producer, ProducerOptions, RECORD_OVERHEAD, Records, Run, Submission, TicketOutcome,
+    TicketSink,
 };
-
 pub use profile::{ClusterConfig, Profile, Profiles};
+pub use smartmodule::{Lookback, ModuleCode, Transform};
 pub use transport::{Identity, Pem, Reader, Tls, Verified, Watch};

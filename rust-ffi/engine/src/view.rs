@@ -39,6 +39,8 @@ pub(crate) struct TopicView {
     pub(crate) partitions: u32,
     /// The codec that its batches must have; `None`: any.
     pub(crate) compression: Option<Codec>,
+    /// Whether it drops records that it has already.
+    pub(crate) deduplicates: bool,
 }
 
 /// One partition as the SC sees it.
@@ -195,6 +197,7 @@ impl Snapshot {
                             CompressionAlgorithm::Lz4 => Some(Codec::Lz4),
                             CompressionAlgorithm::Zstd => Some(Codec::Zstd),
                         },
+                        deduplicates: topic.spec.get_deduplication().is_some(),
                     };
                     view.topics.insert(topic.name, state);
                     view.had_topics = true;

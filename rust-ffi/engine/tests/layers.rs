@@ -21,7 +21,7 @@ const ENGINE: &[&str] = &[
     "options",
     "transport",
     "blocking events executor replies",
-    "limit guard",
+    "limit guard smartmodule",
     "backoff metrics descriptors",
     "error",
 ];
@@ -30,7 +30,7 @@ const ABI: &[&str] = &[
     "lib",
     "admin consumer debug errors events lifecycle metrics producer profiles watch",
     "client",
-    "encode json operation tls",
+    "encode json operation tls transforms",
     "queue runtime",
     "bytes",
     "boundary",

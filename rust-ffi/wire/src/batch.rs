@@ -243,6 +243,15 @@ pub enum Remainder {
 /// The batches share `bytes`. Stops with an error at the first header that cannot be one; the batches before it are in
 /// `out`.
 pub fn split_batches(bytes: &Bytes, out: &mut Vec<RawBatch>) -> Result<Remainder, WireError> {
+    split(bytes, out, 0)
+}
+
+/// The same for batches that are in no log, but were made by a server: such a batch may span no offset at all.
+pub fn split_made_batches(bytes: &Bytes, out: &mut Vec<RawBatch>) -> Result<Remainder, WireError> {
+    split(bytes, out, i32::MIN)
+}
+
+fn split(bytes: &Bytes, out: &mut Vec<RawBatch>, least_last: i32) -> Result<Remainder, WireError> {
     let mut at = 0;
     loop {
         let rest = &bytes[at..];
@@ -266,7 +275,7 @@ pub fn split_batches(bytes: &Bytes, out: &mut Vec<RawBatch>) -> Result<Remainder
         if magic != MAGIC {
             return Err(WireError::Invalid { field: "the format version of a batch", value: magic.into() });
         }
-        if header.last_offset_delta < 0 {
+        if header.last_offset_delta < least_last {
             return Err(WireError::Invalid {
                 field: "the last offset of a batch",
                 value: header.last_offset_delta.into(),

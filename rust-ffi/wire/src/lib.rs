@@ -12,10 +12,10 @@ mod produce;
 mod records;
 mod varint;
 
-pub use batch::{BatchBuilder, BatchHeader, HEADER_LEN, RawBatch, Remainder, split_batches};
+pub use batch::{BatchBuilder, BatchHeader, HEADER_LEN, RawBatch, Remainder, split_batches, split_made_batches};
 pub use codec::Codec;
 pub use frame::{FrameBuffer, request_header};
-pub use produce::{ProduceEntry, produce_request};
+pub use produce::{ProduceEntry, ProduceHead, produce_request};
 pub use records::{RecordView, Records};
 
 /// Why bytes are not what they should be.

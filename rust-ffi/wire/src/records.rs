@@ -17,14 +17,15 @@ pub struct RecordView<'a> {
 
 /// Iterator over the records of an uncompressed batch body (record count, then records).
 ///
-/// Offsets must rise strictly and stay within the batch. After an error the iterator is finished.
+/// Offsets must stay within the batch. They need not rise: a server stores also equal and falling ones. After an error
+/// the iterator is finished.
 #[derive(Debug, Clone)]
 pub struct Records<'a> {
     bytes: &'a [u8],
     at: usize,
     left: u32,
-    previous_delta: i64,
-    last_offset_delta: i64,
+    least_delta: i64,
+    most_delta: i64,
 }
 
 impl<'a> Records<'a> {
@@ -34,7 +35,20 @@ impl<'a> Records<'a> {
         let count = i32::from_be_bytes(*count);
         let left =
             u32::try_from(count).map_err(|_| WireError::Invalid { field: "the record count", value: count.into() })?;
-        Ok(Self { bytes: body, at: 4, left, previous_delta: -1, last_offset_delta: last_offset_delta.into() })
+        Ok(Self { bytes: body, at: 4, left, least_delta: 0, most_delta: last_offset_delta.into() })
+    }
+
+    /// Reads the record count of a body that is in no log, but was made of several batches by a server: its offsets
+    /// mean nothing.
+    pub fn made(body: &'a [u8]) -> Result<Self, WireError> {
+        Ok(Self { least_delta: i64::MIN, most_delta: i64::MAX, ..Self::new(body, 0)? })
+    }
+
+    /// The attributes of the record that comes next; `None`: none comes, or it is damaged.
+    pub fn next_attributes(&self) -> Option<u8> {
+        let mut at = self.at;
+        varint::get(self.bytes, &mut at, "a record's length").ok()?;
+        self.bytes.get(at).copied().filter(|_| self.left > 0)
     }
 
     #[inline]
@@ -45,7 +59,7 @@ impl<'a> Records<'a> {
         let length = take_len(varint::get(bytes, &mut at, "a record's length")?, "a record's length")?;
         let end = at.checked_add(length).filter(|end| *end <= bytes.len()).ok_or(WireError::Truncated(WHAT))?;
         let record = &bytes[..end];
-        at += 1; // attributes, unused by the protocol
+        at += 1; // attributes, unused by the protocol in a log
         let timestamp_delta = varint::get(record, &mut at, "a timestamp")?;
         let offset_delta = varint::get(record, &mut at, "an offset")?;
         let has_key = *record.get(at).ok_or(WireError::Truncated(WHAT))?;
@@ -57,10 +71,9 @@ impl<'a> Records<'a> {
         };
         let value = take_bytes(record, &mut at, "a value")?;
         // What follows up to `end` are headers, which Fluvio knows but nobody can set.
-        if offset_delta <= self.previous_delta || offset_delta > self.last_offset_delta {
+        if offset_delta < self.least_delta || offset_delta > self.most_delta {
             return Err(WireError::Invalid { field: "a record's offset in its batch", value: offset_delta });
         }
-        self.previous_delta = offset_delta;
         self.at = end;
         Ok(RecordView { offset_delta, timestamp_delta, key, value })
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fluvio_cffi_wire::{
-    BatchBuilder, Codec, FrameBuffer, HEADER_LEN, ProduceEntry, Remainder, WireError, produce_request, split_batches,
+    BatchBuilder, Codec, FrameBuffer, HEADER_LEN, ProduceEntry, ProduceHead, Remainder, WireError, produce_request,
+    split_batches,
 };
 use fluvio_compression::Compression;
 use fluvio_protocol::api::{Request, RequestMessage};
@@ -13,6 +14,7 @@ use fluvio_protocol::record::{Batch, MemoryRecords, RawRecords, Record, RecordSe
 use fluvio_protocol::{Decoder, Encoder};
 use fluvio_spu_schema::Isolation;
 use fluvio_spu_schema::produce::{DefaultProduceRequest, PartitionProduceData, TopicProduceData};
+use fluvio_spu_schema::server::smartmodule::SmartModuleInvocation;
 use proptest::prelude::*;
 
 type Plain = (i64, Option<Vec<u8>>, Vec<u8>);
@@ -110,9 +112,25 @@ fn the_golden_batch_is_built_and_read() {
 #[test]
 fn a_produce_request_is_the_official_one() {
     let records: Vec<Plain> = vec![(5, None, b"a".to_vec()), (6, Some(b"k".to_vec()), b"b".to_vec())];
-    for (committed, isolation) in [(false, Isolation::ReadUncommitted), (true, Isolation::ReadCommitted)] {
+    let module = SmartModuleInvocation { name: Some("filter".to_owned()), ..Default::default() };
+    let mut encoded = Vec::new();
+    vec![module.clone()].encode(&mut encoded, 25).unwrap();
+    for (committed, isolation, modules) in [
+        (false, Isolation::ReadUncommitted, None),
+        (true, Isolation::ReadCommitted, None),
+        (false, Isolation::ReadUncommitted, Some(Bytes::from(encoded))),
+    ] {
         let entries: Vec<_> = (0..3).map(|partition| ProduceEntry { partition, batch: build(&records) }).collect();
-        let ours: Vec<u8> = produce_request(7, "me", "topic", committed, 1500, &entries).concat();
+        let (client_id, timeout_ms) = ("me", 1500);
+        let head = ProduceHead {
+            version: 25,
+            client_id,
+            topic: "topic",
+            committed,
+            timeout_ms,
+            smartmodules: modules.clone(),
+        };
+        let ours: Vec<u8> = produce_request(7, &head, &entries).concat();
 
         let mut topic = TopicProduceData { name: "topic".into(), ..Default::default() };
         for entry in &entries {
@@ -126,6 +144,7 @@ fn a_produce_request_is_the_official_one() {
             isolation,
             timeout: Duration::from_millis(1500),
             topics: vec![topic],
+            smartmodules: modules.iter().map(|_| module.clone()).collect(),
             ..Default::default()
         };
         let mut message = RequestMessage::new_request(request).set_client_id("me");
@@ -274,5 +293,28 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+/// As servers store what SmartModules of producers have dropped, multiplied, or put together of several batches.
+#[test]
+fn offsets_need_not_rise() {
+    let records: Vec<Plain> = (0..4).map(|number| (1000, None, vec![number])).collect();
+    let offsets = |deltas: [i64; 4], last: i32| {
+        let mut batch = official(&records);
+        for (record, delta) in batch.mut_records().iter_mut().zip(deltas) {
+            record.preamble.set_offset_delta(delta);
+        }
+        batch.header.last_offset_delta = last;
+        let mut bytes = Vec::new();
+        Batch::<RawRecords>::try_from(batch).unwrap().encode(&mut bytes, 0).unwrap();
+        read(&Bytes::from(bytes)).map(|records| records.into_iter().map(|(offset, _)| offset).collect::<Vec<_>>())
+    };
+    for (deltas, last) in [([0, 0, 0, 0], 1), ([0, 1, 0, 1], 3), ([2, 4, 5, 7], 9), ([3, 2, 1, 0], 3)] {
+        assert_eq!(offsets(deltas, last).unwrap(), deltas);
+    }
+    for deltas in [[0, 1, 2, 4], [-1, 0, 1, 2]] {
+        let field = "a record's offset in its batch";
+        assert!(matches!(offsets(deltas, 3).unwrap_err(), WireError::Invalid { field: wrong, .. } if wrong == field));
     }
 }

@@ -60,6 +60,12 @@ pub struct flv_chunk_t {
     pub len: usize,
     /// `FLV_FORMAT_RECORDS`: `count` records. Else NULL.
     pub records: *const flv_record_t,
+    /// Not 0: records in it share an offset, with each other or with neighbours, or offsets fall, as SmartModules that
+    /// make several records of one have it. Then only what lies before the smallest offset that is still to be handed
+    /// out is processed: at the end of the chunk, what lies before `next_offset`.
+    pub shares_offsets: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 /// What the caller was lent: replaced by the next take.
@@ -156,7 +162,7 @@ pub extern "C" fn flv_consumer_wait(
 
 /// Lends a chunk to the caller.
 fn lend(consumer: &ConsumerObject, taken: Chunk, chunk: *mut flv_chunk_t) -> Result<flv_status_t> {
-    let Chunk { partition, count, first_offset, next_offset, bytes, payload, seeks } = taken;
+    let Chunk { partition, count, first_offset, next_offset, bytes, payload, seeks, shares_offsets, .. } = taken;
     let mut lent = consumer.lent.lock().unwrap_or_else(PoisonError::into_inner);
     lent.payload = payload;
     lent.records = match consumer.format {
@@ -167,8 +173,20 @@ fn lend(consumer: &ConsumerObject, taken: Chunk, chunk: *mut flv_chunk_t) -> Res
         Format::Records => (std::ptr::null(), 0, lent.records.as_ptr()),
         Format::Pickle => (lent.payload.as_ptr(), lent.payload.len(), std::ptr::null()),
     };
-    let filled =
-        flv_chunk_t { struct_size: 0, partition, count, seeks, first_offset, next_offset, bytes, data, len, records };
+    let filled = flv_chunk_t {
+        struct_size: 0,
+        partition,
+        count,
+        seeks,
+        first_offset,
+        next_offset,
+        bytes,
+        data,
+        len,
+        records,
+        shares_offsets: shares_offsets.into(),
+        reserved: 0,
+    };
     structs::write(chunk, "chunk", filled)?;
     Ok(OK)
 }

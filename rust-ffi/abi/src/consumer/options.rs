@@ -6,6 +6,7 @@ use crate::bytes::flv_slice_t;
 use crate::encode::Format;
 use crate::pointer::slice;
 use crate::structs::{isolation, millis};
+use crate::transforms::{self, flv_smartmodule_t};
 
 /// Where reading begins.
 #[repr(C)]
@@ -82,6 +83,11 @@ pub struct flv_consumer_options_t {
     /// Not 0: where an offset is stored under `consumer_id`, reading goes on after it, whatever the start. 0: the start
     /// decides. Default 1.
     pub resume: u32,
+    /// SmartModules that the SPU runs on what is read, one after the other. Each reply then has up to 16 MiB, also where
+    /// `max_bytes` is smaller. Default none.
+    pub smartmodules: *const flv_smartmodule_t,
+    /// How many.
+    pub smartmodules_len: usize,
 }
 
 /// Where reading begins, of these numbers; `name` is the argument's.
@@ -123,6 +129,8 @@ impl flv_consumer_options_t {
         probe_ms: 10_000,
         skip_evicted: 0,
         resume: 1,
+        smartmodules: std::ptr::null(),
+        smartmodules_len: 0,
     };
 
     pub(super) fn parse(&self) -> Result<(ConsumerOptions, Format)> {
@@ -151,6 +159,7 @@ impl flv_consumer_options_t {
                 0 => None,
                 interval => Some(millis(interval, "auto_commit_ms")?),
             },
+            smartmodules: transforms::read(self.smartmodules, self.smartmodules_len)?,
         };
         options.validate()?;
         Ok((options, format))

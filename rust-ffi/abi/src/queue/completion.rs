@@ -37,7 +37,7 @@ pub struct flv_completion_t {
     /// With `FLV_STATUS_OK`: what the operation gives, owned by whoever drains, or NULL. Otherwise an `flv_error_t *`,
     /// owned likewise, or NULL.
     pub result: *mut c_void,
-    /// TICKET: the offset of the batch's first record. OPERATION: what its function's comment says.
+    /// TICKET: the offset of the batch's first record; -1: nobody knows it. OPERATION: what its function's comment says.
     pub value: i64,
     /// TICKET: how many records the batch has. OPERATION: 0.
     pub extra: i64,

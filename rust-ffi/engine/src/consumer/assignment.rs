@@ -32,6 +32,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::sync::oneshot;
 
 use super::cursor::Cursor;
+use super::place::Place;
 use super::{PartitionState, Start};
 use crate::error::{Error, ErrorKind, Result, first_few};
 
@@ -92,8 +93,10 @@ struct AssignedPartition {
     /// Calls of `seek` that wait for the new position.
     seek_waiters: Vec<oneshot::Sender<Result<i64>>>,
     paused: bool,
-    /// The first offset of what was dropped because the partition is paused. Only a paused partition has one.
-    resume_at: Option<i64>,
+    /// The place before what was dropped because the partition is paused. Only a paused partition has one.
+    resume_at: Option<Place>,
+    /// The place to which the seek goes back that [`Assignment::resume`] makes.
+    back: Option<Place>,
     /// The cursor, while no fetcher has it.
     parked: Option<Cursor>,
     /// Whether it was read to the end that `stop_at_end` set.
@@ -123,12 +126,15 @@ impl AssignedPartition {
 
     /// Keeps a cursor of the current epoch.
     fn keep(&mut self, mut cursor: Cursor) -> Custody {
-        let rewound = self.resume_at.take();
-        if let Some(first) = rewound {
-            cursor.next = first;
-        }
+        let custody = match self.resume_at.take() {
+            Some(first) => {
+                cursor.go_back(first);
+                Custody::Rewound
+            }
+            None => Custody::Parked,
+        };
         self.parked = Some(cursor);
-        if rewound.is_some() { Custody::Rewound } else { Custody::Parked }
+        custody
     }
 }
 
@@ -238,16 +244,17 @@ impl Assignment {
         state.seeks = state.seeks.wrapping_add(1);
         state.finished = false;
         state.resume_at = None;
+        state.back = None;
         state.seek = Some(start);
         state.seek_waiters.push(waiter);
         Ok(state.parked.take())
     }
 
-    /// Pauses a partition. Chunks that were ready from offset `dropped` on are read again on [`Self::resume`].
-    pub(super) fn pause(&mut self, partition: u32, dropped: Option<i64>) {
+    /// Pauses a partition. Chunks that were ready from `dropped` on are read again on [`Self::resume`].
+    pub(super) fn pause(&mut self, partition: u32, dropped: Option<Place>) {
         let Some(state) = self.partitions.get_mut(&partition) else { return };
         state.paused = true;
-        state.resume_at = state.resume_at.or(dropped);
+        state.resume_at = state.resume_at.take().or(dropped);
         state.finished &= state.resume_at.is_none();
     }
 
@@ -258,12 +265,13 @@ impl Assignment {
         state.paused = false;
         if let Some(first) = state.resume_at.take() {
             match &mut state.parked {
-                Some(cursor) => cursor.next = first,
+                Some(cursor) => cursor.go_back(first),
                 // A fetcher has the cursor, and is ahead.
                 None => {
                     self.last_epoch += 1;
                     state.epoch = self.last_epoch;
-                    state.seek = Some(Start::At(first));
+                    state.seek = Some(Start::At(first.offset));
+                    state.back = Some(first);
                 }
             }
         }
@@ -317,6 +325,9 @@ impl Assignment {
                 if let Some(start) = state.seek.take() {
                     cursor.restart(start);
                 }
+                if let Some(place) = state.back.take() {
+                    cursor.go_back(place);
+                }
                 Directive::Restart
             }
         }
@@ -340,9 +351,9 @@ impl Assignment {
     pub(super) fn resolve(&mut self, cursor: &Cursor, end: i64) {
         self.note_end(cursor.partition, end);
         if let Some((Age::Current, state)) = self.of(cursor) {
-            state.position = Some(cursor.next);
+            state.position = Some(cursor.next());
             for waiter in state.seek_waiters.drain(..) {
-                let _ = waiter.send(Ok(cursor.next));
+                let _ = waiter.send(Ok(cursor.next()));
             }
         }
     }
@@ -354,15 +365,22 @@ impl Assignment {
         }
     }
 
-    /// Whether chunks that were read for the cursor, the first of them from offset `first` on, are wanted.
-    pub(super) fn accepts(&mut self, cursor: &Cursor, first: Option<i64>) -> bool {
+    /// Whether chunks that were read for the cursor, the first of them from `first` on, are wanted.
+    pub(super) fn accepts(&mut self, cursor: &Cursor, first: Option<Place>) -> bool {
         match self.of(cursor) {
             Some((Age::Current, state)) if state.paused => {
-                state.resume_at = state.resume_at.or(first);
+                state.resume_at = state.resume_at.take().or(first);
                 false
             }
             Some((age, _)) => age == Age::Current,
             None => false,
+        }
+    }
+
+    /// Nothing that was read up to the cursor's place is left to be handed out.
+    pub(super) fn advance(&mut self, cursor: &Cursor) {
+        if let Some((Age::Current, state)) = self.of(cursor) {
+            state.position = state.position.max(Some(cursor.next()));
         }
     }
 

@@ -1,12 +1,18 @@
 //! Where one partition is read, and how its replies follow each other without a gap and without a repeat.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use fluvio_cffi_wire::{Remainder, split_batches};
+use fluvio_cffi_wire::{Remainder, WireError, split_batches, split_made_batches};
+use tokio::time::Instant;
 
 use super::assignment::Assigned;
 use super::decode::Reply;
+use super::place::Place;
+use super::search::Search;
 use super::{ConsumerOptions, Start};
 use crate::error::{Error, ErrorKind, Result};
+use crate::smartmodule::Range;
 
 /// Bytes that are asked for, at least, once a reply was too short even for the head of a batch.
 const LEAST_REPEATED_FETCH: u32 = 4096;
@@ -19,14 +25,39 @@ pub(crate) struct Cursor {
     pub(super) epoch: u64,
     /// How to find the first offset; `None` once that is known.
     pub(super) start: Option<Start>,
-    /// The offset expected next.
-    pub(super) next: i64,
+    /// Where reading goes on.
+    pub(super) place: Place,
     /// Reading ends here.
     pub(super) end: Option<i64>,
     /// Bytes to ask for in one reply.
     pub(super) fetch_bytes: u32,
     /// Whether the last reply began beyond the expected offset, and was asked for again.
     gap: bool,
+    /// Whether what it reads is the values of an aggregate: the place keeps the last one.
+    pub(super) gives_values: bool,
+    /// Bytes of what SmartModules made for the last reply, unpacked.
+    pub(super) made_bytes: usize,
+    /// Whether something was read since the start, so that SmartModules have seen it.
+    pub(super) has_begun: bool,
+    /// The search for the record on which SmartModules fail.
+    pub(super) search: Option<Box<Search>>,
+    /// When the SPU first did not know one of the SmartModules.
+    pub(super) unknown_since: Option<Instant>,
+    /// How many probes a stream that SmartModules work for may be silent, and how many it has been.
+    silence: Silence,
+}
+
+/// How long SmartModules may work without a reply.
+#[derive(Debug, Clone, Copy)]
+struct Silence {
+    probes: u32,
+    patience: u32,
+}
+
+impl Default for Silence {
+    fn default() -> Self {
+        Self { probes: 0, patience: 1 }
+    }
 }
 
 /// The bounds of a partition's log.
@@ -55,13 +86,68 @@ impl Cursor {
     /// The cursor of a partition that has just been assigned.
     pub(super) fn new(assigned: Assigned, start: Start, fetch_bytes: u32) -> Self {
         let Assigned { partition, epoch } = assigned;
-        Self { partition, epoch, start: Some(start), next: 0, end: None, fetch_bytes, gap: false }
+        Self {
+            partition,
+            epoch,
+            start: Some(start),
+            place: Place::default(),
+            end: None,
+            fetch_bytes,
+            gap: false,
+            gives_values: false,
+            made_bytes: 0,
+            has_begun: false,
+            search: None,
+            unknown_since: None,
+            silence: Silence::default(),
+        }
+    }
+
+    /// The offset expected next.
+    pub(super) fn next(&self) -> i64 {
+        self.place.offset
+    }
+
+    /// Everything before `next` was read.
+    pub(super) fn go_on(&mut self, next: i64) {
+        self.place = Place { offset: next, skip: 0, value: self.place.value.take() };
+        self.has_begun = true;
+        self.silence.probes = 0;
+    }
+
+    /// Goes back to a place where it was: what was read since is not handed out.
+    pub(super) fn go_back(&mut self, place: Place) {
+        self.place = place;
+        self.search = None;
     }
 
     /// Goes on elsewhere. The end stays the one that was seen first.
     pub(super) fn restart(&mut self, start: Start) {
         self.start = Some(start);
+        self.place = Place::default();
         self.gap = false;
+        self.has_begun = false;
+        self.search = None;
+        self.unknown_since = None;
+    }
+
+    /// What the next stream passes to SmartModules, and the value from which an aggregate goes on.
+    pub(super) fn range(&self) -> (Range, Option<Arc<[u8]>>) {
+        let to = self.search.as_deref().and_then(Search::to);
+        (Range { from: self.next(), to }, self.place.value.clone())
+    }
+
+    /// Whether a stream that was silent for another probe is to be given up. A reply may have been too small for what
+    /// SmartModules make of one batch, in which case the server says nothing; but they may also take long, so each time
+    /// more of both is allowed.
+    pub(super) fn loses_patience(&mut self) -> bool {
+        self.silence.probes += 1;
+        if self.silence.probes < self.silence.patience {
+            return false;
+        }
+        self.silence = Silence { probes: 0, patience: self.silence.patience.saturating_mul(2) };
+        self.fetch_bytes = self.fetch_bytes.saturating_mul(2).min(i32::MAX as u32);
+        true
     }
 
     /// Fixes the start now that the log's bounds are known. False: the start was known already, and only checked.
@@ -73,7 +159,7 @@ impl Cursor {
         let end = if options.stop_at_end { self.end.or(Some(log_end)) } else { None };
         let resumes = self.start.is_none();
         let mut next = match self.start {
-            None => self.next,
+            None => self.next(),
             Some(Start::Beginning(after)) => log_start.saturating_add_unsigned(after).min(log_end),
             Some(Start::End(before)) => log_end.saturating_sub_unsigned(before).max(log_start),
             Some(Start::At(offset) | Start::Stored(offset)) => offset,
@@ -103,14 +189,16 @@ impl Cursor {
             next = log_start;
         }
         self.start = None;
-        self.next = next;
+        if next != self.place.offset {
+            self.place = Place { offset: next, skip: 0, value: self.place.value.take() };
+        }
         self.end = end;
         Ok(!resumes)
     }
 
     /// Whether the end was reached.
     pub(super) fn finished(&self) -> bool {
-        self.end.is_some_and(|end| self.next >= end)
+        self.end.is_some_and(|end| self.next() >= end)
     }
 
     /// Finds the whole batches of a reply and how reading goes on, before any batch is decoded, so that the server can
@@ -119,8 +207,8 @@ impl Cursor {
         let mut batches = Vec::new();
         let remainder = split_batches(bytes, &mut batches);
         // The server sends whole batches from the one on that holds the offset: earlier ones were read before.
-        batches.retain(|batch| batch.header.next_offset() > self.next);
-        let mut expected = self.next;
+        batches.retain(|batch| batch.header.next_offset() > self.next());
+        let mut expected = self.next();
         for (index, batch) in batches.iter().enumerate() {
             let base = batch.header.base_offset;
             // The first batch may begin before the offset, never after it.
@@ -162,6 +250,20 @@ impl Cursor {
             Ok(_) => AfterReply::Reopen,
         };
         Ok((Reply::new(batches, broken), after))
+    }
+
+    /// What SmartModules made of all up to offset `next`. Their batches do not follow each other, and none is cut.
+    pub(super) fn split_made(&self, topic: &str, bytes: &Bytes, next: i64) -> Result<Reply> {
+        let mut batches = Vec::new();
+        let wrong = match split_made_batches(bytes, &mut batches) {
+            Ok(Remainder::None) if next >= self.next() => return Ok(Reply::made(batches, next)),
+            Ok(Remainder::None) => WireError::Invalid { field: "the offset behind them", value: next },
+            Ok(Remainder::Unknown | Remainder::Cut(_)) => WireError::Truncated("a batch"),
+            Err(cause) => cause,
+        };
+        let text = format!("the SPU's reply is not what SmartModules make: {wrong}");
+        let error = Error::new(ErrorKind::SmartModule, text).with_topic(topic);
+        Err(error.with_partition(self.partition).with_offset(self.next()))
     }
 }
 

@@ -7,7 +7,9 @@
 //! | `assignment.rs` | which partitions, and what the caller wants of each; the states of a partition are drawn there |
 //! | `ready_queue.rs` | the chunks that are ready: turns and budget |
 //! | `fetcher/` | a task for each leader: streams, decoding, what happens when a leader goes |
-//! | `cursor.rs`, `decode.rs` | one partition: where it is read, how replies follow each other, and become chunks |
+//! | `cursor.rs`, `place.rs` | one partition: where it is read, and how replies follow each other |
+//! | `decode.rs` | how replies become chunks, also those that SmartModules made |
+//! | `search.rs` | what is read before a record on which SmartModules fail |
 //!
 //! The way of a record: a stream's reply -> `Fetcher::receive` -> `Cursor::split` -> `Fetcher::decode` ->
 //! `Cursor::decode` -> `Subscription::deliver` -> `ReadyQueue::push` -> `Consumer::take`.
@@ -17,7 +19,9 @@ mod cursor;
 mod decode;
 mod fetcher;
 mod options;
+mod place;
 mod ready_queue;
+mod search;
 mod subscription;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +29,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use fluvio_spu_schema::server::smartmodule::SmartModuleInvocation;
 use futures_util::future::{BoxFuture, ready};
 use tokio::sync::oneshot;
 
@@ -37,10 +40,12 @@ use crate::limit::{Limit, Trouble, took_longer};
 use crate::log_offsets::log_bounds;
 use crate::metrics::Metrics;
 use crate::session::{Member, Session};
+use crate::smartmodule::Chain;
 
 pub use options::{ConsumerOptions, Start};
 
 use fetcher::Fetchers;
+use place::Place;
 use subscription::Subscription;
 
 /// A record in a buffer of the consumer.
@@ -80,6 +85,19 @@ pub struct Chunk {
     pub payload: Vec<u8>,
     /// How often the caller had sought in the partition when the chunk was taken; see [`PartitionState::seeks`].
     pub seeks: u32,
+    /// Whether records in it share an offset, with each other or with neighbours, or offsets fall: then a record is
+    /// processed once all that are to be handed out have larger offsets.
+    pub shares_offsets: bool,
+    /// See [`Place`].
+    skip: u32,
+    value: Option<Arc<[u8]>>,
+}
+
+impl Chunk {
+    /// The place before its first record.
+    fn place(&self) -> Place {
+        Place { offset: self.first_offset, skip: self.skip, value: self.value.clone() }
+    }
 }
 
 /// What a consumer has ready.
@@ -123,10 +141,11 @@ struct ConsumerShared {
     session: Session,
     topic: String,
     options: ConsumerOptions,
-    /// Bytes that one stream asks for: a quarter of the prefetch, divided over the partitions, and at most `max_bytes`.
+    /// Bytes that one stream asks for: a quarter of the prefetch, divided over the partitions, and at most `max_bytes`;
+    /// more with SmartModules.
     fetch_bytes: u32,
-    /// What the SPU runs on each stream, one after the other.
-    smartmodules: Vec<SmartModuleInvocation>,
+    /// What the SPU runs on each stream.
+    chain: Option<Chain>,
     subscription: Subscription,
     encoder: Arc<dyn ChunkEncoder>,
     fetchers: Fetchers,
@@ -201,6 +220,8 @@ impl Consumer {
     ) -> Result<Self> {
         // Batches of the usual size, 16 KiB, come whole; with less, each would be asked for twice.
         const LEAST_FETCH: usize = 32 << 10;
+        // With modules, what a reply leaves out has been run and is run again.
+        const LEAST_MADE: u32 = 16 << 20;
         options.validate()?;
         let count = session.view().topic(topic, limit).await?.partitions;
         let chosen: BTreeSet<u32> = match options.partitions.is_empty() {
@@ -218,7 +239,13 @@ impl Consumer {
         };
         let chosen: Vec<u32> = chosen.into_iter().collect();
         let share = (options.prefetch / 4 / chosen.len()).max(LEAST_FETCH);
-        let fetch_bytes = options.max_bytes.min(u32::try_from(share).unwrap_or(u32::MAX));
+        let chain = Chain::new(&options.smartmodules)?;
+        let fetch_bytes = match &chain {
+            // A reply that is cut has had the modules run over what it leaves out.
+            Some(chain) if chain.hides_values() => i32::MAX as u32,
+            Some(_) => options.max_bytes.max(LEAST_MADE),
+            None => options.max_bytes.min(u32::try_from(share).unwrap_or(u32::MAX)),
+        };
         let subscription = Subscription::new(topic, count, options.stop_at_end, options.prefetch);
         let assigned = subscription.assign(&chosen)?;
         let shared = Arc::new(ConsumerShared {
@@ -226,7 +253,7 @@ impl Consumer {
             topic: topic.to_owned(),
             options,
             fetch_bytes,
-            smartmodules: Vec::new(),
+            chain,
             subscription,
             encoder,
             fetchers: Fetchers::default(),
@@ -350,6 +377,10 @@ impl Consumer {
 
     /// Takes back the unused rest of what was taken of a partition, from `offset` on: it is handed out again.
     pub fn put_back(&self, partition: u32, offset: i64) -> Result<()> {
+        if self.owner.shared.chain.as_ref().is_some_and(|chain| chain.gives_values() || chain.hides_values()) {
+            let text = "nothing can be put back: the aggregate in smartmodules goes on from its last value";
+            return Err(Error::new(ErrorKind::Usage, text));
+        }
         self.go_to(partition, Start::At(offset)).map(drop)
     }
 
@@ -532,5 +563,8 @@ fn chunk_of(partition: u32, offset: i64, bytes: usize) -> Chunk {
         bytes: bytes as u64,
         payload: vec![0; bytes],
         seeks: 0,
+        shares_offsets: false,
+        skip: 0,
+        value: None,
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 use crate::options::Isolation;
+use crate::smartmodule::Transform;
 
 /// Where reading begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +59,8 @@ pub struct ConsumerOptions {
     pub consumer_id: Option<String>,
     /// How often the offsets that the caller marked as processed are committed. `None`: only on demand.
     pub auto_commit: Option<Duration>,
+    /// SmartModules that the SPU runs on what is read, one after the other.
+    pub smartmodules: Vec<Transform>,
 }
 
 impl Default for ConsumerOptions {
@@ -75,6 +78,7 @@ impl Default for ConsumerOptions {
             probe_interval: Duration::from_secs(10),
             consumer_id: None,
             auto_commit: None,
+            smartmodules: Vec::new(),
         }
     }
 }
@@ -105,7 +109,7 @@ impl ConsumerOptions {
         for start in self.starts.iter().map(|(_, start)| start).chain(&self.start) {
             start.validate()?;
         }
-        Ok(())
+        self.smartmodules.iter().try_for_each(Transform::validate)
     }
 
     /// Where reading of a partition begins if `stored` is the last processed offset that is kept of it.

@@ -13,6 +13,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::Chunk;
+use super::place::Place;
 use crate::error::{Error, Result};
 
 /// Something for the caller.
@@ -100,6 +101,17 @@ impl ReadyQueue {
         list(&mut self.fresh, partition, queue);
     }
 
+    /// Nothing is left between what is ready of the partition and offset `next`; false: nothing is ready.
+    pub(super) fn extend(&mut self, partition: u32, next: i64) -> bool {
+        match self.partitions.get_mut(&partition).and_then(|queue| queue.items.back_mut()) {
+            Some(Item::Chunk(last)) => {
+                last.next_offset = next;
+                true
+            }
+            _ => false,
+        }
+    }
+
     // ---- what goes out
 
     /// Takes the chunk whose turn it is. An error is not taken: it keeps the first turn until the partition is cleared
@@ -168,13 +180,13 @@ impl ReadyQueue {
 
     // ---- what is not wanted any more
 
-    /// Hands out nothing of the partition until [`Self::release`]. Its chunks are dropped: gives the first offset of
+    /// Hands out nothing of the partition until [`Self::release`]. Its chunks are dropped: gives the place before
     /// those. An error behind dropped chunks is dropped too, since reading will meet it again.
-    pub(super) fn hold(&mut self, partition: u32) -> Option<i64> {
+    pub(super) fn hold(&mut self, partition: u32) -> Option<Place> {
         let queue = self.partitions.entry(partition).or_default();
         queue.held = true;
         let first = match queue.items.front() {
-            Some(Item::Chunk(chunk)) => chunk.first_offset,
+            Some(Item::Chunk(chunk)) => chunk.place(),
             _ => return None,
         };
         self.clear(partition);

@@ -284,11 +284,18 @@ impl Subscription {
         self.lock().assignment.note_end(partition, end);
     }
 
-    /// Makes chunks ready that were read for the cursor, unless the caller wants something else by now.
+    /// Makes chunks ready that were read for the cursor, unless the caller wants something else by now. None: nothing
+    /// is left to hand out before the cursor's place.
     pub(super) fn deliver(&self, cursor: &Cursor, chunks: Vec<Chunk>) {
         let mut state = self.lock();
-        let first = chunks.first().map(|first| first.first_offset);
+        let first = chunks.first().map(Chunk::place);
         if !state.assignment.accepts(cursor, first) || state.closed || state.stopped {
+            return;
+        }
+        if chunks.is_empty() {
+            if !state.ready.extend(cursor.partition, cursor.next()) {
+                state.assignment.advance(cursor);
+            }
             return;
         }
         state.ready.push(cursor.partition, chunks);

@@ -9,6 +9,9 @@ use fluvio_protocol::link::smartmodule::SmartModuleTransformRuntimeError;
 use fluvio_sc_schema::ApiError;
 
 pub(crate) mod codes;
+mod smart_module;
+
+pub use smart_module::SmartModuleFailure;
 
 /// What went wrong, as a class. The discriminants are the C ABI's status numbers: append only, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,17 +171,6 @@ pub struct Error {
     pub os_error: Option<i32>,
     /// What is known of the SmartModule that failed.
     pub smart_module: Option<Box<SmartModuleFailure>>,
-}
-
-/// What is known of a SmartModule that failed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SmartModuleFailure {
-    /// Its name.
-    pub module: Option<String>,
-    /// The key of the record that it failed on.
-    pub key: Option<Vec<u8>>,
-    /// What it said.
-    pub hint: Option<String>,
 }
 
 /// The engine's result.
@@ -398,6 +390,7 @@ impl Error {
             | ErrorCode::SmartModuleLookBackError(hint) => error.smart_module().hint = Some(hint.clone()),
             ErrorCode::SmartModuleRuntimeError(failure) => error.tell_of(failure),
             ErrorCode::SmartModuleInitError(failure) => error.smart_module().hint = Some(failure.hint.clone()),
+            ErrorCode::Other(text) => error.listen_to(text),
             _ => {}
         }
         error
@@ -409,16 +402,6 @@ impl Error {
         let mut error = Self::new(ErrorKind::Server, text);
         error.code = Some(number.into());
         error
-    }
-
-    fn tell_of(&mut self, failure: &SmartModuleTransformRuntimeError) {
-        self.offset = Some(failure.offset);
-        self.smart_module().hint = Some(failure.hint.clone());
-        self.smart_module().key = failure.record_key.as_ref().map(|key| key.as_ref().to_vec());
-    }
-
-    fn smart_module(&mut self) -> &mut SmartModuleFailure {
-        self.smart_module.get_or_insert_default()
     }
 
     /// The error behind what the `fluvio` crate returned, for a call about `what`.

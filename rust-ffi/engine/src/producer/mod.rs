@@ -10,6 +10,7 @@
 //! [`TicketSink`].
 
 mod accumulator;
+mod modules;
 mod partitioner;
 mod sender;
 
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use fluvio_cffi_wire::Codec;
+use fluvio_protocol::link::ErrorCode;
 use futures_util::future::BoxFuture;
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -29,12 +31,20 @@ use crate::limit::{Limit, took_longer};
 use crate::metrics::Metrics;
 use crate::options::Isolation;
 use crate::session::{Member, Session};
+use crate::smartmodule::Transform;
 use crate::transport::{Reader, Watch};
 
 use accumulator::{Accumulator, Settled, Wake};
+use modules::Modules;
 
 /// What a record costs of the buffer beside the bytes of its key and value.
 pub const RECORD_OVERHEAD: u64 = 24;
+
+/// The version of the produce request that the official client 0.50 speaks.
+const PRODUCE_VERSION: i16 = 25;
+
+/// In place of the base offset of a batch: nobody knows the offsets of its records.
+pub const NO_OFFSET: i64 = -1;
 
 /// A submission of at most this many bytes is sent by the caller's own thread if nothing is in flight.
 const DIRECT_BYTES: usize = 16_384;
@@ -71,12 +81,19 @@ pub struct ProducerOptions {
     pub delivery_timeout: Duration,
     /// How batches are compressed. `None`: as the topic asks, not at all if it takes any codec.
     pub compression: Option<Codec>,
+    /// SmartModules that the SPU runs on what is sent, one after the other, before it is written. Each request then has
+    /// one batch, and the offsets of its records are not known.
+    pub smartmodules: Vec<Transform>,
 }
+
+/// The size of batches that nobody has chosen, and with SmartModules: the server compiles these for each batch.
+const BATCH_SIZE: usize = 16_384;
+const BATCH_SIZE_WITH_MODULES: usize = 256 << 10;
 
 impl Default for ProducerOptions {
     fn default() -> Self {
         Self {
-            batch_size: 16_384,
+            batch_size: BATCH_SIZE,
             linger: Duration::ZERO,
             max_request_size: 1_048_576,
             buffer_size: 32 << 20,
@@ -85,6 +102,7 @@ impl Default for ProducerOptions {
             delivery: Delivery::AtLeastOnce,
             delivery_timeout: Duration::from_secs(30),
             compression: None,
+            smartmodules: Vec::new(),
         }
     }
 }
@@ -109,7 +127,14 @@ impl ProducerOptions {
             let milliseconds = self.delivery_timeout.as_secs_f64() * 1e3;
             return Err(Error::invalid(format!("delivery_timeout is {milliseconds} ms: it must be at least 1 ms")));
         }
-        Ok(())
+        self.smartmodules.iter().try_for_each(Transform::validate)
+    }
+
+    fn with_default_batch_size(mut self) -> Self {
+        if self.batch_size == BATCH_SIZE && !self.smartmodules.is_empty() {
+            self.batch_size = BATCH_SIZE_WITH_MODULES;
+        }
+        self
     }
 }
 
@@ -135,7 +160,7 @@ pub struct TicketOutcome {
     pub partition: u32,
     /// How many records the batch has.
     pub records: u32,
-    /// The base offset, or why the batch was not acknowledged.
+    /// The base offset, or [`NO_OFFSET`]; or why the batch was not acknowledged.
     pub result: Result<i64>,
 }
 
@@ -201,6 +226,9 @@ pub(crate) struct Shared {
     session: Session,
     topic: String,
     options: ProducerOptions,
+    modules: Modules,
+    /// Whether the topic drops records that it has already.
+    deduplicates: bool,
     accumulator: Accumulator,
     /// Notified when a sender doubts that the topic still exists, for the supervisor to ask.
     doubt: Notify,
@@ -235,8 +263,31 @@ impl Member for Shared {
 
 impl Shared {
     /// How long one request may take: half of the delivery time-out at most, so that there is time to try again.
+    /// With SmartModules, which the server compiles for each request, it may take longer.
     fn request_timeout(&self) -> Duration {
-        self.session.request_timeout().min(self.options.delivery_timeout / 2)
+        const WITH_MODULES: Duration = Duration::from_secs(30);
+        let usual = self.session.request_timeout();
+        let longest = if self.modules.is_empty() { usual } else { usual.max(WITH_MODULES) };
+        longest.min(self.options.delivery_timeout / 2)
+    }
+
+    /// The base offset for the owner of a batch: what a SmartModule drops has no offset, and moves those behind it.
+    fn offset(&self, base_offset: i64) -> i64 {
+        if self.deduplicates || !self.modules.is_empty() { NO_OFFSET } else { base_offset }
+    }
+
+    /// The error with what `code` means to this producer.
+    fn explained(&self, error: Error, code: &ErrorCode) -> Error {
+        let error = self.modules.explained(error);
+        match code {
+            ErrorCode::StorageError if self.deduplicates => {
+                error.adding("; or the SmartModule that deduplicates the topic has failed on a record of the batch")
+            }
+            ErrorCode::NotLeaderForPartition | ErrorCode::PartitionNotLeader if self.deduplicates => error.adding(
+                "; a topic with deduplication is not served while its SmartModule is missing or refuses its parameters",
+            ),
+            _ => error,
+        }
     }
 
     /// Records and bytes that are not settled.
@@ -295,14 +346,18 @@ impl Producer {
         timeout: Option<Duration>,
     ) -> Result<Self> {
         options.validate()?;
+        let modules = Modules::new(&options.smartmodules)?;
+        let options = options.with_default_batch_size();
         let limit = Limit::new(timeout);
         let what = format!("opening the producer for topic \"{topic}\"");
         let overdue = |timeout| took_longer(Phase::Connect, &what, timeout).with_topic(topic);
         let state = limit.hold(session.view().topic(topic, &limit), overdue).await?;
         let codec = codec(topic, options.compression, state.compression)?;
-        let accumulator = Accumulator::new(topic, state.partitions, codec, &options, Arc::clone(session.counters()));
-        let shared =
-            Arc::new(Shared { session, topic: topic.to_owned(), options, accumulator, doubt: Notify::new(), sink });
+        let deduplicates = state.deduplicates;
+        let counters = Arc::clone(session.counters());
+        let accumulator = Accumulator::new(topic, state.partitions, codec, &options, deduplicates, counters);
+        let (topic, doubt) = (topic.to_owned(), Notify::new());
+        let shared = Arc::new(Shared { session, topic, options, modules, deduplicates, accumulator, doubt, sink });
         shared.session.add(&shared);
         ALIVE.fetch_add(1, Ordering::Relaxed);
         let producer = Self { owner: Arc::new(Owner(Arc::clone(&shared))) };

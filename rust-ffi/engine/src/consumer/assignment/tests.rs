@@ -49,7 +49,7 @@ fn the_position_is_the_start_and_then_what_was_taken() {
 fn a_cursor_of_the_current_epoch_goes_on_and_is_taken() {
     let (mut assignment, mut cursor) = reading();
     assert_eq!(assignment.directive(&mut cursor), Directive::Continue);
-    assert!(assignment.accepts(&cursor, Some(5)));
+    assert!(assignment.accepts(&cursor, Some(Place::at(5))));
     let mut cursor = assignment.park(cursor).returned().unwrap();
     assert_eq!(assignment.directive(&mut cursor), Directive::Continue, "it is not paused");
     assert!(!assignment.is_finished());
@@ -63,11 +63,11 @@ fn a_cursor_of_the_current_epoch_goes_on_and_is_taken() {
 #[test]
 fn a_paused_partition_has_its_cursor_parked_and_reads_again_what_was_dropped() {
     let (mut assignment, mut cursor) = reading();
-    assignment.pause(0, Some(3));
+    assignment.pause(0, Some(Place::at(3)));
     assert_eq!(assignment.directive(&mut cursor), Directive::Park);
-    assert!(!assignment.accepts(&cursor, Some(5)));
+    assert!(!assignment.accepts(&cursor, Some(Place::at(5))));
     assert!(matches!(assignment.park(cursor), Custody::Rewound));
-    assert_eq!(assignment.resume(0, false).unwrap().next, 3);
+    assert_eq!(assignment.resume(0, false).unwrap().next(), 3);
 }
 
 #[test]
@@ -75,15 +75,15 @@ fn a_pause_that_drops_nothing_keeps_the_cursor_where_it_is() {
     let (mut assignment, cursor) = reading();
     assignment.pause(0, None);
     assert!(matches!(assignment.park(cursor), Custody::Parked));
-    assert_eq!(assignment.resume(0, false).unwrap().next, 5);
+    assert_eq!(assignment.resume(0, false).unwrap().next(), 5);
 }
 
 #[test]
 fn a_resume_that_comes_before_the_cursor_is_parked_sends_it_back() {
     let (mut assignment, mut cursor) = reading();
-    assignment.pause(0, Some(3));
+    assignment.pause(0, Some(Place::at(3)));
     assert!(assignment.resume(0, false).is_none(), "a fetcher has the cursor");
-    assert!(!assignment.accepts(&cursor, Some(5)));
+    assert!(!assignment.accepts(&cursor, Some(Place::at(5))));
     assert_eq!(assignment.directive(&mut cursor), Directive::Restart);
     assert_eq!(cursor.start, Some(Start::At(3)));
     assert_eq!(state(&assignment).seeks, 0, "the caller has not sought");
@@ -94,11 +94,11 @@ fn what_ends_while_chunks_before_it_were_dropped_has_not_ended() {
     for finished in [true, false] {
         let (mut assignment, cursor) = reading();
         assignment.pause(0, None);
-        assert!(!assignment.accepts(&cursor, Some(5)));
+        assert!(!assignment.accepts(&cursor, Some(Place::at(5))));
         let custody = if finished { assignment.finish(cursor) } else { assignment.fail(cursor, &broken()) };
         assert!(matches!(custody, Custody::Rewound));
         assert!(!assignment.is_finished());
-        assert_eq!(assignment.resume(0, false).unwrap().next, 5);
+        assert_eq!(assignment.resume(0, false).unwrap().next(), 5);
     }
 }
 
@@ -106,9 +106,9 @@ fn what_ends_while_chunks_before_it_were_dropped_has_not_ended() {
 fn a_finished_partition_whose_chunks_a_pause_drops_is_not_finished() {
     let (mut assignment, cursor) = reading();
     assert!(matches!(assignment.finish(cursor), Custody::Parked));
-    assignment.pause(0, Some(8));
+    assignment.pause(0, Some(Place::at(8)));
     assert!(!assignment.is_finished());
-    assert_eq!(assignment.resume(0, false).unwrap().next, 8);
+    assert_eq!(assignment.resume(0, false).unwrap().next(), 8);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn nothing_of_an_epoch_before_a_seek_counts() {
     let (parked, mut position) = seek(&mut assignment, 7);
     assert!(parked.is_none());
     assert_eq!(state(&assignment), PartitionState { partition: 0, position: Some(5), end: Some(10), seeks: 1 });
-    assert!(!assignment.accepts(&cursor, Some(5)));
+    assert!(!assignment.accepts(&cursor, Some(Place::at(5))));
     assignment.resolve(&cursor, 12);
     assert_eq!(state(&assignment).end, Some(12), "the log is the same");
     assert_eq!(assignment.position(0), Some(5));
@@ -181,7 +181,7 @@ fn nothing_of_a_revoked_assignment_counts_whatever_is_assigned_by_then() {
         assignment.revoke(0);
         let _new = assigned_again.then(|| self::cursor(&mut assignment, Start::At(2)));
         assert_eq!(assignment.directive(&mut old()), Directive::Abandon);
-        assert!(assignment.is_revoked(&old()) && !assignment.accepts(&old(), Some(5)));
+        assert!(assignment.is_revoked(&old()) && !assignment.accepts(&old(), Some(Place::at(5))));
         assignment.resolve(&old(), 10);
         assert!(matches!(assignment.park(old()), Custody::Dropped));
         assert!(matches!(assignment.finish(old()), Custody::Dropped));

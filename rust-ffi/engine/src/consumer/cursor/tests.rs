@@ -19,7 +19,7 @@ fn begins(start: Start, options: &ConsumerOptions) -> std::result::Result<i64, E
     let mut cursor = cursor(start, 1);
     let log = Log { topic: "t", start: 10, end: 20 };
     cursor.resolve(&log, options).map_err(|error| error.kind)?;
-    Ok(cursor.next)
+    Ok(cursor.next())
 }
 
 #[test]
@@ -96,15 +96,15 @@ fn read(batches: &[(i64, Bytes)], end: i64, start: i64, fetch_bytes: u32) -> Vec
     let mut cursor = cursor(Start::At(start), fetch_bytes);
     let mut offsets = Vec::new();
     cursor.resolve(&Log { topic: "t", start: 0, end }, &ConsumerOptions::default()).unwrap();
-    while cursor.next < end {
+    while cursor.next() < end {
         let asked = cursor.fetch_bytes;
-        let (mut reply, after) = cursor.split("t", &reply(batches, cursor.next, asked)).unwrap();
+        let (mut reply, after) = cursor.split("t", &reply(batches, cursor.next(), asked)).unwrap();
         match after {
             AfterReply::Reopen => {
                 assert!(cursor.fetch_bytes > asked, "a reply without one whole batch asks for more");
                 continue;
             }
-            AfterReply::Acknowledge(offset) => assert!(offset > cursor.next),
+            AfterReply::Acknowledge(offset) => assert!(offset > cursor.next()),
             AfterReply::Stop => panic!("the log is whole"),
         }
         while !reply.is_decoded() {
@@ -115,7 +115,7 @@ fn read(batches: &[(i64, Bytes)], end: i64, start: i64, fetch_bytes: u32) -> Vec
                 offsets.extend(numbers);
             }
         }
-        assert_eq!(after, AfterReply::Acknowledge(cursor.next), "it stands where it said that it would");
+        assert_eq!(after, AfterReply::Acknowledge(cursor.next()), "it stands where it said that it would");
     }
     offsets
 }

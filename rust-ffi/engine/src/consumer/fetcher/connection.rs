@@ -4,7 +4,6 @@ use std::collections::{HashMap, VecDeque};
 
 use fluvio_spu_schema::Isolation as WireIsolation;
 use fluvio_spu_schema::server::fetch_offset::{FetchOffsetPartition, FetchOffsetTopic, FetchOffsetsRequest};
-use fluvio_spu_schema::server::smartmodule::SmartModuleInvocation;
 use fluvio_spu_schema::server::stream_fetch::StreamFetchRequest;
 use fluvio_spu_schema::server::update_offset::{OffsetUpdate, UpdateOffsetsRequest};
 use tokio::time::Instant;
@@ -16,10 +15,11 @@ use super::probe::Suspects;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Isolation;
 use crate::replies::RecordBytes;
+use crate::smartmodule::Chain;
 use crate::transport::{Connection, Frame};
 
 pub(super) const FETCH_OFFSETS_VERSION: i16 = 25;
-pub(super) const STREAM_FETCH_VERSION: i16 = 25;
+const STREAM_FETCH_VERSION: i16 = 25;
 const UPDATE_OFFSETS_VERSION: i16 = 0;
 
 /// Streams cannot be ended: a connection with more abandoned ones than this is replaced.
@@ -59,11 +59,15 @@ pub(super) struct Stream {
     pub(super) ack: Option<PendingAck>,
     /// The reply that came while the one before it was decoded. Each reply is asked for, so there is at most one.
     pub(super) next: Option<Frame>,
+    /// The version of its request, and so of its replies.
+    pub(super) version: i16,
+    /// Whether the log goes on behind the reply.
+    pub(super) is_behind: bool,
 }
 
 impl Stream {
-    fn new(cursor: Cursor) -> Self {
-        Self { cursor, reply: None, ack: None, next: None }
+    fn new(cursor: Cursor, version: i16) -> Self {
+        Self { cursor, reply: None, ack: None, next: None, version, is_behind: false }
     }
 
     /// Whether it waits for the peer, and not for room.
@@ -153,12 +157,14 @@ impl StreamConnection {
         shared: &ConsumerShared,
         cursor: Cursor,
     ) -> std::result::Result<(), Box<Lost>> {
-        let request = stream_request(&shared.topic, &cursor, shared.options.isolation, &shared.smartmodules);
+        let chain = shared.chain.as_ref();
+        let request = stream_request(&shared.topic, &cursor, shared.options.isolation, chain);
+        let version = chain.map_or(STREAM_FETCH_VERSION, |chain| chain.version(STREAM_FETCH_VERSION));
         self.largest = self.largest.max(cursor.fetch_bytes as usize);
         self.connection.expect(self.largest.saturating_mul(MOST_TIMES));
-        match self.connection.request(&request, STREAM_FETCH_VERSION) {
+        match self.connection.request(&request, version) {
             Ok(number) => {
-                self.streams.insert(number, Stream::new(cursor));
+                self.streams.insert(number, Stream::new(cursor, version));
                 Ok(())
             }
             Err(error) => Err(Box::new(Lost { cursor, error })),
@@ -227,24 +233,27 @@ pub(super) struct Lost {
     pub(super) error: Error,
 }
 
-/// The request for a stream that begins at the cursor. The SPU sends what the SmartModules make of the records, one
-/// after the other; without any, the records themselves.
+/// The request for a stream that begins at the cursor. The SPU sends what the chain makes of the records; without any,
+/// the records themselves.
 fn stream_request(
     topic: &str,
     cursor: &Cursor,
     isolation: Isolation,
-    smartmodules: &[SmartModuleInvocation],
+    chain: Option<&Chain>,
 ) -> StreamFetchRequest<RecordBytes> {
     let mut request = StreamFetchRequest::default();
     topic.clone_into(&mut request.topic);
     request.partition = cursor.partition;
-    request.fetch_offset = cursor.next;
+    request.fetch_offset = cursor.next();
     request.max_bytes = i32::try_from(cursor.fetch_bytes).unwrap_or(i32::MAX);
     request.isolation = match isolation {
         Isolation::ReadUncommitted => WireIsolation::ReadUncommitted,
         Isolation::ReadCommitted => WireIsolation::ReadCommitted,
     };
-    request.smartmodules = smartmodules.to_vec();
+    if let Some(chain) = chain {
+        let (range, value) = cursor.range();
+        request.smartmodules = chain.invocations(range, value.as_deref());
+    }
     request
 }
 
@@ -254,17 +263,20 @@ mod tests {
     use super::super::super::Start;
     use super::super::super::assignment::Assignment;
     use super::*;
+    use crate::smartmodule::{ModuleCode, Transform};
 
     #[test]
     fn a_stream_is_asked_for_from_the_cursor_on_and_through_the_smartmodules() {
         let assigned = Assignment::new("t", 3, false).assign(&[2]).unwrap().remove(0);
         let mut cursor = Cursor::new(assigned, Start::At(7), 100);
-        cursor.next = 7;
-        let filter = SmartModuleInvocation { name: Some("filter".to_owned()), ..SmartModuleInvocation::default() };
-        let request = stream_request("t", &cursor, Isolation::ReadCommitted, &[filter]);
+        cursor.go_on(7);
+        let filter = Transform::new(ModuleCode::Stored("filter".to_owned()));
+        let chain = Chain::new(&[filter]).unwrap();
+        let request = stream_request("t", &cursor, Isolation::ReadCommitted, chain.as_ref());
         assert_eq!((&*request.topic, request.partition, request.fetch_offset, request.max_bytes), ("t", 2, 7, 100));
         assert_eq!(request.isolation, WireIsolation::ReadCommitted);
-        assert_eq!(request.smartmodules[0].name.as_deref(), Some("filter"));
-        assert!(stream_request("t", &cursor, Isolation::ReadCommitted, &[]).smartmodules.is_empty());
+        let names: Vec<_> = request.smartmodules.iter().map(|module| module.name.as_deref().unwrap()).collect();
+        assert_eq!(names, ["fluvio-cffi-head", "filter", "fluvio-cffi-stamp"]);
+        assert!(stream_request("t", &cursor, Isolation::ReadCommitted, None).smartmodules.is_empty());
     }
 }

@@ -15,6 +15,7 @@
 //! strictly, since the server can lose the second of two equal ones; whatever else is wanted of a partition opens a new
 //! stream.
 
+mod chains;
 mod connection;
 mod probe;
 mod task;
@@ -32,6 +33,7 @@ use crate::commits::Commits;
 use crate::error::{Error, Phase, Result};
 use crate::guard;
 use crate::limit::{Limit, took_longer};
+use crate::smartmodule::Chain;
 use crate::view::Snapshot;
 
 /// How long the SC may say nothing of a partition before the leader that is known is tried again.
@@ -43,7 +45,13 @@ pub(super) struct Fetchers(Mutex<HashMap<i32, mpsc::UnboundedSender<Cursor>>>);
 
 /// Begins to read a partition that has just been assigned.
 pub(super) fn begin(shared: &Arc<ConsumerShared>, assigned: Assigned, start: Start) {
-    dispatch(shared, Cursor::new(assigned, start, shared.fetch_bytes));
+    dispatch(shared, cursor(shared, assigned, start));
+}
+
+fn cursor(shared: &ConsumerShared, assigned: Assigned, start: Start) -> Cursor {
+    let mut cursor = Cursor::new(assigned, start, shared.fetch_bytes);
+    cursor.gives_values = shared.chain.as_ref().is_some_and(Chain::gives_values);
+    cursor
 }
 
 /// Gives a partition to the fetcher of its leader, which is started if need be. While the partition has no leader, this
@@ -146,7 +154,7 @@ async fn begin_new(shared: &Arc<ConsumerShared>, commits: Option<&Commits>, new:
                 begin(shared, assigned, start);
             }
             Err(error) => {
-                let cursor = Cursor::new(assigned, Start::Beginning(0), shared.fetch_bytes);
+                let cursor = cursor(shared, assigned, Start::Beginning(0));
                 fail(shared, cursor, error.clone());
             }
         }

@@ -13,9 +13,8 @@ use tokio::time::Instant;
 use super::super::ConsumerShared;
 use super::super::assignment::Directive;
 use super::super::cursor::{AfterReply, Cursor, Log};
-use super::connection::{
-    FETCH_OFFSETS_VERSION, PendingAck, PendingRequest, STREAM_FETCH_VERSION, Stream, StreamConnection,
-};
+use super::chains;
+use super::connection::{FETCH_OFFSETS_VERSION, PendingAck, PendingRequest, Stream, StreamConnection};
 use super::probe::Verdict;
 use super::{dispatch, fail, find_leader};
 use crate::backoff::Backoff;
@@ -49,7 +48,7 @@ enum Event {
 }
 
 /// How reading goes on with a cursor.
-enum NextStep {
+pub(super) enum NextStep {
     /// Ask for the log's bounds.
     AskBounds,
     /// Open a stream.
@@ -62,16 +61,16 @@ enum NextStep {
 
 /// Reads the partitions of a consumer that one SPU leads.
 pub(super) struct Fetcher {
-    shared: Arc<ConsumerShared>,
+    pub(super) shared: Arc<ConsumerShared>,
     leader: i32,
     incoming: mpsc::UnboundedReceiver<Cursor>,
     directives: watch::Receiver<u64>,
     /// Partitions whose bounds are to be asked for.
     idle: Vec<Cursor>,
-    connection: Option<StreamConnection>,
+    pub(super) connection: Option<StreamConnection>,
     /// Whether a stream that waits has room, and only gave others a turn.
     gave_turn: bool,
-    backoff: Backoff,
+    pub(super) backoff: Backoff,
     /// Whether a connection was lost since the last one was made.
     lost_connection: bool,
 }
@@ -311,20 +310,29 @@ impl Fetcher {
                 return Ok(NextStep::AskBounds);
             }
         }
-        Ok(if cursor.finished() { NextStep::Finish } else { NextStep::OpenStream })
+        if cursor.finished() {
+            return Ok(NextStep::Finish);
+        }
+        match cursor.search.take() {
+            Some(search) => chains::proceed(cursor, search.bounded(cursor.next(), log.end)),
+            None => Ok(NextStep::OpenStream),
+        }
     }
 
     /// Takes in a stream's reply; acknowledges it at once if there is room for what it becomes and for the next one.
     fn receive(&mut self, stream: &mut Stream, frame: &Frame) -> Result<NextStep> {
         let shared = &self.shared;
         let cursor = &mut stream.cursor;
-        let response = frame.decode::<StreamFetchResponse<RecordBytes>>(STREAM_FETCH_VERSION)?;
+        let response = frame.decode::<StreamFetchResponse<RecordBytes>>(stream.version)?;
+        if shared.chain.is_some() {
+            return self.receive_made(stream, response);
+        }
         match &response.partition.error_code {
             ErrorCode::None => {}
             // The bounds decide what becomes of the partition.
             ErrorCode::OffsetEvicted { .. } => return Ok(NextStep::AskBounds),
             code => {
-                let error = stream_error(code, cursor.next);
+                let error = stream_error(code, cursor.next());
                 return Err(error.with_topic(&shared.topic).with_partition(cursor.partition));
             }
         }
@@ -369,11 +377,17 @@ impl Fetcher {
                 continue;
             };
             self.shared.subscription.note_end(partition, bounds.last_stable_offset);
-            let verdict = connection.suspects.judge(&before, &bounds, stream.cursor.next, stream.cursor.end);
+            let verdict = connection.suspects.judge(&before, &bounds, stream.cursor.next(), stream.cursor.end);
             if verdict == Verdict::Keep {
                 continue;
             }
-            let Some(Stream { cursor, .. }) = connection.streams.remove(&number) else { continue };
+            let Some(mut stream) = connection.streams.remove(&number) else { continue };
+            let is_served = bounds.error_code == ErrorCode::None && verdict == Verdict::Reopen;
+            if is_served && self.shared.chain.is_some() && !stream.cursor.loses_patience() {
+                connection.streams.insert(number, stream);
+                continue;
+            }
+            let cursor = stream.cursor;
             outcome = connection.count_abandoned();
             match verdict {
                 Verdict::Truncated { log_end, end } => {
@@ -382,7 +396,7 @@ impl Fetcher {
                          records were lost with their leader"
                     );
                     let error = Error::new(ErrorKind::OffsetOutOfRange, text).with_topic(&self.shared.topic);
-                    let error = error.with_partition(partition).with_offset(cursor.next);
+                    let error = error.with_partition(partition).with_offset(cursor.next());
                     fail(&self.shared, cursor, error);
                 }
                 Verdict::Reopen | Verdict::Keep => self.idle.push(cursor),
@@ -414,6 +428,10 @@ impl Fetcher {
     }
 
     fn open_stream(&mut self, cursor: Cursor) -> Result<()> {
+        if let Some(error) = chains::no_way_on(&self.shared, &cursor) {
+            fail(&self.shared, cursor, error);
+            return Ok(());
+        }
         let Some(connection) = &mut self.connection else {
             self.idle.push(cursor);
             return Ok(());
@@ -446,6 +464,9 @@ impl Fetcher {
         if stream.cursor.finished() {
             self.idle.extend(self.shared.subscription.finish(stream.cursor));
             return Ok(());
+        }
+        if let Some(next) = self.leave_made(&mut stream) {
+            return self.proceed(stream.cursor, next);
         }
         if stream.ack.is_some() && !self.shared.subscription.admits(stream.cursor.partition) {
             return self.wait(number, stream);
@@ -502,7 +523,7 @@ impl Fetcher {
 }
 
 /// The error that a stream was answered with at `offset`.
-fn stream_error(code: &ErrorCode, offset: i64) -> Error {
+pub(super) fn stream_error(code: &ErrorCode, offset: i64) -> Error {
     match code {
         // The server has no code for it.
         ErrorCode::Other(text) if text.contains("greater than leo") => {

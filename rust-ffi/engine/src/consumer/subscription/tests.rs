@@ -178,17 +178,17 @@ impl World {
                 Some((cursor, Next::Ask))
             }
             Next::Read if cursor.finished() => returned(subscription.finish(cursor)),
-            Next::Read if cursor.next == BROKEN => {
+            Next::Read if cursor.next() == BROKEN => {
                 let error = Error::new(ErrorKind::CorruptRecord, "broken").with_partition(cursor.partition);
                 returned(subscription.fail(cursor, error))
             }
             Next::Read => {
-                let limit = if cursor.next < BROKEN { BROKEN } else { END };
-                let read = cursor.next..limit.min(cursor.next + count);
+                let limit = if cursor.next() < BROKEN { BROKEN } else { END };
+                let read = cursor.next()..limit.min(cursor.next() + count);
                 if read.is_empty() || !subscription.admits(cursor.partition) {
                     return Some((cursor, Next::Ask));
                 }
-                cursor.next = read.end;
+                cursor.go_on(read.end);
                 let chunks = read.map(|offset| chunk_of(cursor.partition, offset, BYTES)).collect();
                 Some((cursor, Next::Deliver(chunks)))
             }
@@ -341,6 +341,6 @@ fn an_error_that_was_met_before_a_pause_is_met_again_after_what_the_pause_droppe
     assert!(subscription.fail(cursor, Error::new(ErrorKind::CorruptRecord, "broken")).is_none());
     subscription.pause(&[0]).unwrap();
     let cursor = subscription.resume(&[0]).unwrap().remove(0);
-    assert_eq!(cursor.next, 0);
+    assert_eq!(cursor.next(), 0);
     assert!(matches!(subscription.take().unwrap(), Take::Empty), "the error does not come before records 0 and 1");
 }

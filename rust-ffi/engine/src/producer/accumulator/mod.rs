@@ -52,10 +52,14 @@ struct Limits {
     buffer_size: u64,
     linger: Duration,
     delivery_timeout: Duration,
+    /// Whether a request has one batch.
+    one_batch: bool,
+    /// Whether the server drops what it has already.
+    deduplicates: bool,
 }
 
 impl Limits {
-    fn new(options: &ProducerOptions) -> Self {
+    fn new(options: &ProducerOptions, deduplicates: bool) -> Self {
         Self {
             // A request holds at least one batch.
             batch_size: options.batch_size.min(options.max_request_size),
@@ -63,6 +67,8 @@ impl Limits {
             buffer_size: options.buffer_size as u64,
             linger: options.linger,
             delivery_timeout: options.delivery_timeout,
+            one_batch: !options.smartmodules.is_empty(),
+            deduplicates,
         }
     }
 }
@@ -85,9 +91,10 @@ impl Accumulator {
         partitions: u32,
         codec: Codec,
         options: &ProducerOptions,
+        deduplicates: bool,
         counters: Arc<Counters>,
     ) -> Self {
-        let limits = Limits::new(options);
+        let limits = Limits::new(options, deduplicates);
         let state = Mutex::new(State::new(partitions, limits));
         Self { topic: topic.to_owned(), codec, limits, counters, state, settled: Notify::new() }
     }

@@ -27,17 +27,19 @@ pub(super) struct SealRules {
 /// What goes into one request: as many batches as fit, and at least one.
 pub(super) struct RequestDraft {
     space: usize,
+    /// Whether it takes one batch.
+    is_single: bool,
     /// The batches and their partitions, those of each partition in order.
     pub(super) batches: Vec<(u32, WaitingBatch)>,
 }
 
 impl RequestDraft {
-    pub(super) fn new(max_request_size: usize) -> Self {
-        Self { space: max_request_size, batches: Vec::new() }
+    pub(super) fn new(max_request_size: usize, is_single: bool) -> Self {
+        Self { space: max_request_size, is_single, batches: Vec::new() }
     }
 
     fn fits(&self, bytes: usize) -> bool {
-        bytes <= self.space || self.batches.is_empty()
+        self.batches.is_empty() || (bytes <= self.space && !self.is_single)
     }
 
     fn push(&mut self, partition: u32, batch: WaitingBatch) {
@@ -311,7 +313,7 @@ mod tests {
     }
 
     fn take(queue: &mut PartitionQueue, space: usize, rules: SealRules) -> Vec<u64> {
-        let mut request = RequestDraft::new(space);
+        let mut request = RequestDraft::new(space, false);
         queue.take_into(&mut request, 3, &rules);
         assert!(request.batches.iter().all(|(index, _)| *index == 3));
         request.batches.iter().map(|(_, batch)| batch.ticket()).collect()

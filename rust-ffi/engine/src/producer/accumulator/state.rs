@@ -208,7 +208,7 @@ impl State {
             return Taken::default();
         }
         let rules = SealRules { now, linger: self.limits.linger, flush_up_to: self.flush_up_to, closed: self.closed };
-        let mut request = RequestDraft::new(self.limits.max_request_size);
+        let mut request = RequestDraft::new(self.limits.max_request_size, self.limits.one_batch);
         for _ in 0..self.active.len() {
             let Some(index) = self.active.pop_front() else { break };
             let partition = &mut self.partitions[index as usize];
@@ -233,7 +233,11 @@ impl State {
             let Some(unsettled) = self.tickets.get_mut(batch.ticket()) else { continue };
             if let WaitingBatch::Again(batch) = batch {
                 retries += u64::from(batch.past != Past::Unsent);
-                duplicates_possible += if batch.past == Past::MaybeWritten { u64::from(unsettled.records) } else { 0 };
+                duplicates_possible += if batch.past == Past::MaybeWritten && !self.limits.deduplicates {
+                    u64::from(unsettled.records)
+                } else {
+                    0
+                };
             }
             unsettled.sent = true;
             unsettled.in_flight = true;

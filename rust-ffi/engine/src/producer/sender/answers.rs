@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes};
 use fluvio_protocol::link::ErrorCode;
 
-use super::PRODUCE_VERSION;
+use super::REPLY_VERSION;
 use crate::error::codes;
 use crate::error::{Error, Result};
 use crate::replies;
@@ -31,7 +31,7 @@ pub(super) fn read(mut body: Bytes, batches: usize) -> Result<Vec<Answer>> {
     let mut answers = Vec::with_capacity(batches);
     let topics = body.try_get_i32().map_err(|_| cut())?;
     for _ in 0..topics {
-        replies::take::<String>(&mut body, PRODUCE_VERSION)?;
+        replies::take::<String>(&mut body, REPLY_VERSION)?;
         let partitions = body.try_get_i32().map_err(|_| cut())?;
         for _ in 0..partitions {
             if answers.len() == batches {
@@ -44,7 +44,7 @@ pub(super) fn read(mut body: Bytes, batches: usize) -> Result<Vec<Answer>> {
                 answers.resize_with(batches, || Answer::Unreadable);
                 return Ok(answers);
             }
-            let code = replies::take::<ErrorCode>(&mut body, PRODUCE_VERSION)?;
+            let code = replies::take::<ErrorCode>(&mut body, REPLY_VERSION)?;
             let offset = body.try_get_i64().map_err(|_| cut())?;
             if body.remaining() < REST {
                 return Err(cut());
@@ -77,7 +77,7 @@ mod tests {
         let partitions = (0..).zip(codes).map(answer).collect();
         let responses = vec![TopicProduceResponse { name: "topic".to_owned(), partitions }];
         let mut bytes = Vec::new();
-        ProduceResponse { responses, ..Default::default() }.encode(&mut bytes, PRODUCE_VERSION).unwrap();
+        ProduceResponse { responses, ..Default::default() }.encode(&mut bytes, REPLY_VERSION).unwrap();
         bytes
     }
 

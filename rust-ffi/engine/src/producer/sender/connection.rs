@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use fluvio_cffi_wire::{ProduceEntry, produce_request};
+use fluvio_cffi_wire::{ProduceEntry, ProduceHead, produce_request};
 use tokio::time::Instant;
 
 use crate::metrics::InFlight;
@@ -19,6 +19,8 @@ pub(super) struct Request {
     pub(super) begins: u64,
     pub(super) batches: Vec<Batch>,
     pub(super) deadline: Instant,
+    /// In which version of the protocol it is.
+    pub(super) version: i16,
     /// Counts the request in the metrics until it is dropped.
     pub(super) counted: InFlight,
 }
@@ -61,7 +63,11 @@ impl ProduceConnection {
             .collect();
         let committed = shared.options.isolation == Isolation::ReadCommitted;
         let millis = timeout.as_millis().min(i32::MAX as u128) as i32;
-        let segments = produce_request(correlation, self.io.client_id(), &shared.topic, committed, millis, &entries);
+        let (version, smartmodules) = shared.modules.for_request();
+        let client_id = self.io.client_id();
+        let head =
+            ProduceHead { version, client_id, topic: &shared.topic, committed, timeout_ms: millis, smartmodules };
+        let segments = produce_request(correlation, &head, &entries);
         let begins = self.io.queue(segments);
         let latest = Instant::now() + timeout;
         let deadline = batches.iter().map(|batch| batch.deadline).min().map_or(latest, |first| first.min(latest));
@@ -71,7 +77,7 @@ impl ProduceConnection {
             }
         }
         let counted = InFlight::new(shared.session.counters());
-        self.in_flight.push_back(Request { correlation, begins, batches, deadline, counted });
+        self.in_flight.push_back(Request { correlation, begins, batches, deadline, version, counted });
     }
 
     /// A request is answered, or was never sent: it holds back others no longer.

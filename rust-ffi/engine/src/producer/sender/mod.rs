@@ -61,8 +61,8 @@ use crate::limit::Trouble;
 pub(super) use supervisor::supervise;
 use work::Work;
 
-/// The version of the produce request.
-const PRODUCE_VERSION: i16 = 25;
+/// Its layout is the same in all versions that we speak.
+const REPLY_VERSION: i16 = super::PRODUCE_VERSION;
 
 /// An SPU that has not answered for this long is avoided by records that can go elsewhere. One that has not even
 /// accepted a new connection for this long gets no such record any more.

@@ -48,7 +48,7 @@ impl SpuSender {
         let mut results = Vec::with_capacity(answers.len());
         let mut again = Vec::new();
         for (batch, answer) in request.batches.into_iter().zip(answers) {
-            match self.judge(shared, work, batch.partition, answer) {
+            match self.judge(shared, work, &batch, answer, request.version) {
                 Fate::Settled(result) => results.push((batch.ticket, result)),
                 Fate::Again => again.push(Batch { past: batch.past.max(Past::Refused), ..batch }),
             }
@@ -68,12 +68,17 @@ impl SpuSender {
         Ok(Answered { results, has_refused })
     }
 
-    /// What follows from the answer to a batch of `partition`.
-    fn judge(&self, shared: &Shared, work: &mut Work, partition: u32, answer: Answer) -> Fate {
+    /// What follows from the answer to a batch, in a request of that version.
+    fn judge(&self, shared: &Shared, work: &mut Work, batch: &Batch, answer: Answer, version: i16) -> Fate {
+        let partition = batch.partition;
         let error = match answer {
-            Answer::Written(base_offset) => return Fate::Settled(Ok(base_offset)),
+            Answer::Written(base_offset) => return Fate::Settled(Ok(shared.offset(base_offset))),
             Answer::Refused(code) => {
-                let error = refused(&code).with_partition(partition);
+                let error = shared.explained(refused(&code).with_partition(partition), &code);
+                if shared.modules.goes_again(&code, version) {
+                    self.note_error(work, error);
+                    return Fate::Again;
+                }
                 if is_retriable(&code) {
                     shared.accumulator.set_refused(self.spu, partition);
                     if shared.options.delivery == Delivery::AtLeastOnce {
@@ -84,7 +89,8 @@ impl SpuSender {
                     }
                 }
                 let error = error.with_topic(&shared.topic);
-                if matches!(code, ErrorCode::StorageError | ErrorCode::PartitionShortCircuited) {
+                let is_filters = shared.deduplicates && code == ErrorCode::StorageError;
+                if !is_filters && matches!(code, ErrorCode::StorageError | ErrorCode::PartitionShortCircuited) {
                     shared.accumulator.set_broken(self.spu, partition, &error);
                 }
                 error
@@ -129,12 +135,15 @@ fn is_retriable(code: &ErrorCode) -> bool {
 
 /// The error of a batch that the server has answered with `code`.
 fn refused(code: &ErrorCode) -> Error {
+    let error = Error::from_code(code, None);
     let outcome = match code {
+        // Where SmartModules fail, nothing is written.
+        _ if error.kind == ErrorKind::SmartModule => Outcome::NotWritten,
         // The batch was written, but not replicated in time; or the server does not say.
         ErrorCode::RequestTimedOut { .. } | ErrorCode::UnknownServerError | ErrorCode::Other(_) => Outcome::Unknown,
         _ => Outcome::NotWritten,
     };
-    Error::from_code(code, None).with_outcome(outcome)
+    error.with_outcome(outcome)
 }
 
 #[cfg(test)]
@@ -167,6 +176,7 @@ mod tests {
             (timed_out, Outcome::Unknown),
             (E::UnknownServerError, Outcome::Unknown),
             (E::Other("why".to_owned()), Outcome::Unknown),
+            (E::Other("smartmodule chain failed: trap".to_owned()), Outcome::NotWritten),
             (E::MessageTooLarge, Outcome::NotWritten),
             (E::StorageError, Outcome::NotWritten),
             (E::PermissionDenied, Outcome::NotWritten),

@@ -32,7 +32,7 @@ use To::{Anywhere, Partition as At};
 impl Bench {
     fn new(partitions: usize) -> Self {
         let options = ProducerOptions { batch_size: 300, ..ProducerOptions::default() };
-        let accumulator = Accumulator::new("t", partitions as u32, Codec::None, &options, Arc::default());
+        let accumulator = Accumulator::new("t", partitions as u32, Codec::None, &options, false, Arc::default());
         let bench = Self { accumulator, leader: Arc::new(SpuSender::new(LEADER)), partitions };
         bench.online(&vec![true; partitions]);
         bench

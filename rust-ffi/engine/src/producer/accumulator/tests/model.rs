@@ -107,6 +107,8 @@ impl Model {
             buffer_size: BUFFER,
             linger,
             delivery_timeout: DELIVERY_TIMEOUT,
+            one_batch: false,
+            deduplicates: false,
         };
         let mut model = Self {
             state: State::new(partitions, limits),

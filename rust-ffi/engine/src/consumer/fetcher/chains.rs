@@ -1,0 +1,125 @@
+//! Streams on which the SPU runs a chain of SmartModules.
+
+use fluvio_protocol::link::ErrorCode;
+use fluvio_spu_schema::server::stream_fetch::StreamFetchResponse;
+use tokio::time::Instant;
+
+use super::super::ConsumerShared;
+use super::super::cursor::Cursor;
+use super::super::search::{Finding, Search};
+use super::connection::{PendingAck, Stream, StreamConnection};
+use super::task::{Fetcher, NextStep, stream_error};
+use crate::error::{Error, ErrorKind, Result};
+use crate::replies::RecordBytes;
+use crate::smartmodule::{Chain, TOO_NEW, UNKNOWN};
+
+impl Fetcher {
+    /// Takes in what a chain has made.
+    pub(super) fn receive_made(
+        &mut self,
+        stream: &mut Stream,
+        response: StreamFetchResponse<RecordBytes>,
+    ) -> Result<NextStep> {
+        let StreamFetchResponse { stream_id: session_id, partition: part, .. } = response;
+        let shared = &self.shared;
+        let cursor = &mut stream.cursor;
+        if part.error_code != ErrorCode::None {
+            // After the error of a record the stream would go on; after all others it is dead.
+            if let (ErrorCode::SmartModuleRuntimeError(_), Some(connection)) = (&part.error_code, &mut self.connection)
+            {
+                connection.count_abandoned()?;
+            }
+            return self.chain_failed(cursor, &part.error_code);
+        }
+        self.backoff.reset();
+        cursor.unknown_since = None;
+        shared.subscription.note_end(cursor.partition, part.high_watermark);
+        let next = part.next_filter_offset;
+        let bytes = part.records.0;
+        stream.reply = Some(cursor.split_made(&shared.topic, &bytes, next)?);
+        stream.ack = Some(PendingAck { session_id, offset: next });
+        stream.is_behind = next < part.high_watermark;
+        Ok(NextStep::Decode)
+    }
+
+    /// How reading goes on behind a reply that is decoded, if not on the same stream.
+    pub(super) fn leave_made(&mut self, stream: &mut Stream) -> Option<Result<NextStep>> {
+        self.shared.chain.as_ref()?;
+        let cursor = &mut stream.cursor;
+        let next = cursor.next();
+        let to = cursor.search.as_deref().and_then(Search::to);
+        // What does not fit into a reply has been run as well, and would be run twice. A reply that is much smaller ends
+        // with a segment of the log. An aggregate can go on from its value anyway.
+        let is_large = cursor.gives_values || cursor.made_bytes >= cursor.fetch_bytes as usize / 2;
+        let is_cut = stream.is_behind && is_large;
+        if !is_cut && to.is_none_or(|to| next < to) {
+            return None;
+        }
+        if let Some(Err(error)) = self.connection.as_mut().map(StreamConnection::count_abandoned) {
+            return Some(Err(error));
+        }
+        Some(match cursor.search.take_if(|_| to.is_some_and(|to| next >= to)) {
+            Some(search) => proceed(cursor, search.read(next)),
+            None => Ok(NextStep::OpenStream),
+        })
+    }
+
+    /// The chain was not built, or has failed: how reading goes on, or why it does not.
+    fn chain_failed(&self, cursor: &mut Cursor, code: &ErrorCode) -> Result<NextStep> {
+        let chain = self.shared.chain.as_ref();
+        let error = stream_error(code, cursor.next()).with_topic(&self.shared.topic);
+        let mut error = error.with_partition(cursor.partition);
+        error.blame(chain.and_then(|chain| chain.only_module()));
+        match code {
+            // The bounds decide what becomes of the partition.
+            ErrorCode::OffsetEvicted { .. } => Ok(NextStep::AskBounds),
+            // It cannot be run again up to there.
+            ErrorCode::SmartModuleRuntimeError(failure) if chain.is_some_and(Chain::hides_values) => {
+                Err(error.with_offset(failure.offset.max(cursor.next())))
+            }
+            ErrorCode::SmartModuleNotFound { .. } => {
+                let since = *cursor.unknown_since.get_or_insert_with(Instant::now);
+                let is_new = since.elapsed() < UNKNOWN && !chain.is_some_and(|chain| chain.has_missing);
+                Err(if is_new { error.passing() } else { error })
+            }
+            ErrorCode::SmartModuleRuntimeError(failure) => {
+                proceed(cursor, Search::named(error, failure.offset, cursor.next()))
+            }
+            ErrorCode::Other(text) if text.contains(TOO_NEW) && chain.is_some_and(|chain| chain.set_old()) => {
+                Ok(NextStep::OpenStream)
+            }
+            ErrorCode::Other(_) if error.kind == ErrorKind::SmartModule => {
+                let earlier = cursor.search.take().map(|search| *search);
+                proceed(cursor, Search::unnamed(error, cursor.next(), earlier))
+            }
+            _ => Err(error),
+        }
+    }
+}
+
+/// Why no new stream can go on where one has ended, if none can.
+pub(super) fn no_way_on(shared: &ConsumerShared, cursor: &Cursor) -> Option<Error> {
+    if !cursor.has_begun || !shared.chain.as_ref().is_some_and(Chain::hides_values) {
+        return None;
+    }
+    let text = "the stream has ended, and the aggregate in the chain of SmartModules cannot go on, since its value is \
+                not what comes out of the chain: seek to begin anew, or make it the last one";
+    let error = Error::new(ErrorKind::SmartModule, text).with_topic(&shared.topic);
+    Some(error.with_partition(cursor.partition).with_offset(cursor.next()))
+}
+
+/// How reading goes on with a cursor by what a search has found.
+pub(super) fn proceed(cursor: &mut Cursor, finding: Finding) -> Result<NextStep> {
+    match finding {
+        Finding::Continue(search) => {
+            cursor.search = Some(Box::new(search));
+            Ok(NextStep::OpenStream)
+        }
+        Finding::AskBounds(search) => {
+            cursor.search = Some(Box::new(search));
+            Ok(NextStep::AskBounds)
+        }
+        Finding::Nothing => Ok(NextStep::OpenStream),
+        Finding::Found(error) => Err(error),
+    }
+}

@@ -1,0 +1,476 @@
+"""SmartModules on consumers: what is read through them, with its place and time in the log."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import World
+from laws import LONG, long_only
+from smartmodule_support import MODULES, contains, fill, module, read
+
+from fluvio_cffi import (
+    LocalCluster,
+    Lookback,
+    Offset,
+    Record,
+    SmartModule,
+    SmartModuleError,
+    SmartModuleNotFoundError,
+    SmartModulePackage,
+    SmartModuleSpec,
+)
+
+pytestmark = pytest.mark.timeout(600 if LONG else 120)
+
+
+def values(records: list[Record]) -> list[bytes]:
+    return [record.value for record in records]
+
+
+def places(records: list[Record]) -> list[tuple[int, int | None, bytes | None, bytes]]:
+    return [(record.offset, record.timestamp, record.key, record.value) for record in records]
+
+
+def passing(records: list[Record], needle: bytes, start: int = 0) -> list[tuple[int, int | None, bytes | None, bytes]]:
+    """What a filter gives, by a reading without one."""
+    return places([record for record in records if needle in record.value and record.offset >= start])
+
+
+# -- places and times
+
+
+@pytest.mark.parametrize("codec", ["none", "gzip", "snappy", "lz4", "zstd"])
+@pytest.mark.parametrize("batch", [1, 100])
+@pytest.mark.backends("asyncio", "sync")
+async def test_a_filter_gives_each_record_with_its_place_in_the_log(target: World, codec: str, batch: int) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        count = 30 if batch == 1 else 1000
+        numbers = [f"{number}{'x' if number % 11 == 0 else 'y'}" for number in range(count)]
+        await fill(client, topic, numbers, batch, compression=codec)
+        whole = await read(client, topic)
+        assert len(whole) == count
+        for start in {0, 1, batch - 1, batch, batch + batch // 2, count - 1, count}:
+            got = await read(client, topic, contains("x"), start=start)
+            assert places(got) == passing(whole, b"x", start), start
+
+
+async def test_one_in_a_thousand(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client, segment_size="64KiB")
+        await fill(
+            client, topic, [f"{number:05}{'x' if number % 1000 == 777 else '.'}" for number in range(10_000)], 1000
+        )
+        whole = await read(client, topic)
+        for start in (0, 777, 778, 4500):
+            assert places(await read(client, topic, contains("x"), start=start)) == passing(whole, b"x", start)
+
+
+async def test_no_segment_is_passed_over(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client, segment_size="4KiB")
+        await fill(client, topic, [("x" if number in (9, 13) else "-") * 900 for number in range(14)], 1)
+        assert [record.offset for record in await read(client, topic, contains("x"))] == [9, 13]
+        assert await read(client, topic, contains("nothing")) == []
+
+
+async def test_what_arrives_later(world: World) -> None:
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        async with (
+            client.consumer(topic, smartmodules=contains("x"), start=Offset.end()) as consumer,
+            client.producer(topic) as producer,
+        ):
+            for value in ("x1", "no", "x2", "no"):
+                await producer.send(value)
+            assert [(await consumer.receive(10)).offset for _ in range(2)] == [0, 2]
+            deadline = time.monotonic() + 10
+            while consumer.position() != {0: 4}:
+                assert time.monotonic() < deadline, consumer.position()
+                await world.sleep(0.01)
+            assert consumer.lag() == {0: 0}
+
+
+# -- every kind
+
+
+async def test_maps_keep_places(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        await fill(client, topic, [str(number) for number in range(9)], 3)
+        whole = await read(client, topic)
+        upper = await read(client, topic, module("upper"), start=4)
+        assert [(record.offset, record.timestamp) for record in upper] == [
+            (record.offset, record.timestamp) for record in whole[4:]
+        ]
+        assert [record.key for record in upper] == [f"K{number}".encode() for number in range(4, 9)]
+        half = await read(client, topic, module("even_half"))
+        assert [(record.offset, record.value) for record in half] == [(n, str(n // 2).encode()) for n in range(0, 9, 2)]
+
+
+async def test_a_chain(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        await fill(client, topic, ["[1,2]", "[30]", "[4,5,6]", "[7]"], 2)
+        chain = (contains(","), module("split"), module("sum"))
+        assert values(await read(client, topic, *chain)) == [b"1", b"3", b"7", b"12", b"18"]
+        assert len(await read(client, topic, *[module("pass")] * 20)) == 4
+
+
+async def test_an_aggregate(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        await fill(client, topic, [str(number) for number in range(9)], 3)
+        sums = [sum(range(number + 1)) for number in range(9)]
+        assert values(await read(client, topic, module("sum"))) == [str(each).encode() for each in sums]
+        begun = await read(client, topic, module("sum", initial="100", kind="aggregate"), start=4)
+        assert [(record.offset, int(record.value)) for record in begun] == [
+            (4, 104),
+            (5, 109),
+            (6, 115),
+            (7, 122),
+            (8, 130),
+        ]
+
+
+async def test_modules_of_old_sdks(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        await fill(client, topic, [str(number) for number in range(6)], 3)
+        assert [record.offset for record in await read(client, topic, module("old_abi"), start=2)] == [2, 3, 4, 5]
+
+
+async def test_lookback(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        await fill(client, topic, ["5", "9", "3", "4"], 4)
+        # It is shown so many of the newest, and then passes what is larger than all.
+        for lookback, passed in [(None, [0, 1]), (0, [0, 1]), (2, [0, 1]), (3, []), (Lookback(9), []), ("1h", [])]:
+            got = await read(client, topic, module("max_seen", lookback=lookback))
+            assert [record.offset for record in got] == passed, lookback
+
+
+async def test_stored_modules(target: World) -> None:
+    async with target.connect() as client:
+        topic, name = await target.topic(client), f"upper-{time.time_ns()}"
+        await fill(client, topic, ["a"], 1)
+        await client.admin.smartmodules.create(name, path=MODULES / "upper.wasm")
+        # The SPU hears of it a moment later.
+        async with client.consumer(topic, start=Offset.beginning(), smartmodules=name) as consumer:
+            assert (await consumer.receive(10)).value == b"A"
+        async with client.consumer(topic, start=Offset.beginning(), smartmodules=[name, "no-such"]) as consumer:
+            with pytest.raises(SmartModuleNotFoundError, match="no-such"):
+                await consumer.receive(10)
+        await client.admin.smartmodules.delete(name)
+
+
+# -- errors
+
+
+async def test_an_error_comes_after_the_records_before_it(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        lines = ["a", "b", "c", "d", "error 4", "f", "g", "error 7", "i"]
+        await fill(client, topic, lines, 3)
+        for chain in ([contains("")], [contains(""), module("upper")], [module("pass"), contains("")]):
+            got = []
+            failed = []
+            async with client.consumer(
+                topic, start=Offset.beginning(), stop_at_end=True, smartmodules=chain
+            ) as consumer:
+                while True:
+                    try:
+                        async for record in consumer:
+                            got.append(record.offset)
+                        break
+                    except SmartModuleError as error:
+                        failed.append((error.partition, error.offset, error.key, error.value, error.kind, error.hint))
+                        assert error.offset is not None
+                        assert consumer.position() == {0: error.offset}
+                        await consumer.seek(error.partition, error.offset + 1)
+            assert got == [0, 1, 2, 3, 5, 6, 8]
+            assert failed == [
+                (0, at, f"kerror {at}".encode(), f"error {at}".encode(), "filter", "value begins with error")
+                for at in (4, 7)
+            ]
+
+
+async def test_a_trap_is_found(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        lines = [str(number) for number in range(40)]
+        lines[27] = "trap"
+        await fill(client, topic, lines, 10)
+        async with client.consumer(
+            topic, start=Offset.beginning(), stop_at_end=True, smartmodules=module("trap")
+        ) as consumer:
+            got = []
+            with pytest.raises(SmartModuleError) as caught:
+                async for record in consumer:
+                    got.append(record.offset)
+            assert (got, caught.value.offset, consumer.position()) == (list(range(27)), 27, {0: 27})
+            await consumer.seek(0, 28)
+            assert [record.offset async for record in consumer] == list(range(28, 40))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(SmartModule(wasm=b"\0asm rubbish"), id="no module"),
+        pytest.param(SmartModule(wasm=b"\x1f\x8b rubbish"), id="no gzip"),
+        pytest.param(module("no_export"), id="no export"),
+        pytest.param(module("unknown_import"), id="unknown import"),
+        pytest.param(module("wrong_signature"), id="wrong signature"),
+        pytest.param(module("contains"), id="no parameter"),
+        pytest.param(module("init_trap"), id="trap in init"),
+        pytest.param(module("big_memory"), id="memory"),
+        pytest.param(module("look_back_trap", lookback=1), id="trap in look_back"),
+        pytest.param(module("no_memory"), id="no memory"),
+        pytest.param(module("bad_output", params={"how": "garbage"}), id="garbage"),
+        pytest.param(module("bad_output", params={"how": "nothing"}), id="no output"),
+    ],
+)
+@pytest.mark.backends("asyncio")
+async def test_what_is_no_module(target: World, wrong: SmartModule) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        await fill(client, topic, ["a", "b"], 2)
+        async with client.consumer(topic, start=Offset.beginning(), smartmodules=wrong) as consumer:
+            with pytest.raises(SmartModuleError) as caught:
+                await consumer.receive(20)
+            assert (caught.value.topic, caught.value.partition, caught.value.offset) == (topic, 0, 0)
+        assert len(await read(client, topic)) == 2
+
+
+# -- commits
+
+
+@pytest.mark.parametrize("chain", ["filter", "map", "array_map"])
+@pytest.mark.backends("asyncio", "sync")
+async def test_a_commit_at_any_record_loses_nothing(target: World, chain: str) -> None:
+    modules = {"filter": contains("7"), "map": module("upper"), "array_map": module("split")}[chain]
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        lines = [f'["{number}a","{number}b","{number}c"]' for number in range(9)]
+        if chain == "filter":
+            lines = ["7" if number % 2 else "6" for number in range(9)]
+        await fill(client, topic, lines, 3)
+        whole = await read(client, topic, modules)
+        for cut in range(1, len(whole) + 1):
+            got = await crash(client, topic, modules, cut)
+            # What comes again begins at or before the cut, with no record left out.
+            again = values(got)
+            assert again == values(whole)[len(whole) - len(again) :]
+            assert len(whole) - len(again) <= cut
+            if chain != "array_map":
+                assert len(whole) - len(again) == cut
+        assert again == [], "what was processed whole does not come again"
+
+
+async def crash(client: Any, topic: str, modules: SmartModule, cut: int) -> list[Record]:
+    """What is read on after a commit of the first `cut` records."""
+    keywords: dict[str, Any] = {"consumer_id": f"c{cut}", "stop_at_end": True, "smartmodules": modules}
+    async with client.consumer(topic, **keywords) as consumer:
+        record = None
+        for _ in range(cut):
+            record = await consumer.receive(10)
+        await consumer.commit(record)
+    async with client.consumer(topic, **keywords) as consumer:
+        return [record async for record in consumer]
+
+
+async def test_a_commit_of_all_passes_what_was_dropped(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        await fill(client, topic, ["x", "y", "y", "x", "y", "y"], 2)
+        async with client.consumer(topic, consumer_id="c", stop_at_end=True, smartmodules=contains("x")) as consumer:
+            records = [record async for record in consumer]
+            await consumer.commit(records[0])
+            assert await consumer.committed() == {0: 0}
+            await consumer.commit()
+            assert await consumer.committed() == {0: 5}
+
+
+async def test_a_pause_within_a_group(world: World) -> None:
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        await fill(client, topic, ["[" + ",".join(map(str, range(3000))) + "]"] * 2, 1)
+        async with client.consumer(
+            topic, start=Offset.beginning(), stop_at_end=True, smartmodules=module("split")
+        ) as consumer:
+            got = [(await consumer.receive(10)).value for _ in range(10)]
+            consumer.pause(0)
+            consumer.resume(0)
+            got += [record.value async for record in consumer]
+        assert got == [str(number).encode() for number in range(3000)] * 2
+
+
+# -- when the SPU goes
+
+
+@pytest.mark.parametrize("codec", ["none", "zstd"] if not LONG else ["none", "gzip", "snappy", "lz4", "zstd"])
+@pytest.mark.parametrize("batch", [1, 1000])
+@pytest.mark.backends("asyncio", "trio", "sync")
+async def test_the_spu_is_killed(world: World, codec: str, batch: int) -> None:
+    count, one_in, kills = (100_000 if batch > 1 else 20_000, 1000, 20) if LONG else (batch * 5 + 300, 50, 3)
+    with LocalCluster() as cluster:
+        async with world.connect(cluster.endpoint) as client:
+            topic = await world.topic(client, segment_size="64KiB")
+            lines = [f"{number:06}{'x' if number % one_in == 33 else '.'}" for number in range(count)]
+            await fill(client, topic, lines, batch, compression=codec)
+            expected = passing(await read(client, topic), b"x")
+            got: list[Record] = []
+            async with client.consumer(
+                topic, start=Offset.beginning(), stop_at_end=True, smartmodules=contains("x")
+            ) as consumer:
+                async for record in consumer:
+                    got.append(record)
+                    if len(got) % max(1, len(expected) // kills) == 1:
+                        cluster.kill_spu(5001)
+                        cluster.start_spu(5001)
+            assert places(got) == expected
+
+
+@long_only
+@pytest.mark.backends("asyncio")
+async def test_streams_leave_nothing(world: World) -> None:
+    with LocalCluster() as cluster:
+
+        def resident(process: int) -> int:
+            return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * 4096
+
+        async def open_and_close(client: Any, topic: str, count: int) -> tuple[int, int]:
+            for _ in range(count):
+                assert len(await read(client, topic, contains("x"), module("upper"))) == 1
+            assert cluster.pid is not None
+            return resident(os.getpid()), resident(cluster.pid)
+
+        async with world.connect(cluster.endpoint) as client:
+            topic = await world.topic(client)
+            await fill(client, topic, ["x", "y"], 2)
+            before = await open_and_close(client, topic, 200)
+            after = await open_and_close(client, topic, 1000)
+            print(
+                "1,000 streams grew client and cluster by",
+                [(b - a) >> 10 for a, b in zip(before, after, strict=True)],
+                "KiB",
+            )
+            assert all(b - a < 8 << 20 for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.backends("asyncio")
+async def test_an_aggregate_goes_on_from_its_last_value(world: World) -> None:
+    with LocalCluster() as cluster:
+        async with world.connect(cluster.endpoint) as client:
+            topic = await world.topic(client)
+            async with (
+                client.consumer(topic, start=Offset.beginning(), smartmodules=module("sum")) as consumer,
+                client.producer(topic) as producer,
+            ):
+                for number in range(5):
+                    await producer.send(str(number))
+                    assert (await consumer.receive(10)).value == str(sum(range(number + 1))).encode()
+                    cluster.kill_spu(5001)
+                    cluster.start_spu(5001)
+
+
+@pytest.mark.backends("asyncio")
+async def test_an_aggregate_that_cannot_go_on_raises(world: World) -> None:
+    with LocalCluster() as cluster:
+        async with world.connect(cluster.endpoint) as client:
+            topic = await world.topic(client)
+            chain = (module("sum"), module("upper"))
+            async with (
+                client.consumer(topic, start=Offset.beginning(), smartmodules=chain) as consumer,
+                client.producer(topic) as producer,
+            ):
+                await producer.send("1")
+                assert (await consumer.receive(10)).value == b"1"
+                cluster.kill_spu(5001)
+                cluster.start_spu(5001)
+                with pytest.raises(SmartModuleError, match="cannot go on"):
+                    await consumer.receive(20)
+                await consumer.seek(0, 0)
+                assert (await consumer.receive(10)).value == b"1"
+
+
+# -- more of what the server does
+
+
+async def test_kinds_and_initial_values_that_do_not_fit_change_nothing(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        await fill(client, topic, ["a", "b"], 2)
+        for wrong in (module("upper", kind="filter"), module("upper", kind="aggregate", initial="5")):
+            assert values(await read(client, topic, wrong)) == [b"A", b"B"]
+
+
+async def test_packages(target: World) -> None:
+    async with target.connect() as client:
+        topic, name = await target.topic(client), f"p{time.time_ns()}"
+        await fill(client, topic, ["a"], 1)
+        package = SmartModulePackage(name=name, group="g", version="1.0.0", api_version="0.1.0")
+        spec = SmartModuleSpec(package=package)
+        await client.admin.smartmodules.create(spec=spec, path=MODULES / "upper.wasm")
+        for called in (name, f"g/{name}", f"g/{name}@1.0.0"):
+            assert values(await read(client, topic, SmartModule(called))) == [b"A"]
+        with pytest.raises(SmartModuleNotFoundError):
+            await read(client, topic, SmartModule(f"g/{name}@2.0.0"))
+
+
+async def test_memory(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        await fill(client, topic, ["a", "grow 20000", "b"], 1)
+        async with client.consumer(topic, start=Offset.beginning(), smartmodules=module("hog")) as consumer:
+            assert (await consumer.receive(20)).offset == 0
+            with pytest.raises(SmartModuleError) as caught:
+                await consumer.receive(20)
+            assert caught.value.offset == 1
+            await consumer.seek(0, 2)
+            assert (await consumer.receive(20)).offset == 2
+
+
+async def test_several_partitions(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client, partitions=3)
+        async with client.producer(topic) as producer:
+            for number in range(300):
+                await producer.enqueue(f"{number}{'x' if number % 7 == 0 else 'y'}", partition=number % 3)
+        whole = await read(client, topic)
+        got = await read(client, topic, contains("x"))
+        for partition in range(3):
+            assert places([record for record in got if record.partition == partition]) == passing(
+                [record for record in whole if record.partition == partition], b"x"
+            )
+
+
+async def test_a_stored_aggregate_is_known_as_one(world: World) -> None:
+    with LocalCluster() as cluster:
+        async with world.connect(cluster.endpoint) as client:
+            topic = await world.topic(client)
+            await client.admin.smartmodules.create("total", path=MODULES / "sum.wasm")
+            async with (
+                client.consumer(topic, start=Offset.beginning(), smartmodules="total") as consumer,
+                client.producer(topic) as producer,
+            ):
+                for number, total in ((1, b"1"), (2, b"3"), (3, b"6")):
+                    await producer.send(str(number))
+                    assert (await consumer.receive(10)).value == total
+                    cluster.kill_spu(5001)
+                    cluster.start_spu(5001)
+
+
+async def test_automatic_commits(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        await fill(client, topic, ["x", "y", "y", "x", "y", "y"], 2)
+        keywords: dict[str, Any] = {"consumer_id": "c", "commit": "auto", "smartmodules": contains("x")}
+        async with client.consumer(topic, stop_at_end=True, **keywords) as consumer:
+            assert [batch.offset_list() async for batch in consumer.batches(max_wait=None)] == [[0, 3]]
+        async with client.consumer(topic, consumer_id="c") as consumer:
+            assert await consumer.committed() == {0: 5}
