@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sphinx.application import Sphinx
 
 import fluvio_cffi
@@ -47,7 +49,7 @@ def without_private(
     returns: str | None,
 ) -> tuple[str | None, str | None]:
     """A class that is made from something private is not made by users: how is not shown."""
-    if what == "class" and signature and ("CData" in signature or "fluvio_cffi._" in signature):
+    if what == "class" and signature and re.search(r"CData|fluvio_cffi\._|\*made", signature):
         return "", returns
     return signature, returns
 

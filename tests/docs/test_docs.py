@@ -7,6 +7,7 @@ of rust-ffi/group.
 from __future__ import annotations
 
 import ast
+import inspect
 import os
 import re
 import shutil
@@ -381,11 +382,12 @@ def test_words_are_plain(page: Path) -> None:
 
 
 def test_docstrings_are_plain() -> None:
-    package = [path for path in (ROOT / "fluvio_cffi").rglob("*.py") if path.name != "_binding.py"]
-    for path in [*package, ROOT / "pytest_fluvio_cffi.py"]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-                assert not UNPLAIN.search(ast.get_docstring(node) or ""), f"{path.name}: {ast.get_docstring(node)}"
+    """Those that users see."""
+    for name in fluvio_cffi.__all__:
+        thing = getattr(fluvio_cffi, name)
+        members = [member for member in vars(thing) if member[0] != "_"] if isinstance(thing, type) else []
+        for each in (thing, *(getattr(thing, member) for member in members)):
+            assert not UNPLAIN.search(inspect.getdoc(each) or ""), f"{name}: {inspect.getdoc(each)}"
 
 
 # -- tables

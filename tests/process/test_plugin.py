@@ -21,7 +21,7 @@ pytestmark = pytest.mark.timeout(120)
 
 FOLDER = Path(fluvio_cffi.__file__).parent.parent
 # Of the plugins that are installed those that a run names, and no other.
-ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(FOLDER), "PYTHONDONTWRITEBYTECODE": "1"}
+ALONE = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(FOLDER)}
 CLEAN = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "FLUVIO_"))}
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
