@@ -97,7 +97,7 @@ class QuickTrioHost(TrioHost):
 
 
 def _notices_cancellation() -> bool:
-    """Whether a task hears of its cancellation by the way out."""
+    """Whether a task is told of its cancellation by the way out."""
     host: QuickTrioHost = object.__new__(QuickTrioHost)
     seen: list[bool] = []
     with trio.CancelScope(shield=True) as scope:
