@@ -29,7 +29,17 @@ class Commits:
     :ivar consumer_id: the id under which offsets are stored, if there is one.
     """
 
-    __slots__ = ("_buffer", "_by_itself", "_cells", "_handed_out", "_handle", "_host", "_topic", "consumer_id")
+    __slots__ = (
+        "_buffer",
+        "_by_itself",
+        "_cells",
+        "_handed_out",
+        "_handle",
+        "_host",
+        "_returned",
+        "_topic",
+        "consumer_id",
+    )
 
     def __init__(
         self,
@@ -49,6 +59,8 @@ class Commits:
         self._by_itself = options.commits_by_itself
         # What the library commits in the background: by partition, the last processed offset.
         self._cells: dict[int, CData] = {}
+        # The record that was in the caller's hand when the last read began.
+        self._returned: tuple[int, int] | None = None
 
     # -- in the background
 
@@ -56,13 +68,14 @@ class Commits:
         """The next read begins, so what was handed out before is processed: the library may commit it."""
         if self._by_itself:
             self._mark(self._handed_out())
+            self._returned = self._buffer.in_hand()
 
     def mark_before_hand(self) -> None:
         """Reading ends: of what was handed out one by one all is processed but the last record, which is in the
-        caller's hand."""
+        caller's hand, unless another read has begun since and brought nothing."""
         if self._by_itself:
             in_hand = self._buffer.in_hand()
-            if in_hand is not None and in_hand[1] > 0:
+            if in_hand is not None and in_hand[1] > 0 and in_hand != self._returned:
                 partition, offset = in_hand
                 self._mark({partition: offset - 1})
 

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 from conftest import World
 
-from fluvio_cffi import ConfigError, Offset, OffsetOutOfRangeError, PartitionNotFoundError, UsageError
+from fluvio_cffi import (
+    ConfigError,
+    FluvioTimeoutError,
+    Offset,
+    OffsetOutOfRangeError,
+    PartitionNotFoundError,
+    UsageError,
+)
 
 START = Offset.beginning()
 
@@ -143,6 +150,26 @@ async def test_automatic_commits_count_what_was_processed(world: World, by: str)
         expected = 9 if by == "record" else 10
         async with client.consumer(topic, consumer_id="auto") as consumer:
             assert await consumer.committed() == {0: expected}
+
+
+@pytest.mark.parametrize("then", ["the end", "nothing in time", "back to it"])
+async def test_a_read_that_brings_nothing_gives_the_last_record_back(world: World, then: str) -> None:
+    """The next read has begun, so the record before it is processed, whatever comes of the read."""
+    async with world.connect() as client:
+        topic = await filled(world, client, 3)
+        keywords: Any = {"consumer_id": "last", "commit": "auto", "auto_commit_interval": 3600}
+        async with client.consumer(topic, stop_at_end=then == "the end", **keywords) as consumer:
+            if then == "the end":
+                assert [record.offset async for record in consumer] == [0, 1, 2]
+            else:
+                assert [(await consumer.receive()).offset for _ in range(3)] == [0, 1, 2]
+                with pytest.raises(FluvioTimeoutError):
+                    await consumer.receive(timeout=0.01)
+            if then == "back to it":
+                await consumer.seek(0, 1)
+                assert [(await consumer.receive()).offset for _ in range(2)] == [1, 2]
+        async with client.consumer(topic, consumer_id="last") as consumer:
+            assert await consumer.committed() == {0: 1 if then == "back to it" else 2}
 
 
 async def test_automatic_commits_while_reading(world: World) -> None:

@@ -11,8 +11,8 @@ pub const DEFAULT_TOPIC_WAIT: Duration = Duration::from_secs(90);
 /// As on the real SPU.
 pub const DEFAULT_SMARTMODULE_MEMORY: usize = 1 << 30;
 
-/// Enough for some five seconds, or half a million records of 100 bytes in a module of the official SDK. The real SPU has no
-/// limit.
+/// Enough for some five seconds, or half a million records of 100 bytes in a module of the official SDK. The real SPU
+/// has no limit.
 pub const DEFAULT_SMARTMODULE_FUEL: u64 = 20_000_000_000;
 
 /// The number that the real cluster gives its first SPU.

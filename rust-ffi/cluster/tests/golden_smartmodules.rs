@@ -1,5 +1,5 @@
-//! The conversations about SmartModules that were recorded with the real SPU, held with this one. Every reply is equal to
-//! the byte, but for the texts of a runtime and the bytes that a codec has made.
+//! The conversations about SmartModules that were recorded with the real SPU, held with this one. Every reply is equal
+//! to the byte, but for the texts of a runtime and the bytes that a codec has made.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -128,8 +128,8 @@ fn compare(loose: &str, api_key: u16, version: i16, ours: &[u8], real: &[u8], pl
     assert_eq!(format!("{ours:?}"), format!("{real:?}"), "{place}");
 }
 
-/// The reply to the request of a number. Streams are tasks of their own, there and here: whether one is quicker than the
-/// answer to the next request is chance, so what comes before is put aside.
+/// The reply to the request of a number. Streams are tasks of their own, there and here: whether one is quicker than
+/// the answer to the next request is chance, so what comes before is put aside.
 async fn reply(connection: &mut Client, early: &mut Vec<Vec<u8>>, wanted: &[u8]) -> Result<Vec<u8>, NoFrame> {
     if let Some(at) = early.iter().position(|frame| frame.starts_with(wanted)) {
         return Ok(early.remove(at));

@@ -1,4 +1,5 @@
-//! Modules that break off, run on or take too much, and what becomes of the others; the habits that can be switched off.
+//! Modules that break off, run on or take too much, and what becomes of the others; the habits that can be switched
+//! off.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

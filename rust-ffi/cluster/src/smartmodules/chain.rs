@@ -1,5 +1,5 @@
-//! A chain of modules: the output of one is the input of the next. State that modules keep is the chain's, for as long as
-//! it lives.
+//! A chain of modules: the output of one is the input of the next. State that modules keep is the chain's, for as long
+//! as it lives.
 
 use fluvio_protocol::Decoder;
 use fluvio_protocol::link::smartmodule::{SmartModuleKind, SmartModuleTransformRuntimeError};

@@ -1,5 +1,5 @@
-//! What the real server does with SmartModules that nobody would wish for. This one does the same, unless it is told not
-//! to.
+//! What the real server does with SmartModules that nobody would wish for. This one does the same, unless it is told
+//! not to.
 
 use std::str::FromStr;
 

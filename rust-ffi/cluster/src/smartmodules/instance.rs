@@ -1,6 +1,6 @@
-//! One module, ready to be called: its memory, its functions, and the rules of a call. The host puts the input where the
-//! module's `alloc` says, calls, and reads the output where the module said that it is. No number that a module gives is
-//! believed.
+//! One module, ready to be called: its memory, its functions, and the rules of a call. The host puts the input where
+//! the module's `alloc` says, calls, and reads the output where the module said that it is. No number that a module
+//! gives is believed.
 
 use std::io;
 

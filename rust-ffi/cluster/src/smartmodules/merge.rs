@@ -1,7 +1,9 @@
-//! What comes out of a chain for the batches of a read or of a produced set: one batch, made as the real server makes it.
+//! What comes out of a chain for the batches of a read or of a produced set: one batch, made as the real server makes
+//! it.
 //!
-//! It begins where the first input batch with output begins, and has that one's codec, no times, and as last offset delta
-//! what the input batches from there on cover. Records of later input batches get their offset deltas moved the wrong way.
+//! It begins where the first input batch with output begins, and has that one's codec, no times, and as last offset
+//! delta what the input batches from there on cover. Records of later input batches get their offset deltas moved the
+//! wrong way.
 
 use std::io;
 

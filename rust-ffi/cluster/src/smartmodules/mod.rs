@@ -1,8 +1,8 @@
 //! The engine of the SPUs: runs the SmartModules of consumers, producers and topics with deduplication.
 //!
-//! Modules are WebAssembly from anybody, so nothing of them is trusted: memory, fuel and every number that they give have
-//! limits, and they run on threads of their own, as many as there are permits, never on those that serve connections.
-//! A module that does not end is ended by its fuel, or when its owner goes.
+//! Modules are WebAssembly from anybody, so nothing of them is trusted: memory, fuel and every number that they give
+//! have limits, and they run on threads of their own, as many as there are permits, never on those that serve
+//! connections. A module that does not end is ended by its fuel, or when its owner goes.
 
 mod batches;
 mod chain;

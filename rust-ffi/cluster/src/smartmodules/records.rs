@@ -1,5 +1,5 @@
-//! Records as SmartModules take and give them, read and written as the real server's host does, which spoils varints that
-//! do not fit into 32 bits.
+//! Records as SmartModules take and give them, read and written as the real server's host does, which spoils varints
+//! that do not fit into 32 bits.
 
 use std::io::{self, ErrorKind};
 

@@ -1,5 +1,5 @@
-//! The filter of a topic with deduplication. Its chain lives as long as the partition is led here, and remembers what it
-//! has seen.
+//! The filter of a topic with deduplication. Its chain lives as long as the partition is led here, and remembers what
+//! it has seen.
 
 use std::io;
 use std::sync::{Arc, Weak};
@@ -82,8 +82,9 @@ impl Filter {
         let _ = filter.made.set(is_made);
     }
 
-    /// Filters a record set and appends what is left of it; the offset of its first record. What the filter has seen and
-    /// what is written go together, whatever becomes of the caller; but not where the write fails, as on the real server.
+    /// Filters a record set and appends what is left of it; the offset of its first record. What the filter has seen
+    /// and what is written go together, whatever becomes of the caller; but not where the write fails, as on the real
+    /// server.
     pub(super) async fn produce(
         &self,
         replica: Arc<Replica>,

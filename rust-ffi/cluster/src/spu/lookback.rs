@@ -1,5 +1,5 @@
-//! The records that a module sees before its first batch: read as the real server reads them, one segment and one offset
-//! too low included.
+//! The records that a module sees before its first batch: read as the real server reads them, one segment and one
+//! offset too low included.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -40,7 +40,8 @@ fn find(replica: &Replica, offset: i64) -> Result<Option<Slice>, Failure> {
     }
 }
 
-/// Appends the records of the batches that are at or behind an offset and not too old; the offset behind the last batch.
+/// Appends the records of the batches that are at or behind an offset and not too old; the offset behind the last
+/// batch.
 fn push(
     mut batches: FileBatches,
     count: usize,

@@ -174,8 +174,8 @@ impl Stream {
         }
     }
 
-    /// Sends what has come out of the modules; nothing if that is nothing: then the stream goes on at the end of the log, as
-    /// on the real server, or behind what was read.
+    /// Sends what has come out of the modules; nothing if that is nothing: then the stream goes on at the end of the
+    /// log, as on the real server, or behind what was read.
     async fn send_merged(
         &self,
         mut response: FetchablePartitionResponse<Records>,

@@ -22,8 +22,8 @@ pub(super) struct Transforms {
     _stop: StopOnDrop,
 }
 
-/// Makes a chain for requests of a version: finds the code, makes the modules ready, and shows them what they want to see
-/// of the log, which `read` reads. It blocks.
+/// Makes a chain for requests of a version: finds the code, makes the modules ready, and shows them what they want to
+/// see of the log, which `read` reads. It blocks.
 pub(super) fn build(
     engine: &Engine,
     invocations: Vec<SmartModuleInvocation>,
