@@ -94,7 +94,7 @@ pub extern "C" fn flv_debug_panic(task: u32, error: *mut *mut flv_error_t) -> fl
     export(error, || {
         arm_panic(match task {
             1 => TaskKind::Operation,
-            2 => TaskKind::View,
+            2 => TaskKind::Metadata,
             3 => TaskKind::Producer,
             4 => TaskKind::Consumer,
             5 => TaskKind::Watch,

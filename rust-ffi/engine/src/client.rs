@@ -60,7 +60,7 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    /// Connects and waits for the first view of the cluster, until `connect_timeout`.
+    /// Connects and waits for the first metadata of the cluster, until `connect_timeout`.
     pub async fn connect(options: ClientOptions) -> Result<Self> {
         Ok(Self { session: Session::connect(options).await? })
     }
@@ -82,12 +82,12 @@ impl Client {
 
     /// Whether it sees its cluster.
     pub fn state(&self) -> ClientState {
-        self.session.view().state()
+        self.session.metadata().state()
     }
 
     /// What happens to it from now on.
     pub fn events(&self) -> Events {
-        self.session.view().events()
+        self.session.metadata().events()
     }
 
     /// What it has done, and what is under way. Any thread; never waits for I/O.
@@ -156,7 +156,7 @@ impl Client {
         let limit = Limit::new(timeout);
         let what = format!("asking for the offsets of topic \"{topic}\"");
         let work = async {
-            let count = self.session.view().topic(topic, &limit).await?.partitions;
+            let count = self.session.metadata().topic(topic, &limit).await?.partitions;
             if let Some(wrong) = partitions.iter().find(|partition| **partition >= count) {
                 return Err(Error::partition_not_found(topic, i64::from(*wrong), count));
             }

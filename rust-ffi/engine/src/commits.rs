@@ -108,7 +108,7 @@ impl Commits {
                 self.drop_backward(&mut left, limit).await?;
             }
             let Err(error) = self.store_all(&mut connections, &mut left, limit).await else { return Ok(()) };
-            self.session.view().request_refresh();
+            self.session.metadata().request_refresh();
             attempts.after(error.with_topic(&self.topic)).await.map_err(|error| counters.noted(error))?;
         }
     }

@@ -16,8 +16,8 @@ use crate::error::{Error, Result};
 pub enum TaskKind {
     /// One operation of the C ABI.
     Operation = 1,
-    /// A watch of the cluster view.
-    View = 2,
+    /// A watch of the cluster metadata.
+    Metadata = 2,
     /// A producer's sender.
     Producer = 3,
     /// A consumer's reader.

@@ -1,4 +1,4 @@
-//! The Fluvio client behind the C ABI: transport, cluster view, producer, consumer and administration, as async Rust on
+//! The Fluvio client behind the C ABI: transport, cluster metadata, producer, consumer and administration, as async Rust on
 //! tokio. The control plane is the official `fluvio` crate over a connector of ours; the data path is our own.
 
 pub mod admin;
@@ -7,7 +7,7 @@ mod blocking;
 mod client;
 mod commits;
 mod consumer;
-mod control;
+mod controller;
 pub mod descriptors;
 mod error;
 mod events;
@@ -15,6 +15,7 @@ mod executor;
 mod guard;
 mod limit;
 mod log_offsets;
+mod metadata;
 mod metrics;
 mod options;
 mod producer;
@@ -24,7 +25,6 @@ mod session;
 mod smartmodule;
 mod stored_offsets;
 mod transport;
-mod view;
 
 pub use admin::{Admin, CreateFlags, TopicSpec};
 pub use client::{Client, Counts, clients, counts};

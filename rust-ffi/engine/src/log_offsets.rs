@@ -1,4 +1,4 @@
-//! Where logs begin and end, as their leaders say, and which SPUs lead them, as the view says.
+//! Where logs begin and end, as their leaders say, and which SPUs lead them, as the metadata says.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ pub(crate) async fn leader(session: &Session, topic: &str, partition: u32, limit
     if let Some(leader) = known_leader(session, topic, partition) {
         return Ok(leader);
     }
-    session.view().require(topic, limit).await?;
+    session.metadata().require(topic, limit).await?;
     known_leader(session, topic, partition).ok_or_else(|| leaderless(topic, partition))
 }
 
@@ -28,9 +28,9 @@ fn leaderless(topic: &str, partition: u32) -> Error {
     Error::new(ErrorKind::NotLeader, text).with_topic(topic).with_partition(partition)
 }
 
-/// The SPU that leads a partition, if the view knows one.
+/// The SPU that leads a partition, if the metadata knows one.
 pub(crate) fn known_leader(session: &Session, topic: &str, partition: u32) -> Option<i32> {
-    session.view().read(|view| view.partition(topic, partition)).map(|state| state.leader)
+    session.metadata().read(|metadata| metadata.partition(topic, partition)).map(|state| state.leader)
 }
 
 /// The first offset of a log, and the one after its last.
@@ -91,7 +91,7 @@ pub(crate) async fn logs_bounds(
     let mut found = BTreeMap::new();
     let mut attempts = limit.attempts(session.counters());
     while let Err(error) = try_bounds(session, topic, &mut left, &mut found, limit).await {
-        session.view().request_refresh();
+        session.metadata().request_refresh();
         attempts.after(error).await.map_err(|error| session.counters().noted(error))?;
     }
     Ok(found)
@@ -120,7 +120,7 @@ async fn try_bounds(
         }
     }
     if led.values().map(Vec::len).sum::<usize>() < left.len() {
-        session.view().require(topic, limit).await?;
+        session.metadata().require(topic, limit).await?;
     }
     for answer in join_all(led.into_iter().map(|(spu, partitions)| bounds(session, spu, partitions))).await {
         match answer {

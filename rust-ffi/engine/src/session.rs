@@ -1,4 +1,4 @@
-//! What the producers, the consumers and the administration of one client share: its view of the cluster, its way to
+//! What the producers, the consumers and the administration of one client share: its metadata of the cluster, its way to
 //! the SC, its counters, and connections to SPUs. It lives as long as any of them.
 
 use std::collections::VecDeque;
@@ -8,20 +8,20 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::control::Control;
+use crate::controller::Controller;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::executor;
 use crate::limit::{Limit, took_longer};
+use crate::metadata::ClusterMetadata;
 use crate::metrics::{Counters, Metrics};
 use crate::options::ClientOptions;
 use crate::transport::{Connection, Frame};
-use crate::view::View;
 
 /// An address, and whether TLS is spoken there.
 type Place = (String, bool);
 
-fn place(control: &Control) -> Place {
-    (control.endpoint().to_owned(), control.dialer().is_tls())
+fn place(controller: &Controller) -> Place {
+    (controller.endpoint().to_owned(), controller.dialer().is_tls())
 }
 
 /// The number of clusters that have answered and are remembered.
@@ -75,8 +75,8 @@ pub(crate) struct Session {
 }
 
 struct Inner {
-    control: Arc<Control>,
-    view: Arc<View>,
+    controller: Arc<Controller>,
+    metadata: Arc<ClusterMetadata>,
     platform_version: String,
     request_timeout: Duration,
     members: Mutex<Vec<Weak<dyn Member>>>,
@@ -90,13 +90,13 @@ impl std::fmt::Debug for Session {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.view.end(Error::closed("client"));
+        self.metadata.end(Error::closed("client"));
         ALIVE.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
 impl Session {
-    /// Connects and waits for the first view of the cluster, until `connect_timeout`.
+    /// Connects and waits for the first metadata of the cluster, until `connect_timeout`.
     pub(crate) async fn connect(options: ClientOptions) -> Result<Self> {
         let limit = Limit::new(options.connect_timeout);
         let what = match &options.endpoint {
@@ -109,19 +109,20 @@ impl Session {
 
     async fn connected(options: ClientOptions, limit: &Limit) -> Result<Self> {
         executor::start()?;
-        let control = Arc::new(Control::new(&options).await?);
-        let waits = options.waits(|| answered().contains(&place(&control)));
-        let mut attempts = limit.attempts(control.counters());
-        let (view, platform_version) = loop {
-            match View::start(Arc::clone(&control), waits).await {
+        let controller = Arc::new(Controller::new(&options).await?);
+        let waits = options.waits(|| answered().contains(&place(&controller)));
+        let mut attempts = limit.attempts(controller.counters());
+        let (metadata, platform_version) = loop {
+            match ClusterMetadata::start(Arc::clone(&controller), waits).await {
                 Err(error) if waits => attempts.after(error).await?,
                 started => break started?,
             }
         };
-        remember(place(&control));
+        remember(place(&controller));
         ALIVE.fetch_add(1, Ordering::Relaxed);
         let request_timeout = options.request_timeout;
-        let inner = Arc::new(Inner { control, view, platform_version, request_timeout, members: Mutex::default() });
+        let inner =
+            Arc::new(Inner { controller, metadata, platform_version, request_timeout, members: Mutex::default() });
         let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
         all.retain(|session| session.strong_count() > 0);
         all.push(Arc::downgrade(&inner));
@@ -130,13 +131,13 @@ impl Session {
 
     /// Ends its connections to the SC and its watches; what was opened with it fails.
     pub(crate) fn close(&self) {
-        self.inner.view.end(Error::closed("client"));
-        self.inner.control.close();
+        self.inner.metadata.end(Error::closed("client"));
+        self.inner.controller.close();
     }
 
     /// The SC's address as given.
     pub(crate) fn endpoint(&self) -> &str {
-        self.inner.control.endpoint()
+        self.inner.controller.endpoint()
     }
 
     /// The cluster's version.
@@ -144,16 +145,16 @@ impl Session {
         &self.inner.platform_version
     }
 
-    pub(crate) fn control(&self) -> &Control {
-        &self.inner.control
+    pub(crate) fn controller(&self) -> &Controller {
+        &self.inner.controller
     }
 
-    pub(crate) fn view(&self) -> &View {
-        &self.inner.view
+    pub(crate) fn metadata(&self) -> &ClusterMetadata {
+        &self.inner.metadata
     }
 
     pub(crate) fn counters(&self) -> &Arc<Counters> {
-        self.inner.control.counters()
+        self.inner.controller.counters()
     }
 
     /// Bounds one data request and one probe.
@@ -177,7 +178,7 @@ impl Session {
     /// Opens a connection to SPU `spu`.
     pub(crate) async fn dial(&self, spu: i32, quick: bool) -> Result<Connection> {
         let (name, address) = self
-            .view()
+            .metadata()
             .address(spu)
             // Not yet, or not any more: then its partitions get another leader.
             .ok_or_else(|| {
@@ -187,8 +188,8 @@ impl Session {
                 )
                 .passing()
             })?;
-        let control = self.control();
-        let (dialer, client_id, timeout) = (control.dialer(), control.client_id(), self.request_timeout());
+        let controller = self.controller();
+        let (dialer, client_id, timeout) = (controller.dialer(), controller.client_id(), self.request_timeout());
         let opened = Connection::open(dialer, &name, &address, client_id, quick, timeout, self.counters()).await;
         opened.map_err(|error| Error { message: format!("SPU {spu}: {}", error.message), ..error })
     }

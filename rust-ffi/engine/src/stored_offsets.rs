@@ -59,7 +59,7 @@ async fn delete(session: &Session, id: &str, topic: &str, partition: u32, limit:
 
 /// A connection to the SPU that keeps the offsets. `None`: the cluster has no topic for them yet.
 async fn connect_keeper(session: &Session, limit: &Limit) -> Result<Option<Connection>> {
-    match session.view().topic(TOPIC, limit).await {
+    match session.metadata().topic(TOPIC, limit).await {
         Err(error) if error.kind == ErrorKind::TopicNotFound => return Ok(None),
         other => other?,
     };

@@ -78,7 +78,7 @@ impl Admin {
             let mut followed: BTreeSet<(&str, &str)> =
                 found.iter().map(|one| (one.consumer_id.as_str(), one.topic.as_str())).collect();
             if let (Some(consumer_id), Some(topic)) = (consumer_id, topic) {
-                match self.session.view().topic(topic, &self.limit).await {
+                match self.session.metadata().topic(topic, &self.limit).await {
                     // Nothing is stored in a topic that does not exist.
                     Err(error) if error.kind == ErrorKind::TopicNotFound => {}
                     known => {
@@ -87,8 +87,9 @@ impl Admin {
                     }
                 }
             }
-            let partitions =
-                |topic: &str| self.session.view().read(|view| view.topic(topic)).map_or(0, |topic| topic.partitions);
+            let partitions = |topic: &str| {
+                self.session.metadata().read(|metadata| metadata.topic(topic)).map_or(0, |topic| topic.partitions)
+            };
             let stored: BTreeSet<_> = found.iter().map(ConsumerOffset::place).collect();
             let all = followed.into_iter().flat_map(|(consumer_id, topic)| {
                 (0..partitions(topic)).map(move |partition| (consumer_id, topic, partition))
@@ -193,7 +194,7 @@ impl Admin {
     ) -> Result<ConsumerOffset> {
         check_id(consumer_id)?;
         self.within("resetting a stored offset", async {
-            let partitions = self.session.view().topic(topic, &self.limit).await?.partitions;
+            let partitions = self.session.metadata().topic(topic, &self.limit).await?.partitions;
             if partition >= partitions {
                 return Err(Error::partition_not_found(topic, partition.into(), partitions));
             }

@@ -144,7 +144,7 @@ impl Admin {
             let request = ListRequest::<K::Spec>::new(filters, summary).system(system);
             async move { admin.list_with_config::<K::Spec, String>(request).await }
         };
-        let listed = self.session.control().short(&self.limit, &what, list).await?;
+        let listed = self.session.controller().short(&self.limit, &what, list).await?;
         let mut objects = listed.into_iter().map(K::from_upstream).collect::<Result<Vec<K>>>()?;
         objects.sort_by(|a, b| a.name().cmp(b.name()));
         Ok(objects)
@@ -209,7 +209,7 @@ impl Admin {
         let what = format!("creating {label} \"{name}\"");
         let (name, CreateFlags { dry_run, exist_ok }) = (name.to_owned(), flags);
         let create = |admin: Arc<FluvioAdmin>| async move { admin.create(name, dry_run, spec).await };
-        self.session.control().long(&self.limit, &what, exist_ok || dry_run, create).await
+        self.session.controller().long(&self.limit, &what, exist_ok || dry_run, create).await
     }
 
     async fn delete<K: Kind>(&self, name: &str, missing_ok: bool) -> Result<()>
@@ -238,7 +238,7 @@ impl Admin {
     {
         let mut attempts = self.attempts();
         loop {
-            match self.session.control().long(&self.limit, what, missing_ok, &delete).await {
+            match self.session.controller().long(&self.limit, what, missing_ok, &delete).await {
                 Err(error) if error.kind == missing && missing_ok => return Ok(()),
                 Err(error) if missing_ok => attempts.after(error).await?,
                 deleted => return deleted,
@@ -254,7 +254,7 @@ impl Admin {
         S::UpdateAction: Send + Sync,
     {
         let update = |admin: Arc<FluvioAdmin>| async move { admin.update::<S>(key, action).await };
-        self.session.control().long(&self.limit, what, false, update).await
+        self.session.controller().long(&self.limit, what, false, update).await
     }
 }
 

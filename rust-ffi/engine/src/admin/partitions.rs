@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Admin, Compression, Deduplication, Kind, like};
 use crate::error::{Error, ErrorKind, Result};
-use crate::view::replica;
+use crate::metadata::replica;
 
 like! {
     /// Whether a partition can be used.

@@ -18,7 +18,7 @@ use tokio::task::coop::consume_budget;
 
 use super::{Admin, ClusterStatus, Kind, Partition, SmartModule, Spu, SpuGroup, TableFormat, Topic};
 use crate::backoff::Backoff;
-use crate::control::{Link, watch_error};
+use crate::controller::{Link, watch_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{self, TaskKind, maybe_panic};
 use crate::limit::{Limit, Told};
@@ -257,9 +257,9 @@ impl Drop for Watch {
 impl Admin {
     /// Watches a kind of objects. The first state is there when this returns.
     pub async fn watch(&self, what: Watchable) -> Result<Watch> {
-        let control = self.session.control();
+        let controller = self.session.controller();
         let open = async {
-            let mut attempts = self.limit.attempts(control.counters());
+            let mut attempts = self.limit.attempts(controller.counters());
             loop {
                 match self.try_watch(what).await {
                     Err(error) => attempts.after(error).await?,
@@ -267,7 +267,7 @@ impl Admin {
                 }
             }
         };
-        control.bounded(&self.limit, "opening a watch", open).await
+        controller.bounded(&self.limit, "opening a watch", open).await
     }
 
     async fn try_watch(&self, what: Watchable) -> Result<Watch> {
@@ -361,12 +361,12 @@ impl Shared {
     async fn follow(self: Arc<Self>, announce: oneshot::Sender<Result<()>>) {
         let mut announce = Some(announce);
         let mut backoff = Backoff::default();
-        let view = self.session.view();
+        let metadata = self.session.metadata();
         loop {
             let session = guard::caught(self.session(&mut announce, &mut backoff));
             let ended = tokio::select! {
                 ended = session => ended,
-                closed = view.ended() => Ok(closed),
+                closed = metadata.ended() => Ok(closed),
             };
             // Whoever opens it hears of whatever it is.
             if let Some(announce) = announce.take() {
@@ -383,15 +383,15 @@ impl Shared {
             }
             tokio::select! {
                 () = backoff.wait() => {}
-                closed = view.ended() => return self.end(closed),
+                closed = metadata.ended() => return self.end(closed),
             }
         }
     }
 
     /// One connection to the SC, to its end, which is the error returned.
     async fn session(&self, announce: &mut Option<oneshot::Sender<Result<()>>>, backoff: &mut Backoff) -> Error {
-        let control = self.session.control();
-        match control.reconnect().await {
+        let controller = self.session.controller();
+        match controller.reconnect().await {
             Ok(link) => link.explain(WHAT, self.watch(&link, announce, backoff).await),
             Err(error) => error,
         }
@@ -404,7 +404,7 @@ impl Shared {
         announce: &mut Option<oneshot::Sender<Result<()>>>,
         backoff: &mut Backoff,
     ) -> Error {
-        let control = self.session.control();
+        let controller = self.session.controller();
         let opened = async {
             let mut news = select_all(self.streams(&link.admin).await?);
             // Each stream tells everything first.
@@ -420,8 +420,8 @@ impl Shared {
             Ok((news, objects))
         };
         let opened = link.alive(WHAT, opened);
-        let limit = Limit::new(Some(control.timeout()));
-        let (mut news, objects) = match control.bounded(&limit, WHAT, opened).await {
+        let limit = Limit::new(Some(controller.timeout()));
+        let (mut news, objects) = match controller.bounded(&limit, WHAT, opened).await {
             Ok(opened) => opened,
             Err(error) => return error,
         };
@@ -431,7 +431,7 @@ impl Shared {
         if let Some(announce) = announce.take() {
             let _ = announce.send(Ok(()));
         }
-        let mut silent = pin!(control.watch_over(link));
+        let mut silent = pin!(controller.watch_over(link));
         let mut told = Told::default();
         loop {
             let (part, update) = tokio::select! {

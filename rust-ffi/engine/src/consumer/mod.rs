@@ -223,7 +223,7 @@ impl Consumer {
         // With modules, what a reply leaves out has been run and is run again.
         const LEAST_MADE: u32 = 16 << 20;
         options.validate()?;
-        let count = session.view().topic(topic, limit).await?.partitions;
+        let count = session.metadata().topic(topic, limit).await?.partitions;
         let chosen: BTreeSet<u32> = match options.partitions.is_empty() {
             true => (0..count).collect(),
             false => options.partitions.iter().copied().collect(),
@@ -323,7 +323,8 @@ impl Consumer {
     /// the earlier assignment is handed out. Must be called on a runtime.
     pub fn assign(&self, partitions: &[(u32, Start)]) -> Result<()> {
         let shared = &self.owner.shared;
-        let count = shared.session.view().read(|view| view.topic(self.topic()).map(|topic| topic.partitions));
+        let count =
+            shared.session.metadata().read(|metadata| metadata.topic(self.topic()).map(|topic| topic.partitions));
         for (partition, start) in partitions {
             start.validate()?;
             if let Some(count) = count.filter(|count| partition >= count) {

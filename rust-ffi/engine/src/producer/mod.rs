@@ -2,7 +2,7 @@
 //! batches.
 //!
 //! - [`accumulator`]: the records accepted, from their submission until their owner was notified of their fate
-//! - [`sender`]: one an SPU, with a task and a connection; and the supervisor, which follows the cluster view
+//! - [`sender`]: one an SPU, with a task and a connection; and the supervisor, which follows the cluster metadata
 //! - [`partitioner`]: the partition of a record with a key
 //!
 //! A submission runs on the caller's thread, encodes, and wakes a sender, or sends by itself where nothing is under
@@ -351,7 +351,7 @@ impl Producer {
         let limit = Limit::new(timeout);
         let what = format!("opening the producer for topic \"{topic}\"");
         let overdue = |timeout| took_longer(Phase::Connect, &what, timeout).with_topic(topic);
-        let state = limit.hold(session.view().topic(topic, &limit), overdue).await?;
+        let state = limit.hold(session.metadata().topic(topic, &limit), overdue).await?;
         let codec = codec(topic, options.compression, state.compression)?;
         let deduplicates = state.deduplicates;
         let counters = Arc::clone(session.counters());

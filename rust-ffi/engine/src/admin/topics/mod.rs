@@ -133,14 +133,14 @@ impl Admin {
         let wait_ready = wait_ready && request.replicas().partitions() > 0;
         let planned = Metadata { name: name.to_owned(), spec: request.clone(), status: UpstreamStatus::default() };
         // The SC answers once the partitions are there, or gives up after 90 s; the topic itself is there at once.
-        let known = self.session.view().read(|view| view.has_topic(name));
+        let known = self.session.metadata().read(|metadata| metadata.has_topic(name));
         let create = self.send_create("topic", name, flags, request);
         let created = if wait_ready || known || flags.dry_run {
             create.await
         } else {
             tokio::select! {
                 created = create => created,
-                appeared = self.session.view().wait(|view| view.has_topic(name).then_some(())) => appeared,
+                appeared = self.session.metadata().wait(|metadata| metadata.has_topic(name).then_some(())) => appeared,
             }
         };
         match created {
@@ -154,7 +154,7 @@ impl Admin {
             Err(error)
                 if error.kind == ErrorKind::Timeout
                     && !known
-                    && self.session.view().read(|view| view.has_topic(name)) => {}
+                    && self.session.metadata().read(|metadata| metadata.has_topic(name)) => {}
             Err(error) => return Err(error.with_topic(name)),
             Ok(()) if flags.dry_run => return Topic::from_upstream(planned),
             Ok(()) => {}
@@ -203,15 +203,16 @@ impl Admin {
 
     /// Waits until a topic with at least `partitions` partitions can be produced to.
     async fn ready(&self, name: &str, partitions: u32, what_is_done: &str) -> Result<()> {
-        let enough = |view: &crate::view::Snapshot| {
-            let ready = view.topic(name).is_some_and(|topic| topic.partitions >= partitions) && view.ready(name);
+        let enough = |metadata: &crate::metadata::Snapshot| {
+            let ready =
+                metadata.topic(name).is_some_and(|topic| topic.partitions >= partitions) && metadata.ready(name);
             ready.then_some(())
         };
         let overdue = |_| {
             let text = format!("topic \"{name}\" {what_is_done}, but is not ready yet");
             Error::timeout(Phase::Admin, text).with_topic(name)
         };
-        self.session.view().find(name, &self.limit, enough, overdue).await.map_err(done)
+        self.session.metadata().find(name, &self.limit, enough, overdue).await.map_err(done)
     }
 
     /// The topics whose name contains a string; with `system` the cluster's own instead of all others.

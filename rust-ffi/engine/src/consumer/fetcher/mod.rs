@@ -33,8 +33,8 @@ use crate::commits::Commits;
 use crate::error::{Error, Phase, Result};
 use crate::guard;
 use crate::limit::{Limit, took_longer};
+use crate::metadata::Snapshot;
 use crate::smartmodule::Chain;
-use crate::view::Snapshot;
 
 /// How long the SC may say nothing of a partition before the leader that is known is tried again.
 const UNCONFIRMED: Duration = Duration::from_secs(1);
@@ -57,7 +57,11 @@ fn cursor(shared: &ConsumerShared, assigned: Assigned, start: Start) -> Cursor {
 /// Gives a partition to the fetcher of its leader, which is started if need be. While the partition has no leader, this
 /// is waited for in the background.
 pub(super) fn dispatch(shared: &Arc<ConsumerShared>, cursor: Cursor) {
-    let leader = shared.session.view().read(|view| view.partition(&shared.topic, cursor.partition)).map(|it| it.leader);
+    let leader = shared
+        .session
+        .metadata()
+        .read(|metadata| metadata.partition(&shared.topic, cursor.partition))
+        .map(|it| it.leader);
     let Some(leader) = leader else { return find_leader(shared, cursor, None, Duration::ZERO) };
     let mut fetchers = shared.fetchers.0.lock().unwrap_or_else(PoisonError::into_inner);
     let cursor = match fetchers.get(&leader) {
@@ -80,23 +84,23 @@ pub(super) fn dispatch(shared: &Arc<ConsumerShared>, cursor: Cursor) {
 fn find_leader(shared: &Arc<ConsumerShared>, cursor: Cursor, refused: Option<i32>, pause: Duration) {
     let shared = Arc::clone(shared);
     super::spawn(Arc::clone(&shared), async move {
-        let (view, limit) = (shared.session.view(), Limit::new(None).with(&shared.trouble));
-        view.request_refresh();
-        let leader = |view: &Snapshot| view.partition(&shared.topic, cursor.partition).map(|it| it.leader);
+        let (metadata, limit) = (shared.session.metadata(), Limit::new(None).with(&shared.trouble));
+        metadata.request_refresh();
+        let leader = |metadata: &Snapshot| metadata.partition(&shared.topic, cursor.partition).map(|it| it.leader);
         let found = guard::caught(async {
             tokio::time::sleep(pause).await;
-            let moved = view.wait(|view| leader(view).filter(|leader| Some(*leader) != refused));
+            let moved = metadata.wait(|metadata| leader(metadata).filter(|leader| Some(*leader) != refused));
             let confirmed = async {
-                view.require(&shared.topic, &limit).await?;
+                metadata.require(&shared.topic, &limit).await?;
                 let what =
                     format!("finding the leader of partition {} of topic \"{}\"", cursor.partition, shared.topic);
                 let overdue = |timeout| took_longer(Phase::Read, &what, timeout);
-                view.find(&shared.topic, &limit, leader, overdue).await
+                metadata.find(&shared.topic, &limit, leader, overdue).await
             };
             tokio::select! {
                 confirmed = confirmed => confirmed.map(Some),
                 moved = moved => moved.map(Some),
-                () = tokio::time::sleep(UNCONFIRMED), if refused.is_some() => Ok(view.read(leader)),
+                () = tokio::time::sleep(UNCONFIRMED), if refused.is_some() => Ok(metadata.read(leader)),
             }
         });
         let found = tokio::select! {
@@ -123,7 +127,7 @@ fn fail(shared: &Arc<ConsumerShared>, cursor: Cursor, error: Error) {
 /// Reads partitions that the topic gets later: after what is stored of them if that is known, else from their first
 /// offset. Runs until nothing more is read.
 pub(super) async fn follow_new_partitions(shared: &Arc<ConsumerShared>, commits: Option<&Commits>) {
-    let mut changes = shared.session.view().changes();
+    let mut changes = shared.session.metadata().changes();
     loop {
         let count = changes.borrow_and_update().topic(&shared.topic).map_or(0, |topic| topic.partitions);
         let new = shared.subscription.discover(count);

@@ -246,7 +246,7 @@ impl Fetcher {
         }
         shared.session.counters().note(error.kind);
         shared.trouble.note(error.clone());
-        shared.session.view().request_refresh();
+        shared.session.metadata().request_refresh();
         if shared.subscription.unless_over(self.backoff.wait()).await.is_some() {
             self.idle.drain(..).for_each(|cursor| dispatch(&shared, cursor));
         }

@@ -69,10 +69,10 @@ pub(super) struct PartitionQueue {
     pub(super) broken: Option<Error>,
     /// The sender to the leader, once one is known.
     pub(super) leader: Option<Arc<SpuSender>>,
-    /// Whether the partition is taken to be online. The leader's own word counts more than that of the cluster view,
+    /// Whether the partition is taken to be online. The leader's own word counts more than that of the cluster metadata,
     /// which counts when it changes.
     online: bool,
-    /// What the cluster view has said last.
+    /// What the cluster metadata has said last.
     listed_online: bool,
     /// Whether the leader has said last that it does not lead the partition.
     pub(super) refused: bool,
@@ -266,7 +266,7 @@ impl PartitionQueue {
         self.unanswered_since = (self.in_flight > 0).then_some(now);
     }
 
-    /// The cluster view says whether the partition is online. It counts where that is news.
+    /// The cluster metadata says whether the partition is online. It counts where that is news.
     pub(super) fn list_online(&mut self, online: bool) {
         if online != self.listed_online {
             self.online = online;
@@ -400,7 +400,7 @@ mod tests {
         assert!(!queue.can_be_written());
         queue.confirm();
         queue.list_online(false);
-        assert!(queue.can_be_written(), "the view has nothing new to say");
+        assert!(queue.can_be_written(), "the metadata has nothing new to say");
         queue.refused = true;
         assert!(!queue.can_be_written());
         queue.list_online(true);

@@ -31,7 +31,7 @@
 //! the work of two senders. The sink is asked to watch a connection, and to stop that, with `work` locked; it hears of
 //! settled tickets when no lock is held.
 //!
-//! - [`supervisor`]: follows the cluster view, and has a sender for each SPU that leads a partition
+//! - [`supervisor`]: follows the cluster metadata, and has a sender for each SPU that leads a partition
 //! - [`task`]: the task of one sender
 //! - [`direct`]: what callers' threads do themselves
 //! - [`work`] and [`connection`]: what both share

@@ -1,4 +1,4 @@
-//! The supervisor: follows the cluster view for one producer, and has a sender for each SPU that leads a partition.
+//! The supervisor: follows the cluster metadata for one producer, and has a sender for each SPU that leads a partition.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -15,8 +15,8 @@ use crate::error::{ErrorKind, Outcome};
 use crate::guard;
 use crate::limit::Limit;
 use crate::log_offsets::bounds;
+use crate::metadata::PartitionView;
 use crate::producer::Shared;
-use crate::view::PartitionView;
 
 /// The time between two rounds of asking leaders whether they serve partitions that could not be written.
 const ASK_EVERY: Duration = Duration::from_millis(500);
@@ -30,11 +30,11 @@ pub(in crate::producer) async fn supervise(shared: Arc<Shared>) {
     }
 }
 
-/// Follows the cluster view: new partitions, which of them are online, and a sender for each leader. Asks the SC
+/// Follows the cluster metadata: new partitions, which of them are online, and a sender for each leader. Asks the SC
 /// whether the topic still exists when a sender doubts it, and leaders whether they serve partitions that keyless
 /// records pass by.
 async fn follow(shared: &Arc<Shared>) {
-    let mut changes = shared.session.view().changes();
+    let mut changes = shared.session.metadata().changes();
     let mut senders: HashMap<i32, Arc<SpuSender>> =
         shared.accumulator.senders().into_iter().map(|sender| (sender.spu, sender)).collect();
     let mut backoff = Backoff::default();
@@ -80,7 +80,7 @@ async fn follow(shared: &Arc<Shared>) {
     }
 }
 
-/// Sets the partitions as the view has them, with senders to their leaders, and has former leaders' senders hand over.
+/// Sets the partitions as the metadata has them, with senders to their leaders, and has former leaders' senders hand over.
 fn set_partitions(
     shared: &Arc<Shared>,
     senders: &mut HashMap<i32, Arc<SpuSender>>,
@@ -99,7 +99,7 @@ fn set_partitions(
 }
 
 /// Asks the leaders of partitions that could not be written, or are said to be offline, whether they serve them.
-/// Records would have to wait for that answer, and the view may never hear of it.
+/// Records would have to wait for that answer, and the metadata may never hear of it.
 async fn ask(shared: &Shared, missed: Vec<(u32, Arc<SpuSender>)>) {
     let mut leaders: HashMap<i32, (Arc<SpuSender>, Vec<u32>)> = HashMap::new();
     for (partition, sender) in missed {
@@ -121,9 +121,9 @@ async fn ask(shared: &Shared, missed: Vec<(u32, Arc<SpuSender>)>) {
 
 /// Fails what waits if the SC says that the topic does not exist.
 async fn fail_if_gone(shared: &Shared) {
-    shared.session.view().request_refresh();
-    let limit = Limit::new(Some(shared.session.control().timeout()));
-    if let Err(error) = shared.session.view().require(&shared.topic, &limit).await
+    shared.session.metadata().request_refresh();
+    let limit = Limit::new(Some(shared.session.controller().timeout()));
+    if let Err(error) = shared.session.metadata().require(&shared.topic, &limit).await
         && error.kind == ErrorKind::TopicNotFound
     {
         shared.settle(shared.accumulator.give_up(&error.with_outcome(Outcome::NotWritten)));

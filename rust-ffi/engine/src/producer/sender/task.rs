@@ -138,7 +138,7 @@ impl SenderTask {
     /// The SPU does not accept a connection for a while: what can go elsewhere does, while the attempt goes on.
     fn give_up_patience(&self) {
         let (spu, waited) = (self.sender.spu, PATIENCE.as_secs());
-        let address = self.shared.session.view().address(spu);
+        let address = self.shared.session.metadata().address(spu);
         let place = address.map_or_else(String::new, |(_, address)| format!(" at {address}"));
         let text = format!("SPU {spu}: no connection{place} within {waited} s");
         self.sender.note_error(&mut self.sender.lock(), Error::timeout(Phase::Connect, text));

@@ -90,7 +90,7 @@ impl Link {
 }
 
 /// How to reach the SC, and the shared connection for short calls.
-pub(crate) struct Control {
+pub(crate) struct Controller {
     config: FluvioClusterConfig,
     dialer: Dialer,
     timeout: Duration,
@@ -102,7 +102,7 @@ pub(crate) struct Control {
     probe_requests: watch::Sender<()>,
 }
 
-impl Control {
+impl Controller {
     /// Settles how to connect: as given, else as the profile says. Without an endpoint, or with a profile's name, that
     /// is read.
     pub(crate) async fn new(options: &ClientOptions) -> Result<Self> {
