@@ -45,7 +45,7 @@ NAMES = {
     "AsyncCustomSpus": "CustomSpus",
     "AsyncEvents": "Events",
     "AsyncFluvio": "Fluvio",
-    "AsyncHost": "SyncHost",
+    "AsyncBackend": "SyncBackend",
     "AsyncIterator": "Iterator",
     "AsyncMirrors": "Mirrors",
     "AsyncObjects": "Objects",
@@ -66,7 +66,7 @@ NAMES = {
     "__aexit__": "__exit__",
     "__aiter__": "__iter__",
     "__anext__": "__next__",
-    "running_host": "new_host",
+    "running_backend": "new_backend",
 }
 PROSE = [
     (re.compile(r"\basync (?=for |with )"), ""),
@@ -92,7 +92,7 @@ PROSE = [
 ]
 # What the asynchronous side imports from one module and the synchronous one from another.
 MOVED = {
-    "SyncHost": "fluvio_cffi._backends.threads",
+    "SyncBackend": "fluvio_cffi._backends.threads",
     "ThreadIntake": "fluvio_cffi._produce.thread_intake",
     "chunks": "fluvio_cffi._produce.chunks",
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from fluvio_cffi._backends.base import AsyncHost
+from fluvio_cffi._backends.base import AsyncBackend
 from fluvio_cffi._consume.batch import RecordBatch
 from fluvio_cffi._consume.subscription import Subscription
 
@@ -14,14 +14,14 @@ from .reading import next_batch
 class AsyncBatches:
     """The batches of a consumer. Made by :meth:`AsyncConsumer.batches`. A loop goes on where the last one ended."""
 
-    __slots__ = ("_consumer", "_host", "_limit", "_subscription", "_wait")
+    __slots__ = ("_backend", "_consumer", "_limit", "_subscription", "_wait")
 
     def __init__(
-        self, consumer: object, host: AsyncHost, subscription: Subscription, limit: int, wait: float | None
+        self, consumer: object, backend: AsyncBackend, subscription: Subscription, limit: int, wait: float | None
     ) -> None:
         # It stays open as long as it is read.
         self._consumer = consumer
-        self._host: AsyncHost = host
+        self._backend: AsyncBackend = backend
         self._subscription: Subscription = subscription
         self._limit = limit
         self._wait = wait
@@ -34,7 +34,7 @@ class AsyncBatches:
         subscription = self._subscription
         buffer = subscription.buffer
         while True:
-            cut = await next_batch(self._host, subscription, self._limit, self._wait)
+            cut = await next_batch(self._backend, subscription, self._limit, self._wait)
             if cut is None:
                 raise StopAsyncIteration
             # One step: what was held back, sought or stopped meanwhile is not handed out.

@@ -11,8 +11,8 @@ from functools import partial
 from types import TracebackType
 from typing import Final
 
-from fluvio_cffi._backends.base import AsyncHost
-from fluvio_cffi._backends.select import running_host
+from fluvio_cffi._backends.base import AsyncBackend
+from fluvio_cffi._backends.select import running_backend
 from fluvio_cffi._connect.config import ClusterConfig, Tls
 from fluvio_cffi._connect.options import ConnectOptions
 from fluvio_cffi._consume.options import ConsumerOptions
@@ -51,8 +51,8 @@ class AsyncFluvio(Closeable):
 
     _opened = 'AsyncFluvio.connect("host:port")'
 
-    def __init__(self, host: AsyncHost, handle: CData, options: ConnectOptions) -> None:
-        self._session = AsyncSession(type(self).__name__, host, handle, options.admin_timeout)
+    def __init__(self, backend: AsyncBackend, handle: CData, options: ConnectOptions) -> None:
+        self._session = AsyncSession(type(self).__name__, backend, handle, options.admin_timeout)
 
     @classmethod
     def connect(
@@ -113,20 +113,20 @@ class AsyncFluvio(Closeable):
     @classmethod
     async def _open(cls, options: ConnectOptions) -> AsyncFluvio:
         check_orphaned()
-        host = running_host()
+        backend = running_backend()
         process.connected = True
         native, alive = options.native()
-        host.acquire()
+        backend.acquire()
         try:
-            operation = host.hub.start(
-                lib.flv_client_connect, native, timeout=options.timeout, phase="connect", waiter=host.waiter()
+            operation = backend.completions.start(
+                lib.flv_client_connect, native, timeout=options.timeout, phase="connect", waiter=backend.waiter()
             )
             del alive
-            handle = (await host.finish(operation)).take("flv_client_t *", lib.flv_client_free)
+            handle = (await backend.finish(operation)).take("flv_client_t *", lib.flv_client_free)
         except BaseException:
-            host.release()
+            backend.release()
             raise
-        return cls(host, handle, options)
+        return cls(backend, handle, options)
 
     # -- what it is
 
@@ -153,7 +153,7 @@ class AsyncFluvio(Closeable):
 
         :raises ClosedError: the client is closed.
         """
-        self._session.host.check()
+        self._session.backend.check()
         self._session.check_open()
         return AsyncEvents(self._session)
 
@@ -162,7 +162,7 @@ class AsyncFluvio(Closeable):
 
         :raises ForkedError: after a fork.
         """
-        self._session.host.check_fork()
+        self._session.backend.check_fork()
         return read_metrics(self._session.handle)
 
     @property
@@ -310,41 +310,41 @@ class AsyncFluvio(Closeable):
             return self._open_consumer(name, options)
 
     async def _open_producer(self, topic: str, options: ProducerOptions) -> AsyncProducer:
-        host = self._session.host
-        host.check()
+        backend = self._session.backend
+        backend.check()
         self._session.check_open()
         name = Slice(topic)
         native, alive = options.native()
-        operation = host.hub.start(
+        operation = backend.completions.start(
             lib.flv_producer_open,
             self._session.handle,
             name.value,
             native,
             timeout=self._session.admin_timeout,
             phase="connect",
-            waiter=host.waiter(),
+            waiter=backend.waiter(),
         )
         del alive
-        handle = (await host.finish(operation)).take("flv_producer_t *", lib.flv_producer_free)
+        handle = (await backend.finish(operation)).take("flv_producer_t *", lib.flv_producer_free)
         return AsyncProducer(self._session, handle, topic, options)
 
     async def _open_consumer(self, topic: str, options: ConsumerOptions) -> AsyncConsumer:
-        host = self._session.host
-        host.check()
+        backend = self._session.backend
+        backend.check()
         self._session.check_open()
         name = Slice(topic)
         native, alive = options.native()
-        operation = host.hub.start(
+        operation = backend.completions.start(
             lib.flv_consumer_open,
             self._session.handle,
             name.value,
             native,
             timeout=self._session.admin_timeout,
             phase="connect",
-            waiter=host.waiter(),
+            waiter=backend.waiter(),
         )
         del alive
-        handle = (await host.finish(operation)).take("flv_consumer_t *", lib.flv_consumer_free)
+        handle = (await backend.finish(operation)).take("flv_consumer_t *", lib.flv_consumer_free)
         return AsyncConsumer(self._session, handle, topic, options)
 
     # -- asking
@@ -364,11 +364,11 @@ class AsyncFluvio(Closeable):
         :raises PartitionNotFoundError: it has no such partition.
         :raises FluvioTimeoutError: a leader did not answer in time; ``phase="admin"``.
         """
-        host = self._session.host
-        host.check()
+        backend = self._session.backend
+        backend.check()
         self._session.check_open()
         name, wanted = Slice(text(topic, "topic")), numbers(partitions)
-        operation = host.hub.start(
+        operation = backend.completions.start(
             lib.flv_client_offsets,
             self._session.handle,
             name.value,
@@ -376,9 +376,9 @@ class AsyncFluvio(Closeable):
             len(wanted),
             timeout=parse_timeout(timeout, self._session.admin_timeout),
             phase="admin",
-            waiter=host.waiter(),
+            waiter=backend.waiter(),
         )
-        buffer = (await host.finish(operation)).take("flv_buffer_t *", lib.flv_buffer_free)
+        buffer = (await backend.finish(operation)).take("flv_buffer_t *", lib.flv_buffer_free)
         return {partition: (begin, end) for partition, _, begin, end in _BOUNDS.iter_unpack(copy_buffer(buffer))}
 
     # -- closing
@@ -391,8 +391,8 @@ class AsyncFluvio(Closeable):
         :param timeout: seconds; left out: 5; ``None``: no limit. What is not acknowledged then is dropped.
         :raises DeliveryError: names what was dropped, and failed records whose receipts nobody looked at.
         """
-        host = self._session.host
-        host.check()
+        backend = self._session.backend
+        backend.check()
         if self._session.closed:
             return
         deadline = ending(parse_timeout(timeout, CLOSE_TIMEOUT))
@@ -400,15 +400,15 @@ class AsyncFluvio(Closeable):
         try:
             for producer in producers:
                 with contextlib.suppress(FluvioTimeoutError):
-                    await hand_over_all(host, producer, deadline)
-            operation = host.hub.start(
+                    await hand_over_all(backend, producer, deadline)
+            operation = backend.completions.start(
                 lib.flv_client_close,
                 self._session.handle,
                 timeout=left(deadline),
                 phase="close",
-                waiter=host.waiter(),
+                waiter=backend.waiter(),
             )
-            await host.finish(operation)
+            await backend.finish(operation)
         except FluvioError:
             self._session.end()
             raise
@@ -436,7 +436,7 @@ class AsyncFluvio(Closeable):
     ) -> None:
         if error is None:
             await self.close()
-        elif self._session.host.is_cancellation(error):
+        elif self._session.backend.is_cancellation(error):
             if not self._session.closed:
                 self._session.begin_to_close()
                 self._session.hand_over_close()

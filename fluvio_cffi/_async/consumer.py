@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from types import TracebackType
 
-from fluvio_cffi._backends.base import AsyncHost
+from fluvio_cffi._backends.base import AsyncBackend
 from fluvio_cffi._consume.batch import RecordBatch
 from fluvio_cffi._consume.moves import go_on, hold_back, start_seek
 from fluvio_cffi._consume.options import ConsumerOptions
@@ -39,11 +39,11 @@ class AsyncConsumer(Forgettable, Closeable):
 
     def __init__(self, session: AsyncSession, handle: CData, topic: str, options: ConsumerOptions) -> None:
         super().__init__()
-        host = session.host
+        backend = session.backend
         self._session = session
-        self._host: AsyncHost = host
+        self._backend: AsyncBackend = backend
         self._topic = topic
-        self._subscription: Subscription = Subscription(host, handle, topic, options)
+        self._subscription: Subscription = Subscription(backend, handle, topic, options)
         session.consumers.add(self._subscription)
 
     # -- what it is
@@ -83,7 +83,7 @@ class AsyncConsumer(Forgettable, Closeable):
         parts = [repr(self._topic)]
         if subscription.commits.consumer_id is not None:
             parts.append(f"consumer_id={subscription.commits.consumer_id!r}")
-        if self._host.forked:
+        if self._backend.forked:
             parts.append("inherited through a fork")
         elif subscription.closed:
             parts.append("closed")
@@ -104,7 +104,7 @@ class AsyncConsumer(Forgettable, Closeable):
         while True:
             for record in subscription.records:
                 return record
-            if not await next_records(self._host, subscription, None):
+            if not await next_records(self._backend, subscription, None):
                 raise StopAsyncIteration
 
     async def receive(self, timeout: Timeout = ...) -> Record:
@@ -120,7 +120,7 @@ class AsyncConsumer(Forgettable, Closeable):
         while True:
             for record in subscription.records:
                 return record
-            if not await next_records(self._host, subscription, deadline):
+            if not await next_records(self._backend, subscription, deadline):
                 raise subscription.no_more()
 
     def batches(self, *, max_records: int = 1000, max_wait: float | str | None = 0.0) -> AsyncBatches:
@@ -133,7 +133,7 @@ class AsyncConsumer(Forgettable, Closeable):
         self._subscription.check_open()
         number(max_records, "max_records", 1, 1 << 31)
         wait = None if max_wait is None else parse_duration(max_wait, "max_wait")
-        return AsyncBatches(self, self._host, self._subscription, max_records, wait)
+        return AsyncBatches(self, self._backend, self._subscription, max_records, wait)
 
     # -- elsewhere, later
 
@@ -150,8 +150,8 @@ class AsyncConsumer(Forgettable, Closeable):
         :raises OffsetEvictedError: retention has removed the offset.
         :raises ClosedError: the consumer was closed or stopped.
         """
-        host = self._host
-        host.check()
+        backend = self._backend
+        backend.check()
         subscription = self._subscription
         subscription.check_open()
         if subscription.stopped:
@@ -159,8 +159,8 @@ class AsyncConsumer(Forgettable, Closeable):
         number(partition, "partition", 0, (1 << 31) - 1)
         target = offset if isinstance(offset, Offset) else Offset.at(offset)
         limit = parse_timeout(timeout, self._session.admin_timeout)
-        operation = start_seek(subscription, partition, target, limit, host.waiter())
-        (await host.finish(operation)).check()
+        operation = start_seek(subscription, partition, target, limit, backend.waiter())
+        (await backend.finish(operation)).check()
 
     def pause(self, *partitions: int) -> None:
         """Hold partitions back: nothing more of them is handed out until :meth:`resume`. Any thread; safe in a signal
@@ -203,17 +203,17 @@ class AsyncConsumer(Forgettable, Closeable):
         :raises FluvioTimeoutError: ``phase="commit"``: it may be stored, or not; storing it again is safe.
         :raises ClosedError: the consumer was closed meanwhile.
         """
-        host = self._host
-        host.check()
+        backend = self._backend
+        backend.check()
         self._subscription.check_open()
         commits = self._subscription.commits
         commits.check()
-        processed = commits.processed(what)
+        processed = self._subscription.handed_out() if what is None else commits.processed(what)
         if not processed:
             return
         limit = parse_timeout(timeout, self._session.admin_timeout)
-        operation = commits.start(processed, isinstance(what, Mapping), limit, host.waiter())
-        (await host.finish(operation)).check()
+        operation = commits.start(processed, isinstance(what, Mapping), limit, backend.waiter())
+        (await backend.finish(operation)).check()
 
     async def committed(self, timeout: Timeout = ...) -> dict[int, int]:
         """The stored offsets of the consumer's id, by partition: those of the last processed records.
@@ -221,13 +221,13 @@ class AsyncConsumer(Forgettable, Closeable):
         :param timeout: seconds; left out: the client's ``admin_timeout``; ``None``: no limit.
         :raises UsageError: the consumer was opened without a ``consumer_id``.
         """
-        host = self._host
-        host.check()
+        backend = self._backend
+        backend.check()
         self._subscription.check_open()
         commits = self._subscription.commits
         commits.check()
         limit = parse_timeout(timeout, self._session.admin_timeout)
-        return commits.fetched(await host.finish(commits.start_fetching(limit, host.waiter())))
+        return commits.fetched(await backend.finish(commits.start_fetching(limit, backend.waiter())))
 
     def stop(self) -> None:
         """End reading: nothing further is handed out, and the loop ends at its next read.
@@ -243,21 +243,21 @@ class AsyncConsumer(Forgettable, Closeable):
 
         :param timeout: seconds; left out: 5; ``None``: no limit.
         """
-        host = self._host
-        host.check()
+        backend = self._backend
+        backend.check()
         subscription = self._subscription
         if subscription.closed:
             return
         self._session.end_consumer(subscription)
-        operation = host.hub.start(
+        operation = backend.completions.start(
             lib.flv_consumer_close,
             subscription.handle,
             timeout=parse_timeout(timeout, CLOSE_TIMEOUT),
             phase="close",
-            waiter=host.waiter(),
+            waiter=backend.waiter(),
         )
         try:
-            await host.finish(operation)
+            await backend.finish(operation)
         except BaseException:
             self._hand_over_close()
             raise
@@ -278,7 +278,7 @@ class AsyncConsumer(Forgettable, Closeable):
     ) -> None:
         if error is None:
             await self.close()
-        elif self._host.is_cancellation(error):
+        elif self._backend.is_cancellation(error):
             if not self._subscription.closed:
                 self._session.end_consumer(self._subscription)
                 self._hand_over_close()
@@ -290,7 +290,7 @@ class AsyncConsumer(Forgettable, Closeable):
 
     def __del__(self) -> None:
         subscription = getattr(self, "_subscription", None)
-        if subscription is None or subscription.closed or self._session.closed or self._host.forked:
+        if subscription is None or subscription.closed or self._session.closed or self._backend.forked:
             return
         self._forgotten(repr(self))
 
@@ -299,6 +299,6 @@ class AsyncConsumer(Forgettable, Closeable):
     def _hand_over_close(self) -> None:
         """The caller leaves at once; the library goes on closing for a second."""
         try:
-            self._host.hub.close_later(lib.flv_consumer_close, self._subscription.handle)
+            self._backend.completions.close_later(lib.flv_consumer_close, self._subscription.handle)
         except FluvioError as failure:
             logger.debug("%r: %s", self, failure)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from fluvio_cffi._backends.base import AsyncHost
+from fluvio_cffi._backends.base import AsyncBackend
 from fluvio_cffi._errors import ClosedError, UsageError, timed_out
 from fluvio_cffi._native.calls import text_of
 from fluvio_cffi._native.errors import from_native
@@ -25,11 +25,11 @@ class AsyncEvents:
     nothing.
     """
 
-    __slots__ = ("__weakref__", "_error", "_handle", "_host", "_native", "_number", "_reading", "_session")
+    __slots__ = ("__weakref__", "_backend", "_error", "_handle", "_native", "_number", "_reading", "_session")
 
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
-        self._host: AsyncHost = session.host
+        self._backend: AsyncBackend = session.backend
         self._error = ffi.new("flv_error_t **")
         # What was taken from the library last; KeyboardInterrupt may come before it is handed on.
         self._native = ffi.new("flv_event_t *")
@@ -71,17 +71,17 @@ class AsyncEvents:
     # -- inside
 
     async def _next(self, timeout: float | None) -> ClientEvent | None:
-        host = self._host
+        backend = self._backend
         deadline = ending(timeout)
-        host.check()
+        backend.check()
         if not self._reading:
             # One step.
             self._reading = True
         else:
             raise UsageError("these events are being read already: one reads at a time")
         try:
-            if host.due():
-                await host.rest()
+            if backend.due():
+                await backend.rest()
             alive = True
             while self._native.number == self._number:
                 status = lib.flv_events_take(self._handle, self._native, self._error)
@@ -103,7 +103,7 @@ class AsyncEvents:
     async def _wait(self, seconds: float | None) -> bool:
         """Waits until there is something to take, or the time is over; false if nothing can be waited for any more."""
         try:
-            await until_ready(self._host, begin_to_wait(self._host, lib.flv_events_wait, self._handle, seconds))
+            await until_ready(self._backend, begin_to_wait(self._backend, lib.flv_events_wait, self._handle, seconds))
         except ClosedError:
             return False
         return True

@@ -10,7 +10,7 @@ from functools import partial
 from time import monotonic
 from types import TracebackType
 
-from fluvio_cffi._backends.base import AsyncHost
+from fluvio_cffi._backends.base import AsyncBackend
 from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError
 from fluvio_cffi._lifetime import Closeable, Forgettable, logger
 from fluvio_cffi._metadata import RecordMetadata
@@ -56,14 +56,14 @@ class AsyncProducer(Forgettable, Closeable):
 
     def __init__(self, session: AsyncSession, handle: CData, topic: str, options: ProducerOptions) -> None:
         super().__init__()
-        host = session.host
+        backend = session.backend
         self._session = session
-        self._host: AsyncHost = host
+        self._backend: AsyncBackend = backend
         self._topic = topic
         self._handle = handle
         self._delivery_timeout = options.delivery_timeout
         self._chooser = PartitionChooser(handle, topic, options.partitioner)
-        self._intake: LoopIntake[AsyncReceipt] = LoopIntake(host, handle, topic, options, AsyncReceipt)
+        self._intake: LoopIntake[AsyncReceipt] = LoopIntake(backend, handle, topic, options, AsyncReceipt)
         self._ledger = self._intake.ledger
         session.producers.add(self._intake)
 
@@ -77,7 +77,7 @@ class AsyncProducer(Forgettable, Closeable):
     @property
     def pending(self) -> Pending:
         """Records and bytes that were accepted and are not settled. Any thread; safe in a signal handler."""
-        self._host.check_fork()
+        self._backend.check_fork()
         return self._intake.pending
 
     @property
@@ -86,7 +86,7 @@ class AsyncProducer(Forgettable, Closeable):
         return self._intake.closing
 
     def __repr__(self) -> str:
-        if self._host.forked:
+        if self._backend.forked:
             state = "inherited through a fork"
         elif self._intake.closing:
             state = "closed"
@@ -190,7 +190,7 @@ class AsyncProducer(Forgettable, Closeable):
         :raises ConfigError: for an element that is no record; it names its index.
         :raises FluvioTimeoutError: when the time is over; ``outcome="pending"``: what was accepted goes on.
         """
-        self._host.check()
+        self._backend.check()
         check_source(records, asynchronous=self._intake.asynchronous)
         self._intake.check_open()
         deadline = ending(parse_timeout(timeout, None))
@@ -220,22 +220,22 @@ class AsyncProducer(Forgettable, Closeable):
         :raises DeliveryError: for failed records whose receipts nobody looked at.
         :raises FluvioTimeoutError: ``phase="flush"``; what is queued goes on.
         """
-        self._host.check()
+        self._backend.check()
         self._intake.check_open()
         deadline = ending(parse_timeout(timeout, self._delivery_timeout))
         try:
-            await hand_over_all(self._host, self._intake, deadline)
+            await hand_over_all(self._backend, self._intake, deadline)
         except FluvioTimeoutError:
             what = f"the flush of the producer for {self._topic!r} did not end in time; what is queued goes on"
             raise self._ledger.late("flush", what, "pending") from None
-        operation = self._host.hub.start(
+        operation = self._backend.completions.start(
             lib.flv_producer_flush,
             self._handle,
             timeout=left(deadline),
             phase="flush",
-            waiter=self._host.waiter(),
+            waiter=self._backend.waiter(),
         )
-        (await self._host.finish(operation)).check()
+        (await self._backend.finish(operation)).check()
         self._raise_failures()
 
     # -- closing
@@ -251,7 +251,7 @@ class AsyncProducer(Forgettable, Closeable):
             then is dropped.
         :raises DeliveryError: for failed records whose receipts nobody looked at.
         """
-        self._host.check()
+        self._backend.check()
         intake = self._intake
         if intake.closed:
             return
@@ -260,17 +260,17 @@ class AsyncProducer(Forgettable, Closeable):
         try:
             if flush:
                 with contextlib.suppress(FluvioTimeoutError):
-                    await hand_over_all(self._host, intake, deadline)
+                    await hand_over_all(self._backend, intake, deadline)
             intake.fail_queued(_too_late())
-            operation = self._host.hub.start(
+            operation = self._backend.completions.start(
                 lib.flv_producer_close,
                 self._handle,
                 int(flush),
                 timeout=left(deadline),
                 phase="close",
-                waiter=self._host.waiter(),
+                waiter=self._backend.waiter(),
             )
-            (await self._host.finish(operation)).check()
+            (await self._backend.finish(operation)).check()
         except FluvioError:
             self._end()
             raise
@@ -295,7 +295,7 @@ class AsyncProducer(Forgettable, Closeable):
     ) -> None:
         if error is None:
             await self.close()
-        elif self._host.is_cancellation(error):
+        elif self._backend.is_cancellation(error):
             self._intake.begin_to_close()
             self._hand_over_close(True)
         else:
@@ -306,7 +306,7 @@ class AsyncProducer(Forgettable, Closeable):
 
     def __del__(self) -> None:
         intake = getattr(self, "_intake", None)
-        if intake is None or intake.closing or self._session.closed or self._host.forked:
+        if intake is None or intake.closing or self._session.closed or self._backend.forked:
             return
         # The library flushes what it has for one second, in the background.
         intake.forget()
@@ -327,9 +327,9 @@ class AsyncProducer(Forgettable, Closeable):
 
         :param awaited: whether the caller waits for the receipt.
         """
-        host = self._host
+        backend = self._backend
         intake = self._intake
-        host.check()
+        backend.check()
         limit = self._delivery_timeout if timeout is ... else parse_timeout(timeout, None)
         if type(value) is not bytes:
             value = as_bytes(value, "value")
@@ -345,14 +345,14 @@ class AsyncProducer(Forgettable, Closeable):
         if cost > intake.most:
             raise intake.too_large(cost)
         # A record that must queue for room does not yield first: it would lose its turn.
-        if cost <= intake.free and host.due():
-            await host.rest()
+        if cost <= intake.free and backend.due():
+            await backend.rest()
         if intake.closing:
             raise intake.closed_error()
-        receipt = AsyncReceipt(host, self._ledger, timestamp)
+        receipt = AsyncReceipt(backend, self._ledger, timestamp)
         if not intake.accept(receipt, value, key, partition, timestamp, cost, awaited):
             use = partial(intake.accept_granted, receipt, value, key, partition, timestamp, cost, awaited)
-            await use_room(host, intake, cost, ending(limit), use)
+            await use_room(backend, intake, cost, ending(limit), use)
         return receipt
 
     async def _send_chunk(
@@ -374,8 +374,8 @@ class AsyncProducer(Forgettable, Closeable):
                 chunk = chunk[block.count :]
             if bad is not None:
                 raise bad
-            if self._host.due(deliveries.length - first):
-                await self._host.rest()
+            if self._backend.due(deliveries.length - first):
+                await self._backend.rest()
 
     async def _send_block(self, block: Block, deliveries: Deliveries, deadline: float | None) -> None:
         intake = self._intake
@@ -395,7 +395,7 @@ class AsyncProducer(Forgettable, Closeable):
             while block.start < block.count:
                 # Nobody comes before those who wait for room.
                 if intake.contended or not accept_block():
-                    await use_room(self._host, intake, intake.worthwhile(block), deadline, accept_block)
+                    await use_room(self._backend, intake, intake.worthwhile(block), deadline, accept_block)
         except RecordRefused as refused:
             error = intake.explained(refused.error, block)
             raise RecordRefused(at_index(error, base + block.start)) from None
@@ -408,12 +408,12 @@ class AsyncProducer(Forgettable, Closeable):
         tickets = deliveries.open_tickets()
         if not tickets:
             return
-        waiter = self._host.waiter()
+        waiter = self._backend.waiter()
         barrier = TicketBarrier(waiter, tickets)
         try:
             for ticket in tickets:
                 ticket.wait(barrier)
-            if not await self._host.wait(waiter, left(deadline)):
+            if not await self._backend.wait(waiter, left(deadline)):
                 length = deliveries.length
                 what = f"not all of the {length} records for {self._topic!r} were acknowledged in time; they go on"
                 raise self._ledger.late("wait", what, "pending")
@@ -430,7 +430,7 @@ class AsyncProducer(Forgettable, Closeable):
         with contextlib.suppress(FluvioError):
             intake.push()
             intake.fail_queued(_too_late())
-            self._host.hub.close_later(lib.flv_producer_close, self._handle, int(flush))
+            self._backend.completions.close_later(lib.flv_producer_close, self._handle, int(flush))
         self._end()
 
     def _end(self) -> None:

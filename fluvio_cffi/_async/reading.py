@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fluvio_cffi._backends.base import AsyncHost
+from fluvio_cffi._backends.base import AsyncBackend
 from fluvio_cffi._consume.batch import Cut
 from fluvio_cffi._consume.subscription import Subscription
 from fluvio_cffi._errors import ClosedError, FluvioError
@@ -12,12 +12,12 @@ from fluvio_cffi._values.quantities import ending, left
 from .readiness import begin_to_wait, until_ready
 
 
-async def next_records(host: AsyncHost, subscription: Subscription, deadline: float | None) -> bool:
+async def next_records(backend: AsyncBackend, subscription: Subscription, deadline: float | None) -> bool:
     """Waits for the next records: true once they may leave one by one, by ``subscription.records``; false at the end.
 
     :raises FluvioTimeoutError: none came by the deadline.
     """
-    host.check()
+    backend.check()
     if not subscription.reading:
         # One step.
         subscription.reading = True
@@ -25,7 +25,7 @@ async def next_records(host: AsyncHost, subscription: Subscription, deadline: fl
         raise subscription.second_reader()
     try:
         subscription.begin_to_read()
-        while await _ready(host, subscription, deadline):
+        while await _ready(backend, subscription, deadline):
             if subscription.hand_out():
                 return True
         return False
@@ -33,13 +33,13 @@ async def next_records(host: AsyncHost, subscription: Subscription, deadline: fl
         subscription.reading = False
 
 
-async def next_batch(host: AsyncHost, subscription: Subscription, limit: int, wait: float | None) -> Cut | None:
+async def next_batch(backend: AsyncBackend, subscription: Subscription, limit: int, wait: float | None) -> Cut | None:
     """Waits for the next batch. It is still to be taken out of the buffer; ``None`` at the end.
 
     :param limit: records of it, at most.
     :param wait: seconds to wait for more than the first record; ``None``: no limit.
     """
-    host.check()
+    backend.check()
     if not subscription.reading:
         # One step.
         subscription.reading = True
@@ -48,9 +48,9 @@ async def next_batch(host: AsyncHost, subscription: Subscription, limit: int, wa
     try:
         subscription.begin_batch()
         buffer = subscription.buffer
-        while await _ready(host, subscription, None):
+        while await _ready(backend, subscription, None):
             if buffer.count < limit:
-                await _fill(host, subscription, limit, ending(wait))
+                await _fill(backend, subscription, limit, ending(wait))
             cut = buffer.cut(limit, full=wait is None)
             if cut is not None:
                 return cut
@@ -59,10 +59,10 @@ async def next_batch(host: AsyncHost, subscription: Subscription, limit: int, wa
         subscription.reading = False
 
 
-async def _ready(host: AsyncHost, subscription: Subscription, deadline: float | None) -> bool:
+async def _ready(backend: AsyncBackend, subscription: Subscription, deadline: float | None) -> bool:
     """Waits for a record in the buffer: true; false at the end."""
-    if host.due():
-        await host.rest()
+    if backend.due():
+        await backend.rest()
     buffer = subscription.buffer
     ready = buffer.count
     if ready:
@@ -73,39 +73,39 @@ async def _ready(host: AsyncHost, subscription: Subscription, deadline: float | 
         if not subscription.take():
             if subscription.ended:
                 return False
-            if not await _wait(host, subscription, deadline):
+            if not await _wait(backend, subscription, deadline):
                 raise subscription.too_late()
         ready = buffer.count
     return False
 
 
-async def _fill(host: AsyncHost, subscription: Subscription, limit: int, deadline: float | None) -> None:
+async def _fill(backend: AsyncBackend, subscription: Subscription, limit: int, deadline: float | None) -> None:
     """Takes what comes until `limit` records are in the buffer, or the time is over, or it must be handed out."""
     buffer = subscription.buffer
     while buffer.count < limit and not subscription.stopped:
         try:
             if subscription.take():
                 continue
-            if subscription.ended or not await _wait(host, subscription, deadline):
+            if subscription.ended or not await _wait(backend, subscription, deadline):
                 return
         except FluvioError:
             # The records before it first; the library says it again.
             return
 
 
-async def _wait(host: AsyncHost, subscription: Subscription, deadline: float | None) -> bool:
+async def _wait(backend: AsyncBackend, subscription: Subscription, deadline: float | None) -> bool:
     """Waits until there is something to take, or to look at; false if the time is over first."""
     seconds = left(deadline)
     if seconds == 0:
         return False
     try:
-        waiting = begin_to_wait(host, lib.flv_consumer_wait, subscription.handle, seconds)
+        waiting = begin_to_wait(backend, lib.flv_consumer_wait, subscription.handle, seconds)
         subscription.waiting = waiting
         # Whoever resumes a partition does it the other way round.
         if subscription.buffer.count:
-            host.hub.abandon(waiting)
+            backend.completions.abandon(waiting)
             return True
-        return await until_ready(host, waiting)
+        return await until_ready(backend, waiting)
     except ClosedError:
         # The next take says so.
         return True

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from collections.abc import Generator
 
-from fluvio_cffi._backends.base import AsyncHost
+from fluvio_cffi._backends.base import AsyncBackend
 from fluvio_cffi._metadata import RecordMetadata
 from fluvio_cffi._produce.receipt import BaseReceipt
 from fluvio_cffi._values.quantities import Timeout, parse_timeout
 
 
-class AsyncReceipt(BaseReceipt[AsyncHost]):
+class AsyncReceipt(BaseReceipt[AsyncBackend]):
     """Stands for a record that was accepted. Awaited, it says where the record is, or raises why it is not.
 
     It can be awaited as often as wanted, by several tasks. :meth:`done`, :meth:`result` and :meth:`exception`: any
@@ -37,28 +37,28 @@ class AsyncReceipt(BaseReceipt[AsyncHost]):
             return self._wait(None).__await__()
 
     async def _wait(self, limit: float | None) -> RecordMetadata:
-        host = self._host
-        host.check()
+        backend = self._backend
+        backend.check()
         if limit == 0:
             self.done()
         ticket = self._ticket
         if ticket is None or not ticket.done:
-            waiter = host.waiter()
+            waiter = backend.waiter()
             try:
                 self._watch(waiter)
-                if not await host.wait(waiter, limit):
+                if not await backend.wait(waiter, limit):
                     what = f"the record for {self._ledger.topic!r} was not acknowledged within {limit:g} s; it goes on"
                     late = self._ledger.late("wait", what, "pending")
                     late.receipt = self
                     raise late
-                host.turned()
+                backend.turned()
                 return self.result()
             except BaseException:
                 if not self._raised:
                     self._leave(waiter)
                 raise
-        if host.due():
-            await host.rest()
+        if backend.due():
+            await backend.rest()
         return self.result()
 
 

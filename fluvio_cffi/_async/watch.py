@@ -8,7 +8,7 @@ from typing import Generic, NoReturn, TypeVar
 
 from fluvio_cffi._admin.document import from_document
 from fluvio_cffi._admin.objects.changes import Change
-from fluvio_cffi._backends.base import AsyncHost
+from fluvio_cffi._backends.base import AsyncBackend
 from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, UsageError, timed_out
 from fluvio_cffi._exports import publish
 from fluvio_cffi._lifetime import logger
@@ -40,12 +40,12 @@ class AsyncWatch(Generic[ItemT]):
 
     __slots__ = (
         "__weakref__",
+        "_backend",
         "_buffer",
         "_change",
         "_closed",
         "_error",
         "_handle",
-        "_host",
         "_item",
         "_object",
         "_reading",
@@ -55,7 +55,7 @@ class AsyncWatch(Generic[ItemT]):
 
     def __init__(self, session: AsyncSession, object: str, item: type[ItemT]) -> None:
         self._session = session
-        self._host: AsyncHost = session.host
+        self._backend: AsyncBackend = session.backend
         self._object = object
         self._item = item
         self._handle: CData | None = None
@@ -115,20 +115,20 @@ class AsyncWatch(Generic[ItemT]):
 
         :param timeout: seconds; left out: 5; ``None``: no limit.
         """
-        host = self._host
-        host.check()
+        backend = self._backend
+        backend.check()
         if self.closed or self._handle is None:
             self._closed = True
             return
         self._closed = True
-        operation = host.hub.start(
+        operation = backend.completions.start(
             lib.flv_watch_close,
             self._handle,
             timeout=parse_timeout(timeout, CLOSE_TIMEOUT),
             phase="close",
-            waiter=host.waiter(),
+            waiter=backend.waiter(),
         )
-        (await host.finish(operation)).check()
+        (await backend.finish(operation)).check()
 
     if True:  # ASYNC
 
@@ -137,7 +137,7 @@ class AsyncWatch(Generic[ItemT]):
             await self.close(timeout)
 
     async def __aenter__(self) -> AsyncWatch[ItemT]:
-        self._host.check()
+        self._backend.check()
         if not self._reading:
             # One step.
             self._reading = True
@@ -154,7 +154,7 @@ class AsyncWatch(Generic[ItemT]):
     ) -> None:
         if error is None:
             await self.close()
-        elif self._host.is_cancellation(error):
+        elif self._backend.is_cancellation(error):
             self._hand_over_close()
         else:
             try:
@@ -169,16 +169,16 @@ class AsyncWatch(Generic[ItemT]):
 
     async def _next(self, deadline: float | None) -> bool:
         """Whether there is a next change; it is in its place then. False: closed."""
-        host = self._host
-        host.check()
+        backend = self._backend
+        backend.check()
         if not self._reading:
             # One step.
             self._reading = True
         else:
             raise self._second_reader()
         try:
-            if host.due():
-                await host.rest()
+            if backend.due():
+                await backend.rest()
             if self._over():
                 return False
             handle = await self._opened(deadline)
@@ -195,21 +195,21 @@ class AsyncWatch(Generic[ItemT]):
 
     async def _opened(self, deadline: float | None = None) -> CData:
         """The library's watch; it is opened if it is not open yet, by the deadline of the read that asks for it."""
-        session, host = self._session, self._host
+        session, backend = self._session, self._backend
         session.check_open()
         if self._closed:
             raise ClosedError("the watch is closed")
         if self._handle is None:
             name = Slice(self._object)
-            operation = host.hub.start(
+            operation = backend.completions.start(
                 lib.flv_watch_open,
                 session.handle,
                 name.value,
                 timeout=session.admin_timeout if deadline is None else left(deadline),
                 phase="admin",
-                waiter=host.waiter(),
+                waiter=backend.waiter(),
             )
-            await host.finish(operation)
+            await backend.finish(operation)
             try:
                 self._handle = operation.take("flv_watch_t *", lib.flv_watch_free)
             except FluvioTimeoutError as late:
@@ -245,7 +245,7 @@ class AsyncWatch(Generic[ItemT]):
     async def _wait(self, handle: CData, seconds: float | None) -> None:
         """Waits until there is something to take, or the time is over."""
         try:
-            await until_ready(self._host, begin_to_wait(self._host, lib.flv_watch_wait, handle, seconds))
+            await until_ready(self._backend, begin_to_wait(self._backend, lib.flv_watch_wait, handle, seconds))
         except ClosedError:
             # The next take says so.
             return
@@ -263,7 +263,7 @@ class AsyncWatch(Generic[ItemT]):
 
     def _close_later(self, handle: CData) -> None:
         try:
-            self._host.hub.close_later(lib.flv_watch_close, handle)
+            self._backend.completions.close_later(lib.flv_watch_close, handle)
         except FluvioError as failure:
             logger.debug("%r: %s", self, failure)
 
@@ -272,7 +272,7 @@ class AsyncWatch(Generic[ItemT]):
 
     def __del__(self) -> None:
         buffer = getattr(self, "_buffer", None)
-        if buffer is not None and not self._host.forked:
+        if buffer is not None and not self._backend.forked:
             lib.flv_buffer_free(buffer[0])
 
 

@@ -1,5 +1,5 @@
-"""Waiting on asyncio, and on uvloop: futures, and a reader for the hub's descriptor. Only what is documented is used
-here; `asyncio_insides` is faster."""
+"""Waiting on asyncio, and on uvloop: futures, and a reader for the completion queue's descriptor. Only what is
+documented is used here; `asyncio_insides` is faster."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING
 
-from fluvio_cffi._backends.base import AsyncHost, Waiter, leaves
+from fluvio_cffi._backends.base import AsyncBackend, Waiter, leaves
 from fluvio_cffi._errors import UsageError
 from fluvio_cffi._native.process import process
-from fluvio_cffi._native.queue import Hub
+from fluvio_cffi._native.queue import CompletionQueue
 from fluvio_cffi._native.tickets import SendFuture
 
 if TYPE_CHECKING:
     from fluvio_cffi._metadata import RecordMetadata
 
-_hosts: weakref.WeakValueDictionary[int, AsyncioHost] = weakref.WeakValueDictionary()
+_backends: weakref.WeakValueDictionary[int, AsyncioBackend] = weakref.WeakValueDictionary()
 
 
-def host(kind: type[AsyncioHost]) -> AsyncioHost:
-    """The host of the running loop; one of this kind, if there is none yet."""
+def backend(kind: type[AsyncioBackend]) -> AsyncioBackend:
+    """The backend of the running loop; one of this kind, if there is none yet."""
     loop = asyncio.get_running_loop()
-    found = _hosts.get(id(loop))
+    found = _backends.get(id(loop))
     if found is None or found.loop is not loop or found.forked:
-        found = _hosts[id(loop)] = kind(loop)
+        found = _backends[id(loop)] = kind(loop)
     return found
 
 
@@ -56,15 +56,15 @@ class AsyncioWaiter(Waiter):
             self.future.set_result(False)
 
 
-class AsyncioHost(AsyncHost):
+class AsyncioBackend(AsyncBackend):
     """Where the tasks of one asyncio loop wait.
 
-    The loop holds the host while its reader is registered, so the descriptor is not closed before. A loop that is
+    The loop holds the backend while its reader is registered, so the descriptor is not closed before. A loop that is
     closed with clients open has given up the reader: they can only be garbage-collected.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(Hub())
+        super().__init__(CompletionQueue())
         self.loop = loop
         # A loop that has nothing to say about its futures need not be asked for them.
         usual = getattr(type(loop), "create_future", None) is asyncio.BaseEventLoop.create_future
@@ -121,7 +121,7 @@ class AsyncioHost(AsyncHost):
 
     @staticmethod
     def elsewhere(running: asyncio.AbstractEventLoop | None) -> UsageError:
-        """The error for a call in another loop than the host's, or in none."""
+        """The error for a call in another loop than the backend's, or in none."""
         return UsageError(
             "this client belongs to another event loop: connect one in each loop"
             if running is not None
@@ -139,9 +139,9 @@ class AsyncioHost(AsyncHost):
             raise
 
     def _attach(self) -> None:
-        self.loop.add_reader(self.hub.descriptor, self._readable)
+        self.loop.add_reader(self.completions.descriptor, self._readable)
 
     def _detach(self) -> None:
         if not self.loop.is_closed():
-            self.loop.remove_reader(self.hub.descriptor)
+            self.loop.remove_reader(self.completions.descriptor)
         self._last_words()

@@ -1,8 +1,8 @@
 """Waiting on asyncio, faster, by its insides: what a future knows of its callbacks, and the running loop without an
 exception where there is none.
 
-They are looked at before they are used first. Where they are not as they are known here, :func:`best_host` says so, and
-all goes the documented way.
+They are looked at before they are used first. Where they are not as they are known here, :func:`best_backend` says so,
+and all goes the documented way.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextvars import copy_context
 from functools import cache, partial
 from typing import TYPE_CHECKING, Final, cast
 
-from fluvio_cffi._backends.asyncio import AsyncioHost
+from fluvio_cffi._backends.asyncio import AsyncioBackend
 from fluvio_cffi._lifetime import logger
 from fluvio_cffi._metadata import RecordMetadata
 from fluvio_cffi._native.process import process
@@ -38,14 +38,14 @@ class LoneFuture(asyncio.Future["RecordMetadata"]):
     would leave a task that nothing wakes any more.
     """
 
-    __slots__ = ("host",)
+    __slots__ = ("backend",)
 
-    host: QuickAsyncioHost
+    backend: QuickAsyncioBackend
 
     def set_result(self, result: RecordMetadata, /) -> None:
-        host = self.host
-        if host.draining and host.resumed is None:
-            host.resumed = self, result
+        backend = self.backend
+        if backend.draining and backend.resumed is None:
+            backend.resumed = self, result
         else:
             super().set_result(result)
 
@@ -94,8 +94,8 @@ def _in_one_step(*calls: Callable[[], object]) -> None:
     deque(map(_call, calls), maxlen=0)
 
 
-class QuickAsyncioHost(AsyncioHost):
-    """A host that lets a task that waits alone go on at once.
+class QuickAsyncioBackend(AsyncioBackend):
+    """A backend that lets a task that waits alone go on at once.
 
     :ivar draining: whether the reader's callback drains.
     :ivar resumed: what it found for a task that waits alone.
@@ -116,7 +116,7 @@ class QuickAsyncioHost(AsyncioHost):
     def lone_future(self) -> SendFuture:
         self.check()
         future = LoneFuture(loop=self.loop)
-        future.host = self
+        future.backend = self
         return future
 
     def _readable(self) -> None:
@@ -139,8 +139,8 @@ class QuickAsyncioHost(AsyncioHost):
 
 
 @cache
-def best_host() -> type[AsyncioHost]:
-    """The quick kind of hosts, if the insides are as they are known here; else the plain one. In a running loop."""
+def best_backend() -> type[AsyncioBackend]:
+    """The quick kind of backends, if the insides are as they are known here; else the plain one. In a running loop."""
     try:
         loop = asyncio.get_running_loop()
         known = _get_running_loop() is loop and LoneFuture(loop=loop).is_known()
@@ -148,4 +148,4 @@ def best_host() -> type[AsyncioHost]:
         known = False
     if not known:
         logger.info("asyncio is not the one that is known here: a record that is sent alone takes a little longer")
-    return QuickAsyncioHost if known else AsyncioHost
+    return QuickAsyncioBackend if known else AsyncioBackend

@@ -1,7 +1,7 @@
 """Waiting, in one place: the contract that asyncio, trio and threads fulfil.
 
-A *host* is where the tasks or threads of a client wait. It owns a :class:`Hub` and sees to it that the hub is drained
-while a client is open. Three things pin the contract down:
+A *backend* is where the tasks or threads of a client wait. It owns a :class:`CompletionQueue` and sees to it that the
+completion queue is drained while a client is open. Three things pin the contract down:
 
 *Who drains.* asyncio: a reader callback of the loop. trio: one system task. Threads: one of those that wait; it wakes
 the others and hands over when its own wait is over, and where it does not go on another one takes over. The first
@@ -25,7 +25,7 @@ from time import monotonic, sleep
 from typing import TYPE_CHECKING, Final
 
 from fluvio_cffi._native.process import forked, process
-from fluvio_cffi._native.queue import Hub, Operation
+from fluvio_cffi._native.queue import CompletionQueue, Operation
 from fluvio_cffi._native.tickets import SendFuture
 
 if TYPE_CHECKING:
@@ -49,35 +49,35 @@ class Waiter(ABC):
 
     @abstractmethod
     def wake(self) -> None:
-        """Ends the wait. On the host's loop, or in any of the threads; calls after the first do nothing."""
+        """Ends the wait. On the backend's loop, or in any of the threads; calls after the first do nothing."""
 
 
-class Host:
-    """What the hosts of loops and threads share.
+class Backend:
+    """What the backends of loops and threads share.
 
     :ivar cancellations: rises when a task that awaits a future is cancelled, where that is known.
     """
 
-    def __init__(self, hub: Hub) -> None:
-        self.hub = hub
+    def __init__(self, completions: CompletionQueue) -> None:
+        self.completions = completions
         self.cancellations = 0
         self.generation: int = process.generation
         self._clients = 0
         self._breathed = 0.0
 
     def check_fork(self) -> None:
-        """Raises :class:`ForkedError` in a child of the process that made the host."""
+        """Raises :class:`ForkedError` in a child of the process that made the backend."""
         if self.generation != process.generation:
             raise forked("this client was inherited through a fork")
 
     @property
     def forked(self) -> bool:
-        """Whether this process is a child of the one that made the host."""
+        """Whether this process is a child of the one that made the backend."""
         return self.generation != process.generation
 
     def acquire(self) -> None:
-        """A client opens: from now on the hub is drained."""
-        self.hub.ended = False
+        """A client opens: from now on the completion queue is drained."""
+        self.completions.ended = False
         self._clients += 1
         if self._clients == 1:
             self._attach()
@@ -107,20 +107,20 @@ class Host:
         """Stops draining."""
 
     def _pump(self) -> None:
-        self.hub.drain()
-        self.hub.run_due()
+        self.completions.drain()
+        self.completions.run_due()
 
     def _last_words(self) -> None:
         """The last client is closed: what completed until now is looked at, the rest cannot be."""
         self._pump()
-        self.hub.fail_rest()
+        self.completions.fail_rest()
 
 
-class AsyncHost(Host, ABC):
+class AsyncBackend(Backend, ABC):
     """Where the tasks of an event loop wait."""
 
-    def __init__(self, hub: Hub) -> None:
-        super().__init__(hub)
+    def __init__(self, completions: CompletionQueue) -> None:
+        super().__init__(completions)
         # The loop's.
         self.thread: int = threading.get_ident()
         self._ready = 0
@@ -129,7 +129,7 @@ class AsyncHost(Host, ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Raises unless it is called in the host's event loop, and not after a fork."""
+        """Raises unless it is called in the backend's event loop, and not after a fork."""
 
     def look(self) -> None:
         """Does nothing: the loop takes up what has completed by itself. Any thread."""
@@ -202,7 +202,7 @@ class AsyncHost(Host, ABC):
         self._ready = 0
 
     async def finish(self, operation: Operation) -> Operation:
-        """Waits for an operation that was started with one of this host's waiters.
+        """Waits for an operation that was started with one of this backend's waiters.
 
         A cancelled caller leaves at once, and the operation is cancelled and disposed of.
         """
@@ -211,7 +211,7 @@ class AsyncHost(Host, ABC):
         try:
             await self.wait(waiter, None)
         except BaseException:
-            self.hub.abandon(operation)
+            self.completions.abandon(operation)
             raise
         return operation
 

@@ -6,7 +6,7 @@ import contextlib
 from importlib import import_module
 from typing import Any, Final
 
-from fluvio_cffi._backends.threads import SyncHost, SyncWaiter
+from fluvio_cffi._backends.threads import SyncBackend, SyncWaiter
 
 # Not types: gevent has none of its own.
 _gevent: Final[Any] = import_module("gevent.hub")
@@ -67,11 +67,11 @@ class GreenletWaiter(SyncWaiter):
                 watcher.close()
 
 
-class GreenletHost(SyncHost):
+class GreenletBackend(SyncBackend):
     """Where the greenlets that use one client wait."""
 
     def waiter(self) -> GreenletWaiter:
-        return GreenletWaiter(self.hub.descriptor)
+        return GreenletWaiter(self.completions.descriptor)
 
     def _longest(self, waiter: SyncWaiter) -> float:
         # Its loop hears of signals.

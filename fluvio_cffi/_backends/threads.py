@@ -1,4 +1,5 @@
-"""Waiting in threads: one of those that wait polls the hub's descriptor, without the GIL, and wakes the others.
+"""Waiting in threads: one of those that wait polls the completion queue's descriptor, without the GIL, and wakes the
+others.
 
 That one *leads*, the others are *parked*. Any call may come in the middle of any other one: see `_native.queue`. A wait
 that comes in the middle of one that leads leads in its place, until it is over. Where a leader does not go on, because
@@ -18,8 +19,8 @@ from threading import get_ident
 from time import monotonic
 from typing import Final
 
-from fluvio_cffi._backends.base import Host, Waiter, leaves
-from fluvio_cffi._native.queue import Hub, Operation
+from fluvio_cffi._backends.base import Backend, Waiter, leaves
+from fluvio_cffi._native.queue import CompletionQueue, Operation
 
 # A signal may be delivered to a thread of the library. So that Ctrl-C is noticed all the same, the main thread, in
 # which Python runs signal handlers, never waits longer than this at a time. And this often one of those who are parked
@@ -61,12 +62,12 @@ class SyncWaiter(Waiter):
 
     @abstractmethod
     def poll(self, seconds: float) -> bool:
-        """Sleeps until the hub's descriptor is readable: true; or it is woken, or the time is over."""
+        """Sleeps until the completion queue's descriptor is readable: true; or it is woken, or the time is over."""
 
 
 class Bell:
-    """What a leader polls: the hub's descriptor, and a pipe by which others end that. If no descriptor is left for a
-    pipe, nobody can, and it polls for a short time.
+    """What a leader polls: the completion queue's descriptor, and a pipe by which others end that. If no descriptor is
+    left for a pipe, nobody can, and it polls for a short time.
 
     :ivar rings: whether there is a pipe.
     """
@@ -85,7 +86,8 @@ class Bell:
             self.rings = True
 
     def poll(self, seconds: float) -> bool:
-        """Whether the hub's descriptor is readable, once it is, or the bell was rung, or the time is over."""
+        """Whether the completion queue's descriptor is readable, once it is, or the bell was rung, or the time is
+        over."""
         if not self.rings:
             return bool(self._poll.poll(min(seconds, DUMB_SECONDS) * 1000))
         readable = False
@@ -155,11 +157,11 @@ class ThreadWaiter(SyncWaiter):
         return readable
 
 
-class SyncHost(Host):
+class SyncBackend(Backend):
     """Where the threads that use one client wait."""
 
     def __init__(self) -> None:
-        super().__init__(Hub(adaptive=False))
+        super().__init__(CompletionQueue(adaptive=False))
         self._leader: SyncWaiter | None = None
         self._parked: deque[SyncWaiter] = deque()
         self._bells: list[Bell] = []
@@ -170,7 +172,7 @@ class SyncHost(Host):
 
     def waiter(self) -> SyncWaiter:
         """A new wait of the calling thread."""
-        return ThreadWaiter(self.hub.descriptor, self._bells)
+        return ThreadWaiter(self.completions.descriptor, self._bells)
 
     def wait(self, waiter: Waiter, timeout: float | None) -> bool:
         """Waits for ``waiter.wake()``: true; at most `timeout` seconds: false."""
@@ -211,7 +213,7 @@ class SyncHost(Host):
         return INTERVAL if waiter.owner == threading.main_thread().ident else 3600.0
 
     def _lead(self, waiter: SyncWaiter, deadline: float | None, most: float) -> None:
-        if self.hub.undone:
+        if self.completions.undone:
             self._pump()
         # Another one leads if this one did not go on for a while.
         while self._leader is waiter and not waiter.woken:
@@ -233,14 +235,14 @@ class SyncHost(Host):
             waiter.sleep(min(left, INTERVAL * len(parked)))
         with contextlib.suppress(ValueError):
             parked.remove(waiter)
-        return self._leader is not None and not waiter.woken and (self.hub.undone or self._readable())
+        return self._leader is not None and not waiter.woken and (self.completions.undone or self._readable())
 
     def _readable(self) -> bool:
         """Whether there is something to drain."""
         return self._is_readable(select.poll())
 
     def _is_readable(self, poll: select.poll) -> bool:
-        poll.register(self.hub.descriptor, select.POLLIN)
+        poll.register(self.completions.descriptor, select.POLLIN)
         return bool(poll.poll(0))
 
     def _leave(self, below: SyncWaiter | None) -> None:
@@ -262,7 +264,7 @@ class SyncHost(Host):
             if parked and parked[-1] is last:
                 parked.pop()
         if self._leader is None and self._clients == 0:
-            self.hub.fail_rest()
+            self.completions.fail_rest()
 
     def turned(self) -> None:
         """Threads need not yield."""
@@ -279,14 +281,14 @@ class SyncHost(Host):
         return any(isinstance(leaf, (KeyboardInterrupt, GeneratorExit)) for leaf in leaves(error))
 
     def finish(self, operation: Operation) -> Operation:
-        """Waits for an operation that was started with one of this host's waiters. Interrupted, it leaves at once, and
-        the operation is cancelled and disposed of."""
+        """Waits for an operation that was started with one of this backend's waiters. Interrupted, it leaves at once,
+        and the operation is cancelled and disposed of."""
         waiter = operation.waiter
         assert isinstance(waiter, Waiter)
         try:
             self.wait(waiter, None)
         except BaseException:
-            self.hub.abandon(operation)
+            self.completions.abandon(operation)
             raise
         return operation
 

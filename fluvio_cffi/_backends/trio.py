@@ -1,5 +1,5 @@
-"""Waiting on trio: tasks are rescheduled by one system task that waits for the hub's descriptor. Only what is
-documented is used here; `trio_insides` is faster."""
+"""Waiting on trio: tasks are rescheduled by one system task that waits for the completion queue's descriptor. Only
+what is documented is used here; `trio_insides` is faster."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from trio.lowlevel import (
     wait_task_rescheduled,
 )
 
-from fluvio_cffi._backends.base import AsyncHost, Waiter, leaves
+from fluvio_cffi._backends.base import AsyncBackend, Waiter, leaves
 from fluvio_cffi._errors import FluvioError, UsageError
 from fluvio_cffi._native.process import process
-from fluvio_cffi._native.queue import Hub
+from fluvio_cffi._native.queue import CompletionQueue
 
 if TYPE_CHECKING:
     from fluvio_cffi._metadata import RecordMetadata
 
-_current: RunVar[TrioHost] = RunVar("fluvio_cffi.host")
+_current: RunVar[TrioBackend] = RunVar("fluvio_cffi.backend")
 
 
-def host(kind: type[TrioHost]) -> TrioHost:
-    """The host of the trio run that the calling task belongs to; one of this kind, if there is none yet."""
+def backend(kind: type[TrioBackend]) -> TrioBackend:
+    """The backend of the trio run that the calling task belongs to; one of this kind, if there is none yet."""
     try:
         found = _current.get()
     except LookupError:
@@ -130,16 +130,16 @@ class TrioSendFuture:
         return outcome
 
 
-class TrioHost(AsyncHost):
+class TrioBackend(AsyncBackend):
     """Where the tasks of one trio run wait.
 
-    The system task that drains ends with the host's last client, or with the run.
+    The system task that drains ends with the backend's last client, or with the run.
     """
 
     future: ClassVar[type[TrioSendFuture]] = TrioSendFuture
 
     def __init__(self, token: TrioToken) -> None:
-        super().__init__(Hub())
+        super().__init__(CompletionQueue())
         self._token = token
         # The run's thread, as long as the run is known to go on.
         self._thread: int | None = None
@@ -221,7 +221,7 @@ class TrioHost(AsyncHost):
             with scope:
                 self._thread = get_ident()
                 while True:
-                    await wait_readable(self.hub.descriptor)
+                    await wait_readable(self.completions.descriptor)
                     self.turned()
                     self._pump()
         finally:

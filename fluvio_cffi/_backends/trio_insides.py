@@ -1,7 +1,7 @@
 """Waiting on trio, faster, by its insides: what a task yields to sleep, and how far a checkpoint goes.
 
-They are looked at before they are used first. Where they are not as they are known here, :func:`best_host` says so, and
-all goes the documented way.
+They are looked at before they are used first. Where they are not as they are known here, :func:`best_backend` says so,
+and all goes the documented way.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import trio
 from outcome import Value
 from trio.lowlevel import cancel_shielded_checkpoint, checkpoint_if_cancelled, reschedule, wait_task_rescheduled
 
-from fluvio_cffi._backends.trio import TrioHost, TrioSendFuture, abort_send
+from fluvio_cffi._backends.trio import TrioBackend, TrioSendFuture, abort_send
 from fluvio_cffi._lifetime import logger
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ class QuickSendFuture(TrioSendFuture):
         return self._received()
 
 
-class QuickTrioHost(TrioHost):
-    """A host whose tasks sleep, and look for their cancellation, in less time."""
+class QuickTrioBackend(TrioBackend):
+    """A backend whose tasks sleep, and look for their cancellation, in less time."""
 
     future = QuickSendFuture
 
@@ -98,22 +98,22 @@ class QuickTrioHost(TrioHost):
 
 def _notices_cancellation() -> bool:
     """Whether a task is told of its cancellation by the way out."""
-    host: QuickTrioHost = object.__new__(QuickTrioHost)
+    backend: QuickTrioBackend = object.__new__(QuickTrioBackend)
     seen: list[bool] = []
     with trio.CancelScope(shield=True) as scope:
-        seen.append(host.cancelled())
+        seen.append(backend.cancelled())
         scope.cancel()
-        seen.append(host.cancelled())
+        seen.append(backend.cancelled())
     return seen == [False, True]
 
 
 @cache
-def best_host() -> type[TrioHost]:
-    """The quick kind of hosts, if the insides are as they are known here; else the plain one. In a task."""
+def best_backend() -> type[TrioBackend]:
+    """The quick kind of backends, if the insides are as they are known here; else the plain one. In a task."""
     try:
         known = SLEEP is not None and _notices_cancellation()
     except Exception:
         known = False
     if not known:
         logger.info("trio is not the one that is known here: what is sent takes a little longer")
-    return QuickTrioHost if known else TrioHost
+    return QuickTrioBackend if known else TrioBackend

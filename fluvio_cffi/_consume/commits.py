@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import Final
 
+from fluvio_cffi._consume.backend import ConsumeBackend
 from fluvio_cffi._consume.batch import Buffer, RecordBatch, SharedOffset
-from fluvio_cffi._consume.host import ConsumeHost
 from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._errors import ConfigError, ConfigTypeError, UsageError
 from fluvio_cffi._native.calls import copy_buffer
@@ -30,12 +30,11 @@ class Commits:
     """
 
     __slots__ = (
+        "_backend",
         "_buffer",
         "_by_itself",
         "_cells",
-        "_handed_out",
         "_handle",
-        "_host",
         "_returned",
         "_topic",
         "consumer_id",
@@ -43,19 +42,17 @@ class Commits:
 
     def __init__(
         self,
-        host: ConsumeHost,
+        backend: ConsumeBackend,
         handle: CData,
         topic: str,
         options: ConsumerOptions,
         buffer: Buffer,
-        handed_out: Callable[[], dict[int, int]],
     ) -> None:
         self.consumer_id: str | None = options.consumer_id
-        self._host = host
+        self._backend = backend
         self._handle = handle
         self._topic = topic
         self._buffer = buffer
-        self._handed_out = handed_out
         self._by_itself = options.commits_by_itself
         # What the library commits in the background: by partition, the last processed offset.
         self._cells: dict[int, CData] = {}
@@ -64,10 +61,10 @@ class Commits:
 
     # -- in the background
 
-    def mark_handed_out(self) -> None:
+    def mark(self, handed_out: Callable[[], dict[int, int]]) -> None:
         """The next read begins, so what was handed out before is processed: the library may commit it."""
         if self._by_itself:
-            self._mark(self._handed_out())
+            self._mark(handed_out())
             self._returned = self._buffer.in_hand()
 
     def mark_before_hand(self) -> None:
@@ -96,10 +93,8 @@ class Commits:
         if self.consumer_id is None:
             raise UsageError("the consumer was opened without a consumer_id: it has no stored offsets")
 
-    def processed(self, what: Record | RecordBatch | Mapping[int, int] | None) -> dict[int, int]:
+    def processed(self, what: Record | RecordBatch | Mapping[int, int]) -> dict[int, int]:
         """By partition, the offset that a commit of `what` stores: of the last record that was processed."""
-        if what is None:
-            return self._handed_out()
         if isinstance(what, Mapping):
             for partition, offset in what.items():
                 number(partition, "a partition to commit", 0, (1 << 31) - 1)
@@ -123,7 +118,7 @@ class Commits:
         :param exactly: as given, also backwards; false: never less than what is stored.
         """
         native = ffi.new("flv_offset_t[]", [(partition, 0, offset) for partition, offset in processed.items()])
-        return self._host.hub.start(
+        return self._backend.completions.start(
             lib.flv_consumer_commit if exactly else lib.flv_consumer_commit_processed,
             self._handle,
             native,
@@ -135,7 +130,7 @@ class Commits:
 
     def start_fetching(self, timeout: float | None, waiter: Wakeable) -> Operation:
         """Starts to fetch what is stored, for :meth:`fetched`."""
-        return self._host.hub.start(
+        return self._backend.completions.start(
             lib.flv_consumer_committed, self._handle, timeout=timeout, phase="commit", waiter=waiter
         )
 

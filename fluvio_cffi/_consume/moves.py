@@ -25,7 +25,7 @@ def start_seek(
     """Seeks. It is in force when this returns or raises; the operation completes when the new position is known."""
     start = ffi.new("flv_start_t *", (partition, KINDS[to.kind], to.value))
     try:
-        return subscription.host.hub.start(
+        return subscription.backend.completions.start(
             lib.flv_consumer_seek, subscription.handle, start[0], timeout=timeout, phase="read", waiter=waiter
         )
     finally:
@@ -61,7 +61,7 @@ def go_on(subscription: Subscription, partitions: tuple[int, ...]) -> None:
     waiting = subscription.waiting
     if waiting is not None:
         # There may be something in the buffer, of which the library knows nothing: the read is to look.
-        subscription.host.hub.cancel(waiting)
+        subscription.backend.completions.cancel(waiting)
 
 
 def _hold(

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator
 from time import monotonic
 from typing import Final
 
+from fluvio_cffi._consume.backend import ConsumeBackend
 from fluvio_cffi._consume.batch import Buffer, Columns, State, positions, waiting
 from fluvio_cffi._consume.commits import Commits
-from fluvio_cffi._consume.host import ConsumeHost
 from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._consume.places import Place, places_of
 from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, UsageError
@@ -47,12 +47,12 @@ class Subscription:
     :ivar closed: whether the consumer, or its client, is closed.
     """
 
-    def __init__(self, host: ConsumeHost, handle: CData, topic: str, options: ConsumerOptions) -> None:
-        self.host: ConsumeHost = host
+    def __init__(self, backend: ConsumeBackend, handle: CData, topic: str, options: ConsumerOptions) -> None:
+        self.backend: ConsumeBackend = backend
         self.handle: CData = handle
         self.topic: str = topic
         self.buffer: Buffer = Buffer()
-        self.commits: Commits = Commits(host, handle, topic, options, self.buffer, self.handed_out)
+        self.commits: Commits = Commits(backend, handle, topic, options, self.buffer)
         self.records: Iterator[Record] = _NOTHING
         self.reading: bool = False
         self.waiting: Operation | None = None
@@ -80,7 +80,7 @@ class Subscription:
 
     def places(self) -> list[Place]:
         """Where the library is in each partition. Any thread."""
-        self.host.check_fork()
+        self.backend.check_fork()
         return places_of(self.handle)
 
     @property
@@ -133,7 +133,7 @@ class Subscription:
 
     def begin_to_read(self) -> None:
         """The next records are asked for one by one."""
-        self.commits.mark_handed_out()
+        self.commits.mark(self.handed_out)
         # Few at a time while the caller is slow, so that other tasks are let run every millisecond.
         spent = max(monotonic() - self._strode, 1e-6)
         fitting = int(self.buffer.given * _STRIDE_SECONDS / spent)
@@ -141,7 +141,7 @@ class Subscription:
 
     def begin_batch(self) -> None:
         """The next records are asked for as a batch."""
-        self.commits.mark_handed_out()
+        self.commits.mark(self.handed_out)
         self.records = _NOTHING
 
     def hand_out(self) -> bool:
@@ -185,7 +185,7 @@ class Subscription:
             self._take_up()
             self._taking = False
             self._took = monotonic()
-            self.host.breathe()
+            self.backend.breathe()
             return True
         self._taking = False
         if status == lib.FLV_STATUS_EMPTY:
@@ -231,7 +231,7 @@ class Subscription:
         """Nothing further is handed out; a read that is going on ends."""
         self.stopped = True
         self.records = _NOTHING
-        if not self.host.forked:
+        if not self.backend.forked:
             lib.flv_consumer_stop(self.handle)
 
     def end(self) -> None:
@@ -244,7 +244,7 @@ class Subscription:
 
     def check_open(self) -> None:
         """Raises after a fork, and when the consumer was closed."""
-        self.host.check_fork()
+        self.backend.check_fork()
         if self.closed:
             raise self.no_more()
 

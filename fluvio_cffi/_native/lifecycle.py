@@ -19,7 +19,7 @@ from fluvio_cffi._errors import FluvioError, ResourceError
 from fluvio_cffi._native.calls import milliseconds
 from fluvio_cffi._native.loader import ffi, lib
 from fluvio_cffi._native.process import process
-from fluvio_cffi._native.queue import Hub
+from fluvio_cffi._native.queue import CompletionQueue
 from fluvio_cffi._values.quantities import Duration, ending, left, parse_duration
 
 # Called again and again: hand over to the library what Python still holds, as far as there is room, and tell how many
@@ -102,10 +102,10 @@ def _drain() -> int:
     begun = monotonic()
     deadline = ending(None if _timeout is None else max(_timeout - _waited, 0.0))
     try:
-        hub = Hub()
+        completions = CompletionQueue()
         while True:
             held = sum(call() for call in hand_over)
-            unsettled = _flush(hub, left(deadline))
+            unsettled = _flush(completions, left(deadline))
             if not held or unsettled or left(deadline) == 0:
                 return held + unsettled
     except ResourceError:
@@ -118,18 +118,18 @@ def _drain() -> int:
         _waited += monotonic() - begun
 
 
-def _flush(hub: Hub, timeout: float | None) -> int:
+def _flush(completions: CompletionQueue, timeout: float | None) -> int:
     try:
-        operation = hub.start(lib.flv_runtime_flush, timeout=timeout, phase="flush")
+        operation = completions.start(lib.flv_runtime_flush, timeout=timeout, phase="flush")
     except FluvioError:
         # Nothing is open.
         return 0
     poll = select.poll()
-    poll.register(hub.descriptor, select.POLLIN)
+    poll.register(completions.descriptor, select.POLLIN)
     while not operation.done:
         # Ctrl-C comes through here.
         poll.poll()
-        hub.drain()
+        completions.drain()
     return operation.value
 
 

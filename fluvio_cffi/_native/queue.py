@@ -185,7 +185,7 @@ class _Catch:
         self.count = ffi.new("size_t *")
 
 
-class Hub:
+class CompletionQueue:
     """One queue and everything that completes through it.
 
     :ivar descriptor: readable while completions wait.

@@ -22,7 +22,7 @@ class Wakeable(Protocol):
 
 
 class SendFuture(Protocol):
-    """What a task that sends a record awaits: as much of a future as that needs. It belongs to the host's loop.
+    """What a task that sends a record awaits: as much of a future as that needs. It belongs to the backend's loop.
 
     One task awaits it, once; when that task is cancelled, the future is done.
     """

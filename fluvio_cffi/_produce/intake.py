@@ -23,9 +23,9 @@ from fluvio_cffi._errors import (
 )
 from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._native.queue import Operation
+from fluvio_cffi._produce.backend import ProduceBackend
 from fluvio_cffi._produce.delivery import Ledger
 from fluvio_cffi._produce.encode import OVERHEAD, Accept, Block
-from fluvio_cffi._produce.host import ProduceHost
 from fluvio_cffi._produce.options import ProducerOptions
 from fluvio_cffi._produce.receipt import BaseReceipt
 from fluvio_cffi._produce.room import RoomQueue, RoomWaiter, ThreadRoomQueue
@@ -57,7 +57,7 @@ class Intake(ABC, Generic[ReceiptT, QueueT]):
 
     def __init__(
         self,
-        host: ProduceHost,
+        backend: ProduceBackend,
         handle: CData,
         topic: str,
         options: ProducerOptions,
@@ -65,15 +65,15 @@ class Intake(ABC, Generic[ReceiptT, QueueT]):
         queue: QueueT,
     ) -> None:
         self.ledger = Ledger(topic, handle)
-        self.submitter = Submitter(handle, host.hub, self.ledger)
+        self.submitter = Submitter(handle, backend.completions, self.ledger)
         self.free = 0
         self.closing = False
         self.closed = False
         self.queue: QueueT = queue
         self._topic = topic
         self._handle = handle
-        self._hub = host.hub
-        self._check_fork = host.check_fork
+        self._completions = backend.completions
+        self._check_fork = backend.check_fork
         self._receipt = receipt
         self._buffer_size = options.buffer_size
         self._max_request_size = options.max_request_size
@@ -165,7 +165,7 @@ class Intake(ABC, Generic[ReceiptT, QueueT]):
         if asking is not None and not asking.done:
             return
         try:
-            self._asking = self._hub.start(
+            self._asking = self._completions.start(
                 lib.flv_producer_wait_room,
                 self._handle,
                 max(min(wanted, self._buffer_size), 1),
@@ -180,7 +180,7 @@ class Intake(ABC, Generic[ReceiptT, QueueT]):
         """Those who wait may need less than the library is asked for."""
         asking = self._asking
         if asking is not None and not asking.done:
-            self._hub.cancel(asking)
+            self._completions.cancel(asking)
 
     def _room_came(self, operation: Operation) -> None:
         """The library has room, or the wait for it has ended otherwise."""

@@ -14,8 +14,8 @@ from typing import Any, Final
 from fluvio_cffi._errors import FluvioError
 from fluvio_cffi._native.loader import CData
 from fluvio_cffi._native.tickets import SendFuture
+from fluvio_cffi._produce.backend import LoopBackend
 from fluvio_cffi._produce.encode import CHUNK_BYTES, OVERHEAD, Accept, Block
-from fluvio_cffi._produce.host import LoopHost
 from fluvio_cffi._produce.intake import Intake, ReceiptT
 from fluvio_cffi._produce.options import ProducerOptions
 from fluvio_cffi._produce.outbox import ENTRIES, Outbox, PendingGroup, PendingReceipts, PendingSends
@@ -36,10 +36,10 @@ class LoopIntake(Intake[ReceiptT, RoomQueue]):
     asynchronous = True
 
     def __init__(
-        self, host: LoopHost, handle: CData, topic: str, options: ProducerOptions, receipt: type[ReceiptT]
+        self, backend: LoopBackend, handle: CData, topic: str, options: ProducerOptions, receipt: type[ReceiptT]
     ) -> None:
-        super().__init__(host, handle, topic, options, receipt, RoomQueue())
-        self._host = host
+        super().__init__(backend, handle, topic, options, receipt, RoomQueue())
+        self._backend = backend
         self._outbox = Outbox(self.ledger)
         self._groups = self._outbox.groups
         self._scheduled = False
@@ -52,8 +52,8 @@ class LoopIntake(Intake[ReceiptT, RoomQueue]):
 
     def accept_usual(self, value: Any, key: Any) -> ReceiptT | None:
         """Accepts a record of ``enqueue``: `value` and `key` are what its caller gave."""
-        host = self._host
-        host.check()
+        backend = self._backend
+        backend.check()
         if type(value) is not bytes:
             return None
         cost = len(value) + OVERHEAD
@@ -61,9 +61,9 @@ class LoopIntake(Intake[ReceiptT, RoomQueue]):
             if type(key) is not bytes:
                 return None
             cost += len(key)
-        if cost > self.free or cost > self._usual or host.due():
+        if cost > self.free or cost > self._usual or backend.due():
             return None
-        receipt = self._receipt(host, self.ledger, None)
+        receipt = self._receipt(backend, self.ledger, None)
         return receipt if self.accept(receipt, value, key, None, None, cost) else None
 
     def post(self, value: Any, key: Any) -> SendFuture | None:
@@ -83,7 +83,7 @@ class LoopIntake(Intake[ReceiptT, RoomQueue]):
         group = self._outbox.open
         if group is None or len(group.entries) >= ENTRIES or group.size >= CHUNK_BYTES:
             return self._post_first(value, key, cost)
-        future = self._host.send_future()
+        future = self._backend.send_future()
         self.free -= cost
         if key is not None or group.keys is not None:
             group.add(future, value, key, None, None, cost)
@@ -94,24 +94,24 @@ class LoopIntake(Intake[ReceiptT, RoomQueue]):
 
     def _post_first(self, value: bytes, key: bytes | None, cost: int) -> SendFuture | None:
         """The same for a record that no open group takes."""
-        host = self._host
+        backend = self._backend
         groups = self._groups
         outbox = self._outbox
         if groups:
             if outbox.open is not None:
-                host.check()
+                backend.check()
                 self.push()
             elif groups[-1].block is None and type(groups[-1]) is PendingReceipts:
                 return None
         if cost > self.free or cost >= CHUNK_BYTES:
             return None
         if not groups and self.ledger.submitted - self.ledger.settled < DIRECT:
-            future = host.lone_future()
+            future = backend.lone_future()
             # A record in the outbox is left out if its task is cancelled before the loop turns; this one would go.
-            if host.cancelled():
+            if backend.cancelled():
                 return None
             return future if self.accept(future, value, key, None, None, cost, True, PendingSends) else None
-        future = host.send_future()
+        future = backend.send_future()
         if not self.accept(future, value, key, None, None, cost, False, PendingSends):
             return None
         last = groups[-1] if groups else None
@@ -156,13 +156,13 @@ class LoopIntake(Intake[ReceiptT, RoomQueue]):
                 self.free -= cost
         group = groups[-1] if groups else None
         if group is None or group.block is not None or type(group) is not kind:
-            group = self._outbox.begin(kind, self._host.cancellations)
+            group = self._outbox.begin(kind, self._backend.cancellations)
         group.add(owner, value, key, partition, timestamp, cost)
         if len(group.entries) >= ENTRIES or group.size >= CHUNK_BYTES:
             self.push()
         elif not self._scheduled:
             self._scheduled = True
-            self._host.soon(self._turn)
+            self._backend.soon(self._turn)
         return True
 
     def accept_granted(
@@ -192,7 +192,7 @@ class LoopIntake(Intake[ReceiptT, RoomQueue]):
 
     def _turn(self) -> None:
         """The loop has turned."""
-        self._host.turned()
+        self._backend.turned()
         self._scheduled = False
         self.push()
 
@@ -234,7 +234,7 @@ class LoopIntake(Intake[ReceiptT, RoomQueue]):
     def _ask(self) -> None:
         """Asks the library for room for the first group, or for the first that waits."""
         if self._groups:
-            block = self._outbox.seal_first(self._host.cancellations)
+            block = self._outbox.seal_first(self._backend.cancellations)
             assert block is not None
             # A group of which all is withdrawn goes with the first room.
             self._ask_for_room(block.next_cost() if block.count else 1)
@@ -252,27 +252,27 @@ class LoopIntake(Intake[ReceiptT, RoomQueue]):
         empty = True
         if self._groups:
             self.submitter.catch_up()
-            empty = self._outbox.push(self.submitter.submit_queued, self._host.cancellations)
+            empty = self._outbox.push(self.submitter.submit_queued, self._backend.cancellations)
         self._count_room()
         if not empty:
             self._ask()
         return empty
 
     def push_at_exit(self) -> int:
-        if not self._host.runs_elsewhere():
+        if not self._backend.runs_elsewhere():
             self.push()
         return self._outbox.count
 
     def forget(self) -> None:
         with contextlib.suppress(Exception):
-            if self._host.thread == get_ident():
+            if self._backend.thread == get_ident():
                 self.push()
             else:
-                self._host.threadsafe(self._turn)
+                self._backend.threadsafe(self._turn)
 
     def fail_queued(self, why: FluvioError) -> None:
         self.submitter.catch_up()
-        self._outbox.fail(why, self._host.cancellations)
+        self._outbox.fail(why, self._backend.cancellations)
 
     @property
     def pending(self) -> Pending:

@@ -40,7 +40,7 @@ class PendingGroup(ABC, Generic[OwnerT]):
 
     Each has an owner, which is told where it is: see the subclasses.
 
-    :ivar cancellations: the host's, when the group began.
+    :ivar cancellations: the backend's, when the group began.
     :ivar entries: of each record its value and its owner, one after the other. Both are added by one call, so that no
         exception can come in between.
     :ivar owners: in the order of the records, once the group is sealed.
@@ -111,7 +111,7 @@ class PendingGroup(ABC, Generic[OwnerT]):
     def seal(self, cancellations: int) -> Block:
         """The records as a block; the group takes no more.
 
-        :param cancellations: the host's by now.
+        :param cancellations: the backend's by now.
         """
         if self.block is None:
             values, owners = self.entries[::2], self.entries[1::2]
@@ -216,7 +216,7 @@ class Outbox:
     def begin(self, kind: type[PendingGroup[Any]], cancellations: int) -> PendingGroup[Any]:
         """Begins a group: the last one does not take records of this kind.
 
-        :param cancellations: the host's by now.
+        :param cancellations: the backend's by now.
         """
         self.open = None
         group = kind(cancellations)

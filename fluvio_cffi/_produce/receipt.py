@@ -24,19 +24,29 @@ from typing import Any, Final, Generic, TypeVar
 from fluvio_cffi._errors import FluvioError, UsageError
 from fluvio_cffi._metadata import RecordMetadata
 from fluvio_cffi._native.tickets import Ticket, Wakeable
+from fluvio_cffi._produce.backend import ProduceBackend
 from fluvio_cffi._produce.delivery import Ledger
-from fluvio_cffi._produce.host import ProduceHost
 
-HostT = TypeVar("HostT", bound=ProduceHost)
+BackendT = TypeVar("BackendT", bound=ProduceBackend)
 
 
-class BaseReceipt(Generic[HostT]):
+class BaseReceipt(Generic[BackendT]):
     """Stands for a record that was accepted."""
 
-    __slots__ = ("_claimed", "_host", "_index", "_ledger", "_raised", "_ticket", "_timestamp", "_waiters", "_watchers")
+    __slots__ = (
+        "_backend",
+        "_claimed",
+        "_index",
+        "_ledger",
+        "_raised",
+        "_ticket",
+        "_timestamp",
+        "_waiters",
+        "_watchers",
+    )
 
-    def __init__(self, host: HostT, ledger: Ledger, timestamp: int | None) -> None:
-        self._host = host
+    def __init__(self, backend: BackendT, ledger: Ledger, timestamp: int | None) -> None:
+        self._backend = backend
         self._ledger = ledger
         self._timestamp = timestamp
         self._ticket: Ticket | None = None
@@ -51,7 +61,7 @@ class BaseReceipt(Generic[HostT]):
     def done(self) -> bool:
         """Whether the record is settled, delivered or failed."""
         if self._ticket is None or not self._ticket.done:
-            self._host.look()
+            self._backend.look()
         return self._ticket is not None and self._ticket.done
 
     def result(self) -> RecordMetadata:

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 from fluvio_cffi._errors import ClosedError, FluvioError, ForkedError
 from fluvio_cffi._native.errors import from_native
 from fluvio_cffi._native.loader import CData, ffi, lib
-from fluvio_cffi._native.queue import Hub
+from fluvio_cffi._native.queue import CompletionQueue
 from fluvio_cffi._native.tickets import Ticket
 from fluvio_cffi._produce.delivery import Ledger
 from fluvio_cffi._produce.encode import Accept, Block, RecordRefused
@@ -84,11 +84,11 @@ class Submitter:
     :ivar room: bytes that the library's buffer had room for after the last submission, or :meth:`refresh_room`.
     """
 
-    __slots__ = ("_handle", "_hub", "_ledger", "_structs", "room")
+    __slots__ = ("_completions", "_handle", "_ledger", "_structs", "room")
 
-    def __init__(self, handle: CData, hub: Hub, ledger: Ledger) -> None:
+    def __init__(self, handle: CData, completions: CompletionQueue, ledger: Ledger) -> None:
         self._handle = handle
-        self._hub = hub
+        self._completions = completions
         self._ledger = ledger
         # More than one is needed only where several submissions are under way at a time.
         self._structs = [_Structs()]
@@ -263,8 +263,8 @@ class Submitter:
         """Notes that what a submission has accepted has left its block, and binds it to its tickets."""
         submission = structs.submission
         ledger = self._ledger
-        hub = self._hub
-        tickets = hub.tickets
+        completions = self._completions
+        tickets = completions.tickets
         self.room = submission.room
         block = structs.block
         if block is None:
@@ -281,7 +281,7 @@ class Submitter:
         timestamp: int = submission.timestamp
         runs = ffi.buffer(structs.runs, submission.runs * _RUN.size)[structs.run * _RUN.size :]
         for number, index, length in _RUN.iter_unpack(runs):
-            ticket = tickets.get(number) or hub.ticket(number)
+            ticket = tickets.get(number) or completions.ticket(number)
             ticket.attach(ledger)
             accept(structs.position, ticket, index, length, timestamp)
             # One step.
@@ -297,21 +297,21 @@ class Submitter:
         """Does the same for a single record."""
         submission = structs.submission
         ledger = self._ledger
-        hub = self._hub
+        completions = self._completions
         run = structs.runs[0]
         number = run.ticket
         self.room = submission.room
         # One step.
         ledger.submitted += 1
         submission.accepted = 0
-        ticket = hub.tickets.get(number) or hub.ticket(number)
+        ticket = completions.tickets.get(number) or completions.ticket(number)
         ticket.attach(ledger)
         accept(owner, ticket, run.index, submission.timestamp)
         # One step.
         submission.runs = 0
         ticket.bound += 1
         if ticket.passed and ticket.bound >= ticket.count:
-            hub.tickets.pop(number, None)
+            completions.tickets.pop(number, None)
 
 
 def _describe(records: CData, block: Block, count: int) -> list[CData]:

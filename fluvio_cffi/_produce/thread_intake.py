@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from fluvio_cffi._errors import FluvioError
 from fluvio_cffi._native.loader import CData, lib
+from fluvio_cffi._produce.backend import ProduceBackend
 from fluvio_cffi._produce.encode import OVERHEAD, Accept, Block
-from fluvio_cffi._produce.host import ProduceHost
 from fluvio_cffi._produce.intake import Intake, ReceiptT
 from fluvio_cffi._produce.options import ProducerOptions
 from fluvio_cffi._produce.receipt import bind_receipt
@@ -23,10 +23,10 @@ class ThreadIntake(Intake[ReceiptT, ThreadRoomQueue]):
     asynchronous = False
 
     def __init__(
-        self, host: ProduceHost, handle: CData, topic: str, options: ProducerOptions, receipt: type[ReceiptT]
+        self, backend: ProduceBackend, handle: CData, topic: str, options: ProducerOptions, receipt: type[ReceiptT]
     ) -> None:
-        super().__init__(host, handle, topic, options, receipt, ThreadRoomQueue())
-        self._host = host
+        super().__init__(backend, handle, topic, options, receipt, ThreadRoomQueue())
+        self._backend = backend
         self._waiting = self.queue.waiting
 
     # -- accepting
@@ -34,8 +34,8 @@ class ThreadIntake(Intake[ReceiptT, ThreadRoomQueue]):
     def accept_usual(self, value: Any, key: Any, awaited: bool = False) -> ReceiptT | None:
         """The short way for the usual record: `value` and `key` are what the caller gave. ``None``: the record does not
         fit, and goes the long way."""
-        host = self._host
-        host.check()
+        backend = self._backend
+        backend.check()
         if type(value) is not bytes:
             return None
         cost = len(value) + OVERHEAD
@@ -47,11 +47,11 @@ class ThreadIntake(Intake[ReceiptT, ThreadRoomQueue]):
         if cost > self._usual or self._waiting or self.closing:
             return None
         ledger = self.ledger
-        receipt = self._receipt(host, ledger, None)
+        receipt = self._receipt(backend, ledger, None)
         if not self.submitter.submit_one(value, key, None, None, bind_receipt, receipt, awaited):
             return None
         if ledger.submitted - ledger.settled > UNSETTLED:
-            host.look()
+            backend.look()
         return receipt
 
     def accept(
@@ -79,7 +79,7 @@ class ThreadIntake(Intake[ReceiptT, ThreadRoomQueue]):
     ) -> bool:
         accepted = self.submitter.submit_one(value, key, partition, timestamp, bind_receipt, receipt, awaited)
         if self.ledger.submitted - self.ledger.settled > UNSETTLED:
-            self._host.look()
+            self._backend.look()
         return accepted
 
     def accept_block(self, block: Block, accept: Accept) -> bool:

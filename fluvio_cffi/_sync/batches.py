@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fluvio_cffi._backends.threads import SyncHost
+from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._consume.batch import RecordBatch
 from fluvio_cffi._consume.subscription import Subscription
 
@@ -15,14 +15,14 @@ from .reading import next_batch
 class Batches:
     """The batches of a consumer. Made by :meth:`Consumer.batches`. A loop goes on where the last one ended."""
 
-    __slots__ = ("_consumer", "_host", "_limit", "_subscription", "_wait")
+    __slots__ = ("_backend", "_consumer", "_limit", "_subscription", "_wait")
 
     def __init__(
-        self, consumer: object, host: SyncHost, subscription: Subscription, limit: int, wait: float | None
+        self, consumer: object, backend: SyncBackend, subscription: Subscription, limit: int, wait: float | None
     ) -> None:
         # It stays open as long as it is read.
         self._consumer = consumer
-        self._host: SyncHost = host
+        self._backend: SyncBackend = backend
         self._subscription: Subscription = subscription
         self._limit = limit
         self._wait = wait
@@ -35,7 +35,7 @@ class Batches:
         subscription = self._subscription
         buffer = subscription.buffer
         while True:
-            cut = next_batch(self._host, subscription, self._limit, self._wait)
+            cut = next_batch(self._backend, subscription, self._limit, self._wait)
             if cut is None:
                 raise StopIteration
             # One step: what was held back, sought or stopped meanwhile is not handed out.

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Final
 
-from fluvio_cffi._backends.select import new_host
-from fluvio_cffi._backends.threads import SyncHost
+from fluvio_cffi._backends.select import new_backend
+from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._connect.config import ClusterConfig, Tls
 from fluvio_cffi._connect.options import ConnectOptions
 from fluvio_cffi._consume.options import ConsumerOptions
@@ -47,8 +47,8 @@ class Fluvio(Closeable):
 
     _opened = 'Fluvio.connect("host:port")'
 
-    def __init__(self, host: SyncHost, handle: CData, options: ConnectOptions) -> None:
-        self._session = Session(type(self).__name__, host, handle, options.admin_timeout)
+    def __init__(self, backend: SyncBackend, handle: CData, options: ConnectOptions) -> None:
+        self._session = Session(type(self).__name__, backend, handle, options.admin_timeout)
 
     @classmethod
     def connect(
@@ -106,20 +106,20 @@ class Fluvio(Closeable):
     @classmethod
     def _open(cls, options: ConnectOptions) -> Fluvio:
         check_orphaned()
-        host = new_host()
+        backend = new_backend()
         process.connected = True
         native, alive = options.native()
-        host.acquire()
+        backend.acquire()
         try:
-            operation = host.hub.start(
-                lib.flv_client_connect, native, timeout=options.timeout, phase="connect", waiter=host.waiter()
+            operation = backend.completions.start(
+                lib.flv_client_connect, native, timeout=options.timeout, phase="connect", waiter=backend.waiter()
             )
             del alive
-            handle = (host.finish(operation)).take("flv_client_t *", lib.flv_client_free)
+            handle = (backend.finish(operation)).take("flv_client_t *", lib.flv_client_free)
         except BaseException:
-            host.release()
+            backend.release()
             raise
-        return cls(host, handle, options)
+        return cls(backend, handle, options)
 
     # -- what it is
 
@@ -146,7 +146,7 @@ class Fluvio(Closeable):
 
         :raises ClosedError: the client is closed.
         """
-        self._session.host.check()
+        self._session.backend.check()
         self._session.check_open()
         return Events(self._session)
 
@@ -155,7 +155,7 @@ class Fluvio(Closeable):
 
         :raises ForkedError: after a fork.
         """
-        self._session.host.check_fork()
+        self._session.backend.check_fork()
         return read_metrics(self._session.handle)
 
     @property
@@ -297,41 +297,41 @@ class Fluvio(Closeable):
         return self._open_consumer(name, options)
 
     def _open_producer(self, topic: str, options: ProducerOptions) -> Producer:
-        host = self._session.host
-        host.check()
+        backend = self._session.backend
+        backend.check()
         self._session.check_open()
         name = Slice(topic)
         native, alive = options.native()
-        operation = host.hub.start(
+        operation = backend.completions.start(
             lib.flv_producer_open,
             self._session.handle,
             name.value,
             native,
             timeout=self._session.admin_timeout,
             phase="connect",
-            waiter=host.waiter(),
+            waiter=backend.waiter(),
         )
         del alive
-        handle = (host.finish(operation)).take("flv_producer_t *", lib.flv_producer_free)
+        handle = (backend.finish(operation)).take("flv_producer_t *", lib.flv_producer_free)
         return Producer(self._session, handle, topic, options)
 
     def _open_consumer(self, topic: str, options: ConsumerOptions) -> Consumer:
-        host = self._session.host
-        host.check()
+        backend = self._session.backend
+        backend.check()
         self._session.check_open()
         name = Slice(topic)
         native, alive = options.native()
-        operation = host.hub.start(
+        operation = backend.completions.start(
             lib.flv_consumer_open,
             self._session.handle,
             name.value,
             native,
             timeout=self._session.admin_timeout,
             phase="connect",
-            waiter=host.waiter(),
+            waiter=backend.waiter(),
         )
         del alive
-        handle = (host.finish(operation)).take("flv_consumer_t *", lib.flv_consumer_free)
+        handle = (backend.finish(operation)).take("flv_consumer_t *", lib.flv_consumer_free)
         return Consumer(self._session, handle, topic, options)
 
     # -- asking
@@ -351,11 +351,11 @@ class Fluvio(Closeable):
         :raises PartitionNotFoundError: it has no such partition.
         :raises FluvioTimeoutError: a leader did not answer in time; ``phase="admin"``.
         """
-        host = self._session.host
-        host.check()
+        backend = self._session.backend
+        backend.check()
         self._session.check_open()
         name, wanted = Slice(text(topic, "topic")), numbers(partitions)
-        operation = host.hub.start(
+        operation = backend.completions.start(
             lib.flv_client_offsets,
             self._session.handle,
             name.value,
@@ -363,9 +363,9 @@ class Fluvio(Closeable):
             len(wanted),
             timeout=parse_timeout(timeout, self._session.admin_timeout),
             phase="admin",
-            waiter=host.waiter(),
+            waiter=backend.waiter(),
         )
-        buffer = (host.finish(operation)).take("flv_buffer_t *", lib.flv_buffer_free)
+        buffer = (backend.finish(operation)).take("flv_buffer_t *", lib.flv_buffer_free)
         return {partition: (begin, end) for partition, _, begin, end in _BOUNDS.iter_unpack(copy_buffer(buffer))}
 
     # -- closing
@@ -378,8 +378,8 @@ class Fluvio(Closeable):
         :param timeout: seconds; left out: 5; ``None``: no limit. What is not acknowledged then is dropped.
         :raises DeliveryError: names what was dropped, and failed records whose receipts nobody looked at.
         """
-        host = self._session.host
-        host.check()
+        backend = self._session.backend
+        backend.check()
         if self._session.closed:
             return
         deadline = ending(parse_timeout(timeout, CLOSE_TIMEOUT))
@@ -387,15 +387,15 @@ class Fluvio(Closeable):
         try:
             for producer in producers:
                 with contextlib.suppress(FluvioTimeoutError):
-                    hand_over_all(host, producer, deadline)
-            operation = host.hub.start(
+                    hand_over_all(backend, producer, deadline)
+            operation = backend.completions.start(
                 lib.flv_client_close,
                 self._session.handle,
                 timeout=left(deadline),
                 phase="close",
-                waiter=host.waiter(),
+                waiter=backend.waiter(),
             )
-            host.finish(operation)
+            backend.finish(operation)
         except FluvioError:
             self._session.end()
             raise
@@ -417,7 +417,7 @@ class Fluvio(Closeable):
     ) -> None:
         if error is None:
             self.close()
-        elif self._session.host.is_cancellation(error):
+        elif self._session.backend.is_cancellation(error):
             if not self._session.closed:
                 self._session.begin_to_close()
                 self._session.hand_over_close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from fluvio_cffi._backends.threads import SyncHost
+from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._errors import ClosedError, UsageError, timed_out
 from fluvio_cffi._native.calls import text_of
 from fluvio_cffi._native.errors import from_native
@@ -26,11 +26,11 @@ class Events:
     nothing.
     """
 
-    __slots__ = ("__weakref__", "_error", "_handle", "_host", "_native", "_number", "_reading", "_session")
+    __slots__ = ("__weakref__", "_backend", "_error", "_handle", "_native", "_number", "_reading", "_session")
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._host: SyncHost = session.host
+        self._backend: SyncBackend = session.backend
         self._error = ffi.new("flv_error_t **")
         # What was taken from the library last; KeyboardInterrupt may come before it is handed on.
         self._native = ffi.new("flv_event_t *")
@@ -72,17 +72,17 @@ class Events:
     # -- inside
 
     def _next(self, timeout: float | None) -> ClientEvent | None:
-        host = self._host
+        backend = self._backend
         deadline = ending(timeout)
-        host.check()
+        backend.check()
         if not self._reading:
             # One step.
             self._reading = True
         else:
             raise UsageError("these events are being read already: one reads at a time")
         try:
-            if host.due():
-                host.rest()
+            if backend.due():
+                backend.rest()
             alive = True
             while self._native.number == self._number:
                 status = lib.flv_events_take(self._handle, self._native, self._error)
@@ -104,7 +104,7 @@ class Events:
     def _wait(self, seconds: float | None) -> bool:
         """Waits until there is something to take, or the time is over; false if nothing can be waited for any more."""
         try:
-            until_ready(self._host, begin_to_wait(self._host, lib.flv_events_wait, self._handle, seconds))
+            until_ready(self._backend, begin_to_wait(self._backend, lib.flv_events_wait, self._handle, seconds))
         except ClosedError:
             return False
         return True

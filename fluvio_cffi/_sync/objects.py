@@ -39,13 +39,13 @@ class Calls:
     ) -> tuple[Any, bytes]:
         """The answer's document, and the bytes that come behind it."""
         session = self._session
-        host = session.host
-        host.check()
+        backend = session.backend
+        backend.check()
         session.check_open()
         name = Slice(method)
         body = Slice(json.dumps(document))
         beside = Slice(binary)
-        operation = host.hub.start(
+        operation = backend.completions.start(
             lib.flv_admin_call,
             session.handle,
             name.value,
@@ -53,9 +53,9 @@ class Calls:
             beside.value,
             timeout=parse_timeout(timeout, session.admin_timeout),
             phase="admin",
-            waiter=host.waiter(),
+            waiter=backend.waiter(),
         )
-        host.finish(operation)
+        backend.finish(operation)
         answer = copy_buffer(operation.take("flv_buffer_t *", lib.flv_buffer_free))
         return json.loads(answer[: operation.value]), answer[operation.value :]
 

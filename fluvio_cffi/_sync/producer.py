@@ -9,7 +9,7 @@ from functools import partial
 from time import monotonic
 from types import TracebackType
 
-from fluvio_cffi._backends.threads import SyncHost
+from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError
 from fluvio_cffi._lifetime import Closeable, Forgettable, logger
 from fluvio_cffi._metadata import RecordMetadata
@@ -54,14 +54,14 @@ class Producer(Forgettable, Closeable):
 
     def __init__(self, session: Session, handle: CData, topic: str, options: ProducerOptions) -> None:
         super().__init__()
-        host = session.host
+        backend = session.backend
         self._session = session
-        self._host: SyncHost = host
+        self._backend: SyncBackend = backend
         self._topic = topic
         self._handle = handle
         self._delivery_timeout = options.delivery_timeout
         self._chooser = PartitionChooser(handle, topic, options.partitioner)
-        self._intake: ThreadIntake[Receipt] = ThreadIntake(host, handle, topic, options, Receipt)
+        self._intake: ThreadIntake[Receipt] = ThreadIntake(backend, handle, topic, options, Receipt)
         self._ledger = self._intake.ledger
         session.producers.add(self._intake)
 
@@ -75,7 +75,7 @@ class Producer(Forgettable, Closeable):
     @property
     def pending(self) -> Pending:
         """Records and bytes that were accepted and are not settled. Any thread; safe in a signal handler."""
-        self._host.check_fork()
+        self._backend.check_fork()
         return self._intake.pending
 
     @property
@@ -84,7 +84,7 @@ class Producer(Forgettable, Closeable):
         return self._intake.closing
 
     def __repr__(self) -> str:
-        if self._host.forked:
+        if self._backend.forked:
             state = "inherited through a fork"
         elif self._intake.closing:
             state = "closed"
@@ -182,7 +182,7 @@ class Producer(Forgettable, Closeable):
         :raises ConfigError: for an element that is no record; it names its index.
         :raises FluvioTimeoutError: when the time is over; ``outcome="pending"``: what was accepted goes on.
         """
-        self._host.check()
+        self._backend.check()
         check_source(records, asynchronous=self._intake.asynchronous)
         self._intake.check_open()
         deadline = ending(parse_timeout(timeout, None))
@@ -212,22 +212,22 @@ class Producer(Forgettable, Closeable):
         :raises DeliveryError: for failed records whose receipts nobody looked at.
         :raises FluvioTimeoutError: ``phase="flush"``; what is queued goes on.
         """
-        self._host.check()
+        self._backend.check()
         self._intake.check_open()
         deadline = ending(parse_timeout(timeout, self._delivery_timeout))
         try:
-            hand_over_all(self._host, self._intake, deadline)
+            hand_over_all(self._backend, self._intake, deadline)
         except FluvioTimeoutError:
             what = f"the flush of the producer for {self._topic!r} did not end in time; what is queued goes on"
             raise self._ledger.late("flush", what, "pending") from None
-        operation = self._host.hub.start(
+        operation = self._backend.completions.start(
             lib.flv_producer_flush,
             self._handle,
             timeout=left(deadline),
             phase="flush",
-            waiter=self._host.waiter(),
+            waiter=self._backend.waiter(),
         )
-        (self._host.finish(operation)).check()
+        (self._backend.finish(operation)).check()
         self._raise_failures()
 
     # -- closing
@@ -243,7 +243,7 @@ class Producer(Forgettable, Closeable):
             then is dropped.
         :raises DeliveryError: for failed records whose receipts nobody looked at.
         """
-        self._host.check()
+        self._backend.check()
         intake = self._intake
         if intake.closed:
             return
@@ -252,17 +252,17 @@ class Producer(Forgettable, Closeable):
         try:
             if flush:
                 with contextlib.suppress(FluvioTimeoutError):
-                    hand_over_all(self._host, intake, deadline)
+                    hand_over_all(self._backend, intake, deadline)
             intake.fail_queued(_too_late())
-            operation = self._host.hub.start(
+            operation = self._backend.completions.start(
                 lib.flv_producer_close,
                 self._handle,
                 int(flush),
                 timeout=left(deadline),
                 phase="close",
-                waiter=self._host.waiter(),
+                waiter=self._backend.waiter(),
             )
-            (self._host.finish(operation)).check()
+            (self._backend.finish(operation)).check()
         except FluvioError:
             self._end()
             raise
@@ -281,7 +281,7 @@ class Producer(Forgettable, Closeable):
     ) -> None:
         if error is None:
             self.close()
-        elif self._host.is_cancellation(error):
+        elif self._backend.is_cancellation(error):
             self._intake.begin_to_close()
             self._hand_over_close(True)
         else:
@@ -292,7 +292,7 @@ class Producer(Forgettable, Closeable):
 
     def __del__(self) -> None:
         intake = getattr(self, "_intake", None)
-        if intake is None or intake.closing or self._session.closed or self._host.forked:
+        if intake is None or intake.closing or self._session.closed or self._backend.forked:
             return
         # The library flushes what it has for one second, in the background.
         intake.forget()
@@ -313,9 +313,9 @@ class Producer(Forgettable, Closeable):
 
         :param awaited: whether the caller waits for the receipt.
         """
-        host = self._host
+        backend = self._backend
         intake = self._intake
-        host.check()
+        backend.check()
         limit = self._delivery_timeout if timeout is ... else parse_timeout(timeout, None)
         if type(value) is not bytes:
             value = as_bytes(value, "value")
@@ -331,14 +331,14 @@ class Producer(Forgettable, Closeable):
         if cost > intake.most:
             raise intake.too_large(cost)
         # A record that must queue for room does not yield first: it would lose its turn.
-        if cost <= intake.free and host.due():
-            host.rest()
+        if cost <= intake.free and backend.due():
+            backend.rest()
         if intake.closing:
             raise intake.closed_error()
-        receipt = Receipt(host, self._ledger, timestamp)
+        receipt = Receipt(backend, self._ledger, timestamp)
         if not intake.accept(receipt, value, key, partition, timestamp, cost, awaited):
             use = partial(intake.accept_granted, receipt, value, key, partition, timestamp, cost, awaited)
-            use_room(host, intake, cost, ending(limit), use)
+            use_room(backend, intake, cost, ending(limit), use)
         return receipt
 
     def _send_chunk(
@@ -360,8 +360,8 @@ class Producer(Forgettable, Closeable):
                 chunk = chunk[block.count :]
             if bad is not None:
                 raise bad
-            if self._host.due(deliveries.length - first):
-                self._host.rest()
+            if self._backend.due(deliveries.length - first):
+                self._backend.rest()
 
     def _send_block(self, block: Block, deliveries: Deliveries, deadline: float | None) -> None:
         intake = self._intake
@@ -381,7 +381,7 @@ class Producer(Forgettable, Closeable):
             while block.start < block.count:
                 # Nobody comes before those who wait for room.
                 if intake.contended or not accept_block():
-                    use_room(self._host, intake, intake.worthwhile(block), deadline, accept_block)
+                    use_room(self._backend, intake, intake.worthwhile(block), deadline, accept_block)
         except RecordRefused as refused:
             error = intake.explained(refused.error, block)
             raise RecordRefused(at_index(error, base + block.start)) from None
@@ -394,12 +394,12 @@ class Producer(Forgettable, Closeable):
         tickets = deliveries.open_tickets()
         if not tickets:
             return
-        waiter = self._host.waiter()
+        waiter = self._backend.waiter()
         barrier = TicketBarrier(waiter, tickets)
         try:
             for ticket in tickets:
                 ticket.wait(barrier)
-            if not self._host.wait(waiter, left(deadline)):
+            if not self._backend.wait(waiter, left(deadline)):
                 length = deliveries.length
                 what = f"not all of the {length} records for {self._topic!r} were acknowledged in time; they go on"
                 raise self._ledger.late("wait", what, "pending")
@@ -416,7 +416,7 @@ class Producer(Forgettable, Closeable):
         with contextlib.suppress(FluvioError):
             intake.push()
             intake.fail_queued(_too_late())
-            self._host.hub.close_later(lib.flv_producer_close, self._handle, int(flush))
+            self._backend.completions.close_later(lib.flv_producer_close, self._handle, int(flush))
         self._end()
 
     def _end(self) -> None:

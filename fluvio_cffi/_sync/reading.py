@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from fluvio_cffi._backends.threads import SyncHost
+from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._consume.batch import Cut
 from fluvio_cffi._consume.subscription import Subscription
 from fluvio_cffi._errors import ClosedError, FluvioError
@@ -13,12 +13,12 @@ from fluvio_cffi._values.quantities import ending, left
 from .readiness import begin_to_wait, until_ready
 
 
-def next_records(host: SyncHost, subscription: Subscription, deadline: float | None) -> bool:
+def next_records(backend: SyncBackend, subscription: Subscription, deadline: float | None) -> bool:
     """Waits for the next records: true once they may leave one by one, by ``subscription.records``; false at the end.
 
     :raises FluvioTimeoutError: none came by the deadline.
     """
-    host.check()
+    backend.check()
     if not subscription.reading:
         # One step.
         subscription.reading = True
@@ -26,7 +26,7 @@ def next_records(host: SyncHost, subscription: Subscription, deadline: float | N
         raise subscription.second_reader()
     try:
         subscription.begin_to_read()
-        while _ready(host, subscription, deadline):
+        while _ready(backend, subscription, deadline):
             if subscription.hand_out():
                 return True
         return False
@@ -34,13 +34,13 @@ def next_records(host: SyncHost, subscription: Subscription, deadline: float | N
         subscription.reading = False
 
 
-def next_batch(host: SyncHost, subscription: Subscription, limit: int, wait: float | None) -> Cut | None:
+def next_batch(backend: SyncBackend, subscription: Subscription, limit: int, wait: float | None) -> Cut | None:
     """Waits for the next batch. It is still to be taken out of the buffer; ``None`` at the end.
 
     :param limit: records of it, at most.
     :param wait: seconds to wait for more than the first record; ``None``: no limit.
     """
-    host.check()
+    backend.check()
     if not subscription.reading:
         # One step.
         subscription.reading = True
@@ -49,9 +49,9 @@ def next_batch(host: SyncHost, subscription: Subscription, limit: int, wait: flo
     try:
         subscription.begin_batch()
         buffer = subscription.buffer
-        while _ready(host, subscription, None):
+        while _ready(backend, subscription, None):
             if buffer.count < limit:
-                _fill(host, subscription, limit, ending(wait))
+                _fill(backend, subscription, limit, ending(wait))
             cut = buffer.cut(limit, full=wait is None)
             if cut is not None:
                 return cut
@@ -60,10 +60,10 @@ def next_batch(host: SyncHost, subscription: Subscription, limit: int, wait: flo
         subscription.reading = False
 
 
-def _ready(host: SyncHost, subscription: Subscription, deadline: float | None) -> bool:
+def _ready(backend: SyncBackend, subscription: Subscription, deadline: float | None) -> bool:
     """Waits for a record in the buffer: true; false at the end."""
-    if host.due():
-        host.rest()
+    if backend.due():
+        backend.rest()
     buffer = subscription.buffer
     ready = buffer.count
     if ready:
@@ -74,39 +74,39 @@ def _ready(host: SyncHost, subscription: Subscription, deadline: float | None) -
         if not subscription.take():
             if subscription.ended:
                 return False
-            if not _wait(host, subscription, deadline):
+            if not _wait(backend, subscription, deadline):
                 raise subscription.too_late()
         ready = buffer.count
     return False
 
 
-def _fill(host: SyncHost, subscription: Subscription, limit: int, deadline: float | None) -> None:
+def _fill(backend: SyncBackend, subscription: Subscription, limit: int, deadline: float | None) -> None:
     """Takes what comes until `limit` records are in the buffer, or the time is over, or it must be handed out."""
     buffer = subscription.buffer
     while buffer.count < limit and not subscription.stopped:
         try:
             if subscription.take():
                 continue
-            if subscription.ended or not _wait(host, subscription, deadline):
+            if subscription.ended or not _wait(backend, subscription, deadline):
                 return
         except FluvioError:
             # The records before it first; the library says it again.
             return
 
 
-def _wait(host: SyncHost, subscription: Subscription, deadline: float | None) -> bool:
+def _wait(backend: SyncBackend, subscription: Subscription, deadline: float | None) -> bool:
     """Waits until there is something to take, or to look at; false if the time is over first."""
     seconds = left(deadline)
     if seconds == 0:
         return False
     try:
-        waiting = begin_to_wait(host, lib.flv_consumer_wait, subscription.handle, seconds)
+        waiting = begin_to_wait(backend, lib.flv_consumer_wait, subscription.handle, seconds)
         subscription.waiting = waiting
         # Whoever resumes a partition does it the other way round.
         if subscription.buffer.count:
-            host.hub.abandon(waiting)
+            backend.completions.abandon(waiting)
             return True
-        return until_ready(host, waiting)
+        return until_ready(backend, waiting)
     except ClosedError:
         # The next take says so.
         return True

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from fluvio_cffi._backends.threads import SyncHost
+from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._metadata import RecordMetadata
 from fluvio_cffi._produce.receipt import BaseReceipt
 from fluvio_cffi._values.quantities import Timeout, parse_timeout
 
 
-class Receipt(BaseReceipt[SyncHost]):
+class Receipt(BaseReceipt[SyncBackend]):
     """Stands for a record that was accepted. Waited for, it says where the record is, or raises why it is not.
 
     It can be waited for as often as wanted, by several threads. :meth:`done`, :meth:`result` and :meth:`exception`: any
@@ -29,28 +29,28 @@ class Receipt(BaseReceipt[SyncHost]):
         return self._wait(parse_timeout(timeout, None))
 
     def _wait(self, limit: float | None) -> RecordMetadata:
-        host = self._host
-        host.check()
+        backend = self._backend
+        backend.check()
         if limit == 0:
             self.done()
         ticket = self._ticket
         if ticket is None or not ticket.done:
-            waiter = host.waiter()
+            waiter = backend.waiter()
             try:
                 self._watch(waiter)
-                if not host.wait(waiter, limit):
+                if not backend.wait(waiter, limit):
                     what = f"the record for {self._ledger.topic!r} was not acknowledged within {limit:g} s; it goes on"
                     late = self._ledger.late("wait", what, "pending")
                     late.receipt = self
                     raise late
-                host.turned()
+                backend.turned()
                 return self.result()
             except BaseException:
                 if not self._raised:
                     self._leave(waiter)
                 raise
-        if host.due():
-            host.rest()
+        if backend.due():
+            backend.rest()
         return self.result()
 
 

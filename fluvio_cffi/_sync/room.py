@@ -6,14 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fluvio_cffi._backends.threads import SyncHost
+from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._produce.room import NO_ROOM, RoomWaiter
 from fluvio_cffi._produce.thread_intake import ThreadIntake
 from fluvio_cffi._values.quantities import left
 
 
 def use_room(
-    host: SyncHost, intake: ThreadIntake[Any], cost: int, deadline: float | None, use: Callable[[], bool]
+    backend: SyncBackend, intake: ThreadIntake[Any], cost: int, deadline: float | None, use: Callable[[], bool]
 ) -> None:
     """Waits for room, first come, first served, until `use` has made use of it.
 
@@ -24,13 +24,13 @@ def use_room(
     """
     again = False
     while True:
-        waiter = host.waiter()
+        waiter = backend.waiter()
         place = RoomWaiter(waiter, cost, waiter.owner)
         try:
             intake.join(place, again)
             if not place.granted:
                 seconds = left(deadline)
-                if seconds == 0 or not host.wait(waiter, seconds):
+                if seconds == 0 or not backend.wait(waiter, seconds):
                     raise intake.no_room()
             intake.take(place)
             if use():
@@ -42,14 +42,14 @@ def use_room(
         again = True
 
 
-def hand_over_all(host: SyncHost, intake: ThreadIntake[Any], deadline: float | None) -> None:
+def hand_over_all(backend: SyncBackend, intake: ThreadIntake[Any], deadline: float | None) -> None:
     """Waits until everything that was accepted is handed over to the library.
 
     :raises FluvioTimeoutError: that was not the case by the deadline.
     """
     intake.submitter.catch_up()
     if not intake.push():
-        use_room(host, intake, NO_ROOM, deadline, _turn)
+        use_room(backend, intake, NO_ROOM, deadline, _turn)
 
 
 def _turn() -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fluvio_cffi._backends.threads import SyncHost
+from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._consume.subscription import Subscription
 from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, brief
 from fluvio_cffi._lifetime import Forgettable, Members
@@ -23,16 +23,16 @@ class Session(Forgettable):
     """A connected client, as its producers, consumers, watches and administration know it. It lives as long as any of
     them.
 
-    :ivar host: where its calls wait.
+    :ivar backend: where its calls wait.
     :ivar handle: the library's client.
     :ivar admin_timeout: seconds that an administrative call may take, and the opening of producers and consumers.
     :ivar closed: whether the client was closed.
     :ivar gone: whether everything of it is closed, or given up.
     """
 
-    def __init__(self, name: str, host: SyncHost, handle: CData, admin_timeout: float) -> None:
+    def __init__(self, name: str, backend: SyncBackend, handle: CData, admin_timeout: float) -> None:
         super().__init__()
-        self.host: SyncHost = host
+        self.backend: SyncBackend = backend
         self.handle: CData = handle
         self.admin_timeout: float = admin_timeout
         self.endpoint: str = view(lib.flv_client_endpoint, handle)
@@ -47,18 +47,18 @@ class Session(Forgettable):
     @property
     def state(self) -> ClientState:
         """``"connected"``, ``"reconnecting"`` or ``"closed"``. Any thread."""
-        self.host.check_fork()
+        self.backend.check_fork()
         if self.closed:
             return "closed"
         number: int = lib.flv_client_state(self.handle)
         return _STATES[number] if number < len(_STATES) else "closed"
 
     def __repr__(self) -> str:
-        state = "inherited through a fork" if self.host.forked else self.state
+        state = "inherited through a fork" if self.backend.forked else self.state
         return f"<{self._name} {self.endpoint}, {state}>"
 
     def __del__(self) -> None:
-        if getattr(self, "gone", True) or self.host.forked:
+        if getattr(self, "gone", True) or self.backend.forked:
             return
         self.gone = True
         if not self.closed:
@@ -82,7 +82,7 @@ class Session(Forgettable):
     def hand_over_close(self) -> None:
         """The caller leaves at once; the library goes on closing for a second."""
         try:
-            self.host.hub.close_later(lib.flv_client_close, self.handle, callback=self._handed_over)
+            self.backend.completions.close_later(lib.flv_client_close, self.handle, callback=self._handed_over)
         except FluvioError:
             self.end()
 
@@ -98,7 +98,7 @@ class Session(Forgettable):
             for producer in self.producers:
                 producer.fail_queued(ClosedError("the client was closed before the record was sent"))
                 producer.end()
-            self.host.release()
+            self.backend.release()
 
     def failures(self, producers: list[ThreadIntake[Any]], dropped: int) -> DeliveryError | None:
         """The error for the failures that nobody has claimed, and for what a close has dropped."""
@@ -119,7 +119,7 @@ class Session(Forgettable):
 
     def check_open(self) -> None:
         """Raises in a child of the process that made it, and once it is closed."""
-        self.host.check_fork()
+        self.backend.check_fork()
         if self.closed:
             raise ClosedError("the client is closed")
 

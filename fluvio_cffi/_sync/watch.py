@@ -9,7 +9,7 @@ from typing import Generic, NoReturn, TypeVar
 
 from fluvio_cffi._admin.document import from_document
 from fluvio_cffi._admin.objects.changes import Change
-from fluvio_cffi._backends.threads import SyncHost
+from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, UsageError, timed_out
 from fluvio_cffi._exports import publish
 from fluvio_cffi._lifetime import logger
@@ -41,12 +41,12 @@ class Watch(Generic[ItemT]):
 
     __slots__ = (
         "__weakref__",
+        "_backend",
         "_buffer",
         "_change",
         "_closed",
         "_error",
         "_handle",
-        "_host",
         "_item",
         "_object",
         "_reading",
@@ -56,7 +56,7 @@ class Watch(Generic[ItemT]):
 
     def __init__(self, session: Session, object: str, item: type[ItemT]) -> None:
         self._session = session
-        self._host: SyncHost = session.host
+        self._backend: SyncBackend = session.backend
         self._object = object
         self._item = item
         self._handle: CData | None = None
@@ -116,23 +116,23 @@ class Watch(Generic[ItemT]):
 
         :param timeout: seconds; left out: 5; ``None``: no limit.
         """
-        host = self._host
-        host.check()
+        backend = self._backend
+        backend.check()
         if self.closed or self._handle is None:
             self._closed = True
             return
         self._closed = True
-        operation = host.hub.start(
+        operation = backend.completions.start(
             lib.flv_watch_close,
             self._handle,
             timeout=parse_timeout(timeout, CLOSE_TIMEOUT),
             phase="close",
-            waiter=host.waiter(),
+            waiter=backend.waiter(),
         )
-        (host.finish(operation)).check()
+        (backend.finish(operation)).check()
 
     def __enter__(self) -> Watch[ItemT]:
-        self._host.check()
+        self._backend.check()
         if not self._reading:
             # One step.
             self._reading = True
@@ -149,7 +149,7 @@ class Watch(Generic[ItemT]):
     ) -> None:
         if error is None:
             self.close()
-        elif self._host.is_cancellation(error):
+        elif self._backend.is_cancellation(error):
             self._hand_over_close()
         else:
             try:
@@ -164,16 +164,16 @@ class Watch(Generic[ItemT]):
 
     def _next(self, deadline: float | None) -> bool:
         """Whether there is a next change; it is in its place then. False: closed."""
-        host = self._host
-        host.check()
+        backend = self._backend
+        backend.check()
         if not self._reading:
             # One step.
             self._reading = True
         else:
             raise self._second_reader()
         try:
-            if host.due():
-                host.rest()
+            if backend.due():
+                backend.rest()
             if self._over():
                 return False
             handle = self._opened(deadline)
@@ -190,21 +190,21 @@ class Watch(Generic[ItemT]):
 
     def _opened(self, deadline: float | None = None) -> CData:
         """The library's watch; it is opened if it is not open yet, by the deadline of the read that asks for it."""
-        session, host = self._session, self._host
+        session, backend = self._session, self._backend
         session.check_open()
         if self._closed:
             raise ClosedError("the watch is closed")
         if self._handle is None:
             name = Slice(self._object)
-            operation = host.hub.start(
+            operation = backend.completions.start(
                 lib.flv_watch_open,
                 session.handle,
                 name.value,
                 timeout=session.admin_timeout if deadline is None else left(deadline),
                 phase="admin",
-                waiter=host.waiter(),
+                waiter=backend.waiter(),
             )
-            host.finish(operation)
+            backend.finish(operation)
             try:
                 self._handle = operation.take("flv_watch_t *", lib.flv_watch_free)
             except FluvioTimeoutError as late:
@@ -240,7 +240,7 @@ class Watch(Generic[ItemT]):
     def _wait(self, handle: CData, seconds: float | None) -> None:
         """Waits until there is something to take, or the time is over."""
         try:
-            until_ready(self._host, begin_to_wait(self._host, lib.flv_watch_wait, handle, seconds))
+            until_ready(self._backend, begin_to_wait(self._backend, lib.flv_watch_wait, handle, seconds))
         except ClosedError:
             # The next take says so.
             return
@@ -258,7 +258,7 @@ class Watch(Generic[ItemT]):
 
     def _close_later(self, handle: CData) -> None:
         try:
-            self._host.hub.close_later(lib.flv_watch_close, handle)
+            self._backend.completions.close_later(lib.flv_watch_close, handle)
         except FluvioError as failure:
             logger.debug("%r: %s", self, failure)
 
@@ -267,7 +267,7 @@ class Watch(Generic[ItemT]):
 
     def __del__(self) -> None:
         buffer = getattr(self, "_buffer", None)
-        if buffer is not None and not self._host.forked:
+        if buffer is not None and not self._backend.forked:
             lib.flv_buffer_free(buffer[0])
 
 

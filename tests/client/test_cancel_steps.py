@@ -521,9 +521,9 @@ async def once(stage: Stage, case: Callable[[Stage], Case], at: int, moment: Mom
 
 async def idle(client: Any) -> None:
     """Every operation that was started has completed, and every ticket."""
-    hub = client._session.host.hub
+    completions = client._session.backend.completions
     with anyio.fail_after(5):
-        while hub._operations or hub.tickets or hub._due:
+        while completions._operations or completions.tickets or completions._due:
             await anyio.sleep(0.005)
 
 

@@ -220,11 +220,11 @@ def test_several_clients_on_a_loop_share_a_host(cluster: Any) -> None:
     async def main() -> None:
         async with AsyncFluvio.connect(cluster.endpoint) as first:
             async with AsyncFluvio.connect(cluster.endpoint) as second:
-                assert session_of(first).host is session_of(second).host
+                assert session_of(first).backend is session_of(second).backend
                 await asyncio.gather(*[client.admin.topics.list() for client in (first, second) * 10])
             await first.admin.topics.list()
         loop = asyncio.get_running_loop()
-        assert not loop.remove_reader(session_of(first).host.hub.descriptor)
+        assert not loop.remove_reader(session_of(first).backend.completions.descriptor)
 
     asyncio.run(main())
 

@@ -18,10 +18,10 @@ from insides import session_of
 
 import fluvio_cffi
 from fluvio_cffi._backends import asyncio_insides, trio_insides
-from fluvio_cffi._backends.asyncio import AsyncioHost
-from fluvio_cffi._backends.asyncio_insides import LoneFuture, QuickAsyncioHost
-from fluvio_cffi._backends.trio import TrioHost, abort_send
-from fluvio_cffi._backends.trio_insides import QuickTrioHost
+from fluvio_cffi._backends.asyncio import AsyncioBackend
+from fluvio_cffi._backends.asyncio_insides import LoneFuture, QuickAsyncioBackend
+from fluvio_cffi._backends.trio import TrioBackend, abort_send
+from fluvio_cffi._backends.trio_insides import QuickTrioBackend
 
 TESTS = Path(__file__).parents[1]
 # What sends, reads, waits and is cancelled, on each event loop.
@@ -35,16 +35,18 @@ SAMPLE = [
 def looked_at_anew() -> Iterator[None]:
     """The insides are looked at once more, and again after the test."""
     for module in (asyncio_insides, trio_insides):
-        module.best_host.cache_clear()
+        module.best_backend.cache_clear()
     yield
     for module in (asyncio_insides, trio_insides):
-        module.best_host.cache_clear()
+        module.best_backend.cache_clear()
 
 
 @pytest.mark.backends("asyncio", "uvloop", "trio")
 async def test_the_insides_are_known_here(world: World, looked_at_anew: None) -> None:
     async with world.connect() as client:
-        assert type(session_of(client).host) is (QuickTrioHost if world.backend == "trio" else QuickAsyncioHost)
+        assert type(session_of(client).backend) is (
+            QuickTrioBackend if world.backend == "trio" else QuickAsyncioBackend
+        )
 
 
 class Hidden(LoneFuture):
@@ -85,7 +87,7 @@ async def test_futures_of_another_kind(
     world: World, looked_at_anew: None, future: type[LoneFuture], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asyncio_insides, "LoneFuture", future)
-    assert asyncio_insides.best_host() is AsyncioHost
+    assert asyncio_insides.best_backend() is AsyncioBackend
 
 
 @pytest.mark.backends("asyncio", "uvloop")
@@ -94,7 +96,7 @@ async def test_no_running_loop_for_the_asking(
     world: World, looked_at_anew: None, function: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asyncio_insides, "_get_running_loop", function)
-    assert asyncio_insides.best_host() is AsyncioHost
+    assert asyncio_insides.best_backend() is AsyncioBackend
 
 
 class Message:
@@ -158,7 +160,7 @@ def test_sleep_of_another_kind(sleep: object, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.backends("trio")
 async def test_a_message_that_is_not_known(world: World, looked_at_anew: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trio_insides, "SLEEP", None)
-    assert trio_insides.best_host() is TrioHost
+    assert trio_insides.best_backend() is TrioBackend
 
 
 class Point:
@@ -180,14 +182,14 @@ async def test_a_cancellation_that_is_not_noticed(
     world: World, looked_at_anew: None, ends: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(trio_insides, "checkpoint_if_cancelled", lambda: Point(ends))
-    assert trio_insides.best_host() is TrioHost
+    assert trio_insides.best_backend() is TrioBackend
 
 
 @pytest.mark.backends("trio")
 async def test_a_task_that_is_cancelled_looks_at_the_insides(world: World, looked_at_anew: None) -> None:
     with trio.CancelScope() as scope:
         scope.cancel()
-        assert trio_insides.best_host() is QuickTrioHost
+        assert trio_insides.best_backend() is QuickTrioBackend
     assert scope.cancel_called and not scope.cancelled_caught
 
 

@@ -110,7 +110,7 @@ class Stage:
             settled_by = time.monotonic() + LIMIT
             while producer._ledger.submitted != producer._ledger.settled:
                 assert time.monotonic() < settled_by
-                self.client._session.host.look()
+                self.client._session.backend.look()
         for consumer in (self.log, self.live):
             assert not consumer._subscription.reading
         for reader in (self.watch, self.events):
@@ -118,15 +118,15 @@ class Stage:
         if self.expected > RECORDS - 50:
             self.log.seek(0, 0)
             self.expected = 0
-        host = self.client._session.host
-        hub = host.hub
+        backend = self.client._session.backend
+        completions = backend.completions
         deadline = time.monotonic() + LIMIT
-        while hub._operations:
-            assert time.monotonic() < deadline, list(hub._operations.values())
-            host.look()
-        assert host._leader is None and not host._parked
-        assert not hub.undone and not hub._inside and not hub.tickets
-        assert not any(catch.busy for catch in hub._catches)
+        while completions._operations:
+            assert time.monotonic() < deadline, list(completions._operations.values())
+            backend.look()
+        assert backend._leader is None and not backend._parked
+        assert not completions.undone and not completions._inside and not completions.tickets
+        assert not any(catch.busy for catch in completions._catches)
 
     def check_all(self) -> None:
         """All that was acknowledged is where it was said to be, and all came once, in order."""
@@ -556,11 +556,11 @@ class AsyncStage:
         if self.expected > RECORDS - 50:
             await self.log.seek(0, 0)
             self.expected = 0
-        hub = self.client._session.host.hub
+        completions = self.client._session.backend.completions
         with anyio.fail_after(LIMIT):
-            while hub._operations or hub.tickets:
+            while completions._operations or completions.tickets:
                 await self.world.sleep(0)
-        assert not hub.undone and not hub._inside
+        assert not completions.undone and not completions._inside
 
     async def close(self) -> None:
         await self.producer.close()

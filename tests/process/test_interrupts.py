@@ -60,7 +60,7 @@ def client(cluster: LocalCluster) -> Iterator[Fluvio]:
 
 def at_each_place(client: Fluvio, call: Callable[[], object], check: Callable[[bool], None]) -> None:
     """Makes the call again and again, interrupted at one place after another, until there is none left."""
-    hub = client._session.host.hub
+    completions = client._session.backend.completions
     get_ready(lambda: client.state)
     at = 0
     while True:
@@ -76,16 +76,16 @@ def at_each_place(client: Fluvio, call: Callable[[], object], check: Callable[[b
             assert not stepper.hit
         check(returned)
         deadline = time.monotonic() + 6
-        while hub._operations:
+        while completions._operations:
             assert time.monotonic() < deadline
-            client._session.host.look()
-        assert all(ticket.done for ticket in hub.tickets.values())
+            client._session.backend.look()
+        assert all(ticket.done for ticket in completions.tickets.values())
         if not stepper.hit:
             break
         at += 1
     assert at
     # A ticket that is done may be left behind where the last step was interrupted.
-    assert len(hub.tickets) <= 5
+    assert len(completions.tickets) <= 5
 
 
 @pytest.mark.parametrize("how", ["enqueue", "send"])
@@ -105,11 +105,11 @@ def test_handing_over_in_an_event_loop(cluster: LocalCluster, how: str) -> None:
             outcomes: list[Any]
             if how == "enqueue":
                 group = intake._outbox.begin(PendingReceipts, 0)
-                owners = [intake._receipt(client._session.host, intake.ledger, None) for _ in values]
+                owners = [intake._receipt(client._session.backend, intake.ledger, None) for _ in values]
                 outcomes = [receipt.wait() for receipt in owners]
             else:
                 group = intake._outbox.begin(PendingSends, 0)
-                owners = [client._session.host.send_future() for _ in values]
+                owners = [client._session.backend.send_future() for _ in values]
                 outcomes = [asyncio.wait_for(future, 20) for future in owners]
             for owner, value in zip(owners, values, strict=True):
                 group.add(owner, value, None, None, None, len(value) + OVERHEAD)
@@ -179,7 +179,7 @@ def test_sending(client: Fluvio, how: str) -> None:
 def test_sending_in_the_middle_of_another_call(client: Fluvio, how: str) -> None:
     """What only one may use at a time is in use already: nothing that is used instead stays claimed."""
     producer = client.producer("interrupts", linger=0.2)
-    claimed = (producer._intake.submitter._structs, client._session.host.hub._catches)
+    claimed = (producer._intake.submitter._structs, client._session.backend.completions._catches)
 
     def call() -> None:
         if how == "send":

@@ -21,5 +21,5 @@ def refuse(*_: object) -> None:
 def pytest_configure() -> None:
     asyncio_insides.LoneFuture = OtherFuture  # type: ignore[misc]
     trio_insides.SLEEP = None  # type: ignore[misc]
-    for kind in (asyncio_insides.QuickAsyncioHost, trio_insides.QuickTrioHost):
+    for kind in (asyncio_insides.QuickAsyncioBackend, trio_insides.QuickTrioBackend):
         kind.__init__ = refuse  # type: ignore[assignment, method-assign]

@@ -77,7 +77,7 @@ class Loop:
     thread = 0
 
     def __init__(self) -> None:
-        self.hub = Queue()
+        self.completions = Queue()
         self.callbacks: deque[Callable[[], None]] = deque()
 
     def check(self) -> None: ...
@@ -239,7 +239,7 @@ class Producing(RuleBasedStateMachine):
     @rule(count=st.integers(1, 4))
     def answers(self, count: int) -> None:
         self.native.settle(count)
-        self.loop.hub.complete(self.native.left)
+        self.loop.completions.complete(self.native.left)
 
     @invariant()
     def what_is_accepted_goes_in_its_order(self) -> None:
@@ -262,7 +262,7 @@ class Producing(RuleBasedStateMachine):
     @invariant()
     def somebody_sees_to_it_that_those_who_wait_go_on(self) -> None:
         if self.intake.queue.waiting or (self.intake._outbox.count and not self.loop.callbacks):
-            request = self.loop.hub.request
+            request = self.loop.completions.request
             assert request is not None and not request.done
 
     def teardown(self) -> None:
@@ -278,7 +278,7 @@ class Producing(RuleBasedStateMachine):
                 self.intake.leave(wait[0])
             self.loop.turn()
             self.native.settle(1)
-            self.loop.hub.complete(self.native.left)
+            self.loop.completions.complete(self.native.left)
         assert not self.waits
         self.native.settle(len(self.native.tickets))
         assert self.native.log == [value for _, value in self.accepted]
@@ -313,7 +313,7 @@ def test_a_close_refuses_those_who_wait_but_not_what_was_accepted() -> None:
     assert intake.free == 0
     assert intake.accept_usual(b"x", None) is None
     library.settle(3)
-    loop.hub.complete(library.left)
+    loop.completions.complete(library.left)
     assert flush.granted
     assert len(library.log) == 3
 
@@ -324,12 +324,12 @@ def test_the_library_is_asked_for_less_when_a_large_record_is_given_up() -> None
     large, small = RoomWaiter(Bell(), 1_900), RoomWaiter(Bell(), 1_200)
     intake.join(large, False)
     intake.join(small, False)
-    assert loop.hub.request is not None and loop.hub.request.wanted == 1_900
+    assert loop.completions.request is not None and loop.completions.request.wanted == 1_900
     intake.leave(large)
-    loop.hub.complete(library.left)
-    assert loop.hub.request.wanted == 1_200
+    loop.completions.complete(library.left)
+    assert loop.completions.request.wanted == 1_200
     library.settle(1)
-    loop.hub.complete(library.left)
+    loop.completions.complete(library.left)
     assert small.granted
 
 
@@ -343,7 +343,7 @@ def test_a_library_that_fails_tells_everybody_why() -> None:
     loop.turn()
     place = RoomWaiter(Bell(), 624)
     intake.join(place, False)
-    loop.hub.fail()
+    loop.completions.fail()
     errors: list[FluvioError | None] = [late.exception() if late.done() else None, place.error]
     assert [str(error) for error in errors if error is not None] == ["gone"] * 2
     assert place.error is not None and place.error.outcome == "not_written"

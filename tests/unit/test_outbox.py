@@ -34,7 +34,7 @@ BAD = b"bad"
 BATCH = 5
 
 
-class Host:
+class Backend:
     def look(self) -> None: ...
 
 
@@ -157,7 +157,7 @@ class Sending(RuleBasedStateMachine):
 
     @rule(key=st.sampled_from([None, None, b"k"]), bad=st.booleans())
     def enqueue(self, key: bytes | None, bad: bool) -> None:
-        self.add(PendingReceipts, BaseReceipt(Host(), self.ledger, None), key, bad)
+        self.add(PendingReceipts, BaseReceipt(Backend(), self.ledger, None), key, bad)
 
     @rule(key=st.sampled_from([None, None, b"k"]), bad=st.booleans())
     def send(self, key: bytes | None, bad: bool) -> None:
@@ -234,7 +234,7 @@ def test_a_column_is_made_when_a_record_needs_it() -> None:
     for number, (key, partition, timestamp) in enumerate(
         [(None, None, None), (b"k", None, None), (None, 3, None), (None, None, 9), (b"", 0, 0)]
     ):
-        group.add(BaseReceipt(Host(), Ledger("t", ffi.NULL), None), b"%d" % number, key, partition, timestamp, 25)
+        group.add(BaseReceipt(Backend(), Ledger("t", ffi.NULL), None), b"%d" % number, key, partition, timestamp, 25)
     block = group.seal(0)
     assert records(block) == [(None, b"0"), (b"k", b"1"), (None, b"2"), (None, b"3"), (b"", b"4")]
     assert block.partitions is not None and block.timestamps is not None
@@ -268,7 +268,7 @@ def test_what_is_queued_when_the_library_is_gone_fails_once() -> None:
     ledger = Ledger("t", ffi.NULL)
     outbox = Outbox(ledger)
     future = Future()
-    receipt: Any = BaseReceipt(Host(), ledger, None)
+    receipt: Any = BaseReceipt(Backend(), ledger, None)
     group_of(outbox, PendingSends).add(future, b"x", None, None, None, 25)
     group_of(outbox, PendingReceipts).add(receipt, b"y", None, None, None, 25)
 
@@ -286,7 +286,7 @@ def test_what_is_queued_when_the_library_is_gone_fails_once() -> None:
 def test_what_is_dropped_keeps_its_cause() -> None:
     ledger = Ledger("t", ffi.NULL)
     outbox = Outbox(ledger)
-    receipts: list[Any] = [BaseReceipt(Host(), ledger, None) for _ in range(3)]
+    receipts: list[Any] = [BaseReceipt(Backend(), ledger, None) for _ in range(3)]
     for receipt in receipts:
         group_of(outbox, PendingReceipts).add(receipt, b"x", None, None, None, 25)
     outbox.fail(RecordTooLargeError("why"), 0)

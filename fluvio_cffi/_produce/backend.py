@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from fluvio_cffi._native.queue import Hub
+from fluvio_cffi._native.queue import CompletionQueue
 from fluvio_cffi._native.tickets import SendFuture
 
 
-class ProduceHost(Protocol):
+class ProduceBackend(Protocol):
     """Where tasks or threads wait.
 
-    :ivar hub: completes what is started.
+    :ivar completions: completes what is started.
     """
 
-    hub: Hub
+    completions: CompletionQueue
 
     def check_fork(self) -> None:
-        """Raises :class:`ForkedError` in a child of the process that made the host."""
+        """Raises :class:`ForkedError` in a child of the process that made the backend."""
         ...
 
     def check(self) -> None:
@@ -30,7 +30,7 @@ class ProduceHost(Protocol):
         ...
 
 
-class LoopHost(ProduceHost, Protocol):
+class LoopBackend(ProduceBackend, Protocol):
     """Where the tasks of an event loop wait.
 
     :ivar thread: the loop's thread.

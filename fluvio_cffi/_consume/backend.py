@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from fluvio_cffi._native.queue import Hub
+from fluvio_cffi._native.queue import CompletionQueue
 
 
-class ConsumeHost(Protocol):
+class ConsumeBackend(Protocol):
     """Where tasks or threads wait.
 
-    :ivar hub: completes what is started.
+    :ivar completions: completes what is started.
     """
 
-    hub: Hub
+    completions: CompletionQueue
 
     @property
     def forked(self) -> bool:
-        """Whether this process is a child of the one that made the host."""
+        """Whether this process is a child of the one that made the backend."""
         ...
 
     def check_fork(self) -> None:
-        """Raises :class:`ForkedError` in a child of the process that made the host."""
+        """Raises :class:`ForkedError` in a child of the process that made the backend."""
         ...
 
     def breathe(self) -> None:
