@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal
 
-from fluvio_cffi._cluster.faults import Fault, Faults
+from fluvio_cffi._cluster.faults import ActiveFaults, Faults
 from fluvio_cffi._cluster.files import claim, remove
 from fluvio_cffi._cluster.waiting import Steps, run, run_async
 from fluvio_cffi._connect.config import Tls
@@ -118,7 +118,7 @@ class LocalCluster:
         self._controlling = threading.Lock()
         self._unanswered = 0
         self._messages: IO[bytes] | None = None
-        self._active_faults: dict[Fault, tuple[str, str]] = {}
+        self._active_faults = ActiveFaults()
         _known[id(self)] = weakref.WeakMethod(self._abandon, partial(_known.pop, id(self)))
 
     def __repr__(self) -> str:
