@@ -144,6 +144,19 @@ async def test_modules_of_old_sdks(target: World) -> None:
         assert [record.offset for record in await read(client, topic, module("old_abi"), start=2)] == [2, 3, 4, 5]
 
 
+async def test_a_module_of_an_old_sdk_on_several_partitions(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client, partitions=4)
+        async with client.producer(topic) as producer:
+            for number in range(40):
+                await producer.enqueue(str(number), partition=number % 4)
+        # The sum begins once: no stream has read a part of it in vain.
+        got = await read(client, topic, module("old_abi"), module("sum"), module("pass"))
+        for partition in range(4):
+            of_it = [int(record.text) for record in got if record.partition == partition]
+            assert of_it == [sum(range(partition, number + 1, 4)) for number in range(partition, 40, 4)]
+
+
 async def test_lookback(target: World) -> None:
     async with target.connect() as client:
         topic = await target.topic(client)

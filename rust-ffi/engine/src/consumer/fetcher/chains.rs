@@ -29,7 +29,7 @@ impl Fetcher {
             {
                 connection.count_abandoned()?;
             }
-            return self.chain_failed(cursor, &part.error_code);
+            return self.chain_failed(cursor, &part.error_code, stream.version);
         }
         self.backoff.reset();
         cursor.unknown_since = None;
@@ -64,8 +64,8 @@ impl Fetcher {
         })
     }
 
-    /// The chain was not built, or has failed: how reading goes on, or why it does not.
-    fn chain_failed(&self, cursor: &mut Cursor, code: &ErrorCode) -> Result<NextStep> {
+    /// The chain of a stream of `version` was not built, or has failed: how reading goes on, or why it does not.
+    fn chain_failed(&self, cursor: &mut Cursor, code: &ErrorCode, version: i16) -> Result<NextStep> {
         let chain = self.shared.chain.as_ref();
         let error = stream_error(code, cursor.next()).with_topic(&self.shared.topic);
         let mut error = error.with_partition(cursor.partition);
@@ -85,7 +85,7 @@ impl Fetcher {
             ErrorCode::SmartModuleRuntimeError(failure) => {
                 proceed(cursor, Search::named(error, failure.offset, cursor.next()))
             }
-            ErrorCode::Other(text) if text.contains(TOO_NEW) && chain.is_some_and(|chain| chain.set_old()) => {
+            ErrorCode::Other(text) if text.contains(TOO_NEW) && chain.is_some_and(|chain| chain.set_old(version)) => {
                 Ok(NextStep::OpenStream)
             }
             ErrorCode::Other(_) if error.kind == ErrorKind::SmartModule => {
