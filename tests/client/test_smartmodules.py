@@ -411,6 +411,48 @@ async def test_an_aggregate_that_cannot_go_on_raises(world: World) -> None:
                 assert (await consumer.receive(10)).value == b"1"
 
 
+async def test_an_error_where_an_aggregate_is_not_the_last(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        for batch in (["1", "2", "3"], ["4", "x", "6"], ["7", "8"]):
+            await fill(client, topic, batch, len(batch))
+        got, failed = [], []
+        chain = (module("sum"), module("upper"))
+        async with client.consumer(topic, start=Offset.beginning(), stop_at_end=True, smartmodules=chain) as consumer:
+            while True:
+                try:
+                    async for record in consumer:
+                        got.append((record.offset, record.text))
+                    break
+                except SmartModuleError as error:
+                    assert error.offset is not None
+                    failed.append((error.offset, error.value))
+                    await consumer.seek(error.partition, error.offset + 1)
+        assert failed == [(4, b"x")]
+        assert got == [(0, "1"), (1, "3"), (2, "6"), (3, "10"), (5, "6"), (6, "13"), (7, "21")]
+
+
+async def test_an_error_in_the_midst_where_an_aggregate_is_not_the_last(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        chain = (module("sum"), module("upper"))
+        async with client.consumer(topic, start=Offset.beginning(), smartmodules=chain) as consumer:
+            await fill(client, topic, ["1"], 1)
+            assert (await consumer.receive(10)).text == "1"
+            await fill(client, topic, ["2", "x", "3"], 3)
+            # The value is lost with the stream, and so it is not the place of the record that is named.
+            with pytest.raises(SmartModuleError, match="ended at offset 1, .* cannot go on") as caught:
+                await consumer.receive(10)
+            assert (caught.value.offset, caught.value.hint) == (1, None)
+            await consumer.seek(0, 1)
+            assert (await consumer.receive(10)).text == "2"
+            with pytest.raises(SmartModuleError) as caught:
+                await consumer.receive(10)
+            assert (caught.value.offset, caught.value.value) == (2, b"x")
+            await consumer.seek(0, 3)
+            assert (await consumer.receive(10)).text == "3"
+
+
 # -- more of what the server does
 
 

@@ -73,10 +73,6 @@ impl Fetcher {
         match code {
             // The bounds decide what becomes of the partition.
             ErrorCode::OffsetEvicted { .. } => Ok(NextStep::AskBounds),
-            // It cannot be run again up to there.
-            ErrorCode::SmartModuleRuntimeError(failure) if chain.is_some_and(Chain::hides_values) => {
-                Err(error.with_offset(failure.offset.max(cursor.next())))
-            }
             ErrorCode::SmartModuleNotFound { .. } => {
                 let since = *cursor.unknown_since.get_or_insert_with(Instant::now);
                 let is_new = since.elapsed() < UNKNOWN && !chain.is_some_and(|chain| chain.has_missing);
@@ -102,10 +98,13 @@ pub(super) fn no_way_on(shared: &ConsumerShared, cursor: &Cursor) -> Option<Erro
     if !cursor.has_begun || !shared.chain.as_ref().is_some_and(Chain::hides_values) {
         return None;
     }
-    let text = "the stream has ended, and the aggregate in the chain of SmartModules cannot go on, since its value is \
-                not what comes out of the chain: seek to begin anew, or make it the last one";
+    let next = cursor.next();
+    let text = format!(
+        "the stream has ended at offset {next}, and the aggregate in the chain of SmartModules cannot go on, since its \
+         value is not what comes out of the chain: seek there to begin anew, or make it the last one"
+    );
     let error = Error::new(ErrorKind::SmartModule, text).with_topic(&shared.topic);
-    Some(error.with_partition(cursor.partition).with_offset(cursor.next()))
+    Some(error.with_partition(cursor.partition).with_offset(next))
 }
 
 /// How reading goes on with a cursor by what a search has found.
