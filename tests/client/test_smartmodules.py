@@ -432,6 +432,22 @@ async def test_an_error_where_an_aggregate_is_not_the_last(target: World) -> Non
         assert got == [(0, "1"), (1, "3"), (2, "6"), (3, "10"), (5, "6"), (6, "13"), (7, "21")]
 
 
+async def test_a_trap_where_an_aggregate_is_not_the_last(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        for batch in (["1", "2"], ["3", "trap"], ["5", "6"]):
+            await fill(client, topic, batch, len(batch))
+        chain = (module("trap"), module("sum"), module("upper"))
+        async with client.consumer(topic, start=Offset.beginning(), stop_at_end=True, smartmodules=chain) as consumer:
+            with pytest.raises(SmartModuleError) as caught:
+                await consumer.receive(10)
+            # Which record it was is not known: nothing was read, and nothing is passed over.
+            assert (caught.value.offset, consumer.position()) == (0, {0: 0})
+            assert "cannot go on" not in str(caught.value)
+            await consumer.seek(0, 4)
+            assert [record.text async for record in consumer] == ["5", "11"]
+
+
 async def test_an_error_in_the_midst_where_an_aggregate_is_not_the_last(target: World) -> None:
     async with target.connect() as client:
         topic = await target.topic(client)

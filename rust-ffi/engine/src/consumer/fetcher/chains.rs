@@ -84,7 +84,8 @@ impl Fetcher {
             ErrorCode::Other(text) if text.contains(TOO_NEW) && chain.is_some_and(|chain| chain.set_old(version)) => {
                 Ok(NextStep::OpenStream)
             }
-            ErrorCode::Other(_) if error.kind == ErrorKind::SmartModule => {
+            // A search would take several streams, of which only the first has the aggregate's value.
+            ErrorCode::Other(_) if error.kind == ErrorKind::SmartModule && !chain.is_some_and(Chain::hides_values) => {
                 let earlier = cursor.search.take().map(|search| *search);
                 proceed(cursor, Search::unnamed(error, cursor.next(), earlier))
             }
