@@ -142,6 +142,28 @@ async def test_a_module_of_the_cluster(target: World) -> None:
             assert caught.value.outcome == "not_written"
 
 
+async def test_a_missing_module_is_waited_for_once(world: World) -> None:
+    with LocalCluster() as cluster:
+        async with world.connect(cluster.endpoint) as client:
+            topic = await world.topic(client)
+            modules = client.admin.smartmodules
+            async with client.producer(topic, smartmodules="late") as producer:
+                begun = time.monotonic()
+                for _ in range(4):
+                    with pytest.raises(SmartModuleNotFoundError):
+                        await producer.send("a")
+                # Two seconds for the first one only.
+                assert time.monotonic() - begun < 6
+                await modules.create("late", path=MODULES / "upper.wasm")
+                await producer.send("b")
+                # It is known now, so it is waited for again.
+                await modules.delete("late")
+                receipt = await producer.enqueue("c")
+                await modules.create("late", path=MODULES / "upper.wasm")
+                await receipt
+            assert [record.text for record in await read(client, topic)] == ["B", "C"]
+
+
 async def test_a_module_of_an_old_sdk(target: World) -> None:
     async with target.connect() as client:
         topic = await target.topic(client)
