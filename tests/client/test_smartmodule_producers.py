@@ -54,6 +54,21 @@ async def test_one_batch_a_request(world: World) -> None:
         assert len(await read(client, topic)) == 3
 
 
+@pytest.mark.backends("asyncio", "sync")
+async def test_a_batch_size_that_was_chosen_stays(world: World) -> None:
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        lines = ["x" * 1000] * 200
+        requests = []
+        sizes: list[dict[str, Any]] = [{"batch_size": 16_384}, {}]
+        for keywords in sizes:
+            before = client.metrics().requests
+            async with client.producer(topic, linger=0.5, smartmodules=module("pass"), **keywords) as producer:
+                await producer.send_all(lines)
+            requests.append(client.metrics().requests - before)
+        assert requests[0] >= 13 > 3 >= requests[1]
+
+
 async def test_a_multiplied_batch_is_read(target: World) -> None:
     async with target.connect() as client:
         topic = await target.topic(client)
