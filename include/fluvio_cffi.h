@@ -1229,8 +1229,7 @@ typedef struct {
     uint32_t reserved;
     /*
      SmartModules that the SPU runs on what is sent, one after the other, before it is written. The SPU compiles them
-     for each request, which then has one batch: a `batch_size` that is left at its default becomes 262,144. Default
-     none.
+     for each request, which then has one batch: set a larger `batch_size`, such as 262,144. Default none.
      */
     const flv_smartmodule_t *smartmodules;
     /*

@@ -204,7 +204,7 @@ class ProfileStore:
 
     def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
         try:
-            self._path = "" if path is None else text(os.fspath(path), "path")
+            self._path = "" if path is None else text(os.fspath(path), "path", path=True)
         except TypeError as error:
             raise wrong_type("path", "a str or os.PathLike", path) from error
 

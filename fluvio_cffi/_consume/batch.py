@@ -178,8 +178,9 @@ class RecordBatch(Sequence[Record]):
     @property
     def last_offsets(self) -> dict[int, int]:
         """For each partition in the batch the offset of its last record; where SmartModules have made several records
-        of one, the last offset of which all were handed out. What ``commit`` stores of a batch."""
-        return {part.partition: part.processed for part in self._parts}
+        of one, the last offset of which all were handed out, if there is one. What ``commit`` stores of a batch."""
+        processed = {part.partition: part.processed for part in self._parts}
+        return {partition: offset for partition, offset in processed.items() if offset >= 0}
 
     def value_list(self) -> list[bytes]:
         """The values, one a record."""

@@ -74,7 +74,7 @@ class ConsumerOptions:
         self._stop_at_end = flag(stop_at_end, "stop_at_end")
         self.smartmodules: tuple[SmartModule, ...] = chain_of(smartmodules)
         self._isolation = choice(isolation, "isolation", ISOLATIONS)
-        self._max_bytes = number(parse_size(max_bytes, "max_bytes"), "max_bytes", 1, (1 << 31) - 1)
+        self._max_bytes = number(parse_size(max_bytes, "max_bytes"), "max_bytes", 1, 1 << 30)
         self._prefetch = number(parse_size(prefetch, "prefetch"), "prefetch", 1, 1 << 40)
 
     def _starts_of(self, start: Offset | Mapping[int, Offset] | None) -> tuple[Offset | None, dict[int, Offset]]:

@@ -40,10 +40,7 @@ def as_bytes(value: object, what: str) -> bytes:
         try:
             return value.encode()
         except UnicodeEncodeError as error:
-            # The codec's own message would contain the text.
-            raise ConfigError(
-                f"{what} is a str with a character at {error.start} that UTF-8 does not have: {error.reason}"
-            ) from None
+            raise _check.not_utf8(what, error) from None
     if isinstance(value, (bytearray, memoryview)):
         return bytes(cast("bytearray | memoryview", value))
     raise ConfigTypeError(

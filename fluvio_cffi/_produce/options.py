@@ -46,7 +46,7 @@ class ProducerOptions:
 
     def __init__(
         self,
-        batch_size: Size,
+        batch_size: Size | None,
         linger: Duration,
         compression: Codec | None,
         max_request_size: Size,
@@ -61,7 +61,6 @@ class ProducerOptions:
         if partitioner is not None and not callable(partitioner):
             raise wrong_type("partitioner", "callable, such as Partitioner.fixed(0)", partitioner)
         self.partitioner: Partitioning | None = partitioner
-        self.batch_size: int = number(parse_size(batch_size, "batch_size"), "batch_size", 1, 32 << 20)
         self._linger = parse_duration(linger, "linger")
         if self._linger > 60:
             raise wrong_value("linger", linger, "at most 60 s")
@@ -79,6 +78,10 @@ class ProducerOptions:
         self._delivery = choice(delivery, "delivery", _DELIVERIES)
         self.delivery_timeout: float = limit(delivery_timeout, "delivery_timeout")
         self.smartmodules: tuple[SmartModule, ...] = chain_of(smartmodules)
+        if batch_size is None:
+            # The server compiles SmartModules for each batch.
+            batch_size = 16_384 if not self.smartmodules else 256 << 10
+        self.batch_size: int = number(parse_size(batch_size, "batch_size"), "batch_size", 1, 32 << 20)
         for module in self.smartmodules:
             _warn_if_large(module)
 

@@ -177,7 +177,7 @@ class Fluvio(Closeable):
         self,
         topic: str,
         *,
-        batch_size: Size = 16_384,
+        batch_size: Size | None = None,
         linger: Duration = 0.0,
         compression: Codec | None = None,
         max_request_size: Size = 1_048_576,
@@ -192,7 +192,7 @@ class Fluvio(Closeable):
         """Open a producer.
 
         :param topic: the topic's name.
-        :param batch_size: bytes at which a batch is complete.
+        :param batch_size: bytes at which a batch is complete; ``None``: 16 KiB, and 256 KiB with `smartmodules`.
         :param linger: seconds that a batch waits for more records; 0: it goes as soon as nothing is in flight.
         :param compression: ``"gzip"``, ``"snappy"``, ``"lz4"``, ``"zstd"`` or ``"none"``; ``None``: as the topic asks.
         :param max_request_size: bytes of one request, and so of one record, at most.
@@ -211,7 +211,7 @@ class Fluvio(Closeable):
         :param smartmodules: run by the SPU on what is sent, one after the other, before it is written: a
             :class:`SmartModule`, the name of one, or a sequence of these. What they drop has no offset, and moves what
             follows, so the offsets of receipts are ``None``. A request then has one batch, for which the SPU compiles
-            them: a `batch_size` that is left out becomes 256 KiB.
+            them, so batches should be large.
         :raises ConfigError: a bad argument, or a compression that the topic forbids.
         :raises TopicNotFoundError: there is no such topic.
         """

@@ -52,13 +52,28 @@ def wrong_value(name: str, value: object, allowed: str) -> ConfigError:
     return ConfigError(f"{name} is {shown(value)}: it must be {allowed}")
 
 
-def text(value: object, name: str, *, empty: bool = False) -> str:
-    """A string."""
+def text(value: object, name: str, *, empty: bool = False, path: bool = False) -> str:
+    """A string that UTF-8 can hold; a path need not."""
     if not isinstance(value, str):
         raise wrong_type(name, "a str", value)
     if not value and not empty:
         raise ConfigError(f"{name} is empty: it must have at least one character")
+    if not path:
+        utf8(value, name)
     return value
+
+
+def utf8(value: str, name: str) -> bytes:
+    """A string as it goes over the wire."""
+    try:
+        return value.encode()
+    except UnicodeEncodeError as error:
+        raise not_utf8(name, error) from None
+
+
+def not_utf8(name: str, error: UnicodeEncodeError) -> ConfigError:
+    """The error for a string that cannot be encoded. The codec's own message would contain it."""
+    return ConfigError(f"{name} is a str with a character at {error.start} that UTF-8 does not have: {error.reason}")
 
 
 def number(value: object, name: str, least: int, most: int) -> int:

@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias, cast
 from fluvio_cffi._errors import ConfigError
 
 from . import transforms
-from .checks import choice, number, text, wrong_type, wrong_value
+from .checks import choice, number, text, utf8, wrong_type, wrong_value
 from .files import contents
 from .quantities import Duration, parse_duration
 
@@ -23,6 +23,7 @@ ParamValue: TypeAlias = "str | int | float | bool | Sequence[object] | Mapping[s
 
 KINDS: Final = ("filter", "map", "array_map", "filter_map", "aggregate")
 _LONGEST: Final = 32_767
+_MOST: Final = (1 << 63) - 1
 _MOST_PARAMS: Final = 65_535
 _WASM: Final = b"\0asm"
 _GZIP: Final = b"\x1f\x8b"
@@ -45,9 +46,12 @@ class Lookback:
     age: Duration | None = None
 
     def __post_init__(self) -> None:
-        number(self.last, "last", 0, (1 << 63) - 1)
+        number(self.last, "last", 0, _MOST)
         if self.age is not None:
-            object.__setattr__(self, "age", parse_duration(self.age, "age"))
+            age = parse_duration(self.age, "age")
+            if age * 1000 > _MOST:
+                raise wrong_value("age", self.age, f"at most {_MOST // 1000} s")
+            object.__setattr__(self, "age", age)
 
     @property
     def age_ms(self) -> int:
@@ -129,6 +133,8 @@ class SmartModule:
             ``with`` and ``lookback`` count.
         :raises ConfigError: a file that cannot be read, or a step that is none.
         """
+        if isinstance(source, str) and transforms.is_json(source):
+            raise wrong_value("source", source, "a path, or what this JSON says; text of steps goes into a list")
         if isinstance(source, (str, os.PathLike)):
             steps = transforms.steps_of(transforms.document(Path(source), contents(source)))
         elif isinstance(source, Mapping):
@@ -179,7 +185,7 @@ def _module(module: object) -> SmartModule:
 
 
 def _check_name(name: str) -> None:
-    length = len(text(name, "name").encode())
+    length = len(utf8(text(name, "name"), "name"))
     if length > _LONGEST:
         raise ConfigError(f"name has {length} bytes: it may have {_LONGEST}")
     if "@" in name and "/" not in name:
@@ -199,7 +205,7 @@ def _initial(initial: bytes | str | None) -> bytes | None:
     if initial is None or isinstance(initial, bytes):
         return initial
     if isinstance(initial, str):
-        return initial.encode()
+        return utf8(initial, "initial")
     raise wrong_type("initial", "bytes or a str", initial)
 
 
@@ -213,4 +219,4 @@ def _lookback(lookback: Lookback | int | str | None) -> Lookback | None:
             return Lookback(age=lookback)
         except ConfigError:
             raise wrong_value("lookback", lookback, _A_LOOKBACK) from None
-    return Lookback(number(lookback, "lookback", 0, (1 << 63) - 1))
+    return Lookback(number(lookback, "lookback", 0, _MOST))

@@ -10,7 +10,7 @@ from typing import Final, cast
 
 from fluvio_cffi._errors import ConfigError
 
-from .checks import kind, number, shown, text, wrong_type, wrong_value
+from .checks import kind, number, shown, text, utf8, wrong_type, wrong_value
 
 # As `humantime` has them, which the program uses.
 _SECONDS: Final = {
@@ -40,7 +40,7 @@ def params_of(params: object, longest: int, most: int) -> dict[str, str]:
     for name, value in given.items():
         texts[text(name, "the name of a parameter", empty=True)] = written = _param(str(name), value)
         for part, what in ((str(name), "the name of a parameter"), (written, f"params[{shown(name)}]")):
-            length = len(part.encode())
+            length = len(utf8(part, what))
             if length > longest:
                 raise ConfigError(f"{what} has {length} bytes: it may have {longest}")
     return texts
@@ -57,6 +57,14 @@ def _param(name: str, value: object) -> str:
         except (TypeError, ValueError) as error:
             raise ConfigError(f"params[{shown(name)}] cannot be written as JSON: {error}") from error
     raise wrong_type(f"params[{shown(name)}]", "text, a number, a boolean, a list or a mapping", value)
+
+
+def is_json(source: str) -> bool:
+    """Whether it is a mapping or a list, as JSON writes them."""
+    try:
+        return isinstance(json.loads(source), (dict, list))
+    except ValueError:
+        return False
 
 
 def document(path: Path, content: bytes) -> Mapping[str, object]:
@@ -126,6 +134,6 @@ def _seconds(span: str, name: str) -> float:
         part = _PART.match(span, at)
         if part is None or part[2] not in _SECONDS:
             raise wrong_value(name, span, _AN_AGE)
-        total += int(part[1]) * _SECONDS[part[2]]
+        total += float(part[1]) * _SECONDS[part[2]]
         at = part.end()
     return total

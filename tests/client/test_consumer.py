@@ -265,6 +265,7 @@ async def test_bad_arguments(world: World) -> None:
             ("start", {"start": {1: Offset.end()}, "partitions": [0]}),
             ("isolation", {"isolation": "no"}),
             ("max_bytes", {"max_bytes": 0}),
+            ("max_bytes is 1073741825: it must be from 1 to 1073741824", {"max_bytes": (1 << 30) + 1}),
             ("prefetch", {"prefetch": "lots"}),
         ]
         for name, keywords in bad:

@@ -54,6 +54,21 @@ async def test_one_batch_a_request(world: World) -> None:
         assert len(await read(client, topic)) == 3
 
 
+@pytest.mark.backends("asyncio", "sync")
+async def test_a_batch_size_that_was_chosen_stays(world: World) -> None:
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        lines = ["x" * 1000] * 200
+        requests = []
+        sizes: list[dict[str, Any]] = [{"batch_size": 16_384}, {}]
+        for keywords in sizes:
+            before = client.metrics().requests
+            async with client.producer(topic, linger=0.5, smartmodules=module("pass"), **keywords) as producer:
+                await producer.send_all(lines)
+            requests.append(client.metrics().requests - before)
+        assert requests[0] >= 13 > 3 >= requests[1]
+
+
 async def test_a_multiplied_batch_is_read(target: World) -> None:
     async with target.connect() as client:
         topic = await target.topic(client)
@@ -140,6 +155,28 @@ async def test_a_module_of_the_cluster(target: World) -> None:
             with pytest.raises(SmartModuleNotFoundError) as caught:
                 await producer.send("a")
             assert caught.value.outcome == "not_written"
+
+
+async def test_a_missing_module_is_waited_for_once(world: World) -> None:
+    with LocalCluster() as cluster:
+        async with world.connect(cluster.endpoint) as client:
+            topic = await world.topic(client)
+            modules = client.admin.smartmodules
+            async with client.producer(topic, smartmodules="late") as producer:
+                begun = time.monotonic()
+                for _ in range(4):
+                    with pytest.raises(SmartModuleNotFoundError):
+                        await producer.send("a")
+                # Two seconds for the first one only.
+                assert time.monotonic() - begun < 6
+                await modules.create("late", path=MODULES / "upper.wasm")
+                await producer.send("b")
+                # It is known now, so it is waited for again.
+                await modules.delete("late")
+                receipt = await producer.enqueue("c")
+                await modules.create("late", path=MODULES / "upper.wasm")
+                await receipt
+            assert [record.text for record in await read(client, topic)] == ["B", "C"]
 
 
 async def test_a_module_of_an_old_sdk(target: World) -> None:

@@ -145,6 +145,19 @@ async def test_modules_of_old_sdks(target: World) -> None:
         assert [record.offset for record in await read(client, topic, module("old_abi"), start=2)] == [2, 3, 4, 5]
 
 
+async def test_a_module_of_an_old_sdk_on_several_partitions(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client, partitions=4)
+        async with client.producer(topic) as producer:
+            for number in range(40):
+                await producer.enqueue(str(number), partition=number % 4)
+        # The sum begins once: no stream has read a part of it in vain.
+        got = await read(client, topic, module("old_abi"), module("sum"), module("pass"))
+        for partition in range(4):
+            of_it = [int(record.text) for record in got if record.partition == partition]
+            assert of_it == [sum(range(partition, number + 1, 4)) for number in range(partition, 40, 4)]
+
+
 async def test_lookback(target: World) -> None:
     async with target.connect() as client:
         topic = await target.topic(client)
@@ -399,6 +412,64 @@ async def test_an_aggregate_that_cannot_go_on_raises(world: World) -> None:
                 assert (await consumer.receive(10)).value == b"1"
 
 
+async def test_an_error_where_an_aggregate_is_not_the_last(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        for batch in (["1", "2", "3"], ["4", "x", "6"], ["7", "8"]):
+            await fill(client, topic, batch, len(batch))
+        got, failed = [], []
+        chain = (module("sum"), module("upper"))
+        async with client.consumer(topic, start=Offset.beginning(), stop_at_end=True, smartmodules=chain) as consumer:
+            while True:
+                try:
+                    async for record in consumer:
+                        got.append((record.offset, record.text))
+                    break
+                except SmartModuleError as error:
+                    assert error.offset is not None
+                    failed.append((error.offset, error.value))
+                    await consumer.seek(error.partition, error.offset + 1)
+        assert failed == [(4, b"x")]
+        assert got == [(0, "1"), (1, "3"), (2, "6"), (3, "10"), (5, "6"), (6, "13"), (7, "21")]
+
+
+async def test_a_trap_where_an_aggregate_is_not_the_last(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        for batch in (["1", "2"], ["3", "trap"], ["5", "6"]):
+            await fill(client, topic, batch, len(batch))
+        chain = (module("trap"), module("sum"), module("upper"))
+        async with client.consumer(topic, start=Offset.beginning(), stop_at_end=True, smartmodules=chain) as consumer:
+            with pytest.raises(SmartModuleError) as caught:
+                await consumer.receive(10)
+            # Which record it was is not known: nothing was read, and nothing is passed over.
+            assert (caught.value.offset, consumer.position()) == (0, {0: 0})
+            assert "cannot go on" not in str(caught.value)
+            await consumer.seek(0, 4)
+            assert [record.text async for record in consumer] == ["5", "11"]
+
+
+async def test_an_error_in_the_midst_where_an_aggregate_is_not_the_last(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        chain = (module("sum"), module("upper"))
+        async with client.consumer(topic, start=Offset.beginning(), smartmodules=chain) as consumer:
+            await fill(client, topic, ["1"], 1)
+            assert (await consumer.receive(10)).text == "1"
+            await fill(client, topic, ["2", "x", "3"], 3)
+            # The value is lost with the stream, and so it is not the place of the record that is named.
+            with pytest.raises(SmartModuleError, match="ended at offset 1, .* cannot go on") as caught:
+                await consumer.receive(10)
+            assert (caught.value.offset, caught.value.hint) == (1, None)
+            await consumer.seek(0, 1)
+            assert (await consumer.receive(10)).text == "2"
+            with pytest.raises(SmartModuleError) as caught:
+                await consumer.receive(10)
+            assert (caught.value.offset, caught.value.value) == (2, b"x")
+            await consumer.seek(0, 3)
+            assert (await consumer.receive(10)).text == "3"
+
+
 # -- more of what the server does
 
 
@@ -450,16 +521,23 @@ async def test_several_partitions(target: World) -> None:
             )
 
 
-async def test_a_stored_aggregate_is_known_as_one(world: World) -> None:
+@pytest.mark.parametrize("name", ["total", "g/total", "g/total@1.1.0", "plain", "any/plain", "any/plain@7.0.0"])
+@pytest.mark.backends("asyncio", "sync")
+async def test_a_stored_aggregate_is_known_as_one(world: World, name: str) -> None:
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint) as client:
             topic = await world.topic(client)
-            await client.admin.smartmodules.create("total", path=MODULES / "sum.wasm")
+            modules = client.admin.smartmodules
+            await modules.create("plain", path=MODULES / "sum.wasm")
+            # SPUs take the lowest version where none is named.
+            for version, code in (("1.2.0", "upper"), ("1.0.0", "sum"), ("1.1.0", "sum")):
+                package = SmartModulePackage(name="total", group="g", version=version, api_version="0.1.0")
+                await modules.create(spec=SmartModuleSpec(package=package), path=MODULES / f"{code}.wasm")
             async with (
-                client.consumer(topic, start=Offset.beginning(), smartmodules="total") as consumer,
+                client.consumer(topic, start=Offset.beginning(), smartmodules=name) as consumer,
                 client.producer(topic) as producer,
             ):
-                for number, total in ((1, b"1"), (2, b"3"), (3, b"6")):
+                for number, total in ((1, b"1"), (2, b"3")):
                     await producer.send(str(number))
                     assert (await consumer.receive(10)).value == total
                     cluster.kill_spu(5001)

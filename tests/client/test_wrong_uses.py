@@ -120,6 +120,7 @@ USES: dict[str, tuple[Callable[[Scene], object], type[Exception], str, str]] = {
     "several topics to produce to": (lambda s: s.client.producer(["a", "b"]), T, "topic must be a str", "not a list"),
     "a topic in bytes": (lambda s: s.client.producer(b"orders"), T, "topic must be a str", "not bytes"),
     "no topic": (lambda s: s.client.producer(None), T, "topic must be a str", "not None"),
+    "a topic that UTF-8 does not have": (lambda s: s.client.producer("\ud800"), C, "topic is a str", "UTF-8"),
     "an empty topic": (lambda s: s.client.producer(""), C, "topic is empty", "at least one"),
     "a topic with a name without end": (
         lambda s: s.client.producer("x" * 10_000),

@@ -57,6 +57,12 @@ def test_a_batch_is_a_sequence() -> None:
             batch[index]
 
 
+def test_a_group_at_offset_0_that_is_not_complete_has_no_last_offset() -> None:
+    group = Columns("t", 0, [0, 0, 0], None, None, [b"a", b"b", b"c"], 1, 3, [0, 0, 0])
+    assert RecordBatch([group.slice(0, 2), columns(1, 5, 2)]).last_offsets == {1: 6}
+    assert RecordBatch([group]).last_offsets == {0: 0}
+
+
 def test_what_is_handed_out_is_the_readers() -> None:
     batch = RecordBatch([columns(0, 0, 3)])
     batch.value_list().clear()

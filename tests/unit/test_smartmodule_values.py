@@ -44,6 +44,12 @@ def test_parameters_as_text() -> None:
         ({"name": "a", "lookback": -1}, "lookback is -1"),
         ({"name": "a", "lookback": "soon"}, "lookback is 'soon'"),
         ({"name": "a", "lookback": True}, "lookback must be"),
+        ({"name": "a", "lookback": "9999999999y"}, "lookback is '9999999999y'"),
+        ({"name": "a\ud800"}, "name is a str with a character at 1 that UTF-8 does not have"),
+        ({"name": "a", "params": {"\ud800": "x"}}, "the name of a parameter is a str with a character at 0"),
+        ({"name": "a", "params": {"k": "x\ud800"}}, "params['k'] is a str with a character at 1"),
+        ({"name": "a", "params": {"k": ["\ud800"]}}, "params['k'] is a str with a character at 2"),
+        ({"name": "a", "initial": "\ud800"}, "initial is a str with a character at 0"),
         ({"wasm": b"(module)"}, "wasm begins with b'(mod'"),
         ({"wasm": "text"}, "wasm must be bytes"),
         ({"path": "/no/such/file"}, "cannot be read"),
@@ -60,7 +66,7 @@ def test_lookback() -> None:
     assert SmartModule("a", lookback=10).lookback == Lookback(10)
     assert SmartModule("a", lookback="1h").lookback == Lookback(age="1h") == Lookback(age=3600)
     assert (Lookback(3).age_ms, Lookback(age=1.5).age_ms) == (-1, 1500)
-    for wrong in ({"last": -1}, {"age": -1}, {"last": 1 << 63}):
+    for wrong in ({"last": -1}, {"age": -1}, {"last": 1 << 63}, {"age": 1e17}, {"age": 1e308}):
         with pytest.raises(ConfigError, match=rf"^{next(iter(wrong))} is .*: it must be "):
             Lookback(**wrong)
 
@@ -129,7 +135,10 @@ def test_transforms(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ([{"uses": "a", "with": 5}], "with of step 0"),
         ([{"uses": "a", "lookback": 5}], "lookback of step 0"),
         ([{"uses": "a", "lookback": {"age": "5 parsecs"}}], "age of step 0 is '5 parsecs'"),
+        ([{"uses": "a", "lookback": {"age": "9" * 400 + "y"}}], "age is inf"),
         (5, "source must be a path"),
+        ('{"uses": "a"}', "it must be a path, or what this JSON says"),
+        ('[{"uses": "a"}]', "it must be a path, or what this JSON says"),
     ],
 )
 def test_transforms_that_are_none(source: Any, said: str) -> None:

@@ -106,8 +106,7 @@ pub struct flv_producer_options_t {
     /// 0.
     pub reserved: u32,
     /// SmartModules that the SPU runs on what is sent, one after the other, before it is written. The SPU compiles them
-    /// for each request, which then has one batch: a `batch_size` that is left at its default becomes 262,144. Default
-    /// none.
+    /// for each request, which then has one batch: set a larger `batch_size`, such as 262,144. Default none.
     pub smartmodules: *const flv_smartmodule_t,
     /// How many.
     pub smartmodules_len: usize,

@@ -135,8 +135,8 @@ impl Client {
         let asked = async {
             for module in modules {
                 let ModuleCode::Stored(name) = &module.code else { continue };
-                match admin.smartmodule(name, true).await {
-                    Ok((_, code)) => module.learn(&code),
+                match admin.code_run_as(name).await {
+                    Ok(code) => module.learn(&code),
                     Err(error) => module.is_missing = error.kind == ErrorKind::SmartModuleNotFound,
                 }
             }

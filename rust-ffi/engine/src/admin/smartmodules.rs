@@ -309,17 +309,29 @@ fn lay_out(modules: Vec<WithCode>) -> Result<(Vec<SmartModule>, Vec<u8>)> {
     Ok((laid, bytes))
 }
 
+impl Package {
+    fn is_called(&self, key: &SmartModulePackageKey) -> bool {
+        key.name == self.name
+            && key.group.as_ref().is_none_or(|group| *group == self.group)
+            && key.version.as_ref().is_none_or(|version| version.to_string() == self.version)
+    }
+}
+
 impl SmartModule {
     /// Whether a name, perhaps one of a package, means this one.
     fn is_called(&self, name: &str, key: Option<&SmartModulePackageKey>) -> bool {
         let Some(package) = self.spec.package.as_ref().filter(|_| self.name != name) else {
             return self.name == name;
         };
-        key.is_some_and(|key| {
-            key.name == package.name
-                && key.group.as_ref().is_none_or(|group| *group == package.group)
-                && key.version.as_ref().is_none_or(|version| version.to_string() == package.version)
-        })
+        key.is_some_and(|key| package.is_called(key))
+    }
+
+    /// Whether SPUs take a name for it: one without a package has any group and version.
+    fn is_run_as(&self, key: &SmartModulePackageKey) -> bool {
+        match &self.spec.package {
+            Some(package) => package.is_called(key),
+            None => key.name == self.name,
+        }
     }
 
     /// Under which name the server's list finds it.
@@ -400,10 +412,23 @@ impl Admin {
         if !wasm {
             return Ok((module, Vec::new()));
         }
+        self.with_code(&module).await
+    }
+
+    /// The code that SPUs run as `name`: of all that it may mean, the one whose stored name is the lowest.
+    pub(crate) async fn code_run_as(&self, name: &str) -> Result<Vec<u8>> {
+        let key = SmartModulePackageKey::from_qualified_name(name).map_err(|_| missing::<SmartModule>(name))?;
+        let stored = self.list::<SmartModule>(None, false, true).await?;
+        let meant = stored.into_iter().filter(|module| module.is_run_as(&key));
+        let module = meant.min_by(|one, other| one.name.cmp(&other.name));
+        self.with_code(&module.ok_or_else(|| missing::<SmartModule>(name))?).await.map(|(_, code)| code)
+    }
+
+    async fn with_code(&self, module: &SmartModule) -> Result<(SmartModule, Vec<u8>)> {
         let fetched = self.fetch::<WithCode>(Some(&module.full_name()), false, false).await?;
         let wanted = fetched.into_iter().filter(|one| one.name() == module.name).collect();
         let (mut modules, code) = lay_out(wanted)?;
-        modules.pop().map(|module| (module, code)).ok_or_else(|| missing::<SmartModule>(name))
+        modules.pop().map(|module| (module, code)).ok_or_else(|| missing::<SmartModule>(&module.name))
     }
 
     /// Deletes the SmartModule of that name, as [`Admin::smartmodule`] knows it.

@@ -82,18 +82,15 @@ pub struct ProducerOptions {
     /// How batches are compressed. `None`: as the topic asks, not at all if it takes any codec.
     pub compression: Option<Codec>,
     /// SmartModules that the SPU runs on what is sent, one after the other, before it is written. Each request then has
-    /// one batch, and the offsets of its records are not known.
+    /// one batch, for which the SPU compiles them, so batches should be large; and the offsets of its records are not
+    /// known.
     pub smartmodules: Vec<Transform>,
 }
-
-/// The size of batches that nobody has chosen, and with SmartModules: the server compiles these for each batch.
-const BATCH_SIZE: usize = 16_384;
-const BATCH_SIZE_WITH_MODULES: usize = 256 << 10;
 
 impl Default for ProducerOptions {
     fn default() -> Self {
         Self {
-            batch_size: BATCH_SIZE,
+            batch_size: 16_384,
             linger: Duration::ZERO,
             max_request_size: 1_048_576,
             buffer_size: 32 << 20,
@@ -128,13 +125,6 @@ impl ProducerOptions {
             return Err(Error::invalid(format!("delivery_timeout is {milliseconds} ms: it must be at least 1 ms")));
         }
         self.smartmodules.iter().try_for_each(Transform::validate)
-    }
-
-    fn with_default_batch_size(mut self) -> Self {
-        if self.batch_size == BATCH_SIZE && !self.smartmodules.is_empty() {
-            self.batch_size = BATCH_SIZE_WITH_MODULES;
-        }
-        self
     }
 }
 
@@ -347,7 +337,6 @@ impl Producer {
     ) -> Result<Self> {
         options.validate()?;
         let modules = Modules::new(&options.smartmodules)?;
-        let options = options.with_default_batch_size();
         let limit = Limit::new(timeout);
         let what = format!("opening the producer for topic \"{topic}\"");
         let overdue = |timeout| took_longer(Phase::Connect, &what, timeout).with_topic(topic);

@@ -1,7 +1,7 @@
 //! The SmartModules that run on what a producer sends.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use fluvio_protocol::link::ErrorCode;
@@ -20,7 +20,7 @@ pub(super) struct Modules {
     only: Option<String>,
     /// Whether one turned out to be of before July 2023.
     is_old: AtomicBool,
-    /// Since when an SPU has not known one of them.
+    /// Since when an SPU has not known one of them, with no batch written since.
     unknown_since: Mutex<Option<Instant>>,
 }
 
@@ -68,15 +68,21 @@ impl Modules {
                 true
             }
             ErrorCode::SmartModuleNotFound { .. } => {
-                let mut since = self.unknown_since.lock().unwrap_or_else(PoisonError::into_inner);
-                let is_new = since.get_or_insert_with(Instant::now).elapsed() < UNKNOWN;
-                if !is_new {
-                    *since = None;
-                }
-                is_new
+                self.unknown_since().get_or_insert_with(Instant::now).elapsed() < UNKNOWN
             }
             _ => false,
         }
+    }
+
+    /// A batch was written, so the SPU knows them.
+    pub(super) fn are_known(&self) {
+        if !self.is_empty() {
+            *self.unknown_since() = None;
+        }
+    }
+
+    fn unknown_since(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.unknown_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What is known of an error of one of them: `offset` is the index of the record in its batch.
@@ -119,9 +125,11 @@ mod tests {
         let code = ErrorCode::SmartModuleNotFound { name: "new".to_owned() };
         let modules = modules(&["new"]);
         assert!(modules.goes_again(&code, PRODUCE_VERSION));
-        *modules.unknown_since.lock().unwrap() = Instant::now().checked_sub(UNKNOWN);
+        *modules.unknown_since() = Instant::now().checked_sub(UNKNOWN);
         assert!(!modules.goes_again(&code, PRODUCE_VERSION));
-        assert!(modules.goes_again(&code, PRODUCE_VERSION), "another one may be as new later");
+        assert!(!modules.goes_again(&code, PRODUCE_VERSION), "it is not waited for again for each batch");
+        modules.are_known();
+        assert!(modules.goes_again(&code, PRODUCE_VERSION), "it was made anew");
         assert!(!Modules::default().goes_again(&code, PRODUCE_VERSION), "there are none");
     }
 }

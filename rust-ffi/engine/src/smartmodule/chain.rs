@@ -110,9 +110,10 @@ impl Chain {
         if self.is_old.load(Ordering::Relaxed) { OLD_VERSION } else { newest }
     }
 
-    /// Notes that a module of it needs the old version; false: that is known.
-    pub(crate) fn set_old(&self) -> bool {
-        !self.is_old.swap(true, Ordering::Relaxed)
+    /// Notes that a module of it needs the old version, as it refused a request of `version`; false: that was the old one.
+    pub(crate) fn set_old(&self, version: i16) -> bool {
+        self.is_old.fetch_or(version > OLD_VERSION, Ordering::Relaxed);
+        version > OLD_VERSION
     }
 }
 

@@ -29,7 +29,7 @@ impl Fetcher {
             {
                 connection.count_abandoned()?;
             }
-            return self.chain_failed(cursor, &part.error_code);
+            return self.chain_failed(cursor, &part.error_code, stream.version);
         }
         self.backoff.reset();
         cursor.unknown_since = None;
@@ -64,8 +64,8 @@ impl Fetcher {
         })
     }
 
-    /// The chain was not built, or has failed: how reading goes on, or why it does not.
-    fn chain_failed(&self, cursor: &mut Cursor, code: &ErrorCode) -> Result<NextStep> {
+    /// The chain of a stream of `version` was not built, or has failed: how reading goes on, or why it does not.
+    fn chain_failed(&self, cursor: &mut Cursor, code: &ErrorCode, version: i16) -> Result<NextStep> {
         let chain = self.shared.chain.as_ref();
         let error = stream_error(code, cursor.next()).with_topic(&self.shared.topic);
         let mut error = error.with_partition(cursor.partition);
@@ -73,10 +73,6 @@ impl Fetcher {
         match code {
             // The bounds decide what becomes of the partition.
             ErrorCode::OffsetEvicted { .. } => Ok(NextStep::AskBounds),
-            // It cannot be run again up to there.
-            ErrorCode::SmartModuleRuntimeError(failure) if chain.is_some_and(Chain::hides_values) => {
-                Err(error.with_offset(failure.offset.max(cursor.next())))
-            }
             ErrorCode::SmartModuleNotFound { .. } => {
                 let since = *cursor.unknown_since.get_or_insert_with(Instant::now);
                 let is_new = since.elapsed() < UNKNOWN && !chain.is_some_and(|chain| chain.has_missing);
@@ -85,10 +81,11 @@ impl Fetcher {
             ErrorCode::SmartModuleRuntimeError(failure) => {
                 proceed(cursor, Search::named(error, failure.offset, cursor.next()))
             }
-            ErrorCode::Other(text) if text.contains(TOO_NEW) && chain.is_some_and(|chain| chain.set_old()) => {
+            ErrorCode::Other(text) if text.contains(TOO_NEW) && chain.is_some_and(|chain| chain.set_old(version)) => {
                 Ok(NextStep::OpenStream)
             }
-            ErrorCode::Other(_) if error.kind == ErrorKind::SmartModule => {
+            // A search would take several streams, of which only the first has the aggregate's value.
+            ErrorCode::Other(_) if error.kind == ErrorKind::SmartModule && !chain.is_some_and(Chain::hides_values) => {
                 let earlier = cursor.search.take().map(|search| *search);
                 proceed(cursor, Search::unnamed(error, cursor.next(), earlier))
             }
@@ -102,10 +99,13 @@ pub(super) fn no_way_on(shared: &ConsumerShared, cursor: &Cursor) -> Option<Erro
     if !cursor.has_begun || !shared.chain.as_ref().is_some_and(Chain::hides_values) {
         return None;
     }
-    let text = "the stream has ended, and the aggregate in the chain of SmartModules cannot go on, since its value is \
-                not what comes out of the chain: seek to begin anew, or make it the last one";
+    let next = cursor.next();
+    let text = format!(
+        "the stream has ended at offset {next}, and the aggregate in the chain of SmartModules cannot go on, since its \
+         value is not what comes out of the chain: seek there to begin anew, or make it the last one"
+    );
     let error = Error::new(ErrorKind::SmartModule, text).with_topic(&shared.topic);
-    Some(error.with_partition(cursor.partition).with_offset(cursor.next()))
+    Some(error.with_partition(cursor.partition).with_offset(next))
 }
 
 /// How reading goes on with a cursor by what a search has found.

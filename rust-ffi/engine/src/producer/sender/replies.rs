@@ -72,7 +72,10 @@ impl SpuSender {
     fn judge(&self, shared: &Shared, work: &mut Work, batch: &Batch, answer: Answer, version: i16) -> Fate {
         let partition = batch.partition;
         let error = match answer {
-            Answer::Written(base_offset) => return Fate::Settled(Ok(shared.offset(base_offset))),
+            Answer::Written(base_offset) => {
+                shared.modules.are_known();
+                return Fate::Settled(Ok(shared.offset(base_offset)));
+            }
             Answer::Refused(code) => {
                 let error = shared.explained(refused(&code).with_partition(partition), &code);
                 if shared.modules.goes_again(&code, version) {
