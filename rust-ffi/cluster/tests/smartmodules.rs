@@ -528,6 +528,73 @@ fn a_filter_of_duplicates_comes_back_with_its_server() {
     });
 }
 
+/// A filter that takes its time over more than one record.
+fn slow(rounds: u32) -> Vec<u8> {
+    module(&format!(
+        r#"(func (export "filter") (param $at i32) (param $length i32) (param i32) (result i32) (local $left i32)
+            (local.set $left (i32.mul
+                (i32.const {rounds})
+                (i32.gt_u (i32.load8_u (i32.add (local.get $at) (i32.const 15))) (i32.const 1))))
+            (loop $again (if (local.get $left) (then
+                (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+                (br $again))))
+            (call $pass (local.get $at) (local.get $length)))"#
+    ))
+}
+
+/// How long a chain takes for two records that are produced.
+async fn time_of(world: &mut World, topic: &str) -> Duration {
+    let started = Instant::now();
+    assert_eq!(world.client.produce(topic, 0, values(&["a", "b"])).await.error_code, ErrorCode::None);
+    started.elapsed()
+}
+
+#[test]
+fn a_filter_of_duplicates_writes_nothing_once_its_server_is_down() {
+    common::run(60, async {
+        let mut world = World::new(Config::default()).await;
+        let mut sc = Client::connect(world.cluster.endpoint()).await;
+        assert!(!sc.create_module("distinct", &slow(8_000_000), None).await.is_error());
+        world.topic_as("t", deduplicated(3), &[]).await;
+        let time = time_of(&mut world, "t").await;
+        world.client.send(common::produce("t", 0, values(&["old", "old"]))).await;
+        assert!(matches!(world.client.receive(SILENCE).await, Err(NoFrame::Silence)), "too fast: {time:?}");
+        world.cluster.control("kill-spu 5001").await.unwrap();
+        world.cluster.control("start-spu 5001").await.unwrap();
+        world.client = Client::connect(world.cluster.spu_endpoint()).await;
+        let new = world.client.produce("t", 0, values(&["new"])).await;
+        assert_eq!((new.error_code, new.base_offset), (ErrorCode::None, 2));
+        let deadline = Instant::now() + 2 * time;
+        while Instant::now() < deadline {
+            let stream = world.client.stream("t", 0, 1 << 20).await;
+            let stored = world.reply(stream).await.partition.records;
+            assert_eq!(offsets_and_values(&stored), found(&[(0, "a"), (1, "b"), (2, "new")]));
+            tokio::time::sleep(SILENCE).await;
+        }
+    });
+}
+
+#[test]
+fn a_filter_of_duplicates_ends_with_its_topic() {
+    common::run(60, async {
+        let mut world = World::new(Config { smartmodule_fuel: u64::MAX, ..Config::default() }).await;
+        world.topic("good", &[&["a"]]).await;
+        let mut sc = Client::connect(world.cluster.endpoint()).await;
+        assert!(!sc.create_module("distinct", &smartmodule("loop"), None).await.is_error());
+        // As many as there are threads for modules.
+        for number in 0..16 {
+            let name = format!("t-{number}");
+            world.topic_as(&name, deduplicated(3), &[]).await;
+            let mut client = Client::connect(world.cluster.spu_endpoint()).await;
+            client.send(common::produce(&name, 0, values(&["loop"]))).await;
+            assert!(matches!(client.receive(SILENCE).await, Err(NoFrame::Silence)));
+            assert!(!sc.delete(&name).await.is_error());
+        }
+        world.check("good").await;
+        world.cluster.shutdown().await;
+    });
+}
+
 #[test]
 fn a_module_is_known_late_if_so_told() {
     common::run(60, async {

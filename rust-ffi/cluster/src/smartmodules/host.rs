@@ -33,11 +33,16 @@ impl StopOnDrop {
     pub(crate) fn stop(&self) -> Stop {
         self.0.clone()
     }
+
+    /// Ends it at once.
+    pub(crate) fn order(&self) {
+        self.0.0.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        self.0.0.store(true, Ordering::Relaxed);
+        self.order();
     }
 }
 
