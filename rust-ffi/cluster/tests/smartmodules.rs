@@ -175,6 +175,27 @@ fn an_endless_loop_ends_with_its_stream_its_topic_and_its_server() {
     });
 }
 
+/// Each call is short, but there are many.
+#[test]
+fn a_chain_of_short_calls_ends_with_its_stream() {
+    common::run(60, async {
+        let mut world = World::new(Config::default()).await;
+        world.topic("good", &[&["a"]]).await;
+        world.topic("t", &[]).await;
+        let set = values(&["a", "b"]).repeat(500);
+        assert_eq!(world.client.produce("t", 0, set).await.error_code, ErrorCode::None);
+        let mut other = Client::connect(world.cluster.spu_endpoint()).await;
+        for _ in 0..16 {
+            other.transformed("t", 0, vec![adhoc(&slow(150_000), &[])]).await;
+        }
+        assert!(matches!(other.receive(SILENCE).await, Err(NoFrame::Silence)));
+        drop(other);
+        let started = Instant::now();
+        world.check("good").await;
+        assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    });
+}
+
 #[test]
 fn others_are_served_while_a_module_does_not_end() {
     common::run(60, async {

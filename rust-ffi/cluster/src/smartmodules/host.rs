@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wasmi::ResourceLimiter;
 use wasmi_core::LimiterError;
 
+use super::failure::Failure;
+
 /// The most elements of a table.
 const MOST_ELEMENTS: usize = 1 << 20;
 
@@ -22,6 +24,11 @@ pub(crate) struct Stop(Arc<AtomicBool>);
 impl Stop {
     pub(crate) fn is_ordered(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+
+    /// Fails when it is ordered.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if self.is_ordered() { Err(Failure::other("it is not wanted any more")) } else { Ok(()) }
     }
 }
 

@@ -70,7 +70,7 @@ impl Filter {
         let (of_job, log) = (Arc::clone(&engine), replica.clone());
         let job = move || {
             let read = |lookback: &_, target: &mut _| match log.upgrade() {
-                Some(replica) => lookback::read(&replica, lookback, settings.habits, target),
+                Some(replica) => lookback::read(&replica, lookback, settings.habits, &stop, target),
                 None => Err(Failure::other("the partition has gone")),
             };
             build(&of_job, vec![invocation], COMMON_VERSION, settings, &stop, read)
