@@ -175,6 +175,45 @@ fn an_endless_loop_ends_with_its_stream_its_topic_and_its_server() {
     });
 }
 
+/// A module that writes a MiB for ever, as long as less of it is taken.
+fn loud() -> Vec<u8> {
+    wat::parse_str(
+        r#"(module
+            (import "env" "copy_records" (func (param i32 i32)))
+            (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 17)
+            (data (i32.const 0) "\00\04\00\00\00\00\10\00")
+            (func (export "alloc") (param i32) (result i32) (i32.const 1024))
+            (func (export "filter") (param i32 i32 i32) (result i32)
+                (loop $again (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
+                    (br_if $again (i32.le_u (i32.load (i32.const 16)) (i32.const 65536))))
+                unreachable))"#,
+    )
+    .unwrap()
+}
+
+#[test]
+fn a_module_that_writes_for_ever_ends_with_its_fuel_and_with_its_stream() {
+    common::run(60, async {
+        let mut world = World::new(Config { smartmodule_fuel: 100_000_000, ..Config::default() }).await;
+        world.topic("t", &[&["a"]]).await;
+        let error = world.error("t", &loud()).await;
+        assert!(text(&error).contains("too long"), "{error:?}");
+        world.cluster.shutdown().await;
+
+        let mut world = World::new(Config { smartmodule_fuel: u64::MAX, ..Config::default() }).await;
+        world.topic("t", &[&["a"]]).await;
+        let mut other = Client::connect(world.cluster.spu_endpoint()).await;
+        for _ in 0..16 {
+            other.transformed("t", 0, vec![adhoc(&loud(), &[])]).await;
+        }
+        assert!(matches!(other.receive(SILENCE).await, Err(NoFrame::Silence)));
+        drop(other);
+        world.check("t").await;
+        world.cluster.shutdown().await;
+    });
+}
+
 /// Each call is short, but there are many.
 #[test]
 fn a_chain_of_short_calls_ends_with_its_stream() {

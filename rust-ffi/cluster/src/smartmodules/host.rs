@@ -75,6 +75,9 @@ impl Host {
     /// Takes what the module writes to its standard output and error.
     pub(super) fn say(&mut self, text: &[u8]) {
         for &byte in text {
+            if self.lines == MOST_LINES {
+                return;
+            }
             if byte == b'\n' || self.line.len() == LINE {
                 self.end_line();
             }
