@@ -1,6 +1,9 @@
 //! The records that a module sees before its first batch: read as the real server reads them, one segment and one
 //! offset too low included.
 
+#[cfg(test)]
+mod tests;
+
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fluvio_protocol::link::ErrorCode;
@@ -10,7 +13,7 @@ use fluvio_spu_schema::Isolation;
 use super::Replica;
 use super::replica::Extent;
 use crate::log::{Found, Slice};
-use crate::smartmodules::{Block, Failure, FileBatches, Habit, Habits, Stop, read_block};
+use crate::smartmodules::{Block, Failure, FileBatches, Habit, Habits, Stop, read_block, read_header};
 
 /// Appends the records that `lookback` asks for, with deltas as they are in their batches.
 pub(super) fn read(
@@ -55,9 +58,9 @@ impl Reader<'_> {
 
     /// Appends the records of the batches that are at or behind an offset and not too old; the offset behind the last
     /// batch.
-    fn push(&mut self, mut batches: FileBatches, count: usize, from: i64) -> Result<i64, Failure> {
+    fn push(&mut self, batches: FileBatches, from: i64) -> Result<i64, Failure> {
         let mut end = from;
-        for batch in batches.by_ref().take(count) {
+        for batch in batches {
             self.stop.check()?;
             let batch = batch.map_err(Failure::other)?;
             let each = read_block(&batch.block, |record| {
@@ -77,7 +80,7 @@ impl Reader<'_> {
         let Extent { start, committed, .. } = self.replica.extent();
         let mut offset = (committed - count).max(0).min(committed).max(start);
         while let Some(slice) = self.find(offset)? {
-            let end = self.push(FileBatches::new(slice), usize::MAX, offset)?;
+            let end = self.push(FileBatches::new(slice), offset)?;
             if self.short || end <= offset {
                 break;
             }
@@ -93,16 +96,29 @@ impl Reader<'_> {
         let first = if self.short { 0 } else { start };
         let mut offset = committed - 1;
         while offset >= first {
-            let Some(slice) = self.find(if self.short { offset - 1 } else { offset })? else { break };
-            let mut batches = FileBatches::new(slice);
-            let Some(header) = batches.header() else { break };
-            let header = header.map_err(Failure::other)?;
+            let sought = if self.short { offset - 1 } else { offset };
+            let Some(slice) = self.find(sought)? else { break };
+            let header = read_header(&slice).map_err(Failure::other)?;
             if header.last_time < self.not_before {
                 break;
             }
             offset = header.base - 1;
-            found.push(batches);
+            found.push(sought);
         }
-        found.into_iter().rev().try_for_each(|batches| self.push(batches, 1, i64::MIN).map(drop))
+        found.reverse();
+        self.batches(&found)
+    }
+
+    /// Appends the records of the batches that contain these offsets.
+    fn batches(&mut self, offsets: &[i64]) -> Result<(), Failure> {
+        for &offset in offsets {
+            if let Some(mut slice) = self.find(offset)? {
+                // Only the first batch is wanted.
+                let size = read_header(&slice).map_err(Failure::other)?.size().unwrap_or(slice.length);
+                slice.length = slice.length.min(size);
+                self.push(FileBatches::new(slice), i64::MIN)?;
+            }
+        }
+        Ok(())
     }
 }
