@@ -12,7 +12,7 @@ use fluvio_spu_schema::Isolation;
 
 use super::Replica;
 use super::replica::Extent;
-use crate::log::{Found, Slice};
+use crate::log::Found;
 use crate::smartmodules::{Block, Failure, FileBatches, Habit, Habits, Stop, read_block, read_header};
 
 /// Appends the records that `lookback` asks for, with deltas as they are in their batches.
@@ -43,16 +43,14 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// What is committed from an offset on, to the end of its segment.
-    fn find(&self, offset: i64) -> Result<Option<Slice>, Failure> {
+    /// What is committed from an offset on, to the end of its segment, and the first offset that there is.
+    fn find(&self, offset: i64) -> Result<(Found, i64), Failure> {
         self.stop.check()?;
         let (found, Extent { start, end, .. }) =
             self.replica.find(offset, u32::MAX, Isolation::ReadCommitted).map_err(Failure::other)?;
         match found {
-            Found::Slice(slice) => Ok(Some(slice)),
-            Found::End => Ok(None),
-            Found::Evicted => Err(Failure::other(ErrorCode::OffsetEvicted { offset, next_available: start })),
             Found::Beyond => Err(Failure::other(format!("start offset: {offset} is greater than leo: {end}"))),
+            found => Ok((found, start)),
         }
     }
 
@@ -78,15 +76,21 @@ impl Reader<'_> {
     fn last(&mut self, count: u64) -> Result<(), Failure> {
         let count = i64::try_from(count).map_err(Failure::other)?;
         let Extent { start, committed, .. } = self.replica.extent();
-        let mut offset = (committed - count).max(0).min(committed).max(start);
-        while let Some(slice) = self.find(offset)? {
-            let end = self.push(FileBatches::new(slice), offset)?;
-            if self.short || end <= offset {
-                break;
+        self.from((committed - count).max(0).min(committed).max(start))
+    }
+
+    fn from(&mut self, mut offset: i64) -> Result<(), Failure> {
+        loop {
+            offset = match self.find(offset)? {
+                (Found::Slice(slice), _) => match self.push(FileBatches::new(slice), offset)? {
+                    end if self.short || end <= offset => return Ok(()),
+                    end => end,
+                },
+                // Retention was faster.
+                (Found::Evicted, start) => start,
+                _ => return Ok(()),
             }
-            offset = end;
         }
-        Ok(())
     }
 
     /// Goes back from the end, batch by batch, as long as they are young enough.
@@ -97,7 +101,15 @@ impl Reader<'_> {
         let mut offset = committed - 1;
         while offset >= first {
             let sought = if self.short { offset - 1 } else { offset };
-            let Some(slice) = self.find(sought)? else { break };
+            let slice = match self.find(sought)? {
+                (Found::Slice(slice), _) => slice,
+                // As on the real server.
+                (Found::Evicted, start) if self.short => {
+                    let evicted = ErrorCode::OffsetEvicted { offset: sought, next_available: start };
+                    return Err(Failure::other(evicted));
+                }
+                _ => break,
+            };
             let header = read_header(&slice).map_err(Failure::other)?;
             if header.last_time < self.not_before {
                 break;
@@ -109,10 +121,10 @@ impl Reader<'_> {
         self.batches(&found)
     }
 
-    /// Appends the records of the batches that contain these offsets.
+    /// Appends the records of the batches that contain these offsets, as far as they are still there.
     fn batches(&mut self, offsets: &[i64]) -> Result<(), Failure> {
         for &offset in offsets {
-            if let Some(mut slice) = self.find(offset)? {
+            if let (Found::Slice(mut slice), _) = self.find(offset)? {
                 // Only the first batch is wanted.
                 let size = read_header(&slice).map_err(Failure::other)?.size().unwrap_or(slice.length);
                 slice.length = slice.length.min(size);

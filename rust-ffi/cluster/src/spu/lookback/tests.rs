@@ -66,6 +66,15 @@ fn lookback_by_age_needs_no_more_memory_than_its_records() {
 }
 
 #[test]
+fn lookback_goes_on_behind_what_is_evicted_meanwhile() {
+    let directory = tempfile::tempdir().unwrap();
+    let replica = replica(&directory, 10);
+    replica.evict(4).unwrap();
+    assert_eq!(read(&replica, |reader| reader.from(0)), 6);
+    assert_eq!(read(&replica, |reader| reader.batches(&[9, 5, 3, 0])), 2);
+}
+
+#[test]
 fn lookback_ends_when_it_is_not_wanted_any_more() {
     let directory = tempfile::tempdir().unwrap();
     let replica = replica(&directory, 10);
