@@ -103,7 +103,7 @@ lint-python: $(VENV)/.lint
 	$(BIN)/ruff format --check
 	$(BIN)/python tools/async_to_sync.py --check
 	$(BIN)/codespell *.md docs/*.md docs/*.rst docs/dev changelog.d examples benchmarks fluvio_cffi pytest_fluvio_cffi.py \
-		tests tools include $(addprefix rust-ffi/,wire engine abi cluster)
+		tests tools include $(addprefix rust-ffi/,wire engine abi cluster group)
 	@$(BIN)/towncrier build --draft --version next >/dev/null
 	PYTHONPATH=$(CURDIR) $(BIN)/lint-imports --no-cache --no-logo
 	$(BIN)/mypy

@@ -51,6 +51,17 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", line)
 
 
+def _endpoint(config: pytest.Config) -> str | None:
+    """The address of somebody else's cluster, if the run is to use one."""
+    endpoint: str | None = config.getoption("fluvio_endpoint") or os.environ.get(_ENDPOINT)
+    return endpoint or None
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    endpoint = _endpoint(config)
+    return f"fluvio: the cluster at {endpoint}, not an embedded one" if endpoint else None
+
+
 def _give_up(request: pytest.FixtureRequest, reason: str) -> NoReturn:
     """Without a cluster each test would fail in the same way: one of them says so, and the run ends."""
     request.session.shouldfail = reason
@@ -71,11 +82,14 @@ def fluvio_cluster(request: pytest.FixtureRequest) -> Iterator[LocalCluster | Na
     ``endpoint`` and ``tls`` alone. Under xdist each worker has one of its own."""
     from fluvio_cffi import FluvioError, LocalCluster
 
-    endpoint: str | None = request.config.getoption("fluvio_endpoint") or os.environ.get(_ENDPOINT)
+    endpoint = _endpoint(request.config)
+    cluster, failure = None, ""
     try:
         cluster = _named(endpoint) if endpoint else LocalCluster().start()
     except FluvioError as error:
-        _give_up(request, f"no Fluvio cluster for the tests: {type(error).__name__}: {error}")
+        failure = f"no Fluvio cluster for the tests: {type(error).__name__}: {error}"
+    if cluster is None:
+        _give_up(request, failure)
     yield cluster
     if isinstance(cluster, LocalCluster):
         cluster.stop()
@@ -96,8 +110,32 @@ def fluvio_client(fluvio_cluster: LocalCluster | NamedCluster) -> Iterator[Fluvi
         yield client
 
 
+def _check_running(request: pytest.FixtureRequest, cluster: LocalCluster | NamedCluster) -> None:
+    """Without the shared cluster each later test would wait until its time is over."""
+    from fluvio_cffi import LocalCluster
+
+    if isinstance(cluster, LocalCluster) and not cluster.running:
+        _give_up(request, "a test ended the shared cluster; use fluvio_own_cluster")
+
+
+def _delete(client: Fluvio, topics: list[str]) -> None:
+    """All that can be deleted; the first error is raised at the end."""
+    from fluvio_cffi import FluvioError
+
+    first: FluvioError | None = None
+    for name in topics:
+        try:
+            client.admin.topics.delete(name, missing_ok=True, timeout=_DELETE_SECONDS)
+        except FluvioError as error:
+            first = first or error
+    if first is not None:
+        raise first
+
+
 @pytest.fixture
-def fluvio_topics(request: pytest.FixtureRequest, fluvio_client: Fluvio) -> Iterator[Callable[..., str]]:
+def fluvio_topics(
+    request: pytest.FixtureRequest, fluvio_cluster: LocalCluster | NamedCluster, fluvio_client: Fluvio
+) -> Iterator[Callable[..., str]]:
     """Creates topics, and returns their names: ``fluvio_topics(partitions=3)``. It takes what ``admin.topics.create``
     takes; without a name it makes one from the test's. They are deleted after the test."""
     created: list[str] = []
@@ -109,9 +147,10 @@ def fluvio_topics(request: pytest.FixtureRequest, fluvio_client: Fluvio) -> Iter
         created.append(name)
         return name
 
+    _check_running(request, fluvio_cluster)
     yield create
-    for name in created:
-        fluvio_client.admin.topics.delete(name, missing_ok=True, timeout=_DELETE_SECONDS)
+    _check_running(request, fluvio_cluster)
+    _delete(fluvio_client, created)
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ from fluvio_cffi._values.records import (
     ProducerRecord,
     Record,
 )
-from fluvio_cffi._values.smartmodules import Lookback, SmartModule, SmartModuleChain, SmartModuleKind
+from fluvio_cffi._values.smartmodules import Lookback, ParamValue, SmartModule, SmartModuleChain, SmartModuleKind
 
 from ._async.batches import AsyncBatches
 from ._async.client import AsyncFluvio
@@ -272,6 +272,7 @@ __all__ = [
     "Outcome",
     "Pairing",
     "PairingResolution",
+    "ParamValue",
     "Partition",
     "PartitionAssignment",
     "PartitionNotFoundError",

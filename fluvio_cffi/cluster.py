@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Literal
 
-from fluvio_cffi._cluster.faults import Fault, Faults
+from fluvio_cffi._cluster.faults import ActiveFaults, Faults
 from fluvio_cffi._cluster.files import claim, remove
 from fluvio_cffi._cluster.waiting import Steps, run, run_async
 from fluvio_cffi._connect.config import Tls
@@ -104,7 +104,9 @@ class LocalCluster:
         number(port, "port", 0, 65535)
         if not (tls is None or isinstance(tls, bool) or tls == "mutual"):
             raise wrong_type("tls", 'True, "mutual", or left out', tls)
-        self._directory = None if data_dir is None else Path(os.path.abspath(os.fsdecode(data_dir)))
+        # An empty one would be the current directory: more likely a variable of a shell is not set.
+        folder = None if data_dir is None else text(os.fsdecode(data_dir), "data_dir")
+        self._directory = None if folder is None else Path(os.path.abspath(folder))
         self._temporary: str | None = None
         self._owner: int | None = None
         self._spus = spus
@@ -118,7 +120,7 @@ class LocalCluster:
         self._controlling = threading.Lock()
         self._unanswered = 0
         self._messages: IO[bytes] | None = None
-        self._active_faults: dict[Fault, tuple[str, str]] = {}
+        self._active_faults = ActiveFaults()
         _known[id(self)] = weakref.WeakMethod(self._abandon, partial(_known.pop, id(self)))
 
     def __repr__(self) -> str:

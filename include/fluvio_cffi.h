@@ -1572,6 +1572,15 @@ flv_status_t flv_consumer_positions(const flv_consumer_t *consumer,
                                     size_t *count);
 
 /*
+ Where the reading of a partition began, or was sought to last, to `*start`; -1: not known yet. With SmartModules a
+ position may lie behind it without any record: then all before the position is processed. Any thread.
+ */
+flv_status_t flv_consumer_start(const flv_consumer_t *consumer,
+                                uint32_t partition,
+                                int64_t *start,
+                                flv_error_t **error);
+
+/*
  Goes on elsewhere in a partition. What is ready of it is dropped before the call returns; an error at which the
  partition stands is passed. Completes once the new position is known; value: that position. If another seek of the
  partition takes its place before, both complete as that one does. Cancelling, or a passed deadline, abandons the

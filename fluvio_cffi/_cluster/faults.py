@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Literal
@@ -44,6 +45,16 @@ class Fault:
         return f"<Fault {self._what!r}{'' if self._in_force(self) else ', undone'}>"
 
 
+class ActiveFaults(dict[Fault, tuple[str, str]]):
+    """The lasting faults of a cluster, in the order in which they began: how each of them began, and how it ends. All
+    its :class:`Faults` share them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # Held from the choice of a command until what it did is noted, so that the last command is of what is left.
+        self.changing: threading.Lock = threading.Lock()
+
+
 class Faults:
     """What can be made to go wrong in an embedded cluster: ``cluster.faults``.
 
@@ -63,16 +74,15 @@ class Faults:
         control: Callable[[str], None],
         running: Callable[[], bool],
         spus: int,
-        active: dict[Fault, tuple[str, str]],
+        active: ActiveFaults,
     ) -> None:
         self._control = control
         self._running = running
         self._spus = spus
-        # How each of them began, and how it ends.
         self._active = active
 
     def __repr__(self) -> str:
-        return f"<Faults {[begin for begin, _ in self._active.values()]}>"
+        return f"<Faults {[begin for fault, (begin, _) in list(self._active.items()) if self._in_force(fault)]}>"
 
     # -- what lasts
 
@@ -165,22 +175,26 @@ class Faults:
         return self._lasting(f"{what} on", f"{what} off")
 
     def _lasting(self, begin: str, end: str) -> Fault:
-        fault = Fault(begin, self._active.__contains__, self._undo)
-        self._control(begin)
-        self._active[fault] = begin, end
+        fault = Fault(begin, self._in_force, self._undo)
+        with self._active.changing:
+            self._control(begin)
+            self._active[fault] = begin, end
         return fault
 
+    def _in_force(self, fault: Fault) -> bool:
+        return self._running() and fault in self._active
+
     def _undo(self, fault: Fault) -> None:
-        if fault not in self._active:
+        if not self._in_force(fault):
             return
-        if not self._running():
-            self._active.clear()
-            return
-        _, end = self._active[fault]
-        # The last one that is left of its kind is in force again.
-        left = [begin for other, (begin, its_end) in self._active.items() if its_end == end and other is not fault]
-        self._control(left[-1] if left else end)
-        del self._active[fault]
+        with self._active.changing:
+            if not self._in_force(fault):
+                return
+            _, end = self._active[fault]
+            # The last one that is left of its kind is in force again.
+            left = [begin for other, (begin, its_end) in self._active.items() if its_end == end and other is not fault]
+            self._control(left[-1] if left else end)
+            self._active.pop(fault, None)
 
 
 publish(__name__)

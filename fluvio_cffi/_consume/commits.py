@@ -31,11 +31,11 @@ class Commits:
 
     __slots__ = (
         "_backend",
+        "_before",
         "_buffer",
         "_by_itself",
         "_cells",
         "_handle",
-        "_returned",
         "_topic",
         "consumer_id",
     )
@@ -56,8 +56,8 @@ class Commits:
         self._by_itself = options.commits_by_itself
         # What the library commits in the background: by partition, the last processed offset.
         self._cells: dict[int, CData] = {}
-        # The record that was in the caller's hand when the last read began.
-        self._returned: tuple[int, int] | None = None
+        # What had been handed out when the last read began.
+        self._before: dict[int, int] | None = None
 
     # -- in the background
 
@@ -65,14 +65,16 @@ class Commits:
         """The next read begins, so what was handed out before is processed: the library may commit it."""
         if self._by_itself:
             self._mark(handed_out())
-            self._returned = self._buffer.in_hand()
+            self._before = self._buffer.handed_out()
 
-    def mark_before_hand(self) -> None:
+    def mark_before_hand(self, handed_out: Callable[[], dict[int, int]]) -> None:
         """Reading ends: of what was handed out one by one all is processed but the last record, which is in the
-        caller's hand, unless another read has begun since and brought nothing."""
+        caller's hand; all of it, if another read has begun since and brought nothing."""
         if self._by_itself:
             in_hand = self._buffer.in_hand()
-            if in_hand is not None and in_hand[1] > 0 and in_hand != self._returned:
+            if self._buffer.handed_out() == self._before:
+                self._mark(handed_out())
+            elif in_hand is not None and in_hand[1] > 0:
                 partition, offset = in_hand
                 self._mark({partition: offset - 1})
 

@@ -42,9 +42,6 @@ def _follow(subscription: Subscription, partition: int) -> None:
     for place in subscription.places():
         if place.partition == partition:
             subscription.change(partial(without, partition=partition, seeks=place.seeks))
-    if subscription.begun is not None:
-        # Until something is handed out, nothing there is processed.
-        subscription.begun.pop(partition, None)
     # One step.
     subscription.seeks += 1
     subscription.ended = False

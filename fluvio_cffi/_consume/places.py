@@ -41,6 +41,13 @@ def places_of(handle: CData) -> list[Place]:
         capacity = count[0]
 
 
+def start_of(handle: CData, partition: int) -> int:
+    """Where the reading of a partition began, or was sought to last; -1: not known yet. Any thread."""
+    start = ffi.new("int64_t *")
+    raise_status(lib.flv_consumer_start(handle, partition, start, _NO_ERROR), _NO_ERROR)
+    return int(start[0])
+
+
 def shown(positions: dict[int, int]) -> str:
     """The positions of the first partitions, as a ``repr`` shows them."""
     some = ", ".join(f"{partition}: {position}" for partition, position in sorted(positions.items())[:_SHOWN])

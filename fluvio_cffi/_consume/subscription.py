@@ -16,7 +16,7 @@ from fluvio_cffi._consume.backend import ConsumeBackend
 from fluvio_cffi._consume.batch import Buffer, Columns, State, positions, waiting
 from fluvio_cffi._consume.commits import Commits
 from fluvio_cffi._consume.options import ConsumerOptions
-from fluvio_cffi._consume.places import Place, places_of
+from fluvio_cffi._consume.places import Place, places_of, start_of
 from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, UsageError
 from fluvio_cffi._native.errors import explained, from_native
 from fluvio_cffi._native.loader import CData, ffi, lib
@@ -61,12 +61,10 @@ class Subscription:
         self.stopped: bool = False
         self.ended: bool = False
         self.closed: bool = False
-        # With SmartModules, places move also where nothing is left to hand out: where each partition began. And whether
-        # a chunk is being taken: then the library's places are ahead of what is here.
-        self.begun: dict[int, int] | None = None
+        # With SmartModules, places move also where nothing is left to hand out.
+        self._drops = bool(options.smartmodules)
+        # Whether a chunk is being taken: then the library's places are ahead of what is here.
         self._taking = False
-        if options.smartmodules:
-            self.begun = {place.partition: place.position for place in places_of(handle)}
         self._chunk = ffi.new("flv_chunk_t *")
         self._chunk.struct_size = ffi.sizeof("flv_chunk_t")
         self._error = ffi.new("flv_error_t **")
@@ -102,7 +100,7 @@ class Subscription:
             # Otherwise a seek has come in between.
             if all(state.seeks.get(place.partition, 0) <= place.seeks for place in places):
                 handed_out = positions(state)
-                if self.begun is not None and not taking:
+                if self._drops and not taking:
                     # Behind what is here the library may have gone on without a record.
                     for partition in handed_out.keys() & known.keys() - waiting(state):
                         handed_out[partition] = max(handed_out[partition], known[partition])
@@ -123,9 +121,9 @@ class Subscription:
         """For each partition of which something was handed out, or dropped by SmartModules, the offset before the next
         one."""
         handed_out = self.buffer.handed_out()
-        if self.begun is not None:
+        if self._drops:
             for partition, position in self.position().items():
-                if position > self.begun.get(partition, position) or partition in handed_out:
+                if partition in handed_out or position > start_of(self.handle, partition) >= 0:
                     handed_out[partition] = position - 1
         return handed_out
 
@@ -234,9 +232,14 @@ class Subscription:
         if not self.backend.forked:
             lib.flv_consumer_stop(self.handle)
 
+    def mark_before_hand(self) -> None:
+        """Tells the library what it may commit if no more is read."""
+        if not self.backend.forked:
+            self.commits.mark_before_hand(self.handed_out)
+
     def end(self) -> None:
         """The consumer is closed, or its client."""
-        self.commits.mark_before_hand()
+        self.mark_before_hand()
         self.closed = True
         self.stop()
 

@@ -133,7 +133,7 @@ def _hand_over_all() -> int:
     held = 0
     for session in _sessions:
         for consumer in session.consumers:
-            consumer.commits.mark_before_hand()
+            consumer.mark_before_hand()
         held += sum([producer.push_at_exit() for producer in session.producers])
     return held
 

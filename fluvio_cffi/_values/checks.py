@@ -81,7 +81,7 @@ def number(value: object, name: str, least: int, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise wrong_type(name, "an int", value)
     if not least <= value <= most:
-        raise wrong_value(name, value, f"from {least} to {most}")
+        raise wrong_value(name, value, f"from {least} to {most}" if least < most else f"{most}")
     return value
 
 

@@ -18,7 +18,7 @@ from .quantities import Duration, parse_duration
 SmartModuleKind: TypeAlias = Literal["filter", "map", "array_map", "filter_map", "aggregate"]
 """What a SmartModule is."""
 
-Param: TypeAlias = "str | int | float | bool | Sequence[object] | Mapping[str, object]"
+ParamValue: TypeAlias = "str | int | float | bool | Sequence[object] | Mapping[str, object]"
 """What a parameter of a SmartModule may be given as."""
 
 KINDS: Final = ("filter", "map", "array_map", "filter_map", "aggregate")
@@ -85,7 +85,7 @@ class SmartModule:
         *,
         wasm: bytes | None = None,
         path: str | os.PathLike[str] | None = None,
-        params: Mapping[str, Param] | None = None,
+        params: Mapping[str, ParamValue] | None = None,
         kind: SmartModuleKind | None = None,
         initial: bytes | str | None = None,
         lookback: Lookback | int | str | None = None,
@@ -149,7 +149,9 @@ class SmartModule:
     def _of_step(cls, step: object, where: str) -> SmartModule:
         uses, params, lookback = transforms.step(step, where)
         return cls(
-            uses, params=cast("Mapping[str, Param]", params), lookback=None if lookback is None else Lookback(*lookback)
+            uses,
+            params=cast("Mapping[str, ParamValue]", params),
+            lookback=None if lookback is None else Lookback(*lookback),
         )
 
     def __repr__(self) -> str:

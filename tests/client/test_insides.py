@@ -195,19 +195,21 @@ async def test_a_task_that_is_cancelled_looks_at_the_insides(world: World, looke
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop", "trio"])
-def test_all_goes_the_plain_way(loop: str) -> None:
+def test_all_goes_the_plain_way(loop: str, tmp_path: Path) -> None:
     """Whole tests, with insides that are not known."""
     package = str(Path(fluvio_cffi.__file__).parent.parent)
     path = os.pathsep.join([package, str(TESTS / "support"), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-p", "broken_insides", "-q", "-x", "-p", "no:cacheprovider"),
+            *(f"--config-file={TESTS.parent / 'pyproject.toml'}", f"--rootdir={TESTS.parent}"),
             *("-k", loop, *(str(TESTS / name) for name in SAMPLE)),
         ],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": path},
-        cwd=TESTS.parent,
+        # The checkout's package does not come before the installed one.
+        cwd=tmp_path,
         timeout=570,
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]

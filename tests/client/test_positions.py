@@ -11,8 +11,17 @@ from typing import Any
 import pytest
 from conftest import World
 from insides import control
+from smartmodule_support import MODULES
 
-from fluvio_cffi import FluvioError, LocalCluster, Offset, OffsetEvictedError, OffsetOutOfRangeError, ProducerRecord
+from fluvio_cffi import (
+    FluvioError,
+    LocalCluster,
+    Offset,
+    OffsetEvictedError,
+    OffsetOutOfRangeError,
+    ProducerRecord,
+    SmartModule,
+)
 from fluvio_cffi._consume.options import ConsumerOptions
 
 pytestmark = pytest.mark.timeout(60)
@@ -366,3 +375,26 @@ async def reads_fairly(world: World, consumer: Any, producer: Any, how: str) -> 
             others = 0
             begun = time.monotonic()
     raise AssertionError("the other partition's record never came")
+
+
+@pytest.mark.parametrize("module", [None, "pass"])
+async def test_the_end_is_where_the_log_ended_whatever_comes_later(world: World, module: str | None) -> None:
+    """What lies behind it is in the same replies, and is not read: no position and no commit counts it."""
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        async with client.producer(topic) as producer:
+            await producer.send_all([b"x" * 1000] * 3000)
+            options: dict[str, Any] = {"stop_at_end": True, "prefetch": 400_000, "max_bytes": 150_000}
+            if module is not None:
+                options["smartmodules"] = SmartModule(path=MODULES / f"{module}.wasm")
+                options["max_bytes"] = 1 << 20
+            async with client.consumer(topic, consumer_id=topic, start=Offset.beginning(), **options) as consumer:
+                assert (await consumer.receive()).offset == 0
+                for _ in range(100):
+                    await producer.send_all([b"y" * 1000] * 7)
+                assert [record.offset async for record in consumer] == [*range(1, 3000)]
+                assert consumer.position() == {0: 3000}
+                await consumer.commit()
+                assert await consumer.committed() == {0: 2999}
+        async with client.consumer(topic, consumer_id=topic) as consumer:
+            assert (await consumer.receive(timeout=5)).offset == 3000

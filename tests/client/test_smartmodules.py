@@ -14,6 +14,7 @@ from laws import LONG, long_only
 from smartmodule_support import MODULES, contains, fill, module, read
 
 from fluvio_cffi import (
+    FluvioTimeoutError,
     LocalCluster,
     Lookback,
     Offset,
@@ -576,3 +577,36 @@ async def test_automatic_commits(target: World) -> None:
             assert [batch.offset_list() async for batch in consumer.batches(max_wait=None)] == [[0, 3]]
         async with client.consumer(topic, consumer_id="c") as consumer:
             assert await consumer.committed() == {0: 5}
+
+
+@pytest.mark.parametrize("how", ["commit", "after a seek", "auto", "auto, in time"])
+async def test_what_a_filter_drops_is_processed(world: World, how: str) -> None:
+    """Also where nothing passes at all, and however soon the SPU has answered."""
+    async with world.connect() as client:
+        topic = await world.topic(client, partitions=2)
+        async with client.producer(topic) as producer:
+            for partition in range(2):
+                for _ in range(30):
+                    await producer.enqueue(b"x", partition=partition)
+        options: Any = {"consumer_id": topic, "smartmodules": contains("nothing"), "start": Offset.beginning()}
+        if how.startswith("auto"):
+            options.update(commit="auto", auto_commit_interval=3600)
+        for _ in range(5):
+            async with client.consumer(topic, stop_at_end=how != "auto, in time", **options) as consumer:
+                if how == "auto, in time":
+                    moved = False
+                    while not moved:
+                        with pytest.raises(FluvioTimeoutError):
+                            await consumer.receive(timeout=0.05)
+                        moved = consumer.position() == {0: 30, 1: 30}
+                else:
+                    assert [record async for record in consumer] == []
+                if how == "after a seek":
+                    await consumer.seek(0, 10)
+                    assert [record async for record in consumer] == []
+                if not how.startswith("auto"):
+                    await consumer.commit()
+            async with client.consumer(topic, consumer_id=topic) as consumer:
+                assert await consumer.committed() == {0: 29, 1: 29}
+            for partition in range(2):
+                await client.admin.consumer_offsets.delete(consumer_id=topic, topic=topic, partition=partition)

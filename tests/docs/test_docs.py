@@ -193,10 +193,9 @@ def test_sh(block: Block, toolchain: Toolchain, tmp_path: Path) -> None:
     (tmp_path / "include").symlink_to(ROOT / "include")
     (tmp_path / "program.c").write_bytes((ROOT / "examples" / "c" / "quickstart.c").read_bytes())
     functions = f'python() {{ exec "{sys.executable}" -W error "$@"; }}\nfolder="{toolchain.libraries}"\n'
-    if "cluster --data-dir" in block.text:
-        functions += f'folder="{tmp_path}/data"\n'
+    if "fluvio_cffi cluster" in block.text:
         with subprocess.Popen(
-            ["sh", "-euc", functions + block.text.replace("--port 9003", "--port 0")],
+            ["sh", "-euc", functions + block.text.replace("fluvio_cffi cluster", "fluvio_cffi cluster --port 0")],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             text=True,

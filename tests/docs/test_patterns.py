@@ -141,7 +141,7 @@ def dead_letters(trial: Trial) -> Callable[[], None]:
 TRIALS: dict[str, tuple[Callable[[Trial], Callable[[], None]], tuple[str, ...]]] = {
     "Exactly once into a database": (exactly_once, ("payments",)),
     "Outbox": (outbox, ("orders",)),
-    "A consumer that bears repeats": (repeats, ("orders",)),
+    "An idempotent consumer": (repeats, ("orders",)),
     "Retries, and dead letters": (dead_letters, ("numbers", "dead-letters")),
 }
 

@@ -21,7 +21,7 @@ from conftest import World
 from insides import control
 
 import fluvio_cffi
-from fluvio_cffi import AsyncFluvio, ClusterConfig, Fluvio, LocalCluster, Offset, ProfileStore, Tls
+from fluvio_cffi import AsyncFluvio, ClusterConfig, Fluvio, LocalCluster, Offset, ProfileStore, SmartModule, Tls
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "troubleshooting.md"
 ROW = re.compile(r"^\| (?P<what>[^|]+) \| `(?P<cls>\w+)`: `(?P<words>[^|]+)` \| (?P<advice>[^|]+) \|$", re.MULTILINE)
@@ -428,6 +428,33 @@ async def _(world: World, _: Path) -> None:
 async def _(world: World, _: Path) -> None:
     async with world.connect() as client:
         await world.topic(client, replication=3)
+
+
+async def read_through(world: World, module: SmartModule) -> None:
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        async with client.producer(topic) as producer:
+            await producer.send(b"error in a needle")
+        async with client.consumer(topic, start=Offset.beginning(), smartmodules=module) as consumer:
+            await consumer.receive(timeout=10)
+
+
+CONTAINS = Path(__file__).resolve().parents[1] / "smartmodules" / "contains.wasm"
+
+
+@situation("a SmartModule fails on a record")
+async def _(world: World, _: Path) -> None:
+    await read_through(world, SmartModule(path=CONTAINS, params={"needle": "needle"}))
+
+
+@situation("a SmartModule lacks a parameter")
+async def _(world: World, _: Path) -> None:
+    await read_through(world, SmartModule(path=CONTAINS))
+
+
+@situation("a SmartModule is not in the cluster")
+async def _(world: World, _: Path) -> None:
+    await read_through(world, SmartModule("nowhere"))
 
 
 # -- programs

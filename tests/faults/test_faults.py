@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -164,11 +165,25 @@ def test_of_two_of_a_kind_the_other_one_goes_on(own: LocalCluster, client: Fluvi
         client.admin.topics.list(timeout=10)
 
 
+def test_threads_that_end_faults_of_one_kind_leave_none(own: LocalCluster, client: Fluvio, topic: str) -> None:
+    for _ in range(50):
+        threads = [threading.Thread(target=own.faults.stall(SPU).undo) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert repr(own.faults) == "<Faults []>"
+        client.offsets(topic, timeout=5)
+
+
 def test_the_end_of_the_cluster_is_the_end_of_its_faults() -> None:
     with LocalCluster() as cluster, ExitStack() as faults:
         stalled = faults.enter_context(cluster.faults.stall_controller())
         assert repr(stalled) == "<Fault 'sc stall on'>"
+        assert repr(cluster.faults) == "<Faults ['sc stall on']>"
         cluster.kill()
+        assert repr(stalled) == "<Fault 'sc stall on', undone>"
+        assert repr(cluster.faults) == "<Faults []>"
         cluster.start()
         assert repr(stalled) == "<Fault 'sc stall on', undone>"
         with cluster.faults.stall_controller():
@@ -179,6 +194,8 @@ def test_the_end_of_the_cluster_is_the_end_of_its_faults() -> None:
         cluster.kill()
     with pytest.raises(UsageError, match="not running"):
         cluster.faults.fail_next(SPU, "produce", 3000)
+    with pytest.raises(ConfigError, match=r"spu is 5002: it must be 5001$"):
+        cluster.faults.stall(SPU + 1)
 
 
 CASES: list[tuple[str, Callable[[Faults], object], str]] = [

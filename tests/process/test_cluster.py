@@ -22,6 +22,7 @@ import pytest
 import trio
 from insides import control
 
+import fluvio_cffi
 from fluvio_cffi import (
     ClusterConfig,
     ConfigError,
@@ -684,6 +685,26 @@ def test_foreground_says_why_it_cannot(tmp_path: Path) -> None:
     assert result.returncode == 1
     assert result.stderr.startswith("fluvio_cffi: the cluster did not start")
     assert "Traceback" not in result.stderr
+
+
+def test_no_directory_is_not_the_current_one(tmp_path: Path) -> None:
+    """A variable of a shell that is not set."""
+    with pytest.raises(ConfigError, match="data_dir is empty"):
+        LocalCluster("")
+    result = subprocess.run(
+        command("cluster", "--data-dir", "", "--port", "0"),
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(fluvio_cffi.__file__).parent.parent)},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=False,
+    )
+    assert (result.returncode, result.stderr) == (
+        1,
+        "fluvio_cffi: data_dir is empty: it must have at least one character\n",
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_foreground_ends_when_its_cluster_does() -> None:

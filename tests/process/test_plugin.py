@@ -202,7 +202,7 @@ def test_another_cluster(run: Run, cluster: LocalCluster) -> None:
     ):
         result = run(tests, "-s", *arguments, **environment)
         passed(result, 1)
-        assert cluster.endpoint in result.stdout
+        assert f"fluvio: the cluster at {cluster.endpoint}, not an embedded one\n" in result.stdout
         topic = result.stdout.partition("topic ")[2].split()[0]
         with Fluvio.connect(cluster.endpoint) as client:
             assert topic not in [each.name for each in client.admin.topics.list()]
@@ -224,6 +224,51 @@ def test_without_a_cluster_one_test_says_so(run: Run, cause: str) -> None:
     assert result.returncode != 0
     assert said in result.stdout
     assert "1 error" in result.stdout.splitlines()[-1]
+    assert "During handling" not in result.stdout
+
+
+@pytest.mark.parametrize("first", ["fluvio_topic", "fluvio_client"])
+def test_who_ends_the_shared_cluster_is_told(run: Run, first: str) -> None:
+    tests = f"""
+    def test_first(fluvio_cluster, {first}):
+        fluvio_cluster.kill()
+    def test_second(fluvio_topic): pass
+    def test_third(fluvio_topic): pass
+    """
+    begun = time.monotonic()
+    result = run(tests)
+    assert time.monotonic() - begun < 25
+    assert "a test ended the shared cluster; use fluvio_own_cluster" in result.stdout
+    assert "1 passed, 1 error" in result.stdout.splitlines()[-1]
+
+
+def test_who_starts_the_shared_cluster_again_may_end_it(run: Run) -> None:
+    tests = """
+    def test_first(fluvio_cluster, fluvio_topic):
+        fluvio_cluster.kill()
+        fluvio_cluster.start()
+    def test_second(fluvio_topic): pass
+    """
+    passed(run(tests), 2)
+
+
+def test_a_topic_that_cannot_be_deleted_leaves_no_other(run: Run) -> None:
+    tests = """
+    def test_first(fluvio_client, fluvio_topics):
+        topic = fluvio_topics()
+        with fluvio_client.producer(topic) as producer:
+            producer.send(b"x")
+        with fluvio_client.consumer(topic, consumer_id="it") as consumer:
+            consumer.receive(timeout=5)
+            consumer.commit(timeout=5)
+        fluvio_topics("consumer-offset", exist_ok=True)  # the cluster's own
+        fluvio_topics()
+    def test_second(fluvio_client):
+        assert fluvio_client.admin.topics.list() == []
+    """
+    result = run(tests)
+    assert "2 passed, 1 error" in result.stdout.splitlines()[-1], result.stdout
+    assert "'consumer-offset'" in result.stdout or '"consumer-offset"' in result.stdout
 
 
 def test_nothing_is_loaded_or_started_unasked(run: Run) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from smartmodule_support import MODULES, module
 
-from fluvio_cffi import ConfigError, Lookback, SmartModule
+from fluvio_cffi import ConfigError, ConfigTypeError, Lookback, SmartModule
 from fluvio_cffi._values.smartmodules import chain_of
 
 
@@ -66,8 +66,9 @@ def test_lookback() -> None:
     assert SmartModule("a", lookback=10).lookback == Lookback(10)
     assert SmartModule("a", lookback="1h").lookback == Lookback(age="1h") == Lookback(age=3600)
     assert (Lookback(3).age_ms, Lookback(age=1.5).age_ms) == (-1, 1500)
-    for wrong in ({"last": -1}, {"age": -1}, {"last": 1 << 63}, {"age": 1e17}, {"age": 1e308}):
-        with pytest.raises(ConfigError):
+    unfit: list[dict[str, Any]] = [{"last": -1}, {"age": -1}, {"last": 1 << 63}, {"age": 1e17}, {"age": 1e308}]
+    for wrong in unfit:
+        with pytest.raises(ConfigError, match=rf"^{next(iter(wrong))} is .*: it must be "):
             Lookback(**wrong)
 
 
@@ -93,7 +94,7 @@ def test_chains() -> None:
     assert chain_of("a") == chain_of(a) == chain_of(["a"]) == chain_of((a,)) == (a,)
     assert chain_of(()) == ()
     for wrong in (b"a", 5, {"a": 1}, [5], None):
-        with pytest.raises(ConfigError):
+        with pytest.raises(ConfigTypeError, match=r"^smartmodules must be a SmartModule, the name of one, or"):
             chain_of(wrong)  # type: ignore[arg-type]
 
 

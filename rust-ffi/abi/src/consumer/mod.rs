@@ -289,6 +289,22 @@ pub extern "C" fn flv_consumer_positions(
     })
 }
 
+/// Where the reading of a partition began, or was sought to last, to `*start`; -1: not known yet. With SmartModules a
+/// position may lie behind it without any record: then all before the position is processed. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_consumer_start(
+    consumer: *const flv_consumer_t,
+    partition: u32,
+    start: *mut i64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let known = handle::get(consumer)?.consumer.start(partition)?;
+        write_out(start, "start", known.unwrap_or(-1))?;
+        Ok(OK)
+    })
+}
+
 /// Goes on elsewhere in a partition. What is ready of it is dropped before the call returns; an error at which the
 /// partition stands is passed. Completes once the new position is known; value: that position. If another seek of the
 /// partition takes its place before, both complete as that one does. Cancelling, or a passed deadline, abandons the

@@ -101,6 +101,8 @@ struct AssignedPartition {
     parked: Option<Cursor>,
     /// Whether it was read to the end that `stop_at_end` set.
     finished: bool,
+    /// Where reading began, or was sought to last, once that is known.
+    start: Option<i64>,
     /// Where the caller goes on, once the start is known.
     position: Option<i64>,
     /// The end of the log, as far as it was seen.
@@ -243,6 +245,7 @@ impl Assignment {
         state.epoch = self.last_epoch;
         state.seeks = state.seeks.wrapping_add(1);
         state.finished = false;
+        state.start = None;
         state.resume_at = None;
         state.back = None;
         state.seek = Some(start);
@@ -306,6 +309,11 @@ impl Assignment {
         self.partitions.get(&partition)?.position
     }
 
+    /// Where the reading of a partition began, or was sought to last, once that is known.
+    pub(super) fn start(&self, partition: u32) -> Result<Option<i64>> {
+        self.partitions.get(&partition).map(|state| state.start).ok_or_else(|| self.not_assigned(partition))
+    }
+
     /// Whether all that is assigned was read to the ends that `stop_at_end` set.
     pub(super) fn is_finished(&self) -> bool {
         self.stop_at_end && self.partitions.values().all(|state| state.finished)
@@ -351,6 +359,7 @@ impl Assignment {
     pub(super) fn resolve(&mut self, cursor: &Cursor, end: i64) {
         self.note_end(cursor.partition, end);
         if let Some((Age::Current, state)) = self.of(cursor) {
+            state.start.get_or_insert(cursor.next());
             state.position = Some(cursor.next());
             for waiter in state.seek_waiters.drain(..) {
                 let _ = waiter.send(Ok(cursor.next()));

@@ -149,8 +149,8 @@ impl Cursor {
                 broken = Some(cause);
                 break;
             }
-            // A batch may end with holes: the next one follows them.
-            position = batch.header.next_offset();
+            // A batch may end with holes: the next one follows them. What lies behind the end is not read.
+            position = batch.header.next_offset().min(end).max(position);
         }
         if !records.is_empty() {
             chunks.push(chunk_of(self.partition, &records, position, step.encoder));
@@ -176,7 +176,7 @@ impl Cursor {
             if let Err(broken) = walked {
                 return Walked { next: place.offset, broken: Some(broken), is_uneven: true };
             }
-            let next = batch.header.next_offset();
+            let next = batch.header.next_offset().min(end).max(place.offset);
             let has_values = false;
             Uneven { partition: self.partition, place: &place, records: &records, end: next, has_values }
                 .chunks(step.encoder, chunks);
@@ -196,11 +196,10 @@ impl Cursor {
             let field = "the offset of a record that SmartModules made";
             return Err(Unstamped::Damaged(WireError::Invalid { field, value: wrong.offset }));
         }
-        if let Some(end) = self.end {
-            records.retain(|record| record.offset < end);
-        }
-        // The head has dropped what lies behind.
-        let next = self.range().0.to.map_or(next, |to| next.min(to));
+        let end = self.end.unwrap_or(i64::MAX);
+        records.retain(|record| record.offset < end);
+        // What lies behind the end is not read; the head has dropped what lies behind `to`.
+        let next = self.range().0.to.map_or(next, |to| next.min(to)).min(end).max(self.next());
         let (partition, has_values) = (self.partition, self.gives_values);
         Uneven { partition, place: &self.place, records: &records, end: next, has_values }.chunks(step.encoder, chunks);
         let value = match records.last() {

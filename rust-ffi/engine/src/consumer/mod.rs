@@ -517,6 +517,11 @@ impl Consumer {
         self.owner.shared.subscription.partitions()
     }
 
+    /// Where the reading of a partition began, or was sought to last, once that is known. Fails if it is not read.
+    pub fn start(&self, partition: u32) -> Result<Option<i64>> {
+        self.owner.shared.subscription.start(partition)
+    }
+
     /// The topic's name.
     pub fn topic(&self) -> &str {
         &self.owner.shared.topic

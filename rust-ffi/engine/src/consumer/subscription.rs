@@ -230,6 +230,11 @@ impl Subscription {
         self.lock().assignment.states().collect()
     }
 
+    /// Where the reading of a partition began, or was sought to last, once that is known.
+    pub(super) fn start(&self, partition: u32) -> Result<Option<i64>> {
+        self.lock().assignment.start(partition)
+    }
+
     /// Where the caller is in a partition, once its start is known.
     pub(super) fn position(&self, partition: u32) -> Option<i64> {
         self.lock().assignment.position(partition)
