@@ -482,7 +482,7 @@ async def test_an_error_in_the_midst_where_an_aggregate_is_not_the_last(target: 
             assert (await consumer.receive(10)).text == "1"
             await fill(client, topic, ["2", "x", "3"], 3)
             # The value is lost with the stream, and so it is not the place of the record that is named.
-            with pytest.raises(SmartModuleError, match="ended at offset 1, .* cannot go on") as caught:
+            with pytest.raises(SmartModuleError, match=r"ended at offset 1, .* cannot go on") as caught:
                 await consumer.receive(10)
             assert (caught.value.offset, caught.value.hint) == (1, None)
             await consumer.seek(0, 1)
