@@ -58,7 +58,9 @@ class Columns:
             stamps = [None if stamp == _ABSENT else stamp for stamp in stamps]
         places = None
         if chunk.shares_offsets:
-            places = [*itertools.accumulate([chunk.next_offset, *reversed(offsets)], min)][::-1]
+            # What is made of a batch in whose midst reading began has the offset of the whole batch.
+            begins = map(max, reversed(offsets), itertools.repeat(chunk.first_offset))
+            places = [*itertools.accumulate(begins, min, initial=chunk.next_offset)][::-1]
             offsets = [*map(SharedOffset, offsets, places[1:])]
             del places[-1]
         return cls(topic, chunk.partition, offsets, stamps, keys, values, chunk.next_offset, chunk.bytes, places)

@@ -234,6 +234,16 @@ async def test_the_verdict_of_the_filter_is_not_the_end(target: World) -> None:
         assert [record.value for record in await read(client, topic)] == [b"a", b"b"]
 
 
+async def test_the_filter_remembers_what_came_before_its_verdict(target: World) -> None:
+    async with target.connect() as client:
+        topic = await deduplicated(target, client, count=100)
+        async with client.producer(topic, linger=0.1) as producer:
+            with pytest.raises(DeliveryError, match="drops them if they are sent again"):
+                await producer.send_all(["a", "b", "error"])
+            await producer.send_all(["a", "b", "c"])
+        assert [record.value for record in await read(client, topic)] == [b"c"]
+
+
 @pytest.mark.backends("asyncio")
 async def test_a_resend_does_no_harm(world: World) -> None:
     with LocalCluster() as cluster:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -321,6 +322,29 @@ async def test_a_pause_within_a_group(world: World) -> None:
             consumer.resume(0)
             got += [record.value async for record in consumer]
         assert got == [str(number).encode() for number in range(3000)] * 2
+
+
+@pytest.mark.parametrize("size", [1, 4])
+async def test_a_group_whose_batch_begins_before_the_start(world: World, size: int) -> None:
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        lines = [json.dumps([f"{number}.{part}" for part in range(size)]) for number in range(600)]
+        await fill(client, topic, lines, 600)
+        expected = [f"{number}.{part}" for number in range(300, 600) for part in range(size)]
+        keywords: dict[str, Any] = {"stop_at_end": True, "smartmodules": module("split"), "consumer_id": "c"}
+        for pause in (1, 250, len(expected) - 1):
+            async with client.consumer(topic, start=Offset.at(300), **keywords) as consumer:
+                got = [(await consumer.receive(10)).text for _ in range(pause)]
+                assert consumer.position() == {0: 300}
+                consumer.pause(0)
+                consumer.resume(0)
+                got += [record.text async for record in consumer]
+                assert (got, consumer.position()) == (expected, {0: 600})
+        async with client.consumer(topic, start=Offset.at(300), **keywords) as consumer:
+            await consumer.commit(await consumer.receive(10))
+            assert await consumer.committed() == {0: 299}
+        async with client.consumer(topic, **keywords) as consumer:
+            assert [record.text async for record in consumer] == expected
 
 
 # -- when the SPU goes

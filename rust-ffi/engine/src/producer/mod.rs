@@ -270,9 +270,10 @@ impl Shared {
     fn explained(&self, error: Error, code: &ErrorCode) -> Error {
         let error = self.modules.explained(error);
         match code {
-            ErrorCode::StorageError if self.deduplicates => {
-                error.adding("; or the SmartModule that deduplicates the topic has failed on a record of the batch")
-            }
+            ErrorCode::StorageError if self.deduplicates => error.adding(
+                "; or the SmartModule that deduplicates the topic has failed on a record of the batch: it remembers \
+                     those before, and drops them if they are sent again",
+            ),
             ErrorCode::NotLeaderForPartition | ErrorCode::PartitionNotLeader if self.deduplicates => error.adding(
                 "; a topic with deduplication is not served while its SmartModule is missing or refuses its parameters",
             ),

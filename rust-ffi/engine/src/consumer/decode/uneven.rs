@@ -30,6 +30,7 @@ impl Uneven<'_> {
             let place = self.place_before(from, &places, rises);
             let next_offset = places[to];
             let is_even = records.is_sorted_by(|one, other| one.offset < other.offset)
+                && records.first().is_none_or(|first| first.offset >= place.offset)
                 && records.last().is_none_or(|last| last.offset < next_offset);
             chunks.push(Chunk {
                 shares_offsets: !is_even || place.skip > 0,
@@ -46,10 +47,16 @@ impl Uneven<'_> {
         let mut least = self.end;
         let mut offsets = vec![self.end; self.records.len() + 1];
         for (place, record) in offsets.iter_mut().zip(self.records).rev() {
-            least = least.min(record.offset);
+            least = least.min(self.begins(record));
             *place = least;
         }
         offsets
+    }
+
+    /// From which offset on a record comes again. What an `array_map` makes of a batch in whose midst the stream begins
+    /// has the offset of the whole batch, but is made from the place on.
+    fn begins(&self, record: &RecordRef<'_>) -> i64 {
+        record.offset.max(self.place.offset)
     }
 
     fn chunk_end(&self, from: usize) -> usize {
@@ -65,7 +72,7 @@ impl Uneven<'_> {
     fn place_before(&self, index: usize, offsets: &[i64], rises: bool) -> Place {
         let before = &self.records[..index];
         let offset = offsets[index];
-        let counts = |record: &&RecordRef<'_>| record.offset >= offset;
+        let counts = |record: &&RecordRef<'_>| self.begins(record) >= offset;
         let skip = match rises {
             true => before.iter().rev().take_while(counts).count(),
             false => before.iter().filter(counts).count(),
@@ -134,6 +141,33 @@ mod tests {
             }
             let rises = offsets.is_sorted_by(|one, other| one < other);
             prop_assert_eq!(whole.iter().any(|chunk| chunk.shares_offsets), !rises);
+        }
+    }
+
+    /// The stream begins in the midst of a batch of which an `array_map` makes these: they have its offset.
+    #[test]
+    fn a_group_from_before_the_place_comes_again_from_the_place_on() {
+        for count in [1, 1000, 2500] {
+            let numbers: Vec<[u8; 2]> = (0..count + 1500_u16).map(u16::to_be_bytes).collect();
+            let made = |place: &Place| {
+                let records = numbers.iter().zip(0..).filter_map(|(value, number)| {
+                    let offset = if number < count { 5 } else { 600 };
+                    let record = RecordRef { offset, timestamp: -1, key: None, value: &value[..] };
+                    (offset == 600 || place.offset < 600).then_some(record)
+                });
+                let records: Vec<_> = records.collect();
+                let mut chunks = Vec::new();
+                let uneven = Uneven { partition: 0, place, records: &records, end: 700, has_values: true };
+                uneven.chunks(&Offsets, &mut chunks);
+                chunks
+            };
+            let whole = made(&Place::at(300));
+            let payload = |chunks: &[Chunk]| chunks.iter().flat_map(|chunk| chunk.payload.clone()).collect::<Vec<_>>();
+            assert_eq!(payload(&whole), numbers.concat());
+            for (index, chunk) in whole.iter().enumerate() {
+                assert!(chunk.first_offset >= 300 && chunk.shares_offsets);
+                assert_eq!(payload(&made(&chunk.place())), payload(&whole[index..]));
+            }
         }
     }
 
