@@ -174,7 +174,7 @@ impl Drop for Cluster {
         self.ticking.abort();
         self.listener.abort();
         for node in self.sc.nodes() {
-            node.listener().abort();
+            node.abort();
         }
     }
 }

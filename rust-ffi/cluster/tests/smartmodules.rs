@@ -175,6 +175,66 @@ fn an_endless_loop_ends_with_its_stream_its_topic_and_its_server() {
     });
 }
 
+/// A module that writes a MiB for ever, as long as less of it is taken.
+fn loud() -> Vec<u8> {
+    wat::parse_str(
+        r#"(module
+            (import "env" "copy_records" (func (param i32 i32)))
+            (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (memory (export "memory") 17)
+            (data (i32.const 0) "\00\04\00\00\00\00\10\00")
+            (func (export "alloc") (param i32) (result i32) (i32.const 1024))
+            (func (export "filter") (param i32 i32 i32) (result i32)
+                (loop $again (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 16)))
+                    (br_if $again (i32.le_u (i32.load (i32.const 16)) (i32.const 65536))))
+                unreachable))"#,
+    )
+    .unwrap()
+}
+
+#[test]
+fn a_module_that_writes_for_ever_ends_with_its_fuel_and_with_its_stream() {
+    common::run(60, async {
+        let mut world = World::new(Config { smartmodule_fuel: 100_000_000, ..Config::default() }).await;
+        world.topic("t", &[&["a"]]).await;
+        let error = world.error("t", &loud()).await;
+        assert!(text(&error).contains("too long"), "{error:?}");
+        world.cluster.shutdown().await;
+
+        let mut world = World::new(Config { smartmodule_fuel: u64::MAX, ..Config::default() }).await;
+        world.topic("t", &[&["a"]]).await;
+        let mut other = Client::connect(world.cluster.spu_endpoint()).await;
+        for _ in 0..16 {
+            other.transformed("t", 0, vec![adhoc(&loud(), &[])]).await;
+        }
+        assert!(matches!(other.receive(SILENCE).await, Err(NoFrame::Silence)));
+        drop(other);
+        world.check("t").await;
+        world.cluster.shutdown().await;
+    });
+}
+
+/// Each call is short, but there are many.
+#[test]
+fn a_chain_of_short_calls_ends_with_its_stream() {
+    common::run(60, async {
+        let mut world = World::new(Config::default()).await;
+        world.topic("good", &[&["a"]]).await;
+        world.topic("t", &[]).await;
+        let set = values(&["a", "b"]).repeat(500);
+        assert_eq!(world.client.produce("t", 0, set).await.error_code, ErrorCode::None);
+        let mut other = Client::connect(world.cluster.spu_endpoint()).await;
+        for _ in 0..16 {
+            other.transformed("t", 0, vec![adhoc(&slow(150_000), &[])]).await;
+        }
+        assert!(matches!(other.receive(SILENCE).await, Err(NoFrame::Silence)));
+        drop(other);
+        let started = Instant::now();
+        world.check("good").await;
+        assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
+    });
+}
+
 #[test]
 fn others_are_served_while_a_module_does_not_end() {
     common::run(60, async {
@@ -525,6 +585,73 @@ fn a_filter_of_duplicates_comes_back_with_its_server() {
         restart(&mut world).await;
         let refused = world.client.produce("t", 0, values(&["e"])).await;
         assert_eq!(refused.error_code, ErrorCode::NotLeaderForPartition);
+    });
+}
+
+/// A filter that takes its time over more than one record.
+fn slow(rounds: u32) -> Vec<u8> {
+    module(&format!(
+        r#"(func (export "filter") (param $at i32) (param $length i32) (param i32) (result i32) (local $left i32)
+            (local.set $left (i32.mul
+                (i32.const {rounds})
+                (i32.gt_u (i32.load8_u (i32.add (local.get $at) (i32.const 15))) (i32.const 1))))
+            (loop $again (if (local.get $left) (then
+                (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+                (br $again))))
+            (call $pass (local.get $at) (local.get $length)))"#
+    ))
+}
+
+/// How long a chain takes for two records that are produced.
+async fn time_of(world: &mut World, topic: &str) -> Duration {
+    let started = Instant::now();
+    assert_eq!(world.client.produce(topic, 0, values(&["a", "b"])).await.error_code, ErrorCode::None);
+    started.elapsed()
+}
+
+#[test]
+fn a_filter_of_duplicates_writes_nothing_once_its_server_is_down() {
+    common::run(60, async {
+        let mut world = World::new(Config::default()).await;
+        let mut sc = Client::connect(world.cluster.endpoint()).await;
+        assert!(!sc.create_module("distinct", &slow(8_000_000), None).await.is_error());
+        world.topic_as("t", deduplicated(3), &[]).await;
+        let time = time_of(&mut world, "t").await;
+        world.client.send(common::produce("t", 0, values(&["old", "old"]))).await;
+        assert!(matches!(world.client.receive(SILENCE).await, Err(NoFrame::Silence)), "too fast: {time:?}");
+        world.cluster.control("kill-spu 5001").await.unwrap();
+        world.cluster.control("start-spu 5001").await.unwrap();
+        world.client = Client::connect(world.cluster.spu_endpoint()).await;
+        let new = world.client.produce("t", 0, values(&["new"])).await;
+        assert_eq!((new.error_code, new.base_offset), (ErrorCode::None, 2));
+        let deadline = Instant::now() + 2 * time;
+        while Instant::now() < deadline {
+            let stream = world.client.stream("t", 0, 1 << 20).await;
+            let stored = world.reply(stream).await.partition.records;
+            assert_eq!(offsets_and_values(&stored), found(&[(0, "a"), (1, "b"), (2, "new")]));
+            tokio::time::sleep(SILENCE).await;
+        }
+    });
+}
+
+#[test]
+fn a_filter_of_duplicates_ends_with_its_topic() {
+    common::run(60, async {
+        let mut world = World::new(Config { smartmodule_fuel: u64::MAX, ..Config::default() }).await;
+        world.topic("good", &[&["a"]]).await;
+        let mut sc = Client::connect(world.cluster.endpoint()).await;
+        assert!(!sc.create_module("distinct", &smartmodule("loop"), None).await.is_error());
+        // As many as there are threads for modules.
+        for number in 0..16 {
+            let name = format!("t-{number}");
+            world.topic_as(&name, deduplicated(3), &[]).await;
+            let mut client = Client::connect(world.cluster.spu_endpoint()).await;
+            client.send(common::produce(&name, 0, values(&["loop"]))).await;
+            assert!(matches!(client.receive(SILENCE).await, Err(NoFrame::Silence)));
+            assert!(!sc.delete(&name).await.is_error());
+        }
+        world.check("good").await;
+        world.cluster.shutdown().await;
     });
 }
 

@@ -55,6 +55,13 @@ pub(crate) fn set_batches<'a>(
     })
 }
 
+/// The header of the first batch of a piece of a log. Nothing else is read.
+pub(crate) fn read_header(slice: &Slice) -> io::Result<Header> {
+    let mut header = [0; HEADER];
+    slice.file.read_exact_at(&mut header, slice.position)?;
+    Ok(Header::read(&header))
+}
+
 /// The batches of a piece of a log.
 #[derive(Debug)]
 pub(crate) struct FileBatches {
@@ -69,11 +76,6 @@ pub(crate) struct FileBatches {
 impl FileBatches {
     pub(crate) fn new(slice: Slice) -> Self {
         Self { slice, at: 0, window: Vec::new(), window_at: 0 }
-    }
-
-    /// The header of the next batch, without moving on.
-    pub(crate) fn header(&mut self) -> Option<io::Result<Header>> {
-        (self.at < self.slice.length).then(|| self.bytes(HEADER).map(Header::read))
     }
 
     /// The next so many bytes.

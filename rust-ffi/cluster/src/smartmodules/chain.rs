@@ -48,6 +48,7 @@ struct Link {
 pub(crate) struct Chain {
     links: Vec<Link>,
     version: i16,
+    pub(super) stop: Stop,
     /// What the batch at an offset has become, that did not fit into the reply for which it was run.
     pub(super) pending: Option<(i64, Block, Verdict)>,
 }
@@ -149,7 +150,7 @@ impl Chain {
         version: i16,
     ) -> Result<Self, Failure> {
         let links = steps.map(|step| Link::new(step?, limits, stop.clone(), version));
-        Ok(Self { links: links.collect::<Result<_, _>>()?, version, pending: None })
+        Ok(Self { links: links.collect::<Result<_, _>>()?, version, stop: stop.clone(), pending: None })
     }
 
     /// Runs a batch through the chain, and appends the records that come out to `target`, their offset deltas raised by

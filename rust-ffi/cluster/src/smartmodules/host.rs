@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use wasmi::ResourceLimiter;
 use wasmi_core::LimiterError;
 
+use super::failure::Failure;
+
 /// The most elements of a table.
 const MOST_ELEMENTS: usize = 1 << 20;
 
@@ -23,6 +25,11 @@ impl Stop {
     pub(crate) fn is_ordered(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+
+    /// Fails when it is ordered.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        if self.is_ordered() { Err(Failure::other("it is not wanted any more")) } else { Ok(()) }
+    }
 }
 
 /// Ends what runs for its owner when that goes.
@@ -33,11 +40,16 @@ impl StopOnDrop {
     pub(crate) fn stop(&self) -> Stop {
         self.0.clone()
     }
+
+    /// Ends it at once.
+    pub(crate) fn order(&self) {
+        self.0.0.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
-        self.0.0.store(true, Ordering::Relaxed);
+        self.order();
     }
 }
 
@@ -63,6 +75,9 @@ impl Host {
     /// Takes what the module writes to its standard output and error.
     pub(super) fn say(&mut self, text: &[u8]) {
         for &byte in text {
+            if self.lines == MOST_LINES {
+                return;
+            }
             if byte == b'\n' || self.line.len() == LINE {
                 self.end_line();
             }

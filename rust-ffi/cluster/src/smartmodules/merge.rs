@@ -109,6 +109,7 @@ pub(crate) fn process(
     let most_bytes = most_bytes.min(MOST_BYTES);
     let mut total = 0_u64;
     for batch in batches {
+        chain.stop.check()?;
         let batch = batch.map_err(Failure::other)?;
         let before = merged.records.mark();
         let is_first = merged.is_empty();

@@ -30,7 +30,7 @@ use fluvio_spu_schema::server::smartmodule::{
 use tokio::sync::Semaphore;
 use wasmi::{Config, Engine as Wasmi, Module};
 
-pub(crate) use batches::{FileBatches, set_batches};
+pub(crate) use batches::{FileBatches, read_header, set_batches};
 use chain::Step;
 pub(crate) use chain::{Chain, Verdict};
 pub(crate) use failure::Failure;

@@ -17,9 +17,14 @@ const FAULT: i32 = 21;
 const INVALID: i32 = 28;
 const NOT_SUPPORTED: i32 = 52;
 
-/// Parts that one write may have, and random bytes of one call.
+/// Parts that one write may have, what is taken of them, and random bytes of one call.
 const MOST_PARTS: u32 = 1024;
+const MOST_SAID: usize = 64 << 10;
 const MOST_RANDOM: usize = 64 << 10;
+
+/// Fuel of a call, and bytes that are had for one more.
+const CALL: u64 = 100;
+const BYTES: usize = 8;
 
 /// What there is beside the calls that do something, and what it answers.
 const REFUSED: [(&str, i32); 35] = [
@@ -74,6 +79,12 @@ impl<'a> Guest<'a> {
         }
     }
 
+    /// Uses up fuel. What is not there any more is not owed.
+    fn pay(&mut self, fuel: u64) -> Result<(), Error> {
+        let left = self.caller.get_fuel()?.saturating_sub(fuel);
+        self.caller.set_fuel(left)
+    }
+
     fn put(&mut self, at: i32, bytes: &[u8]) -> i32 {
         let written = self.memory.write(&mut self.caller, at.cast_unsigned() as usize, bytes);
         if written.is_ok() { SUCCESS } else { FAULT }
@@ -93,16 +104,23 @@ impl<'a> Guest<'a> {
         Some(u32::from_le_bytes(*bytes.first_chunk()?))
     }
 
-    /// Takes the parts of a write; how many bytes they have.
-    fn say(&mut self, parts: i32, count: i32) -> Option<u32> {
-        let mut said = 0_u32;
-        for number in 0..u32::try_from(count).ok().filter(|count| *count <= MOST_PARTS)? {
+    /// Takes the parts of a write, or the beginning of them; how many bytes it has taken.
+    fn say(&mut self, parts: i32, count: i32) -> Option<usize> {
+        let mut said = 0;
+        let count = u32::try_from(count).ok().filter(|count| *count <= MOST_PARTS)?;
+        for number in 0..count {
             let part = parts.cast_unsigned().checked_add(number * 8)?;
             let (at, length) = (self.word(part)? as usize, self.word(part.checked_add(4)?)?);
             let (data, host) = self.memory.data_and_store_mut(&mut self.caller);
-            host.say(data.get(at..at.checked_add(length as usize)?)?);
-            said = said.checked_add(length)?;
+            let part = data.get(at..at.checked_add(length as usize)?)?;
+            let taken = part.len().min(MOST_SAID - said);
+            host.say(&part[..taken]);
+            said += taken;
+            if taken < part.len() {
+                break;
+            }
         }
+        self.pay(u64::from(count) + (said / BYTES) as u64).ok()?;
         Some(said)
     }
 }
@@ -125,8 +143,12 @@ fn random(length: i32) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn with_guest(caller: Caller<'_, Host>, call: impl FnOnce(&mut Guest<'_>) -> i32) -> i32 {
-    Guest::of(caller).map_or(FAULT, |mut guest| call(&mut guest))
+/// Makes a call with so many bytes, unless it is not wanted any more.
+fn with_guest(caller: Caller<'_, Host>, bytes: usize, call: impl FnOnce(&mut Guest<'_>) -> i32) -> Result<i32, Error> {
+    caller.data().stop.check().map_err(|failure| Error::new(failure.to_string()))?;
+    let Some(mut guest) = Guest::of(caller) else { return Ok(FAULT) };
+    guest.pay(CALL + (bytes / BYTES) as u64)?;
+    Ok(call(&mut guest))
 }
 
 type Here<'a> = Caller<'a, Host>;
@@ -138,33 +160,34 @@ pub(super) fn define<'a>(
 ) -> Result<(), Error> {
     linker
         .func_wrap(MODULE, "args_sizes_get", |it: Here<'_>, count: i32, size: i32| {
-            with_guest(it, |guest| guest.put_all([(count, 0), (size, 0)]))
+            with_guest(it, 0, |guest| guest.put_all([(count, 0), (size, 0)]))
         })?
         .func_wrap(MODULE, "args_get", |_: i32, _: i32| SUCCESS)?
         .func_wrap(MODULE, "environ_sizes_get", |it: Here<'_>, count: i32, size: i32| {
-            with_guest(it, |guest| guest.put_all([(count, 0), (size, 0)]))
+            with_guest(it, 0, |guest| guest.put_all([(count, 0), (size, 0)]))
         })?
         .func_wrap(MODULE, "environ_get", |_: i32, _: i32| SUCCESS)?
         .func_wrap(MODULE, "clock_res_get", |it: Here<'_>, id: i32, at: i32| {
-            with_guest(it, |guest| clock(id).map_or(INVALID, |_| guest.put(at, &1_u64.to_le_bytes())))
+            with_guest(it, 0, |guest| clock(id).map_or(INVALID, |_| guest.put(at, &1_u64.to_le_bytes())))
         })?
         .func_wrap(MODULE, "clock_time_get", |it: Here<'_>, id: i32, _precision: i64, at: i32| {
-            with_guest(it, |guest| clock(id).map_or(INVALID, |time| guest.put(at, &time.to_le_bytes())))
+            with_guest(it, 0, |guest| clock(id).map_or(INVALID, |time| guest.put(at, &time.to_le_bytes())))
         })?
         .func_wrap(MODULE, "random_get", |it: Here<'_>, at: i32, length: i32| {
-            with_guest(it, |guest| random(length).map_or(INVALID, |bytes| guest.put(at, &bytes)))
+            let bytes = usize::try_from(length).unwrap_or(0).min(MOST_RANDOM);
+            with_guest(it, bytes, |guest| random(length).map_or(INVALID, |bytes| guest.put(at, &bytes)))
         })?
         .func_wrap(MODULE, "fd_write", |it: Here<'_>, fd: i32, parts: i32, count: i32, size: i32| match fd {
-            1 | 2 => with_guest(it, |guest| match guest.say(parts, count) {
-                Some(said) => guest.put_all([(size, said)]),
+            1 | 2 => with_guest(it, 0, |guest| match guest.say(parts, count) {
+                Some(said) => guest.put_all([(size, said as u32)]),
                 None => FAULT,
             }),
-            _ => BAD_DESCRIPTOR,
+            _ => Ok(BAD_DESCRIPTOR),
         })?
         .func_wrap(MODULE, "fd_read", |it: Here<'_>, fd: i32, _parts: i32, _count: i32, size: i32| match fd {
             // Its standard input is at its end.
-            0 => with_guest(it, |guest| guest.put_all([(size, 0)])),
-            _ => BAD_DESCRIPTOR,
+            0 => with_guest(it, 0, |guest| guest.put_all([(size, 0)])),
+            _ => Ok(BAD_DESCRIPTOR),
         })?
         .func_wrap(MODULE, "sched_yield", || SUCCESS)?
         .func_wrap(MODULE, "proc_exit", |code: i32| -> Result<(), Error> { Err(Error::i32_exit(code)) })?;

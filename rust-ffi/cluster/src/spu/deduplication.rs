@@ -38,6 +38,11 @@ impl Filter {
         *self.made.wait().await
     }
 
+    /// Ends what it runs, for good.
+    pub(super) fn end(&self) {
+        self.stop.order();
+    }
+
     /// The module as a step of a chain, as the real server asks for it.
     fn invocation(&self) -> SmartModuleInvocation {
         let Deduplication { bounds, filter } = &self.deduplication;
@@ -65,7 +70,7 @@ impl Filter {
         let (of_job, log) = (Arc::clone(&engine), replica.clone());
         let job = move || {
             let read = |lookback: &_, target: &mut _| match log.upgrade() {
-                Some(replica) => lookback::read(&replica, lookback, settings.habits, target),
+                Some(replica) => lookback::read(&replica, lookback, settings.habits, &stop, target),
                 None => Err(Failure::other("the partition has gone")),
             };
             build(&of_job, vec![invocation], COMMON_VERSION, settings, &stop, read)
@@ -96,7 +101,12 @@ impl Filter {
         let job = move || {
             let batches = batch::split(&set).unwrap_or_default();
             let chain = chain.as_mut().ok_or(ErrorCode::NotLeaderForPartition)?;
-            let mut left = filter(chain, set_batches(&set, &batches), faults.smartmodules().habits)?;
+            let filtered = filter(chain, set_batches(&set, &batches), faults.smartmodules().habits);
+            // Then it was stopped, maybe, and has not failed.
+            if replica.is_gone() {
+                return Err(ErrorCode::NotLeaderForPartition);
+            }
+            let mut left = filtered.map_err(|failure| refused(&failure))?;
             let batches = batch::split(&left).unwrap_or_default();
             if batches.iter().all(|batch| batch.header.offsets() == 0) {
                 let committed = replica.extent().committed;
@@ -113,17 +123,18 @@ fn filter(
     chain: &mut Chain,
     batches: impl Iterator<Item = io::Result<InputBatch>>,
     habits: Habits,
-) -> Result<Vec<u8>, ErrorCode> {
-    match process(chain, batches, u64::MAX, habits) {
-        Ok((merged, None)) => merged.encode().map_err(|_| ErrorCode::StorageError),
-        Err(Failure::Memory { requested, max }) => Err(ErrorCode::SmartModuleMemoryLimitExceeded { requested, max }),
-        Ok((_, Some(error))) => {
-            complain!("a filter of duplicates: {error}");
-            Err(ErrorCode::StorageError)
-        }
-        Err(failure) => {
-            complain!("a filter of duplicates: {failure}");
-            Err(ErrorCode::StorageError)
-        }
+) -> Result<Vec<u8>, Failure> {
+    match process(chain, batches, u64::MAX, habits)? {
+        (merged, None) => merged.encode().map_err(Failure::other),
+        (_, Some(error)) => Err(Failure::other(error)),
     }
+}
+
+/// What a producer is told of a failure.
+fn refused(failure: &Failure) -> ErrorCode {
+    if let Failure::Memory { requested, max } = *failure {
+        return ErrorCode::SmartModuleMemoryLimitExceeded { requested, max };
+    }
+    complain!("a filter of duplicates: {failure}");
+    ErrorCode::StorageError
 }

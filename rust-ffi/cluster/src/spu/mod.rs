@@ -77,12 +77,21 @@ impl Spu {
         self.topics.read().unwrap_or_else(PoisonError::into_inner).get(topic)?.get(&partition).cloned()
     }
 
+    fn all(&self) -> Vec<Arc<Replica>> {
+        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+        topics.values().flat_map(BTreeMap::values).cloned().collect()
+    }
+
+    /// Gives up all partitions. Jobs of the engine may still hold them, and write nothing any more.
+    pub(crate) fn end(&self) {
+        for replica in self.all() {
+            replica.end(Gone::Moved);
+        }
+    }
+
     /// Removes what is beyond the retention of its partition.
     pub(crate) fn retain(&self) {
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        let replicas: Vec<_> = topics.values().flat_map(BTreeMap::values).cloned().collect();
-        drop(topics);
-        for replica in replicas {
+        for replica in self.all() {
             if let Err(error) = replica.retain() {
                 complain!("retention of partition {}: {error}", replica.key());
             }

@@ -69,10 +69,21 @@ impl Node {
         self.listener.open(move |accepted| Arc::clone(&spu).serve(accepted))
     }
 
-    /// Ends the SPU. Nothing of it is left in memory when this returns.
+    /// Ends the SPU. When this returns, nothing of it writes any more: its files are free for the next one.
     pub(crate) async fn stop(&self, ending: Shutdown) {
         self.listener.close(ending).await;
-        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        let spu = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(spu) = spu {
+            spu.end();
+        }
+    }
+
+    /// Ends the SPU without waiting for it.
+    pub(crate) fn abort(&self) {
+        self.listener.abort();
+        if let Some(spu) = self.spu() {
+            spu.end();
+        }
     }
 
     pub(crate) fn directory(&self, key: &ReplicaKey) -> PathBuf {

@@ -51,7 +51,7 @@ pub(crate) struct Extent {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gone {
     Deleted,
-    /// Another SPU leads it now.
+    /// Another SPU leads it now, or this one is down.
     Moved,
 }
 
@@ -215,7 +215,7 @@ impl Replica {
         self.check_codecs(batches)?;
         let mut log = self.log();
         // With the lock held: what is written after this check is not lost by a move.
-        if self.progress.borrow().gone.is_some() {
+        if self.is_gone() {
             return Err(ErrorCode::NotLeaderForPartition);
         }
         let limit = log.max_batch().min(u64::from(STORAGE_MAX_REQUEST_SIZE));
@@ -254,7 +254,7 @@ impl Replica {
     pub(crate) fn retain(&self) -> io::Result<()> {
         let mut log = self.log();
         // The files of a partition that is gone belong to someone else.
-        if self.progress.borrow().gone.is_some() {
+        if self.is_gone() {
             return Ok(());
         }
         log.retain(self.retention, self.max_bytes, SystemTime::now())
@@ -262,8 +262,15 @@ impl Replica {
 
     /// Ends all that wait; nothing is written any more.
     pub(crate) fn end(&self, reason: Gone) {
+        if let Some(filter) = &self.filter {
+            filter.end();
+        }
         let _log = self.log();
         self.progress.send_modify(|progress| progress.gone = Some(reason));
+    }
+
+    pub(super) fn is_gone(&self) -> bool {
+        self.progress.borrow().gone.is_some()
     }
 
     /// Ends all that wait, and removes the files. Streams in the middle of a slice still hold theirs open.

@@ -52,7 +52,8 @@ impl Transforms {
         let stop = StopOnDrop::default();
         let (of_job, replica, stopped) = (Arc::clone(engine), Arc::clone(replica), stop.stop());
         let job = move || {
-            let read = |lookback: &_, target: &mut _| lookback::read(&replica, lookback, settings.habits, target);
+            let read =
+                |lookback: &_, target: &mut _| lookback::read(&replica, lookback, settings.habits, &stopped, target);
             build(&of_job, invocations, version, settings, &stopped, read)
         };
         let chain =
@@ -95,7 +96,7 @@ pub(super) async fn transform(
     let (of_job, replica, stopped) = (Arc::clone(engine), Arc::clone(replica), stop.stop());
     let (invocations, set) = (invocations.to_vec(), set.to_vec());
     let job = move || {
-        let read = |lookback: &_, target: &mut _| lookback::read(&replica, lookback, settings.habits, target);
+        let read = |lookback: &_, target: &mut _| lookback::read(&replica, lookback, settings.habits, &stopped, target);
         let mut chain = build(&of_job, invocations, version, settings, &stopped, read)?;
         let batches = batch::split(&set).unwrap_or_default();
         let batches = set_batches(&set, &batches);
