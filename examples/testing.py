@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from fluvio_cffi import Fluvio
 from fluvio_cffi.testing import read_all
 
@@ -12,7 +10,3 @@ def test_what_goes_in_comes_out(fluvio_client: Fluvio, fluvio_topic: str) -> Non
     with fluvio_client.producer(fluvio_topic) as producer:
         producer.send(b"something")
     assert [record.value for record in read_all(fluvio_client, fluvio_topic)] == [b"something"]
-
-
-if __name__ == "__main__":
-    raise SystemExit(pytest.main([__file__, "--quiet", "-p", "no:cacheprovider"]))

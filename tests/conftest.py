@@ -226,6 +226,13 @@ def cluster(fluvio_cluster: LocalCluster | NamedCluster) -> LocalCluster:
     return fluvio_cluster
 
 
+@pytest.fixture
+def fluvio_client(cluster: LocalCluster) -> Iterator[Fluvio]:
+    """As the plugin's, for one test: a client of the whole run would take the panics that are made for others."""
+    with Fluvio.connect(cluster.endpoint) as client:
+        yield client
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_forgotten() -> Iterator[None]:
     """What is forgotten unclosed says so within the test that forgot it."""

@@ -655,6 +655,35 @@ fn a_filter_of_duplicates_ends_with_its_topic() {
     });
 }
 
+fn by_name(name: &str) -> Vec<SmartModuleInvocation> {
+    let wasm = SmartModuleInvocationWasm::Predefined(name.to_owned());
+    vec![SmartModuleInvocation { wasm, ..Default::default() }]
+}
+
+#[test]
+fn a_module_that_was_deleted_does_not_come_back() {
+    common::run(60, async {
+        let mut world = World::new(Config::default()).await;
+        world.topic("t", &[&["a"]]).await;
+        let mut sc = Client::connect(world.cluster.endpoint()).await;
+        world.cluster.control("smartmodule-delay 300").await.unwrap();
+        assert!(!sc.create_module("early", &smartmodule("upper"), None).await.is_error());
+        assert!(!sc.create_module("late", &smartmodule("upper"), None).await.is_error());
+        world.cluster.control("smartmodule-delay 0").await.unwrap();
+        assert!(!sc.delete_module("early").await.is_error());
+        // The one that came later is known: so the other would be.
+        loop {
+            let stream = world.client.transformed("t", 0, by_name("late")).await;
+            if world.reply(stream).await.partition.error_code == ErrorCode::None {
+                break;
+            }
+        }
+        let stream = world.client.transformed("t", 0, by_name("early")).await;
+        let error = world.reply(stream).await.partition.error_code;
+        assert_eq!(error, ErrorCode::SmartModuleNotFound { name: "early".to_owned() });
+    });
+}
+
 #[test]
 fn a_module_is_known_late_if_so_told() {
     common::run(60, async {
@@ -663,16 +692,12 @@ fn a_module_is_known_late_if_so_told() {
         world.cluster.control("smartmodule-delay 300").await.unwrap();
         let mut sc = Client::connect(world.cluster.endpoint()).await;
         assert!(!sc.create_module("upper", &smartmodule("upper"), None).await.is_error());
-        let by_name = || {
-            let wasm = SmartModuleInvocationWasm::Predefined("upper".to_owned());
-            vec![SmartModuleInvocation { wasm, ..Default::default() }]
-        };
-        let stream = world.client.transformed("t", 0, by_name()).await;
+        let stream = world.client.transformed("t", 0, by_name("upper")).await;
         let error = world.reply(stream).await.partition.error_code;
         assert_eq!(error, ErrorCode::SmartModuleNotFound { name: "upper".to_owned() });
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
-            let stream = world.client.transformed("t", 0, by_name()).await;
+            let stream = world.client.transformed("t", 0, by_name("upper")).await;
             let reply = world.reply(stream).await;
             if reply.partition.error_code == ErrorCode::None {
                 assert_eq!(offsets_and_values(&reply.partition.records), found(&[(0, "A")]));

@@ -14,12 +14,52 @@ struct Stored {
     gzipped: Arc<[u8]>,
 }
 
-type Modules = Arc<RwLock<BTreeMap<String, Stored>>>;
+/// Changes of one name that were ordered.
+#[derive(Debug, Default)]
+struct Orders {
+    last: u64,
+    /// The last one that the SPUs have heard of.
+    heard: u64,
+    pending: usize,
+}
+
+#[derive(Debug, Default)]
+struct Modules {
+    stored: BTreeMap<String, Stored>,
+    /// Of names with changes that are still to be heard of.
+    orders: BTreeMap<String, Orders>,
+}
+
+impl Modules {
+    /// The number of a new change of a name.
+    fn order(&mut self, name: &str) -> u64 {
+        let orders = self.orders.entry(name.to_owned()).or_default();
+        orders.pending += 1;
+        orders.last += 1;
+        orders.last
+    }
+
+    /// Makes a change, unless a newer one was made already.
+    fn change(&mut self, name: String, number: u64, stored: Option<Stored>) {
+        let Some(orders) = self.orders.get_mut(&name) else { return };
+        let is_newest = number > orders.heard;
+        orders.heard = orders.heard.max(number);
+        orders.pending -= 1;
+        if orders.pending == 0 {
+            self.orders.remove(&name);
+        }
+        match stored {
+            _ if !is_newest => {}
+            Some(stored) => drop(self.stored.insert(name, stored)),
+            None => drop(self.stored.remove(&name)),
+        }
+    }
+}
 
 /// Modules by the name under which they are stored.
 #[derive(Debug, Default)]
 pub(crate) struct Library {
-    modules: Modules,
+    modules: Arc<RwLock<Modules>>,
     delay_ms: AtomicU64,
 }
 
@@ -41,13 +81,15 @@ impl Library {
     fn change(&self, name: &str, stored: Option<Stored>) {
         let name = name.to_owned();
         let delay = Duration::from_millis(self.delay_ms.load(Ordering::Relaxed));
+        let mut modules = self.modules.write().unwrap_or_else(PoisonError::into_inner);
+        let number = modules.order(&name);
         if delay.is_zero() {
-            return change(&self.modules, name, stored);
+            return modules.change(name, number, stored);
         }
-        let modules = Arc::clone(&self.modules);
+        let later = Arc::clone(&self.modules);
         tokio::spawn(async move {
             tokio::time::sleep(delay).await;
-            change(&modules, name, stored);
+            later.write().unwrap_or_else(PoisonError::into_inner).change(name, number, stored);
         });
     }
 
@@ -56,18 +98,10 @@ impl Library {
     pub(super) fn find(&self, name: &str) -> Result<Arc<[u8]>, ErrorCode> {
         let wanted = SmartModulePackageKey::from_qualified_name(name)
             .map_err(|error| ErrorCode::Other(format!("error parsing SmartModule name: {error}")))?;
-        let stored = self.modules.read().unwrap_or_else(PoisonError::into_inner);
-        let found = stored.iter().find(|(key, stored)| wanted.is_match(key, stored.package.as_ref()));
+        let modules = self.modules.read().unwrap_or_else(PoisonError::into_inner);
+        let found = modules.stored.iter().find(|(key, stored)| wanted.is_match(key, stored.package.as_ref()));
         found
             .map(|(_, stored)| Arc::clone(&stored.gzipped))
             .ok_or_else(|| ErrorCode::SmartModuleNotFound { name: name.to_owned() })
     }
-}
-
-fn change(modules: &Modules, name: String, stored: Option<Stored>) {
-    let mut modules = modules.write().unwrap_or_else(PoisonError::into_inner);
-    match stored {
-        Some(stored) => modules.insert(name, stored),
-        None => modules.remove(&name),
-    };
 }

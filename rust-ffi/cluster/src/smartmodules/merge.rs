@@ -20,6 +20,24 @@ use crate::log::batch;
 /// The most bytes of records that are put together, whatever a client asks for: the length of a reply is an i32.
 const MOST_BYTES: u64 = i32::MAX as u64 - (64 << 10);
 
+/// How long the output may be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limit {
+    pub(super) bytes: u64,
+    /// Whether nothing may be left out: a longer output is a failure then.
+    pub(super) is_hard: bool,
+}
+
+impl Limit {
+    /// All of it, in one batch.
+    pub(crate) const WHOLE: Self = Self { bytes: MOST_BYTES, is_hard: true };
+
+    /// What a client takes in one reply; the next one goes on.
+    pub(crate) fn of_reply(most_bytes: u32) -> Self {
+        Self { bytes: MOST_BYTES.min(u64::from(most_bytes)), is_hard: false }
+    }
+}
+
 /// A batch on its way into a chain.
 #[derive(Debug)]
 pub(crate) struct InputBatch {
@@ -98,15 +116,14 @@ impl Merged {
 }
 
 /// Runs batches through a chain until they are at their end, a module complains, or the output would be longer than
-/// `most_bytes`: the batch that is too much has been run by then, and is left out.
+/// the limit: the batch that is too much has been run by then, and is left out, if one may be.
 pub(crate) fn process(
     chain: &mut Chain,
     batches: impl Iterator<Item = io::Result<InputBatch>>,
-    most_bytes: u64,
+    limit: Limit,
     habits: Habits,
 ) -> Result<(Merged, Verdict), Failure> {
     let mut merged = Merged::new();
-    let most_bytes = most_bytes.min(MOST_BYTES);
     let mut total = 0_u64;
     for batch in batches {
         chain.stop.check()?;
@@ -121,7 +138,10 @@ pub(crate) fn process(
                 merged.codec = batch.codec;
             }
             total += (merged.records.mark().0 - before.0 + COUNT) as u64;
-            if total > most_bytes && (!is_first || habits.has(Habit::SkipSegments)) {
+            if total > limit.bytes && limit.is_hard {
+                return Err(Failure::other(format!("output of more than {} bytes", limit.bytes)));
+            }
+            if total > limit.bytes && (!is_first || habits.has(Habit::SkipSegments)) {
                 let made = merged.records.split_off(before);
                 if habits.has(Habit::RunTwice) {
                     return Ok((merged, verdict));

@@ -39,7 +39,7 @@ pub(crate) use habits::Habits;
 pub(crate) use host::{Stop, StopOnDrop};
 pub(crate) use instance::Limits;
 pub(crate) use library::Library;
-pub(crate) use merge::{InputBatch, Merged, process};
+pub(crate) use merge::{InputBatch, Limit, Merged, process};
 pub(crate) use records::{Block, read_block};
 
 /// Chains that run at the same time; the others wait.

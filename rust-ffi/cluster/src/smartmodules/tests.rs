@@ -6,7 +6,9 @@ use fluvio_protocol::record::{Record, RecordData};
 use fluvio_protocol::{Decoder, Encoder};
 use proptest::prelude::*;
 
+use super::merge::{InputBatch, Limit, process};
 use super::records::{Block, read_block};
+use super::{Chain, Habits, Limits, Stop};
 
 fn number() -> impl Strategy<Value = i64> {
     prop_oneof![
@@ -102,4 +104,24 @@ fn what_was_split_off_can_be_read() {
     let mut rest = block.split_off(marks[1]);
     assert_eq!(block.bytes(), encoded(&vec![record(b"a")]));
     assert_eq!(rest.bytes(), encoded(&vec![record(b"b"), record(b"c")]));
+}
+
+#[test]
+fn what_a_producer_sends_is_not_cut() {
+    let batch = |base_offset| InputBatch {
+        base_offset,
+        base_time: 0,
+        last_offset_delta: 0,
+        codec: fluvio_compression::Compression::None,
+        block: encoded(&vec![Record::new(vec![0; 60])]),
+    };
+    let limits = Limits { memory: 0, fuel: 0 };
+    let mut chain = Chain::new(std::iter::empty(), limits, &Stop::default(), 25).unwrap();
+    let mut left_out = |limit| {
+        let (merged, _) = process(&mut chain, (0..3).map(batch).map(Ok), limit, Habits::default())?;
+        Ok::<_, super::Failure>(3 - merged.read_to.unwrap())
+    };
+    assert_eq!(left_out(Limit::of_reply(150)).unwrap(), 1);
+    assert!(left_out(Limit { bytes: 150, is_hard: true }).is_err());
+    assert_eq!(left_out(Limit::WHOLE).unwrap(), 0);
 }

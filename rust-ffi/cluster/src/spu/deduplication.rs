@@ -15,7 +15,9 @@ use super::transforms::build;
 use super::{Replica, lookback};
 use crate::faults::Faults;
 use crate::log::batch;
-use crate::smartmodules::{Chain, Engine, Failure, Habits, InputBatch, Settings, StopOnDrop, process, set_batches};
+use crate::smartmodules::{
+    Chain, Engine, Failure, Habits, InputBatch, Limit, Settings, StopOnDrop, process, set_batches,
+};
 
 /// The filter of one partition.
 #[derive(Debug)]
@@ -124,7 +126,7 @@ fn filter(
     batches: impl Iterator<Item = io::Result<InputBatch>>,
     habits: Habits,
 ) -> Result<Vec<u8>, Failure> {
-    match process(chain, batches, u64::MAX, habits)? {
+    match process(chain, batches, Limit::WHOLE, habits)? {
         (merged, None) => merged.encode().map_err(Failure::other),
         (_, Some(error)) => Err(Failure::other(error)),
     }

@@ -10,7 +10,7 @@ use super::{Replica, lookback};
 use crate::log::Slice;
 use crate::log::batch;
 use crate::smartmodules::{
-    Block, Chain, Engine, Failure, FileBatches, Habits, Merged, Settings, Stop, StopOnDrop, Verdict, process,
+    Block, Chain, Engine, Failure, FileBatches, Habits, Limit, Merged, Settings, Stop, StopOnDrop, Verdict, process,
     set_batches,
 };
 
@@ -72,7 +72,7 @@ impl Transforms {
             return Err(chain_failed(&Failure::Other("the chain has failed".to_owned())));
         };
         let job = move || {
-            let done = process(&mut chain, FileBatches::new(slice), u64::from(most_bytes), habits);
+            let done = process(&mut chain, FileBatches::new(slice), Limit::of_reply(most_bytes), habits);
             done.map(|done| (done, chain))
         };
         let done = self.engine.run(job).await.and_then(|done| done);
@@ -100,7 +100,7 @@ pub(super) async fn transform(
         let mut chain = build(&of_job, invocations, version, settings, &stopped, read)?;
         let batches = batch::split(&set).unwrap_or_default();
         let batches = set_batches(&set, &batches);
-        let (merged, verdict) = process(&mut chain, batches, u64::MAX, settings.habits).map_err(failed)?;
+        let (merged, verdict) = process(&mut chain, batches, Limit::WHOLE, settings.habits).map_err(failed)?;
         match verdict {
             Some(error) => Err(ErrorCode::SmartModuleRuntimeError(error)),
             None => merged.encode().map_err(|error| ErrorCode::Other(format!("Compression Error: {error:?}"))),

@@ -41,7 +41,7 @@ fn replica(directory: &tempfile::TempDir, batches: usize) -> Replica {
     replica
 }
 
-fn read<T>(replica: &Replica, how: impl FnOnce(&mut Reader<'_>) -> Result<T, Failure>) -> usize {
+fn read(replica: &Replica, how: impl FnOnce(&mut Reader<'_>) -> Result<(), Failure>) -> usize {
     let mut target = Block::new();
     let stop = Stop::default();
     how(&mut Reader { replica, short: false, not_before: 0, stop: &stop, target: &mut target }).unwrap();
@@ -60,7 +60,7 @@ fn lookback_by_age_needs_no_more_memory_than_its_records() {
     let directory = tempfile::tempdir().unwrap();
     let replica = replica(&directory, 10_000);
     let before = peak();
-    assert_eq!(read(&replica, Reader::young), 10_000);
+    assert_eq!(read(&replica, |reader| reader.young()), 10_000);
     let more = peak() - before;
     assert!(more < 64 << 10, "{more} KiB");
 }
