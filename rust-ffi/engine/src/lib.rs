@@ -1,5 +1,5 @@
-//! The Fluvio client behind the C ABI: transport, cluster metadata, producer, consumer and administration, as async Rust on
-//! tokio. The control plane is the official `fluvio` crate over a connector of ours; the data path is our own.
+//! The Fluvio client behind the C ABI: transport, cluster metadata, producer, consumer and administration, as async
+//! Rust on tokio. The control plane is the official `fluvio` crate over a connector of ours; the data path is our own.
 
 pub mod admin;
 mod backoff;

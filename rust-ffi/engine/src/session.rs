@@ -1,5 +1,5 @@
-//! What the producers, the consumers and the administration of one client share: its metadata of the cluster, its way to
-//! the SC, its counters, and connections to SPUs. It lives as long as any of them.
+//! What the producers, the consumers and the administration of one client share: its metadata of the cluster, its way
+//! to the SC, its counters, and connections to SPUs. It lives as long as any of them.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -80,7 +80,8 @@ async fn follow(shared: &Arc<Shared>) {
     }
 }
 
-/// Sets the partitions as the metadata has them, with senders to their leaders, and has former leaders' senders hand over.
+/// Sets the partitions as the metadata has them, with senders to their leaders, and has former leaders' senders hand
+/// over.
 fn set_partitions(
     shared: &Arc<Shared>,
     senders: &mut HashMap<i32, Arc<SpuSender>>,
