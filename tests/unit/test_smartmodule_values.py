@@ -66,7 +66,8 @@ def test_lookback() -> None:
     assert SmartModule("a", lookback=10).lookback == Lookback(10)
     assert SmartModule("a", lookback="1h").lookback == Lookback(age="1h") == Lookback(age=3600)
     assert (Lookback(3).age_ms, Lookback(age=1.5).age_ms) == (-1, 1500)
-    for wrong in ({"last": -1}, {"age": -1}, {"last": 1 << 63}, {"age": 1e17}, {"age": 1e308}):
+    unfit: list[dict[str, Any]] = [{"last": -1}, {"age": -1}, {"last": 1 << 63}, {"age": 1e17}, {"age": 1e308}]
+    for wrong in unfit:
         with pytest.raises(ConfigError, match=rf"^{next(iter(wrong))} is .*: it must be "):
             Lookback(**wrong)
 
