@@ -105,7 +105,7 @@ class LocalCluster:
         if not (tls is None or isinstance(tls, bool) or tls == "mutual"):
             raise wrong_type("tls", 'True, "mutual", or left out', tls)
         # An empty one would be the current directory: more likely a variable of a shell is not set.
-        folder = None if data_dir is None else text(os.fsdecode(data_dir), "data_dir")
+        folder = None if data_dir is None else text(os.fsdecode(data_dir), "data_dir", path=True)
         self._directory = None if folder is None else Path(os.path.abspath(folder))
         self._temporary: str | None = None
         self._owner: int | None = None
