@@ -11,11 +11,11 @@ use tokio::sync::watch;
 
 use super::fetch::{self, Records, StreamFetch};
 use super::replica::{Gone, Progress};
-use super::transforms::Transforms;
+use super::transforms::{Outcome, Transforms};
 use super::writer::Writer;
 use super::{Replica, Spu};
 use crate::net;
-use crate::smartmodules::{Habit, Merged, Verdict};
+use crate::smartmodules::Habit;
 
 /// The value of the acknowledgement cell before the first acknowledgement; the real server ignores it from a client,
 /// too.
@@ -170,28 +170,27 @@ impl Stream {
         };
         match ran {
             Err(error) => Ok(Reply::Failed(error)),
-            Ok((merged, verdict)) => self.send_merged(response, merged, verdict, end).await,
+            Ok(outcome) => self.send_outcome(response, outcome, end).await,
         }
     }
 
     /// Sends what has come out of the modules; nothing if that is nothing: then the stream goes on at the end of the
     /// log, as on the real server, or behind what was read.
-    async fn send_merged(
+    async fn send_outcome(
         &self,
         mut response: FetchablePartitionResponse<Records>,
-        merged: Merged,
-        verdict: Verdict,
+        outcome: Outcome,
         end: i64,
     ) -> io::Result<Reply> {
         let skips = self.spu.faults.smartmodules().habits.has(Habit::SkipSegments);
-        let end = merged.read_to.map_or(end, |read_to| if skips { end.max(read_to) } else { read_to });
-        if merged.is_empty() && verdict.is_none() {
+        let Outcome { is_empty, next_offset, read_to, verdict, batch } = outcome;
+        let end = read_to.map_or(end, |read_to| if skips { end.max(read_to) } else { read_to });
+        if is_empty && verdict.is_none() {
             return Ok(Reply::Nothing { next: end });
         }
-        response.next_filter_offset = if merged.is_empty() { end } else { merged.next_offset() };
+        response.next_filter_offset = if is_empty { end } else { next_offset };
         response.error_code = verdict.map_or(ErrorCode::None, ErrorCode::SmartModuleRuntimeError);
-        let bytes = merged.encode()?;
-        response.records = Records { length: bytes.len(), bytes };
+        response.records = Records { length: batch.len(), bytes: batch };
         self.writer.frame(&frame(&self.header, &self.request.topic, self.session, response)?).await?;
         Ok(Reply::Sent)
     }

@@ -22,6 +22,27 @@ pub(super) struct Transforms {
     _stop: StopOnDrop,
 }
 
+/// What has come out of a chain for a piece of the log.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) is_empty: bool,
+    /// The offset behind those that the batch covers.
+    pub(super) next_offset: i64,
+    /// The offset behind the last batch that was looked at.
+    pub(super) read_to: Option<i64>,
+    pub(super) verdict: Verdict,
+    /// The batch as it goes over the wire.
+    pub(super) batch: Vec<u8>,
+}
+
+impl Outcome {
+    /// Compresses, and so takes its time.
+    fn encode((merged, verdict): (Merged, Verdict)) -> Result<Self, Failure> {
+        let (is_empty, next_offset, read_to) = (merged.is_empty(), merged.next_offset(), merged.read_to);
+        Ok(Self { is_empty, next_offset, read_to, verdict, batch: merged.encode().map_err(Failure::other)? })
+    }
+}
+
 /// Makes a chain for requests of a version: finds the code, makes the modules ready, and shows them what they want to
 /// see of the log, which `read` reads. It blocks.
 pub(super) fn build(
@@ -62,18 +83,13 @@ impl Transforms {
     }
 
     /// Runs a piece of the log through the chain. After a failure there is no chain any more.
-    pub(super) async fn read(
-        &mut self,
-        slice: Slice,
-        most_bytes: u32,
-        habits: Habits,
-    ) -> Result<(Merged, Verdict), ErrorCode> {
+    pub(super) async fn read(&mut self, slice: Slice, most_bytes: u32, habits: Habits) -> Result<Outcome, ErrorCode> {
         let Some(mut chain) = self.chain.take() else {
             return Err(chain_failed(&Failure::Other("the chain has failed".to_owned())));
         };
         let job = move || {
             let done = process(&mut chain, FileBatches::new(slice), Limit::of_reply(most_bytes), habits);
-            done.map(|done| (done, chain))
+            done.and_then(Outcome::encode).map(|done| (done, chain))
         };
         let done = self.engine.run(job).await.and_then(|done| done);
         let (done, chain) = done.map_err(|failure| chain_failed(&failure))?;
