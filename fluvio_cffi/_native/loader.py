@@ -31,7 +31,8 @@ CData: TypeAlias = Any
 ffi: Any = _ffi
 
 
-def library_path() -> str:
+def native_path() -> str:
+    """The file of the native part: beside the package, or what ``FLUVIO_CFFI_LIBRARY`` names."""
     override = os.environ.get("FLUVIO_CFFI_LIBRARY")
     if override:
         return override
@@ -40,7 +41,7 @@ def library_path() -> str:
 
 
 def _load() -> Any:
-    path = library_path()
+    path = native_path()
     # The library has threads of its own: it must never be unmapped.
     flags = ffi.RTLD_NOW | getattr(ffi, "RTLD_NODELETE", 0)
     try:

@@ -32,7 +32,7 @@ MEMCHECK = (
 
 
 def native_library() -> Path:
-    return Path(_ffi.library_path()).resolve()
+    return Path(_ffi.native_path()).resolve()
 
 
 def compiler(cplusplus: bool = False) -> str:

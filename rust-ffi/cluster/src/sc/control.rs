@@ -45,7 +45,7 @@ impl Sc {
             Command::SmartModuleMemory { id, bytes } => {
                 self.known(id)?.listener().faults().set_smartmodule_memory(bytes);
             }
-            Command::SmartModuleDelay { delay } => self.engine.library.set_delay(delay),
+            Command::SmartModuleDelay { delay } => self.engine.stored.set_delay(delay),
             Command::Move { topic, partition, id } => return self.move_partition(&topic, partition, id).await,
             Command::Evict { topic, partition, offset } => return self.evict(&topic, partition, offset).await,
             Command::AddPartitions { topic, count } => {

@@ -88,7 +88,7 @@ impl Sc {
         sc.restore_kept::<SpuGroupSpec>()?;
         sc.restore_kept::<SmartModuleSpec>()?;
         for module in sc.objects().smartmodules.all() {
-            sc.engine.library.put(&module.name, &module.spec);
+            sc.engine.stored.put(&module.name, &module.spec);
         }
         sc.restore_kept::<TableFormatSpec>()?;
         sc.restore_kept::<MirrorSpec>()?;

@@ -114,7 +114,7 @@ impl Sc {
             Some(meta) => meta.store_id(),
             None => name,
         };
-        let done = self.keep(&name, spec.clone()).inspect(|()| self.engine.library.put(&name, &spec));
+        let done = self.keep(&name, spec.clone()).inspect(|()| self.engine.stored.put(&name, &spec));
         answer(name, done, ErrorCode::SmartModuleError)
     }
 
@@ -124,7 +124,7 @@ impl Sc {
         if !self.has::<SmartModuleSpec>(&kept_as) {
             return Ok(failure(&name, ErrorCode::SmartModuleNotFound { name: name.clone() }, NOT_FOUND));
         }
-        let done = self.drop_object::<SmartModuleSpec>(&kept_as).inspect(|()| self.engine.library.remove(&kept_as));
+        let done = self.drop_object::<SmartModuleSpec>(&kept_as).inspect(|()| self.engine.stored.remove(&kept_as));
         Ok(answer(name, done, ErrorCode::SmartModuleError))
     }
 

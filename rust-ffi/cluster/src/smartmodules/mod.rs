@@ -81,7 +81,7 @@ pub(crate) struct Settings {
 #[derive(Debug)]
 pub(crate) struct Engine {
     limits: Limits,
-    pub(crate) library: Library,
+    pub(crate) stored: Library,
     compiled: Mutex<Compiled>,
     permits: Arc<Semaphore>,
 }
@@ -89,7 +89,7 @@ pub(crate) struct Engine {
 impl Engine {
     pub(crate) fn new(limits: Limits) -> Self {
         let permits = Arc::new(Semaphore::new(MOST_RUNNING));
-        Self { limits, library: Library::default(), compiled: Mutex::default(), permits }
+        Self { limits, stored: Library::default(), compiled: Mutex::default(), permits }
     }
 
     /// Runs a job that may run modules, on a thread where it may take its time. When the caller goes, the job goes on:
@@ -109,7 +109,7 @@ impl Engine {
         let resolve = |invocation: SmartModuleInvocation| {
             let gzipped = match invocation.wasm {
                 SmartModuleInvocationWasm::AdHoc(gzipped) => gzipped.into(),
-                SmartModuleInvocationWasm::Predefined(name) => self.library.find(&name)?,
+                SmartModuleInvocationWasm::Predefined(name) => self.stored.find(&name)?,
             };
             let initial = match invocation.kind {
                 SmartModuleKind::Aggregate { accumulator }
