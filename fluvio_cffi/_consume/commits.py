@@ -61,19 +61,23 @@ class Commits:
 
     # -- in the background
 
-    def mark(self, handed_out: Callable[[], dict[int, int]]) -> None:
-        """The next read begins, so what was handed out before is processed: the library may commit it."""
-        if self._by_itself:
-            self._mark(handed_out())
-            self._before = self._buffer.handed_out()
+    def mark(self, with_dropped: Callable[[dict[int, int]], dict[int, int]]) -> None:
+        """The next read begins, so what was handed out before is processed: the library may commit it.
 
-    def mark_before_hand(self, handed_out: Callable[[], dict[int, int]]) -> None:
+        :param with_dropped: adds to what was handed out what SmartModules have dropped.
+        """
+        if self._by_itself:
+            self._before = self._buffer.handed_out()
+            self._mark(with_dropped(self._before))
+
+    def mark_before_hand(self, with_dropped: Callable[[dict[int, int]], dict[int, int]]) -> None:
         """Reading ends: of what was handed out one by one all is processed but the last record, which is in the
         caller's hand; all of it, if another read has begun since and brought nothing."""
         if self._by_itself:
             in_hand = self._buffer.in_hand()
-            if self._buffer.handed_out() == self._before:
-                self._mark(handed_out())
+            handed_out = self._buffer.handed_out()
+            if handed_out == self._before:
+                self._mark(with_dropped(handed_out))
             elif in_hand is not None and in_hand[1] > 0:
                 partition, offset = in_hand
                 self._mark({partition: offset - 1})

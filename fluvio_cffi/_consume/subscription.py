@@ -120,8 +120,12 @@ class Subscription:
     def handed_out(self) -> dict[int, int]:
         """For each partition of which something was handed out, or dropped by SmartModules, the offset before the next
         one."""
-        handed_out = self.buffer.handed_out()
+        return self._with_dropped(self.buffer.handed_out())
+
+    def _with_dropped(self, handed_out: dict[int, int]) -> dict[int, int]:
+        """Adds to what was handed out what SmartModules have dropped."""
         if self._drops:
+            handed_out = handed_out.copy()
             for partition, position in self.position().items():
                 if partition in handed_out or position > start_of(self.handle, partition) >= 0:
                     handed_out[partition] = position - 1
@@ -131,7 +135,7 @@ class Subscription:
 
     def begin_to_read(self) -> None:
         """The next records are asked for one by one."""
-        self.commits.mark(self.handed_out)
+        self.commits.mark(self._with_dropped)
         # Few at a time while the caller is slow, so that other tasks are let run every millisecond.
         spent = max(monotonic() - self._strode, 1e-6)
         fitting = int(self.buffer.given * _STRIDE_SECONDS / spent)
@@ -139,7 +143,7 @@ class Subscription:
 
     def begin_batch(self) -> None:
         """The next records are asked for as a batch."""
-        self.commits.mark(self.handed_out)
+        self.commits.mark(self._with_dropped)
         self.records = _NOTHING
 
     def hand_out(self) -> bool:
@@ -235,7 +239,7 @@ class Subscription:
     def mark_before_hand(self) -> None:
         """Tells the library what it may commit if no more is read."""
         if not self.backend.forked:
-            self.commits.mark_before_hand(self.handed_out)
+            self.commits.mark_before_hand(self._with_dropped)
 
     def end(self) -> None:
         """The consumer is closed, or its client."""
