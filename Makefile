@@ -52,8 +52,8 @@ test: test-rust test-python
 # a call can be interrupted. Within two hours, on a machine that does nothing else; a line for each figure.
 test-long: $(VENV)/.wheel $(VENV)/.test $(VENV)/.witness
 	FLUVIO_CFFI_LONG=1 $(CARGO) test $(MANIFEST) -p fluvio-cffi-group -- --nocapture --test-threads 1
-	cd $(VENV) && FLUVIO_CFFI_LONG=1 bin/pytest --config-file=../pyproject.toml --rootdir=.. --verbose --capture=no $(PYTEST_ARGS) \
-		../tests/long
+	cd $(VENV) && FLUVIO_CFFI_LONG=1 bin/pytest --config-file=../pyproject.toml --rootdir=.. --verbose --capture=no -m long $(PYTEST_ARGS) \
+		../tests
 
 # Without a cluster, in seconds; against the checkout (make develop).
 test-unit:

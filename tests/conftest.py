@@ -262,9 +262,16 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile("fluvio_cffi", deadline=None)
     hypothesis.settings.load_profile("fluvio_cffi")
     config.addinivalue_line("markers", "backends(*names): run the test on these only")
+    config.addinivalue_line("markers", "long: has a long form (laws.has_long_form), which `make test-long` runs")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # As in a job in the background, where the programs that the tests start would not hear it either.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent.name == "long":
+            item.add_marker("long")
 
 
 def pytest_collection_finish() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import World
-from laws import LONG, long_only
+from laws import LONG, has_long_form, long_only
 from smartmodule_support import MODULES, contains, fill, module, read
 
 from fluvio_cffi import (
@@ -350,6 +350,7 @@ async def test_a_group_whose_batch_begins_before_the_start(world: World, size: i
 # -- when the SPU goes
 
 
+@has_long_form
 @pytest.mark.parametrize("codec", ["none", "zstd"] if not LONG else ["none", "gzip", "snappy", "lz4", "zstd"])
 @pytest.mark.parametrize("batch", [1, 1000])
 @pytest.mark.backends("asyncio", "trio", "sync")
@@ -373,6 +374,7 @@ async def test_the_spu_is_killed(world: World, codec: str, batch: int) -> None:
             assert places(got) == expected
 
 
+@has_long_form
 @long_only
 @pytest.mark.backends("asyncio")
 async def test_streams_leave_nothing(world: World) -> None:
