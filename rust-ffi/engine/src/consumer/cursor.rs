@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::assignment::Assigned;
 use super::decode::Reply;
+use super::inspection::Inspection;
 use super::place::Place;
 use super::search::Search;
 use super::{ConsumerOptions, Start};
@@ -16,6 +17,8 @@ use crate::smartmodule::Range;
 
 /// Bytes that are asked for, at least, once a reply was too short even for the head of a batch.
 const LEAST_REPEATED_FETCH: u32 = 4096;
+/// Bytes of one batch, at most. The server takes none of more than 32 MiB: what says that it is longer is damaged.
+const LONGEST_BATCH: usize = 128 << 20;
 
 /// The position in one partition. It belongs to the fetcher that reads the partition, or is parked in the assignment.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ pub(crate) struct Cursor {
     pub(super) has_begun: bool,
     /// The search for the record on which SmartModules fail.
     pub(super) search: Option<Box<Search>>,
+    /// The look into the log, without SmartModules, at which they have failed.
+    pub(super) inspection: Option<Box<Inspection>>,
     /// When the SPU first did not know one of the SmartModules.
     pub(super) unknown_since: Option<Instant>,
     /// How many probes a stream that SmartModules work for may be silent, and how many it has been.
@@ -98,6 +103,7 @@ impl Cursor {
             made_bytes: 0,
             has_begun: false,
             search: None,
+            inspection: None,
             unknown_since: None,
             silence: Silence::default(),
         }
@@ -119,6 +125,7 @@ impl Cursor {
     pub(super) fn go_back(&mut self, place: Place) {
         self.place = place;
         self.search = None;
+        self.inspection = None;
     }
 
     /// Goes on elsewhere. The end stays the one that was seen first.
@@ -128,6 +135,7 @@ impl Cursor {
         self.gap = false;
         self.has_begun = false;
         self.search = None;
+        self.inspection = None;
         self.unknown_since = None;
     }
 
@@ -205,7 +213,16 @@ impl Cursor {
     /// prepare the next reply meanwhile.
     pub(super) fn split(&mut self, topic: &str, bytes: &Bytes) -> Result<(Reply, AfterReply)> {
         let mut batches = Vec::new();
-        let remainder = split_batches(bytes, &mut batches);
+        let remainder = split_batches(bytes, &mut batches).and_then(|remainder| match remainder {
+            // A reply is cut only where it is as long as was asked for.
+            Remainder::Unknown | Remainder::Cut(_) if bytes.len() < self.fetch_bytes as usize => {
+                Err(WireError::Truncated("a batch"))
+            }
+            Remainder::Cut(length) if length > LONGEST_BATCH => {
+                Err(WireError::Invalid { field: "the length of a batch", value: i64::try_from(length).unwrap_or(-1) })
+            }
+            remainder => Ok(remainder),
+        });
         // The server sends whole batches from the one on that holds the offset: earlier ones were read before.
         batches.retain(|batch| batch.header.next_offset() > self.next());
         let mut expected = self.next();
@@ -217,14 +234,8 @@ impl Cursor {
                     batches.truncate(index);
                     break;
                 }
-                if std::mem::replace(&mut self.gap, true) {
-                    let text = format!(
-                        "offset {expected} is missing: the log goes on at {base}; \
-                         seek there to go on without what is lost"
-                    );
-                    let error = Error::new(ErrorKind::Consumer, text).with_topic(topic);
-                    return Err(error.with_partition(self.partition).with_offset(expected));
-                }
+                let what = format!("the log goes on at {base}; seek there to go on without what is lost");
+                self.note_gap(topic, &what)?;
                 return Ok((Reply::default(), AfterReply::Reopen));
             }
             expected = batch.header.next_offset();
@@ -247,9 +258,22 @@ impl Cursor {
                 self.fetch_bytes = self.fetch_bytes.saturating_mul(2).max(LEAST_REPEATED_FETCH);
                 AfterReply::Reopen
             }
-            Ok(_) => AfterReply::Reopen,
+            Ok(Remainder::None) => {
+                self.note_gap(topic, "the SPU sends nothing but what lies before it")?;
+                AfterReply::Reopen
+            }
         };
         Ok((Reply::new(batches, broken), after))
+    }
+
+    /// The offset that is expected has not come. It is asked for once more, but not for ever.
+    fn note_gap(&mut self, topic: &str, what_comes: &str) -> Result<()> {
+        if !std::mem::replace(&mut self.gap, true) {
+            return Ok(());
+        }
+        let text = format!("offset {} is missing: {}", self.next(), what_comes);
+        let error = Error::new(ErrorKind::Consumer, text).with_topic(topic);
+        Err(error.with_partition(self.partition).with_offset(self.next()))
     }
 
     /// What SmartModules made of all up to offset `next`. Their batches do not follow each other, and none is cut.

@@ -18,6 +18,7 @@ mod assignment;
 mod cursor;
 mod decode;
 mod fetcher;
+mod inspection;
 mod options;
 mod place;
 mod ready_queue;

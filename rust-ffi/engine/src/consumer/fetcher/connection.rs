@@ -157,10 +157,11 @@ impl StreamConnection {
         shared: &ConsumerShared,
         cursor: Cursor,
     ) -> std::result::Result<(), Box<Lost>> {
-        let chain = shared.chain.as_ref();
-        let request = stream_request(&shared.topic, &cursor, shared.options.isolation, chain);
+        let chain = shared.chain.as_ref().filter(|_| cursor.inspection.is_none());
+        let place = cursor.inspection.as_ref().map_or(&cursor, |inspection| &inspection.log);
+        let request = stream_request(&shared.topic, place, shared.options.isolation, chain);
         let version = chain.map_or(STREAM_FETCH_VERSION, |chain| chain.version(STREAM_FETCH_VERSION));
-        self.largest = self.largest.max(cursor.fetch_bytes as usize);
+        self.largest = self.largest.max(place.fetch_bytes as usize);
         self.connection.expect(self.largest.saturating_mul(MOST_TIMES));
         match self.connection.request(&request, version) {
             Ok(number) => {

@@ -324,6 +324,9 @@ impl Fetcher {
         let shared = &self.shared;
         let cursor = &mut stream.cursor;
         let response = frame.decode::<StreamFetchResponse<RecordBytes>>(stream.version)?;
+        if cursor.inspection.is_some() {
+            return self.inspect(stream, response);
+        }
         if shared.chain.is_some() {
             return self.receive_made(stream, response);
         }
