@@ -130,7 +130,9 @@ async def test_whatever_the_damage_reading_ends(world: World, seed: int) -> None
     async with world.connect() as client:
         topic = await world.topic(client, segment_size="4KiB")
         codec = chance.choice(["none", "gzip", "zstd"])
-        await fill(client, topic, [f"{number:03}" * chance.choice([1, 60]) for number in range(60)], 3, compression=codec)
+        await fill(
+            client, topic, [f"{number:03}" * chance.choice([1, 60]) for number in range(60)], 3, compression=codec
+        )
         path = chance.choice(segments(world, topic))
         log = bytearray(path.read_bytes())
         at = chance.randrange(len(log))

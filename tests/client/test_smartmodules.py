@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import World
-from laws import LONG, has_long_form, long_only
-from smartmodule_support import MODULES, contains, fill, module, read
+from laws import LONG
+from smartmodule_support import MODULES, contains, fill, module, passing, places, read
 
 from fluvio_cffi import (
     FluvioTimeoutError,
-    LocalCluster,
     Lookback,
     Offset,
     Record,
@@ -31,15 +28,6 @@ pytestmark = pytest.mark.timeout(600 if LONG else 120)
 
 def values(records: list[Record]) -> list[bytes]:
     return [record.value for record in records]
-
-
-def places(records: list[Record]) -> list[tuple[int, int | None, bytes | None, bytes]]:
-    return [(record.offset, record.timestamp, record.key, record.value) for record in records]
-
-
-def passing(records: list[Record], needle: bytes, start: int = 0) -> list[tuple[int, int | None, bytes | None, bytes]]:
-    """What a filter gives, by a reading without one."""
-    return places([record for record in records if needle in record.value and record.offset >= start])
 
 
 # -- places and times
@@ -59,17 +47,6 @@ async def test_a_filter_gives_each_record_with_its_place_in_the_log(target: Worl
         for start in {0, 1, batch - 1, batch, batch + batch // 2, count - 1, count}:
             got = await read(client, topic, contains("x"), start=start)
             assert places(got) == passing(whole, b"x", start), start
-
-
-async def test_one_in_a_thousand(target: World) -> None:
-    async with target.connect() as client:
-        topic = await target.topic(client, segment_size="64KiB")
-        await fill(
-            client, topic, [f"{number:05}{'x' if number % 1000 == 777 else '.'}" for number in range(10_000)], 1000
-        )
-        whole = await read(client, topic)
-        for start in (0, 777, 778, 4500):
-            assert places(await read(client, topic, contains("x"), start=start)) == passing(whole, b"x", start)
 
 
 async def test_no_segment_is_passed_over(target: World) -> None:
@@ -347,97 +324,6 @@ async def test_a_group_whose_batch_begins_before_the_start(world: World, size: i
             assert [record.text async for record in consumer] == expected
 
 
-# -- when the SPU goes
-
-
-@has_long_form
-@pytest.mark.parametrize("codec", ["none", "zstd"] if not LONG else ["none", "gzip", "snappy", "lz4", "zstd"])
-@pytest.mark.parametrize("batch", [1, 1000])
-@pytest.mark.backends("asyncio", "trio", "sync")
-async def test_the_spu_is_killed(world: World, codec: str, batch: int) -> None:
-    count, one_in, kills = (100_000 if batch > 1 else 20_000, 1000, 20) if LONG else (batch * 5 + 300, 50, 3)
-    with LocalCluster() as cluster:
-        async with world.connect(cluster.endpoint) as client:
-            topic = await world.topic(client, segment_size="64KiB")
-            lines = [f"{number:06}{'x' if number % one_in == 33 else '.'}" for number in range(count)]
-            await fill(client, topic, lines, batch, compression=codec)
-            expected = passing(await read(client, topic), b"x")
-            got: list[Record] = []
-            async with client.consumer(
-                topic, start=Offset.beginning(), stop_at_end=True, smartmodules=contains("x")
-            ) as consumer:
-                async for record in consumer:
-                    got.append(record)
-                    if len(got) % max(1, len(expected) // kills) == 1:
-                        cluster.kill_spu(5001)
-                        cluster.start_spu(5001)
-            assert places(got) == expected
-
-
-@has_long_form
-@long_only
-@pytest.mark.backends("asyncio")
-async def test_streams_leave_nothing(world: World) -> None:
-    with LocalCluster() as cluster:
-
-        def resident(process: int) -> int:
-            return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * 4096
-
-        async def open_and_close(client: Any, topic: str, count: int) -> tuple[int, int]:
-            for _ in range(count):
-                assert len(await read(client, topic, contains("x"), module("upper"))) == 1
-            assert cluster.pid is not None
-            return resident(os.getpid()), resident(cluster.pid)
-
-        async with world.connect(cluster.endpoint) as client:
-            topic = await world.topic(client)
-            await fill(client, topic, ["x", "y"], 2)
-            before = await open_and_close(client, topic, 200)
-            after = await open_and_close(client, topic, 1000)
-            print(
-                "1,000 streams grew client and cluster by",
-                [(b - a) >> 10 for a, b in zip(before, after, strict=True)],
-                "KiB",
-            )
-            assert all(b - a < 8 << 20 for a, b in zip(before, after, strict=True))
-
-
-@pytest.mark.backends("asyncio")
-async def test_an_aggregate_goes_on_from_its_last_value(world: World) -> None:
-    with LocalCluster() as cluster:
-        async with world.connect(cluster.endpoint) as client:
-            topic = await world.topic(client)
-            async with (
-                client.consumer(topic, start=Offset.beginning(), smartmodules=module("sum")) as consumer,
-                client.producer(topic) as producer,
-            ):
-                for number in range(5):
-                    await producer.send(str(number))
-                    assert (await consumer.receive(10)).value == str(sum(range(number + 1))).encode()
-                    cluster.kill_spu(5001)
-                    cluster.start_spu(5001)
-
-
-@pytest.mark.backends("asyncio")
-async def test_an_aggregate_that_cannot_go_on_raises(world: World) -> None:
-    with LocalCluster() as cluster:
-        async with world.connect(cluster.endpoint) as client:
-            topic = await world.topic(client)
-            chain = (module("sum"), module("upper"))
-            async with (
-                client.consumer(topic, start=Offset.beginning(), smartmodules=chain) as consumer,
-                client.producer(topic) as producer,
-            ):
-                await producer.send("1")
-                assert (await consumer.receive(10)).value == b"1"
-                cluster.kill_spu(5001)
-                cluster.start_spu(5001)
-                with pytest.raises(SmartModuleError, match="cannot go on"):
-                    await consumer.receive(20)
-                await consumer.seek(0, 0)
-                assert (await consumer.receive(10)).value == b"1"
-
-
 async def test_an_error_where_an_aggregate_is_not_the_last(target: World) -> None:
     async with target.connect() as client:
         topic = await target.topic(client)
@@ -545,29 +431,6 @@ async def test_several_partitions(target: World) -> None:
             assert places([record for record in got if record.partition == partition]) == passing(
                 [record for record in whole if record.partition == partition], b"x"
             )
-
-
-@pytest.mark.parametrize("name", ["total", "g/total", "g/total@1.1.0", "plain", "any/plain", "any/plain@7.0.0"])
-@pytest.mark.backends("asyncio", "sync")
-async def test_a_stored_aggregate_is_known_as_one(world: World, name: str) -> None:
-    with LocalCluster() as cluster:
-        async with world.connect(cluster.endpoint) as client:
-            topic = await world.topic(client)
-            modules = client.admin.smartmodules
-            await modules.create("plain", path=MODULES / "sum.wasm")
-            # SPUs take the lowest version where none is named.
-            for version, code in (("1.2.0", "upper"), ("1.0.0", "sum"), ("1.1.0", "sum")):
-                package = SmartModulePackage(name="total", group="g", version=version, api_version="0.1.0")
-                await modules.create(spec=SmartModuleSpec(package=package), path=MODULES / f"{code}.wasm")
-            async with (
-                client.consumer(topic, start=Offset.beginning(), smartmodules=name) as consumer,
-                client.producer(topic) as producer,
-            ):
-                for number, total in ((1, b"1"), (2, b"3")):
-                    await producer.send(str(number))
-                    assert (await consumer.receive(10)).value == total
-                    cluster.kill_spu(5001)
-                    cluster.start_spu(5001)
 
 
 async def test_automatic_commits(target: World) -> None:
