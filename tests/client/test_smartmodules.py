@@ -57,9 +57,9 @@ async def test_no_segment_is_passed_over(target: World) -> None:
         assert await read(client, topic, contains("nothing")) == []
 
 
-async def test_what_arrives_later(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client)
+async def test_what_arrives_later(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
         async with (
             client.consumer(topic, smartmodules=contains("x"), start=Offset.end()) as consumer,
             client.producer(topic) as producer,
@@ -70,7 +70,7 @@ async def test_what_arrives_later(world: World) -> None:
             deadline = time.monotonic() + 10
             while consumer.position() != {0: 4}:
                 assert time.monotonic() < deadline, consumer.position()
-                await world.sleep(0.01)
+                await target.sleep(0.01)
             assert consumer.lag() == {0: 0}
 
 
@@ -287,9 +287,9 @@ async def test_a_commit_of_all_passes_what_was_dropped(target: World) -> None:
             assert await consumer.committed() == {0: 5}
 
 
-async def test_a_pause_within_a_group(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client)
+async def test_a_pause_within_a_group(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
         await fill(client, topic, ["[" + ",".join(map(str, range(3000))) + "]"] * 2, 1)
         async with client.consumer(
             topic, start=Offset.beginning(), stop_at_end=True, smartmodules=module("split")
@@ -302,9 +302,9 @@ async def test_a_pause_within_a_group(world: World) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 4])
-async def test_a_group_whose_batch_begins_before_the_start(world: World, size: int) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client)
+async def test_a_group_whose_batch_begins_before_the_start(target: World, size: int) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
         lines = [json.dumps([f"{number}.{part}" for part in range(size)]) for number in range(600)]
         await fill(client, topic, lines, 600)
         expected = [f"{number}.{part}" for number in range(300, 600) for part in range(size)]
@@ -445,10 +445,10 @@ async def test_automatic_commits(target: World) -> None:
 
 
 @pytest.mark.parametrize("how", ["commit", "after a seek", "auto", "auto, in time"])
-async def test_what_a_filter_drops_is_processed(world: World, how: str) -> None:
+async def test_what_a_filter_drops_is_processed(target: World, how: str) -> None:
     """Also where nothing passes at all, and however soon the SPU has answered."""
-    async with world.connect() as client:
-        topic = await world.topic(client, partitions=2)
+    async with target.connect() as client:
+        topic = await target.topic(client, partitions=2)
         async with client.producer(topic) as producer:
             for partition in range(2):
                 for _ in range(30):

@@ -10,7 +10,7 @@ use super::super::inspection::Inspection;
 use super::super::search::{Finding, Search};
 use super::connection::{PendingAck, Stream, StreamConnection};
 use super::task::{Fetcher, NextStep, stream_error};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, RAN, Result};
 use crate::replies::RecordBytes;
 use crate::smartmodule::{TOO_NEW, UNKNOWN};
 
@@ -88,7 +88,7 @@ impl Fetcher {
             ErrorCode::Other(text) if text.contains(TOO_NEW) && chain.is_some_and(|chain| chain.set_old(version)) => {
                 Ok(NextStep::OpenStream)
             }
-            ErrorCode::Other(text) if error.kind == ErrorKind::SmartModule => {
+            ErrorCode::Other(text) if text.starts_with(RAN) => {
                 let earlier = cursor.search.take().map(|search| *search);
                 // A search would take several streams, of which only the first has the aggregate's value.
                 let finding = match chain.is_some_and(|chain| chain.hides_values() || chain.may_hide_values()) {
