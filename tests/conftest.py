@@ -221,9 +221,7 @@ def run(backend: str, function: Callable[..., Awaitable[Any]], *args: Any) -> An
 def cluster(fluvio_cluster: LocalCluster | NamedCluster) -> LocalCluster:
     """A cluster that all tests share; they make topics of their own. It loses what a real one may lose."""
     if not isinstance(fluvio_cluster, LocalCluster):
-        pytest.fail(
-            "this test needs an embedded cluster: --fluvio-endpoint is for those with the fixture `target`"
-        )
+        pytest.fail("this test needs an embedded cluster: --fluvio-endpoint is for those with the fixture `target`")
     control(fluvio_cluster, "lose-acks 5001 on")
     return fluvio_cluster
 

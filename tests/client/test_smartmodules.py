@@ -238,6 +238,47 @@ async def test_what_is_no_module(target: World, wrong: SmartModule) -> None:
         assert len(await read(client, topic)) == 2
 
 
+@pytest.mark.backends("asyncio", "sync")
+async def test_no_module_harms_the_streams_beside_it(target: World) -> None:
+    """Wrong lengths, negative counts, noise as records: each is an error of its own stream."""
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        await fill(client, topic, ["a", "b"], 2)
+        hows = [
+            "nothing",
+            "long",
+            "minus",
+            "short",
+            "count",
+            "garbage",
+            "flag",
+            "-1",
+            "-11",
+            "-22",
+            "-33",
+            "-44",
+            "-55",
+        ]
+        hows += ["-7", "init-unknown", "init-silent", "init-decode", "init-encode", "init-other"]
+        async with client.consumer(topic, start=Offset.beginning(), smartmodules=module("upper")) as good:
+            read_by_now = 0
+            for how in hows:
+                async with client.consumer(
+                    topic, start=Offset.beginning(), smartmodules=module("bad_output", params={"how": how})
+                ) as bad:
+                    with pytest.raises(SmartModuleError) as caught:
+                        await bad.receive(20)
+                    assert (caught.value.partition, caught.value.offset) == (0, 0), how
+                    assert caught.value.hint, how
+                await fill(client, topic, ["c"], 1)
+                while read_by_now < 2 + hows.index(how):
+                    assert (await good.receive(20)).offset == read_by_now
+                    read_by_now += 1
+        for how in ("surplus", "twice", "7", "init-plus"):
+            harmless = await read(client, topic, module("bad_output", params={"how": how})) if how != "twice" else []
+            assert len(harmless) == (0 if how == "twice" else 2 + len(hows)), how
+
+
 # -- commits
 
 
