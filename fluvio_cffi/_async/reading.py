@@ -73,7 +73,8 @@ async def _ready(backend: AsyncBackend, subscription: Subscription, deadline: fl
         if not subscription.take():
             if subscription.ended:
                 return False
-            if not await _wait(backend, subscription, deadline):
+            waited = await _wait(backend, subscription, subscription.mark_due(deadline))
+            if not waited and not subscription.mark_dropped(deadline):
                 raise subscription.too_late()
         ready = buffer.count
     return False

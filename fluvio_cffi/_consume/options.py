@@ -27,7 +27,6 @@ class ConsumerOptions:
     """How to consume."""
 
     __slots__ = (
-        "_auto_commit",
         "_isolation",
         "_max_bytes",
         "_prefetch",
@@ -36,6 +35,7 @@ class ConsumerOptions:
         "_start",
         "_starts",
         "_stop_at_end",
+        "auto_commit",
         "consumer_id",
         "partitions",
         "smartmodules",
@@ -66,7 +66,7 @@ class ConsumerOptions:
         if interval < 0.001:
             raise wrong_value("auto_commit_interval", auto_commit_interval, "at least 1 ms")
         self.consumer_id: str | None = consumer_id
-        self._auto_commit = interval if commit == "auto" else None
+        self.auto_commit: float | None = interval if commit == "auto" else None
         self._skip_evicted = bool(choice(on_evicted, "on_evicted", ("raise", "skip")))
         self.partitions: tuple[int, ...] = numbers(partitions)
         self._start, self._starts = self._starts_of(start)
@@ -122,8 +122,8 @@ class ConsumerOptions:
         options.skip_evicted = self._skip_evicted
         identity = Slice(self.consumer_id or "")
         options.consumer_id = identity.value
-        if self._auto_commit is not None:
-            options.auto_commit_ms = milliseconds(self._auto_commit)
+        if self.auto_commit is not None:
+            options.auto_commit_ms = milliseconds(self.auto_commit)
         chain, alive = native_chain(self.smartmodules)
         if self.smartmodules:
             options.smartmodules = chain
@@ -133,4 +133,4 @@ class ConsumerOptions:
     @property
     def commits_by_itself(self) -> bool:
         """Whether what was processed is committed in the background."""
-        return self._auto_commit is not None
+        return self.auto_commit is not None

@@ -21,6 +21,7 @@ from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, Us
 from fluvio_cffi._native.errors import explained, from_native
 from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._native.queue import Operation
+from fluvio_cffi._values.quantities import left
 from fluvio_cffi._values.records import Record
 
 _NOTHING: Final[Iterator[Record]] = iter(())
@@ -29,6 +30,8 @@ _STRIDE: Final = 512
 _STRIDE_SECONDS: Final = 0.00016
 # How long one who works on what was taken may go on without a look for partitions that had nothing before.
 _FRESH_SECONDS: Final = 0.005
+# How often a read that waits looks, at most, for what SmartModules have dropped.
+_SHORTEST: Final = 0.05
 
 
 class Subscription:
@@ -63,6 +66,9 @@ class Subscription:
         self.closed: bool = False
         # With SmartModules, places move also where nothing is left to hand out.
         self._drops = bool(options.smartmodules)
+        # How often a read that waits behind them says how far they have come; `None`: nobody wants to know.
+        by_itself = options.auto_commit
+        self._mark_interval = max(by_itself, _SHORTEST) if by_itself is not None and self._drops else None
         # Whether a chunk is being taken: then the library's places are ahead of what is here.
         self._taking = False
         self._chunk = ffi.new("flv_chunk_t *")
@@ -246,6 +252,21 @@ class Subscription:
         self.mark_before_hand()
         self.closed = True
         self.stop()
+
+    def mark_due(self, deadline: float | None) -> float | None:
+        """How long a read that waits until `deadline` may wait before :meth:`mark_dropped`."""
+        if self._mark_interval is None:
+            return deadline
+        due = monotonic() + self._mark_interval
+        return due if deadline is None else min(due, deadline)
+
+    def mark_dropped(self, deadline: float | None) -> bool:
+        """A read has waited in vain for as long as :meth:`mark_due` said: what SmartModules have dropped meanwhile is
+        processed. False: it was to wait no longer."""
+        if self._mark_interval is None or left(deadline) == 0:
+            return False
+        self.mark_before_hand()
+        return True
 
     # -- errors
 

@@ -74,7 +74,8 @@ def _ready(backend: SyncBackend, subscription: Subscription, deadline: float | N
         if not subscription.take():
             if subscription.ended:
                 return False
-            if not _wait(backend, subscription, deadline):
+            waited = _wait(backend, subscription, subscription.mark_due(deadline))
+            if not waited and not subscription.mark_dropped(deadline):
                 raise subscription.too_late()
         ready = buffer.count
     return False

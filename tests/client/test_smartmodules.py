@@ -6,6 +6,7 @@ import json
 import time
 from typing import Any
 
+import anyio
 import pytest
 from conftest import World
 from laws import LONG
@@ -483,6 +484,38 @@ async def test_automatic_commits(target: World) -> None:
             assert [batch.offset_list() async for batch in consumer.batches(max_wait=None)] == [[0, 3]]
         async with client.consumer(topic, consumer_id="c") as consumer:
             assert await consumer.committed() == {0: 5}
+
+
+@pytest.mark.backends("asyncio", "trio")
+async def test_a_read_that_waits_stores_what_is_dropped(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
+        chain = contains("x")
+        options: Any = {"consumer_id": topic, "smartmodules": chain, "start": Offset.beginning()}
+        async with (
+            client.consumer(topic, commit="auto", auto_commit_interval=0.05, **options) as consumer,
+            client.consumer(topic, consumer_id=topic) as other,
+        ):
+            await fill(client, topic, ["x", "-"], 2)
+            first = await consumer.receive(10)
+            got: list[Record] = []
+
+            async def wait() -> None:
+                got.append(await consumer.receive(30))
+
+            async def watch() -> None:
+                for number in range(3):
+                    await fill(client, topic, ["-"] * 10, 10)
+                    deadline = time.monotonic() + 20
+                    while await other.committed() != {0: 11 + 10 * number}:
+                        assert time.monotonic() < deadline, await other.committed()
+                        await target.sleep(0.02)
+                await fill(client, topic, ["x"], 1)
+
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait)
+                tasks.start_soon(watch)
+            assert (first.offset, got[0].offset) == (0, 32)
 
 
 @pytest.mark.parametrize("how", ["commit", "after a seek", "auto", "auto, in time"])
