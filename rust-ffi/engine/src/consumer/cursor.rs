@@ -34,6 +34,8 @@ pub(crate) struct Cursor {
     pub(super) end: Option<i64>,
     /// Bytes to ask for in one reply.
     pub(super) fetch_bytes: u32,
+    /// Bytes to ask for as long as no batch needs more.
+    least_fetch_bytes: u32,
     /// Whether the last reply began beyond the expected offset, and was asked for again.
     gap: bool,
     /// Whether what it reads is the values of an aggregate: the place keeps the last one.
@@ -98,6 +100,7 @@ impl Cursor {
             place: Place::default(),
             end: None,
             fetch_bytes,
+            least_fetch_bytes: fetch_bytes,
             gap: false,
             gives_values: false,
             made_bytes: 0,
@@ -156,6 +159,15 @@ impl Cursor {
         self.silence = Silence { probes: 0, patience: self.silence.patience.saturating_mul(2) };
         self.fetch_bytes = self.fetch_bytes.saturating_mul(2).min(i32::MAX as u32);
         true
+    }
+
+    /// SmartModules made so many bytes for a reply. What had to be asked for because of one large batch is not asked for
+    /// for ever.
+    pub(super) fn note_made(&mut self, bytes: usize) {
+        self.made_bytes = bytes;
+        if bytes < self.fetch_bytes as usize / 4 {
+            self.fetch_bytes = (self.fetch_bytes / 2).max(self.least_fetch_bytes);
+        }
     }
 
     /// Fixes the start now that the log's bounds are known. False: the start was known already, and only checked.

@@ -191,7 +191,7 @@ impl Cursor {
         for body in step.bodies {
             made::append(body.as_ref().map_err(|cause| Unstamped::Damaged(*cause))?, &mut records)?;
         }
-        self.made_bytes = step.bodies.iter().flatten().map(|body| body.len()).sum();
+        self.note_made(step.bodies.iter().flatten().map(|body| body.len()).sum());
         if let Some(wrong) = records.iter().find(|record| record.offset < 0 || record.offset >= next) {
             let field = "the offset of a record that SmartModules made";
             return Err(Unstamped::Damaged(WireError::Invalid { field, value: wrong.offset }));

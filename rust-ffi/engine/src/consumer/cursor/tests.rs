@@ -203,3 +203,17 @@ fn a_reply_without_what_was_asked_for_is_not_asked_for_for_ever() {
     let error = cursor.split("t", &before).err().unwrap();
     assert_eq!((error.kind, error.offset), (ErrorKind::Consumer, Some(5)));
 }
+
+#[test]
+fn what_one_large_batch_needed_is_not_asked_for_for_ever() {
+    let mut cursor = cursor(Start::At(0), 1000);
+    for asked in [2000, 4000, 8000] {
+        while !cursor.loses_patience() {}
+        assert_eq!(cursor.fetch_bytes, asked);
+    }
+    let mut asked = |made| {
+        cursor.note_made(made);
+        cursor.fetch_bytes
+    };
+    assert_eq!([7000, 2000, 100, 100, 100, 0].map(&mut asked), [8000, 8000, 4000, 2000, 1000, 1000]);
+}

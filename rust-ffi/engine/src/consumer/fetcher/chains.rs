@@ -54,7 +54,7 @@ impl Fetcher {
         let to = cursor.search.as_deref().and_then(Search::to);
         // What does not fit into a reply has been run as well, and would be run twice. A reply that is much smaller ends
         // with a segment of the log. An aggregate can go on from its value anyway.
-        let is_large = cursor.gives_values || cursor.made_bytes >= cursor.fetch_bytes as usize / 2;
+        let is_large = cursor.gives_values || cursor.made_bytes >= stream.fetch_bytes as usize / 2;
         let is_cut = stream.is_behind && is_large;
         if !is_cut && to.is_none_or(|to| next < to) {
             return None;

@@ -61,13 +61,16 @@ pub(super) struct Stream {
     pub(super) next: Option<Frame>,
     /// The version of its request, and so of its replies.
     pub(super) version: i16,
+    /// Bytes that were asked for in one reply.
+    pub(super) fetch_bytes: u32,
     /// Whether the log goes on behind the reply.
     pub(super) is_behind: bool,
 }
 
 impl Stream {
     fn new(cursor: Cursor, version: i16) -> Self {
-        Self { cursor, reply: None, ack: None, next: None, version, is_behind: false }
+        let fetch_bytes = cursor.fetch_bytes;
+        Self { cursor, reply: None, ack: None, next: None, version, fetch_bytes, is_behind: false }
     }
 
     /// Whether it waits for the peer, and not for room.
