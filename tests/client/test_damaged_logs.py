@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import World
-from laws import LONG
+from laws import LONG, has_long_form
 from smartmodule_support import fill, module
 
 from fluvio_cffi import ClosedError, ConsumerError, CorruptRecordError, FluvioError, FluvioTimeoutError, Offset
@@ -122,6 +122,7 @@ async def test_other_segments_are_read_through_smartmodules(world: World) -> Non
             assert (got, error.offset, consumer.position()) == (list(range(first)), first + 1, {0: first})
 
 
+@has_long_form
 @pytest.mark.parametrize("seed", range(400 if LONG else 12))
 @pytest.mark.backends("sync")
 async def test_whatever_the_damage_reading_ends(world: World, seed: int) -> None:

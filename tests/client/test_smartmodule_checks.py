@@ -15,19 +15,16 @@ from smartmodule_support import MODULES, contains, fill, module, read
 from fluvio_cffi import (
     AlreadyExistsError,
     Deduplication,
-    DeliveryError,
     FluvioTimeoutError,
     LocalCluster,
     Lookback,
     Offset,
     RecordTooLargeError,
-    ServerError,
     SmartModule,
     SmartModuleError,
     SmartModuleNotFoundError,
     SmartModulePackage,
     SmartModuleSpec,
-    StorageError,
 )
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.backends("asyncio", "sync")]
@@ -363,9 +360,8 @@ async def test_a_filter_that_refuses_its_parameters_is_told_of(target: World) ->
         deduplication = Deduplication(smartmodule=name, count=9999)
         await client.admin.topics.create(topic, deduplication=deduplication, wait_ready=False)
         async with client.producer(topic, delivery_timeout=2) as producer:
-            with pytest.raises((DeliveryError, FluvioTimeoutError, StorageError, ServerError)) as caught:
+            with pytest.raises(FluvioTimeoutError, match="SmartModule is missing or refuses"):
                 await producer.send("a")
-            assert "SmartModule" in str(caught.value), caught.value
 
 
 # -- 24: restarts

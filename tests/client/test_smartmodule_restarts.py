@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import World, plain, run
-from laws import LONG, long_only
+from laws import LONG, has_long_form, long_only
 from smartmodule_support import MODULES, Place, contains, fill, module, passing, places, read
 
 from fluvio_cffi import (
@@ -61,6 +61,7 @@ def log(own: LocalCluster, request: pytest.FixtureRequest) -> Log:
     return own, topic, passing(whole, b"x")
 
 
+@has_long_form
 @pytest.mark.backends("asyncio", "trio", "sync")
 async def test_one_in_a_thousand(backend: str, log: Log) -> None:
     cluster, topic, expected = log
@@ -70,6 +71,7 @@ async def test_one_in_a_thousand(backend: str, log: Log) -> None:
             assert places(await read(client, topic, contains("x"), start=start)) == passed
 
 
+@has_long_form
 @pytest.mark.backends("asyncio", "trio", "sync")
 async def test_one_in_a_thousand_while_the_spu_is_killed(backend: str, log: Log) -> None:
     cluster, topic, expected = log
@@ -93,6 +95,7 @@ async def test_one_in_a_thousand_while_the_spu_is_killed(backend: str, log: Log)
 # -- what is left, and what goes on
 
 
+@has_long_form
 @long_only
 @pytest.mark.backends("asyncio")
 async def test_streams_leave_nothing(world: World) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import anyio
 import pytest
 from conftest import World
-from laws import LONG
 from smartmodule_support import MODULES, contains, fill, module, passing, places, read
 
 from fluvio_cffi import (
@@ -24,7 +23,7 @@ from fluvio_cffi import (
     SmartModuleSpec,
 )
 
-pytestmark = pytest.mark.timeout(600 if LONG else 120)
+pytestmark = pytest.mark.timeout(120)
 
 
 def values(records: list[Record]) -> list[bytes]:
