@@ -292,7 +292,9 @@ impl Cursor {
     pub(super) fn split_made(&self, topic: &str, bytes: &Bytes, next: i64) -> Result<Reply> {
         let mut batches = Vec::new();
         let wrong = match split_made_batches(bytes, &mut batches) {
-            Ok(Remainder::None) if next >= self.next() => return Ok(Reply::made(batches, next)),
+            // The stamp leaves a mark of a batch of which nothing is left.
+            Ok(Remainder::None) if batches.is_empty() => WireError::Truncated("an empty one"),
+            Ok(Remainder::None) if next > self.next() => return Ok(Reply::made(batches, next)),
             Ok(Remainder::None) => WireError::Invalid { field: "the offset behind them", value: next },
             Ok(Remainder::Unknown | Remainder::Cut(_)) => WireError::Truncated("a batch"),
             Err(cause) => cause,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use fluvio_protocol::Decoder;
@@ -100,6 +101,11 @@ fn what_is_not_stamped_is_refused() {
     assert_eq!((error.kind, error.offset), (ErrorKind::SmartModule, Some(0)));
 }
 
+static STAMPED: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
+    let replies = replies("stamp").into_iter().map(|(_, response)| response.partition.records.0);
+    replies.filter(|bytes| bytes.len() > 61).collect()
+});
+
 /// A reply with some bytes exchanged, its checksum set right.
 fn damaged(bytes: &[u8], changes: &[(prop::sample::Index, u8)]) -> Bytes {
     let mut bytes = bytes.to_vec();
@@ -127,10 +133,7 @@ proptest! {
         which in any::<prop::sample::Index>(), next in -2_i64..40, start in 0_i64..10,
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
     ) {
-        let replies = replies("stamp");
-        let (_, response) = &replies[which.index(replies.len())];
-        let bytes = &response.partition.records.0;
-        prop_assume!(bytes.len() > 61);
+        let bytes = &STAMPED[which.index(STAMPED.len())];
         check(&damaged(bytes, &changes), start, next);
     }
 
