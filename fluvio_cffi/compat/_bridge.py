@@ -1,0 +1,268 @@
+"""Tasks of event loops that wait for a client of threads.
+
+The old package lets one client be used from any thread and any loop, and lets a task block its loop. So everything
+stands on the synchronous client. While a task waits for it, its loop has the client's completion queue in its selector,
+and drains it, as one more of those threads do that wait; whoever drains wakes the task by ``call_soon_threadsafe``.
+
+What the synchronous classes do not tell is looked at here, and nowhere else.
+"""
+
+# ruff: noqa: SLF001
+# pyright: reportPrivateUsage=false
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from threading import Thread
+from typing import Any, TypeVar, cast
+
+from fluvio_cffi import ClosedError, Consumer, Fluvio, FluvioTimeoutError, Producer, Receipt, Record, RecordMetadata
+from fluvio_cffi._async.reading import next_records
+from fluvio_cffi._async.room import use_room
+from fluvio_cffi._backends.base import AsyncBackend, Waiter
+from fluvio_cffi._native.loader import lib
+from fluvio_cffi._native.queue import Operation
+from fluvio_cffi._produce.encode import OVERHEAD
+from fluvio_cffi._values.quantities import ending
+
+ResultT = TypeVar("ResultT")
+
+_LATER = 256
+"""A task that sends many records lets others run this often."""
+
+
+class LoopWaiter(Waiter):
+    """One wait of one task. Any thread may end it."""
+
+    __slots__ = ("_future", "_loop", "owner")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._future: asyncio.Future[bool] = self._loop.create_future()
+        self.owner: object = self
+
+    def wake(self) -> None:
+        # RuntimeError: the loop is closed.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._end, True)
+
+    async def wait(self, timeout: float | None) -> bool:
+        """True once it is woken; false if the time is over first."""
+        if timeout is None:
+            return await self._future
+        timer = self._loop.call_later(timeout, self._end, False)
+        try:
+            return await self._future
+        finally:
+            timer.cancel()
+
+    def _end(self, woken: bool) -> None:
+        if not self._future.done():
+            self._future.set_result(woken)
+
+
+class Bridge:
+    """Where the tasks of any loop wait for one client: as much of a backend of loops as reading, and waiting for room,
+    ask for."""
+
+    def __init__(self, client: Fluvio) -> None:
+        self._backend = client._session.backend
+        self.completions = self._backend.completions
+        # How many tasks of each loop wait.
+        self._waiting: dict[asyncio.AbstractEventLoop, int] = {}
+
+    # -- the backend
+
+    def check(self) -> None:
+        """Raises after a fork."""
+        self._backend.check()
+
+    @property
+    def forked(self) -> bool:
+        """Whether this process is a child of the one that connected."""
+        return self._backend.forked
+
+    def waiter(self) -> LoopWaiter:
+        """A new wait of the running task."""
+        return LoopWaiter()
+
+    async def wait(self, waiter: LoopWaiter, timeout: float | None) -> bool:
+        """Waits for ``waiter.wake()``: true; at most `timeout` seconds: false."""
+        with self._draining():
+            return await waiter.wait(timeout)
+
+    async def finish(self, operation: Operation) -> Operation:
+        """Waits for an operation; one whose task is cancelled is cancelled, and disposed of."""
+        try:
+            await self.wait(cast("LoopWaiter", operation.waiter), None)
+        except BaseException:
+            self.completions.abandon(operation)
+            raise
+        return operation
+
+    def due(self) -> bool:
+        """Other tasks are let run with each read, which brings many records."""
+        return True
+
+    async def rest(self) -> None:
+        """Lets other tasks run."""
+        await asyncio.sleep(0)
+
+    @contextmanager
+    def _draining(self) -> Generator[None, None, None]:
+        """The running loop drains the completion queue, whoever else does."""
+        loop = asyncio.get_running_loop()
+        count = self._waiting.get(loop, 0)
+        if count == 0:
+            loop.add_reader(self.completions.descriptor, self._drain, loop)
+        self._waiting[loop] = count + 1
+        # The descriptor says nothing of what another one has begun.
+        self._drain(loop)
+        try:
+            yield
+        finally:
+            count = self._waiting[loop] - 1
+            self._waiting[loop] = count
+            if count == 0:
+                del self._waiting[loop]
+                if not loop.is_closed():
+                    loop.remove_reader(self.completions.descriptor)
+
+    def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            self._backend.look()
+        except BaseException:
+            # A signal handler's: what is left is done in the loop's next turn.
+            loop.call_soon(self._drain, loop)
+            raise
+
+    # -- what tasks wait for
+
+    async def settled(self, receipt: Receipt) -> RecordMetadata:
+        """Where the record is, once it is settled."""
+        if not receipt.done():
+            waiter = LoopWaiter()
+            try:
+                receipt._watch(waiter)
+                await self.wait(waiter, None)
+            except BaseException:
+                receipt._leave(waiter)
+                raise
+        return receipt.result()
+
+    async def enqueue(self, producer: Producer, key: bytes, value: bytes) -> Receipt:
+        """Accepts a record; waits while the buffer is full. A task that is cancelled meanwhile has sent nothing."""
+        try:
+            return producer.enqueue(value, key=key, timeout=0)
+        except FluvioTimeoutError:
+            intake = producer._intake
+            receipt = Receipt(self._backend, intake.ledger, None)
+            chooser = producer._chooser
+            partition = None if chooser.partitioner is None else chooser.partition(None, key, value)
+            cost = len(value) + OVERHEAD + len(key)
+            use = partial(intake.accept_granted, receipt, value, key, partition, None, cost, False)
+            deadline = ending(producer._delivery_timeout)
+            await use_room(cast("AsyncBackend", self), cast("Any", intake), cost, deadline, use)
+            return receipt
+
+    async def enqueue_all(self, producer: Producer, records: Sequence[tuple[bytes, bytes]]) -> list[Receipt]:
+        """Accepts records, in their order."""
+        receipts: list[Receipt] = []
+        for index, (key, value) in enumerate(records, 1):
+            receipts.append(await self.enqueue(producer, key, value))
+            if index % _LATER == 0:
+                await self.rest()
+        return receipts
+
+    async def flush(self, producer: Producer) -> None:
+        """Waits until everything that was accepted is settled."""
+        producer._intake.submitter.catch_up()
+        operation = self.completions.start(
+            lib.flv_producer_flush,
+            producer._handle,
+            timeout=producer._delivery_timeout,
+            phase="flush",
+            waiter=LoopWaiter(),
+        )
+        (await self.finish(operation)).check()
+        producer._raise_failures()
+
+    async def next_record(self, consumer: Consumer) -> Record | None:
+        """The next record; ``None`` at the end. A task that is cancelled has taken nothing."""
+        subscription = consumer._subscription
+        while True:
+            for record in subscription.records:
+                return record
+            if not await next_records(cast("AsyncBackend", self), subscription, None):
+                return None
+
+    async def any_ready(self, consumers: Sequence[Consumer]) -> None:
+        """Waits until one of them has something to hand out, or has come to its end."""
+        waiter = LoopWaiter()
+        with _waiting_for(consumers, waiter):
+            await self.wait(waiter, None)
+
+    def any_ready_now(self, consumers: Sequence[Consumer]) -> None:
+        """The same in a thread."""
+        waiter = self._backend.waiter()
+        with _waiting_for(consumers, waiter):
+            self._backend.wait(waiter, None)
+
+
+@contextmanager
+def _waiting_for(consumers: Sequence[Consumer], waiter: Waiter) -> Generator[None, None, None]:
+    """The waiter is woken once one of them has something to hand out, or has come to its end."""
+    begun: list[tuple[Consumer, Operation]] = []
+    try:
+        for consumer in consumers:
+            completions = consumer._backend.completions
+            handle = consumer._subscription.handle
+            try:
+                operation = completions.start(lib.flv_consumer_wait, handle, timeout=None, phase="read", waiter=waiter)
+            except ClosedError:
+                # The next read says so.
+                waiter.wake()
+                break
+            begun.append((consumer, operation))
+        yield
+    finally:
+        for consumer, operation in begun:
+            consumer._backend.completions.abandon(operation)
+
+
+async def in_thread(call: Callable[[], ResultT], drop: Callable[[ResultT], object] = lambda _: None) -> ResultT:
+    """Has a thread of its own make a call that waits, and is rare. If the task is cancelled the call goes on.
+
+    :param drop: gets a result that nobody waits for any more.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[ResultT] = loop.create_future()
+
+    def settle(result: ResultT | None, error: BaseException | None) -> None:
+        if error is not None:
+            if not future.done():
+                future.set_exception(error)
+        elif future.done():
+            drop(cast("ResultT", result))
+        else:
+            future.set_result(cast("ResultT", result))
+
+    def run() -> None:
+        result: ResultT | None = None
+        error: BaseException | None = None
+        try:
+            result = call()
+        except BaseException as raised:
+            error = raised
+        try:
+            loop.call_soon_threadsafe(settle, result, error)
+        except RuntimeError:
+            # The loop is closed.
+            if error is None:
+                drop(cast("ResultT", result))
+
+    Thread(target=run, name="fluvio_cffi.compat", daemon=True).start()
+    return await future
