@@ -9,9 +9,11 @@ import fluvio_cffi
 from fluvio_cffi import AlreadyExistsError, SmartModuleInfo, SmartModuleNotFoundError, Topic, TopicNotFoundError, Watch
 
 from ._arguments import one_of
-from ._client import FluvioConfig, checked, profile_config
+from ._changes import Update
+from ._client import FluvioConfig, profile_config
 from ._connection import Connection
 from ._errors import FluviorError, Translation, translated
+from ._wrapper import Wrapper, inner_of
 from .specs import (
     CommonCreateRequest,
     MetadataPartitionSpec,
@@ -20,9 +22,6 @@ from .specs import (
     MetaUpdateSmartModuleSpec,
     MetaUpdateTopicSpec,
     SmartModuleSpec,
-    Update,
-    code_of,
-    request_of,
 )
 from .topic import TopicSpec
 
@@ -32,15 +31,10 @@ _TOPICS: Final = Translation({AlreadyExistsError: "Topic already exists", TopicN
 _SMARTMODULES: Final = Translation({SmartModuleNotFoundError: "SmartModule not found"})
 
 
-class FluvioAdmin:
+class FluvioAdmin(Wrapper[Connection]):
     """Administers a cluster."""
 
-    __slots__ = ("_inner",)
-
-    _inner: Connection
-
-    def __init__(self, inner: Connection) -> None:
-        self._inner = inner
+    __slots__ = ()
 
     @staticmethod
     def connect() -> FluvioAdmin:
@@ -59,7 +53,7 @@ class FluvioAdmin:
         :raises FluviorError: it cannot be reached.
         """
         with translated:
-            return FluvioAdmin(Connection.open(checked(config)))
+            return FluvioAdmin(Connection.open(inner_of(config).checked()))
 
     # -- topics
 
@@ -80,7 +74,7 @@ class FluvioAdmin:
         :param req: how; its name must be `topic`.
         :raises FluviorError: it exists, or the cluster does not allow it.
         """
-        request = request_of(one_of(req, "req", CommonCreateRequest))
+        request = inner_of(one_of(req, "req", CommonCreateRequest))
         if request.name != topic:
             raise FluviorError(f"the request names {request.name!r}, and the call {topic!r}: which is to be created?")
         timeout = 30.0 if request.timeout is None else request.timeout / 1000
@@ -129,7 +123,7 @@ class FluvioAdmin:
         :raises OSError: the file cannot be read.
         :raises FluviorError: it exists.
         """
-        code = code_of(SmartModuleSpec.new(path))
+        code = inner_of(SmartModuleSpec.new(path))
         with translated:
             self._inner.client.admin.smartmodules.create(name, wasm=code, dry_run=dry_run)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar, cast
 
 ItemT = TypeVar("ItemT")
 
@@ -15,18 +15,20 @@ I32: Final = (1 << 31) - 1
 U64: Final = (1 << 64) - 1
 
 
-def octets(value: Octets, name: str) -> bytes:
+def octets(value: object, name: str) -> bytes:
     """Bytes, or a sequence of numbers from 0 to 255. A str is neither."""
     if type(value) is bytes:
         return value
     if isinstance(value, str):
         raise TypeError(f"argument '{name}': Can't extract `str` to `Vec`")
-    if isinstance(value, (bytes, bytearray, memoryview)):
+    if isinstance(value, (bytes, bytearray)):
         return bytes(value)
+    if isinstance(value, memoryview):
+        return value.tobytes()
     if not isinstance(value, Sequence):
         raise _unfit(name, value, "cannot be converted to 'Sequence'")
     try:
-        return bytes(value)
+        return bytes(cast("Sequence[int]", value))
     except ValueError as error:
         raise OverflowError("out of range integral type conversion attempted") from error
 

@@ -212,6 +212,11 @@ class Bridge:
             self._backend.wait(waiter, None)
 
 
+def excuse(forgotten: Fluvio | Producer | Consumer) -> None:
+    """It may be dropped unclosed, without a warning."""
+    (forgotten._session if isinstance(forgotten, Fluvio) else forgotten)._excuse()
+
+
 @contextmanager
 def _waiting_for(consumers: Sequence[Consumer], waiter: Waiter) -> Generator[None, None, None]:
     """The waiter is woken once one of them has something to hand out, or has come to its end."""

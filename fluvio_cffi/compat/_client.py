@@ -18,12 +18,12 @@ from ._consume import (
     PartitionSelectionStrategy,
     Source,
     selection_of,
-    topics_of,
 )
 from ._enums import OffsetManagementStrategy
 from ._errors import FluviorError, translated
 from ._produce import Producing, TopicProducer, TopicProducerConfig, keywords_of
 from ._reading import Reading
+from ._wrapper import Wrapper, inner_of
 
 _NO_PROFILE = "Config error: Config has no active profile"
 _NO_ID = "Consumer config error: Consumer id is required when using offset strategy"
@@ -55,15 +55,10 @@ class Settings:
             return ClusterConfig(self.endpoint, self.tls, self.client_id, self.use_spu_local_address)
 
 
-class FluvioConfig:
+class FluvioConfig(Wrapper[Settings]):
     """How a cluster is reached."""
 
-    __slots__ = ("_inner",)
-
-    _inner: Settings
-
-    def __init__(self, inner: Settings) -> None:
-        self._inner = inner
+    __slots__ = ()
 
     @classmethod
     def load(cls) -> FluvioConfig:
@@ -125,16 +120,10 @@ class FluvioConfig:
         self._inner = replace(self._inner, **changes)
 
 
-def checked(config: FluvioConfig) -> ClusterConfig:
-    """A configuration as this library has it.
-
-    :raises FluviorError: it is not usable.
-    """
-    return config._inner.checked()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
-
-
 class ConsumerOffset:
     """How far a consumer has come in a partition.
+
+    In the old package these are methods of the class, and attributes of the objects that it gives out.
 
     :ivar consumer_id: its id.
     :ivar topic: the topic's name.
@@ -143,10 +132,9 @@ class ConsumerOffset:
     :ivar modified_time: when it was stored, seconds since the epoch.
     """
 
-    __slots__ = ("_inner", "consumer_id", "modified_time", "offset", "partition", "topic")
+    __slots__ = ("consumer_id", "modified_time", "offset", "partition", "topic")
 
     def __init__(self, inner: fluvio_cffi.ConsumerOffset) -> None:
-        self._inner = inner
         self.consumer_id: str = inner.consumer_id
         self.topic: str = inner.topic
         self.partition: int = inner.partition
@@ -154,15 +142,10 @@ class ConsumerOffset:
         self.modified_time: int = (inner.modified or 0) // 1000
 
 
-class Fluvio:
+class Fluvio(Wrapper[Connection]):
     """A client of a cluster. Any thread may use it, and the tasks of any event loop."""
 
-    __slots__ = ("_inner",)
-
-    _inner: Connection
-
-    def __init__(self, inner: Connection) -> None:
-        self._inner = inner
+    __slots__ = ()
 
     @classmethod
     def connect(cls) -> Fluvio:
@@ -181,7 +164,7 @@ class Fluvio:
         :raises FluviorError: it cannot be reached.
         """
         with translated:
-            return cls(Connection.open(checked(config)))
+            return cls(Connection.open(inner_of(config).checked()))
 
     def consumer_with_config(self, config: ConsumerConfigExt) -> ConsumerIterator:
         """The records of a topic.
@@ -238,4 +221,4 @@ class Fluvio:
             return TopicProducer(Producing(self._inner, self._inner.client.producer(topic, **keywords)))
 
     def _several(self, strategy: PartitionSelectionStrategy) -> MultiplePartitionConsumer:
-        return MultiplePartitionConsumer(Source(self._inner, topics_of(strategy)))
+        return MultiplePartitionConsumer(Source(self._inner, inner_of(strategy)))

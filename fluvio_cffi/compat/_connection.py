@@ -1,36 +1,25 @@
-"""A connected client, which lives as long as anything of it does, and says nothing when it is dropped unclosed."""
+"""A connected client, which lives as long as anything of it does."""
 
 from __future__ import annotations
 
 import fluvio_cffi
-from fluvio_cffi import ClusterConfig, Consumer, Producer
+from fluvio_cffi import ClusterConfig
 
-from ._bridge import Bridge
+from ._bridge import Bridge, excuse
 
 
 class Connection:
-    """A client, and where tasks wait for it."""
+    """A client, and where tasks wait for it. It need not be closed, nor what is opened with it: whatever nobody refers
+    to any more is closed by the library, which goes on for one second with what was accepted."""
 
     __slots__ = ("bridge", "client")
 
     def __init__(self, client: fluvio_cffi.Fluvio) -> None:
         self.client = client
         self.bridge = Bridge(client)
+        excuse(client)
 
     @classmethod
-    def open(cls, config: ClusterConfig | None) -> Connection:
-        """Connects.
-
-        :param config: how; ``None``: as the current profile says.
-        """
+    def open(cls, config: ClusterConfig) -> Connection:
+        """Connects."""
         return cls(fluvio_cffi.Fluvio.connect(config=config))
-
-    def leave(self, left: fluvio_cffi.Fluvio | Producer | Consumer) -> None:
-        """Gives something up that nobody holds any more, as a block does that is left by a generator's end: at once,
-        and the library goes on with what was accepted for one second."""
-        if not self.bridge.forked:
-            left.__exit__(GeneratorExit, GeneratorExit(), None)
-
-    def __del__(self) -> None:
-        if hasattr(self, "bridge"):
-            self.leave(self.client)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import fluvio_cffi
 
@@ -14,6 +14,7 @@ from ._connection import Connection
 from ._enums import KINDS, Offset, OffsetManagementStrategy, SmartModuleKind
 from ._errors import FluviorError, translated
 from ._reading import Reading, Selection
+from ._wrapper import Wrapper
 from .record import Record
 
 
@@ -64,7 +65,7 @@ class ConsumerConfig:
                 )
             )
 
-    def _selection(self, topics: dict[str, tuple[int, ...]], start: Offset) -> Selection:
+    def _selection(self, topics: Mapping[str, tuple[int, ...]], start: Offset) -> Selection:
         start = one_of(start, "offset", Offset)
         return Selection(topics, start, self._stop_at_end, smartmodules=tuple(self._smartmodules))
 
@@ -224,7 +225,7 @@ class Source:
     """
 
     connection: Connection
-    topics: dict[str, tuple[int, ...]]
+    topics: Mapping[str, tuple[int, ...]]
 
     def reading(self, offset: Offset, config: ConsumerConfig) -> Reading:
         """What reads it, not open yet."""
@@ -232,15 +233,10 @@ class Source:
         return Reading(self.connection, selection)
 
 
-class _Streams:
+class Streams(Wrapper[Source]):
     """The four ways to read it."""
 
-    __slots__ = ("_inner",)
-
-    _inner: Source
-
-    def __init__(self, inner: Source) -> None:
-        self._inner = inner
+    __slots__ = ()
 
     def stream(self, offset: Offset) -> Iterator[Record]:
         """The records from an offset on.
@@ -269,27 +265,22 @@ class _Streams:
             return AsyncRecordIterator(await in_thread(reading.open))
 
 
-class PartitionConsumer(_Streams):
+class PartitionConsumer(Streams):
     """Reads one partition of a topic."""
 
     __slots__ = ()
 
 
-class MultiplePartitionConsumer(_Streams):
+class MultiplePartitionConsumer(Streams):
     """Reads several partitions, of one topic or of several."""
 
     __slots__ = ()
 
 
-class PartitionSelectionStrategy:
-    """Which partitions to read."""
+class PartitionSelectionStrategy(Wrapper[Mapping[str, "tuple[int, ...]"]]):
+    """Which partitions to read: by topic, none: all of them."""
 
-    __slots__ = ("_inner",)
-
-    _inner: dict[str, tuple[int, ...]]
-
-    def __init__(self, inner: Mapping[str, tuple[int, ...]]) -> None:
-        self._inner = dict(inner)
+    __slots__ = ()
 
     @classmethod
     def with_all(cls, topic: str) -> PartitionSelectionStrategy:
@@ -304,8 +295,3 @@ class PartitionSelectionStrategy:
             before = chosen.get(one_of(name, "selections", str), ())
             chosen[name] = (*before, integer(partition, "selections", U32))
         return cls(chosen)
-
-
-def topics_of(strategy: PartitionSelectionStrategy) -> dict[str, tuple[int, ...]]:
-    """The topics of a strategy, with their partitions; none: all."""
-    return cast("dict[str, tuple[int, ...]]", strategy._inner)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]

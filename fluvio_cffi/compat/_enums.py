@@ -102,12 +102,9 @@ class OffsetManagementStrategy:
     def __repr__(self) -> str:
         return f"OffsetManagementStrategy.{self._name}"
 
-    @classmethod
-    def _publish(cls) -> None:
-        cls.NONE, cls.MANUAL, cls.AUTO = map(cls._named, ("NONE", "MANUAL", "AUTO"))
 
-
-OffsetManagementStrategy._publish()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+for _name in ("NONE", "MANUAL", "AUTO"):
+    setattr(OffsetManagementStrategy, _name, OffsetManagementStrategy._named(_name))  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 class Offset:

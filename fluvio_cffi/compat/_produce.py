@@ -10,9 +10,11 @@ from fluvio_cffi import Delivery, Partitioner, Producer, Receipt
 from fluvio_cffi import Isolation as NativeIsolation
 
 from ._arguments import U32, U64, Octets, integer, octets, one_of
+from ._bridge import excuse
 from ._connection import Connection
 from ._enums import CODECS, Compression, DeliverySemantic, Isolation
 from ._errors import translated
+from ._wrapper import Wrapper
 from .record import RecordMetadata
 
 _MIB = 1 << 20
@@ -157,10 +159,7 @@ class Producing:
     def __init__(self, connection: Connection, producer: Producer) -> None:
         self.connection = connection
         self.producer = producer
-
-    def __del__(self) -> None:
-        if hasattr(self, "producer"):
-            self.connection.leave(self.producer)
+        excuse(producer)
 
 
 class ProduceOutput:
@@ -194,16 +193,11 @@ class ProduceOutput:
             return RecordMetadata(await producing.connection.bridge.settled(receipt))
 
 
-class TopicProducer:
+class TopicProducer(Wrapper[Producing]):
     """Sends records to a topic. They are accepted at once; :meth:`flush`, or what is returned, tells that they are
     written."""
 
-    __slots__ = ("_inner",)
-
-    _inner: Producing
-
-    def __init__(self, inner: Producing) -> None:
-        self._inner = inner
+    __slots__ = ()
 
     def send_string(self, buf: str) -> ProduceOutput:
         """Sends text, with an empty key: so all of it goes to one partition."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,6 +11,7 @@ from typing import Any, Final
 import fluvio_cffi
 from fluvio_cffi import Consumer, FluvioError, OffsetEvictedError, OffsetOutOfRangeError, SmartModuleNotFoundError
 
+from ._bridge import excuse
 from ._connection import Connection
 from ._enums import Offset, OffsetManagementStrategy, native_offset
 from ._errors import text_of
@@ -27,7 +28,7 @@ class Selection:
     :ivar topics: their partitions; none: all.
     """
 
-    topics: dict[str, tuple[int, ...]]
+    topics: Mapping[str, tuple[int, ...]]
     start: Offset
     stop_at_end: bool = False
     consumer_id: str | None = None
@@ -112,6 +113,7 @@ class Reading:
                 raise
             _warn(f"{error}; reading goes on with what there is")
             consumer = client.consumer(topic, **keywords, on_evicted="skip")
+        excuse(consumer)
         if selection.consumer_id is not None:
             _move_from_stored(consumer, native_offset(selection.start))
         return consumer
@@ -126,7 +128,8 @@ class Reading:
             several = self._several
             record = next(self._consumers[0], None) if several is None else several.next()
         except FluvioError as error:
-            return self._failed(error)
+            self._failed(error)
+            return None
         if record is not None:
             self._handed_out(record)
         return record
@@ -141,7 +144,8 @@ class Reading:
             else:
                 record = await self._connection.bridge.next_record(self._consumers[0])
         except FluvioError as error:
-            return self._failed(error)
+            self._failed(error)
+            return None
         if record is not None:
             self._handed_out(record)
         return record
@@ -183,10 +187,10 @@ class Reading:
             raise Exception(_DISABLED)
 
     def __del__(self) -> None:
-        for consumer in getattr(self, "_consumers", ()):
-            if self._strategy == OffsetManagementStrategy.AUTO:
+        # Of what was handed out nobody will say any more whether it is processed.
+        if getattr(self, "_strategy", None) == OffsetManagementStrategy.AUTO and not self._connection.bridge.forked:
+            for consumer in self._consumers:
                 _count_as_processed(consumer)
-            self._connection.leave(consumer)
 
 
 def _move_from_stored(consumer: Consumer, start: fluvio_cffi.Offset) -> None:
@@ -200,9 +204,10 @@ def _move_from_stored(consumer: Consumer, start: fluvio_cffi.Offset) -> None:
 
 
 def _count_as_processed(consumer: Consumer) -> None:
-    """The next read begins, so all that was handed out is processed, and is stored when the consumer is left."""
+    """The next read begins, so all that was handed out is processed; it is stored as the consumer is left."""
     with suppress(FluvioError):
         consumer.receive(timeout=0)
+    consumer.__exit__(GeneratorExit, GeneratorExit(), None)
 
 
 def _warn(what: str) -> None:

@@ -5,19 +5,15 @@ from __future__ import annotations
 import fluvio_cffi
 
 from ._errors import FluviorError
+from ._wrapper import Wrapper
 
 _NO_KEY = b"No key"
 
 
-class Record:
+class Record(Wrapper[fluvio_cffi.Record]):
     """A record that was read."""
 
-    __slots__ = ("_inner",)
-
-    _inner: fluvio_cffi.Record
-
-    def __init__(self, inner: fluvio_cffi.Record) -> None:
-        self._inner = inner
+    __slots__ = ()
 
     def offset(self) -> int:
         """Its offset in the log of its partition."""
@@ -52,15 +48,10 @@ class Record:
         return -1 if timestamp is None else timestamp
 
 
-class RecordMetadata:
+class RecordMetadata(Wrapper[fluvio_cffi.RecordMetadata]):
     """Where a record is that was sent."""
 
-    __slots__ = ("_inner",)
-
-    _inner: fluvio_cffi.RecordMetadata
-
-    def __init__(self, inner: fluvio_cffi.RecordMetadata) -> None:
-        self._inner = inner
+    __slots__ = ()
 
     def offset(self) -> int:
         """Its offset."""
@@ -76,4 +67,6 @@ def _text(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise FluviorError(f"invalid utf-8 sequence at byte {error.start}: {error.reason}") from error
+        cut = error.reason == "unexpected end of data"
+        what = "incomplete utf-8 byte sequence" if cut else f"invalid utf-8 sequence of {error.end - error.start} bytes"
+        raise FluviorError(f"{what} from index {error.start}") from error

@@ -9,8 +9,10 @@ import fluvio_cffi
 from fluvio_cffi import Compression, HomeMirror, PartitionAssignment
 
 from ._errors import translated
-from .specs import PartitionMap, assignment_of
-from .utils import parse_byte_size, parse_timespan
+from ._quantities import parse_timespan
+from ._wrapper import inner_of
+from .specs import PartitionMap
+from .utils import parse_byte_size
 
 
 class TopicMode(Enum):
@@ -126,7 +128,7 @@ class TopicSpec:
         assignment: list[PartitionAssignment] | None = None
         mirror: HomeMirror | None = None
         if self.mode is TopicMode.ASSIGNED and self.replica_assignment:
-            assignment = [assignment_of(each) for each in self.replica_assignment]
+            assignment = [inner_of(each) for each in self.replica_assignment]
         elif self.mode is TopicMode.MIRROR:
             mirror = HomeMirror([])
         with translated:
