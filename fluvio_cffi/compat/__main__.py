@@ -17,7 +17,7 @@ usage: python -m fluvio_cffi.compat FILE [ARGUMENT ...]
 
 Runs a program that was written for the package fluvio of PyPI, unchanged. Its child processes find this library, too.
 """
-_STAND_IN: Final = str(Path(__file__).parent / "stand_in")
+_STAND_IN: Final = str(Path(__file__).parent / "_stand_in")
 
 
 def _prepare() -> None:

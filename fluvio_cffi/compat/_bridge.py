@@ -23,8 +23,9 @@ from fluvio_cffi import ClosedError, Consumer, Fluvio, FluvioTimeoutError, Produ
 from fluvio_cffi._async.reading import next_records
 from fluvio_cffi._async.room import use_room
 from fluvio_cffi._backends.base import AsyncBackend, Waiter
+from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._native.loader import lib
-from fluvio_cffi._native.queue import Operation
+from fluvio_cffi._native.queue import CompletionQueue, Operation
 from fluvio_cffi._produce.encode import OVERHEAD
 from fluvio_cffi._values.quantities import ending
 
@@ -69,8 +70,8 @@ class Bridge:
     ask for."""
 
     def __init__(self, client: Fluvio) -> None:
-        self._backend = client._session.backend
-        self.completions = self._backend.completions
+        self._backend: SyncBackend = client._session.backend
+        self.completions: CompletionQueue = self._backend.completions
         # How many tasks of each loop wait.
         self._waiting: dict[asyncio.AbstractEventLoop, int] = {}
 

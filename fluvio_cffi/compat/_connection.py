@@ -15,8 +15,8 @@ class Connection:
     __slots__ = ("bridge", "client")
 
     def __init__(self, client: fluvio_cffi.Fluvio) -> None:
-        self.client = client
-        self.bridge = Bridge(client)
+        self.client: fluvio_cffi.Fluvio = client
+        self.bridge: Bridge = Bridge(client)
         excuse(client)
 
     @classmethod

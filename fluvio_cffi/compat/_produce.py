@@ -157,8 +157,8 @@ class Producing:
     __slots__ = ("connection", "producer")
 
     def __init__(self, connection: Connection, producer: Producer) -> None:
-        self.connection = connection
-        self.producer = producer
+        self.connection: Connection = connection
+        self.producer: Producer = producer
         excuse(producer)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from witness import needs_witness
 
-from fluvio_cffi import ClusterConfig, Fluvio, LocalCluster, ProfileStore
+from fluvio_cffi import Fluvio, LocalCluster
 
 PROGRAMS = Path(__file__).parent / "programs"
 WASM = Path(__file__).parents[1] / "smartmodules" / "upper.wasm"
@@ -46,13 +46,6 @@ DIFFERENT: dict[str, dict[str, tuple[Any, Any]]] = {
         ),
     }
 }
-
-
-@pytest.fixture(scope="module")
-def profile(cluster: LocalCluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("profile") / "config"
-    ProfileStore(path).add("local", ClusterConfig(cluster.endpoint))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -93,12 +86,12 @@ def said(program: str, name: str, profile: Path, *how: str) -> dict[str, Any]:
 
 @needs_witness
 @pytest.mark.parametrize("program", ["administration", "errors", "offsets", "tasks", "values"])
-def test_the_answers_are_the_same(client: Fluvio, profile: Path, program: str) -> None:
+def test_the_answers_are_the_same(client: Fluvio, profile_file: Path, program: str) -> None:
     answers = {}
     for who, how in (("witness", ()), ("ours", ("-m", "fluvio_cffi.compat"))):
         name = f"{program}-{who}"
         prepare(client, program, name)
-        answers[who] = said(program, name, profile, *how)
+        answers[who] = said(program, name, profile_file, *how)
     witness, ours = answers["witness"], answers["ours"]
     different = {
         label: (witness.get(label), ours.get(label))
