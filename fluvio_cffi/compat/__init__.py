@@ -3,7 +3,7 @@
 Programs that were written for it run unchanged: ``python -m fluvio_cffi.compat program.py``, or :func:`install` before
 they import ``fluvio``; or with one line changed: ``import fluvio_cffi.compat as fluvio``.
 
-What its interface means is kept, what it loses is not: docs/from-pypi-fluvio.md says where the two differ.
+What its interface means is kept, what it loses is not: docs/migration.md says where the two differ.
 """
 
 from __future__ import annotations

@@ -110,7 +110,7 @@ class TopicProducerConfigBuilder:
         return self._with(max_request_size=integer(max_request_size, "max_request_size", U64))
 
     def batch_queue_size(self, batch_queue_size: int) -> TopicProducerConfigBuilder:
-        """How many batches may wait; here: so many times the batch size, of all partitions together."""
+        """How many batches may wait; here: that many times the batch size, of all partitions together."""
         return self._with(batch_queue_size=integer(batch_queue_size, "batch_queue_size", U64))
 
     def linger(self, linger: int) -> TopicProducerConfigBuilder:

@@ -24,7 +24,7 @@ def _type_error(text: str) -> list[str]:
     return ["raises TypeError", text]
 
 
-# By program and label: what the witness says, and what is said here instead. docs/from-pypi-fluvio.md has them all.
+# By program and label: what the witness says, and what is said here instead. docs/migration.md has them all.
 DIFFERENT: dict[str, dict[str, tuple[Any, Any]]] = {
     "administration": {
         "with a retention as text": (

@@ -83,8 +83,9 @@ def test_specifications_of_topics() -> None:
     assert assigned is not None
     assert (assigned[0].partition, assigned[0].replicas) == (0, (5001, 5002))
     assert TopicSpec.create().as_mirror_topic().build().mirror == HomeMirror([])
-    with pytest.raises(ValueError, match="Partitions must be a positive integer, not -1"):
+    with pytest.raises(ValueError, match="Partitions must be a positive integer, not -1") as raised:
         TopicSpec.create().with_partitions(-1)
+    assert type(raised.value) is ValueError
     with pytest.raises(FluviorError, match="partitions is 0"):
         TopicSpec.create().with_partitions(0).build()
 
