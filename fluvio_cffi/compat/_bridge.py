@@ -19,7 +19,17 @@ from functools import partial
 from threading import Thread
 from typing import Any, TypeVar, cast
 
-from fluvio_cffi import ClosedError, Consumer, Fluvio, FluvioTimeoutError, Producer, Receipt, Record, RecordMetadata
+from fluvio_cffi import (
+    ClosedError,
+    Consumer,
+    Fluvio,
+    FluvioError,
+    FluvioTimeoutError,
+    Producer,
+    Receipt,
+    Record,
+    RecordMetadata,
+)
 from fluvio_cffi._async.reading import next_records
 from fluvio_cffi._async.room import use_room
 from fluvio_cffi._backends.base import AsyncBackend, Waiter
@@ -140,6 +150,23 @@ class Bridge:
             loop.call_soon(self._drain, loop)
             raise
 
+    def close_later(self, producer: Producer) -> None:
+        """The library closes a producer that nobody refers to any more: it goes on with what was accepted as long as
+        with any other record."""
+        if self.forked or producer.closed:
+            return
+        producer._intake.begin_to_close()
+        # ClosedError: the program ends.
+        with suppress(FluvioError):
+            self.completions.start(
+                lib.flv_producer_close,
+                producer._handle,
+                1,
+                timeout=producer._delivery_timeout,
+                phase="close",
+                callback=Operation.dispose,
+            )
+
     # -- what tasks wait for
 
     async def settled(self, receipt: Receipt) -> RecordMetadata:
@@ -191,14 +218,20 @@ class Bridge:
         (await self.finish(operation)).check()
         producer._raise_failures()
 
+    @staticmethod
+    def ready_record(consumer: Consumer) -> Record | None:
+        """The next record, if it need not be waited for."""
+        for record in consumer._subscription.records:
+            return record
+        return None
+
     async def next_record(self, consumer: Consumer) -> Record | None:
         """The next record; ``None`` at the end. A task that is cancelled has taken nothing."""
-        subscription = consumer._subscription
-        while True:
-            for record in subscription.records:
+        while await next_records(cast("AsyncBackend", self), consumer._subscription, None):
+            record = self.ready_record(consumer)
+            if record is not None:
                 return record
-            if not await next_records(cast("AsyncBackend", self), subscription, None):
-                return None
+        return None
 
     async def any_ready(self, consumers: Sequence[Consumer]) -> None:
         """Waits until one of them has something to hand out, or has come to its end."""
@@ -239,20 +272,17 @@ def _waiting_for(consumers: Sequence[Consumer], waiter: Waiter) -> Generator[Non
             consumer._backend.completions.abandon(operation)
 
 
-async def in_thread(call: Callable[[], ResultT], drop: Callable[[ResultT], object] = lambda _: None) -> ResultT:
-    """Has a thread of its own make a call that waits, and is rare. If the task is cancelled the call goes on.
-
-    :param drop: gets a result that nobody waits for any more.
-    """
+async def in_thread(call: Callable[[], ResultT]) -> ResultT:
+    """Has a thread of its own make a call that waits, and is rare. If the task is cancelled the call goes on, and what
+    it returns is dropped."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[ResultT] = loop.create_future()
 
     def settle(result: ResultT | None, error: BaseException | None) -> None:
+        if future.done():
+            return
         if error is not None:
-            if not future.done():
-                future.set_exception(error)
-        elif future.done():
-            drop(cast("ResultT", result))
+            future.set_exception(error)
         else:
             future.set_result(cast("ResultT", result))
 
@@ -263,12 +293,9 @@ async def in_thread(call: Callable[[], ResultT], drop: Callable[[ResultT], objec
             result = call()
         except BaseException as raised:
             error = raised
-        try:
+        # RuntimeError: the loop is closed.
+        with suppress(RuntimeError):
             loop.call_soon_threadsafe(settle, result, error)
-        except RuntimeError:
-            # The loop is closed.
-            if error is None:
-                drop(cast("ResultT", result))
 
     Thread(target=run, name="fluvio_cffi.compat", daemon=True).start()
     return await future

@@ -21,6 +21,7 @@ _MIB = 1 << 20
 _LARGEST_REQUEST = 32 * _MIB
 _LONGEST_LINGER = 60_000
 _DELIVERY_SECONDS = 30.0
+_LONGEST_DELIVERY = 7 * 86_400.0
 _BATCH = 16_384
 
 _ISOLATIONS: dict[Isolation, NativeIsolation] = {
@@ -68,7 +69,7 @@ class _Settings:
         if self.compression is not None:
             keywords["compression"] = CODECS[self.compression]
         if self.timeout is not None:
-            keywords["delivery_timeout"] = max(self.timeout / 1000, _DELIVERY_SECONDS)
+            keywords["delivery_timeout"] = min(max(self.timeout / 1000, _DELIVERY_SECONDS), _LONGEST_DELIVERY)
         if self.isolation is not None:
             keywords["isolation"] = _ISOLATIONS[self.isolation]
         if self.delivery is not None:
@@ -160,6 +161,10 @@ class Producing:
         self.connection: Connection = connection
         self.producer: Producer = producer
         excuse(producer)
+
+    def __del__(self) -> None:
+        if hasattr(self, "producer"):
+            self.connection.bridge.close_later(self.producer)
 
 
 class ProduceOutput:

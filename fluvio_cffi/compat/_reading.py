@@ -142,7 +142,8 @@ class Reading:
             if self._several is not None:
                 record = await self._several.async_next()
             else:
-                record = await self._connection.bridge.next_record(self._consumers[0])
+                bridge, consumer = self._connection.bridge, self._consumers[0]
+                record = bridge.ready_record(consumer) or await bridge.next_record(consumer)
         except FluvioError as error:
             self._failed(error)
             return None
