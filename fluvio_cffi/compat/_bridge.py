@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Thread
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from fluvio_cffi import (
     ClosedError,
@@ -41,8 +41,8 @@ from fluvio_cffi._values.quantities import ending
 
 ResultT = TypeVar("ResultT")
 
-_LATER = 256
-"""A task that sends many records lets others run this often."""
+LATER: Final = 256
+"""A task that sends or reads many records lets others run each time it has had that many."""
 
 
 class LoopWaiter(Waiter):
@@ -201,7 +201,7 @@ class Bridge:
         receipts: list[Receipt] = []
         for index, (key, value) in enumerate(records, 1):
             receipts.append(await self.enqueue(producer, key, value))
-            if index % _LATER == 0:
+            if index % LATER == 0:
                 await self.rest()
         return receipts
 

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 
 from fluvio_cffi import ClosedError, Consumer, FluvioTimeoutError, Record
 
-from ._bridge import Bridge
+from ._bridge import LATER, Bridge
 
 
 class Several:
     """Consumers of one client that take turns: none waits for another one that has more."""
 
-    __slots__ = ("_bridge", "_consumers")
+    __slots__ = ("_bridge", "_consumers", "_handed_out")
 
     def __init__(self, bridge: Bridge, consumers: Sequence[Consumer]) -> None:
         self._bridge = bridge
         self._consumers = deque(consumers)
+        self._handed_out = 0
 
     def next(self) -> Record | None:
         """The next record; ``None``: all have come to their ends."""
@@ -29,8 +30,10 @@ class Several:
 
     async def async_next(self) -> Record | None:
         """The same, for tasks. One that is cancelled has taken nothing."""
-        while True:
+        self._handed_out += 1
+        if self._handed_out % LATER == 0:
             await self._bridge.rest()
+        while True:
             record = self._take()
             if record is not None or not self._consumers:
                 return record
