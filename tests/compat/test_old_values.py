@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from witness import needs_witness
@@ -52,8 +54,7 @@ def test_sizes_and_times() -> None:
 
 @needs_witness
 def test_sizes_and_times_are_read_as_by_humanfriendly() -> None:
-    import humanfriendly
-
+    humanfriendly: Any = import_module("humanfriendly")
     for text in SIZES:
         assert utils.parse_byte_size(text) == humanfriendly.parse_size(text, binary="ib" in text.lower()), text
     for text in TIMES:
