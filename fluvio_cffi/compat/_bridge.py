@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Thread
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from fluvio_cffi import (
     ClosedError,
@@ -37,12 +37,23 @@ from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._native.loader import lib
 from fluvio_cffi._native.queue import CompletionQueue, Operation
 from fluvio_cffi._produce.encode import OVERHEAD
+from fluvio_cffi._sync.reading import next_records as next_records_now
 from fluvio_cffi._values.quantities import ending
 
 ResultT = TypeVar("ResultT")
 
 LATER: Final = 256
 """A task that sends or reads many records lets others run each time it has had that many."""
+
+
+class Holder(Protocol):
+    """Whoever holds a record that has left its consumer, until it has reached the caller: an interrupt in between loses
+    nothing.
+
+    :ivar held: the record.
+    """
+
+    held: Record | None
 
 
 class LoopWaiter(Waiter):
@@ -219,19 +230,31 @@ class Bridge:
         producer._raise_failures()
 
     @staticmethod
-    def ready_record(consumer: Consumer) -> Record | None:
-        """The next record, if it need not be waited for."""
+    def hold(consumer: Consumer, holder: Holder) -> bool:
+        """Gives the holder the next record, if it need not be waited for."""
         for record in consumer._subscription.records:
-            return record
-        return None
+            # One step with its leaving the consumer.
+            holder.held = record
+            return True
+        return False
 
-    async def next_record(self, consumer: Consumer) -> Record | None:
-        """The next record; ``None`` at the end. A task that is cancelled has taken nothing."""
+    def hold_now(self, consumer: Consumer, holder: Holder, timeout: float | None) -> bool:
+        """The same, for threads, which wait; false at the end.
+
+        :raises FluvioTimeoutError: none came in time.
+        """
+        deadline = ending(timeout)
+        while next_records_now(self._backend, consumer._subscription, deadline):
+            if self.hold(consumer, holder):
+                return True
+        return False
+
+    async def hold_later(self, consumer: Consumer, holder: Holder) -> bool:
+        """The same, for tasks, which wait; false at the end."""
         while await next_records(cast("AsyncBackend", self), consumer._subscription, None):
-            record = self.ready_record(consumer)
-            if record is not None:
-                return record
-        return None
+            if self.hold(consumer, holder):
+                return True
+        return False
 
     async def any_ready(self, consumers: Sequence[Consumer]) -> None:
         """Waits until one of them has something to hand out, or has come to its end."""

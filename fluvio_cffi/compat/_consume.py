@@ -145,24 +145,33 @@ class ConsumerConfigExtBuilder:
         self._selection = replace(self._selection, **changes)
 
 
-class ConsumerIterator:
-    """The records of a topic."""
+class Iteration:
+    """Records one by one. An error, or Ctrl-C, leaves it where it is."""
 
     __slots__ = ("stream",)
 
-    stream: Reading
-
     def __init__(self, stream: Reading) -> None:
-        self.stream = stream
+        self.stream: Reading = stream
+
+    def __next__(self) -> Record:
+        stream = self.stream
+        inner = stream.next()
+        if inner is None:
+            raise StopIteration
+        record, seen, partition, offset = Record(inner), stream.seen, inner.partition, inner.offset
+        # One step with its reaching the caller.
+        stream.held = None
+        seen[partition] = offset
+        return record
+
+
+class ConsumerIterator(Iteration):
+    """The records of a topic, one by one. An error, or Ctrl-C, leaves it where it is."""
+
+    __slots__ = ()
 
     def __iter__(self) -> ConsumerIterator:
         return self
-
-    def __next__(self) -> Record:
-        record = self.stream.next()
-        if record is None:
-            raise StopIteration
-        return Record(record)
 
     def offset_commit(self) -> None:
         """The records until the last one that was handed out are processed; :meth:`offset_flush` stores that."""
@@ -173,48 +182,44 @@ class ConsumerIterator:
         self.stream.offset_flush()
 
 
-class RecordIterator:
+class RecordIterator(Iteration):
     """Records one by one. An error, or Ctrl-C, leaves it where it is."""
 
-    __slots__ = ("_reading",)
-
-    def __init__(self, reading: Reading) -> None:
-        self._reading: Reading | None = reading
+    __slots__ = ()
 
     def __iter__(self) -> RecordIterator:
         return self
 
-    def __next__(self) -> Record:
-        record = None if self._reading is None else self._reading.next()
-        if record is None:
-            raise StopIteration
-        return Record(record)
-
     def close(self) -> None:
         """Ends it."""
-        self._reading = None
+        self.stream.close()
 
 
 class AsyncRecordIterator:
     """The same, for tasks. One that is cancelled has taken nothing."""
 
-    __slots__ = ("_reading",)
+    __slots__ = ("stream",)
 
-    def __init__(self, reading: Reading) -> None:
-        self._reading: Reading | None = reading
+    def __init__(self, stream: Reading) -> None:
+        self.stream: Reading = stream
 
     def __aiter__(self) -> AsyncRecordIterator:
         return self
 
     async def __anext__(self) -> Record:
-        record = None if self._reading is None else await self._reading.async_next()
-        if record is None:
+        stream = self.stream
+        inner = await stream.async_next()
+        if inner is None:
             raise StopAsyncIteration
-        return Record(record)
+        record, seen, partition, offset = Record(inner), stream.seen, inner.partition, inner.offset
+        # One step with its reaching the caller.
+        stream.held = None
+        seen[partition] = offset
+        return record
 
     async def aclose(self) -> None:
         """Ends it."""
-        self._reading = None
+        self.stream.close()
 
 
 @dataclass(frozen=True)

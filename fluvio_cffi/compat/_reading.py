@@ -58,33 +58,35 @@ class Selection:
 
 
 class Reading:
-    """Records that are read, as long as this is referred to."""
+    """Records that are read, as long as this is referred to.
+
+    :ivar held: the record that :meth:`next` returned last, until the iterator that called it has let it go.
+    :ivar seen: by partition, the offset of what was let go last. The iterator says so, in one step with that.
+    """
 
     __slots__ = (
-        "_begun",
         "_connection",
         "_consumers",
         "_failure",
-        "_manual",
         "_marked",
-        "_seen",
         "_selection",
         "_several",
         "_strategy",
+        "held",
+        "seen",
     )
 
     def __init__(self, connection: Connection, selection: Selection) -> None:
         self._connection = connection
         self._selection = selection
         self._strategy = selection.strategy
-        self._manual = selection.strategy == OffsetManagementStrategy.MANUAL
         self._consumers: list[Consumer] = []
         self._several: Several | None = None
         # Why nothing could be opened of which the old package says so when it reads.
         self._failure: FluvioError | None = None
-        self._begun = False
-        # With offsets that are stored when asked: what was handed out, and what of it is to be stored.
-        self._seen: dict[int, int] = {}
+        self.held: fluvio_cffi.Record | None = None
+        self.seen: dict[int, int] = {}
+        # What of it is to be stored.
         self._marked: dict[int, int] = {}
 
     # -- opening
@@ -115,71 +117,88 @@ class Reading:
             consumer = client.consumer(topic, **keywords, on_evicted="skip")
         excuse(consumer)
         if selection.consumer_id is not None:
-            _move_from_stored(consumer, native_offset(selection.start))
+            self._move_from_stored(consumer, native_offset(selection.start))
         return consumer
+
+    def _move_from_stored(self, consumer: Consumer, start: fluvio_cffi.Offset) -> None:
+        """A distance counts from what is stored, where anything is."""
+        if start.kind == "at" or start.value == 0:
+            return
+        distance = start.value if start.kind == "beginning" else -start.value
+        bounds = self._connection.client.offsets(consumer.topic)
+        stored = consumer.committed()
+        for partition in stored.keys() & set(consumer.assignment):
+            begin, end = bounds[partition]
+            consumer.seek(partition, min(max(stored[partition] + 1 + distance, begin), end))
 
     # -- reading
 
     def next(self) -> fluvio_cffi.Record | None:
         """The next record; ``None`` at the end."""
-        try:
-            if self._failure is not None:
-                raise self._failure
-            several = self._several
-            record = next(self._consumers[0], None) if several is None else several.next()
-        except FluvioError as error:
-            self._failed(error)
-            return None
-        if record is not None:
-            self._handed_out(record)
-        return record
-
-    async def async_next(self) -> fluvio_cffi.Record | None:
-        """The same, for tasks. One that is cancelled has taken nothing."""
+        if self.held is not None:
+            return self.held
+        bridge = self._connection.bridge
         try:
             if self._failure is not None:
                 raise self._failure
             if self._several is not None:
-                record = await self._several.async_next()
+                found = self._several.hold(self)
             else:
-                bridge, consumer = self._connection.bridge, self._consumers[0]
-                record = bridge.ready_record(consumer) or await bridge.next_record(consumer)
+                consumer = self._consumers[0]
+                found = bridge.hold(consumer, self) or bridge.hold_now(consumer, self, None)
         except FluvioError as error:
             self._failed(error)
             return None
-        if record is not None:
-            self._handed_out(record)
-        return record
+        return self.held if found else None
 
-    def _handed_out(self, record: fluvio_cffi.Record) -> None:
-        self._begun = True
-        if self._manual:
-            self._seen[record.partition] = record.offset
+    async def async_next(self) -> fluvio_cffi.Record | None:
+        """The same, for tasks. One that is cancelled has taken nothing."""
+        if self.held is not None:
+            return self.held
+        bridge = self._connection.bridge
+        try:
+            if self._failure is not None:
+                raise self._failure
+            if self._several is not None:
+                found = await self._several.hold_later(self)
+            else:
+                consumer = self._consumers[0]
+                found = bridge.hold(consumer, self) or await bridge.hold_later(consumer, self)
+        except FluvioError as error:
+            self._failed(error)
+            return None
+        return self.held if found else None
 
     def _failed(self, error: FluvioError) -> None:
         """The old package ends silently where an offset lies beyond the log that it was reading."""
-        if isinstance(error, OffsetOutOfRangeError) and (self._begun or self._selection.stop_at_end):
+        if isinstance(error, OffsetOutOfRangeError) and (self.seen or self._selection.stop_at_end):
             _warn(f"reading ended, as in the package fluvio, which says nothing of it: {error}")
             return
         raise Exception(text_of(error)) from error
+
+    def close(self) -> None:
+        """Nothing more is handed out, and the consumers are given up."""
+        self._several = Several(self._connection.bridge, ())
+        self._consumers.clear()
+        self.held = None
 
     # -- stored offsets
 
     def offset_commit(self) -> None:
         """What was handed out until now is to be stored by the next :meth:`offset_flush`."""
         self._check_strategy()
-        self._marked = self._seen.copy()
+        self._marked = self.seen.copy()
 
     def offset_flush(self) -> None:
         """Stores what was marked; with ``AUTO`` all that was handed out."""
         self._check_strategy()
-        consumer = self._consumers[0]
         try:
-            if self._strategy == OffsetManagementStrategy.AUTO:
-                consumer.commit()
-            elif self._marked:
-                consumer.commit(self._marked)
-                self._marked = {}
+            for consumer in self._consumers:
+                if self._strategy == OffsetManagementStrategy.MANUAL:
+                    consumer.commit(self._marked)
+                    self._marked = {}
+                else:
+                    consumer.commit(None if self.held is None else self.seen)
         except FluvioError as error:
             raise Exception(text_of(error)) from error
 
@@ -191,24 +210,15 @@ class Reading:
         # Of what was handed out nobody will say any more whether it is processed.
         if getattr(self, "_strategy", None) == OffsetManagementStrategy.AUTO and not self._connection.bridge.forked:
             for consumer in self._consumers:
-                _count_as_processed(consumer)
-
-
-def _move_from_stored(consumer: Consumer, start: fluvio_cffi.Offset) -> None:
-    """A distance counts from what is stored, where anything is."""
-    if start.kind == "at" or start.value == 0:
-        return
-    distance = start.value if start.kind == "beginning" else -start.value
-    for partition, offset in consumer.committed().items():
-        if partition in consumer.assignment:
-            consumer.seek(partition, max(offset + 1 + distance, 0))
+                if self.held is None:
+                    _count_as_processed(consumer)
+                consumer.__exit__(GeneratorExit, GeneratorExit(), None)
 
 
 def _count_as_processed(consumer: Consumer) -> None:
     """The next read begins, so all that was handed out is processed; it is stored as the consumer is left."""
     with suppress(FluvioError):
         consumer.receive(timeout=0)
-    consumer.__exit__(GeneratorExit, GeneratorExit(), None)
 
 
 def _warn(what: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
-from fluvio_cffi import ClosedError, Consumer, FluvioTimeoutError, Record
+from fluvio_cffi import Consumer, FluvioTimeoutError
 
-from ._bridge import LATER, Bridge
+from ._bridge import LATER, Bridge, Holder
 
 
 class Several:
@@ -20,37 +20,35 @@ class Several:
         self._consumers = deque(consumers)
         self._handed_out = 0
 
-    def next(self) -> Record | None:
-        """The next record; ``None``: all have come to their ends."""
-        while True:
-            record = self._take()
-            if record is not None or not self._consumers:
-                return record
+    def hold(self, holder: Holder) -> bool:
+        """Gives the holder the next record; false: all have come to their ends."""
+        while not self._take(holder):
+            if not self._consumers:
+                return False
             self._bridge.any_ready_now(self._consumers)
+        return True
 
-    async def async_next(self) -> Record | None:
+    async def hold_later(self, holder: Holder) -> bool:
         """The same, for tasks. One that is cancelled has taken nothing."""
         self._handed_out += 1
         if self._handed_out % LATER == 0:
             await self._bridge.rest()
-        while True:
-            record = self._take()
-            if record is not None or not self._consumers:
-                return record
+        while not self._take(holder):
+            if not self._consumers:
+                return False
             await self._bridge.any_ready(self._consumers)
+        return True
 
-    def _take(self) -> Record | None:
-        """A record that is there; ``None``: none is."""
-        consumers = self._consumers
+    def _take(self, holder: Holder) -> bool:
+        """Whether a record was there."""
+        bridge, consumers = self._bridge, self._consumers
         for _ in range(len(consumers)):
             consumer = consumers[0]
             try:
-                record = consumer.receive(timeout=0)
+                if bridge.hold(consumer, holder) or bridge.hold_now(consumer, holder, 0):
+                    consumers.rotate(-1)
+                    return True
+                consumers.popleft()
             except FluvioTimeoutError:
                 consumers.rotate(-1)
-            except ClosedError:
-                consumers.popleft()
-            else:
-                consumers.rotate(-1)
-                return record
-        return None
+        return False
