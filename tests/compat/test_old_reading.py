@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
+from places import Stepper, get_ready, interrupt
 
 import fluvio_cffi
 from fluvio_cffi import LocalCluster
@@ -20,6 +24,7 @@ from fluvio_cffi.compat import (
     FluviorError,
     Offset,
     OffsetManagementStrategy,
+    Record,
     SmartModuleKind,
 )
 from fluvio_cffi.compat._wrapper import inner_of
@@ -170,3 +175,33 @@ def test_nothing_need_be_closed(old_config: FluvioConfig, native: fluvio_cffi.Fl
         connect().topic_producer(old_topic).send_string("dropped")
         stream = connect().partition_consumer(old_topic, 0).stream(Offset.beginning())
         assert [next(stream).value_string() for _ in range(6)][5] == "dropped"
+
+
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="knows the bytecode of CPython")
+@pytest.mark.parametrize("which", ["consumer", "stream", "topics"])
+def test_an_interrupt_at_any_place_loses_no_record(
+    old: Fluvio, native: fluvio_cffi.Fluvio, old_topic: str, which: str
+) -> None:
+    fill(native, old_topic, 2)
+    get_ready(lambda: Offset.end())
+
+    def opened() -> Iterator[Record]:
+        if which == "consumer":
+            return old.consumer_with_config(builder_of(old_topic).build())
+        if which == "stream":
+            return old.partition_consumer(old_topic, 0).stream_with_config(Offset.beginning(), ended())
+        return old.multi_topic_partition_consumer([(old_topic, 0)]).stream_with_config(Offset.beginning(), ended())
+
+    at = 0
+    while True:
+        stream = opened()
+        records: list[Record] = []
+        stepper = Stepper(at, interrupt)
+        with suppress(KeyboardInterrupt), stepper:
+            records += (next(stream),)
+        records += stream
+        assert [record.offset() for record in records] == [0, 1], stepper.where
+        if not stepper.hit:
+            break
+        at += 1
+    assert at > 10
