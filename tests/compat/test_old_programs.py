@@ -97,17 +97,18 @@ def test_child_processes(programs: Programs, native: fluvio_cffi.Fluvio, old_top
     program = programs.write(
         """
         import multiprocessing, subprocess, sys
-        from fluvio import Fluvio
+        import fluvio
 
         def send(topic, what):
-            Fluvio.connect().topic_producer(topic).send_string(what).wait()
+            assert fluvio.install
+            fluvio.Fluvio.connect().topic_producer(topic).send_string(what).wait()
 
         if __name__ == "__main__":
             send(sys.argv[1], "parent")
             child = multiprocessing.get_context("spawn").Process(target=send, args=(sys.argv[1], "spawned"))
             child.start()
             child.join()
-            code = "import sys, fluvio.utils; assert fluvio.utils.parse_byte_size('1K') == 1000;"
+            code = "import sys, fluvio.utils; assert fluvio.install;"
             code += "fluvio.Fluvio.connect().topic_producer(sys.argv[1]).send_string('started').wait()"
             subprocess.run([sys.executable, "-c", code, sys.argv[1]], check=True)
         """
