@@ -36,14 +36,18 @@ from fluvio_cffi._backends.base import AsyncBackend, Waiter
 from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._native.loader import lib
 from fluvio_cffi._native.queue import CompletionQueue, Operation
-from fluvio_cffi._produce.encode import OVERHEAD
+from fluvio_cffi._native.tickets import Ticket
+from fluvio_cffi._produce.chunks import ChunkSizer, chunks
+from fluvio_cffi._produce.delivery import Deliveries
+from fluvio_cffi._produce.encode import OVERHEAD, Block, RecordRefused, at_index, encode
+from fluvio_cffi._produce.receipt import bind_receipt
 from fluvio_cffi._sync.reading import next_records as next_records_now
 from fluvio_cffi._values.quantities import ending
 
 ResultT = TypeVar("ResultT")
 
 LATER: Final = 256
-"""A task that sends or reads many records lets others run each time it has had that many."""
+"""A task that reads many records of several topics lets others run each time it has had that many."""
 
 
 class Holder(Protocol):
@@ -84,6 +88,37 @@ class LoopWaiter(Waiter):
     def _end(self, woken: bool) -> None:
         if not self._future.done():
             self._future.set_result(woken)
+
+
+class Receipts:
+    """The receipts of records that are accepted many at a time.
+
+    :ivar found: they, in the records' order.
+    """
+
+    __slots__ = ("_backend", "_ledger", "found")
+
+    def __init__(self, backend: SyncBackend, producer: Producer) -> None:
+        self._backend = backend
+        self._ledger = producer._ledger
+        self.found: list[Receipt] = []
+
+    @property
+    def length(self) -> int:
+        """How many there are."""
+        return len(self.found)
+
+    def add(self, ticket: Ticket, index: int, count: int, timestamp: int | list[int]) -> None:
+        """Appends those of the records `index`.. of `ticket`; nobody has given them time stamps of their own."""
+        assert isinstance(timestamp, int)
+        for each in range(index, index + count):
+            receipt = Receipt(self._backend, self._ledger, None)
+            bind_receipt(receipt, ticket, each, timestamp)
+            self.found.append(receipt)
+
+    def accept(self, position: int, ticket: Ticket, index: int, count: int, timestamp: int) -> None:
+        """The same, as it is called for a block, whose records from `position` on they are."""
+        self.add(ticket, index, count, timestamp)
 
 
 class Bridge:
@@ -207,14 +242,42 @@ class Bridge:
             await use_room(cast("AsyncBackend", self), cast("Any", intake), cost, deadline, use)
             return receipt
 
-    async def enqueue_all(self, producer: Producer, records: Sequence[tuple[bytes, bytes]]) -> list[Receipt]:
-        """Accepts records, in their order."""
-        receipts: list[Receipt] = []
-        for index, (key, value) in enumerate(records, 1):
-            receipts.append(await self.enqueue(producer, key, value))
-            if index % LATER == 0:
+    def enqueue_all(self, producer: Producer, records: Sequence[tuple[bytes, bytes]]) -> list[Receipt]:
+        """Accepts records, keys and values, in their order; for threads, which wait while the buffer is full."""
+        receipts, sizer = Receipts(self._backend, producer), ChunkSizer()
+        try:
+            for chunk in chunks(records, sizer):
+                producer._send_chunk(chunk, cast("Deliveries", receipts), sizer, None)
+        except RecordRefused as refused:
+            raise refused.error from None
+        return receipts.found
+
+    async def enqueue_all_later(self, producer: Producer, records: Sequence[tuple[bytes, bytes]]) -> list[Receipt]:
+        """The same, for tasks. Of one that is cancelled some are sent, from the first on."""
+        receipts, sizer = Receipts(self._backend, producer), ChunkSizer()
+        chooser = producer._chooser
+        for chunk in chunks(records, sizer):
+            rest = chunk if chooser.partitioner is None else [chooser.placed(record) for record in chunk]
+            while rest:
                 await self.rest()
-        return receipts
+                block = encode(rest, receipts.length)
+                sizer.weigh(block)
+                await self._enqueue_block(producer, block, receipts)
+                rest = rest[block.count :]
+        return receipts.found
+
+    async def _enqueue_block(self, producer: Producer, block: Block, receipts: Receipts) -> None:
+        intake = producer._intake
+        first = receipts.length
+        accept = partial(intake.accept_block, block, receipts.accept)
+        try:
+            while block.start < block.count:
+                # Nobody comes before those who wait for room.
+                if intake.contended or not accept():
+                    room = intake.worthwhile(block)
+                    await use_room(cast("AsyncBackend", self), cast("Any", intake), room, None, accept)
+        except RecordRefused as refused:
+            raise at_index(intake.explained(refused.error, block), first + block.start) from None
 
     async def flush(self, producer: Producer) -> None:
         """Waits until everything that was accepted is settled."""

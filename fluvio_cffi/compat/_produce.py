@@ -250,15 +250,15 @@ class TopicProducer(Wrapper[Producing]):
         :param records: keys and values.
         """
         inner = self._inner
-        enqueue = inner.producer.enqueue
         pairs = [(octets(key, "key"), octets(value, "value")) for key, value in records]
         with translated:
-            return [ProduceOutput((enqueue(value, key=key), inner)) for key, value in pairs]
+            receipts = inner.connection.bridge.enqueue_all(inner.producer, pairs)
+        return [ProduceOutput((receipt, inner)) for receipt in receipts]
 
     async def async_send_all(self, records: Iterable[tuple[Octets, Octets]]) -> list[ProduceOutput]:
         """The same, for tasks."""
         inner = self._inner
         pairs = [(octets(key, "key"), octets(value, "value")) for key, value in records]
         with translated:
-            receipts = await inner.connection.bridge.enqueue_all(inner.producer, pairs)
+            receipts = await inner.connection.bridge.enqueue_all_later(inner.producer, pairs)
         return [ProduceOutput((receipt, inner)) for receipt in receipts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import pytest
@@ -65,6 +66,32 @@ def test_a_record_that_is_too_large_disturbs_nothing(old: Fluvio, native: fluvio
     producer.send_string("after")
     producer.flush()
     assert [record.text for record in read_all(native, old_topic)] == ["before", "after"]
+
+
+def test_send_all_has_an_output_for_each_record(old: Fluvio, native: fluvio_cffi.Fluvio, old_topic: str) -> None:
+    native.admin.topics.add_partitions(old_topic, 2)
+    records = [(b"%d" % (number % 7), b"%d" % number) for number in range(3000)]
+    found = [output.wait() for output in old.topic_producer(old_topic).send_all(records)]
+    places = {(record.partition, record.offset): (record.key, record.value) for record in read_all(native, old_topic)}
+    assert [places[each.partition_id(), each.offset()] for each in found if each is not None] == records
+    fixed = TopicProducerConfigBuilder().set_specific_partitioner(2).build()
+    outputs = old.topic_producer_with_config(old_topic, fixed).send_all(records[:100])
+    assert {each.partition_id() for output in outputs if (each := output.wait())} == {2}
+
+
+def test_send_all_sends_what_comes_before_a_record_that_is_too_large(
+    old: Fluvio, native: fluvio_cffi.Fluvio, old_topic: str
+) -> None:
+    config = TopicProducerConfigBuilder().max_request_size(2000).build()
+    producer = old.topic_producer_with_config(old_topic, config)
+    records = [(b"", b"%d" % number) for number in range(30)]
+    records[20] = (b"", b"x" * 3000)
+    with pytest.raises(FluviorError, match="record 20: the record has 3000 bytes"):
+        producer.send_all(records)
+    with pytest.raises(FluviorError, match="record 20: the record has 3000 bytes"):
+        asyncio.run(producer.async_send_all(records))
+    producer.flush()
+    assert [int(record.value) for record in read_all(native, old_topic)] == [*range(20), *range(20)]
 
 
 def test_every_option(old: Fluvio, native: fluvio_cffi.Fluvio, old_topic: str) -> None:

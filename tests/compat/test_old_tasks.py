@@ -164,6 +164,28 @@ def test_a_cancelled_send_that_waits_for_room_is_not_sent(run_on_loop: Any) -> N
         assert values == list(range(sent))
 
 
+def test_of_a_send_all_that_is_cancelled_the_first_are_sent(run_on_loop: Any) -> None:
+    with LocalCluster() as cluster, fluvio_cffi.Fluvio.connect(cluster.endpoint) as native:
+        native.admin.topics.create("full")
+        producer = small(Fluvio.connect_with_config(FluvioConfig.new(cluster.endpoint)), "full")
+
+        async def main() -> None:
+            with cluster.faults.stall(5001):
+                records = [(b"", b"%d" % number + b"." * 100_000) for number in range(100)]
+                sending = asyncio.ensure_future(producer.async_send_all(records))
+                done, _ = await asyncio.wait([sending], timeout=0.2)
+                assert not done
+                sending.cancel()
+                await asyncio.wait([sending])
+            await producer.async_flush()
+
+        run_on_loop(asyncio.wait_for(main(), SECONDS))
+        values = [int(record.value.rstrip(b".")) for record in read_all(native, "full")]
+        assert values
+        assert values == list(range(len(values)))
+        assert len(values) < 100
+
+
 def test_a_failure_is_raised_where_it_is_awaited(
     old: Fluvio, native: fluvio_cffi.Fluvio, old_topic: str, run_on_loop: Any
 ) -> None:
