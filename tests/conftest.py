@@ -23,7 +23,8 @@ from fluvio_cffi import AsyncFluvio, Fluvio, LocalCluster, Offset
 if TYPE_CHECKING:
     from pytest_fluvio_cffi import NamedCluster
 
-pytest_plugins = ["pytest_fluvio_cffi"]  # in a checkout it is not installed
+# The first is not installed in a checkout.
+pytest_plugins = ["pytest_fluvio_cffi", "old_client"]
 
 BACKENDS = ("asyncio", "uvloop", "trio", "sync")
 AWAITED = {

@@ -3,8 +3,6 @@ Rust client bears the same witness in rust-ffi/engine/tests/witness.rs."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
 import json
 import random
 import subprocess
@@ -16,10 +14,10 @@ from typing import Any
 
 import pytest
 from smartmodule_support import MODULES
+from witness import needs_witness
 
 from fluvio_cffi import Fluvio, LocalCluster, Offset, SmartModule
 
-VERSION = "0.21.0"
 PROGRAM = Path(__file__).parents[1] / "support" / "pypi_fluvio.py"
 CODECS = {"none": "None_", "gzip": "Gzip", "snappy": "Snappy", "lz4": "Lz4", "zstd": "Zstd"}
 # More than any backlog here. With less it loses what a reply cuts in two.
@@ -27,15 +25,7 @@ ABOVE_THE_BACKLOG = 64 << 20
 Pair = tuple["bytes | None", bytes]
 
 
-def installed() -> str | None:
-    return importlib.metadata.version("fluvio") if importlib.util.find_spec("fluvio") else None
-
-
-pytestmark = pytest.mark.skipif(
-    installed() != VERSION,
-    reason=f"needs fluvio {VERSION} of PyPI, which has wheels for CPython 3.10 to 3.13: "
-    "pip install --no-deps --only-binary :all: -r requirements/witness.in",
-)
+pytestmark = needs_witness
 
 
 @pytest.fixture(scope="module")
