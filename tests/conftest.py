@@ -308,6 +308,8 @@ ALLOWED_SKIPS = [
     "reads ELF files",
     "the hard limit is ",
     "no valgrind here",
+    "no zsh here",
+    "no fish here",
 ]
 if sys.implementation.name != "cpython":
     ALLOWED_SKIPS.append("could not import 'uvloop'")

@@ -12,12 +12,13 @@ import click
 
 from fluvio_cffi import Consumer, Fluvio, Offset
 
+from .common import Aliased
 from .output import fields, size, write, write_document
-from .parameters import CODEC, COUNT, SIZE, SPAN, output
+from .parameters import CODEC, COUNT, ISOLATION, SIZE, SPAN, output
 from .settings import Failure, Settings
 
 
-@click.group()
+@click.group(cls=Aliased)
 def bench() -> None:
     """How fast the cluster is.
 
@@ -141,8 +142,8 @@ def produce(
     _report(settings, "Produced", count, record_size, seconds)
 
 
-# `producer` is what the `fluvio` program calls it.
-bench.add_command(produce, "producer")
+# What the `fluvio` program calls them.
+bench.aliases = {"producer": "produce", "consumer": "consume"}
 
 
 def _producing(client: Fluvio, topic: str, value: bytes, count: int, options: dict[str, Any]) -> Callable[[], None]:
@@ -183,9 +184,6 @@ def consume(settings: Settings, topic: str | None, record_size: int, count: int,
     _report(settings, "Consumed", count * clients, round(sum(nbytes) / count / clients), seconds)
 
 
-bench.add_command(consume, "consumer")
-
-
 def _consuming(client: Fluvio, topic: str, count: int, nbytes: list[int], at: int) -> Callable[[], None]:
     def work() -> None:
         left = count
@@ -203,7 +201,9 @@ def _consuming(client: Fluvio, topic: str, count: int, nbytes: list[int], at: in
 @click.option("--topic", metavar="NAME", help="Use this topic instead of a new one.")
 @click.option("-s", "--size", "record_size", type=SIZE, default="100", show_default=True, help="Bytes of a record.")
 @click.option("-n", "--count", type=COUNT, default=1000, show_default=True, help="How many records.")
-@click.option("--isolation", type=click.Choice(("read_uncommitted", "read_committed")), default="read_uncommitted")
+@click.option(
+    "--isolation", type=ISOLATION, default="read_uncommitted", help="read_committed: until the replicas have it."
+)
 @output
 @click.pass_obj
 def latency(settings: Settings, topic: str | None, record_size: int, count: int, isolation: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import click
@@ -11,6 +11,15 @@ from fluvio_cffi import Change, FluvioError, Watch
 
 from .output import Column, plain, table, write, write_line
 from .settings import Failure, Settings, note
+
+
+class Aliased(click.Group):
+    """A group some of whose commands have further names, which are not listed."""
+
+    aliases: Mapping[str, str] = {}
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, self.aliases.get(cmd_name, cmd_name))
 
 
 def delete_each(names: Iterable[str], what: str, delete: Callable[[str], object], *, go_on: bool) -> None:
@@ -56,6 +65,6 @@ def _tell(change: Change[Any], columns: Sequence[Column]) -> None:
         write(table(change.items, columns))
 
 
-def changed(change: Change[Any], kind: str, document: Callable[[Any], dict[str, object]] = plain) -> dict[str, object]:
+def changed(change: Change[Any], kind: str) -> dict[str, object]:
     """The document of a change, as docs/admin-json.md has it, with what it is a change of."""
-    return {"object": kind, "kind": change.kind, "items": [document(item) for item in change.items]}
+    return {"object": kind, "kind": change.kind, "items": [plain(item) for item in change.items]}

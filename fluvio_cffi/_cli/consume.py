@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import click
 
-from fluvio_cffi import Consumer, Fluvio, Offset, RecordBatch
+from fluvio_cffi import Consumer, Fluvio, Offset, RecordBatch, SmartModule
 
 from .chains import chain, smartmodules
 from .formats import FORMATS, Printer, printer
@@ -24,6 +24,7 @@ from .settings import Failure, Settings, colours, note
 _MOST: Final = 10_000
 # As the `fluvio` program does it.
 _COMMIT_EVERY: Final = 2.0
+_MAX_BYTES: Final = 1_048_576
 
 
 @click.command()
@@ -92,9 +93,11 @@ def consume(settings: Settings, /, topic: str, **options: Any) -> int:
     end = options["end"]
     if end is not None and options["start"] is not None and end < options["start"]:
         raise click.UsageError(f"--end {end} is before --start {options['start']}")
+    prepare, modules = printer(options), chain(options)
+    identity = _identity(options)
     with settings.connect() as client:
-        write = printer(client, options)
-        with _open(client, topic, start, options) as consumer, _stopping(consumer) as ended_by:
+        write = prepare(client)
+        with _open(client, topic, start, modules, options, identity) as consumer, _stopping(consumer) as ended_by:
             if sys.stdout.isatty():
                 _announce(topic, start, end)
             _Reading(consumer, write, end, options).run()
@@ -143,30 +146,40 @@ def _since(text: str) -> Offset:
     return found
 
 
-def _open(client: Fluvio, topic: str, start: Offset | None, options: dict[str, Any]) -> Consumer:
-    keywords: dict[str, Any] = {}
+def _identity(options: dict[str, Any]) -> dict[str, Any]:
+    """As who records are consumed, as keywords of ``client.consumer``."""
     identity, group = options["consumer"], options["group"]
     if identity is not None and group is not None:
         raise click.UsageError("--consumer and --group are given: a group keeps how far it comes by itself")
-    if group is not None:
-        if "group" not in inspect.signature(client.consumer).parameters:
-            raise Failure("this version of fluvio_cffi has no consumer groups")
-        keywords["group"] = group
-    if identity is not None or group is not None:
+    if identity is None and group is None:
+        return {}
+    if group is not None and "group" not in inspect.signature(Fluvio.consumer).parameters:
+        raise Failure("this version of fluvio_cffi has no consumer groups")
+    return {
+        **({"consumer_id": identity} if group is None else {"group": group}),
         # What lies beyond --end is read, and must not count.
-        keywords["commit"] = "auto" if options["end"] is None else "manual"
-        keywords["auto_commit_interval"] = _COMMIT_EVERY
-    if options["maxbytes"] is not None:
-        keywords["max_bytes"] = options["maxbytes"]
+        "commit": "auto" if options["end"] is None else "manual",
+        "auto_commit_interval": _COMMIT_EVERY,
+    }
+
+
+def _open(
+    client: Fluvio,
+    topic: str,
+    start: Offset | None,
+    modules: tuple[SmartModule, ...],
+    options: dict[str, Any],
+    identity: dict[str, Any],
+) -> Consumer:
     return client.consumer(
         topic,
         partitions=options["partitions"] or None,
         start=start,
         stop_at_end=options["disable_continuous"],
-        consumer_id=identity,
         isolation=options["isolation"] or "read_uncommitted",
-        smartmodules=chain(options),
-        **keywords,
+        max_bytes=options["maxbytes"] or _MAX_BYTES,
+        smartmodules=modules,
+        **identity,
     )
 
 

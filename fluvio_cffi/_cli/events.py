@@ -14,10 +14,9 @@ import click
 from fluvio_cffi import Change, ClientEvent, FluvioError
 
 from .common import changed
-from .output import plain, words, write, write_line
+from .output import words, write, write_line
 from .parameters import output
 from .settings import Settings
-from .smartmodules import document
 
 KINDS: Final = ("topics", "partitions", "spus", "smartmodules", "client")
 
@@ -75,7 +74,7 @@ def _teller(kind: str) -> Callable[[Settings, Change[Any]], None]:
 
     def tell(settings: Settings, change: Change[Any]) -> None:
         if settings.output != "table":
-            write_line(changed(change, kind, document if kind == "smartmodules" else plain))
+            write_line(changed(change, kind))
             return
         now = {_name(item): _state(item) for item in change.items}
         if change.kind == "deleted":

@@ -25,19 +25,26 @@ _VARIABLE: Final = re.compile(r"\{\{\{?\s*(.*?)\s*\}?\}\}")
 _CONTROLS: Final = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)], "�")
 
 
-def printer(client: Fluvio, options: dict[str, Any]) -> Printer:
-    """What writes records as the options say."""
-    form, template = options["form"], options["template"]
-    named = {"--format": template, "--output": form, "--truncate": options["truncate"]}
+def printer(options: dict[str, Any]) -> Callable[[Fluvio], Printer]:
+    """What makes, with a client, what writes records as the options say."""
+    named = {"--format": options["template"], "--output": options["form"], "--truncate": options["truncate"]}
     given = [option for option, value in named.items() if value]
     if len(given) > 1:
         raise click.UsageError(f"{' and '.join(given)} are given: one of them says how records are written")
+    if options["form"] not in ("table", "full_table"):
+        made = _plain_printer(options)
+        return lambda client: made
+    name: str | None = options["table_format"]
+    suppress: bool = options["suppress_unknown"]
+    return lambda client: _Table(None if name is None else client.admin.table_formats.get(name), suppress)
+
+
+def _plain_printer(options: dict[str, Any]) -> Printer:
+    """What writes records as the options say, but for tables."""
+    form, template = options["form"], options["template"]
     separator = options["separator"].encode()
     if template is not None:
         return _each(_of_template(template), separator)
-    if form in ("table", "full_table"):
-        table = client.admin.table_formats.get(options["table_format"]) if options["table_format"] else None
-        return _Table(table, options["suppress_unknown"])
     if form == "json":
         return _each(_as_json, separator)
     if form == "raw" and not options["key_value"]:

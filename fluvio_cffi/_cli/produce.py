@@ -66,11 +66,11 @@ def _rate(context: click.Context, parameter: click.Parameter, value: str | None)
     "--delivery-semantic",
     type=click.Choice(_SEMANTICS, case_sensitive=False),
     default="at-least-once",
-    show_choices=False,
+    metavar="SEMANTIC",
     help="at-least-once (the default) or at-most-once.",
 )
 @smartmodules
-@click.option("--rate", metavar="N[/s]", callback=_rate, help="Send so many records a second, at most.")
+@click.option("--rate", metavar="N[/s]", callback=_rate, help="Send that many records a second, at most.")
 @click.option("-v", "--verbose", is_flag=True, help="Say how many records were acknowledged, and how fast.")
 @click.pass_obj
 def produce(

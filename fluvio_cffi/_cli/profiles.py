@@ -9,6 +9,7 @@ import click
 
 from fluvio_cffi import ClusterConfig, Profile, ProfileStore, Tls
 
+from .common import Aliased
 from .output import Column, show, write, write_document
 from .parameters import PROFILE, output
 from .settings import Failure, Settings
@@ -32,7 +33,7 @@ def document(profile: Profile) -> dict[str, object]:
     }
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Aliased, invoke_without_command=True)
 @click.pass_context
 def profile(context: click.Context) -> None:
     """Clusters that are known by name.
@@ -42,6 +43,9 @@ def profile(context: click.Context) -> None:
     """
     if context.invoked_subcommand is None:
         context.invoke(current)
+
+
+profile.aliases = {"delete-cluster": "delete"}
 
 
 @profile.command("list")
@@ -100,9 +104,6 @@ def delete(name: str) -> None:
     """Delete a profile."""
     ProfileStore().delete(name)
     write(f'profile "{name}" deleted')
-
-
-profile.add_command(delete, "delete-cluster")
 
 
 @profile.command()

@@ -29,13 +29,6 @@ def _full_name(item: SmartModuleInfo) -> str:
     return item.name if package is None else f"{package.group}/{package.name}@{package.version}"
 
 
-def document(item: SmartModuleInfo) -> dict[str, object]:
-    """A SmartModule's document, which has no code in it."""
-    whole = plain(item)
-    del whole["wasm"]
-    return whole
-
-
 @click.group()
 def smartmodule() -> None:
     """SmartModules, which SPUs run on records."""
@@ -56,7 +49,7 @@ def create(settings: Settings, name: str, wasm_file: str, package: str | None, o
         modules = client.admin.smartmodules
         made = modules.create(name, spec, path=wasm_file, overwrite=overwrite, dry_run=dry_run)
     if settings.output != "table":
-        write_document(settings, document(made))
+        write_document(settings, plain(made))
     else:
         write(f'smartmodule "{name}" {"could be created" if dry_run else "created"}')
 
@@ -69,7 +62,7 @@ def list_(settings: Settings, part: str | None) -> None:
     """The SmartModules of the cluster."""
     with settings.connect() as client:
         found = client.admin.smartmodules.list(name_contains=part)
-    show(settings, found, COLUMNS, none="No SmartModules found", document=[document(item) for item in found])
+    show(settings, found, COLUMNS, none="No SmartModules found")
 
 
 @smartmodule.command()
@@ -88,7 +81,7 @@ def delete(settings: Settings, names: tuple[str, ...], continue_on_error: bool) 
 def watch(settings: Settings) -> None:
     """The SmartModules, and what changes, until Ctrl-C."""
     with settings.connect() as client:
-        follow(settings, client.admin.smartmodules.watch(), COLUMNS, "smartmodules", document)
+        follow(settings, client.admin.smartmodules.watch(), COLUMNS, "smartmodules")
 
 
 @smartmodule.command()
@@ -120,7 +113,7 @@ def test(settings: Settings, /, wasm_file: str | None, key_value: bool, verbose:
         with client.producer("test") as producer:
             producer.send_all([(None if key is None else key.encode(), value) for value in values])
         style = {"form": None, "template": None, "truncate": False, "separator": "\n", "suppress_unknown": False}
-        show_records = printer(client, {**style, "key_value": key_value, "table_format": None})
+        show_records = printer({**style, "key_value": key_value})(client)
         count = 0
         reading = client.consumer("test", start=Offset.beginning(), stop_at_end=True, smartmodules=modules)
         with reading as consumer:

@@ -110,7 +110,7 @@ _CONSUMERS = (
 
 @click.command()
 @click.option("-i", "--interval", type=SPAN, default="1s", show_default=True, help="How often it is looked at.")
-@click.option("-n", "--count", type=COUNT, help="End after so many times.")
+@click.option("-n", "--count", type=COUNT, help="End after that many times.")
 @output
 @click.pass_obj
 def top(settings: Settings, interval: float, count: int | None) -> None:

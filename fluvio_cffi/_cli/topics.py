@@ -8,7 +8,7 @@ import click
 
 from fluvio_cffi import ConsumerOffset, Fluvio, FluvioError, Offset, Partition, Topic
 
-from .common import delete_each, follow
+from .common import Aliased, delete_each, follow
 from .output import Column, ago, fields, instant, plain, show, size, span, table, words, write, write_document
 from .parameters import COUNT, FILE, SIZE, SPAN, TOPIC, output
 from .settings import Settings
@@ -41,7 +41,7 @@ COLUMNS: Final = (
 )
 
 
-@click.group()
+@click.group(cls=Aliased)
 def topic() -> None:
     """Topics."""
 
@@ -168,7 +168,7 @@ def add_partition(settings: Settings, name: str, count: int) -> None:
     write(table(new, columns))
 
 
-topic.add_command(add_partition, "add-partitions")
+topic.aliases = {"add-partitions": "add-partition"}
 
 
 @topic.command("add-mirror")
