@@ -23,7 +23,8 @@ from fluvio_cffi import AsyncFluvio, Fluvio, LocalCluster, Offset
 if TYPE_CHECKING:
     from pytest_fluvio_cffi import NamedCluster
 
-pytest_plugins = ["pytest_fluvio_cffi"]  # in a checkout it is not installed
+# The first is not installed in a checkout; the other has the fixtures of the command line.
+pytest_plugins = ["pytest_fluvio_cffi", "cli_support"]
 
 BACKENDS = ("asyncio", "uvloop", "trio", "sync")
 AWAITED = {

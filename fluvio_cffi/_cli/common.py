@@ -47,7 +47,6 @@ def follow(
     watch: Watch[Any],
     columns: Sequence[Column],
     kind: str,
-    document: Callable[[Any], dict[str, object]] = plain,
 ) -> None:
     """Write what a watch tells, until it is interrupted: a table for each change, or a document a line."""
     with watch:
@@ -55,7 +54,7 @@ def follow(
             if settings.output == "table":
                 _tell(change, columns)
             else:
-                write_line(changed(change, kind, document))
+                write_line(changed(change, kind))
 
 
 def _tell(change: Change[Any], columns: Sequence[Column]) -> None:

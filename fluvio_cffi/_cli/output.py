@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from fluvio_cffi._admin.document import to_document
 
@@ -206,11 +206,10 @@ def yaml(value: Any, depth: int = 0) -> str:
     """A document as YAML. All that it may hold is what JSON has."""
     indent = "  " * depth
     if value and isinstance(value, dict):
-        pairs = cast("dict[str, Any]", value).items()
+        pairs = dict[str, Any](value).items()
         return "\n".join(f"{indent}{_scalar(key)}:{_beside(item, depth)}" for key, item in pairs)
     if value and isinstance(value, list):
-        items = value
-        return "\n".join(f"{indent}- {yaml(item, depth + 1).lstrip()}" for item in items)
+        return "\n".join(f"{indent}- {yaml(item, depth + 1).lstrip()}" for item in list[Any](value))
     return indent + _scalar(value)
 
 

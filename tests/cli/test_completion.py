@@ -37,7 +37,7 @@ def interactive(command: list[str], programs: Path, cluster: LocalCluster) -> An
     child = pexpect.spawn(
         command[0],
         command[1:],
-        env=around(programs, FLV_PROFILE_PATH=str(profile), PS1="READY ", ZDOTDIR=str(programs)),  # type: ignore[arg-type]
+        env=around(programs, FLV_PROFILE_PATH=str(profile), PS1="READY ", ZDOTDIR=str(programs)),
         timeout=30,
         encoding="utf-8",
         dimensions=(24, 200),

@@ -189,7 +189,10 @@ def test_c(block: Block, toolchain: Toolchain, cluster: LocalCluster, tmp_path: 
 
 @pytest.mark.parametrize("block", of_kind("sh"), ids=str)
 def test_sh(block: Block, toolchain: Toolchain, cluster: LocalCluster, tmp_path: Path) -> None:
-    """With `python`, `cc` and `flv` as here, a folder, and a C program. What runs on is ended once it has printed a line."""
+    """With `python`, `cc` and `flv` as here, a folder, and a C program.
+
+    What runs on is ended once it has printed a line.
+    """
     (tmp_path / "include").symlink_to(ROOT / "include")
     (tmp_path / "program.c").write_bytes((ROOT / "examples" / "c" / "quickstart.c").read_bytes())
     functions = f'python() {{ exec "{sys.executable}" -W error "$@"; }}\nfolder="{toolchain.libraries}"\n'

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pexpect
 import pytest
 
 import fluvio_cffi
+from fluvio_cffi import LocalCluster
 from fluvio_cffi.__main__ import main
 
 # Where the package is, a checkout or an installed wheel.
@@ -42,10 +43,12 @@ def started(*arguments: str, **keywords: Any) -> subprocess.Popen[bytes]:
 
 def on_terminal(*arguments: str, columns: int = 80, rows: int = 24, **changes: str) -> Any:
     """Starts it on a terminal of its own."""
+    import pexpect
+
     return pexpect.spawn(
         PROGRAM[0],
         [*PROGRAM[1:], *arguments],
-        env=environment(**changes),  # type: ignore[arg-type]
+        env=environment(**changes),
         dimensions=(rows, columns),
         timeout=30,
         encoding="utf-8",
@@ -68,12 +71,15 @@ class Result:
 Run = Callable[..., Result]
 
 
-def within(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, endpoint: str) -> Run:
-    """What runs commands in this process, which starts no interpreter: on a cluster, with that input."""
-    for name, value in environment().items():
-        monkeypatch.setenv(name, value)
+@pytest.fixture
+def run(
+    capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, fluvio_cluster: LocalCluster
+) -> Run:
+    """Runs commands within the test, which starts no interpreter: on the cluster that all share."""
+    for variable, value in environment().items():
+        monkeypatch.setenv(variable, value)
 
-    def run(*arguments: str, input: bytes = b"", cluster: str | None = endpoint) -> Result:
+    def invoke(*arguments: str, input: bytes = b"", cluster: str | None = fluvio_cluster.endpoint) -> Result:
         capfdbinary.readouterr()
         reader, writer = os.pipe()
         os.write(writer, input)
@@ -85,4 +91,10 @@ def within(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.Monkey
         out, err = capfdbinary.readouterr()
         return Result(status, out.decode(), err.decode())
 
-    return run
+    return invoke
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that nothing else has."""
+    return f"cli-{uuid.uuid4().hex[:12]}"
