@@ -205,16 +205,15 @@ def instant(milliseconds: int | None) -> str | None:
 def yaml(value: Any, depth: int = 0) -> str:
     """A document as YAML. All that it may hold is what JSON has."""
     indent = "  " * depth
-    if value and isinstance(value, dict):
-        pairs = dict[str, Any](value).items()
-        return "\n".join(f"{indent}{_scalar(key)}:{_beside(item, depth)}" for key, item in pairs)
-    if value and isinstance(value, list):
-        return "\n".join(f"{indent}- {yaml(item, depth + 1).lstrip()}" for item in list[Any](value))
+    if value.__class__ is dict and value:
+        return "\n".join(f"{indent}{_scalar(key)}:{_beside(item, depth)}" for key, item in value.items())
+    if value.__class__ is list and value:
+        return "\n".join(f"{indent}- {yaml(item, depth + 1).lstrip()}" for item in value)
     return indent + _scalar(value)
 
 
 def _beside(value: Any, depth: int) -> str:
-    return "\n" + yaml(value, depth + 1) if value and isinstance(value, (dict, list)) else " " + _scalar(value)
+    return "\n" + yaml(value, depth + 1) if value and value.__class__ in (dict, list) else " " + _scalar(value)
 
 
 def _scalar(value: Any) -> str:

@@ -82,7 +82,7 @@ def produce(
     acknowledged; the status is 1 if one was not. On a terminal each line is sent at once.
     """
     convert = _conversion(raw, options)
-    started, sent = time.monotonic(), Count()
+    sent = Count()
     with settings.connect() as client, _open(client, topic, options) as producer:
         if raw:
             _send_whole(producer, path, options["key"], sent)
@@ -91,8 +91,7 @@ def produce(
             return sent.status
         else:
             _send_lines(producer, path, convert, options["max_request_size"], rate, sent)
-    if verbose or sys.stderr.isatty():
-        note(sent.summary(time.monotonic() - started))
+    sent.end(told=verbose)
     return sent.status
 
 
@@ -106,12 +105,30 @@ class Count:
         self.records = 0
         self.bytes = 0
         self.skipped = 0
+        self._started = self._shown = time.monotonic()
+        self._terminal = sys.stderr.isatty()
 
     @property
     def status(self) -> int:
         return 1 if self.skipped else 0
 
-    def summary(self, seconds: float) -> str:
+    def add(self, records: int, nbytes: int) -> None:
+        """Some more; a terminal is told five times a second."""
+        self.records += records
+        self.bytes += nbytes
+        if self._terminal and time.monotonic() > self._shown + 0.2:
+            self._shown = time.monotonic()
+            print(f"\r{self._summary()}\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def end(self, *, told: bool) -> None:
+        """All of it; a terminal is told in any case."""
+        if self._terminal:
+            print("\r\x1b[K", end="", file=sys.stderr)
+        if told or self._terminal:
+            note(self._summary())
+
+    def _summary(self) -> str:
+        seconds = time.monotonic() - self._started
         speed = f"{self.records / seconds:,.0f}/s, {size(self.bytes / seconds)}/s"
         return f"{self.records:,} records, {size(self.bytes)}, acknowledged in {seconds:.2f} s ({speed})"
 
@@ -186,7 +203,7 @@ def _mirrored(client: Fluvio, topic: str, mirror: str) -> int:
 def _send_whole(producer: Producer, path: str | None, key: str | None, sent: Count) -> None:
     value = sys.stdin.buffer.read() if path is None else Path(path).read_bytes()
     producer.send(value, key=key)
-    sent.records, sent.bytes = 1, len(value)
+    sent.add(1, len(value))
 
 
 def _send_lines(
@@ -204,8 +221,7 @@ def _send_lines(
             records = convert(group, sent)
             if records:
                 producer.send_all(records)
-                sent.records += len(records)
-                sent.bytes += sum(map(len, group))
+                sent.add(len(records), sum(map(len, group)))
     finally:
         if path is not None:
             os.close(source)

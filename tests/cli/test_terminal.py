@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pexpect
@@ -112,6 +113,17 @@ def test_produce_line_by_line(topic: str, cluster: LocalCluster, run: Run) -> No
     child.sendeof()
     whole(child)
     assert child.exitstatus == 0
+
+
+def test_progress_is_for_terminals(topic: str, cluster: LocalCluster, tmp_path: Path) -> None:
+    file = tmp_path / "lines"
+    file.write_bytes(b"line\n" * 200)
+    given = ("-c", cluster.endpoint, "produce", topic, "-f", str(file), "--rate", "200")
+    shown = whole(on_terminal(*given))
+    assert len(re.findall(r"\r[\d,]+ records, ", shown)) >= 2
+    assert re.search(r"\r\x1b\[K200 records, 800 B, acknowledged in [\d.]+ s \(.*/s\)\n$", shown)
+    piped = flv(*given)
+    assert (piped.returncode, piped.stdout, piped.stderr) == (0, b"", b"")
 
 
 def test_a_record_does_nothing_to_the_terminal(topic: str, cluster: LocalCluster, fluvio_client: Fluvio) -> None:
