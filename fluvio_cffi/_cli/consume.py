@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import click
 
+import fluvio_cffi
 from fluvio_cffi import Consumer, Fluvio, Offset, RecordBatch, SmartModule
 
 from .chains import chain, smartmodules
@@ -28,7 +29,7 @@ _MAX_BYTES: Final = 1_048_576
 
 
 @click.command()
-@click.argument("topic", type=TOPIC)
+@click.argument("topics", metavar="TOPIC...", type=TOPIC, nargs=-1, required=True)
 @click.option(
     "-p",
     "--partition",
@@ -80,8 +81,8 @@ _MAX_BYTES: Final = 1_048_576
 @click.option("--group", metavar="NAME", help="Share the partitions with the other members of this group.")
 @click.option("--disable-progressbar", is_flag=True, hidden=True)
 @click.pass_obj
-def consume(settings: Settings, /, topic: str, **options: Any) -> int:
-    """Write the records of a topic.
+def consume(settings: Settings, /, topics: tuple[str, ...], **options: Any) -> int:
+    """Write the records of a topic, or of several.
 
     Those that come from now on, until Ctrl-C; the options say where else to begin, and where to end.
     """
@@ -91,17 +92,28 @@ def consume(settings: Settings, /, topic: str, **options: Any) -> int:
     if options["all_partitions"] and options["partitions"]:
         raise click.UsageError("--all-partitions and --partition are given")
     end = options["end"]
+    if len(topics) > 1:
+        _check_several(options)
     if end is not None and options["start"] is not None and end < options["start"]:
         raise click.UsageError(f"--end {end} is before --start {options['start']}")
     prepare, modules = printer(options), chain(options)
     identity = _identity(options)
     with settings.connect() as client:
         write = prepare(client)
-        with _open(client, topic, start, modules, options, identity) as consumer, _stopping(consumer) as ended_by:
+        with _open(client, topics, start, modules, options, identity) as consumer, _stopping(consumer) as ended_by:
             if sys.stdout.isatty():
-                _announce(topic, start, end)
+                _announce(topics, start, end)
             _Reading(consumer, write, end, options).run()
     return 128 + ended_by[0] if ended_by else 0
+
+
+def _check_several(options: dict[str, Any]) -> None:
+    """Whether several topics can be read so."""
+    if not hasattr(fluvio_cffi, "TopicsConsumer"):
+        raise Failure("this version of fluvio_cffi reads one topic at a time")
+    for option in ("partitions", "end", "group"):
+        if options[option] not in (None, ()):
+            raise click.UsageError(f"--{option.rstrip('s')} and several topics are given: it is meant for one")
 
 
 def _start(options: dict[str, Any]) -> Offset | None:
@@ -165,14 +177,15 @@ def _identity(options: dict[str, Any]) -> dict[str, Any]:
 
 def _open(
     client: Fluvio,
-    topic: str,
+    topics: tuple[str, ...],
     start: Offset | None,
     modules: tuple[SmartModule, ...],
     options: dict[str, Any],
     identity: dict[str, Any],
 ) -> Consumer:
+    several: Any = list(topics)
     return client.consumer(
-        topic,
+        several if len(topics) > 1 else topics[0],
         partitions=options["partitions"] or None,
         start=start,
         stop_at_end=options["disable_continuous"],
@@ -205,8 +218,8 @@ def _stopping(consumer: Consumer) -> Generator[list[int]]:
             signal.signal(number, handler)
 
 
-def _announce(topic: str, start: Offset | None, end: int | None) -> None:
-    what = f"Consuming records of {topic!r}"
+def _announce(topics: tuple[str, ...], start: Offset | None, end: int | None) -> None:
+    what = f"Consuming records of {', '.join(topics)}"
     if start is not None:
         what += f", from {repr(start).removeprefix('Offset.')}"
     if end is not None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from cli_support import Run, flv, started
 
+import fluvio_cffi
 from fluvio_cffi import Fluvio, LocalCluster, Offset
 
 LONG = bool(os.environ.get("FLUVIO_CFFI_LONG"))
@@ -194,6 +195,20 @@ def test_what_was_not_written_comes_again(run: Run, name: str, fluvio_client: Fl
     # As much as a pipe holds was perhaps not read.
     again = int(run("consume", name, "-c", f"{name}-id", "-d", "-n", "1").out)
     assert again < 200_000 - (1 << 16) // 7
+
+
+def test_several_topics_or_one_at_a_time(run: Run, name: str) -> None:
+    filled(run, name, b"a\nb\n")
+    filled(run, f"{name}-2", b"c\n")
+    result = run("consume", name, f"{name}-2", "-B", "-d", "-F", "{{topic}} {{value}}")
+    if hasattr(fluvio_cffi, "TopicsConsumer"):
+        assert sorted(result.out.splitlines()) == [f"{name} a", f"{name} b", f"{name}-2 c"]
+        assert run("consume", name, f"{name}-2", "--end", "1").status == 2
+        identity = ("-c", f"{name}-id", "-d")
+        assert len(run("consume", name, f"{name}-2", *identity, "-n", "2").out.splitlines()) == 2
+        assert len(run("consume", name, f"{name}-2", *identity).out.splitlines()) == 1
+    else:
+        assert result.err == "flv: this version of fluvio_cffi reads one topic at a time\n"
 
 
 def test_since_or_that_it_is_missing(run: Run, name: str) -> None:

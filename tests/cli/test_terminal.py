@@ -59,7 +59,7 @@ def test_table_at_80_columns(name: str) -> None:
 
 def test_help_at_80_columns() -> None:
     shown = whole(on_terminal("consume", "--help"))
-    assert shown.startswith("Usage: flv consume [OPTIONS] TOPIC\n")
+    assert shown.startswith("Usage: flv consume [OPTIONS] TOPIC...\n")
     assert max(map(len, shown.splitlines())) <= 80
 
 
