@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -13,28 +13,32 @@ from fluvio_cffi import __version__
 from .output import FORMATS
 from .settings import Settings
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+# Where each is, and in a few words what it does: that is listed without loading them.
 _COMMANDS: Final = {
-    "produce": "produce:produce",
-    "consume": "consume:consume",
-    "topic": "topics:topic",
-    "partition": "partitions:partition",
-    "consumer": "consumers:consumer",
-    "group": "groups:group",
-    "smartmodule": "smartmodules:smartmodule",
-    "table-format": "table_formats:table_format",
-    "spu": "spus:spu",
-    "remote": "mirrors:remote",
-    "home": "mirrors:home",
-    "profile": "profiles:profile",
-    "status": "status:status",
-    "top": "top:top",
-    "events": "events:events",
-    "ping": "status:ping",
-    "bench": "bench:bench",
-    "cluster": "clusters:cluster",
-    "demo": "clusters:demo",
-    "completion": "completion:completion",
-    "version": "status:version",
+    "produce": ("produce:produce", "Send records to a topic."),
+    "consume": ("consume:consume", "Write the records of a topic, or of several."),
+    "topic": ("topics:topic", "Topics."),
+    "partition": ("partitions:partition", "Partitions of topics."),
+    "consumer": ("consumers:consumer", "How far consumers have come."),
+    "group": ("groups:group", "Consumer groups."),
+    "smartmodule": ("smartmodules:smartmodule", "SmartModules, which SPUs run on records."),
+    "table-format": ("table_formats:table_format", "How 'consume -O table' shows records."),
+    "spu": ("spus:spu", "SPUs, the servers that hold partitions."),
+    "remote": ("mirrors:remote", "Clusters that send their records here."),
+    "home": ("mirrors:home", "The cluster that records are sent to."),
+    "profile": ("profiles:profile", "Clusters that are known by name."),
+    "status": ("status:status", "How the cluster is, and what is wrong."),
+    "top": ("top:top", "What the cluster does just now."),
+    "events": ("events:events", "What happens in the cluster."),
+    "ping": ("status:ping", "Whether the cluster answers, and how fast."),
+    "bench": ("bench:bench", "How fast the cluster is."),
+    "cluster": ("clusters:cluster", "Run an embedded cluster until Ctrl-C."),
+    "demo": ("clusters:demo", "Produce and consume on an embedded one."),
+    "completion": ("completion:completion", "A script that makes a shell complete."),
+    "version": ("status:version", "The versions of program and cluster."),
 }
 _ALIASES: Final = {
     "sm": "smartmodule",
@@ -56,12 +60,24 @@ class _Commands(click.Group):
         return list(_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        place = _COMMANDS.get(_ALIASES.get(cmd_name, cmd_name))
-        if place is None:
+        known = _COMMANDS.get(_ALIASES.get(cmd_name, cmd_name))
+        if known is None:
             return None
-        module, _, attribute = place.partition(":")
+        module, _, attribute = known[0].partition(":")
         command: click.Command = getattr(import_module(f"fluvio_cffi._cli.{module}"), attribute)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_, words) in _COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        from click.shell_completion import CompletionItem
+
+        found = [
+            CompletionItem(name, help=words) for name, (_, words) in _COMMANDS.items() if name.startswith(incomplete)
+        ]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -183,9 +183,10 @@ def _open(
     options: dict[str, Any],
     identity: dict[str, Any],
 ) -> Consumer:
-    several: Any = list(topics)
+    first, *others = topics
+    wanted: Any = [first, *others] if others else first
     return client.consumer(
-        several if len(topics) > 1 else topics[0],
+        wanted,
         partitions=options["partitions"] or None,
         start=start,
         stop_at_end=options["disable_continuous"],

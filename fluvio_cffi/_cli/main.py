@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import click
 
@@ -22,7 +22,17 @@ INTERRUPTED: Final = 130
 
 def run(arguments: Sequence[str], program: str) -> int:
     """Run a command; the status to exit with."""
-    settings = Settings(program)
+    _open_streams()
+    status = _run(arguments, Settings(program))
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # What could not be written now cannot be written at the end of the interpreter, which would say so again.
+        _forget_output()
+    return status
+
+
+def _run(arguments: Sequence[str], settings: Settings) -> int:
     try:
         status = _invoke(list(arguments), settings)
         sys.stdout.flush()
@@ -54,6 +64,14 @@ def _invoke(arguments: list[str], settings: Settings) -> int:
     with app.make_context(settings.program, arguments, obj=settings, color=color) as context:
         status = app.invoke(context)
     return status if isinstance(status, int) else 0
+
+
+def _open_streams() -> None:
+    """What a shell has closed (``<&-``, ``>&-``) is there for Python, and leads nowhere."""
+    nowhere: Any = sys
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(nowhere, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _forget_output() -> None:

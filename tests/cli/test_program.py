@@ -45,6 +45,32 @@ def test_help(path: str, run: Run) -> None:
             assert parameter.help, parameter.name
 
 
+def test_commands_are_listed_in_their_own_words(run: Run) -> None:
+    """Though they are not loaded for it."""
+    listed = run("--help", cluster=None).out.split("Commands:\n")[1]
+    words = {name: text for name, text in (line.split(None, 1) for line in listed.splitlines())}
+    for name, text in words.items():
+        command = EVERY[f"flv {name}"].command
+        assert text == command.get_short_help_str(limit=60)
+    code = "from fluvio_cffi.__main__ import main; main(['--help']); import sys; print(*sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment())
+    assert "fluvio_cffi._cli.consume" not in shown.stdout
+
+
+def test_closed_streams_and_full_disks(run: Run, cluster: LocalCluster, name: str) -> None:
+    """Whatever a shell gives it; a cause is told once, and never by the interpreter."""
+    run("topic", "create", name)
+    program = f'"{PROGRAM[0]}" -c "{PROGRAM[2]}" -c {cluster.endpoint}'
+    for what, status, words in (
+        ("topic list >&-", 0, ""),
+        (f"produce {name} <&-", 0, ""),
+        ("topic list > /dev/full", 1, "flv: [Errno 28] No space left on device\n"),
+        ("topic nothing 2>&-", 2, ""),
+    ):
+        shown = subprocess.run(["sh", "-c", f"{program} {what}"], capture_output=True, text=True, env=environment())
+        assert (shown.returncode, shown.stderr) == (status, words), what
+
+
 def test_page_is_up_to_date() -> None:
     """The reference in docs/cli.md is made of the commands."""
     command = [sys.executable, str(ROOT / "tools" / "cli_reference.py"), "--check"]
