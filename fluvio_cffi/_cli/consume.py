@@ -86,6 +86,8 @@ def consume(settings: Settings, /, topics: tuple[str, ...], **options: Any) -> i
 
     Those that come from now on, until Ctrl-C; the options say where else to begin, and where to end.
     """
+    if settings.output == "json" and options["template"] is None:
+        options["form"] = options["form"] or "json"
     if options["form"] == "json":
         settings.output = "json"
     start = _start(options)

@@ -119,6 +119,7 @@ def test_json_goes_around(run: Run, name: str) -> None:
     written = run("consume", name, "-B", "-d", "-O", "json").out
     documents = [json.loads(line) for line in written.splitlines()]
     assert list(documents[0]) == ["topic", "partition", "offset", "timestamp_ms", "key", "value"]
+    assert run("-O", "json", "consume", name, "-B", "-d").out == written
     assert [documents[0][part] for part in ("topic", "partition", "offset", "key", "value")] == [name, 0, 0, "a", "1"]
     assert base64.b64decode(documents[1]["key_base64"]) == b"\xff"
     filled(run, f"{name}-b", written.encode(), "--json-lines")

@@ -48,7 +48,7 @@ def test_help(path: str, run: Run) -> None:
 def test_commands_are_listed_in_their_own_words(run: Run) -> None:
     """Though they are not loaded for it."""
     listed = run("--help", cluster=None).out.split("Commands:\n")[1]
-    words = {name: text for name, text in (line.split(None, 1) for line in listed.splitlines())}
+    words = dict(line.split(None, 1) for line in listed.splitlines())
     for name, text in words.items():
         command = EVERY[f"flv {name}"].command
         assert text == command.get_short_help_str(limit=60)
