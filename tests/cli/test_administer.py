@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from cli_support import Run
 
 from fluvio_cffi import Fluvio, LocalCluster
@@ -77,7 +78,6 @@ def test_output_before_the_command_or_behind_it(run: Run, name: str) -> None:
 
 
 def test_yaml(run: Run, name: str) -> None:
-    yaml = pytest.importorskip("yaml")
     run("topic", "create", name, "-p", "2")
     as_json, as_yaml = (run("topic", "describe", name, "-O", form).out for form in ("json", "yaml"))
     assert yaml.safe_load(as_yaml) == json.loads(as_json)
@@ -116,6 +116,12 @@ def test_topic_of_a_file(run: Run, name: str, tmp_path: Path, fluvio_client: Flu
     spec = fluvio_client.admin.topics.get(name).spec
     assert (spec.partitions, spec.ignore_rack, spec.retention) == (3, True, 120)
     assert (spec.max_partition_size, spec.segment_size, spec.compression) == (10**9, 2 << 20, "lz4")
+    other = tmp_path / "topic.yaml"
+    other.write_text(f"meta:\n  name: {name}-b\nretention: {{time: 1h}}\npartition:\n  count: 2\n")
+    assert run("topic", "create", "-c", str(other)).out == f'topic "{name}-b" created\n'
+    assert fluvio_client.admin.topics.get(f"{name}-b").spec.retention == 3600
+    other.write_text("meta: [")
+    assert "is neither JSON nor YAML" in run("topic", "create", "-c", str(other)).err
     file.write_text(json.dumps({**content, "partitions": 3}))
     assert "has 'partitions', which no topic has" in run("topic", "create", "-c", str(file)).err
     file.write_text(json.dumps({**content, "retention": {"time": "soon"}}))

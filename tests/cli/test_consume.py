@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import random
 import re
 import subprocess
@@ -12,11 +11,10 @@ from pathlib import Path
 
 import pytest
 from cli_support import Run, flv, started
+from laws import LONG, has_long_form
 
 import fluvio_cffi
 from fluvio_cffi import Fluvio, LocalCluster, Offset
-
-LONG = bool(os.environ.get("FLUVIO_CFFI_LONG"))
 
 
 def filled(run: Run, name: str, content: bytes, *options: str) -> None:
@@ -268,6 +266,7 @@ def test_a_line_that_is_too_long_ends_it(run: Run, name: str, cluster: LocalClus
     assert run("consume", name, "-B", "-d").out == "short\n"
 
 
+@has_long_form
 def test_what_goes_in_comes_out_byte_by_byte(cluster: LocalCluster, name: str, tmp_path: Path) -> None:
     """A large file, with all that a byte can be but an end of line: by file, and by pipe."""
     megabytes = 100 if LONG else 20
