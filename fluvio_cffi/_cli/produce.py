@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
@@ -12,7 +13,7 @@ from typing import Any, Final, TypeAlias
 
 import click
 
-from fluvio_cffi import Fluvio, HomePartition, Partitioner, Producer, RemotePartition
+from fluvio_cffi import Delivery, Fluvio, HomePartition, Partitioner, Producer, RemotePartition, SmartModule
 
 from .chains import chain, smartmodules
 from .output import size
@@ -81,9 +82,11 @@ def produce(
     Each line of the standard input, or of a file, is one. It ends when all are
     acknowledged; the status is 1 if one was not. On a terminal each line is sent at once.
     """
-    convert = _conversion(raw, options)
+    convert, modules = _conversion(raw, options), chain(options)
+    if options["mirror"] is not None and options["partition"] is not None:
+        raise click.UsageError("--partition and --mirror are given: the mirror has a partition of its own")
     sent = Count()
-    with settings.connect() as client, _open(client, topic, options) as producer:
+    with settings.connect() as client, _open(client, topic, modules, options) as producer, sent:
         if raw:
             _send_whole(producer, path, options["key"], sent)
         elif path is None and sys.stdin.isatty():
@@ -91,7 +94,8 @@ def produce(
             return sent.status
         else:
             _send_lines(producer, path, convert, options["max_request_size"], rate, sent)
-    sent.end(told=verbose)
+    if verbose or sys.stderr.isatty():
+        note(sent.summary())
     return sent.status
 
 
@@ -105,8 +109,17 @@ class Count:
         self.records = 0
         self.bytes = 0
         self.skipped = 0
-        self._started = self._shown = time.monotonic()
-        self._terminal = sys.stderr.isatty()
+        self._started = time.monotonic()
+        self._next = self._started + 0.2 if sys.stderr.isatty() else math.inf
+        self._shown = False
+
+    def __enter__(self) -> Count:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Whatever comes next has the line to itself."""
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
     @property
     def status(self) -> int:
@@ -116,18 +129,12 @@ class Count:
         """Some more; a terminal is told five times a second."""
         self.records += records
         self.bytes += nbytes
-        if self._terminal and time.monotonic() > self._shown + 0.2:
-            self._shown = time.monotonic()
-            print(f"\r{self._summary()}\x1b[K", end="", file=sys.stderr, flush=True)
+        if time.monotonic() > self._next:
+            self._next = time.monotonic() + 0.2
+            self._shown = True
+            print(f"\r{self.summary()}\x1b[K", end="", file=sys.stderr, flush=True)
 
-    def end(self, *, told: bool) -> None:
-        """All of it; a terminal is told in any case."""
-        if self._terminal:
-            print("\r\x1b[K", end="", file=sys.stderr)
-        if told or self._terminal:
-            note(self._summary())
-
-    def _summary(self) -> str:
+    def summary(self) -> str:
         seconds = time.monotonic() - self._started
         speed = f"{self.records / seconds:,.0f}/s, {size(self.bytes / seconds)}/s"
         return f"{self.records:,} records, {size(self.bytes)}, acknowledged in {seconds:.2f} s ({speed})"
@@ -166,14 +173,12 @@ def _checked(
     return records
 
 
-def _open(client: Fluvio, topic: str, options: dict[str, Any]) -> Producer:
+def _open(client: Fluvio, topic: str, modules: tuple[SmartModule, ...], options: dict[str, Any]) -> Producer:
     """A producer as the options say."""
-    partition, mirror = options.pop("partition"), options.pop("mirror")
-    if mirror is not None:
-        if partition is not None:
-            raise click.UsageError("--partition and --mirror are given: the mirror has a partition of its own")
-        partition = _mirrored(client, topic, mirror)
-    semantic = "at_most_once" if "most" in options["delivery_semantic"].lower() else "at_least_once"
+    partition = options["partition"]
+    if options["mirror"] is not None:
+        partition = _mirrored(client, topic, options["mirror"])
+    semantic: Delivery = "at_most_once" if "most" in options["delivery_semantic"].lower() else "at_least_once"
     return client.producer(
         topic,
         batch_size=options["batch_size"],
@@ -181,9 +186,9 @@ def _open(client: Fluvio, topic: str, options: dict[str, Any]) -> Producer:
         compression=options["compression"],
         max_request_size=options["max_request_size"],
         isolation=options["isolation"] or "read_uncommitted",
-        delivery=semantic,  # type: ignore[arg-type]
+        delivery=semantic,
         partitioner=None if partition is None else Partitioner.fixed(partition),
-        smartmodules=chain(options),
+        smartmodules=modules,
     )
 
 
