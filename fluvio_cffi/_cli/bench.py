@@ -97,10 +97,23 @@ def _report(settings: Settings, what: str, count: int, record_size: int, seconds
 
 _COMMON = (
     click.option("--topic", metavar="NAME", help="Use this topic instead of a new one."),
-    click.option("-s", "--size", "record_size", type=SIZE, default="100", show_default=True, help="Bytes of a record."),
-    click.option("-n", "--count", type=COUNT, default=1_000_000, show_default=True, help="How many records."),
+    click.option(
+        "-s",
+        "--size",
+        "--record-size",
+        "record_size",
+        type=SIZE,
+        default="100",
+        show_default=True,
+        help="Bytes of a record.",
+    ),
+    click.option(
+        "-n", "--count", "--num-records", type=COUNT, default=1_000_000, show_default=True, help="How many records."
+    ),
     click.option("-p", "--partitions", type=COUNT, default=1, show_default=True, help="Partitions of the new topic."),
-    click.option("--clients", type=COUNT, default=1, show_default=True, help="How many clients at once."),
+    click.option(
+        "--clients", "--num-producers", type=COUNT, default=1, show_default=True, help="How many clients at once."
+    ),
 )
 
 
@@ -199,7 +212,16 @@ def _consuming(client: Fluvio, topic: str, count: int, nbytes: list[int], at: in
 
 @bench.command()
 @click.option("--topic", metavar="NAME", help="Use this topic instead of a new one.")
-@click.option("-s", "--size", "record_size", type=SIZE, default="100", show_default=True, help="Bytes of a record.")
+@click.option(
+    "-s",
+    "--size",
+    "--record-size",
+    "record_size",
+    type=SIZE,
+    default="100",
+    show_default=True,
+    help="Bytes of a record.",
+)
 @click.option("-n", "--count", type=COUNT, default=1000, show_default=True, help="How many records.")
 @click.option(
     "--isolation", type=ISOLATION, default="read_uncommitted", help="read_committed: until the replicas have it."

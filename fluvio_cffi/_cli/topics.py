@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
 import click
@@ -222,9 +223,9 @@ def describe(settings: Settings, name: str) -> None:
 
 
 def _bounds(client: Fluvio, name: str) -> dict[int, tuple[int, int]]:
-    """The offsets of the partitions whose leaders answer."""
+    """The offsets of the partitions, if all leaders answer."""
     try:
-        return client.offsets(name, timeout=5)
+        return client.offsets(name, timeout=2)
     except FluvioError:
         return {}
 
@@ -234,9 +235,11 @@ def _last_produced(client: Fluvio, name: str, bounds: dict[int, tuple[int, int]]
     written = [partition for partition, (begin, end) in bounds.items() if end > begin]
     stamps = list[int]()
     if written:
-        last = client.consumer(name, partitions=written, start=Offset.from_end(1), stop_at_end=True)
-        with last as consumer:
-            stamps = [record.timestamp for record in consumer if record.timestamp is not None]
+        # Retention may take it just now, or a leader end.
+        with suppress(FluvioError):
+            last = client.consumer(name, partitions=written, start=Offset.from_end(1), stop_at_end=True)
+            with last as consumer:
+                stamps = [record.timestamp for record in consumer if record.timestamp is not None]
     return max(stamps, default=None)
 
 

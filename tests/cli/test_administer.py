@@ -281,6 +281,8 @@ def test_status_of_a_cluster_that_lacks_something(run: Run, name: str) -> None:
         shown = run("status", "--check", cluster=cluster.endpoint)
         assert (shown.status, "SPUs online:      1 of 2" in shown.out) == (1, True)
         assert re.search(rf"^{name} +\d +5002", shown.out, re.MULTILINE)
+        described = run("topic", "describe", name, cluster=cluster.endpoint)
+        assert (described.status, "offline" in described.out) == (0, True)
 
 
 def test_bench(run: Run) -> None:
