@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import click
 
@@ -18,6 +18,7 @@ from .output import words, write, write_line
 from .parameters import output
 from .settings import Settings
 
+Told: TypeAlias = "queue.Queue[Callable[[], None] | BaseException]"
 KINDS: Final = ("topics", "partitions", "spus", "smartmodules", "client")
 
 
@@ -31,7 +32,8 @@ def events(settings: Settings, only: tuple[str, ...]) -> None:
     A line each, until Ctrl-C: topics, partitions, SPUs and SmartModules that come, change and go, and this client's own
     connection.
     """
-    told: queue.SimpleQueue[Callable[[], None] | BaseException] = queue.SimpleQueue()
+    # Where whoever reads the output is slow, watches wait, which gather no more than the latest state.
+    told: Told = queue.Queue(1000)
     with settings.connect() as client:
         for kind in only or KINDS:
             source = client.events() if kind == "client" else getattr(client.admin, kind).watch()
@@ -47,9 +49,7 @@ def events(settings: Settings, only: tuple[str, ...]) -> None:
             told_now()
 
 
-def _read(
-    settings: Settings, kind: str, source: Iterable[Any], told: queue.SimpleQueue[Callable[[], None] | BaseException]
-) -> None:
+def _read(settings: Settings, kind: str, source: Iterable[Any], told: Told) -> None:
     """Hand over what one source tells; a thread of its own."""
     tell = _tell_client if kind == "client" else _teller(kind)
     try:

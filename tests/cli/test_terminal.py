@@ -154,6 +154,29 @@ def test_top_follows_the_size_of_the_terminal(topic: str, cluster: LocalCluster,
     assert "\x1b[?1049l" in left
 
 
+@pytest.mark.parametrize("form", ["table", "json"])
+def test_events(name: str, cluster: LocalCluster, fluvio_client: Fluvio, form: str) -> None:
+    """What is there at first, what comes, and what goes; to a pipe, too, at once."""
+    given = ("-c", cluster.endpoint, "events", "--only", "topics", "-O", form)
+    signs = ("consumer-offset", f"{name} provisioned", f"{name} deleted")
+    if form == "json":
+        signs = (
+            '"kind": "snapshot"',
+            f'"updated", "items": [{{"name": "{name}"',
+            f'"deleted", "items": [{{"name": "{name}"',
+        )
+    with started(*given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        lines: Iterator[str] = iter(process.stdout or ())
+        fluvio_client.admin.topics.get("consumer-offset")
+        next(line for line in lines if signs[0] in line)
+        fluvio_client.admin.topics.create(name)
+        next(line for line in lines if signs[1] in line)
+        fluvio_client.admin.topics.delete(name)
+        next(line for line in lines if signs[2] in line)
+        process.send_signal(signal.SIGINT)
+        assert (process.wait(30), process.stderr and process.stderr.read()) == (130, "")
+
+
 def test_system_topics_are_asked_for(cluster: LocalCluster) -> None:
     child = on_terminal("-c", cluster.endpoint, "topic", "delete", "--system", "consumer-offset")
     child.expect("The cluster may need them")

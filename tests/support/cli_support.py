@@ -36,7 +36,7 @@ def flv(*arguments: str, input: bytes = b"", timeout: float = 60, **changes: str
     )
 
 
-def started(*arguments: str, **keywords: Any) -> subprocess.Popen[bytes]:
+def started(*arguments: str, **keywords: Any) -> subprocess.Popen[Any]:
     """Starts it."""
     return subprocess.Popen([*PROGRAM, *arguments], env=environment(), **keywords)
 
