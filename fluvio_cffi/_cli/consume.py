@@ -222,12 +222,12 @@ def _stopping(consumer: Consumer) -> Generator[list[int]]:
 
 
 def _announce(topics: tuple[str, ...], start: Offset | None, end: int | None) -> None:
-    what = f"Consuming records of {', '.join(topics)}"
+    line = f"Consuming records of {', '.join(topics)}"
     if start is not None:
-        what += f", from {repr(start).removeprefix('Offset.')}"
+        line += f", from {repr(start).removeprefix('Offset.')}"
     if end is not None:
-        what += f", up to offset {end}"
-    note(f"\x1b[1m{what}\x1b[0m" if colours(sys.stderr) else what)
+        line += f", up to offset {end}"
+    note(f"\x1b[1m{line}\x1b[0m" if colours(sys.stderr) else line)
 
 
 class _Reading:

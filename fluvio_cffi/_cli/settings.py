@@ -52,7 +52,7 @@ class Settings:
         """How connections are protected; ``None``: as the profile says."""
         if not self.tls:
             if self.ca_cert or self.client_cert or self.client_key or self.domain:
-                raise ConfigError("certificates are given without --tls")
+                raise ConfigError("certificates are given without --tls: they belong together")
             return None
         if not (self.ca_cert or self.client_cert or self.client_key or self.domain):
             return Tls.anonymous()

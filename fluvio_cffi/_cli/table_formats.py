@@ -54,7 +54,7 @@ def _read(path: str) -> tuple[str, TableFormatSpec]:
         raise ConfigError(f"{path!r} must be a mapping with a name")
     document = cast("Mapping[str, Any]", found)
     if wrong := set(document) - _KEYS:
-        raise ConfigError(f"{path!r} has {', '.join(map(repr, sorted(wrong)))}, which no table format has")
+        raise ConfigError(f"{path!r} has {', '.join(map(repr, sorted(wrong)))}: it must have what table formats have")
     try:
         columns = [_column(column) for column in cast("list[Any]", document.get("columns") or [])]
     except (KeyError, TypeError, AttributeError) as error:

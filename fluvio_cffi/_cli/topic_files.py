@@ -76,7 +76,7 @@ class _Section:
 
     def end(self) -> None:
         if self._left:
-            raise ConfigError(f"{self._where} has {', '.join(map(repr, self._left))}, which no topic has")
+            raise ConfigError(f"{self._where} has {', '.join(map(repr, self._left))}: it must have what topics have")
 
 
 def spec_of(path: str) -> tuple[str, dict[str, Any]]:

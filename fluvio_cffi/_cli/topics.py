@@ -86,12 +86,12 @@ def create(
     """Create a topic, and wait until it can be produced to."""
     if config is not None:
         if name is not None:
-            raise click.UsageError("NAME and --config are given: the file has the name in it")
+            raise click.UsageError("a name and --config are given: the file has the name in it")
         name, keywords = spec_of(config)
     else:
         keywords = _keywords(given)
     if not name:
-        raise click.UsageError("NAME is missing")
+        raise click.UsageError("the name is missing")
     with settings.connect() as client:
         made = client.admin.topics.create(name, **keywords, dry_run=dry_run, exist_ok=exist_ok)
     if settings.output != "table":

@@ -123,7 +123,7 @@ def test_topic_of_a_file(run: Run, name: str, tmp_path: Path, fluvio_client: Flu
     other.write_text("meta: [")
     assert "is neither JSON nor YAML" in run("topic", "create", "-c", str(other)).err
     file.write_text(json.dumps({**content, "partitions": 3}))
-    assert "has 'partitions', which no topic has" in run("topic", "create", "-c", str(file)).err
+    assert "has 'partitions': it must have what topics have" in run("topic", "create", "-c", str(file)).err
     file.write_text(json.dumps({**content, "retention": {"time": "soon"}}))
     assert "retention.time is 'soon'" in run("topic", "create", "-c", str(file)).err
 
