@@ -79,6 +79,7 @@ _MAX_BYTES: Final = 1_048_576
     "-c", "--consumer", type=CONSUMER, metavar="ID", help="Go on where this consumer was, and keep how far it comes."
 )
 @click.option("--group", metavar="NAME", help="Share the partitions with the other members of this group.")
+@click.option("--instance", metavar="NAME", help="With --group: take over from the member that was called so.")
 @click.option("--disable-progressbar", is_flag=True, hidden=True)
 @click.pass_obj
 def consume(settings: Settings, /, topics: tuple[str, ...], **options: Any) -> int:
@@ -165,12 +166,14 @@ def _identity(options: dict[str, Any]) -> dict[str, Any]:
     identity, group = options["consumer"], options["group"]
     if identity is not None and group is not None:
         raise click.UsageError("--consumer and --group are given: a group keeps how far it comes by itself")
+    if options["instance"] is not None and group is None:
+        raise click.UsageError("--instance is given without --group: they belong together")
     if identity is None and group is None:
         return {}
     if group is not None and "group" not in inspect.signature(Fluvio.consumer).parameters:
         raise Failure("this version of fluvio_cffi has no consumer groups")
     return {
-        **({"consumer_id": identity} if group is None else {"group": group}),
+        **({"consumer_id": identity} if group is None else {"group": group, "instance": options["instance"]}),
         # What lies beyond --end is read, and must not count.
         "commit": "auto" if options["end"] is None else "manual",
         "auto_commit_interval": _COMMIT_EVERY,

@@ -80,6 +80,7 @@ def test_it_ends_by_itself_where_the_options_say(run: Run, name: str) -> None:
         ("-n", "0"),
         ("--isolation", "none"),
         ("-c", "a", "--group", "b"),
+        ("--instance", "a"),
         ("-O", "table", "--truncate"),
     ],
     ids=" ".join,
