@@ -23,8 +23,8 @@ from fluvio_cffi import AsyncFluvio, Fluvio, LocalCluster, Offset
 if TYPE_CHECKING:
     from pytest_fluvio_cffi import NamedCluster
 
-# The first is not installed in a checkout.
-pytest_plugins = ["pytest_fluvio_cffi", "old_client"]
+# The first is not installed in a checkout; the others have the fixtures of the old interface and of the command line.
+pytest_plugins = ["pytest_fluvio_cffi", "old_client", "cli_support"]
 
 BACKENDS = ("asyncio", "uvloop", "trio", "sync")
 AWAITED = {
@@ -309,6 +309,8 @@ ALLOWED_SKIPS = [
     "reads ELF files",
     "the hard limit is ",
     "no valgrind here",
+    "no zsh here",
+    "no fish here",
 ]
 if sys.implementation.name != "cpython":
     ALLOWED_SKIPS.append("could not import 'uvloop'")
