@@ -157,6 +157,27 @@ class AsyncFluvio(Closeable):
         self._session.check_open()
         return AsyncEvents(self._session)
 
+    async def ping(self, timeout: Timeout = ...) -> float:
+        """Seconds that the cluster's SC took to answer the smallest question there is: for health checks.
+
+        While the SC is away it is asked again until the time is over. It says nothing of the SPUs.
+
+        :param timeout: seconds; left out: the client's ``admin_timeout``; ``None``: no limit.
+        :raises FluvioTimeoutError: ``phase="admin"``: it did not answer in time.
+        """
+        backend = self._session.backend
+        backend.check()
+        self._session.check_open()
+        operation = backend.completions.start(
+            lib.flv_client_ping,
+            self._session.handle,
+            timeout=parse_timeout(timeout, self._session.admin_timeout),
+            phase="admin",
+            waiter=backend.waiter(),
+        )
+        (await backend.finish(operation)).check()
+        return operation.value / 1e9
+
     def metrics(self) -> Metrics:
         """What the client has done, with all of its producers and consumers. Any thread, also after the close.
 
