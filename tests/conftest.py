@@ -47,6 +47,7 @@ AWAITED = {
     "reset",
     "status",
     "offsets",
+    "ping",
 }
 OURS = (
     fluvio_cffi.Fluvio,
@@ -66,6 +67,7 @@ OURS = (
     fluvio_cffi.Spus,
     fluvio_cffi.TableFormats,
     fluvio_cffi.Topics,
+    fluvio_cffi.TopicsConsumer,
     fluvio_cffi.Watch,
 )
 

@@ -58,6 +58,7 @@ NAMES = {
     "AsyncSpus": "Spus",
     "AsyncTableFormats": "TableFormats",
     "AsyncTopics": "Topics",
+    "AsyncTopicsConsumer": "TopicsConsumer",
     "AsyncWatch": "Watch",
     "AsyncWatched": "Watched",
     "LoopIntake": "ThreadIntake",
