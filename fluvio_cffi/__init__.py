@@ -93,6 +93,7 @@ from ._async.events import AsyncEvents
 from ._async.producer import AsyncProducer
 from ._async.receipt import AsyncReceipt
 from ._async.topics_consumer import AsyncTopicsConsumer
+from ._async.tracker import AsyncTracker
 from ._opening import Opening
 from ._sync.batches import Batches
 from ._sync.client import Fluvio
@@ -101,6 +102,7 @@ from ._sync.events import Events
 from ._sync.producer import Producer
 from ._sync.receipt import Receipt
 from ._sync.topics_consumer import TopicsConsumer
+from ._sync.tracker import Tracker
 
 if TYPE_CHECKING:
     from ._admin.objects.changes import Change, ChangeKind
@@ -206,6 +208,7 @@ __all__ = [
     "AsyncTableFormats",
     "AsyncTopics",
     "AsyncTopicsConsumer",
+    "AsyncTracker",
     "AsyncWatch",
     "AuthError",
     "Batches",
@@ -354,6 +357,7 @@ __all__ = [
     "TopicStatus",
     "Topics",
     "TopicsConsumer",
+    "Tracker",
     "UsageError",
     "VersionError",
     "Visibility",

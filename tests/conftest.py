@@ -48,6 +48,7 @@ AWAITED = {
     "status",
     "offsets",
     "ping",
+    "join",
 }
 OURS = (
     fluvio_cffi.Fluvio,
@@ -68,6 +69,7 @@ OURS = (
     fluvio_cffi.TableFormats,
     fluvio_cffi.Topics,
     fluvio_cffi.TopicsConsumer,
+    fluvio_cffi.Tracker,
     fluvio_cffi.Watch,
 )
 

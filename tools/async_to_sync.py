@@ -59,6 +59,7 @@ NAMES = {
     "AsyncTableFormats": "TableFormats",
     "AsyncTopics": "Topics",
     "AsyncTopicsConsumer": "TopicsConsumer",
+    "AsyncTracker": "Tracker",
     "AsyncWatch": "Watch",
     "AsyncWatched": "Watched",
     "LoopIntake": "ThreadIntake",

@@ -26,6 +26,7 @@ from fluvio_cffi._values.records import Offset, Record
 from .batches import AsyncBatches
 from .session import AsyncSession
 from .topics_reading import finish_all, next_batch, next_records
+from .tracker import AsyncTracker
 
 
 class AsyncTopicsConsumer(Forgettable, Closeable):
@@ -148,6 +149,15 @@ class AsyncTopicsConsumer(Forgettable, Closeable):
         wait = None if max_wait is None else parse_duration(max_wait, "max_wait")
         return _Batches(self, self._backend, self._topics, max_records, wait)
 
+    def tracker(self, *, max_in_hand: int = 1000) -> AsyncTracker:
+        """Hands out the records from now on, to any number of workers: as :meth:`AsyncConsumer.tracker`.
+
+        :param max_in_hand: how many records it takes, at most, from the oldest one on that is not done.
+        :raises UsageError: the consumer was opened without a ``consumer_id``, or is being read.
+        """
+        self._topics.check_open()
+        return AsyncTracker(self._backend, self._session, self._topics, max_in_hand)
+
     # -- elsewhere, later
 
     async def seek(self, topic: str, partition: int, offset: Offset | int, *, timeout: Timeout = ...) -> None:
@@ -160,6 +170,7 @@ class AsyncTopicsConsumer(Forgettable, Closeable):
         :raises ConfigError: the topic is not read by this consumer.
         :raises PartitionNotFoundError: the partition is not read by this consumer.
         :raises OffsetEvictedError: retention has removed the offset.
+        :raises UsageError: a tracker hands out its records.
         :raises ClosedError: the consumer was closed or stopped.
         """
         backend = self._backend
@@ -169,6 +180,7 @@ class AsyncTopicsConsumer(Forgettable, Closeable):
         if topics.stopped:
             raise topics.no_more()
         subscription = topics.of(topic)
+        subscription.check_untracked()
         number(partition, "partition", 0, (1 << 31) - 1)
         target = offset if isinstance(offset, Offset) else Offset.at(offset)
         limit = parse_timeout(timeout, self._session.admin_timeout)

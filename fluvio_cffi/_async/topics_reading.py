@@ -35,13 +35,14 @@ async def next_records(backend: AsyncBackend, topics: Topics, deadline: float | 
 
 
 async def next_batch(
-    backend: AsyncBackend, topics: Topics, limit: int, wait: float | None
+    backend: AsyncBackend, topics: Topics, limit: int, wait: float | None, deadline: float | None = None
 ) -> tuple[Subscription, Cut] | None:
     """Waits for the next batch, which is of one topic. It is still to be taken out of the subscription's buffer;
     ``None`` at the end.
 
     :param limit: records of it, at most.
     :param wait: seconds to wait for more than the first record; ``None``: no limit.
+    :raises FluvioTimeoutError: there is none by the deadline.
     """
     backend.check()
     if not topics.reading:
@@ -51,7 +52,7 @@ async def next_batch(
         raise topics.second_reader()
     try:
         topics.begin_batch()
-        while await _ready(backend, topics, None):
+        while await _ready(backend, topics, deadline):
             first, since = topics.first()
             if first.buffer.count < limit:
                 # A topic that had to wait for its turn has waited for more meanwhile.
@@ -86,6 +87,8 @@ async def _ready(backend: AsyncBackend, topics: Topics, deadline: float | None) 
     while not topics.stopped:
         if topics.look():
             return True
+        if topics.called_away:
+            return False
         if topics.ended:
             return False
         if not await _wait(backend, topics, deadline):
@@ -117,7 +120,7 @@ async def _wait(
     waiter = backend.waiter()
     topics.bell.waiter = waiter
     try:
-        return not topics.listen(full) or await backend.wait(waiter, seconds)
+        return not topics.listen(full) or topics.called_away or await backend.wait(waiter, seconds)
     except ClosedError:
         # The next look says so.
         return True

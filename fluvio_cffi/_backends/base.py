@@ -167,6 +167,10 @@ class AsyncBackend(Backend, ABC):
         if threading.get_ident() != self.thread or not completions.draining:
             self.threadsafe(completions.run_due)
 
+    def awaken(self, waiter: Waiter) -> None:
+        """Ends a wait, which is over when the loop turns next. Any thread; safe in a signal handler."""
+        self.threadsafe(waiter.wake)
+
     @abstractmethod
     def threadsafe(self, callback: Callable[[], None]) -> None:
         """The same from any thread; does nothing when the loop is closed."""

@@ -293,6 +293,10 @@ class SyncBackend(Backend):
             raise
         return operation
 
+    def awaken(self, waiter: Waiter) -> None:
+        """Ends a wait. Any thread; safe in a signal handler."""
+        waiter.wake()
+
     def call_later(self, callback: Callable[[], None]) -> None:
         """Calls `callback`, which must not raise, when the completion queue was drained next. Any thread."""
         self.completions.call_later(callback)

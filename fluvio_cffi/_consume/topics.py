@@ -9,7 +9,6 @@ Any call may come in the middle of any other one: `_native.queue` says what "one
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from time import monotonic
 from typing import Final, TypeAlias, cast
 
@@ -98,15 +97,17 @@ class Topics:
     :ivar current: the one whose records leave one by one.
     :ivar reading: whether a read is going on. Whoever reads claims it.
     :ivar bell: wakes the reader.
+    :ivar called_away: see :class:`Subscription`.
     """
 
-    __slots__ = ("_looked", "_since", "_waits", "bell", "current", "reading", "subscriptions")
+    __slots__ = ("_looked", "_since", "_waits", "bell", "called_away", "current", "reading", "subscriptions")
 
     def __init__(self, subscriptions: Sequence[Subscription]) -> None:
         self.subscriptions: dict[str, Subscription] = {each.topic: each for each in subscriptions}
         self.current: Subscription = subscriptions[0]
         self.reading: bool = False
         self.bell: Bell = Bell()
+        self.called_away: bool = False
         # Since when something is held of each, or when it had its turn last, if it still has; by topic.
         self._since: dict[str, float] = {}
         # The library's waits that were started; they go on from one read to the next.
@@ -200,13 +201,6 @@ class Topics:
         """Nothing further is handed out; a read that is going on ends."""
         for each in self.subscriptions.values():
             each.stop()
-
-    def forget_waits(self) -> None:
-        """Nobody will read any more."""
-        waits, self._waits = self._waits, {}
-        for wait in waits.values():
-            with suppress(FluvioError):
-                self.current.backend.completions.abandon(wait)
 
     # -- errors
 

@@ -35,12 +35,15 @@ def next_records(backend: SyncBackend, topics: Topics, deadline: float | None) -
         topics.reading = False
 
 
-def next_batch(backend: SyncBackend, topics: Topics, limit: int, wait: float | None) -> tuple[Subscription, Cut] | None:
+def next_batch(
+    backend: SyncBackend, topics: Topics, limit: int, wait: float | None, deadline: float | None = None
+) -> tuple[Subscription, Cut] | None:
     """Waits for the next batch, which is of one topic. It is still to be taken out of the subscription's buffer;
     ``None`` at the end.
 
     :param limit: records of it, at most.
     :param wait: seconds to wait for more than the first record; ``None``: no limit.
+    :raises FluvioTimeoutError: there is none by the deadline.
     """
     backend.check()
     if not topics.reading:
@@ -50,7 +53,7 @@ def next_batch(backend: SyncBackend, topics: Topics, limit: int, wait: float | N
         raise topics.second_reader()
     try:
         topics.begin_batch()
-        while _ready(backend, topics, None):
+        while _ready(backend, topics, deadline):
             first, since = topics.first()
             if first.buffer.count < limit:
                 # A topic that had to wait for its turn has waited for more meanwhile.
@@ -85,6 +88,8 @@ def _ready(backend: SyncBackend, topics: Topics, deadline: float | None) -> bool
     while not topics.stopped:
         if topics.look():
             return True
+        if topics.called_away:
+            return False
         if topics.ended:
             return False
         if not _wait(backend, topics, deadline):
@@ -114,7 +119,7 @@ def _wait(backend: SyncBackend, topics: Topics, deadline: float | None, full: Su
     waiter = backend.waiter()
     topics.bell.waiter = waiter
     try:
-        return not topics.listen(full) or backend.wait(waiter, seconds)
+        return not topics.listen(full) or topics.called_away or backend.wait(waiter, seconds)
     except ClosedError:
         # The next look says so.
         return True

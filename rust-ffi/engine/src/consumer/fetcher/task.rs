@@ -10,9 +10,9 @@ use fluvio_spu_schema::server::stream_fetch::StreamFetchResponse;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::super::{ConsumerShared, Start};
 use super::super::assignment::Directive;
 use super::super::cursor::{AfterReply, Cursor, Log};
+use super::super::{ConsumerShared, Start};
 use super::chains;
 use super::connection::{FETCH_OFFSETS_VERSION, PendingAck, PendingRequest, Stream, StreamConnection};
 use super::probe::Verdict;
