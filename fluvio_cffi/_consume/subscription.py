@@ -155,6 +155,10 @@ class Subscription:
         self.commits.mark(self._with_dropped)
         self.records = _NOTHING
 
+    def mark(self) -> None:
+        """The next records are asked for, but not of this topic: what was handed out is processed all the same."""
+        self.commits.mark(self._with_dropped)
+
     def hand_out(self) -> bool:
         """Lets the next records leave one by one, as many as the stride allows; false: there is none by now."""
         self._strode = monotonic()

@@ -128,8 +128,12 @@ class Topics:
 
     def begin_to_read(self) -> None:
         """The next records are asked for one by one."""
+        current = self.current
+        # How long the caller took over the last ones is known of those alone.
+        current.begin_to_read()
         for each in self.subscriptions.values():
-            each.begin_to_read()
+            if each is not current:
+                each.mark()
 
     def begin_batch(self) -> None:
         """The next records are asked for as a batch."""

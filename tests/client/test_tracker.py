@@ -175,7 +175,7 @@ async def test_a_record_that_fails_stops_all_workers(world: World) -> None:
     async with world.connect() as client:
         topic = await filled(world, client, 300)
         async with client.consumer(topic, consumer_id="fails") as consumer:
-            with pytest.raises(ValueError, match="oh"):  # noqa: PT012
+            with pytest.raises(ValueError, match="oh"):
                 async with consumer.tracker() as tracker:
                     async for record in tracker:
                         with tracker.processing(record):
@@ -185,7 +185,7 @@ async def test_a_record_that_fails_stops_all_workers(world: World) -> None:
             for _ in range(2):
                 with pytest.raises((ConsumerError, ClosedError)):
                     await tracker.receive(timeout=1)
-            with pytest.raises(ConsumerError, match="the record at offset 123 .* has failed with ValueError") as failed:
+            with pytest.raises(ConsumerError, match=r"offset 123 .* has failed with ValueError") as failed:
                 await tracker.join()
             assert (failed.value.topic, failed.value.partition, failed.value.offset) == (topic, 0, 123)
             assert isinstance(failed.value.__cause__, ValueError)
