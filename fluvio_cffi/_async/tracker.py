@@ -32,9 +32,9 @@ class AsyncTracker:
     was not done. With ``commit="auto"`` that happens by itself, every ``auto_commit_interval`` and when the consumer is
     closed; else by :meth:`commit`, and when a block of the tracker is left.
 
-    Any number of tasks may iterate over it, or call :meth:`receive`. Not more than `max_in_hand` records are taken from
-    the oldest one on that is not done: then it waits. So a record that nobody finishes holds up all others in the end,
-    and no more than so many come twice after a crash.
+    Any number of workers may iterate over it, or call :meth:`receive`. Not more than `max_in_hand` records are taken
+    from the oldest one on that is not done: then it waits. So a record that nobody finishes holds up all others in the
+    end, and no more than so many come twice after a crash.
 
     :meth:`done`, :meth:`retry`, :meth:`fail` and :attr:`in_hand`: any thread.
     """
@@ -88,7 +88,7 @@ class AsyncTracker:
 
         :param timeout: seconds; left out or ``None``: no limit; ``0``: only what is there now.
         :raises FluvioTimeoutError: ``phase="read"``: no record came in time, or too many are not done.
-        :raises ConsumerError: a record has failed: see :meth:`fail`.
+        :raises RecordFailedError: a record has failed: see :meth:`fail`.
         :raises ClosedError: at the end (``stop_at_end``), and when the consumer was stopped or closed.
         """
         deadline = ending(parse_timeout(timeout, None))
@@ -129,9 +129,9 @@ class AsyncTracker:
             self._call_away(subscription)
 
     def fail(self, record: Record, error: BaseException) -> None:
-        """The record failed for good: nothing further is handed out. Reads raise a :class:`ConsumerError` with `error`
-        as its cause; what was done before the record is committed, and it comes again when the consumer is opened next.
-        To go on without it put it elsewhere, and say that it is :meth:`done`. Any thread.
+        """The record failed for good: nothing further is handed out. Reads raise a :class:`RecordFailedError` with
+        `error` as its cause; what was done before the record is committed, and it comes again when the consumer is
+        opened next. To go on without it put it elsewhere, and say that it is :meth:`done`. Any thread.
 
         :raises ConfigError: it is no record of the consumer.
         """
@@ -175,7 +175,7 @@ class AsyncTracker:
 
         :param timeout: seconds; left out or ``None``: no limit.
         :raises FluvioTimeoutError: ``phase="wait"``: something is not done.
-        :raises ConsumerError: a record has failed.
+        :raises RecordFailedError: a record has failed.
         """
         backend = self._backend
         backend.check()

@@ -18,7 +18,7 @@ from typing import Final, Generic, Protocol, TypeVar
 from fluvio_cffi._consume.batch import Cut
 from fluvio_cffi._consume.subscription import Subscription
 from fluvio_cffi._consume.window import Window
-from fluvio_cffi._errors import ConsumerError, FluvioError, FluvioTimeoutError
+from fluvio_cffi._errors import FluvioError, FluvioTimeoutError, RecordFailedError
 from fluvio_cffi._values.records import Record
 
 WaiterT = TypeVar("WaiterT")
@@ -41,7 +41,7 @@ class Tracking(Generic[WaiterT]):
         self.records: Iterator[Record] = _NOTHING
         self.fetching: bool = False
         self.windows: dict[str, Window] = {topic: Window() for topic in topics}
-        self.failure: ConsumerError | None = None
+        self.failure: RecordFailedError | None = None
         self.room: WaiterT | None = None
         self.joining: tuple[WaiterT, ...] = ()
         self._most = most
@@ -107,7 +107,7 @@ class Tracking(Generic[WaiterT]):
     def fail(self, record: Record, error: BaseException) -> None:
         """It failed: nothing further is handed out."""
         place = f"the record at offset {record.offset} of partition {record.partition} of {record.topic!r}"
-        failure = ConsumerError(
+        failure = RecordFailedError(
             f"{place} has failed with {type(error).__name__}: what was done before it is committed, and it comes again "
             "when the consumer is opened next",
             topic=record.topic,
@@ -123,7 +123,9 @@ class Tracking(Generic[WaiterT]):
         """Raises if a record has failed."""
         failure = self.failure
         if failure is not None:
-            again = ConsumerError(str(failure), topic=failure.topic, partition=failure.partition, offset=failure.offset)
+            again = RecordFailedError(
+                str(failure), topic=failure.topic, partition=failure.partition, offset=failure.offset
+            )
             raise again from failure.__cause__
 
     # -- waking

@@ -34,10 +34,9 @@ class Receipt(BaseReceipt[SyncBackend]):
     def add_done_callback(self, fn: Callable[[Receipt], object]) -> None:
         """Have `fn` called with this receipt, once, when the record is settled. Any thread.
 
-        With :class:`Receipt` it is called in the event loop, between the steps of tasks, so it must not block;
-        soon, if the record is settled by now. With :class:`Receipt` it is called in a thread that waits in a call of
-        the client, its close at the latest; at once, if the record is settled by now. It is never called in a thread
-        of the library's own, nor when the loop, or the interpreter, ends first.
+        A client of a loop calls it there, so it must not block; soon, if the record is settled by now; not, if the loop
+        ends first. A client of threads calls it in one that waits in a call of the client, its close at the latest; at
+        once, if the record is settled by now. It is never called in a thread of the library's own.
 
         What it raises is logged. A failure at which it does not look, by :meth:`result` or :meth:`exception`, is
         reported by the producer's ``flush`` or ``close``, as others are.

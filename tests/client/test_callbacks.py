@@ -205,5 +205,5 @@ async def test_what_is_not_settled_stays_so(world: World) -> None:
     async with world.connect() as client, client.producer(await world.topic(client), linger=0.2) as producer:
         receipt = await producer.enqueue(b"x")
         receipt.add_done_callback(lambda receipt: receipt.result())
-        with pytest.raises(UsageError):
+        with pytest.raises(UsageError, match="not settled yet"):
             receipt.result()

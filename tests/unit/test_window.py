@@ -29,7 +29,7 @@ def test_nothing_unfinished_is_passed(data: st.DataObject) -> None:
     done: dict[int, set[int]] = {0: set(), 1: set()}
     for _ in range(data.draw(st.integers(0, 30))):
         unfinished = [(p, offset) for p, log in logs.items() for offset in log if offset not in done[p]]
-        if unfinished and data.draw(st.booleans()):
+        if bool(unfinished) and data.draw(st.booleans()):
             partition, offset = data.draw(st.sampled_from(unfinished))
             assert window.holds(partition, offset)
             before = window.processed().get(partition, -1)

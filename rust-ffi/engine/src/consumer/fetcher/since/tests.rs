@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 /// The times of a log's batches, from offset `begin` on.
+#[derive(Debug)]
 struct Batches {
     begin: i64,
     times: Vec<Vec<i64>>,
