@@ -36,7 +36,7 @@ class Tracker:
 
     Any number of workers may iterate over it, or call :meth:`receive`. Not more than `max_in_hand` records are taken
     from the oldest one on that is not done: then it waits. So a record that nobody finishes holds up all others in the
-    end, and no more than so many come twice after a crash.
+    end, and no more than that many come twice after a crash.
 
     :meth:`done`, :meth:`retry`, :meth:`fail` and :attr:`in_hand`: any thread.
     """
