@@ -48,6 +48,8 @@ AWAITED = {
     "reset",
     "status",
     "offsets",
+    "ping",
+    "join",
 }
 OURS = (
     fluvio_cffi.Fluvio,
@@ -67,6 +69,8 @@ OURS = (
     fluvio_cffi.Spus,
     fluvio_cffi.TableFormats,
     fluvio_cffi.Topics,
+    fluvio_cffi.TopicsConsumer,
+    fluvio_cffi.Tracker,
     fluvio_cffi.Watch,
 )
 

@@ -16,11 +16,17 @@ from fluvio_cffi._values.records import ISOLATIONS, Commit, Isolation, Offset, O
 from fluvio_cffi._values.smartmodules import SmartModule, SmartModuleChain, chain_of
 
 _A_START: Final = "an Offset, such as Offset.beginning() or Offset.at(5), or a dict of one for each partition"
-KINDS: Final = {
+_KINDS: Final = {
     "beginning": lib.FLV_START_BEGINNING,
     "end": lib.FLV_START_END,
     "at": lib.FLV_START_AT,
 }
+
+
+def native_start(offset: Offset) -> tuple[int, int]:
+    """``kind`` and ``value`` of an ``flv_start_t``. An age is counted from now."""
+    time = offset.time
+    return (_KINDS[offset.kind], offset.value) if time is None else (lib.FLV_START_SINCE, time)
 
 
 class ConsumerOptions:
@@ -106,14 +112,12 @@ class ConsumerOptions:
         starts = ffi.new("flv_start_t[]", len(self._starts))
         for place, (partition, offset) in zip(starts, self._starts.items(), strict=True):
             place.partition = partition
-            place.kind = KINDS[offset.kind]
-            place.value = offset.value
+            place.kind, place.value = native_start(offset)
         if self._starts:
             options.starts = starts
             options.starts_len = len(self._starts)
         if self._start is not None:
-            options.start_kind = KINDS[self._start.kind]
-            options.start_value = self._start.value
+            options.start_kind, options.start_value = native_start(self._start)
         options.resume = self._resume
         options.stop_at_end = self._stop_at_end
         options.isolation = self._isolation

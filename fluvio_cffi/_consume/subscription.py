@@ -48,6 +48,8 @@ class Subscription:
     :ivar stopped: whether nothing further is handed out.
     :ivar ended: whether no more comes, unless there is a seek.
     :ivar closed: whether the consumer, or its client, is closed.
+    :ivar tracked: is told when nothing further is handed out, if a tracker reads and says what is processed.
+    :ivar called_away: whether a read is to end without records, since the tracker has something else for its reader.
     """
 
     def __init__(self, backend: ConsumeBackend, handle: CData, topic: str, options: ConsumerOptions) -> None:
@@ -64,6 +66,8 @@ class Subscription:
         self.stopped: bool = False
         self.ended: bool = False
         self.closed: bool = False
+        self.tracked: Callable[[], None] | None = None
+        self.called_away: bool = False
         # With SmartModules, places move also where nothing is left to hand out.
         self._drops = bool(options.smartmodules)
         # How often a read that waits behind them says how far they have come; `None`: nobody wants to know.
@@ -125,7 +129,12 @@ class Subscription:
 
     def handed_out(self) -> dict[int, int]:
         """For each partition of which something was handed out, or dropped by SmartModules, the offset before the next
-        one."""
+        one.
+
+        :raises UsageError: a tracker says what of it is processed.
+        """
+        if self.tracked is not None:
+            raise UsageError("a tracker says what was processed: use the tracker's commit()")
         return self._with_dropped(self.buffer.handed_out())
 
     def _with_dropped(self, handed_out: dict[int, int]) -> dict[int, int]:
@@ -151,6 +160,10 @@ class Subscription:
         """The next records are asked for as a batch."""
         self.commits.mark(self._with_dropped)
         self.records = _NOTHING
+
+    def mark(self) -> None:
+        """The next records are asked for, but not of this topic: what was handed out is processed all the same."""
+        self.commits.mark(self._with_dropped)
 
     def hand_out(self) -> bool:
         """Lets the next records leave one by one, as many as the stride allows; false: there is none by now."""
@@ -241,6 +254,8 @@ class Subscription:
         self.records = _NOTHING
         if not self.backend.forked:
             lib.flv_consumer_stop(self.handle)
+        if self.tracked is not None:
+            self.tracked()
 
     def mark_before_hand(self) -> None:
         """Tells the library what it may commit if no more is read."""
@@ -275,6 +290,11 @@ class Subscription:
         self.backend.check_fork()
         if self.closed:
             raise self.no_more()
+
+    def check_untracked(self) -> None:
+        """Raises if a tracker hands out the records: what it holds cannot be called back from its workers."""
+        if self.tracked is not None:
+            raise UsageError("a tracker hands out the records of this consumer: open another one to seek")
 
     def no_more(self) -> ClosedError:
         """The error that says why nothing more is handed out."""

@@ -74,6 +74,7 @@ fn structures_lie_in_memory_as_ever() {
             struct_size, reserved, records_produced, bytes_produced, records_consumed, bytes_consumed, requests, retries,
             duplicates_possible, reordered, reconnects, records_buffered, bytes_buffered, requests_in_flight, lag, errors,
         }
+        flv_topic_metrics_t { topic, records_produced, bytes_produced, records_consumed, bytes_consumed }
         flv_bounds_t { partition, reserved, begin, end }
         flv_offset_t { partition, reserved, offset }
     };

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Admin;
 use crate::commits::Commits;
+use crate::consumer::first_since;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::limit::took_longer;
 use crate::log_offsets::{Bounds, bounds, known_leader, log_bounds};
@@ -51,6 +52,8 @@ pub enum ResetTo {
     FromBeginning(u32),
     /// So many records before the end.
     FromEnd(u32),
+    /// At the first record that is not older than this, in milliseconds since the epoch; at the end if there is none.
+    Since(i64),
 }
 
 fn lag(offset: Option<i64>, (start, end): Bounds) -> u64 {
@@ -205,6 +208,7 @@ impl Admin {
                 ResetTo::At(offset) => offset,
                 ResetTo::FromBeginning(count) => start.saturating_add(count.into()),
                 ResetTo::FromEnd(count) => end.saturating_sub(count.into()),
+                ResetTo::Since(time) => first_since(&self.session, topic, partition, time, &self.limit).await?,
             };
             if !(start..=end).contains(&next) {
                 let kind = if next < start { ErrorKind::OffsetEvicted } else { ErrorKind::OffsetOutOfRange };

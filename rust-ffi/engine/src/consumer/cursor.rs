@@ -179,7 +179,8 @@ impl Cursor {
         let end = if options.stop_at_end { self.end.or(Some(log_end)) } else { None };
         let resumes = self.start.is_none();
         let mut next = match self.start {
-            None => self.next(),
+            // A start by time is an offset by now.
+            None | Some(Start::Since(_)) => self.next(),
             Some(Start::Beginning(after)) => log_start.saturating_add_unsigned(after).min(log_end),
             Some(Start::End(before)) => log_end.saturating_sub_unsigned(before).max(log_start),
             Some(Start::At(offset) | Start::Stored(offset)) => offset,

@@ -245,13 +245,13 @@ impl Cursor {
 type MadeResult<T> = std::result::Result<T, Unstamped>;
 
 /// The body of a batch, unpacked, after its checksum was compared.
-fn body(batch: &RawBatch) -> std::result::Result<Cow<'_, [u8]>, WireError> {
+pub(super) fn body(batch: &RawBatch) -> std::result::Result<Cow<'_, [u8]>, WireError> {
     batch.check_crc()?;
     batch.body(MOST_UNPACKED)
 }
 
 /// Calls `each` with the records of a batch.
-fn walk<'a>(
+pub(super) fn walk<'a>(
     batch: &RawBatch,
     body: &'a [u8],
     mut each: impl FnMut(RecordRef<'a>),
