@@ -176,9 +176,9 @@ class Bridge:
         if count == 0:
             loop.add_reader(self.completions.descriptor, self._drain, loop)
         self._waiting[loop] = count + 1
-        # The descriptor says nothing of what another one has begun.
-        self._drain(loop)
         try:
+            # The descriptor says nothing of what another one has begun.
+            self._drain(loop)
             yield
         finally:
             count = self._waiting[loop] - 1
