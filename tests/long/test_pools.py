@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from laws import LONG, nothing_left
+from laws import LONG, has_long_form, nothing_left
 
 from fluvio_cffi import (
     ClosedError,
@@ -88,6 +88,7 @@ def pool(tracker: Tracker, seed: int, finished: Counter[tuple[str, int, int]]) -
             tracker.commit()
 
 
+@has_long_form
 @pytest.mark.usefixtures("switching")
 @pytest.mark.parametrize("several", [False, True])
 @leaves_nothing
@@ -123,6 +124,7 @@ def test_a_pool_that_finishes_in_any_order(cluster: LocalCluster, several: bool)
                 assert after.committed() == {0: each - 1, 1: each - 1}
 
 
+@has_long_form
 @pytest.mark.usefixtures("switching")
 @leaves_nothing
 def test_callbacks_of_receipts_that_threads_share(cluster: LocalCluster) -> None:
