@@ -49,6 +49,7 @@ class Subscription:
     :ivar ended: whether no more comes, unless there is a seek.
     :ivar closed: whether the consumer, or its client, is closed.
     :ivar tracked: is told when nothing further is handed out, if a tracker reads and says what is processed.
+    :ivar drops: whether there are SmartModules: then places move also where nothing is left to hand out.
     :ivar called_away: whether a read is to end without records, since the tracker has something else for its reader.
     """
 
@@ -68,11 +69,10 @@ class Subscription:
         self.closed: bool = False
         self.tracked: Callable[[], None] | None = None
         self.called_away: bool = False
-        # With SmartModules, places move also where nothing is left to hand out.
-        self._drops = bool(options.smartmodules)
+        self.drops: bool = bool(options.smartmodules)
         # How often a read that waits behind them says how far they have come; `None`: nobody wants to know.
         by_itself = options.auto_commit
-        self._mark_interval = max(by_itself, _SHORTEST) if by_itself is not None and self._drops else None
+        self._mark_interval = max(by_itself, _SHORTEST) if by_itself is not None and self.drops else None
         # Whether a chunk is being taken: then the library's places are ahead of what is here.
         self._taking = False
         self._chunk = ffi.new("flv_chunk_t *")
@@ -110,7 +110,7 @@ class Subscription:
             # Otherwise a seek has come in between.
             if all(state.seeks.get(place.partition, 0) <= place.seeks for place in places):
                 handed_out = positions(state)
-                if self._drops and not taking:
+                if self.drops and not taking:
                     # Behind what is here the library may have gone on without a record.
                     for partition in handed_out.keys() & known.keys() - waiting(state):
                         handed_out[partition] = max(handed_out[partition], known[partition])
@@ -137,9 +137,13 @@ class Subscription:
             raise UsageError("a tracker says what was processed: use the tracker's commit()")
         return self._with_dropped(self.buffer.handed_out())
 
+    def dropped(self) -> dict[int, int]:
+        """For each partition behind SmartModules that has moved the offset before the next one that is handed out."""
+        return self._with_dropped({})
+
     def _with_dropped(self, handed_out: dict[int, int]) -> dict[int, int]:
         """Adds to what was handed out what SmartModules have dropped."""
-        if self._drops:
+        if self.drops:
             handed_out = handed_out.copy()
             for partition, position in self.position().items():
                 if partition in handed_out or position > start_of(self.handle, partition) >= 0:

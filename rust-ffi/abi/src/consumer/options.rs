@@ -100,7 +100,7 @@ pub(super) fn start(kind: u32, value: i64, name: &str) -> Result<Start> {
         1 => Start::Beginning(records?),
         2 => Start::End(records?),
         3 => Start::At(value),
-        4 => Start::Since(value),
+        4 => records.map(|_| Start::Since(value))?,
         other => {
             return Err(Error::invalid(format!("the kind of {name} is {other}: it must be one of FLV_START_")));
         }
