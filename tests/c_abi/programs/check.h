@@ -166,7 +166,7 @@ static inline void check_nothing_left(void) {
     }
     CHECK(left.queues == 0 && left.operations == 0);
     CHECK(left.clients == 0 && left.producers == 0 && left.consumers == 0);
-    CHECK(left.errors == 0 && left.buffers == 0 && left.watches == 0 && left.events == 0 && left.owners == 0);
+    CHECK(left.errors == 0 && left.buffers == 0 && left.watches == 0);
     CHECK(left.inner_clients == 0 && left.inner_producers == 0 && left.inner_consumers == 0);
     CHECK(left.connections == 0 && left.descriptors == 0);
 }

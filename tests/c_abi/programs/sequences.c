@@ -352,7 +352,9 @@ static void use_client(struct thread *self) {
     uint32_t partitions[2] = {0, any_number(self, 2)};
     flv_slice_t method = ANY_TEXT(self, "topics.list", "topics.create", "topics.get", "partitions.list", "spus.list", "no");
     flv_slice_t document = ANY_TEXT(self, "{}", "{\"name\": \"seq-c\"}", "{\"name\": 7}", "[", "{\"exist_ok\": true}");
-    switch (below(self, 10)) {
+    flv_topic_metrics_t topics[4];
+    size_t count = 0;
+    switch (below(self, 12)) {
         case 0:
             flv_admin_call(client, method, document, nothing, REST(self));
             break;
@@ -382,6 +384,12 @@ static void use_client(struct thread *self) {
             break;
         case 8:
             flv_watch_open(client, ANY_TEXT(self, "topics", "partitions", "cluster", "nothing"), REST(self));
+            break;
+        case 9:
+            flv_client_ping(client, REST(self));
+            break;
+        case 10:
+            flv_client_topic_metrics(client, one_in(self, 40) ? NULL : topics, below(self, 5), &count, &error);
             break;
         default:
             open_consumer_any(self);
@@ -558,6 +566,7 @@ int main(int argc, char **argv) {
         sleep_ms(10);
     }
     check_nothing_left();
+    CHECK(counts().events == 0 && counts().owners == 0);
     CHECK(callback_queues == finalized);
     printf("%ld calls\n", (long)calls);
     return 0;
