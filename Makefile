@@ -23,7 +23,7 @@ RUST_SOURCES := $(shell find rust-ffi -name target -prune -o \( -name '*.rs' -o 
 PYTHON_SOURCES := pytest_fluvio_cffi.py fluvio_cffi_flv.py $(shell find fluvio_cffi \( -name '*.py' -o -name "*.pyi" -o -name py.typed \) ! -name _binding.py)
 WHEEL_SOURCES := $(RUST_SOURCES) $(PYTHON_SOURCES) include/fluvio_cffi.h tools/build_binding.py setup.py pyproject.toml README.md LICENSE
 
-.PHONY: help demo test test-rust test-python test-pythons test-long test-unit docs links bench bench-full develop wheel sdist lint lint-python lint-rust deny format clean
+.PHONY: help demo test test-rust test-python test-pythons test-long test-unit docs links bench bench-full develop wheel sdist c-sdk test-c-sdk lint lint-python lint-rust deny format clean
 
 help:
 	@echo 'make demo          build, start an embedded cluster, produce and consume, and say how fast it was'
@@ -40,6 +40,7 @@ help:
 	@echo 'make wheel         build the wheel into dist/;  make sdist: the source distribution'
 	@echo 'make lint          style, types, generated files, clippy;  make format: put style right'
 	@echo '                   (make test-python PYTEST_ARGS="-k name" for some of the tests)'
+	@echo 'make c-sdk         a tarball for C and C++ in dist/;  make test-c-sdk: programs built from it alone'
 	@echo 'make deny          whether the crates that are used may be used: licences, bans, sources'
 	@echo 'make clean         remove everything that was made'
 
@@ -95,6 +96,13 @@ wheel: dist/.built
 
 sdist: $(VENV)/.build
 	@$(PROGRESS) 'building the source distribution' $(BIN)/python setup.py sdist
+
+c-sdk: | $(VENV)/.made
+	@CARGO='$(CARGO)' $(BIN)/python tools/c_sdk.py
+
+test-c-sdk: c-sdk $(VENV)/.wheel $(VENV)/.test
+	cd $(VENV) && FLUVIO_CFFI_C_SDK=$(CURDIR)/dist bin/pytest --config-file=../pyproject.toml --rootdir=.. --verbose \
+		../tests/c_abi/test_sdk.py
 
 lint: lint-python lint-rust
 

@@ -103,7 +103,7 @@ class ConsumerOptions:
     def native(self) -> tuple[CData, list[object]]:
         """``flv_consumer_options_t *`` and what it points to."""
         options = ffi.new("flv_consumer_options_t *")
-        lib.flv_consumer_options_init(options)
+        lib.flv_consumer_options_init(options, ffi.sizeof("flv_consumer_options_t"))
         options.format = lib.FLV_FORMAT_PICKLE
         partitions = ffi.new("uint32_t[]", self.partitions)
         if self.partitions:

@@ -8,7 +8,7 @@ use crate::client::flv_client_t;
 use crate::handle;
 use crate::pointer::{require, write_out};
 use crate::status::{flv_error_t, flv_status_t};
-use crate::structs;
+use crate::structs::{self, growing};
 
 /// What a client has done since it was opened, counted per batch, request or chunk, and what is under way. The caller
 /// sets `struct_size`.
@@ -50,6 +50,25 @@ pub struct flv_metrics_t {
     /// has failed or must go again, and partition that is not read on.
     pub errors: [u64; 100],
 }
+
+growing!(flv_metrics_t {
+    struct_size,
+    reserved,
+    records_produced,
+    bytes_produced,
+    records_consumed,
+    bytes_consumed,
+    requests,
+    retries,
+    duplicates_possible,
+    reordered,
+    reconnects,
+    records_buffered,
+    bytes_buffered,
+    requests_in_flight,
+    lag,
+    errors
+});
 
 impl From<Metrics> for flv_metrics_t {
     fn from(metrics: Metrics) -> Self {

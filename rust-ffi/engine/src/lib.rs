@@ -27,7 +27,7 @@ mod stored_offsets;
 mod transport;
 
 pub use admin::{Admin, CreateFlags, TopicSpec};
-pub use client::{Client, Counts, clients, counts};
+pub use client::{Client, Counts, counts};
 pub use consumer::{Chunk, ChunkEncoder, Consumer, ConsumerOptions, PartitionState, RecordRef, Start, Take};
 pub use error::{Error, ErrorKind, Outcome, Phase, Result};
 pub use events::{ClientState, Event, EventKind, Events, NextEvent};

@@ -5,7 +5,7 @@ use fluvio_cffi_engine::{ConsumerOptions, Error, Result, Start};
 use crate::bytes::flv_slice_t;
 use crate::encode::Format;
 use crate::pointer::slice;
-use crate::structs::{isolation, millis};
+use crate::structs::{growing, isolation, millis};
 use crate::transforms::{self, flv_smartmodule_t};
 
 /// Where reading begins.
@@ -92,6 +92,28 @@ pub struct flv_consumer_options_t {
     /// How many.
     pub smartmodules_len: usize,
 }
+
+growing!(flv_consumer_options_t {
+    struct_size,
+    format,
+    partitions,
+    partitions_len,
+    starts,
+    starts_len,
+    start_kind,
+    stop_at_end,
+    start_value,
+    isolation,
+    max_bytes,
+    prefetch,
+    consumer_id,
+    auto_commit_ms,
+    probe_ms,
+    skip_evicted,
+    resume,
+    smartmodules,
+    smartmodules_len
+});
 
 /// Where reading begins, of these numbers; `name` is the argument's.
 pub(super) fn start(kind: u32, value: i64, name: &str) -> Result<Start> {
