@@ -25,9 +25,8 @@ except ImportError as error:
         ) from error
     if "subinterpreters" in str(error):
         raise ImportError(
-            f"fluvio_cffi cannot be imported in a sub-interpreter with a GIL of its own, since cffi cannot: {error}. "
-            'Use a sub-interpreter that shares the GIL (Py_NewInterpreter, or the configuration "legacy"), or '
-            "another process",
+            f"fluvio_cffi cannot be imported in a sub-interpreter with a GIL of its own, as cffi says: {error}. "
+            "Use one that shares it (Py_NewInterpreter), or another process",
             name="cffi",
         ) from error
     raise ImportError(
