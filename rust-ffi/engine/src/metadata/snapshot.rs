@@ -1,6 +1,6 @@
 //! The picture of the cluster itself, and how the SC's updates change it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use fluvio::metadata::partition::PartitionSpec;
@@ -103,10 +103,12 @@ impl Snapshot {
         self.topics.get(topic).map(|topic| topic.birth)
     }
 
-    /// Who led the partitions of a topic of that name that went a moment ago.
-    pub(crate) fn former_leaders(&self, topic: &str) -> BTreeMap<u32, i32> {
+    /// Partitions of a topic of that name, and who leads them, or led them until a moment ago.
+    pub(crate) fn leaders_so_far(&self, topic: &str) -> BTreeSet<(u32, i32)> {
         let former = self.former.get(topic).filter(|former| former.since.elapsed() < FORMER);
-        former.map(|former| former.leaders.clone()).unwrap_or_default()
+        let former = former.into_iter().flat_map(|former| former.leaders.iter().map(|(number, spu)| (*number, *spu)));
+        let now = self.partitions.get(topic).into_iter().flatten().map(|(number, state)| (*number, state.leader));
+        former.chain(now).collect()
     }
 
     /// Takes the place of what was known `before` the SC has told everything anew. What is there still has not appeared

@@ -114,9 +114,13 @@ impl Admin {
             biased;
             replied = &mut reply => replied,
             seen = &mut seen => match seen {
+                Ok(topic) => return Ok(topic),
                 // Somebody has deleted it meanwhile.
-                Err(error) if error.kind != ErrorKind::TopicNotFound => reply.await,
-                topic => return topic.map_err(done),
+                Err(error) if error.kind == ErrorKind::TopicNotFound => return Err(done(error)),
+                Err(_) => {
+                    reply.await?;
+                    Ok(())
+                }
             },
         };
         let has_appeared =
@@ -139,14 +143,18 @@ impl Admin {
     /// The leaders that a topic may get, none of which serves an earlier one of that name, as far as that can be seen.
     async fn leaders<'a>(&'a self, name: &'a str, what: &str) -> Result<Leaders<'a>> {
         let mut leaders = Leaders::new(&self.session, name, &self.limit);
-        if self
-            .session
-            .metadata()
-            .read(|metadata| metadata.has_topic(name).then(|| leaders.suspect(metadata)))
-            .is_none()
-        {
+        let exists = self.session.metadata().read(|metadata| {
+            leaders.suspect(metadata);
+            metadata.has_topic(name)
+        });
+        // Of one that exists the SC is about to say so.
+        if !exists {
             let overdue = |timeout| self.session.controller().overdue(what, timeout);
-            self.limit.hold(async { Ok(leaders.take_leave().await) }, overdue).await?;
+            let leave = async {
+                leaders.take_leave().await;
+                Ok(())
+            };
+            self.limit.hold(leave, overdue).await?;
         }
         Ok(leaders)
     }

@@ -42,12 +42,16 @@ impl<'a> Leaders<'a> {
         Self { session, topic, limit, connections: HashMap::new(), suspects: BTreeSet::new() }
     }
 
-    /// Has those who led the partitions of an earlier topic of that name say that they do not serve them any more, as
-    /// what they said later would be of these, and what was written to them would be lost. That is a matter of
-    /// milliseconds; whoever has not said it after a while stays a suspect.
+    /// All who lead partitions of that name, or did a moment ago, may serve those of an earlier topic. The watches of
+    /// topics and of partitions do not hear of a deletion at the same time.
+    pub(super) fn suspect(&mut self, metadata: &Snapshot) {
+        self.suspects.extend(metadata.leaders_so_far(self.topic));
+    }
+
+    /// Has the suspects say that they do not serve such partitions any more: what they say from then on is of a later
+    /// topic. What is written to an earlier one would be lost. It is a matter of milliseconds; whoever has not said it
+    /// after a while stays a suspect.
     pub(super) async fn take_leave(&mut self) {
-        let former = self.session.metadata().read(|metadata| metadata.former_leaders(self.topic));
-        self.suspects.extend(former);
         let asking = async {
             let mut backoff = backoff();
             loop {
@@ -68,12 +72,6 @@ impl<'a> Leaders<'a> {
             }
         };
         let _ = timeout(PATIENCE, asking).await;
-    }
-
-    /// All who lead these partitions now may serve those of an earlier topic.
-    pub(super) fn suspect(&mut self, metadata: &Snapshot) {
-        let partitions = (0..).zip(metadata.partitions(self.topic));
-        self.suspects.extend(partitions.filter_map(|(number, partition)| Some((number, partition?.leader))));
     }
 
     /// Waits until each of the partitions that have appeared `since` is served by its leader. An SPU that cannot be
