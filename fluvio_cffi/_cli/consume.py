@@ -190,7 +190,7 @@ def _open(
 ) -> Consumer:
     first, *others = topics
     wanted: Any = [first, *others] if others else first
-    return client.consumer(
+    opened: Any = client.consumer(  # pyright: ignore[reportUnknownVariableType]
         wanted,
         partitions=options["partitions"] or None,
         start=start,
@@ -200,6 +200,8 @@ def _open(
         smartmodules=modules,
         **identity,
     )
+    consumer: Consumer = opened
+    return consumer
 
 
 @contextmanager

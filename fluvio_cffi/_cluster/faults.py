@@ -112,8 +112,8 @@ class Faults:
         return self._switch(f"disk-full {self._spu(spu)}")
 
     def delay_reports(self, spu: int, seconds: float) -> Fault:
-        """The SPU tells the SC so much later that a partition is there, or was written to; a real one takes up to 0.4 s.
-        Until then a new partition is offline by the SC's word, although its leader serves it."""
+        """The SPU tells the SC so much later that a partition is there, or was written to; a real one takes up to
+        0.4 s. Until then a new partition is offline by the SC's word, although its leader serves it."""
         return self._late("report-delay", spu, seconds)
 
     def lose_reports(self, spu: int) -> Fault:

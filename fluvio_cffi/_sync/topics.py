@@ -62,8 +62,8 @@ class Topics(Watched[Topic]):
         :param deduplication: how repeated records are dropped.
         :param dry_run: only check whether it could be created.
         :param exist_ok: return a topic of that name as it is, if there is one.
-        :param wait_ready: return only when the leaders of its partitions serve them. When the time is over meanwhile, the
-            topic exists, and the error says so.
+        :param wait_ready: return only when the leaders of its partitions serve them. When the time is over meanwhile,
+            the topic exists, and the error says so.
         :returns: the topic.
         :raises AlreadyExistsError: a topic of that name exists.
         :raises InvalidTopicError: the cluster does not allow its name or its configuration.

@@ -81,17 +81,15 @@ async def test_no_report_is_waited_for(world: World, quiet: LocalCluster) -> Non
         assert (await topics.create("bare", partitions=2, wait_ready=False)).spec.partitions == 2
 
 
-async def test_keyless_records_go_to_what_the_sc_calls_offline(world: World, quiet: LocalCluster) -> None:
-    async with world.connect(quiet.endpoint) as client:
+async def test_keyless_records_go_to_what_the_sc_calls_offline(world: World, own: LocalCluster) -> None:
+    async with world.connect(own.endpoint) as client:
         await client.admin.topics.create("t")
-        for undone in list(quiet.faults._active):  # the first partition is online, the others are not
-            undone.undo()
-        for spu in (SPU, SPU + 1):
-            quiet.faults.delay_reports(spu, NEVER)
+        own.faults.delay_reports(SPU, NEVER)
         await client.admin.topics.add_partitions("t", 3)
         assert await online(client, "t") == [True, False, False, False]
         async with client.producer("t") as producer:
-            begun, used = time.monotonic(), set()
+            begun = time.monotonic()
+            used: set[int] = set()
             while used != {0, 1, 2, 3}:
                 used.add((await producer.send(b"x")).partition)
                 assert time.monotonic() - begun < 10
@@ -201,7 +199,8 @@ async def test_what_the_sc_refuses(world: World, quiet: LocalCluster) -> None:
 async def test_of_two_that_create_it_one_does(world: World, quiet: LocalCluster) -> None:
     """Also where they ask for the same: the other one is told that it exists."""
     for number in range(20):
-        start, ended = threading.Barrier(2), []
+        start = threading.Barrier(2)
+        ended: list[str] = []
 
         def create(start: threading.Barrier, ended: list[str], number: int = number) -> None:
             with Fluvio.connect(quiet.endpoint) as client:

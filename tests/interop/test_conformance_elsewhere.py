@@ -1,4 +1,4 @@
-"""The checks that hold for every cluster, run as one does against a real one: its address is all that they know of it."""
+"""The checks that hold for every cluster, run as one does against a real one: they know its address alone."""
 
 from __future__ import annotations
 
