@@ -260,7 +260,7 @@ class AsyncFluvio(Closeable):
             :class:`SmartModule`, the name of one, or a sequence of these. What they drop has no offset, and moves what
             follows, so the offsets of receipts are ``None``. A request then has one batch, for which the SPU compiles
             them, so batches should be large.
-        :param key: a codec of :mod:`fluvio_cffi.codecs` that makes bytes of keys; left out: they are bytes or text.
+        :param key: a codec of ``fluvio_cffi.codecs`` that makes bytes of keys; left out: they are bytes or text.
         :param value: the same for values.
         :raises ConfigError: a bad argument, or a compression that the topic forbids.
         :raises TopicNotFoundError: there is no such topic.
@@ -374,7 +374,7 @@ class AsyncFluvio(Closeable):
         :param smartmodules: run by the SPU on what is read, one after the other: a :class:`SmartModule`, the name of
             one, or a sequence of these. Records keep the offset and the time that they have in the log. A reply then
             has up to 16 MiB, also where `max_bytes` is less.
-        :param key: a codec of :mod:`fluvio_cffi.codecs` that makes keys of bytes; left out: they stay ``bytes``.
+        :param key: a codec of ``fluvio_cffi.codecs`` that makes keys of bytes; left out: they stay ``bytes``.
             Records without a key have ``None``.
         :param value: the same for values.
         :param on_undecodable: when a codec cannot read a record: ``"raise"`` :class:`DecodeError`, after the records

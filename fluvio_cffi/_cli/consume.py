@@ -6,7 +6,7 @@ import inspect
 import signal
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from types import FrameType
@@ -190,7 +190,9 @@ def _open(
 ) -> Consumer:
     first, *others = topics
     wanted: Any = [first, *others] if others else first
-    opened: Any = client.consumer(  # pyright: ignore[reportUnknownVariableType]
+    # Of several topics it is another class, of which no more is used here.
+    open: Callable[..., Consumer] = client.consumer
+    return open(
         wanted,
         partitions=options["partitions"] or None,
         start=start,
@@ -200,8 +202,6 @@ def _open(
         smartmodules=modules,
         **identity,
     )
-    consumer: Consumer = opened
-    return consumer
 
 
 @contextmanager
