@@ -87,6 +87,13 @@ fn the_sc_hears_late_of_what_an_spu_serves() {
         waiting.receive(PATIENCE).await.unwrap();
         assert!(is_online(&cluster, "u").await);
         ask_for(&cluster, "v").await.receive(PATIENCE).await.unwrap();
+        // What was to come in an hour comes when less is said, and the next report does not wait for the last one.
+        control(&cluster, "report-delay 5001 3600000").await;
+        let mut waiting = ask_for(&cluster, "w").await;
+        until_served(&cluster, "w").await;
+        control(&cluster, "report-delay 5001 10").await;
+        waiting.receive(PATIENCE).await.unwrap();
+        ask_for(&cluster, "x").await.receive(PATIENCE).await.unwrap();
         cluster.shutdown().await;
     });
 }
@@ -141,6 +148,7 @@ fn an_spu_hears_late_of_partitions_and_in_order() {
         assert_eq!(served(&cluster, "t").await, Ok(0));
         // What is ordered later is not heard of earlier.
         let mut waiting = ask_for(&cluster, "u").await;
+        until_listed(&cluster, "u").await;
         control(&cluster, "partition-delay 5001 0").await;
         assert!(!sc.delete("t").await.is_error());
         assert_eq!(served(&cluster, "t").await, Ok(0));

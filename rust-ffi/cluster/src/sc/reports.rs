@@ -48,6 +48,7 @@ impl Sc {
 
     /// Hears of all of an SPU's partitions, if nothing keeps it from that any more.
     pub(super) fn catch_up(&self, node: &Node) {
+        node.reports().reconsider();
         if node.listener().faults().report_delay().is_some() {
             return;
         }

@@ -16,7 +16,7 @@ use super::ReplicaConfig;
 #[derive(Debug, Default)]
 pub(crate) struct Reports {
     waiting: Mutex<(Option<Instant>, HashSet<ReplicaKey>)>,
-    begun: Notify,
+    changed: Notify,
 }
 
 impl Reports {
@@ -29,7 +29,7 @@ impl Reports {
         let mut waiting = self.waiting();
         if waiting.0.is_none() {
             waiting.0 = Some(Instant::now());
-            self.begun.notify_one();
+            self.changed.notify_one();
         }
         if !waiting.1.contains(key) {
             waiting.1.insert(key.clone());
@@ -41,11 +41,19 @@ impl Reports {
         loop {
             let since = self.waiting().0;
             match since.map(|since| since + delay()) {
-                None => self.begun.notified().await,
+                None => self.changed.notified().await,
                 Some(due) if due <= Instant::now() => return,
-                Some(due) => sleep_until(due).await,
+                Some(due) => tokio::select! {
+                    () = sleep_until(due) => {}
+                    () = self.changed.notified() => {}
+                },
             }
         }
+    }
+
+    /// Another time may be due.
+    pub(crate) fn reconsider(&self) {
+        self.changed.notify_one();
     }
 
     /// What the report is about that is made now.
