@@ -358,8 +358,9 @@ def test_events() -> None:
     }
     assert codec.decode(codec.encode(event)) == dataclasses.replace(event, source="/here", type="made")
     assert codec.decode(json.dumps({**told, "time": "2026-11-29T12:00:00Z"}).encode()).time == NOW
-    with pytest.raises(ValueError, match="cannot be an extension"):
+    with pytest.raises(ValueError, match="cannot be an extension") as raised:
         codec.encode(CloudEvent(1, extensions={"Bad": 1}))
+    assert type(raised.value) is ValueError
 
 
 def test_avro_reads_older_schemas() -> None:
