@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import click
 
@@ -191,7 +191,7 @@ def _open(
     first, *others = topics
     wanted: Any = [first, *others] if others else first
     # Of several topics it is another class, of which no more is used here.
-    open: Callable[..., Consumer] = client.consumer
+    open = cast("Callable[..., Consumer]", client.consumer)
     return open(
         wanted,
         partitions=options["partitions"] or None,
