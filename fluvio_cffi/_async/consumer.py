@@ -150,9 +150,10 @@ class AsyncConsumer(Forgettable, Closeable, Generic[K, V]):
         of each partition what has no unfinished record before it. Nothing else reads or seeks the consumer after that.
 
         :param max_in_hand: how many records it takes, at most, from the oldest one on that is not done.
-        :raises UsageError: the consumer was opened without a ``consumer_id``, or is being read.
+        :raises UsageError: the consumer was opened without a ``consumer_id``, or with codecs, or is being read.
         """
         self._subscription.check_open()
+        self._subscription.check_undecoded()
         return AsyncTracker(self._backend, self._session, self._subscription, max_in_hand)
 
     # -- elsewhere, later

@@ -161,9 +161,10 @@ class AsyncTopicsConsumer(Forgettable, Closeable, Generic[K, V]):
         """Hands out the records from now on, to any number of workers: as :meth:`AsyncConsumer.tracker`.
 
         :param max_in_hand: how many records it takes, at most, from the oldest one on that is not done.
-        :raises UsageError: the consumer was opened without a ``consumer_id``, or is being read.
+        :raises UsageError: the consumer was opened without a ``consumer_id``, or with codecs, or is being read.
         """
         self._topics.check_open()
+        self._topics.current.check_undecoded()
         return AsyncTracker(self._backend, self._session, self._topics, max_in_hand)
 
     # -- elsewhere, later

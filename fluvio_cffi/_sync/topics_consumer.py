@@ -160,9 +160,10 @@ class TopicsConsumer(Forgettable, Closeable, Generic[K, V]):
         """Hands out the records from now on, to any number of workers: as :meth:`Consumer.tracker`.
 
         :param max_in_hand: how many records it takes, at most, from the oldest one on that is not done.
-        :raises UsageError: the consumer was opened without a ``consumer_id``, or is being read.
+        :raises UsageError: the consumer was opened without a ``consumer_id``, or with codecs, or is being read.
         """
         self._topics.check_open()
+        self._topics.current.check_undecoded()
         return Tracker(self._backend, self._session, self._topics, max_in_hand)
 
     # -- elsewhere, later

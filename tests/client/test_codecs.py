@@ -38,6 +38,7 @@ from fluvio_cffi import (
     ProducerRecord,
     Record,
     RecordBatch,
+    UsageError,
 )
 from fluvio_cffi.codecs import (
     Avro,
@@ -222,6 +223,27 @@ async def test_poison_in_the_midst_of_much(world: World) -> None:
         assert {error.record.value for error in told if error.record is not None} == {POISON}
 
 
+@pytest.mark.parametrize("reader", READERS)
+async def test_several_topics(world: World, reader: Callable[..., Any]) -> None:
+    async with world.connect() as client:
+        topics = [await world.topic(client) for _ in range(2)]
+        for topic, values in zip(topics, ([b"0", POISON, b"1"], [b"2", b"3", POISON]), strict=True):
+            async with client.producer(topic) as producer:
+                await producer.send_all(values)
+        seen: list[Any] = []
+        failed: list[Any] = []
+        codec = Callables(written, int)
+        async with client.consumer(topics, value=codec, start=START, stop_at_end=True) as consumer:
+            for _ in range(8):
+                try:
+                    await reader(consumer, seen)
+                except DecodeError as error:
+                    failed.append((error.topic, error.offset))
+                except Exception as end:
+                    assert type(end).__name__ == "ClosedError", end
+        assert (sorted(seen), sorted(failed)) == ([0, 1, 2, 3], sorted([(topics[0], 1), (topics[1], 2)]))
+
+
 async def test_a_codec_that_raises_stop_iteration(world: World) -> None:
     """Nothing ends because of it."""
 
@@ -293,6 +315,11 @@ async def test_wrong_arguments(world: World) -> None:
                         await open("t", **{which: wrong})
         with pytest.raises(ConfigError, match="on_undecodable is 'ignore': it must be"):
             await client.consumer("t", value=Json(), on_undecodable="ignore")
+        topic = await world.topic(client)
+        for topics in (topic, [topic]):
+            async with client.consumer(topics, consumer_id="c", value=Json()) as consumer:
+                with pytest.raises(UsageError, match="as they are in the log: open the consumer without codecs"):
+                    consumer.tracker()
 
 
 def test_codecs_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
