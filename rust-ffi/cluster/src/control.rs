@@ -95,9 +95,9 @@ pub enum Command {
         /// Whether it begins or ends.
         on: bool,
     },
-    /// `report-delay ID MILLISECONDS`: how long after a partition is new or written to an SPU tells the SC of it; on the real
-    /// one up to 400 ms. Until then a new partition is offline for the SC, and its create is not answered, although the
-    /// SPU serves it; 0 ends it.
+    /// `report-delay ID MILLISECONDS`: how long after a partition is new or written to an SPU tells the SC of it; on
+    /// the real one up to 400 ms. Until then a new partition is offline for the SC, and its create is not answered,
+    /// although the SPU serves it; 0 ends it.
     ReportDelay {
         /// The SPU.
         id: SpuId,
@@ -113,8 +113,8 @@ pub enum Command {
         /// Whether it begins or ends.
         on: bool,
     },
-    /// `partition-delay ID MILLISECONDS`: how long after its creation or deletion an SPU hears of a partition; 0 ends it for
-    /// those that come later.
+    /// `partition-delay ID MILLISECONDS`: how long after its creation or deletion an SPU hears of a partition; 0 ends
+    /// it for those that come later.
     PartitionDelay {
         /// The SPU.
         id: SpuId,

@@ -1,5 +1,5 @@
-//! What an SPU has still to tell the SC of its partitions, and what the SC has still to tell it: where both take time, as
-//! between real servers.
+//! What an SPU has still to tell the SC of its partitions, and what the SC has still to tell it: where both take time,
+//! as between real servers.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};

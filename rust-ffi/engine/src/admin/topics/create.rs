@@ -1,9 +1,9 @@
 //! Creating topics.
 //!
-//! The SC answers once the SPUs have told it that they serve the partitions: up to 400 ms later than they do, and not at
-//! all if it has lost what they told. So the topic is also followed by what the watches and its leaders say; whichever
-//! comes first. What is wrong with a create only the SC says: that it refuses one comes at once, before any leader can
-//! have heard of the topic.
+//! The SC answers once the SPUs have told it that they serve the partitions: up to 400 ms later than they do, and not
+//! at all if it has lost what they told. So the topic is also followed by what the watches and its leaders say;
+//! whichever comes first. What is wrong with a create only the SC says: that it refuses one comes at once, before any
+//! leader can have heard of the topic.
 
 use std::pin::pin;
 use std::sync::Arc;
