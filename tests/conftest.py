@@ -308,6 +308,7 @@ ALLOWED_SKIPS = [
     "the table is of 64-bit platforms",
     "knows the bytecode of CPython",
     "gevent is tried on CPython only",
+    "codecs are tried on CPython only",
     "FastAPI is tried on CPython only",
     "Django is tried on CPython only",
     "reads ELF files",

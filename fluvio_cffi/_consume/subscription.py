@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 from fluvio_cffi._consume.backend import ConsumeBackend
 from fluvio_cffi._consume.batch import Buffer, Columns, State, positions, waiting
 from fluvio_cffi._consume.commits import Commits
+from fluvio_cffi._consume.decoding import Decoding
 from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._consume.places import Place, places_of, start_of
 from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, UsageError
@@ -24,7 +25,7 @@ from fluvio_cffi._native.queue import Operation
 from fluvio_cffi._values.quantities import left
 from fluvio_cffi._values.records import Record
 
-_NOTHING: Final[Iterator[Record]] = iter(())
+_NOTHING: Final[Iterator[Record[Any, Any]]] = iter(())
 _ENDS: Final = (lib.FLV_STATUS_END, lib.FLV_STATUS_CLOSED)
 _STRIDE: Final = 512
 _STRIDE_SECONDS: Final = 0.00016
@@ -39,6 +40,7 @@ class Subscription:
 
     :ivar handle: the library's consumer.
     :ivar commits: what was processed, and is stored.
+    :ivar decoding: what makes keys and values of bytes, if something does.
     :ivar buffer: what was taken from the library and is not handed out yet.
     :ivar records: those that may leave one by one, of :attr:`buffer`; empty: :meth:`hand_out` puts more there.
     :ivar reading: whether a read is going on. Whoever reads claims it.
@@ -57,9 +59,11 @@ class Subscription:
         self.backend: ConsumeBackend = backend
         self.handle: CData = handle
         self.topic: str = topic
-        self.buffer: Buffer = Buffer()
+        decoding = None if options.codecs is None else Decoding(options.codecs)
+        self.decoding: Decoding | None = decoding
+        self.buffer: Buffer = Buffer(Columns.records if decoding is None else decoding.records)
         self.commits: Commits = Commits(backend, handle, topic, options, self.buffer)
-        self.records: Iterator[Record] = _NOTHING
+        self.records: Iterator[Record[Any, Any]] = _NOTHING
         self.reading: bool = False
         self.waiting: Operation | None = None
         self.seeks: int = 0
@@ -181,6 +185,13 @@ class Subscription:
             return True
         return False
 
+    def undecodable(self, error: Exception) -> None:
+        """The record that was to leave next could not be decoded, and has left. Raises that, unless it is to be passed
+        over; or what else has come in the way."""
+        if self.decoding is None:
+            raise error
+        self.decoding.pass_over(self.buffer, error)
+
     def change(self, change: Callable[[State], State]) -> None:
         """Changes what the buffer holds."""
         buffer = self.buffer
@@ -299,6 +310,11 @@ class Subscription:
         """Raises if a tracker hands out the records: what it holds cannot be called back from its workers."""
         if self.tracked is not None:
             raise UsageError("a tracker hands out the records of this consumer: open another one to seek")
+
+    def check_undecoded(self) -> None:
+        """Raises where codecs decode what is read."""
+        if self.decoding is not None:
+            raise UsageError("a tracker hands out records as they are in the log: open the consumer without codecs")
 
     def no_more(self) -> ClosedError:
         """The error that says why nothing more is handed out."""
