@@ -6,11 +6,11 @@ import inspect
 import signal
 import sys
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from types import FrameType
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import click
 
