@@ -4,7 +4,8 @@
 
     FluvioError                       .retriable .code .topic .partition .offset .outcome
     ├── ConfigError                   (also ValueError) a bad argument or profile
-    │   └── ConfigTypeError           (also TypeError) an argument of a type that is not taken
+    │   ├── ConfigTypeError           (also TypeError) an argument of a type that is not taken
+    │   └── EncodeError               a codec does not take a value
     ├── UsageError                    a wrong event loop, a second reader
     │   ├── ClosedError               the object was closed
     │   └── ForkedError               the client was inherited through a fork
@@ -38,7 +39,8 @@
     │   └── DeliveryError             .count .errors .result
     ├── ConsumerError
     │   ├── CorruptRecordError
-    │   └── RecordFailedError
+    │   ├── RecordFailedError
+    │   └── DecodeError               .record
     ├── SmartModuleError              .module .kind .offset .key .value .hint .record_index
     └── InternalError                 a panic was caught at the boundary
 
