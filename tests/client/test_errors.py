@@ -126,7 +126,7 @@ def test_a_status_without_an_error() -> None:
 def test_an_error_of_the_library() -> None:
     error = ffi.new("flv_error_t **")
     options = ffi.new("flv_client_options_t *")
-    lib.flv_client_options_init(options)
+    lib.flv_client_options_init(options, ffi.sizeof("flv_client_options_t"))
     queue = ffi.new("flv_queue_t **")
     assert lib.flv_queue_new(queue, error) == 0
     number = ffi.new("uint64_t *")
