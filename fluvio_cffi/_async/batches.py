@@ -37,6 +37,9 @@ class AsyncBatches:
             cut = await next_batch(self._backend, subscription, self._limit, self._wait)
             if cut is None:
                 raise StopAsyncIteration
+            group = subscription.group
+            if group is not None and not group.allows(cut.batch):
+                continue
             # One step: what was held back, sought or stopped meanwhile is not handed out.
             if buffer.state is cut.before and not subscription.stopped:
                 buffer.state = cut.after
