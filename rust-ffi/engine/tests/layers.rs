@@ -11,7 +11,7 @@ const ENGINE: &[&str] = &[
     "lib",
     "client",
     "admin consumer producer",
-    "commits",
+    "commits group_log",
     "stored_offsets",
     "log_offsets",
     "session",
@@ -22,7 +22,7 @@ const ENGINE: &[&str] = &[
     "transport",
     "blocking events executor replies",
     "limit guard smartmodule",
-    "backoff metrics descriptors",
+    "backoff boottime metrics descriptors",
     "error",
 ];
 

@@ -1,5 +1,6 @@
 //! The consumer handle.
 
+mod group;
 mod options;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,7 @@ use crate::runtime::Runtime;
 use crate::status::{flv_error_t, flv_status_e, flv_status_t};
 use crate::structs;
 
+pub use group::*;
 use options::start;
 pub use options::*;
 
@@ -66,6 +68,9 @@ pub struct flv_chunk_t {
     pub shares_offsets: u32,
     /// 0.
     pub reserved: u32,
+    /// With a group: the epoch under which the chunk was taken. Its records may be handed out as long as the partition's
+    /// epoch slot (`flv_consumer_epoch`) has the same. Else -1.
+    pub epoch: i64,
 }
 
 /// What the caller was lent: replaced by the next take.
@@ -84,6 +89,7 @@ pub(crate) struct ConsumerObject {
     runtime: Arc<Runtime>,
     format: Format,
     lent: Mutex<Lent>,
+    lent_change: Mutex<group::LentChange>,
 }
 
 impl Closing for ConsumerObject {
@@ -130,7 +136,7 @@ pub extern "C" fn flv_consumer_open(
             let consumer =
                 client.while_open(client.client.consumer(&topic, options, format.encoder(), timeout)).await?;
             let runtime = Arc::clone(&client.runtime);
-            let object = Arc::new(ConsumerObject { consumer, runtime, format, lent: Mutex::default() });
+            let object = Arc::new(ConsumerObject { consumer, runtime, format, lent: Mutex::default(), lent_change: Mutex::default() });
             client.add(&object);
             Ok(Done::object::<flv_consumer_t>(object))
         })?;
@@ -162,7 +168,7 @@ pub extern "C" fn flv_consumer_wait(
 
 /// Lends a chunk to the caller.
 fn lend(consumer: &ConsumerObject, taken: Chunk, chunk: *mut flv_chunk_t) -> Result<flv_status_t> {
-    let Chunk { partition, count, first_offset, next_offset, bytes, payload, seeks, shares_offsets, .. } = taken;
+    let Chunk { partition, count, first_offset, next_offset, bytes, payload, seeks, shares_offsets, epoch, .. } = taken;
     let mut lent = consumer.lent.lock().unwrap_or_else(PoisonError::into_inner);
     lent.payload = payload;
     lent.records = match consumer.format {
@@ -186,13 +192,15 @@ fn lend(consumer: &ConsumerObject, taken: Chunk, chunk: *mut flv_chunk_t) -> Res
         records,
         shares_offsets: shares_offsets.into(),
         reserved: 0,
+        epoch: epoch.unwrap_or(-1),
     };
     structs::write(chunk, "chunk", filled)?;
     Ok(OK)
 }
 
 /// Takes what is ready; partitions take turns. Never blocks. OK: `*chunk` is filled, and what was lent before is not
-/// valid any more. EMPTY: nothing now. END: read to its end, or stopped. Otherwise the error at which the stream
+/// valid any more. EMPTY: nothing now. CHANGED: a member of a group is to look at `flv_consumer_change` first. END: read
+/// to its end, or stopped. Otherwise the error at which the stream
 /// stands; it stays. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_take(
@@ -207,6 +215,7 @@ pub extern "C" fn flv_consumer_take(
         match consumer.consumer.take()? {
             Take::Chunk(taken) => lend(&consumer, taken, chunk),
             Take::Empty => Ok(flv_status_e::FLV_STATUS_EMPTY as flv_status_t),
+            Take::Changed => Ok(flv_status_e::FLV_STATUS_CHANGED as flv_status_t),
             Take::End => Ok(flv_status_e::FLV_STATUS_END as flv_status_t),
         }
     })

@@ -10,6 +10,7 @@
 //! | `cursor.rs`, `place.rs` | one partition: where it is read, and how replies follow each other |
 //! | `decode.rs` | how replies become chunks, also those that SmartModules made |
 //! | `search.rs` | what is read before a record on which SmartModules fail |
+//! | `group/` | the member of a group, which decides what is assigned |
 //!
 //! The way of a record: a stream's reply -> `Fetcher::receive` -> `Cursor::split` -> `Fetcher::decode` ->
 //! `Cursor::decode` -> `Subscription::deliver` -> `ReadyQueue::push` -> `Consumer::take`.
@@ -18,6 +19,7 @@ mod assignment;
 mod cursor;
 mod decode;
 mod fetcher;
+mod group;
 mod options;
 mod place;
 mod ready_queue;
@@ -42,7 +44,8 @@ use crate::metrics::Metrics;
 use crate::session::{Member, Session};
 use crate::smartmodule::Chain;
 
-pub use options::{ConsumerOptions, Start};
+pub use group::{EpochOffset, GroupChange, GroupChangeKind, GroupMember, GroupSlots, MemberState};
+pub use options::{ConsumerOptions, GroupOptions, Start};
 
 use fetcher::Fetchers;
 use place::Place;
@@ -88,6 +91,8 @@ pub struct Chunk {
     /// Whether records in it share an offset, with each other or with neighbours, or offsets fall: then a record is
     /// processed once all that are to be handed out have larger offsets.
     pub shares_offsets: bool,
+    /// Of a member of a group: the epoch under which it was taken.
+    pub epoch: Option<i64>,
     /// See [`Place`].
     skip: u32,
     value: Option<Arc<[u8]>>,
@@ -107,6 +112,8 @@ pub enum Take {
     Chunk(Chunk),
     /// Nothing now.
     Empty,
+    /// What a member of a group reads has changed: see [`Consumer::change`].
+    Changed,
     /// Nothing ever again.
     End,
 }
@@ -182,6 +189,7 @@ impl ConsumerShared {
 struct Owner {
     shared: Arc<ConsumerShared>,
     commits: Option<Arc<Commits>>,
+    membership: Option<group::Membership>,
 }
 
 impl Drop for Owner {
@@ -223,6 +231,9 @@ impl Consumer {
         // With modules, what a reply leaves out has been run and is run again.
         const LEAST_MADE: u32 = 16 << 20;
         options.validate()?;
+        if options.group.is_some() {
+            return Err(Error::new(ErrorKind::Usage, "consumer groups are not built yet"));
+        }
         let count = session.metadata().topic(topic, limit).await?.partitions;
         let chosen: BTreeSet<u32> = match options.partitions.is_empty() {
             true => (0..count).collect(),
@@ -261,7 +272,7 @@ impl Consumer {
         });
         shared.session.add(&shared);
         ALIVE.fetch_add(1, Ordering::Relaxed);
-        let consumer = Self { owner: Arc::new(Owner { shared: Arc::clone(&shared), commits }) };
+        let consumer = Self { owner: Arc::new(Owner { shared: Arc::clone(&shared), commits, membership: None }) };
         for assigned in assigned {
             let start = shared.options.start_of(assigned.partition, stored.get(&assigned.partition).copied());
             fetcher::begin(&shared, assigned, start);
@@ -273,7 +284,7 @@ impl Consumer {
 
     /// Starts what goes on in the background beside the fetchers.
     fn spawn_tasks(&self) {
-        let Owner { shared, commits } = &*self.owner;
+        let Owner { shared, commits, .. } = &*self.owner;
         if let (Some(interval), Some(commits)) = (shared.options.auto_commit, commits) {
             let (shared, commits) = (Arc::clone(shared), Arc::clone(commits));
             spawn(Arc::clone(&shared), async move {
@@ -570,6 +581,7 @@ fn chunk_of(partition: u32, offset: i64, bytes: usize) -> Chunk {
         payload: vec![0; bytes],
         seeks: 0,
         shares_offsets: false,
+        epoch: None,
         skip: 0,
         value: None,
     }
