@@ -72,7 +72,6 @@ class Subscription:
         self._taking = False
         self._chunk = ffi.new("flv_chunk_t *")
         self._chunk.struct_size = ffi.sizeof("flv_chunk_t")
-        self._chunk.epoch = -1
         self._error = ffi.new("flv_error_t **")
         # How many records may leave before the clock is looked at, and when the last ones were let go.
         self._stride = 1
