@@ -500,6 +500,51 @@ typedef enum {
 } flv_tls_policy_e;
 
 /*
+ What became of partitions of a member.
+ */
+typedef enum {
+    /*
+     They are read from now on. Nothing of them is handed over before this is acknowledged.
+     */
+    FLV_GROUP_ASSIGNED = 1,
+    /*
+     They are given up. Until this is acknowledged the member owns them, and commits hold; after it, what is still held
+     of them must be dropped. While the reader waits and `revoke_waits` is 0, they are given up already.
+     */
+    FLV_GROUP_REVOKED = 2,
+    /*
+     They are gone, without having been given up.
+     */
+    FLV_GROUP_LOST = 3,
+} flv_group_change_kind_e;
+
+/*
+ Where a member of a group stands.
+ */
+typedef enum {
+    /*
+     It asks to be taken in.
+     */
+    FLV_MEMBER_JOINING = 1,
+    /*
+     It takes part.
+     */
+    FLV_MEMBER_MEMBER = 2,
+    /*
+     It takes part, but its lease is over: nothing is handed out.
+     */
+    FLV_MEMBER_SUSPENDED = 3,
+    /*
+     Its reader did not come back in time: it has left, and joins anew when the reader does.
+     */
+    FLV_MEMBER_AWAY = 4,
+    /*
+     It was closed, or another process has taken its place.
+     */
+    FLV_MEMBER_ENDED = 5,
+} flv_member_state_e;
+
+/*
  Bytes that are the caller's, until `flv_buffer_free`.
  */
 typedef struct flv_buffer_t flv_buffer_t;
@@ -2234,6 +2279,22 @@ flv_status_t flv_watch_open(flv_client_t *client,
                             uint64_t token,
                             uint64_t *operation,
                             flv_error_t **error);
+
+/*
+ Watches one consumer group, as `docs/admin-json.md` describes: each change has the whole of it, and changes that follow
+ each other are told together. Completes once its state is there; a group that does not exist yet has no partitions.
+ `log`: the topic of the log; empty: `consumer-group`. Result: `flv_watch_t *`, owned by whoever drains, until
+ `flv_watch_free`. Any thread.
+ */
+flv_status_t flv_watch_group(flv_client_t *client,
+                             flv_slice_t group,
+                             flv_slice_t topic,
+                             flv_slice_t log,
+                             int64_t timeout_ms,
+                             flv_queue_t *queue,
+                             uint64_t token,
+                             uint64_t *operation,
+                             flv_error_t **error);
 
 /*
  Completes once `flv_watch_take` would not say EMPTY. A passed deadline completes with `FLV_STATUS_TIMEOUT` and no

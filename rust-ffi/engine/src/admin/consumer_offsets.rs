@@ -53,6 +53,29 @@ pub enum ResetTo {
     FromEnd(u32),
 }
 
+impl ResetTo {
+    /// The offset at which a consumer then goes on, in a log of these bounds; an error if there is no such offset.
+    pub(super) fn next_offset(self, topic: &str, partition: u32, (start, end): Bounds) -> Result<i64> {
+        let next = match self {
+            Self::Beginning => start,
+            Self::End => end,
+            Self::At(offset) => offset,
+            Self::FromBeginning(count) => start.saturating_add(count.into()),
+            Self::FromEnd(count) => end.saturating_sub(count.into()),
+        };
+        if (start..=end).contains(&next) {
+            return Ok(next);
+        }
+        let kind = if next < start { ErrorKind::OffsetEvicted } else { ErrorKind::OffsetOutOfRange };
+        let text = format!(
+            "the offset to go on at is {next}: it must be from {start} to {end}, which partition {partition} of \"{topic}\" has"
+        );
+        let mut error = Error::new(kind, text).with_topic(topic).with_partition(partition).with_offset(next);
+        error.next_available = (next < start).then_some(start);
+        Err(error)
+    }
+}
+
 fn lag(offset: Option<i64>, (start, end): Bounds) -> u64 {
     let next = offset.map_or(start, |offset| offset.saturating_add(1).max(start));
     u64::try_from(end.saturating_sub(next)).unwrap_or(0)
@@ -198,23 +221,8 @@ impl Admin {
             if partition >= partitions {
                 return Err(Error::partition_not_found(topic, partition.into(), partitions));
             }
-            let (start, end) = log_bounds(&self.session, topic, partition, &self.limit).await?;
-            let next = match to {
-                ResetTo::Beginning => start,
-                ResetTo::End => end,
-                ResetTo::At(offset) => offset,
-                ResetTo::FromBeginning(count) => start.saturating_add(count.into()),
-                ResetTo::FromEnd(count) => end.saturating_sub(count.into()),
-            };
-            if !(start..=end).contains(&next) {
-                let kind = if next < start { ErrorKind::OffsetEvicted } else { ErrorKind::OffsetOutOfRange };
-                let text = format!(
-                    "the offset to go on at is {next}: it must be from {start} to {end}, which partition {partition} of \"{topic}\" has"
-                );
-                let mut error = Error::new(kind, text).with_topic(topic).with_partition(partition).with_offset(next);
-                error.next_available = (next < start).then_some(start);
-                return Err(error);
-            }
+            let bounds = log_bounds(&self.session, topic, partition, &self.limit).await?;
+            let next = to.next_offset(topic, partition, bounds)?;
             Commits::new(self.session.clone(), topic, consumer_id).commit(&[(partition, next - 1)], &self.limit).await
         })
         .await?;

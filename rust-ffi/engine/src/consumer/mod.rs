@@ -27,7 +27,7 @@ mod search;
 mod subscription;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -37,6 +37,7 @@ use tokio::sync::oneshot;
 use crate::backoff::Backoff;
 use crate::commits::Commits;
 use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::group_log::MakeLog;
 use crate::guard;
 use crate::limit::{Limit, Trouble, took_longer};
 use crate::log_offsets::log_bounds;
@@ -48,6 +49,7 @@ pub use group::{EpochOffset, GroupChange, GroupChangeKind, GroupMember, GroupSlo
 pub use options::{ConsumerOptions, GroupOptions, Start};
 
 use fetcher::Fetchers;
+use group::Membership;
 use place::Place;
 use subscription::Subscription;
 
@@ -189,7 +191,7 @@ impl ConsumerShared {
 struct Owner {
     shared: Arc<ConsumerShared>,
     commits: Option<Arc<Commits>>,
-    membership: Option<group::Membership>,
+    membership: OnceLock<Membership>,
 }
 
 impl Drop for Owner {
@@ -211,10 +213,11 @@ impl Consumer {
         topic: &str,
         options: ConsumerOptions,
         encoder: Arc<dyn ChunkEncoder>,
+        make_log: Option<MakeLog>,
         timeout: Option<Duration>,
     ) -> Result<Self> {
         let limit = Limit::new(timeout);
-        let opening = Self::opened(session, topic, options, encoder, &limit);
+        let opening = Self::opened(session, topic, options, encoder, make_log, &limit);
         let what = format!("opening the consumer of topic \"{topic}\"");
         limit.hold(opening, |timeout| took_longer(Phase::Connect, &what, timeout).with_topic(topic)).await
     }
@@ -224,6 +227,7 @@ impl Consumer {
         topic: &str,
         options: ConsumerOptions,
         encoder: Arc<dyn ChunkEncoder>,
+        make_log: Option<MakeLog>,
         limit: &Limit,
     ) -> Result<Self> {
         // Batches of the usual size, 16 KiB, come whole; with less, each would be asked for twice.
@@ -231,11 +235,10 @@ impl Consumer {
         // With modules, what a reply leaves out has been run and is run again.
         const LEAST_MADE: u32 = 16 << 20;
         options.validate()?;
-        if options.group.is_some() {
-            return Err(Error::new(ErrorKind::Usage, "consumer groups are not built yet"));
-        }
         let count = session.metadata().topic(topic, limit).await?.partitions;
         let chosen: BTreeSet<u32> = match options.partitions.is_empty() {
+            // What the member of a group reads is found out later.
+            true if options.group.is_some() => BTreeSet::new(),
             true => (0..count).collect(),
             false => options.partitions.iter().copied().collect(),
         };
@@ -249,7 +252,8 @@ impl Consumer {
             None => BTreeMap::new(),
         };
         let chosen: Vec<u32> = chosen.into_iter().collect();
-        let share = (options.prefetch / 4 / chosen.len()).max(LEAST_FETCH);
+        let most = if options.group.is_some() { count as usize } else { chosen.len() };
+        let share = (options.prefetch / 4 / most.max(1)).max(LEAST_FETCH);
         let chain = Chain::new(&options.smartmodules)?;
         let fetch_bytes = match &chain {
             // A reply that is cut has had the modules run over what it leaves out.
@@ -272,7 +276,11 @@ impl Consumer {
         });
         shared.session.add(&shared);
         ALIVE.fetch_add(1, Ordering::Relaxed);
-        let consumer = Self { owner: Arc::new(Owner { shared: Arc::clone(&shared), commits, membership: None }) };
+        let consumer =
+            Self { owner: Arc::new(Owner { shared: Arc::clone(&shared), commits, membership: OnceLock::new() }) };
+        if let Some(make) = make_log.filter(|_| shared.options.group.is_some()) {
+            let _ = consumer.owner.membership.set(Membership::start(&shared, make, limit).await?);
+        }
         for assigned in assigned {
             let start = shared.options.start_of(assigned.partition, stored.get(&assigned.partition).copied());
             fetcher::begin(&shared, assigned, start);
@@ -291,7 +299,7 @@ impl Consumer {
                 lasting(&shared, || auto_commit(&shared, &commits, interval)).await;
             });
         }
-        if shared.options.partitions.is_empty() && !shared.options.stop_at_end {
+        if shared.options.partitions.is_empty() && !shared.options.stop_at_end && shared.options.group.is_none() {
             let (shared, commits) = (Arc::clone(shared), commits.clone());
             spawn(Arc::clone(&shared), async move {
                 lasting(&shared, || fetcher::follow_new_partitions(&shared, commits.as_deref())).await;
@@ -305,6 +313,9 @@ impl Consumer {
         let take = self.owner.shared.subscription.take()?;
         if let Take::Chunk(chunk) = &take {
             self.count(chunk);
+        }
+        if let Some(membership) = self.owner.membership.get() {
+            membership.took(&take);
         }
         Ok(take)
     }
@@ -325,6 +336,9 @@ impl Consumer {
 
     /// Waits until [`Self::take`] would not say [`Take::Empty`].
     pub async fn ready(&self) {
+        if let Some(membership) = self.owner.membership.get() {
+            membership.returned();
+        }
         self.owner.shared.subscription.ready().await;
     }
 
@@ -420,6 +434,9 @@ impl Consumer {
     /// Stores offsets under the consumer's id, exactly as given: those of the last processed records. One beyond the
     /// end of its log is refused.
     pub async fn commit(&self, processed: &[(u32, i64)], timeout: Option<Duration>) -> Result<()> {
+        if self.owner.membership.get().is_some() {
+            return self.commit_owned(processed, timeout).await;
+        }
         let known: Vec<u32> = processed.iter().map(|(partition, _)| *partition).collect();
         self.owner.shared.subscription.require(&known)?;
         let commits = self.commits()?;
@@ -436,6 +453,9 @@ impl Consumer {
     /// Stores the offsets of records that were processed. Unless the caller has sought backwards in a partition, its
     /// stored offset never goes back, so that a consumer that goes on after another has taken its place does no harm.
     pub async fn commit_processed(&self, processed: &[(u32, i64)], timeout: Option<Duration>) -> Result<()> {
+        if self.owner.membership.get().is_some() {
+            return self.commit_owned(processed, timeout).await;
+        }
         let known: Vec<u32> = processed.iter().map(|(partition, _)| *partition).collect();
         self.owner.shared.subscription.require(&known)?;
         let commits = self.commits()?;
@@ -479,12 +499,18 @@ impl Consumer {
     /// The stored offsets of the consumer's id, by partition: those of the last processed records.
     pub async fn committed(&self, timeout: Option<Duration>) -> Result<BTreeMap<u32, i64>> {
         let limit = Limit::new(timeout);
+        if self.owner.membership.get().is_some() {
+            return self.group_committed(&limit).await;
+        }
         self.while_open(&limit, "fetching the stored offsets", self.commits()?.fetch(&limit)).await
     }
 
     /// Where the caller writes the offset of the last record of a partition that it has processed, for automatic
     /// commits; -1: none yet. Valid until it is dropped.
     pub fn processed(&self, partition: u32) -> Result<Arc<AtomicI64>> {
+        if let Some(membership) = self.owner.membership.get() {
+            return Ok(membership.mark(partition));
+        }
         self.owner.shared.subscription.require(&[partition])?;
         Ok(self.commits()?.mark(partition))
     }
@@ -507,12 +533,18 @@ impl Consumer {
 
     /// Ends reading, and commits that are under way; with automatic commits, commits what was processed.
     pub async fn close(&self, timeout: Option<Duration>) -> Result<()> {
+        if self.owner.membership.get().is_some() {
+            return self.close_member(false, timeout).await;
+        }
         self.owner.shared.subscription.close();
         self.commit_marked(timeout).await
     }
 
     /// With automatic commits, commits what was processed.
     pub async fn commit_marked(&self, timeout: Option<Duration>) -> Result<()> {
+        if self.owner.membership.get().is_some() {
+            return self.commit_member_marks(timeout).await;
+        }
         let Some(commits) = self.owner.commits.as_ref().filter(|_| self.owner.shared.options.auto_commit.is_some())
         else {
             return Ok(());

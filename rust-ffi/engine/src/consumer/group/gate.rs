@@ -51,7 +51,9 @@ struct Holding {
 /// Whether a partition that moves can be given up at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Revocation {
-    /// Its reader never knew of it, or has nothing of it.
+    /// Its reader never knew of it.
+    Unknown,
+    /// Its reader has nothing of it in hand.
     Now,
     /// When the reader has acknowledged it.
     Later,
@@ -123,6 +125,12 @@ impl Gate {
         self.holdings.iter().map(|(partition, holding)| (*partition, holding.epoch)).collect()
     }
 
+    /// What of that the reader knows of.
+    pub(crate) fn known(&self) -> Vec<(u32, i64)> {
+        let known = self.holdings.iter().filter(|(_, holding)| holding.is_known);
+        known.map(|(partition, holding)| (*partition, holding.epoch)).collect()
+    }
+
     /// Adds to the last change of that kind if nobody knows of it, else begins a new one.
     fn tell(&mut self, kind: GroupChangeKind, partition: u32, epoch: i64) {
         match self.changes.back_mut() {
@@ -162,13 +170,13 @@ impl Gate {
     /// The partition moves: nothing of it is handed out any more.
     pub(crate) fn revoke(&mut self, partition: u32, epoch: i64) -> Revocation {
         let Some(holding) = self.holdings.get_mut(&partition).filter(|holding| holding.epoch == epoch) else {
-            return Revocation::Now;
+            return Revocation::Unknown;
         };
         holding.is_moving = true;
         self.slots.set_epoch(partition, -1);
         if self.unsay(GroupChangeKind::Assigned, partition, epoch) {
             self.holdings.remove(&partition);
-            return Revocation::Now;
+            return Revocation::Unknown;
         }
         self.tell(GroupChangeKind::Revoked, partition, epoch);
         if self.is_idle && !self.revoke_waits {
@@ -246,3 +254,6 @@ impl Gate {
         released
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -62,12 +62,12 @@ impl Subscription {
         let revoked = self.change_gate(|state, gate| {
             let revocation = gate.revoke(partition, epoch);
             match revocation {
-                Revocation::Now => state.forget(partition),
+                Revocation::Unknown | Revocation::Now => state.forget(partition),
                 Revocation::Later => state.ready.freeze(partition),
             }
             revocation
         });
-        revoked.unwrap_or(Revocation::Now)
+        revoked.unwrap_or(Revocation::Unknown)
     }
 
     /// The member need not give a partition up after all.
@@ -93,6 +93,11 @@ impl Subscription {
     /// Everything that the member owns, with the epochs.
     pub(crate) fn owned(&self) -> Vec<(u32, i64)> {
         self.lock().gate.as_ref().map(Gate::all).unwrap_or_default()
+    }
+
+    /// What of that the reader knows of.
+    pub(crate) fn known(&self) -> Vec<(u32, i64)> {
+        self.lock().gate.as_ref().map(Gate::known).unwrap_or_default()
     }
 
     /// Under which epoch the member owns a partition.
