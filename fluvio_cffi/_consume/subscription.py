@@ -96,6 +96,9 @@ class Subscription:
     @property
     def assignment(self) -> tuple[int, ...]:
         """The partitions that are read. Any thread."""
+        if self.group is not None:
+            self.backend.check_fork()
+            return tuple(sorted(self.group.owned))
         return tuple(sorted(place.partition for place in self.places()))
 
     def position(self) -> dict[int, int]:

@@ -57,7 +57,7 @@ class Consumer(Forgettable, Closeable):
     @property
     def assignment(self) -> tuple[int, ...]:
         """The partitions that are read. Partitions that the topic gets later appear by themselves. With a group: those
-        that this member owns. Any thread."""
+        that this member owned when it was last read. Any thread."""
         return self._subscription.assignment
 
     @property

@@ -253,11 +253,12 @@ async def test_a_read_in_such_a_function_is_a_second_one(world: World) -> None:
 async def test_commits_of_what_has_gone_are_fenced(world: World) -> None:
     async with world.connect() as client:
         topic = await world.topic(client, partitions=2)
-        await produce(client, topic, 3, 2)
         lost: list[Any] = []
         one = await client.consumer(
             topic, group=GROUP, rebalance_timeout=0.2, on_lost=lambda partitions: lost.append(partitions)
         )
+        await read_until(shared(2, one), one)
+        await produce(client, topic, 3, 2)
         batches = one.batches(max_wait=0.5)
         batch = await batches.__anext__()
         assert set(batch.epochs) == {0, 1}
@@ -280,7 +281,7 @@ async def test_commits_of_what_has_gone_are_fenced(world: World) -> None:
             assert stored.get(gone, -1) == -1
             await read(one)
             assert lost == [(gone,)]
-            assert client.metrics().commits_fenced >= 3
+            assert client.metrics().commits_fenced >= 2
         # It comes back, and a commit of what was handed out before is still none of this owner.
         await read_until(shared(2, one), one)
         assert one.epoch(gone) > record.partition.epoch
@@ -299,8 +300,10 @@ async def test_who_does_not_come_back_leaves(world: World) -> None:
         ):
             (record,) = [await slow.receive(timeout=PATIENCE)]
             before = slow.member_id
-            records = await read_until(shared(1, other), other)
-            assert numbers(records[0])[:1] == [(0, 0)]
+            records: list[Record] = []
+            while not records:
+                records += await read(other)
+            assert records[0].offset == 0
             with pytest.raises(CommitFencedError):
                 await slow.commit(record)
             # It joins again when it reads.
