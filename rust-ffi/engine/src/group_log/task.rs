@@ -146,7 +146,9 @@ impl Task {
         from: oneshot::Sender<i64>,
     ) {
         match self.next {
-            Some(next) => drop(from.send(next)),
+            Some(next) => {
+                let _ = from.send(next);
+            }
             None => self.newcomers.push(from),
         }
         self.subscribers.entry(key).or_default().push(Subscriber { news, patience });
@@ -200,7 +202,9 @@ impl Task {
         self.short = None;
         self.compares = self.anchor.is_some();
         let next = *self.next.get_or_insert(link.end);
-        self.newcomers.drain(..).for_each(|newcomer| drop(newcomer.send(next)));
+        for newcomer in self.newcomers.drain(..) {
+            let _ = newcomer.send(next);
+        }
         self.number += 1;
         self.out.clear();
         self.tell_all(&News::Up(self.number));

@@ -179,7 +179,7 @@ impl Host {
             drop(answer.send(Err(self.shared.fatal().clone().unwrap_or_else(|| Error::closed("consumer")))));
         }
         if let Some((_, Some(answer))) = self.leaving.take() {
-            drop(answer.send(()));
+            let _ = answer.send(());
         }
     }
 
@@ -412,7 +412,7 @@ impl Host {
         let before = self.leaving.replace((Instant::now() + patience, answer));
         if let Some((_, answer)) = before {
             // Whoever asked before hears of it at the end, too.
-            answer.into_iter().for_each(|answer| drop(answer.send(())));
+            answer.into_iter().for_each(|answer| answer.send(()).unwrap_or_default());
             return;
         }
         let processed = self.marks.all(&self.shared.slots, &self.consumer.subscription.known());
@@ -443,5 +443,11 @@ impl Host {
         let mut member = self.shared.member();
         member.generation = participant.replica().state().generation;
         member.id = participant.member_id().map(|id| id.to_string());
+        let is_member = member.id.is_some();
+        drop(member);
+        // Only now: whoever opened it sees who it is.
+        if is_member && let Some(opened) = self.opened.take() {
+            drop(opened.send(Ok(())));
+        }
     }
 }

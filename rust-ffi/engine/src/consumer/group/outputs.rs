@@ -136,7 +136,6 @@ impl Host {
             Output::Joined => {
                 self.stands(MemberState::Member);
                 self.tell(EventKind::GroupJoined, None);
-                self.opened.take().into_iter().for_each(|opened| drop(opened.send(Ok(()))));
             }
             Output::Suspended => {
                 self.stands(MemberState::Suspended);
