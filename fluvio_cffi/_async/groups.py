@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fluvio_cffi._admin.document import from_document
 from fluvio_cffi._admin.objects.groups import Group, GroupSummary
 from fluvio_cffi._consume.membership import group_name
-from fluvio_cffi._errors import ConfigError
+from fluvio_cffi._errors import ConfigError, NotFoundError
 from fluvio_cffi._exports import loading, publish
 from fluvio_cffi._native.loader import lib
 from fluvio_cffi._values.checks import flag, number, text, wrong_type
@@ -71,11 +71,16 @@ class AsyncGroups(AsyncObjects[Group]):
         :raises GroupNotEmptyError: it has a member that lives.
         :raises NotFoundError: there is no such group.
         """
-        await self._delete(_key(group, topic), flag(missing_ok, "missing_ok"), timeout)
+        flag(missing_ok, "missing_ok")
+        try:
+            await self._call("groups.delete", _key(group, topic), timeout)
+        except NotFoundError:
+            if not missing_ok:
+                raise
 
     def watch(self, group: str, topic: str) -> AsyncWatch[Group]:
-        """Watch a group: first a snapshot, then the group again each time that its members, their partitions or what is
-        committed have changed. See :class:`AsyncWatch`."""
+        """Watch a group: a snapshot, then another one each time that its members, their partitions or what is committed
+        have changed. One that there is not yet is empty. See :class:`AsyncWatch`."""
         with loading("a watch"):
             from .watch import AsyncWatch
 

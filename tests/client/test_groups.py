@@ -316,7 +316,7 @@ async def test_an_instance_comes_back(world: World) -> None:
         topic = await world.topic(client, partitions=2)
         await produce(client, topic, 4, 2)
         async with client.consumer(topic, group=GROUP) as other:
-            old = await client.consumer(topic, group=GROUP, instance="one")
+            old = await client.consumer(topic, group=GROUP, instance="one", session_timeout=1)
             await read_until(shared(2, other, old), other, old)
             mine = old.assignment
             await old.commit()
@@ -324,10 +324,10 @@ async def test_an_instance_comes_back(world: World) -> None:
             # It does not leave by closing: nobody else gets what it has.
             await read(other, 0.3)
             assert len(other.assignment) == 1
-            new = await client.consumer(topic, group=GROUP, instance="one")
+            new = await client.consumer(topic, group=GROUP, instance="one", session_timeout=1)
             await read_until(lambda: new.assignment == mine, new, other)
             assert len(other.assignment) == 1
-            newest = await client.consumer(topic, group=GROUP, instance="one")
+            newest = await client.consumer(topic, group=GROUP, instance="one", session_timeout=1)
             with pytest.raises(MemberFencedError, match="one"):
                 await read_until(lambda: False, new)
             with pytest.raises(MemberFencedError):
