@@ -338,7 +338,10 @@ class AsyncConsumer(Forgettable, Closeable):
         subscription = getattr(self, "_subscription", None)
         if subscription is None or subscription.closed or self._session.closed or self._backend.forked:
             return
-        self._forgotten(repr(self))
+        shown = repr(self)
+        # What holds the subscription in turn, or else the library's consumer would last until the garbage is collected.
+        subscription.records = iter(())
+        self._forgotten(shown)
 
     # -- inside
 

@@ -7,10 +7,8 @@ each partition the epoch under which records of it may be handed out, and a coun
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
-from weakref import ref
 
 from fluvio_cffi._consume.batch import Buffer, OwnedPartition, RecordBatch, State
 from fluvio_cffi._consume.membership import Listener, Membership
@@ -29,19 +27,26 @@ _NO_ERROR: Final = (ffi.NULL,)
 _NOBODY: Final[frozenset[int]] = frozenset()
 
 
+def _word(place: CData) -> memoryview[int]:
+    """A word that the library changes: it is looked at faster so."""
+    return memoryview(ffi.buffer(place, ffi.sizeof("int64_t"))).cast("q")
+
+
 class Reader(Protocol):
     """Whose records leave one by one."""
 
     records: Iterator[Record]
 
 
-def _clock() -> Callable[[], int]:
-    number = getattr(time, "CLOCK_BOOTTIME", None)
-    return lib.flv_boottime if number is None else partial(time.clock_gettime_ns, number)
+# The clock by which leases run, in nanoseconds; it goes on while the machine is suspended.
+_CLOCK: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
+_clock: Final[Callable[..., int]] = lib.flv_boottime if _CLOCK is None else time.clock_gettime_ns
+_which: Final[tuple[int, ...]] = () if _CLOCK is None else (_CLOCK,)
 
 
-now: Final = _clock()
-"""Nanoseconds of the clock by which leases run; it goes on while the machine is suspended."""
+def now() -> int:
+    """What that clock shows."""
+    return _clock(*_which)
 
 
 class Assignment(NamedTuple):
@@ -82,8 +87,8 @@ class Group:
         slots = ffi.new("flv_group_slots_t *")
         slots.struct_size = ffi.sizeof("flv_group_slots_t")
         raise_status(lib.flv_consumer_group_slots(handle, slots, _NO_ERROR), _NO_ERROR)
-        self._lease: CData = slots.lease
-        self._changes: CData = slots.changes
+        self._lease = _word(slots.lease)
+        self._changes = _word(slots.changes)
         self._came_back: CData = slots.came_back
         self._epochs: dict[int, CData] = {}
         # What may not be handed out though it is held, and how many changes there were when that was looked at.
@@ -204,9 +209,11 @@ class Guard:
 
     __slots__ = ("_changes", "_known", "_lease", "_reader", "_records")
 
-    def __init__(self, reader: Reader, records: Iterator[Record], lease: CData, changes: CData, known: int) -> None:
-        # Its reader holds it.
-        self._reader = ref(reader)
+    def __init__(
+        self, reader: Reader, records: Iterator[Record], lease: Sequence[int], changes: Sequence[int], known: int
+    ) -> None:
+        # Which holds it, too, as long as it is open.
+        self._reader = reader
         self._records = records
         self._lease = lease
         self._changes = changes
@@ -216,10 +223,9 @@ class Guard:
         return self
 
     def __next__(self) -> Record:
-        reader = self._reader()
-        moment = now()
+        moment = _clock(*_which)
         # One step, from the last look to the record: see `Buffer`.
-        if self._lease[0] > moment and self._changes[0] == self._known and reader and reader.records is self:
+        if self._lease[0] > moment and self._changes[0] == self._known and self._reader.records is self:
             for record in self._records:
                 return record
         raise StopIteration
