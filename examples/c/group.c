@@ -93,9 +93,8 @@ static int is_ours(flv_consumer_t *consumer, const flv_group_slots_t *slots, con
     return *(const volatile int64_t *)slots->lease > flv_boottime() && *(const volatile int64_t *)epoch == chunk->epoch;
 }
 
-static void commit(flv_consumer_t *consumer, flv_queue_t *queue, const flv_chunk_t *chunk) {
-    flv_epoch_offset_t processed = {
-        .partition = chunk->partition, .offset = chunk->next_offset - 1, .epoch = chunk->epoch};
+static void commit(flv_consumer_t *consumer, flv_queue_t *queue, const flv_chunk_t *chunk, int64_t offset) {
+    flv_epoch_offset_t processed = {.partition = chunk->partition, .offset = offset, .epoch = chunk->epoch};
     uint64_t operation;
     int64_t fenced = 0;
     flv_error_t *error = NULL;
@@ -135,13 +134,17 @@ static void consume(flv_client_t *client, flv_queue_t *queue, const char *topic,
             continue;
         }
         check(status, error, "reading");
+        int64_t last = -1;
         for (uint32_t i = 0; i < chunk.count && records != 0 && is_ours(consumer, &slots, &chunk); i++) {
             const flv_record_t *record = &chunk.records[i];
             printf("partition %" PRIu32 " offset %" PRId64 ": %.*s\n", chunk.partition, record->offset,
                    (int)record->value_len, (const char *)record->value);
             records -= records > 0;
+            last = record->offset;
         }
-        commit(consumer, queue, &chunk);
+        if (last >= 0) {
+            commit(consumer, queue, &chunk, last);
+        }
     }
     check(flv_consumer_close(consumer, TIMEOUT_MS, queue, 0, &operation, &error), error, "leaving");
     finish(queue, operation, "leaving", NULL);

@@ -257,7 +257,7 @@ async fn an_instance_gets_its_partitions_back_and_the_older_is_fenced() {
         let cluster = cluster().await;
         let client = connect(&cluster.endpoint().to_string()).await;
         fill(&client, "orders", 4, 10).await;
-        let named = |name: &str| options(GroupOptions { instance: Some(name.to_owned()), ..group("billing") });
+        let named = |name: &str| options(GroupOptions { instance: Some(name.to_owned()), ..quick("billing") });
         let mut a = Reader::open(&client, "orders", named("a")).await;
         let mut b = Reader::open(&client, "orders", named("b")).await;
         tokio::join!(a.until(|it| it.owned.len() == 2), b.until(|it| it.owned.len() == 2));
