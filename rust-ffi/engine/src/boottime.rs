@@ -3,18 +3,18 @@
 
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use nix::time::{ClockId, clock_gettime};
 
 #[cfg(target_os = "linux")]
-const CLOCK: ClockId = ClockId::Boottime;
+const CLOCK: ClockId = ClockId::CLOCK_BOOTTIME;
 // Elsewhere this one counts it.
 #[cfg(not(target_os = "linux"))]
-const CLOCK: ClockId = ClockId::Monotonic;
+const CLOCK: ClockId = ClockId::CLOCK_MONOTONIC;
 
 /// What the clock shows. Two machines need not agree.
 pub fn boottime() -> Duration {
-    let now = clock_gettime(CLOCK);
-    Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
+    // Where the clock is missing nothing is ever leased.
+    clock_gettime(CLOCK).map_or(Duration::ZERO, Duration::from)
 }
 
 /// The same in nanoseconds, as the slots have it.

@@ -32,8 +32,8 @@ pub use admin::{Admin, CreateFlags, TopicSpec};
 pub use boottime::boottime;
 pub use client::{Client, Counts, clients, counts};
 pub use consumer::{
-    Chunk, ChunkEncoder, Consumer, ConsumerOptions, EpochOffset, GroupChange, GroupChangeKind, GroupMember, GroupOptions,
-    GroupSlots, MemberState, PartitionState, RecordRef, Start, Take,
+    Chunk, ChunkEncoder, Consumer, ConsumerOptions, EpochOffset, GroupChange, GroupChangeKind, GroupMember,
+    GroupOptions, GroupSlots, MemberState, PartitionState, RecordRef, Start, Take,
 };
 pub use error::{Error, ErrorKind, Outcome, Phase, Result};
 pub use events::{ClientState, Event, EventKind, Events, NextEvent};

@@ -49,16 +49,20 @@ async fn groups_are_listed_shown_reset_and_deleted() {
         consumer.change_done(change.number).unwrap();
         consumer.commit(&[(0, 3), (1, 9)], None).await.unwrap();
         let listed = admin().groups(None, None).await.unwrap();
-        assert_eq!(listed.iter().map(|it| (&*it.group, &*it.topic, it.members, it.partitions)).collect::<Vec<_>>(), [
-            ("billing", "orders", 1, 2)
-        ]);
+        assert_eq!(
+            listed.iter().map(|it| (&*it.group, &*it.topic, it.members, it.partitions)).collect::<Vec<_>>(),
+            [("billing", "orders", 1, 2)]
+        );
         assert_eq!(admin().groups(Some("others"), None).await.unwrap(), []);
         let shown = admin().group("billing", "orders", None).await.unwrap();
         let id = consumer.member().unwrap().id.unwrap();
         assert_eq!((&*shown.members[0].id, shown.members[0].instance.as_deref()), (&*id, Some("a")));
         assert_eq!(shown.members[0].partitions, [0, 1]);
         let first = &shown.partitions[0];
-        assert_eq!((first.committed, first.end, first.lag, first.owner.as_deref()), (Some(3), Some(10), Some(6), Some(&*id)));
+        assert_eq!(
+            (first.committed, first.end, first.lag, first.owner.as_deref()),
+            (Some(3), Some(10), Some(6), Some(&*id))
+        );
 
         let refused = admin().reset_group("billing", "orders", Some(ResetTo::Beginning), &BTreeMap::new(), None).await;
         assert_eq!(refused.unwrap_err().kind, ErrorKind::GroupNotEmpty);

@@ -57,7 +57,12 @@ impl Reader {
     fn step(&mut self) -> bool {
         match self.consumer.take().unwrap() {
             Take::Chunk(chunk) => {
-                assert_eq!(self.owned.get(&chunk.partition), Some(&chunk.epoch.unwrap()), "{} is owned", chunk.partition);
+                assert_eq!(
+                    self.owned.get(&chunk.partition),
+                    Some(&chunk.epoch.unwrap()),
+                    "{} is owned",
+                    chunk.partition
+                );
                 let offsets = plain(&chunk.payload).into_iter().map(|record| record.0);
                 self.read.entry(chunk.partition).or_default().extend(offsets);
                 true
@@ -145,7 +150,11 @@ struct Killable {
 
 impl Killable {
     /// Joins, and reads all that it owns until it is killed.
-    fn join(endpoint: String, topic: &'static str, options: ConsumerOptions) -> (Self, tokio::sync::oneshot::Receiver<()>) {
+    fn join(
+        endpoint: String,
+        topic: &'static str,
+        options: ConsumerOptions,
+    ) -> (Self, tokio::sync::oneshot::Receiver<()>) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (joined, hears) = tokio::sync::oneshot::channel();
         runtime.spawn(async move {
@@ -186,7 +195,10 @@ async fn two_members_share_and_the_rest_has_all_again() {
         };
         both.await;
         assert!(first.owned.keys().all(|partition| !second.owned.contains_key(partition)));
-        assert_eq!(second.told.iter().map(|it| it.0).collect::<Vec<_>>(), vec![GroupChangeKind::Assigned; second.told.len()]);
+        assert_eq!(
+            second.told.iter().map(|it| it.0).collect::<Vec<_>>(),
+            vec![GroupChangeKind::Assigned; second.told.len()]
+        );
         // Who keeps what he has goes on under the same epoch; what went has a greater one.
         assert!(first.owned.iter().all(|(partition, epoch)| epochs[partition] == *epoch));
         assert!(second.owned.iter().all(|(partition, epoch)| epochs[partition] < *epoch));
@@ -245,7 +257,7 @@ async fn an_instance_gets_its_partitions_back_and_the_older_is_fenced() {
         let cluster = cluster().await;
         let client = connect(&cluster.endpoint().to_string()).await;
         fill(&client, "orders", 4, 10).await;
-        let named = |name: &str| options(GroupOptions { instance: Some(name.to_owned()), ..group("billing") });
+        let named = |name: &str| options(GroupOptions { instance: Some(name.to_owned()), ..quick("billing") });
         let mut a = Reader::open(&client, "orders", named("a")).await;
         let mut b = Reader::open(&client, "orders", named("b")).await;
         tokio::join!(a.until(|it| it.owned.len() == 2), b.until(|it| it.owned.len() == 2));
@@ -287,7 +299,8 @@ async fn what_is_marked_is_committed_by_itself_and_when_it_is_given_up() {
         let cluster = cluster().await;
         let client = connect(&cluster.endpoint().to_string()).await;
         fill(&client, "orders", 2, 10).await;
-        let auto = |seconds| ConsumerOptions { auto_commit: Some(Duration::from_secs(seconds)), ..options(group("billing")) };
+        let auto =
+            |seconds| ConsumerOptions { auto_commit: Some(Duration::from_secs(seconds)), ..options(group("billing")) };
         let mut first = Reader::open(&client, "orders", auto(3600)).await;
         first.until(|it| it.count() == 20).await;
         for partition in 0..2 {

@@ -251,9 +251,8 @@ pub extern "C" fn flv_consumer_commit_epochs(
         let processed = slice(processed, count, "processed")?;
         processed.iter().try_for_each(|one| structs::unused(one.reserved, "processed"))?;
         let epoch = |one: &flv_epoch_offset_t| Some(one.epoch).filter(|epoch| *epoch >= 0);
-        let given = processed
-            .iter()
-            .map(|one| EpochOffset { partition: one.partition, epoch: epoch(one), offset: one.offset });
+        let given =
+            processed.iter().map(|one| EpochOffset { partition: one.partition, epoch: epoch(one), offset: one.offset });
         let given: Vec<EpochOffset> = given.collect();
         let request = Request { timeout_ms, queue, token, operation };
         operation::start_bounded(Arc::clone(&consumer.runtime), request, |timeout| async move {

@@ -136,7 +136,13 @@ pub extern "C" fn flv_consumer_open(
             let consumer =
                 client.while_open(client.client.consumer(&topic, options, format.encoder(), timeout)).await?;
             let runtime = Arc::clone(&client.runtime);
-            let object = Arc::new(ConsumerObject { consumer, runtime, format, lent: Mutex::default(), lent_change: Mutex::default() });
+            let object = Arc::new(ConsumerObject {
+                consumer,
+                runtime,
+                format,
+                lent: Mutex::default(),
+                lent_change: Mutex::default(),
+            });
             client.add(&object);
             Ok(Done::object::<flv_consumer_t>(object))
         })?;

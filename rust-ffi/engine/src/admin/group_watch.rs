@@ -81,10 +81,10 @@ impl Admin {
         let (first, announced) = oneshot::channel();
         let (session, log) = (self.session.clone(), log.map(str::to_owned));
         let (told, on_panic) = (Arc::clone(&shared), Arc::clone(&shared));
-        let task = guard::spawn(
-            async move { follow(&session, &key, log.as_deref(), &told, first).await },
-            move |error| on_panic.end(error),
-        );
+        let task =
+            guard::spawn(async move { follow(&session, &key, log.as_deref(), &told, first).await }, move |error| {
+                on_panic.end(error)
+            });
         let watch = GroupWatch { shared, task: Mutex::new(Some(task)) };
         self.within_group("opening a watch of a consumer group", async {
             announced.await.unwrap_or_else(|_| Err(Error::internal("the task of a watch has ended")))

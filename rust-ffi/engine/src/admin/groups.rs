@@ -96,8 +96,7 @@ pub(super) fn key(group: &str, topic: &str) -> Result<GroupKey> {
 }
 
 fn unknown(group: &str, topic: &str) -> Error {
-    let text =
-        format!("group \"{group}\" on topic \"{topic}\" does not exist: list the groups to see which there are");
+    let text = format!("group \"{group}\" on topic \"{topic}\" does not exist: list the groups to see which there are");
     Error::new(ErrorKind::NotFound, text).with_topic(topic)
 }
 

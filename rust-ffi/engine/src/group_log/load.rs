@@ -2,9 +2,9 @@
 
 use fluvio_cffi_group::{GroupKey, Newcomer, Replica, Step};
 
-use super::directory::Known;
-use super::stream::{Item, LogStream};
 use super::Place;
+use super::directory::Known;
+use super::stream::{Item, LogStream, within};
 use crate::boottime::boottime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit::Limit;
@@ -64,7 +64,8 @@ async fn try_load(place: &Place, key: &GroupKey, at_least: i64, limit: &Limit) -
                 let mut stream = LogStream::open(place, from, limit).await?;
                 while stream.next_offset() < to {
                     stream.acknowledge()?;
-                    for item in stream.next().await?.into_iter().filter(|item| item.offset < to) {
+                    let read = within(place.session.request_timeout(), stream.next()).await?;
+                    for item in read.into_iter().filter(|item| item.offset < to) {
                         hand(&mut newcomer, item);
                     }
                 }

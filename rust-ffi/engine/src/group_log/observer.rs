@@ -117,7 +117,11 @@ impl Observer {
 
     fn refuse_sign(&self, record: &Record, known: &[MemberId]) -> Result<()> {
         let left = matches!(record.command, Command::Leave { .. });
-        let sender = record.command.sender().map(|(id, _)| id).filter(|id| !left && self.replica.state().position(*id).is_some());
+        let sender = record
+            .command
+            .sender()
+            .map(|(id, _)| id)
+            .filter(|id| !left && self.replica.state().position(*id).is_some());
         match sender {
             None => Ok(()),
             Some(id) => {

@@ -13,8 +13,8 @@ use fluvio_spu_schema::server::update_offset::{OffsetUpdate, UpdateOffsetsReques
 
 use super::Place;
 use crate::error::{Error, ErrorKind, Result};
-use crate::log_offsets::leader;
 use crate::limit::Limit;
+use crate::log_offsets::leader;
 use crate::replies::RecordBytes;
 use crate::transport::{Connection, Frame};
 

@@ -42,9 +42,10 @@ enum End {
 impl From<Error> for End {
     fn from(error: Error) -> Self {
         match error.kind {
-            ErrorKind::TopicNotFound | ErrorKind::OffsetEvicted | ErrorKind::OffsetOutOfRange | ErrorKind::CorruptRecord => {
-                Self::Gone(error.message)
-            }
+            ErrorKind::TopicNotFound
+            | ErrorKind::OffsetEvicted
+            | ErrorKind::OffsetOutOfRange
+            | ErrorKind::CorruptRecord => Self::Gone(error.message),
             _ => Self::Lost(error),
         }
     }

@@ -378,10 +378,10 @@ impl Participant {
         self.send(now, out);
     }
 
-    /// Where a partition begins that never had a commit: the offset before its first record.
-    pub fn resolved(&mut self, now: Moment, start: Entry, out: &mut Vec<Output>) {
+    /// Where partitions begin that never had a commit: of each the offset before its first record.
+    pub fn resolved(&mut self, now: Moment, starts: &[Entry], out: &mut Vec<Output>) {
         if let Phase::Member(member) = &mut self.phase {
-            member.resolved(start, out);
+            starts.iter().for_each(|start| member.resolved(*start, out));
         }
         self.send(now, out);
     }

@@ -126,7 +126,8 @@ impl Consumer {
         processed: &[(u32, i64)],
         timeout: Option<Duration>,
     ) -> Result<()> {
-        let given = |(partition, offset): &(u32, i64)| EpochOffset { partition: *partition, epoch: None, offset: *offset };
+        let given =
+            |(partition, offset): &(u32, i64)| EpochOffset { partition: *partition, epoch: None, offset: *offset };
         let given: Vec<EpochOffset> = processed.iter().map(given).collect();
         let fenced = self.commit_epochs(&given, timeout).await?;
         let Some((partition, offset)) = fenced.first().copied() else { return Ok(()) };

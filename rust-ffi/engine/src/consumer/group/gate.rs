@@ -134,7 +134,9 @@ impl Gate {
     /// Adds to the last change of that kind if nobody knows of it, else begins a new one.
     fn tell(&mut self, kind: GroupChangeKind, partition: u32, epoch: i64) {
         match self.changes.back_mut() {
-            Some(last) if last.kind == kind && self.told != Some(last.number) => last.partitions.push((partition, epoch)),
+            Some(last) if last.kind == kind && self.told != Some(last.number) => {
+                last.partitions.push((partition, epoch))
+            }
             _ => {
                 self.last += 1;
                 let partitions = vec![(partition, epoch)];

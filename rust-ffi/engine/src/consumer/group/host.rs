@@ -205,7 +205,8 @@ impl Host {
     async fn round(&mut self) -> Result<RoundEnd> {
         maybe_panic(TaskKind::Consumer);
         (self.participant, self.end, self.link) = (None, None, 0);
-        let entering = enter(Arc::clone(&self.consumer), self.options.clone(), self.key.clone(), Arc::clone(&self.make));
+        let entering =
+            enter(Arc::clone(&self.consumer), self.options.clone(), self.key.clone(), Arc::clone(&self.make));
         let Some(entered) = self.unless_left(entering).await else { return Ok(RoundEnd::Over) };
         let (log, mut news, loaded) = entered?;
         let partitions = self.partitions().unwrap_or(1);
@@ -251,12 +252,7 @@ impl Host {
 /// What of the log is needed to take part: it, what happens in it, and the state of the group.
 type Entered = (Arc<GroupLog>, mpsc::UnboundedReceiver<News>, Replica);
 
-async fn enter(
-    consumer: Arc<ConsumerShared>,
-    options: GroupOptions,
-    key: GroupKey,
-    make: MakeLog,
-) -> Result<Entered> {
+async fn enter(consumer: Arc<ConsumerShared>, options: GroupOptions, key: GroupKey, make: MakeLog) -> Result<Entered> {
     let limit = Limit::new(None).with(&consumer.trouble);
     if !consumer.session.metadata().read(|metadata| metadata.has_topic(&options.log)) {
         make().await?;
@@ -353,7 +349,7 @@ impl Host {
                 self.call(|participant, now, out| participant.returned(now, out));
             }
             Call::Released { partition, epoch } => self.released(partition, epoch, true),
-            Call::Resolved(start) => self.call(|participant, now, out| participant.resolved(now, start, out)),
+            Call::Resolved(starts) => self.call(|participant, now, out| participant.resolved(now, &starts, out)),
             Call::Commit { processed, answer } => self.commit(&processed, answer),
             Call::CommitMarked { answer } => self.commit_marks(Some(answer)),
             Call::Committed { answer } => {
@@ -371,7 +367,7 @@ impl Host {
         if self.begins_anew.remove(&(partition, epoch)) {
             let state = self.participant.as_ref().map(|participant| participant.replica().state());
             let committed = state.and_then(|state| state.partition(partition)?.committed).unwrap_or(-1);
-            return self.read(partition, epoch, committed);
+            return self.read(&[(partition, epoch, committed)]);
         }
         let committed = if is_known { self.marks.of(&self.shared.slots, partition) } else { None };
         let released = Released { partition, epoch, committed };

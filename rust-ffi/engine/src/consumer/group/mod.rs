@@ -52,16 +52,30 @@ enum Call {
     /// The reader came back: what was handed out is done.
     Returned,
     /// The reader has given a partition up.
-    Released { partition: u32, epoch: i64 },
-    /// Where a partition begins.
-    Resolved(Entry),
-    Commit { processed: Vec<EpochOffset>, answer: host::Answer },
+    Released {
+        partition: u32,
+        epoch: i64,
+    },
+    /// Where partitions begin.
+    Resolved(Vec<Entry>),
+    Commit {
+        processed: Vec<EpochOffset>,
+        answer: host::Answer,
+    },
     /// Stores what is marked as processed.
-    CommitMarked { answer: host::Answer },
+    CommitMarked {
+        answer: host::Answer,
+    },
     /// What is stored.
-    Committed { answer: oneshot::Sender<BTreeMap<u32, i64>> },
+    Committed {
+        answer: oneshot::Sender<BTreeMap<u32, i64>>,
+    },
     /// It leaves, or, for the sake of its instance, falls silent.
-    Leave { stays: bool, patience: Duration, answer: Option<oneshot::Sender<()>> },
+    Leave {
+        stays: bool,
+        patience: Duration,
+        answer: Option<oneshot::Sender<()>>,
+    },
 }
 
 /// What the consumer and its member share beside the subscription.

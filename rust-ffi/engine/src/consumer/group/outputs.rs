@@ -16,16 +16,20 @@ use crate::events::EventKind;
 impl Host {
     /// Does what the member wants, in this order.
     pub(super) fn perform(&mut self, outputs: Vec<Output>) {
-        let mut unresolved = Vec::new();
+        let (mut unresolved, mut gained) = (Vec::new(), Vec::new());
         let mut rebalanced = false;
         for output in outputs {
-            rebalanced |= matches!(output, Output::Assign { .. } | Output::Revoke { .. } | Output::Lost { .. });
+            let takes = matches!(output, Output::Revoke { .. } | Output::Lost { .. } | Output::Keep { .. });
+            rebalanced |= takes || matches!(output, Output::Assign { .. });
+            if takes {
+                self.read(&std::mem::take(&mut gained));
+            }
             match output {
                 Output::Draw => self.draw(),
                 Output::Append(command) => self.append(&command),
                 Output::Renew => self.renew(),
                 Output::Resolve { partition, epoch } => unresolved.push((partition, epoch)),
-                Output::Assign { partition, epoch, after } => self.read(partition, epoch, after),
+                Output::Assign { partition, epoch, after } => gained.push((partition, epoch, after)),
                 Output::Revoke { partition, epoch } => match self.consumer.subscription.give_up(partition, epoch) {
                     Revocation::Unknown => self.released(partition, epoch, false),
                     Revocation::Now => self.released(partition, epoch, true),
@@ -45,6 +49,7 @@ impl Host {
                 other => self.turn(&other),
             }
         }
+        self.read(&gained);
         if rebalanced && self.leaving.is_none() {
             self.consumer.session.counters().rebalances.add(1);
         }
@@ -85,19 +90,23 @@ impl Host {
         self.call(|participant, now, out| participant.link(now, false, out));
     }
 
-    /// Begins to read a partition behind `after`.
-    pub(super) fn read(&mut self, partition: u32, epoch: i64, after: i64) {
-        let start = match after {
-            0.. => Start::Stored(after.saturating_add(1)),
-            _ => Start::Beginning(0),
+    /// Begins to read partitions, each under its epoch and behind an offset. Its reader hears of all at once.
+    pub(super) fn read(&mut self, gained: &[(u32, i64, i64)]) {
+        if gained.is_empty() {
+            return;
+        }
+        let owned: Vec<(u32, i64)> = gained.iter().map(|(partition, epoch, _)| (*partition, *epoch)).collect();
+        let assigned = match self.consumer.subscription.gain(&owned) {
+            Ok(assigned) => assigned,
+            Err(error) => return self.fail(error),
         };
-        match self.consumer.subscription.gain(partition, epoch) {
-            Ok(Some(assigned)) => {
-                let end = self.ends.get(&partition).copied();
-                fetcher::begin_until(&self.consumer, assigned, start, end);
-            }
-            Ok(None) => {}
-            Err(error) => self.fail(error),
+        for (assigned, (partition, _, after)) in assigned.into_iter().zip(gained) {
+            let start = match after {
+                0.. => Start::Stored(after.saturating_add(1)),
+                _ => Start::Beginning(0),
+            };
+            let end = self.ends.get(partition).copied();
+            fetcher::begin_until(&self.consumer, assigned, start, end);
         }
     }
 
@@ -112,8 +121,7 @@ impl Host {
                 match found {
                     None => return,
                     Some(Ok(found)) => {
-                        found.into_iter().for_each(|start| drop(calls.send(Call::Resolved(start))));
-                        return;
+                        return drop(calls.send(Call::Resolved(found)));
                     }
                     Some(Err(error)) if !error.retriable => return consumer.subscription.end(error),
                     Some(Err(_)) => backoff.wait().await,

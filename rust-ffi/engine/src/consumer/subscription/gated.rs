@@ -42,19 +42,21 @@ impl Subscription {
         Some(changed)
     }
 
-    /// The member owns a partition: a cursor is to be made of it.
-    pub(crate) fn gain(&self, partition: u32, epoch: i64) -> Result<Option<Assigned>> {
+    /// The member owns partitions, each under an epoch: a cursor is to be made of each; of none if nothing is read any
+    /// more.
+    pub(crate) fn gain(&self, owned: &[(u32, i64)]) -> Result<Vec<Assigned>> {
+        let numbers: Vec<u32> = owned.iter().map(|(partition, _)| *partition).collect();
         let mut state = self.lock();
         if state.closed || state.stopped {
-            return Ok(None);
+            return Ok(Vec::new());
         }
-        let mut assigned = state.assignment.assign(&[partition])?;
+        let assigned = state.assignment.assign(&numbers)?;
         if let Some(gate) = &mut state.gate {
-            gate.assign(partition, epoch);
+            owned.iter().for_each(|(partition, epoch)| gate.assign(*partition, *epoch));
         }
         drop(state);
         self.readable.notify_waiters();
-        Ok(assigned.pop())
+        Ok(assigned)
     }
 
     /// The member is to give a partition up.
