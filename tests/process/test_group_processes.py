@@ -103,18 +103,19 @@ class Trial:
         self.partitions = partitions
         self.workers: list[Worker] = []
         self.over = threading.Event()
+        self.many = threading.Event()
         self.failures: list[BaseException] = []
         client.admin.topics.create(self.topic, partitions=partitions)
 
     # -- what goes on
 
     def produce(self) -> None:
-        """Two hundred records a second."""
+        """Two hundred records a second, and now and then many at once."""
         try:
             with self.client.producer(self.topic, delivery_timeout=PATIENCE) as producer:
                 for number in itertools.count():
                     producer.enqueue(b"%d" % number, partition=number % self.partitions)
-                    if self.over.wait(0.005):
+                    if not self.many.is_set() and self.over.wait(0.005):
                         return
         except BaseException as failure:
             self.failures.append(failure)
@@ -140,6 +141,10 @@ class Trial:
         random.choice(self.living).stop(SESSION / 4)
 
     def stop_worker_long(self) -> None:
+        """In the middle of its work, with records in hand and more that were read ahead."""
+        self.many.set()
+        time.sleep(0.2)
+        self.many.clear()
         random.choice(self.living).stop(SESSION * 3)
 
     def change_workers(self) -> None:

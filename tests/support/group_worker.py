@@ -18,6 +18,8 @@ from fluvio_cffi import AsyncFluvio, CommitFencedError, Fluvio, FluvioTimeoutErr
 
 IN_HAND = 50
 """Records that are handed out and not committed, of all partitions, at most."""
+WORK = 0.0002
+"""Seconds of work on each."""
 
 
 class Journal:
@@ -34,6 +36,7 @@ class Journal:
             self.write("handed", record.partition, record.offset, epochs[record.partition], at=moment)
 
     def done(self, record: Record) -> None:
+        time.sleep(WORK)
         self.write("done", record.partition, record.offset)
 
 
