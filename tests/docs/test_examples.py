@@ -178,6 +178,23 @@ def test_notebook() -> None:
     asyncio.run(run(), debug=False)
 
 
+def test_the_demo_of_a_group(tmp_path: Path, fluvio_own_cluster: LocalCluster) -> None:
+    code = (
+        "import sys; from fluvio_cffi._cli.group_demo import groups_part\n"
+        "if __name__ == '__main__': groups_part(sys.argv[1])\n"
+    )
+    program = tmp_path / "demo_of_a_group.py"
+    program.write_text(code)
+    with running(str(program), fluvio_own_cluster.endpoint, folder=tmp_path) as process:
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    lines = said.splitlines()
+    assert lines[0] == "  3 processes share 6 partitions"
+    assert lines[1].startswith("  one is killed: the others have its partitions after ")
+    assert lines[2].startswith("  one ends in order: the last one has all after ")
+    assert lines[3].endswith(" records came meanwhile, and each was processed")
+
+
 def test_workers_of_a_group(tmp_path: Path, fluvio_own_cluster: LocalCluster) -> None:
     """Of three one is killed, and the others take over; one ends in order, and the last one has all."""
     endpoint = fluvio_own_cluster.endpoint
