@@ -37,7 +37,8 @@
     │   ├── CompressionError
     │   └── DeliveryError             .count .errors .result
     ├── ConsumerError
-    │   └── CorruptRecordError
+    │   ├── CorruptRecordError
+    │   └── RecordFailedError
     ├── SmartModuleError              .module .kind .offset .key .value .hint .record_index
     └── InternalError                 a panic was caught at the boundary
 
@@ -399,6 +400,10 @@ class ConsumerError(FluvioError):
 
 class CorruptRecordError(ConsumerError):
     """The log holds bytes that are no valid record batch."""
+
+
+class RecordFailedError(ConsumerError):
+    """A worker of a tracker has said that a record failed; what it raised is the cause."""
 
 
 class SmartModuleError(FluvioError):

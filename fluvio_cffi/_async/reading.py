@@ -33,11 +33,14 @@ async def next_records(backend: AsyncBackend, subscription: Subscription, deadli
         subscription.reading = False
 
 
-async def next_batch(backend: AsyncBackend, subscription: Subscription, limit: int, wait: float | None) -> Cut | None:
+async def next_batch(
+    backend: AsyncBackend, subscription: Subscription, limit: int, wait: float | None, deadline: float | None = None
+) -> Cut | None:
     """Waits for the next batch. It is still to be taken out of the buffer; ``None`` at the end.
 
     :param limit: records of it, at most.
     :param wait: seconds to wait for more than the first record; ``None``: no limit.
+    :raises FluvioTimeoutError: there is none by the deadline.
     """
     backend.check()
     if not subscription.reading:
@@ -48,7 +51,7 @@ async def next_batch(backend: AsyncBackend, subscription: Subscription, limit: i
     try:
         subscription.begin_batch()
         buffer = subscription.buffer
-        while await _ready(backend, subscription, None):
+        while await _ready(backend, subscription, deadline):
             if buffer.count < limit:
                 await _fill(backend, subscription, limit, ending(wait))
             cut = buffer.cut(limit, full=wait is None)
@@ -70,10 +73,13 @@ async def _ready(backend: AsyncBackend, subscription: Subscription, deadline: fl
     while not subscription.stopped:
         if ready:
             return True
+        if subscription.called_away:
+            return False
         if not subscription.take():
             if subscription.ended:
                 return False
-            if not await _wait(backend, subscription, deadline):
+            waited = await _wait(backend, subscription, subscription.mark_due(deadline))
+            if not waited and not subscription.mark_dropped(deadline):
                 raise subscription.too_late()
         ready = buffer.count
     return False
@@ -102,7 +108,7 @@ async def _wait(backend: AsyncBackend, subscription: Subscription, deadline: flo
         waiting = begin_to_wait(backend, lib.flv_consumer_wait, subscription.handle, seconds)
         subscription.waiting = waiting
         # Whoever resumes a partition does it the other way round.
-        if subscription.buffer.count:
+        if subscription.buffer.count or subscription.called_away:
             backend.completions.abandon(waiting)
             return True
         return await until_ready(backend, waiting)

@@ -233,11 +233,12 @@ impl Admin {
             return Err(Error::partition_not_found(topic, i64::from(*wrong), count));
         }
         let bounds = logs_bounds(&self.session, topic, wanted.keys().copied().collect(), &self.limit).await?;
-        let target = |(partition, to): (u32, ResetTo)| {
+        let mut targets = Vec::new();
+        for (partition, to) in wanted {
             let bounds = bounds.get(&partition).copied().unwrap_or_default();
-            to.next_offset(topic, partition, bounds).map(|next| (partition, next - 1))
-        };
-        wanted.into_iter().map(target).collect()
+            targets.push((partition, self.next_offset(to, topic, partition, bounds).await? - 1));
+        }
+        Ok(targets)
     }
 
     /// A group as the log has it; one that the log does not know as the cluster stores it.

@@ -21,6 +21,7 @@ mod cursor;
 mod decode;
 mod fetcher;
 mod group;
+mod inspection;
 mod options;
 mod place;
 mod ready_queue;
@@ -42,12 +43,14 @@ use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::group_log::MakeLog;
 use crate::guard;
 use crate::limit::{Limit, Trouble, took_longer};
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, TopicCounters};
 use crate::session::{Member, Session};
 use crate::smartmodule::Chain;
 
 pub use group::{EpochOffset, GroupChange, GroupChangeKind, GroupMember, GroupSlots, MemberState};
 pub use options::{ConsumerOptions, GroupOptions, Start};
+
+pub(crate) use fetcher::first_since;
 
 use fetcher::Fetchers;
 use group::Membership;
@@ -157,6 +160,8 @@ struct ConsumerShared {
     /// What the SPU runs on each stream.
     chain: Option<Chain>,
     subscription: Subscription,
+    /// Those of the topic.
+    counters: Arc<TopicCounters>,
     encoder: Arc<dyn ChunkEncoder>,
     fetchers: Fetchers,
     /// What keeps the fetchers from reading.
@@ -264,6 +269,7 @@ impl Consumer {
         };
         let subscription = Subscription::new(topic, count, options.stop_at_end, options.prefetch);
         let assigned = subscription.assign(&chosen)?;
+        let counters = session.counters().topic(topic);
         let shared = Arc::new(ConsumerShared {
             session,
             topic: topic.to_owned(),
@@ -271,6 +277,7 @@ impl Consumer {
             fetch_bytes,
             chain,
             subscription,
+            counters,
             encoder,
             fetchers: Fetchers::default(),
             trouble: limit.trouble().clone(),
@@ -331,6 +338,9 @@ impl Consumer {
 
     fn count(&self, chunk: &Chunk) {
         let counters = self.owner.shared.session.counters();
+        counters.records_consumed.add(u64::from(chunk.count));
+        counters.bytes_consumed.add(chunk.bytes);
+        let counters = &self.owner.shared.counters;
         counters.records_consumed.add(u64::from(chunk.count));
         counters.bytes_consumed.add(chunk.bytes);
     }
