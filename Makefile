@@ -20,7 +20,7 @@ CARGO := cargo
 MANIFEST := --manifest-path rust-ffi/Cargo.toml --locked
 
 RUST_SOURCES := $(shell find rust-ffi -name target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
-PYTHON_SOURCES := pytest_fluvio_cffi.py $(shell find fluvio_cffi \( -name '*.py' -o -name "*.pyi" -o -name py.typed \) ! -name _binding.py)
+PYTHON_SOURCES := pytest_fluvio_cffi.py fluvio_cffi_flv.py $(shell find fluvio_cffi \( -name '*.py' -o -name "*.pyi" -o -name py.typed \) ! -name _binding.py)
 WHEEL_SOURCES := $(RUST_SOURCES) $(PYTHON_SOURCES) include/fluvio_cffi.h tools/build_binding.py setup.py pyproject.toml README.md LICENSE
 
 .PHONY: help demo test test-rust test-python test-pythons test-long test-unit docs links bench bench-full develop wheel sdist lint lint-python lint-rust deny format clean
@@ -52,8 +52,8 @@ test: test-rust test-python
 # a call can be interrupted. Within two hours, on a machine that does nothing else; a line for each figure.
 test-long: $(VENV)/.wheel $(VENV)/.test $(VENV)/.witness
 	FLUVIO_CFFI_LONG=1 $(CARGO) test $(MANIFEST) -p fluvio-cffi-group -- --nocapture --test-threads 1
-	cd $(VENV) && FLUVIO_CFFI_LONG=1 bin/pytest --config-file=../pyproject.toml --rootdir=.. --verbose --capture=no $(PYTEST_ARGS) \
-		../tests/long
+	cd $(VENV) && FLUVIO_CFFI_LONG=1 bin/pytest --config-file=../pyproject.toml --rootdir=.. --verbose --capture=no -m long $(PYTEST_ARGS) \
+		../tests
 
 # Without a cluster, in seconds; against the checkout (make develop).
 test-unit:
@@ -102,7 +102,7 @@ lint-python: $(VENV)/.lint
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python tools/async_to_sync.py --check
-	$(BIN)/codespell *.md docs/*.md docs/*.rst docs/dev changelog.d examples benchmarks fluvio_cffi pytest_fluvio_cffi.py \
+	$(BIN)/codespell *.md docs/*.md docs/*.rst docs/dev changelog.d examples benchmarks fluvio_cffi pytest_fluvio_cffi.py fluvio_cffi_flv.py \
 		tests tools include $(addprefix rust-ffi/,wire engine abi cluster group)
 	@$(BIN)/towncrier build --draft --version next >/dev/null
 	PYTHONPATH=$(CURDIR) $(BIN)/lint-imports --no-cache --no-logo

@@ -57,6 +57,9 @@ impl Values {
             words.extend_from_slice(&vocabulary[usize::try_from(draw(64))?]);
         }
         words.truncate(WORDS);
+        if spec.text("verb")? == "consume" && spec.text("through").is_ok_and(|module| module == "upper") {
+            words.make_ascii_uppercase();
+        }
         let size = spec.number("size")?;
         if !(DIGITS..WORDS / 2).contains(&size) {
             return Err(format!("size: from {DIGITS} to {}", WORDS / 2 - 1).into());

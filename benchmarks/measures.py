@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from contestants import BATCHES, HOSTS, OFFICIAL, PEER, PLAIN, SHARED
 
 MIB = 1 << 20
+MODULES = Path(__file__).parent.parent / "tests" / "smartmodules"
 SIZE = 100
 LOOPS = ("asyncio", "uvloop", "trio")
 # `write`: into an empty topic, read back by the official client. `read`: a topic that all contestants read, written by
@@ -128,6 +130,7 @@ def table(amounts: Amounts) -> list[Measure]:
                 ),
             ),
         ]
+    found += [_through(module, amounts) for module in ("contains", "upper")]
     one = {"verb": "send", "size": SIZE, "count": amounts.sends, "tasks": 1}
     found.append(
         Measure(
@@ -221,6 +224,27 @@ def table(amounts: Amounts) -> list[Measure]:
         ),
     ]
     return found
+
+
+def _through(module: str, amounts: Amounts) -> Measure:
+    return Measure(
+        f"through-{module}",
+        f"bulk consume by batches through the SmartModule `{module}`, one partition",
+        "read",
+        (OFFICIAL, BATCHES, PEER, "asyncio", "sync"),
+        {
+            "verb": "consume",
+            "by": "batches",
+            "through": module,
+            "wasm": str(MODULES / f"{module}.wasm"),
+            "size": SIZE,
+            "count": amounts.records,
+            "partitions": 1,
+        },
+        rounds=0.6,
+        targets=(times(1, ("asyncio", "sync"), OFFICIAL, f"through `{module}`, against the official client"),),
+        beside={"cluster CPU ns": "cluster_ns", **PEAK},
+    )
 
 
 def _tasks(tasks: int, amounts: Amounts) -> Measure:

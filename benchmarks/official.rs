@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use fluvio::consumer::{ConsumerConfig, ConsumerConfigExtBuilder, RetryMode};
 use fluvio::{
-    Compression, Fluvio, FluvioClusterConfig, Offset, ProduceOutput, RecordKey, TopicProducerConfigBuilder,
-    TopicProducerPool,
+    Compression, Fluvio, FluvioClusterConfig, Offset, ProduceOutput, RecordKey, SmartModuleContextData,
+    SmartModuleExtraParams, SmartModuleInvocation, SmartModuleInvocationWasm, SmartModuleKind,
+    TopicProducerConfigBuilder, TopicProducerPool,
 };
 use futures_util::{Stream, StreamExt};
 use serde_json::{Value, json};
@@ -75,14 +76,28 @@ async fn next<S: Stream + Unpin>(stream: &mut S) -> Outcome<Option<S::Item>> {
     Ok(tokio::time::timeout(PATIENCE, stream.next()).await?)
 }
 
+/// The SmartModule that what is read comes through, if any; a filter lets all pass.
+fn modules(spec: &Spec) -> Outcome<Vec<SmartModuleInvocation>> {
+    let Ok(path) = spec.text("wasm") else { return Ok(Vec::new()) };
+    let mut params = SmartModuleExtraParams::default();
+    params.insert("needle".to_owned(), " ".to_owned());
+    Ok(vec![SmartModuleInvocation {
+        wasm: SmartModuleInvocationWasm::adhoc_from_bytes(&std::fs::read(path)?)?,
+        kind: SmartModuleKind::Generic(SmartModuleContextData::None),
+        params,
+        ..Default::default()
+    }])
+}
+
 /// Reads to the end of the topic.
 pub async fn consume(spec: &Spec) -> Outcome<Value> {
     let fluvio = connect(spec).await?;
     let mut check = Check::new(spec, spec.number("count")?)?;
+    let (topic, modules) = (spec.text("topic")?, modules(spec)?);
     let clock = Clock::start();
     match spec.text("by")? {
-        "batches" => by_batches(&fluvio, spec.text("topic")?, &mut check).await?,
-        _ => by_records(&fluvio, spec.text("topic")?, &mut check).await?,
+        "batches" => by_batches(&fluvio, topic, modules, &mut check).await?,
+        _ => by_records(&fluvio, topic, modules, &mut check).await?,
     }
     let result = clock.stop();
     check.end()?;
@@ -90,10 +105,15 @@ pub async fn consume(spec: &Spec) -> Outcome<Value> {
 }
 
 /// The documented way, record by record.
-async fn by_records(fluvio: &Fluvio, topic: &str, check: &mut Check) -> Outcome<()> {
+async fn by_records(
+    fluvio: &Fluvio,
+    topic: &str,
+    modules: Vec<SmartModuleInvocation>,
+    check: &mut Check,
+) -> Outcome<()> {
     let mut config = ConsumerConfigExtBuilder::default();
     config.topic(topic).offset_start(Offset::beginning()).max_bytes(MAX_BYTES);
-    config.disable_continuous(true).retry_mode(RetryMode::Disabled);
+    config.disable_continuous(true).retry_mode(RetryMode::Disabled).smartmodule(modules);
     let mut stream = fluvio.consumer_with_config(config.build()?).await?;
     while let Some(record) = stream.next().await {
         let record = record?;
@@ -103,10 +123,16 @@ async fn by_records(fluvio: &Fluvio, topic: &str, check: &mut Check) -> Outcome<
 }
 
 /// The faster way, by batches: of one partition, without retries, deprecated.
-async fn by_batches(fluvio: &Fluvio, topic: &str, check: &mut Check) -> Outcome<()> {
+async fn by_batches(
+    fluvio: &Fluvio,
+    topic: &str,
+    modules: Vec<SmartModuleInvocation>,
+    check: &mut Check,
+) -> Outcome<()> {
     #[allow(deprecated)]
     let consumer = fluvio.partition_consumer(topic, 0).await?;
-    let config = ConsumerConfig::builder().max_bytes(MAX_BYTES).disable_continuous(true).build()?;
+    let config =
+        ConsumerConfig::builder().max_bytes(MAX_BYTES).disable_continuous(true).smartmodule(modules).build()?;
     let mut stream = Box::pin(consumer.stream_batches_with_config(Offset::beginning(), config).await?);
     while let Some(batch) = next(&mut stream).await? {
         for record in batch?.records() {

@@ -38,16 +38,25 @@ def produce(spec: dict[str, Any]) -> dict[str, float]:
     return result
 
 
-def consume(spec: dict[str, Any]) -> dict[str, float]:
-    values = list(Values(spec["count"], spec["size"]))
-    client = connect(spec)
-    got: list[tuple[Any, bytes]] = []
-    clock = Clock()
+def records(client: Any, spec: dict[str, Any]) -> Any:
+    if "wasm" in spec:
+        # Only its older interface takes SmartModules.
+        through = fluvio.ConsumerConfig()
+        through.smartmodule(path=spec["wasm"], params={"needle": " "})
+        return client.partition_consumer(spec["topic"], 0).stream_with_config(fluvio.Offset.beginning(), through)
     config = fluvio.ConsumerConfigExtBuilder(spec["topic"])
     config.offset_start(fluvio.Offset.beginning())
     config.max_bytes(MAX_BYTES)
     config.disable_continuous()
-    for record in client.consumer_with_config(config.build()):
+    return client.consumer_with_config(config.build())
+
+
+def consume(spec: dict[str, Any]) -> dict[str, float]:
+    values = list(Values(spec["count"], spec["size"], spec.get("through") == "upper"))
+    client = connect(spec)
+    got: list[tuple[Any, bytes]] = []
+    clock = Clock()
+    for record in records(client, spec):
         # A list of numbers; whoever wants bytes makes them of it.
         got.append((record, bytes(record.value())))
         if len(got) == spec["count"]:

@@ -36,13 +36,13 @@ def _words() -> bytes:
 class Values(Sequence[bytes]):
     """The values: each begins with its number, in ten digits; words follow that compress as text does.
 
-    They are made as they are asked for; ``list`` makes them all beforehand.
+    They are made as they are asked for; ``list`` makes them all beforehand. ``upper``: in capitals.
     """
 
-    def __init__(self, count: int, size: int) -> None:
+    def __init__(self, count: int, size: int, upper: bool = False) -> None:
         self._count = count
         self._length = size - DIGITS
-        self._words = _words()
+        self._words = _words().upper() if upper else _words()
 
     def __len__(self) -> int:
         return self._count

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import sys
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
@@ -73,7 +74,9 @@ class Bench:
                             count = spec["count"]
                             if count not in known:
                                 known[count] = backlogs.enter_context(self._backlog(spec))
+                            before = self._cluster_seconds()
                             result = contestant.run({**spec, "topic": known[count]})
+                            result["cluster_ns"] = (self._cluster_seconds() - before) / count * 1e9
                         else:
                             result = self._run(measure, contestant, spec)
                     except Failure as failure:
@@ -84,6 +87,13 @@ class Bench:
                             result["rate"] = spec["count"] / result["seconds"]
                         runs[contestant.name].append(result)
         return runs, failures
+
+    def _cluster_seconds(self) -> float:
+        """The processor time that the cluster has taken, if it is ours."""
+        if self._cluster is None or not sys.platform.startswith("linux"):
+            return 0.0
+        fields = Path(f"/proc/{self._cluster.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def _spec(self, measure: Measure, contestant: Contestant) -> dict[str, Any]:
         spec = {**measure.spec, "addr": self._endpoint}

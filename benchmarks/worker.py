@@ -5,7 +5,8 @@ Usage: python worker.py HOST SPEC
 HOST is asyncio, uvloop, trio or sync (threads). SPEC is a JSON object: verb, addr, topic, count, size of values, and
 
     produce             partitions, codec, keys; lazy: make the values as they are sent, not before
-    consume             the same of a topic that has exactly `count` records; by: "batches" or "records"
+    consume             the same of a topic that has exactly `count` records; by: "batches" or "records"; through, wasm:
+                        the SmartModule that they come through, `contains` or `upper`, and the file that it is in
     send                tasks: so many, each with one record in flight; lanes: as many, for the reading back
     end-to-end          interval_ms; shared (official client only): one client sends and reads
     fairness            by, prefetch, interval_ms, intervals: one of two partitions has `count` records waiting, again
@@ -37,7 +38,16 @@ import health
 from hosts import run, sleep, together
 from records import DIGITS, Check, Clock, Values, check_partitions, check_places, key, latencies, peak, resident
 
-from fluvio_cffi import AsyncFluvio, Fluvio, FluvioTimeoutError, Offset, Partitioner, RecordBatch, SendResult
+from fluvio_cffi import (
+    AsyncFluvio,
+    Fluvio,
+    FluvioTimeoutError,
+    Offset,
+    Partitioner,
+    RecordBatch,
+    SendResult,
+    SmartModule,
+)
 
 Spec = dict[str, Any]
 Result = dict[str, float]
@@ -47,13 +57,19 @@ COMPARED = 1000
 
 
 def values_of(spec: Spec) -> Sequence[bytes]:
-    values = Values(spec["count"], spec["size"])
+    values = Values(spec["count"], spec["size"], spec["verb"] == "consume" and spec.get("through") == "upper")
     return values if spec.get("lazy") else list(values)
 
 
 def records_of(spec: Spec) -> Sequence[Any]:
     values = values_of(spec)
     return [(key(number), value) for number, value in enumerate(values)] if spec.get("keys") else values
+
+
+def options_of(spec: Spec) -> dict[str, Any]:
+    """How all of a topic is read. A filter lets all pass."""
+    modules = [SmartModule(path=spec["wasm"], params={"needle": " "})] if "wasm" in spec else []
+    return {"start": Offset.beginning(), "stop_at_end": True, "smartmodules": modules}
 
 
 def check_result(result: SendResult, spec: Spec) -> None:
@@ -164,7 +180,7 @@ async def consume(spec: Spec) -> Result:
     reading = Reading(spec)
     async with AsyncFluvio.connect(spec["addr"]) as client:
         clock = Clock()
-        async with client.consumer(spec["topic"], start=Offset.beginning(), stop_at_end=True) as consumer:
+        async with client.consumer(spec["topic"], **options_of(spec)) as consumer:
             if spec["by"] == "batches":
                 async for batch in consumer.batches():
                     reading.batch(batch)
@@ -381,7 +397,7 @@ def sync_consume(spec: Spec) -> Result:
     reading = Reading(spec)
     with Fluvio.connect(spec["addr"]) as client:
         clock = Clock()
-        with client.consumer(spec["topic"], start=Offset.beginning(), stop_at_end=True) as consumer:
+        with client.consumer(spec["topic"], **options_of(spec)) as consumer:
             if spec["by"] == "batches":
                 for batch in consumer.batches():
                     reading.batch(batch)

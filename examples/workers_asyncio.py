@@ -1,22 +1,27 @@
-"""Several asyncio tasks share the records of a topic: python examples/workers_asyncio.py [ENDPOINT]
+"""A pool of asyncio tasks shares the records of a topic: python examples/workers_asyncio.py [ENDPOINT]
 
-One task reads batches, and each batch is spread over the workers. It is committed when all have finished, so that what
-is committed never runs ahead of the work: after a crash what was not finished comes again.
+Each task takes the next record and says when it is done, in any order. What has no unfinished record before it is
+committed, so that what is committed never runs ahead of the work: after a crash what was not finished comes again.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import sys
 
-from fluvio_cffi import AsyncFluvio, Record
+from fluvio_cffi import AsyncFluvio, AsyncTracker
 
 WORKERS = 8
 
 
-async def work(records: list[Record]) -> int:
-    await asyncio.sleep(0.001 * len(records))  # a database, a web service, ...
-    return len(records)
+async def work(tracker: AsyncTracker) -> int:
+    done = 0
+    async for record in tracker:
+        with tracker.processing(record):
+            await asyncio.sleep(random.random() / 500)  # a database, a web service, ...
+            done += 1
+    return done
 
 
 async def main(endpoint: str) -> None:
@@ -25,12 +30,9 @@ async def main(endpoint: str) -> None:
         async with client.producer("work") as producer:
             await producer.send_all(f"item {n}" for n in range(1000))
 
-        done = 0
         async with client.consumer("work", consumer_id="workers", stop_at_end=True) as consumer:
-            async for batch in consumer.batches(max_records=200):
-                shares = [list(batch[n::WORKERS]) for n in range(WORKERS)]
-                done += sum(await asyncio.gather(*map(work, shares)))
-                await consumer.commit(batch)
+            async with consumer.tracker(max_in_hand=100) as tracker:
+                done = sum(await asyncio.gather(*[work(tracker) for _ in range(WORKERS)]))
             print(done, "records processed, committed:", await consumer.committed())
 
 

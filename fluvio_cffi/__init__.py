@@ -48,6 +48,7 @@ from fluvio_cffi._errors import (
     Phase,
     ProducerError,
     ReceiptLike,
+    RecordFailedError,
     RecordTooLargeError,
     ResourceError,
     ResultLike,
@@ -66,7 +67,7 @@ from fluvio_cffi._errors import (
 from fluvio_cffi._metadata import RecordMetadata
 from fluvio_cffi._native.lifecycle import set_exit_timeout
 from fluvio_cffi._produce.delivery import SendResult
-from fluvio_cffi._values.metrics import Metrics
+from fluvio_cffi._values.metrics import Metrics, TopicMetrics
 from fluvio_cffi._values.quantities import Duration, Size, Timeout
 from fluvio_cffi._values.records import (
     Bytes,
@@ -87,6 +88,7 @@ from fluvio_cffi._values.records import (
     Record,
 )
 from fluvio_cffi._values.smartmodules import Lookback, ParamValue, SmartModule, SmartModuleChain, SmartModuleKind
+from fluvio_cffi._values.times import Timestamp
 
 from ._async.batches import AsyncBatches
 from ._async.client import AsyncFluvio
@@ -94,6 +96,8 @@ from ._async.consumer import AsyncConsumer
 from ._async.events import AsyncEvents
 from ._async.producer import AsyncProducer
 from ._async.receipt import AsyncReceipt
+from ._async.topics_consumer import AsyncTopicsConsumer
+from ._async.tracker import AsyncTracker
 from ._opening import Opening
 from ._sync.batches import Batches
 from ._sync.client import Fluvio
@@ -101,6 +105,8 @@ from ._sync.consumer import Consumer
 from ._sync.events import Events
 from ._sync.producer import Producer
 from ._sync.receipt import Receipt
+from ._sync.topics_consumer import TopicsConsumer
+from ._sync.tracker import Tracker
 
 if TYPE_CHECKING:
     from ._admin.objects.changes import Change, ChangeKind
@@ -209,6 +215,8 @@ __all__ = [
     "AsyncSpus",
     "AsyncTableFormats",
     "AsyncTopics",
+    "AsyncTopicsConsumer",
+    "AsyncTracker",
     "AsyncWatch",
     "AuthError",
     "Batches",
@@ -310,6 +318,7 @@ __all__ = [
     "ReceiptLike",
     "Record",
     "RecordBatch",
+    "RecordFailedError",
     "RecordMetadata",
     "RecordTooLargeError",
     "RemoteCluster",
@@ -354,14 +363,18 @@ __all__ = [
     "TableFormatStatus",
     "TableFormats",
     "Timeout",
+    "Timestamp",
     "Tls",
     "TlsPolicy",
     "Topic",
+    "TopicMetrics",
     "TopicNotFoundError",
     "TopicResolution",
     "TopicSpec",
     "TopicStatus",
     "Topics",
+    "TopicsConsumer",
+    "Tracker",
     "UsageError",
     "VersionError",
     "Visibility",

@@ -40,7 +40,8 @@
     │   ├── CorruptRecordError
     │   ├── MemberFencedError         a consumer of the same `instance` has taken over
     │   ├── CommitFencedError         .fenced: the group has given these partitions to others
-    │   └── GroupNotEmptyError        the group has members that live
+    │   ├── GroupNotEmptyError        the group has members that live
+    │   └── RecordFailedError
     ├── SmartModuleError              .module .kind .offset .key .value .hint .record_index
     └── InternalError                 a panic was caught at the boundary
 
@@ -442,6 +443,10 @@ class CommitFencedError(ConsumerError):
 
 class GroupNotEmptyError(ConsumerError):
     """The group has members that give signs of life: its offsets are theirs. Close them first."""
+
+
+class RecordFailedError(ConsumerError):
+    """A worker of a tracker has said that a record failed; what it raised is the cause."""
 
 
 class SmartModuleError(FluvioError):

@@ -22,14 +22,21 @@ logger: Final = logging.getLogger("fluvio_cffi")
 class Forgettable:
     """An object that warns when it is forgotten unclosed."""
 
-    __slots__ = ("_made",)
+    __slots__ = ("_excused", "_made")
 
     def __init__(self) -> None:
+        self._excused = False
         self._made: list[str] | None = traceback.format_stack()[:-2] if sys.flags.dev_mode else None
+
+    def _excuse(self) -> None:
+        """It need not be closed: what becomes of it when it is forgotten is what its owner wants."""
+        self._excused = True
 
     def _forgotten(self, what: str, *, warn: Callable[..., None] = warnings.warn) -> None:
         """Warns that the object was garbage-collected unclosed. When the interpreter ends, the modules that this needs
         may be empty by then: so it keeps what it calls, and so do finalizers."""
+        if self._excused:
+            return
         message = f"unclosed {what}"
         if self._made:
             message += "; it was made here (most recent call last):\n" + "".join(self._made).rstrip()

@@ -435,6 +435,11 @@ typedef enum {
      At this offset.
      */
     FLV_START_AT = 3,
+    /*
+     At the first record that is not older than this, in milliseconds since the epoch; at the end if there is none.
+     The log is halved until it is found: its times are taken to rise.
+     */
+    FLV_START_SINCE = 4,
 } flv_start_kind_e;
 
 /*
@@ -703,7 +708,7 @@ typedef struct {
      */
     uint32_t kind;
     /*
-     Records after the beginning, records before the end, or the offset.
+     Records after the beginning, records before the end, the offset, or the time.
      */
     int64_t value;
 } flv_start_t;
@@ -1422,6 +1427,32 @@ typedef struct {
 } flv_metrics_t;
 
 /*
+ What a client has done in one topic since it was opened.
+ */
+typedef struct {
+    /*
+     Its name; empty: all topics beyond the first thousand. Valid until the client is freed.
+     */
+    flv_view_t topic;
+    /*
+     Records acknowledged.
+     */
+    uint64_t records_produced;
+    /*
+     Bytes of their keys and values.
+     */
+    uint64_t bytes_produced;
+    /*
+     Records handed to readers, a chunk at a time.
+     */
+    uint64_t records_consumed;
+    /*
+     Bytes of their keys and values.
+     */
+    uint64_t bytes_consumed;
+} flv_topic_metrics_t;
+
+/*
  How a producer works. `flv_producer_options_init` fills in the defaults.
  */
 typedef struct {
@@ -1729,6 +1760,17 @@ flv_status_t flv_client_offsets(flv_client_t *client,
                                 uint64_t token,
                                 uint64_t *operation,
                                 flv_error_t **error);
+
+/*
+ Asks the SC the smallest question there is; again while it is away, within the time-out. Value: how many nanoseconds
+ it took to answer. Any thread.
+ */
+flv_status_t flv_client_ping(flv_client_t *client,
+                             int64_t timeout_ms,
+                             flv_queue_t *queue,
+                             uint64_t token,
+                             uint64_t *operation,
+                             flv_error_t **error);
 
 /*
  Frees a client. Its producers and consumers go on until they are freed. Never blocks. NULL is fine. Any thread.
@@ -2078,6 +2120,17 @@ void flv_runtime_shutdown(int64_t timeout_ms, uint64_t *dropped_records);
  Tells what a client has done, also after its close. `metrics->struct_size` must be set. Never waits. Any thread.
  */
 flv_status_t flv_client_metrics(const flv_client_t *client, flv_metrics_t *metrics, flv_error_t **error);
+
+/*
+ Tells what a client has done by topic, also after its close: of the first thousand topics that it had a producer or
+ consumer of, and of all others as one. Up to `capacity` to `topics`, in the order of their names, and how many there
+ are to `*count`. Never waits. Any thread.
+ */
+flv_status_t flv_client_topic_metrics(const flv_client_t *client,
+                                      flv_topic_metrics_t *topics,
+                                      size_t capacity,
+                                      size_t *count,
+                                      flv_error_t **error);
 
 /*
  Fills in the defaults. Any thread.

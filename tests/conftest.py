@@ -23,7 +23,8 @@ from fluvio_cffi import AsyncFluvio, Fluvio, LocalCluster, Offset
 if TYPE_CHECKING:
     from pytest_fluvio_cffi import NamedCluster
 
-pytest_plugins = ["pytest_fluvio_cffi"]  # in a checkout it is not installed
+# The first is not installed in a checkout; the others have the fixtures of the old interface and of the command line.
+pytest_plugins = ["pytest_fluvio_cffi", "old_client", "cli_support"]
 
 BACKENDS = ("asyncio", "uvloop", "trio", "sync")
 AWAITED = {
@@ -47,6 +48,8 @@ AWAITED = {
     "reset",
     "status",
     "offsets",
+    "ping",
+    "join",
 }
 OURS = (
     fluvio_cffi.Fluvio,
@@ -67,6 +70,8 @@ OURS = (
     fluvio_cffi.Spus,
     fluvio_cffi.TableFormats,
     fluvio_cffi.Topics,
+    fluvio_cffi.TopicsConsumer,
+    fluvio_cffi.Tracker,
     fluvio_cffi.Watch,
 )
 
@@ -222,7 +227,7 @@ def run(backend: str, function: Callable[..., Awaitable[Any]], *args: Any) -> An
 def cluster(fluvio_cluster: LocalCluster | NamedCluster) -> LocalCluster:
     """A cluster that all tests share; they make topics of their own. It loses what a real one may lose."""
     if not isinstance(fluvio_cluster, LocalCluster):
-        pytest.fail("this test needs an embedded cluster: only test_conformance.py knows --fluvio-endpoint")
+        pytest.fail("this test needs an embedded cluster: --fluvio-endpoint is for those with the fixture `target`")
     control(fluvio_cluster, "lose-acks 5001 on")
     return fluvio_cluster
 
@@ -263,9 +268,16 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.register_profile("fluvio_cffi", deadline=None)
     hypothesis.settings.load_profile("fluvio_cffi")
     config.addinivalue_line("markers", "backends(*names): run the test on these only")
+    config.addinivalue_line("markers", "long: has a long form (laws.has_long_form), which `make test-long` runs")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # As in a job in the background, where the programs that the tests start would not hear it either.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent.name == "long":
+            item.add_marker("long")
 
 
 def pytest_collection_finish() -> None:
@@ -302,6 +314,8 @@ ALLOWED_SKIPS = [
     "reads ELF files",
     "the hard limit is ",
     "no valgrind here",
+    "no zsh here",
+    "no fish here",
 ]
 if sys.implementation.name != "cpython":
     ALLOWED_SKIPS.append("could not import 'uvloop'")

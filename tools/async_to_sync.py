@@ -59,6 +59,8 @@ NAMES = {
     "AsyncSpus": "Spus",
     "AsyncTableFormats": "TableFormats",
     "AsyncTopics": "Topics",
+    "AsyncTopicsConsumer": "TopicsConsumer",
+    "AsyncTracker": "Tracker",
     "AsyncWatch": "Watch",
     "AsyncWatched": "Watched",
     "LoopIntake": "ThreadIntake",

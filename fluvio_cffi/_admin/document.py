@@ -35,15 +35,17 @@ def tagged(tag: str) -> Callable[[type[T]], type[T]]:
     return mark
 
 
-def to_document(value: Any) -> dict[str, object]:
-    """The document of an instance of a dataclass. What is ``None`` is left out."""
+def to_document(value: Any, *, complete: bool = False) -> dict[str, object]:
+    """The document of an instance of a dataclass. What is ``None`` is left out, unless it is to be `complete`."""
     document: dict[str, object] = {}
     kind: Any = value.__class__
     for part in _parts(kind):
         content = getattr(value, part.attribute)
         if content is not None:
-            plain = round(content * part.units) if part.units != 1 else _plain(content)
+            plain = round(content * part.units) if part.units != 1 else _plain(content, complete)
             document[part.name] = {_TAGS[content.__class__]: plain} if part.tagged else plain
+        elif complete:
+            document[part.name] = None
     return document
 
 
@@ -82,14 +84,14 @@ def _parts(cls: Any) -> list[_Part]:
     return parts
 
 
-def _plain(value: Any) -> object:
+def _plain(value: Any, complete: bool) -> object:
     if is_dataclass(value):
-        return to_document(value)
+        return to_document(value, complete=complete)
     kind: Any = value.__class__
     if kind is tuple:
-        return [_plain(item) for item in value]
+        return [_plain(item, complete) for item in value]
     if kind is dict:
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item, complete) for key, item in value.items()}
     return value
 
 

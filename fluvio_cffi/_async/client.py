@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Final
+from typing import Final, cast, overload
 
 from fluvio_cffi._backends.base import AsyncBackend
 from fluvio_cffi._backends.select import running_backend
@@ -23,7 +23,8 @@ from fluvio_cffi._consume.membership import (
     Membership,
 )
 from fluvio_cffi._consume.options import ConsumerOptions
-from fluvio_cffi._errors import FluvioError, FluvioTimeoutError
+from fluvio_cffi._consume.topics import PartitionsOf, StartOf, options_by_topic
+from fluvio_cffi._errors import ConfigError, FluvioError, FluvioTimeoutError
 from fluvio_cffi._lifetime import Closeable, logger
 from fluvio_cffi._native.calls import Slice, copy_buffer
 from fluvio_cffi._native.loader import CData, ffi, lib
@@ -45,6 +46,7 @@ from .listening import checked_listener
 from .producer import AsyncProducer
 from .room import hand_over_all
 from .session import AsyncSession
+from .topics_consumer import AsyncTopicsConsumer, open_topics
 
 # flv_bounds_t: partition, reserved, begin, end
 _BOUNDS: Final = struct.Struct("=IIqq")
@@ -165,6 +167,27 @@ class AsyncFluvio(Closeable):
         self._session.check_open()
         return AsyncEvents(self._session)
 
+    async def ping(self, timeout: Timeout = ...) -> float:
+        """Seconds that the cluster's SC took to answer the smallest question there is: for health checks.
+
+        While the SC is away it is asked again until the time is over. It says nothing of the SPUs.
+
+        :param timeout: seconds; left out: the client's ``admin_timeout``; ``None``: no limit.
+        :raises FluvioTimeoutError: ``phase="admin"``: it did not answer in time.
+        """
+        backend = self._session.backend
+        backend.check()
+        self._session.check_open()
+        operation = backend.completions.start(
+            lib.flv_client_ping,
+            self._session.handle,
+            timeout=parse_timeout(timeout, self._session.admin_timeout),
+            phase="admin",
+            waiter=backend.waiter(),
+        )
+        (await backend.finish(operation)).check()
+        return operation.value / 1e9
+
     def metrics(self) -> Metrics:
         """What the client has done, with all of its producers and consumers. Any thread, also after the close.
 
@@ -249,6 +272,7 @@ class AsyncFluvio(Closeable):
         else:
             return self._open_producer(name, options)
 
+    @overload
     def consumer(
         self,
         topic: str,
@@ -273,10 +297,57 @@ class AsyncFluvio(Closeable):
         on_assigned: Listener | None = None,
         on_revoked: Listener | None = None,
         on_lost: Listener | None = None,
-    ) -> Opening[AsyncConsumer]:
-        """Open a consumer.
+    ) -> Opening[AsyncConsumer]: ...
 
-        :param topic: the topic's name.
+    @overload
+    def consumer(
+        self,
+        topic: list[str] | tuple[str, ...],
+        *,
+        partitions: Mapping[str, Iterable[int] | int] | None = None,
+        start: Offset | Mapping[str, Offset | Mapping[int, Offset]] | None = None,
+        resume: bool = True,
+        stop_at_end: bool = False,
+        consumer_id: str | None = None,
+        commit: Commit | None = None,
+        auto_commit_interval: Duration = 5.0,
+        isolation: Isolation = "read_uncommitted",
+        max_bytes: Size = 1_048_576,
+        prefetch: Size = "16MiB",
+        on_evicted: OnEvicted = "raise",
+        smartmodules: SmartModuleChain = (),
+    ) -> Opening[AsyncTopicsConsumer]: ...
+
+    def consumer(
+        self,
+        topic: str | list[str] | tuple[str, ...],
+        *,
+        partitions: Iterable[int] | int | Mapping[str, Iterable[int] | int] | None = None,
+        start: Offset | Mapping[int, Offset] | Mapping[str, Offset | Mapping[int, Offset]] | None = None,
+        resume: bool = True,
+        stop_at_end: bool = False,
+        consumer_id: str | None = None,
+        commit: Commit | None = None,
+        auto_commit_interval: Duration = 5.0,
+        isolation: Isolation = "read_uncommitted",
+        max_bytes: Size = 1_048_576,
+        prefetch: Size = "16MiB",
+        on_evicted: OnEvicted = "raise",
+        smartmodules: SmartModuleChain = (),
+        group: str | None = None,
+        instance: str | None = None,
+        session_timeout: Duration = SESSION_TIMEOUT,
+        rebalance_timeout: Duration = REBALANCE_TIMEOUT,
+        processing_timeout: Duration = PROCESSING_TIMEOUT,
+        on_assigned: Listener | None = None,
+        on_revoked: Listener | None = None,
+        on_lost: Listener | None = None,
+    ) -> Opening[AsyncConsumer] | Opening[AsyncTopicsConsumer]:
+        """Open a consumer of a topic, or of several, which then take turns.
+
+        :param topic: the topic's name; or a list of names, for an :class:`AsyncTopicsConsumer`: `partitions` is then a
+            dict by topic, and `start` an :class:`Offset` for all, or a dict by topic. What holds for one topic holds
+            for each; `prefetch` is divided among them, and each has its own connections.
         :param partitions: which partitions; left out: all, also those that are added later.
         :param start: where reading begins: an :class:`Offset`, or one for each partition. Left out, or for partitions
             that are not named: the beginning with a `consumer_id`, so that nothing is lost before the first commit,
@@ -329,26 +400,38 @@ class AsyncFluvio(Closeable):
             checked_listener(on_revoked, "on_revoked"),
             checked_listener(on_lost, "on_lost"),
         )
-        options = ConsumerOptions(
-            partitions,
-            start,
-            resume,
-            stop_at_end,
-            consumer_id,
-            commit,
-            auto_commit_interval,
-            isolation,
-            max_bytes,
-            prefetch,
-            on_evicted,
-            smartmodules,
-            membership,
-        )
+
+        def options(partitions: PartitionsOf, start: StartOf, prefetch: Size) -> ConsumerOptions:
+            return ConsumerOptions(
+                partitions,
+                start,
+                resume,
+                stop_at_end,
+                consumer_id,
+                commit,
+                auto_commit_interval,
+                isolation,
+                max_bytes,
+                prefetch,
+                on_evicted,
+                smartmodules,
+                membership,
+            )
+
+        if isinstance(topic, (list, tuple)):
+            if membership is not None:
+                raise ConfigError("topic is a list, and group is given: a group shares one topic, so open one for each")
+            several = options_by_topic(topic, partitions, start, prefetch, options)
+            if True:  # ASYNC
+                return Opening(partial(open_topics, self._session, several), f"consumer({[*several]!r})")
+            else:
+                return open_topics(self._session, several)
         name = text(topic, "topic")
+        one = options(cast("PartitionsOf", partitions), cast("StartOf", start), prefetch)
         if True:  # ASYNC
-            return Opening(partial(self._open_consumer, name, options), f"consumer({name!r})")
+            return Opening(partial(self._open_consumer, name, one), f"consumer({name!r})")
         else:
-            return self._open_consumer(name, options)
+            return self._open_consumer(name, one)
 
     async def _open_producer(self, topic: str, options: ProducerOptions) -> AsyncProducer:
         backend = self._session.backend

@@ -12,7 +12,7 @@ from fluvio_cffi._consume.moves import go_on, hold_back, start_seek
 from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._consume.places import shown
 from fluvio_cffi._consume.subscription import Subscription
-from fluvio_cffi._errors import FluvioError
+from fluvio_cffi._errors import FluvioError, UsageError
 from fluvio_cffi._lifetime import Closeable, Forgettable, logger
 from fluvio_cffi._native.loader import CData, lib
 from fluvio_cffi._values.checks import flag, number
@@ -22,6 +22,7 @@ from fluvio_cffi._values.records import Offset, Record
 from .batches import AsyncBatches
 from .reading import next_records
 from .session import AsyncSession
+from .tracker import AsyncTracker
 
 
 class AsyncConsumer(Forgettable, Closeable):
@@ -169,6 +170,18 @@ class AsyncConsumer(Forgettable, Closeable):
         wait = None if max_wait is None else parse_duration(max_wait, "max_wait")
         return AsyncBatches(self, self._backend, self._subscription, max_records, wait)
 
+    def tracker(self, *, max_in_hand: int = 1000) -> AsyncTracker:
+        """Hands out the records from now on, to any number of workers, is told in any order which are done, and commits
+        of each partition what has no unfinished record before it. Nothing else reads or seeks the consumer after that.
+
+        :param max_in_hand: how many records it takes, at most, from the oldest one on that is not done.
+        :raises UsageError: the consumer was opened without a ``consumer_id``, or with a group, or is being read.
+        """
+        self._subscription.check_open()
+        if self._subscription.group is not None:
+            raise UsageError("a tracker is not for the members of a group yet: open the consumer with a consumer_id")
+        return AsyncTracker(self._backend, self._session, self._subscription, max_in_hand)
+
     # -- elsewhere, later
 
     async def seek(self, partition: int, offset: Offset | int, *, timeout: Timeout = ...) -> None:
@@ -182,6 +195,7 @@ class AsyncConsumer(Forgettable, Closeable):
         :param timeout: seconds; left out: the client's ``admin_timeout``; ``None``: no limit.
         :raises PartitionNotFoundError: the partition is not read by this consumer.
         :raises OffsetEvictedError: retention has removed the offset.
+        :raises UsageError: a tracker hands out its records.
         :raises ClosedError: the consumer was closed or stopped.
         """
         backend = self._backend
@@ -190,6 +204,7 @@ class AsyncConsumer(Forgettable, Closeable):
         subscription.check_open()
         if subscription.stopped:
             raise subscription.no_more()
+        subscription.check_untracked()
         number(partition, "partition", 0, (1 << 31) - 1)
         target = offset if isinstance(offset, Offset) else Offset.at(offset)
         limit = parse_timeout(timeout, self._session.admin_timeout)

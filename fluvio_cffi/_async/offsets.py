@@ -87,6 +87,8 @@ def place(offset: Offset) -> str | dict[str, int]:
     """An offset as the documents write it."""
     if offset.kind == "at":
         return {"at": offset.value}
+    if offset.time is not None:
+        return {"since": offset.time}
     return {f"from_{offset.kind}": offset.value} if offset.value else offset.kind
 
 

@@ -34,6 +34,7 @@ from fluvio_cffi._produce.options import ProducerOptions
 from fluvio_cffi._produce.partitions import PartitionChooser
 from fluvio_cffi._values.quantities import Timeout, ending, left, parse_timeout
 from fluvio_cffi._values.records import Bytes, Pending, ProducerRecord, Record
+from fluvio_cffi._values.times import Timestamp
 
 from .chunks import AsyncChunks
 from .receipt import AsyncReceipt, wait_for
@@ -102,7 +103,7 @@ class AsyncProducer(Forgettable, Closeable):
         *,
         key: Bytes | None = None,
         partition: int | None = None,
-        timestamp: int | None = None,
+        timestamp: Timestamp | None = None,
         timeout: Timeout = ...,
     ) -> RecordMetadata:
         """Send a record and wait until it is acknowledged.
@@ -113,7 +114,7 @@ class AsyncProducer(Forgettable, Closeable):
         :param value: its value.
         :param key: its key; records with equal keys go to one partition. ``None``: none.
         :param partition: its partition; ``None``: the partitioner decides.
-        :param timestamp: milliseconds since the epoch; ``None``: now.
+        :param timestamp: milliseconds since the epoch, or an aware ``datetime``; ``None``: now.
         :param timeout: seconds for all of it; left out: the producer's ``delivery_timeout``; ``None``: no limit.
         :raises FluvioTimeoutError: ``phase="enqueue"``, ``outcome="not_written"``: there was no room in time;
             ``phase="wait"``, ``outcome="pending"``: it was accepted, goes on, and ``.receipt`` stands for it;
@@ -145,7 +146,7 @@ class AsyncProducer(Forgettable, Closeable):
         *,
         key: Bytes | None = None,
         partition: int | None = None,
-        timestamp: int | None = None,
+        timestamp: Timestamp | None = None,
         timeout: Timeout = ...,
     ) -> AsyncReceipt:
         """Accept a record for sending; waits only while the buffer is full, first come, first served.
@@ -156,7 +157,7 @@ class AsyncProducer(Forgettable, Closeable):
         :param value: its value.
         :param key: its key; ``None``: none.
         :param partition: its partition; ``None``: the partitioner decides.
-        :param timestamp: milliseconds since the epoch; ``None``: now.
+        :param timestamp: milliseconds since the epoch, or an aware ``datetime``; ``None``: now.
         :param timeout: seconds to wait for room; left out: the producer's ``delivery_timeout``; ``None``: no limit;
             ``0``: only if there is room now.
         :raises FluvioTimeoutError: ``phase="enqueue"``: there was no room in time.
@@ -319,7 +320,7 @@ class AsyncProducer(Forgettable, Closeable):
         value: Bytes,
         key: Bytes | None,
         partition: int | None,
-        timestamp: int | None,
+        timestamp: Timestamp | None,
         timeout: Timeout,
         awaited: bool = False,
     ) -> AsyncReceipt:
@@ -340,8 +341,7 @@ class AsyncProducer(Forgettable, Closeable):
             cost += len(key)
         if partition is not None or self._chooser.partitioner is not None:
             partition = self._chooser.partition(partition, key, value)
-        if timestamp is not None:
-            check_timestamp(timestamp)
+        stamp = None if timestamp is None else check_timestamp(timestamp)
         if cost > intake.most:
             raise intake.too_large(cost)
         # A record that must queue for room does not yield first: it would lose its turn.
@@ -349,9 +349,9 @@ class AsyncProducer(Forgettable, Closeable):
             await backend.rest()
         if intake.closing:
             raise intake.closed_error()
-        receipt = AsyncReceipt(backend, self._ledger, timestamp)
-        if not intake.accept(receipt, value, key, partition, timestamp, cost, awaited):
-            use = partial(intake.accept_granted, receipt, value, key, partition, timestamp, cost, awaited)
+        receipt = AsyncReceipt(backend, self._ledger, stamp)
+        if not intake.accept(receipt, value, key, partition, stamp, cost, awaited):
+            use = partial(intake.accept_granted, receipt, value, key, partition, stamp, cost, awaited)
             await use_room(backend, intake, cost, ending(limit), use)
         return receipt
 

@@ -37,11 +37,14 @@ async def next_records(backend: AsyncBackend, subscription: Subscription, deadli
         subscription.reading = False
 
 
-async def next_batch(backend: AsyncBackend, subscription: Subscription, limit: int, wait: float | None) -> Cut | None:
+async def next_batch(
+    backend: AsyncBackend, subscription: Subscription, limit: int, wait: float | None, deadline: float | None = None
+) -> Cut | None:
     """Waits for the next batch. It is still to be taken out of the buffer; ``None`` at the end.
 
     :param limit: records of it, at most.
     :param wait: seconds to wait for more than the first record; ``None``: no limit.
+    :raises FluvioTimeoutError: there is none by the deadline.
     """
     backend.check()
     if not subscription.reading:
@@ -52,7 +55,7 @@ async def next_batch(backend: AsyncBackend, subscription: Subscription, limit: i
     try:
         subscription.begin_batch()
         buffer = subscription.buffer
-        while await _ready(backend, subscription, None):
+        while await _ready(backend, subscription, deadline):
             if subscription.count < limit:
                 await _fill(backend, subscription, limit, ending(wait))
             cut = buffer.cut(limit, full=wait is None, barred=subscription.barred)
@@ -76,10 +79,13 @@ async def _ready(backend: AsyncBackend, subscription: Subscription, deadline: fl
     while not subscription.stopped:
         if ready:
             return True
+        if subscription.called_away:
+            return False
         if not subscription.take():
             if subscription.ended:
                 return False
-            if not await _wait(backend, subscription, deadline):
+            waited = await _wait(backend, subscription, subscription.mark_due(deadline))
+            if not waited and not subscription.mark_dropped(deadline):
                 raise subscription.too_late()
         ready = buffer.count
     return False
@@ -97,7 +103,10 @@ async def _owned_ready(backend: AsyncBackend, subscription: Subscription, group:
         elif not subscription.take() and not group.untold:
             if subscription.ended and not subscription.buffer.count:
                 return False
-            if not subscription.count and not await _wait(backend, subscription, deadline):
+            if subscription.count:
+                continue
+            waited = await _wait(backend, subscription, subscription.mark_due(deadline))
+            if not waited and not subscription.mark_dropped(deadline):
                 raise subscription.too_late()
     return False
 
@@ -132,7 +141,7 @@ async def _wait(backend: AsyncBackend, subscription: Subscription, deadline: flo
         waiting = begin_to_wait(backend, lib.flv_consumer_wait, subscription.handle, seconds)
         subscription.waiting = waiting
         # Whoever resumes a partition does it the other way round.
-        if subscription.count:
+        if subscription.count or subscription.called_away:
             backend.completions.abandon(waiting)
             return True
         return await until_ready(backend, waiting)

@@ -114,6 +114,7 @@ class Backend:
         """The last client is closed: what completed until now is looked at, the rest cannot be."""
         self._pump()
         self.completions.fail_rest()
+        self.completions.run_due()
 
 
 class AsyncBackend(Backend, ABC):
@@ -157,6 +158,18 @@ class AsyncBackend(Backend, ABC):
     @abstractmethod
     def soon(self, callback: Callable[[], None]) -> None:
         """Calls `callback`, which must not raise, when the loop turns next."""
+
+    def call_later(self, callback: Callable[[], None]) -> None:
+        """Calls `callback`, which must not raise, in the loop: at the end of the drain that is under way, before any
+        task that it wakes; else when the loop turns next. Does nothing when the loop is closed. Any thread."""
+        completions = self.completions
+        completions.call_later(callback)
+        if threading.get_ident() != self.thread or not completions.draining:
+            self.threadsafe(completions.run_due)
+
+    def awaken(self, waiter: Waiter) -> None:
+        """Ends a wait, which is over when the loop turns next. Any thread; safe in a signal handler."""
+        self.threadsafe(waiter.wake)
 
     @abstractmethod
     def threadsafe(self, callback: Callable[[], None]) -> None:

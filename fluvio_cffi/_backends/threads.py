@@ -265,6 +265,7 @@ class SyncBackend(Backend):
                 parked.pop()
         if self._leader is None and self._clients == 0:
             self.completions.fail_rest()
+            self.completions.run_due()
 
     def turned(self) -> None:
         """Threads need not yield."""
@@ -291,6 +292,14 @@ class SyncBackend(Backend):
             self.completions.abandon(operation)
             raise
         return operation
+
+    def awaken(self, waiter: Waiter) -> None:
+        """Ends a wait. Any thread; safe in a signal handler."""
+        waiter.wake()
+
+    def call_later(self, callback: Callable[[], None]) -> None:
+        """Calls `callback`, which must not raise, when the completion queue was drained next. Any thread."""
+        self.completions.call_later(callback)
 
     def look(self) -> None:
         """Takes up what has completed."""

@@ -96,6 +96,17 @@ class Commits:
                 cell = self._cells[partition] = place[0]
             cell[0] = offset
 
+    def take_over(self) -> bool:
+        """From now on somebody else says what is processed, by :meth:`note`, and not what is read; whether the library
+        commits it in the background."""
+        by_itself = self._by_itself
+        self._by_itself = False
+        return by_itself
+
+    def note(self, partition: int, offset: int) -> None:
+        """All up to this offset is processed: the library may commit it."""
+        self._mark({partition: offset})
+
     # -- when asked
 
     def check(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from fluvio_cffi._consume.batch import holding_back, without
-from fluvio_cffi._consume.options import KINDS
+from fluvio_cffi._consume.options import native_start
 from fluvio_cffi._consume.subscription import Subscription
 from fluvio_cffi._native.errors import raise_status
 from fluvio_cffi._native.loader import ffi, lib
@@ -23,7 +23,7 @@ def start_seek(
     subscription: Subscription, partition: int, to: Offset, timeout: float | None, waiter: Wakeable
 ) -> Operation:
     """Seeks. It is in force when this returns or raises; the operation completes when the new position is known."""
-    start = ffi.new("flv_start_t *", (partition, KINDS[to.kind], to.value))
+    start = ffi.new("flv_start_t *", (partition, *native_start(to)))
     try:
         return subscription.backend.completions.start(
             lib.flv_consumer_seek, subscription.handle, start[0], timeout=timeout, phase="read", waiter=waiter

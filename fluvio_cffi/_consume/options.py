@@ -17,18 +17,23 @@ from fluvio_cffi._values.records import ISOLATIONS, Commit, Isolation, Offset, O
 from fluvio_cffi._values.smartmodules import SmartModule, SmartModuleChain, chain_of
 
 _A_START: Final = "an Offset, such as Offset.beginning() or Offset.at(5), or a dict of one for each partition"
-KINDS: Final = {
+_KINDS: Final = {
     "beginning": lib.FLV_START_BEGINNING,
     "end": lib.FLV_START_END,
     "at": lib.FLV_START_AT,
 }
 
 
+def native_start(offset: Offset) -> tuple[int, int]:
+    """``kind`` and ``value`` of an ``flv_start_t``. An age is counted from now."""
+    time = offset.time
+    return (_KINDS[offset.kind], offset.value) if time is None else (lib.FLV_START_SINCE, time)
+
+
 class ConsumerOptions:
     """How to consume."""
 
     __slots__ = (
-        "_auto_commit",
         "_isolation",
         "_max_bytes",
         "_prefetch",
@@ -37,6 +42,7 @@ class ConsumerOptions:
         "_start",
         "_starts",
         "_stop_at_end",
+        "auto_commit",
         "consumer_id",
         "membership",
         "partitions",
@@ -72,7 +78,7 @@ class ConsumerOptions:
         if membership is not None:
             _check_free(consumer_id, partitions, resume)
         self.consumer_id: str | None = consumer_id
-        self._auto_commit = interval if commit == "auto" else None
+        self.auto_commit: float | None = interval if commit == "auto" else None
         self._skip_evicted = bool(choice(on_evicted, "on_evicted", ("raise", "skip")))
         self.partitions: tuple[int, ...] = numbers(partitions)
         self._start, self._starts = self._starts_of(start)
@@ -112,14 +118,12 @@ class ConsumerOptions:
         starts = ffi.new("flv_start_t[]", len(self._starts))
         for place, (partition, offset) in zip(starts, self._starts.items(), strict=True):
             place.partition = partition
-            place.kind = KINDS[offset.kind]
-            place.value = offset.value
+            place.kind, place.value = native_start(offset)
         if self._starts:
             options.starts = starts
             options.starts_len = len(self._starts)
         if self._start is not None:
-            options.start_kind = KINDS[self._start.kind]
-            options.start_value = self._start.value
+            options.start_kind, options.start_value = native_start(self._start)
         options.resume = self._resume
         options.stop_at_end = self._stop_at_end
         options.isolation = self._isolation
@@ -128,8 +132,8 @@ class ConsumerOptions:
         options.skip_evicted = self._skip_evicted
         identity = Slice(self.consumer_id or "")
         options.consumer_id = identity.value
-        if self._auto_commit is not None:
-            options.auto_commit_ms = milliseconds(self._auto_commit)
+        if self.auto_commit is not None:
+            options.auto_commit_ms = milliseconds(self.auto_commit)
         member = () if self.membership is None else self.membership.write(options)
         chain, alive = native_chain(self.smartmodules)
         if self.smartmodules:
@@ -140,7 +144,7 @@ class ConsumerOptions:
     @property
     def commits_by_itself(self) -> bool:
         """Whether what was processed is committed in the background."""
-        return self._auto_commit is not None
+        return self.auto_commit is not None
 
 
 def _check_free(consumer_id: str | None, partitions: object, resume: bool) -> None:

@@ -23,6 +23,7 @@ from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, Us
 from fluvio_cffi._native.errors import explained, from_native
 from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._native.queue import Operation
+from fluvio_cffi._values.quantities import left
 from fluvio_cffi._values.records import Record
 
 _NOTHING: Final[Iterator[Record]] = iter(())
@@ -32,6 +33,8 @@ _STRIDE: Final = 512
 _STRIDE_SECONDS: Final = 0.00016
 # How long one who works on what was taken may go on without a look for partitions that had nothing before.
 _FRESH_SECONDS: Final = 0.005
+# How often a read that waits looks, at most, for what SmartModules have dropped.
+_SHORTEST: Final = 0.05
 
 
 class Subscription:
@@ -49,6 +52,8 @@ class Subscription:
     :ivar stopped: whether nothing further is handed out.
     :ivar ended: whether no more comes, unless there is a seek.
     :ivar closed: whether the consumer, or its client, is closed.
+    :ivar tracked: is told when nothing further is handed out, if a tracker reads and says what is processed.
+    :ivar called_away: whether a read is to end without records, since the tracker has something else for its reader.
     """
 
     def __init__(self, backend: ConsumeBackend, handle: CData, topic: str, options: ConsumerOptions) -> None:
@@ -66,8 +71,13 @@ class Subscription:
         self.stopped: bool = False
         self.ended: bool = False
         self.closed: bool = False
+        self.tracked: Callable[[], None] | None = None
+        self.called_away: bool = False
         # With SmartModules, places move also where nothing is left to hand out.
         self._drops = bool(options.smartmodules)
+        # How often a read that waits behind them says how far they have come; `None`: nobody wants to know.
+        by_itself = options.auto_commit
+        self._mark_interval = max(by_itself, _SHORTEST) if by_itself is not None and self._drops else None
         # Whether a chunk is being taken: then the library's places are ahead of what is here.
         self._taking = False
         self._chunk = ffi.new("flv_chunk_t *")
@@ -134,7 +144,12 @@ class Subscription:
 
     def handed_out(self) -> dict[int, int]:
         """For each partition of which something was handed out, or dropped by SmartModules, the offset before the next
-        one."""
+        one.
+
+        :raises UsageError: a tracker says what of it is processed.
+        """
+        if self.tracked is not None:
+            raise UsageError("a tracker says what was processed: use the tracker's commit()")
         return self._with_dropped(self.buffer.handed_out())
 
     def _with_dropped(self, handed_out: dict[int, int]) -> dict[int, int]:
@@ -182,6 +197,10 @@ class Subscription:
         state = buffer.state
         barred = group.barred(state)
         return waiting_but(state, barred) if barred else buffer.count
+
+    def mark(self) -> None:
+        """The next records are asked for, but not of this topic: what was handed out is processed all the same."""
+        self.commits.mark(self._with_dropped)
 
     def hand_out(self) -> bool:
         """Lets the next records leave one by one, as many as the stride allows; false: there is none by now."""
@@ -284,6 +303,8 @@ class Subscription:
         self.records = _NOTHING
         if not self.backend.forked:
             lib.flv_consumer_stop(self.handle)
+        if self.tracked is not None:
+            self.tracked()
 
     def mark_before_hand(self) -> None:
         """Tells the library what it may commit if no more is read."""
@@ -296,6 +317,21 @@ class Subscription:
         self.closed = True
         self.stop()
 
+    def mark_due(self, deadline: float | None) -> float | None:
+        """How long a read that waits until `deadline` may wait before :meth:`mark_dropped`."""
+        if self._mark_interval is None:
+            return deadline
+        due = monotonic() + self._mark_interval
+        return due if deadline is None else min(due, deadline)
+
+    def mark_dropped(self, deadline: float | None) -> bool:
+        """A read has waited in vain for as long as :meth:`mark_due` said: what SmartModules have dropped meanwhile is
+        processed. False: it was to wait no longer."""
+        if self._mark_interval is None or left(deadline) == 0:
+            return False
+        self.mark_before_hand()
+        return True
+
     # -- errors
 
     def check_open(self) -> None:
@@ -303,6 +339,11 @@ class Subscription:
         self.backend.check_fork()
         if self.closed:
             raise self.no_more()
+
+    def check_untracked(self) -> None:
+        """Raises if a tracker hands out the records: what it holds cannot be called back from its workers."""
+        if self.tracked is not None:
+            raise UsageError("a tracker hands out the records of this consumer: open another one to seek")
 
     def no_more(self) -> ClosedError:
         """The error that says why nothing more is handed out."""

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import Final
 
-from fluvio_cffi._values.metrics import Metrics
+from fluvio_cffi._values.metrics import Metrics, TopicMetrics
 
-from .errors import class_of, from_native
+from .calls import text_of
+from .errors import class_of, from_native, raise_status
 from .loader import CData, ffi, lib
 
-_NUMBERS = tuple(item.name for item in fields(Metrics) if item.name != "errors")
+_NUMBERS: Final = tuple(item.name for item in fields(Metrics) if item.name not in ("errors", "topics"))
+_NUMBERS_OF_TOPIC: Final = tuple(item.name for item in fields(TopicMetrics))
+# Most clients have no more topics.
+_CAPACITY: Final = 16
 
 
 def read_metrics(client: CData) -> Metrics:
@@ -25,4 +30,19 @@ def read_metrics(client: CData) -> Metrics:
         if count:
             name = class_of(status).__name__
             errors[name] = errors.get(name, 0) + count
-    return Metrics(errors=errors, **{name: getattr(native, name) for name in _NUMBERS})
+    return Metrics(errors=errors, topics=_topics(client), **{name: getattr(native, name) for name in _NUMBERS})
+
+
+def _topics(client: CData) -> dict[str, TopicMetrics]:
+    error = ffi.new("flv_error_t **")
+    count = ffi.new("size_t *")
+    capacity = _CAPACITY
+    while True:
+        found = ffi.new("flv_topic_metrics_t[]", capacity)
+        raise_status(lib.flv_client_topic_metrics(client, found, capacity, count, error), error)
+        if count[0] <= capacity:
+            return {
+                text_of(topic.topic): TopicMetrics(**{name: getattr(topic, name) for name in _NUMBERS_OF_TOPIC})
+                for topic in found[0 : count[0]]
+            }
+        capacity = count[0]

@@ -31,6 +31,7 @@ import itertools
 import struct
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Final
 
@@ -145,12 +146,12 @@ class Operation:
         value: int,
         result: int,
         kept: CData,
-        due: deque[tuple[Callable[[Operation], None], Operation]],
+        due: deque[Callable[[], None]],
     ) -> None:
         """It is complete, unless it was before. `kept`, which is empty, owns the result from now on; a callback is
         due."""
         pointer = ffi.cast("void *", result)
-        entries = [] if self.callback is None else [(self.callback, self)]
+        entries = [] if self.callback is None else [partial(self.callback, self)]
         extend = due.extend
         # One step.
         if not self.done:
@@ -216,7 +217,7 @@ class CompletionQueue:
         self._catches = [_Catch()]
         # What was drained and is not passed over yet, in order; and the callbacks that are due.
         self._found: deque[_Completion] = deque()
-        self._due: deque[tuple[Callable[[Operation], None], Operation]] = deque()
+        self._due: deque[Callable[[], None]] = deque()
         # How many drains are under way; and, until none is, what owns the results that they found: the errors of
         # tickets, and what an operation does not own yet.
         self._inside = 0
@@ -390,6 +391,11 @@ class CompletionQueue:
                 return True
         return bool(self._found or self._due)
 
+    @property
+    def draining(self) -> bool:
+        """Whether a drain is under way."""
+        return self._inside > 0
+
     def run_due(self) -> None:
         """Calls the callbacks that drains found due: rather twice than never."""
         due = self._due
@@ -398,15 +404,18 @@ class CompletionQueue:
                 first = due[0]
             except IndexError:
                 return
-            callback, operation = first
             try:
-                callback(operation)
+                first()
             except Exception:
                 self._ran(first)
                 raise
             self._ran(first)
 
-    def _ran(self, first: tuple[Callable[[Operation], None], Operation]) -> None:
+    def call_later(self, callback: Callable[[], None]) -> None:
+        """Has `callback` called with those that the next drain finds due: perhaps twice. Any thread."""
+        self._due.append(callback)
+
+    def _ran(self, first: Callable[[], None]) -> None:
         due = self._due
         # One step.
         if due and due[0] is first:

@@ -25,6 +25,11 @@ class ProduceBackend(Protocol):
         """Raises unless the caller may wait here."""
         ...
 
+    def call_later(self, callback: Callable[[], None]) -> None:
+        """Calls `callback`, which must not raise, soon: where the completion queue is drained, and not in the middle
+        of that. Any thread."""
+        ...
+
     def look(self) -> None:
         """Takes up what has completed, unless an event loop does so by itself."""
         ...

@@ -14,6 +14,7 @@ from fluvio_cffi._native.loader import lib
 from fluvio_cffi._native.tickets import Ticket
 from fluvio_cffi._values import checks as _check
 from fluvio_cffi._values.records import ProducerRecord, Record
+from fluvio_cffi._values.times import Timestamp, to_milliseconds
 
 OVERHEAD: Final = int(lib.FLV_RECORD_OVERHEAD)
 """Bytes of the producer's buffer that a record costs beside its key and value."""
@@ -62,9 +63,9 @@ def check_partition(partition: int) -> int:
     return _check.number(partition, "partition", 0, (1 << 31) - 1)
 
 
-def check_timestamp(timestamp: int) -> int:
-    """A timestamp, checked."""
-    return _check.number(timestamp, "timestamp, in milliseconds since the epoch,", 0, (1 << 63) - 1)
+def check_timestamp(timestamp: Timestamp) -> int:
+    """A timestamp in milliseconds since the epoch, checked."""
+    return to_milliseconds(timestamp, "timestamp")
 
 
 class Block:
@@ -270,7 +271,7 @@ def _encode_each(chunk: Sequence[object], first: int) -> Block:
     for index, element in enumerate(chunk, first):
         key: object = None
         partition: int | None = None
-        timestamp: int | None = None
+        timestamp: Timestamp | None = None
         value = element
         try:
             if isinstance(element, Record):

@@ -9,6 +9,7 @@ from fluvio_cffi._errors import ConfigError, PartitionNotFoundError
 from fluvio_cffi._native.loader import CData, lib
 from fluvio_cffi._produce.encode import as_bytes, check_partition
 from fluvio_cffi._values.records import Partitioning, ProducerRecord, Record
+from fluvio_cffi._values.times import Timestamp
 
 
 class PartitionChooser:
@@ -52,7 +53,7 @@ class PartitionChooser:
         whole = element
         key: object = None
         value: object = element
-        timestamp: int | None = None
+        timestamp: Timestamp | None = None
         if isinstance(element, ProducerRecord):
             if element.partition is not None:
                 return whole

@@ -25,6 +25,7 @@ from fluvio_cffi._errors import FluvioError, UsageError
 from fluvio_cffi._metadata import RecordMetadata
 from fluvio_cffi._native.tickets import Ticket, Wakeable
 from fluvio_cffi._produce.backend import ProduceBackend
+from fluvio_cffi._produce.callbacks import DoneCallback
 from fluvio_cffi._produce.delivery import Ledger
 
 BackendT = TypeVar("BackendT", bound=ProduceBackend)
@@ -101,6 +102,13 @@ class BaseReceipt(Generic[BackendT]):
     def __reduce__(self) -> tuple[object, ...]:
         raise TypeError(f"cannot pickle {type(self).__name__!r} object")
 
+    def _call_when_done(self, callback: DoneCallback[Any]) -> None:
+        """Has `callback` woken when the record is settled. Until it has run it counts as somebody who will see the
+        outcome; a failure that it does not look at is reported as others are."""
+        self._backend.check_fork()
+        self._watch(callback)
+        self._backend.look()
+
     def _bind(self, ticket: Ticket, index: int, timestamp: int) -> None:
         self._index = index
         if self._timestamp is None:
@@ -126,10 +134,17 @@ class BaseReceipt(Generic[BackendT]):
         ticket = self._ticket
         if ticket is not None:
             ticket.wait(waiter)
-        elif self._waiters is None:
-            self._waiters = [waiter]
         else:
-            self._waiters.append(waiter)
+            added = [waiter]
+            # One step.
+            if self._waiters is None:
+                self._waiters = added
+            else:
+                self._waiters.append(waiter)
+            # `_bind` stores the ticket before it looks for waiters: one of the two notices.
+            bound: Ticket | None = self._ticket
+            if bound is not None:
+                bound.wait(waiter)
 
     def _leave(self, waiter: Wakeable) -> None:
         """`waiter` is gone without the outcome."""

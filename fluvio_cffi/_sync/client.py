@@ -7,7 +7,7 @@ import contextlib
 import struct
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Final
+from typing import Final, cast, overload
 
 from fluvio_cffi._backends.select import new_backend
 from fluvio_cffi._backends.threads import SyncBackend
@@ -15,7 +15,8 @@ from fluvio_cffi._connect.config import ClusterConfig, Tls
 from fluvio_cffi._connect.options import ConnectOptions
 from fluvio_cffi._consume.membership import PROCESSING_TIMEOUT, REBALANCE_TIMEOUT, SESSION_TIMEOUT, Listener, Membership
 from fluvio_cffi._consume.options import ConsumerOptions
-from fluvio_cffi._errors import FluvioError, FluvioTimeoutError
+from fluvio_cffi._consume.topics import PartitionsOf, StartOf, options_by_topic
+from fluvio_cffi._errors import ConfigError, FluvioError, FluvioTimeoutError
 from fluvio_cffi._lifetime import Closeable, logger
 from fluvio_cffi._native.calls import Slice, copy_buffer
 from fluvio_cffi._native.loader import CData, ffi, lib
@@ -36,6 +37,7 @@ from .listening import checked_listener
 from .producer import Producer
 from .room import hand_over_all
 from .session import Session
+from .topics_consumer import TopicsConsumer, open_topics
 
 # flv_bounds_t: partition, reserved, begin, end
 _BOUNDS: Final = struct.Struct("=IIqq")
@@ -152,6 +154,27 @@ class Fluvio(Closeable):
         self._session.check_open()
         return Events(self._session)
 
+    def ping(self, timeout: Timeout = ...) -> float:
+        """Seconds that the cluster's SC took to answer the smallest question there is: for health checks.
+
+        While the SC is away it is asked again until the time is over. It says nothing of the SPUs.
+
+        :param timeout: seconds; left out: the client's ``admin_timeout``; ``None``: no limit.
+        :raises FluvioTimeoutError: ``phase="admin"``: it did not answer in time.
+        """
+        backend = self._session.backend
+        backend.check()
+        self._session.check_open()
+        operation = backend.completions.start(
+            lib.flv_client_ping,
+            self._session.handle,
+            timeout=parse_timeout(timeout, self._session.admin_timeout),
+            phase="admin",
+            waiter=backend.waiter(),
+        )
+        (backend.finish(operation)).check()
+        return operation.value / 1e9
+
     def metrics(self) -> Metrics:
         """What the client has done, with all of its producers and consumers. Any thread, also after the close.
 
@@ -233,6 +256,7 @@ class Fluvio(Closeable):
         name = text(topic, "topic")
         return self._open_producer(name, options)
 
+    @overload
     def consumer(
         self,
         topic: str,
@@ -257,10 +281,57 @@ class Fluvio(Closeable):
         on_assigned: Listener | None = None,
         on_revoked: Listener | None = None,
         on_lost: Listener | None = None,
-    ) -> Consumer:
-        """Open a consumer.
+    ) -> Consumer: ...
 
-        :param topic: the topic's name.
+    @overload
+    def consumer(
+        self,
+        topic: list[str] | tuple[str, ...],
+        *,
+        partitions: Mapping[str, Iterable[int] | int] | None = None,
+        start: Offset | Mapping[str, Offset | Mapping[int, Offset]] | None = None,
+        resume: bool = True,
+        stop_at_end: bool = False,
+        consumer_id: str | None = None,
+        commit: Commit | None = None,
+        auto_commit_interval: Duration = 5.0,
+        isolation: Isolation = "read_uncommitted",
+        max_bytes: Size = 1_048_576,
+        prefetch: Size = "16MiB",
+        on_evicted: OnEvicted = "raise",
+        smartmodules: SmartModuleChain = (),
+    ) -> TopicsConsumer: ...
+
+    def consumer(
+        self,
+        topic: str | list[str] | tuple[str, ...],
+        *,
+        partitions: Iterable[int] | int | Mapping[str, Iterable[int] | int] | None = None,
+        start: Offset | Mapping[int, Offset] | Mapping[str, Offset | Mapping[int, Offset]] | None = None,
+        resume: bool = True,
+        stop_at_end: bool = False,
+        consumer_id: str | None = None,
+        commit: Commit | None = None,
+        auto_commit_interval: Duration = 5.0,
+        isolation: Isolation = "read_uncommitted",
+        max_bytes: Size = 1_048_576,
+        prefetch: Size = "16MiB",
+        on_evicted: OnEvicted = "raise",
+        smartmodules: SmartModuleChain = (),
+        group: str | None = None,
+        instance: str | None = None,
+        session_timeout: Duration = SESSION_TIMEOUT,
+        rebalance_timeout: Duration = REBALANCE_TIMEOUT,
+        processing_timeout: Duration = PROCESSING_TIMEOUT,
+        on_assigned: Listener | None = None,
+        on_revoked: Listener | None = None,
+        on_lost: Listener | None = None,
+    ) -> Consumer | TopicsConsumer:
+        """Open a consumer of a topic, or of several, which then take turns.
+
+        :param topic: the topic's name; or a list of names, for an :class:`TopicsConsumer`: `partitions` is then a
+            dict by topic, and `start` an :class:`Offset` for all, or a dict by topic. What holds for one topic holds
+            for each; `prefetch` is divided among them, and each has its own connections.
         :param partitions: which partitions; left out: all, also those that are added later.
         :param start: where reading begins: an :class:`Offset`, or one for each partition. Left out, or for partitions
             that are not named: the beginning with a `consumer_id`, so that nothing is lost before the first commit,
@@ -313,23 +384,32 @@ class Fluvio(Closeable):
             checked_listener(on_revoked, "on_revoked"),
             checked_listener(on_lost, "on_lost"),
         )
-        options = ConsumerOptions(
-            partitions,
-            start,
-            resume,
-            stop_at_end,
-            consumer_id,
-            commit,
-            auto_commit_interval,
-            isolation,
-            max_bytes,
-            prefetch,
-            on_evicted,
-            smartmodules,
-            membership,
-        )
+
+        def options(partitions: PartitionsOf, start: StartOf, prefetch: Size) -> ConsumerOptions:
+            return ConsumerOptions(
+                partitions,
+                start,
+                resume,
+                stop_at_end,
+                consumer_id,
+                commit,
+                auto_commit_interval,
+                isolation,
+                max_bytes,
+                prefetch,
+                on_evicted,
+                smartmodules,
+                membership,
+            )
+
+        if isinstance(topic, (list, tuple)):
+            if membership is not None:
+                raise ConfigError("topic is a list, and group is given: a group shares one topic, so open one for each")
+            several = options_by_topic(topic, partitions, start, prefetch, options)
+            return open_topics(self._session, several)
         name = text(topic, "topic")
-        return self._open_consumer(name, options)
+        one = options(cast("PartitionsOf", partitions), cast("StartOf", start), prefetch)
+        return self._open_consumer(name, one)
 
     def _open_producer(self, topic: str, options: ProducerOptions) -> Producer:
         backend = self._session.backend

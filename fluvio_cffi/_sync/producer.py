@@ -33,6 +33,7 @@ from fluvio_cffi._produce.partitions import PartitionChooser
 from fluvio_cffi._produce.thread_intake import ThreadIntake
 from fluvio_cffi._values.quantities import Timeout, ending, left, parse_timeout
 from fluvio_cffi._values.records import Bytes, Pending, ProducerRecord, Record
+from fluvio_cffi._values.times import Timestamp
 
 from .receipt import Receipt, wait_for
 from .room import hand_over_all, use_room
@@ -100,7 +101,7 @@ class Producer(Forgettable, Closeable):
         *,
         key: Bytes | None = None,
         partition: int | None = None,
-        timestamp: int | None = None,
+        timestamp: Timestamp | None = None,
         timeout: Timeout = ...,
     ) -> RecordMetadata:
         """Send a record and wait until it is acknowledged.
@@ -111,7 +112,7 @@ class Producer(Forgettable, Closeable):
         :param value: its value.
         :param key: its key; records with equal keys go to one partition. ``None``: none.
         :param partition: its partition; ``None``: the partitioner decides.
-        :param timestamp: milliseconds since the epoch; ``None``: now.
+        :param timestamp: milliseconds since the epoch, or an aware ``datetime``; ``None``: now.
         :param timeout: seconds for all of it; left out: the producer's ``delivery_timeout``; ``None``: no limit.
         :raises FluvioTimeoutError: ``phase="enqueue"``, ``outcome="not_written"``: there was no room in time;
             ``phase="wait"``, ``outcome="pending"``: it was accepted, goes on, and ``.receipt`` stands for it;
@@ -138,7 +139,7 @@ class Producer(Forgettable, Closeable):
         *,
         key: Bytes | None = None,
         partition: int | None = None,
-        timestamp: int | None = None,
+        timestamp: Timestamp | None = None,
         timeout: Timeout = ...,
     ) -> Receipt:
         """Accept a record for sending; waits only while the buffer is full, first come, first served.
@@ -149,7 +150,7 @@ class Producer(Forgettable, Closeable):
         :param value: its value.
         :param key: its key; ``None``: none.
         :param partition: its partition; ``None``: the partitioner decides.
-        :param timestamp: milliseconds since the epoch; ``None``: now.
+        :param timestamp: milliseconds since the epoch, or an aware ``datetime``; ``None``: now.
         :param timeout: seconds to wait for room; left out: the producer's ``delivery_timeout``; ``None``: no limit;
             ``0``: only if there is room now.
         :raises FluvioTimeoutError: ``phase="enqueue"``: there was no room in time.
@@ -305,7 +306,7 @@ class Producer(Forgettable, Closeable):
         value: Bytes,
         key: Bytes | None,
         partition: int | None,
-        timestamp: int | None,
+        timestamp: Timestamp | None,
         timeout: Timeout,
         awaited: bool = False,
     ) -> Receipt:
@@ -326,8 +327,7 @@ class Producer(Forgettable, Closeable):
             cost += len(key)
         if partition is not None or self._chooser.partitioner is not None:
             partition = self._chooser.partition(partition, key, value)
-        if timestamp is not None:
-            check_timestamp(timestamp)
+        stamp = None if timestamp is None else check_timestamp(timestamp)
         if cost > intake.most:
             raise intake.too_large(cost)
         # A record that must queue for room does not yield first: it would lose its turn.
@@ -335,9 +335,9 @@ class Producer(Forgettable, Closeable):
             backend.rest()
         if intake.closing:
             raise intake.closed_error()
-        receipt = Receipt(backend, self._ledger, timestamp)
-        if not intake.accept(receipt, value, key, partition, timestamp, cost, awaited):
-            use = partial(intake.accept_granted, receipt, value, key, partition, timestamp, cost, awaited)
+        receipt = Receipt(backend, self._ledger, stamp)
+        if not intake.accept(receipt, value, key, partition, stamp, cost, awaited):
+            use = partial(intake.accept_granted, receipt, value, key, partition, stamp, cost, awaited)
             use_room(backend, intake, cost, ending(limit), use)
         return receipt
 

@@ -38,11 +38,14 @@ def next_records(backend: SyncBackend, subscription: Subscription, deadline: flo
         subscription.reading = False
 
 
-def next_batch(backend: SyncBackend, subscription: Subscription, limit: int, wait: float | None) -> Cut | None:
+def next_batch(
+    backend: SyncBackend, subscription: Subscription, limit: int, wait: float | None, deadline: float | None = None
+) -> Cut | None:
     """Waits for the next batch. It is still to be taken out of the buffer; ``None`` at the end.
 
     :param limit: records of it, at most.
     :param wait: seconds to wait for more than the first record; ``None``: no limit.
+    :raises FluvioTimeoutError: there is none by the deadline.
     """
     backend.check()
     if not subscription.reading:
@@ -53,7 +56,7 @@ def next_batch(backend: SyncBackend, subscription: Subscription, limit: int, wai
     try:
         subscription.begin_batch()
         buffer = subscription.buffer
-        while _ready(backend, subscription, None):
+        while _ready(backend, subscription, deadline):
             if subscription.count < limit:
                 _fill(backend, subscription, limit, ending(wait))
             cut = buffer.cut(limit, full=wait is None, barred=subscription.barred)
@@ -77,10 +80,13 @@ def _ready(backend: SyncBackend, subscription: Subscription, deadline: float | N
     while not subscription.stopped:
         if ready:
             return True
+        if subscription.called_away:
+            return False
         if not subscription.take():
             if subscription.ended:
                 return False
-            if not _wait(backend, subscription, deadline):
+            waited = _wait(backend, subscription, subscription.mark_due(deadline))
+            if not waited and not subscription.mark_dropped(deadline):
                 raise subscription.too_late()
         ready = buffer.count
     return False
@@ -98,7 +104,10 @@ def _owned_ready(backend: SyncBackend, subscription: Subscription, group: Group,
         elif not subscription.take() and not group.untold:
             if subscription.ended and not subscription.buffer.count:
                 return False
-            if not subscription.count and not _wait(backend, subscription, deadline):
+            if subscription.count:
+                continue
+            waited = _wait(backend, subscription, subscription.mark_due(deadline))
+            if not waited and not subscription.mark_dropped(deadline):
                 raise subscription.too_late()
     return False
 
@@ -133,7 +142,7 @@ def _wait(backend: SyncBackend, subscription: Subscription, deadline: float | No
         waiting = begin_to_wait(backend, lib.flv_consumer_wait, subscription.handle, seconds)
         subscription.waiting = waiting
         # Whoever resumes a partition does it the other way round.
-        if subscription.count:
+        if subscription.count or subscription.called_away:
             backend.completions.abandon(waiting)
             return True
         return until_ready(backend, waiting)

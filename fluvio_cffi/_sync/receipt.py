@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._metadata import RecordMetadata
+from fluvio_cffi._produce.callbacks import DoneCallback
 from fluvio_cffi._produce.receipt import BaseReceipt
 from fluvio_cffi._values.quantities import Timeout, parse_timeout
 
@@ -27,6 +30,21 @@ class Receipt(BaseReceipt[SyncBackend]):
         :raises FluvioError: why the record was not delivered.
         """
         return self._wait(parse_timeout(timeout, None))
+
+    def add_done_callback(self, fn: Callable[[Receipt], object]) -> None:
+        """Have `fn` called with this receipt, once, when the record is settled. Any thread.
+
+        A client of a loop calls it there, so it must not block; soon, if the record is settled by now; not, if the loop
+        ends first. A client of threads calls it in one that waits in a call of the client, its close at the latest; at
+        once, if the record is settled by now. It is never called in a thread of the library's own.
+
+        What it raises is logged. A failure at which it does not look, by :meth:`result` or :meth:`exception`, is
+        reported by the producer's ``flush`` or ``close``, as others are.
+
+        :param fn: a plain function; what it returns does not matter.
+        :raises ForkedError: after a fork.
+        """
+        self._call_when_done(DoneCallback(self, fn, self._backend.call_later, self._leave))
 
     def _wait(self, limit: float | None) -> RecordMetadata:
         backend = self._backend

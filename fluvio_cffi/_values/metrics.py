@@ -7,6 +7,22 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
+class TopicMetrics:
+    """What a client has done in one topic since it was opened.
+
+    :ivar records_produced: records acknowledged.
+    :ivar bytes_produced: bytes of their keys and values.
+    :ivar records_consumed: records handed to consumers' readers, a chunk of up to some hundred at a time.
+    :ivar bytes_consumed: bytes of their keys and values.
+    """
+
+    records_produced: int
+    bytes_produced: int
+    records_consumed: int
+    bytes_consumed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
     """What a client has done since it was opened, with all of its producers and consumers: a snapshot.
 
@@ -35,6 +51,8 @@ class Metrics:
     :ivar records_buffered: now: records that producers accepted and that are not settled.
     :ivar bytes_buffered: now: what they take of the producers' buffers.
     :ivar requests_in_flight: now: requests of producers that are not answered.
+    :ivar topics: by topic, what was done in it: of the first thousand topics that the client had a producer or consumer
+        of. What was done in all others is under ``""``.
     :ivar lag: now: records between what was handed to readers and the ends of the logs, as far as these were seen.
     """
 
@@ -56,3 +74,4 @@ class Metrics:
     bytes_buffered: int
     requests_in_flight: int
     lag: int
+    topics: Mapping[str, TopicMetrics] = field(hash=False)

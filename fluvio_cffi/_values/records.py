@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,7 +13,9 @@ from typing import Final, Literal, NamedTuple, TypeAlias
 
 from fluvio_cffi._errors import ConfigError
 
-from .checks import number, shown
+from .checks import number, shown, wrong_type
+from .quantities import parse_duration
+from .times import Timestamp, to_datetime, to_milliseconds
 
 Bytes: TypeAlias = bytes | bytearray | memoryview | str
 """What a value or a key may be; a ``str`` is sent as UTF-8."""
@@ -31,6 +36,9 @@ Codec: TypeAlias = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 Compression: TypeAlias = Literal["any", "none", "gzip", "snappy", "lz4", "zstd"]
 
 
+_A_TIME: Final = 'an aware datetime, milliseconds since the epoch, or an age such as "10m"'
+
+
 def _cut(data: bytes | None) -> str:
     if data is None or len(data) <= 64:
         return repr(data)
@@ -41,11 +49,11 @@ def _cut(data: bytes | None) -> str:
 class Offset:
     """Where reading begins. Made by its class methods."""
 
-    kind: Literal["beginning", "end", "at"]
+    kind: Literal["beginning", "end", "at", "since", "age"]
     value: int = 0
 
     def __post_init__(self) -> None:
-        if self.kind not in ("beginning", "end", "at"):
+        if self.kind not in ("beginning", "end", "at", "since", "age"):
             raise ConfigError(f"kind is {shown(self.kind)}: use Offset.beginning(), .end(), .at(n) and so on")
         number(self.value, "an offset", 0, (1 << 63) - 1)
 
@@ -76,9 +84,38 @@ class Offset:
         begins with up to 30 records. Where there are fewer, at the first that exists."""
         return cls("end", count)
 
+    @classmethod
+    def since(cls, when: Timestamp | str) -> Offset:
+        """The first record that is not older than this; where there is none, the end.
+
+        It is looked for when it is used, by halving the log: about twenty short reads of each partition. Times are
+        taken to rise with the offsets; where they do not (producers may give any), it is the first record of such a
+        run, and older ones may follow. A record without a time counts as older than all others.
+
+        :param when: an aware ``datetime``, milliseconds since the epoch, or an age such as ``"10m"`` or ``"1d"``, which
+            is counted from when it is used.
+        :raises ConfigError: a naive ``datetime``, or something else.
+        """
+        if isinstance(when, str):
+            return cls("age", math.ceil(parse_duration(when, "when") * 1000))
+        if not isinstance(when, (int, dt.datetime)) or isinstance(when, bool):
+            raise wrong_type("when", _A_TIME, when)
+        return cls("since", to_milliseconds(when, "when"))
+
+    @property
+    def time(self) -> int | None:
+        """Of one that :meth:`since` made: the time, in milliseconds since the epoch; an age is counted from now."""
+        if self.kind == "age":
+            return max(0, time.time_ns() // 1_000_000 - self.value)
+        return self.value if self.kind == "since" else None
+
     def __repr__(self) -> str:
         if self.kind == "at":
             return f"Offset.at({self.value})"
+        if self.kind == "since":
+            return f"Offset.since({self.value})"
+        if self.kind == "age":
+            return f"Offset.since('{self.value}ms')"
         return f"Offset.from_{self.kind}({self.value})" if self.value else f"Offset.{self.kind}()"
 
 
@@ -160,6 +197,14 @@ class Record(_RecordFields):
     __slots__ = ()
 
     @property
+    def datetime(self) -> dt.datetime | None:
+        """The timestamp as an aware ``datetime`` in UTC; ``None`` where the log has none.
+
+        :raises OverflowError: it lies beyond the year 9999.
+        """
+        return None if self.timestamp is None else to_datetime(self.timestamp)
+
+    @property
     def text(self) -> str:
         """The value as UTF-8 text.
 
@@ -189,13 +234,13 @@ class ProducerRecord:
     :param value: its value.
     :param key: its key; ``None``: none.
     :param partition: its partition; ``None``: the producer's partitioner decides.
-    :param timestamp: milliseconds since the epoch; ``None``: the time of sending.
+    :param timestamp: milliseconds since the epoch, or an aware ``datetime``; ``None``: the time of sending.
     """
 
     value: Bytes
     key: Bytes | None = field(default=None, kw_only=True)
     partition: int | None = field(default=None, kw_only=True)
-    timestamp: int | None = field(default=None, kw_only=True)
+    timestamp: Timestamp | None = field(default=None, kw_only=True)
 
     def __repr__(self) -> str:
         parts = [_shown(self.value)]
@@ -204,7 +249,7 @@ class ProducerRecord:
         if self.partition is not None:
             parts.append(f"partition={self.partition}")
         if self.timestamp is not None:
-            parts.append(f"timestamp={self.timestamp}")
+            parts.append(f"timestamp={self.timestamp!r}")
         return f"ProducerRecord({', '.join(parts)})"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from conftest import World
-from laws import LONG
+from laws import LONG, has_long_form
 
 from fluvio_cffi import Offset
 
@@ -18,6 +18,7 @@ def value(number: int) -> bytes:
     return b"%010d" % number + b"x" * 90
 
 
+@has_long_form
 @pytest.mark.timeout(240 if LONG else 60)
 async def test_records_of_100_bytes(world: World) -> None:
     """They arrive once, in order, through batches and one by one."""
@@ -44,6 +45,7 @@ async def test_records_of_100_bytes(world: World) -> None:
             assert consumer.position() == {0: COUNT}
 
 
+@has_long_form
 @pytest.mark.timeout(240 if LONG else 60)
 @pytest.mark.backends("asyncio", "trio", "sync")
 @pytest.mark.parametrize("size", [16 * 1024, 900_000])

@@ -13,7 +13,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 from conftest import World
-from laws import LONG, left, nothing_left, settled, state
+from laws import LONG, has_long_form, left, nothing_left, settled, state
 from stepping import By, Moment, Outcome, cancelled_at
 
 from fluvio_cffi import AsyncFluvio, ClosedError, LocalCluster, Offset
@@ -592,6 +592,7 @@ def test_closing_needs_no_garbage_collector(where: str, cluster: LocalCluster, c
         gc.enable()
 
 
+@has_long_form
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("seed", range(10 if LONG else 1))
 @pytest.mark.parametrize("where", ["asyncio", "uvloop", "trio"])

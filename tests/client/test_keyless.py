@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from conftest import World
 from insides import control, spu_port
-from laws import LONG
+from laws import LONG, has_long_form
 from proxy import between
 
 from fluvio_cffi import FluvioError, FluvioTimeoutError, LocalCluster, Offset, Partitioner, StorageError
@@ -254,6 +254,7 @@ async def test_a_disk_that_is_full(world: World, two: LocalCluster) -> None:
             await comes_back(producer)
 
 
+@has_long_form
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("delivery", DELIVERIES)
 async def test_one_after_the_other_goes_and_comes(world: World, delivery: str) -> None:

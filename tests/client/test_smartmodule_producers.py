@@ -42,9 +42,9 @@ async def test_what_is_dropped_has_no_offset(target: World) -> None:
         assert [(record.value, record.timestamp) for record in records] == [(b"x1", None), (b"x2", None), (b"x3", None)]
 
 
-async def test_one_batch_a_request(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client, partitions=3)
+async def test_one_batch_a_request(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client, partitions=3)
         before = client.metrics().requests
         async with client.producer(topic, smartmodules=module("pass"), linger=60) as producer:
             for partition in range(3):
@@ -55,9 +55,9 @@ async def test_one_batch_a_request(world: World) -> None:
 
 
 @pytest.mark.backends("asyncio", "sync")
-async def test_a_batch_size_that_was_chosen_stays(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client)
+async def test_a_batch_size_that_was_chosen_stays(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
         lines = ["x" * 1000] * 200
         requests = []
         sizes: list[dict[str, Any]] = [{"batch_size": 16_384}, {}]
@@ -189,9 +189,9 @@ async def test_a_module_of_an_old_sdk(target: World) -> None:
 
 
 @pytest.mark.backends("sync")
-async def test_large_code_is_better_stored(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client)
+async def test_large_code_is_better_stored(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
         noise = SmartModule(wasm=b"\0asm" + random.Random(1).randbytes(100_000))
         with pytest.warns(ResourceWarning, match=r"admin\.smartmodules\.create"):
             async with client.producer(topic, smartmodules=noise):
@@ -205,10 +205,10 @@ async def test_large_code_is_better_stored(world: World) -> None:
 # -- topics that deduplicate
 
 
-async def deduplicated(world: World, client: Any, **bounds: Any) -> str:
+async def deduplicated(target: World, client: Any, **bounds: Any) -> str:
     name = f"distinct-{time.time_ns()}"
     await client.admin.smartmodules.create(name, path=MODULES / "distinct.wasm")
-    return await world.topic(client, deduplication=Deduplication(smartmodule=name, **bounds))
+    return await target.topic(client, deduplication=Deduplication(smartmodule=name, **bounds))
 
 
 async def test_what_is_there_is_dropped(target: World) -> None:

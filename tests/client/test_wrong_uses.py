@@ -188,11 +188,11 @@ USES: dict[str, tuple[Callable[[Scene], object], type[Exception], str, str]] = {
         "timestamp, in milliseconds",
         "1.5",
     ),
-    "a timestamp that is a datetime": (
-        lambda s: s.producer.send("x", timestamp=datetime.datetime.now(datetime.timezone.utc)),
-        T,
-        "timestamp, in milliseconds since the epoch, must be an int",
-        "not a datetime",
+    "a timestamp without a time zone": (
+        lambda s: s.producer.send("x", timestamp=datetime.datetime(2026, 1, 1)),
+        C,
+        "timestamp is a datetime without a time zone",
+        "datetime.now(timezone.utc)",
     ),
     "a time-out of send in words": (lambda s: s.producer.send("x", timeout="5s"), T, "timeout must be", "not '5s'"),
     "a record that is too large": (
@@ -235,7 +235,16 @@ USES: dict[str, tuple[Callable[[Scene], object], type[Exception], str, str]] = {
         "max_request_size is 1048576",
     ),
     # opening a consumer
-    "several topics to consume": (lambda s: s.client.consumer(["a", "b"]), T, "topic must be a str", "not a list"),
+    "a topic that is a number": (lambda s: s.client.consumer(["a", 7]), T, "a topic must be a str", "not 7"),
+    "topics in a set": (lambda s: s.client.consumer({"a", "b"}), T, "topic must be a str", "not a set"),
+    "a topic twice": (lambda s: s.client.consumer(["a", "a"]), C, "topic has 'a' twice", "each topic once"),
+    "no topics": (lambda s: s.client.consumer([]), C, "topic has 0 topics", "1 to 1000"),
+    "a start in a time without a zone": (
+        lambda s: s.consuming(start=Offset.since(datetime.datetime(2026, 1, 1))),
+        C,
+        "when is a datetime without a time zone",
+        "datetime.now(timezone.utc)",
+    ),
     "a start that is a number": (lambda s: s.consuming(start=5), T, "start must be", "Offset.at(5)"),
     "a start in words": (
         lambda s: s.consuming(start="beginning"),

@@ -188,11 +188,15 @@ def test_c(block: Block, toolchain: Toolchain, cluster: LocalCluster, tmp_path: 
 
 
 @pytest.mark.parametrize("block", of_kind("sh"), ids=str)
-def test_sh(block: Block, toolchain: Toolchain, tmp_path: Path) -> None:
-    """With `python` and `cc` as here, a folder, and a C program. What runs on is ended once it has printed a line."""
+def test_sh(block: Block, toolchain: Toolchain, cluster: LocalCluster, tmp_path: Path) -> None:
+    """With `python`, `cc` and `flv` as here, a folder, and a C program.
+
+    What runs on is ended once it has printed a line.
+    """
     (tmp_path / "include").symlink_to(ROOT / "include")
     (tmp_path / "program.c").write_bytes((ROOT / "examples" / "c" / "quickstart.c").read_bytes())
     functions = f'python() {{ exec "{sys.executable}" -W error "$@"; }}\nfolder="{toolchain.libraries}"\n'
+    functions += f'flv() {{ "{sys.executable}" -W error -m fluvio_cffi -c {cluster.endpoint} "$@"; }}\n'
     if "fluvio_cffi cluster" in block.text:
         with subprocess.Popen(
             ["sh", "-euc", functions + block.text.replace("fluvio_cffi cluster", "fluvio_cffi cluster --port 0")],
@@ -205,7 +209,10 @@ def test_sh(block: Block, toolchain: Toolchain, tmp_path: Path) -> None:
             shell.terminate()
             assert shell.wait(30) == 0
     else:
-        subprocess.run(["sh", "-euc", functions + block.text], cwd=tmp_path, check=True, timeout=60)
+        shown = subprocess.run(
+            ["sh", "-euc", functions + block.text], cwd=tmp_path, check=True, timeout=60, text=True, capture_output=True
+        )
+        assert block.output in (None, shown.stdout)
 
 
 # -- examples
@@ -222,7 +229,7 @@ SAID = {
     "sharing_asyncio": SHARES,
     "sharing_trio": SHARES,
 }
-WORKERS = ["workers_asyncio", "workers_trio"]
+WORKERS = ["workers_asyncio", "workers_trio", "workers_threads"]
 IN_TEST_EXAMPLES = {
     "group_asyncio",
     "group_trio",

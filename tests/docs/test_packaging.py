@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import fluvio_cffi
+import fluvio_cffi_flv
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = Path(fluvio_cffi.__file__).parent
@@ -68,7 +69,10 @@ def test_wheel_holds_the_package_and_nothing_else() -> None:
     files = importlib.metadata.files("fluvio_cffi")
     assert files is not None
     names = {str(file) for file in files if "__pycache__" not in str(file)}
-    assert all(name.startswith(("fluvio_cffi/", "fluvio_cffi-", "pytest_fluvio_cffi.py")) for name in names), names
+    assert all(
+        name.startswith(("fluvio_cffi/", "fluvio_cffi-", "fluvio_cffi_flv.py", "pytest_fluvio_cffi.py"))
+        for name in names
+    ), names
     assert {name for name in names if not name.endswith(".py") and ".dist-info/" not in name} == {
         "fluvio_cffi/_binding.pyi",
         "fluvio_cffi/py.typed",
@@ -101,7 +105,7 @@ def test_one_version_everywhere() -> None:
     project = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert cargo is not None
     assert project is not None
-    assert cargo[1] == project[1] == fluvio_cffi.__version__
+    assert cargo[1] == project[1] == fluvio_cffi.__version__ == fluvio_cffi_flv.VERSION
     assert f"## [{project[1]}]" in (ROOT / "CHANGELOG.md").read_text()
 
 

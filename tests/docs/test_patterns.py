@@ -138,11 +138,21 @@ def dead_letters(trial: Trial) -> Callable[[], None]:
     return check
 
 
+def pool(trial: Trial) -> Callable[[], None]:
+    trial.fill("jobs")
+
+    def check() -> None:
+        assert [row[0] for row in trial.database("jobs.db", "SELECT id FROM job ORDER BY id")] == sorted(VALUES)
+
+    return check
+
+
 TRIALS: dict[str, tuple[Callable[[Trial], Callable[[], None]], tuple[str, ...]]] = {
     "Exactly once into a database": (exactly_once, ("payments",)),
     "Outbox": (outbox, ("orders",)),
     "An idempotent consumer": (repeats, ("orders",)),
     "Retries, and dead letters": (dead_letters, ("numbers", "dead-letters")),
+    "A pool of workers": (pool, ("jobs",)),
 }
 
 

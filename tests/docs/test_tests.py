@@ -50,7 +50,7 @@ def test_errors_are_expected_by_their_own_class(file: Path) -> None:
 
 
 def test_each_is_in_the_folder_of_what_it_needs() -> None:
-    """CONTRIBUTING.md says which that are; `make test-unit` and `make test-long` run one of them each."""
+    """CONTRIBUTING.md says which that are; `make test-unit` runs one of them."""
     page = (TESTS.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
     used = {file.parent.name for file in FILES if file.name.startswith("test_")}
     assert used | {"support"} == set(re.findall(r"^\| `tests/(\w+)/`", page, re.MULTILINE))
@@ -62,3 +62,12 @@ def test_units_need_no_cluster(file: Path) -> None:
     names = {node.id for node in found if isinstance(node, ast.Name)}
     names |= {node.arg for node in found if isinstance(node, ast.arg)}
     assert not names & {"LocalCluster", "cluster", "target", "world"}
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.parent.name != "long"], ids=lambda file: file.name)
+def test_what_has_a_long_form_is_marked(file: Path) -> None:
+    """By the mark `make test-long` finds it."""
+    text = file.read_text(encoding="utf-8")
+    found = re.search(r"^from laws import (.*)$", text, re.MULTILINE)
+    if found and {"LONG", "long_only"} & set(found[1].split(", ")):
+        assert "\n@has_long_form\n" in text

@@ -16,7 +16,7 @@ import pytest
 from campaign import aside, together
 from conftest import World
 from insides import control, spu_port
-from laws import LONG
+from laws import LONG, has_long_form
 from proxy import Proxy, between
 
 import fluvio_cffi
@@ -563,6 +563,7 @@ def seconds_away(number: int) -> float:
     return 1.0 + number % 5 if LONG else 0.3 + 0.4 * number
 
 
+@has_long_form
 @pytest.mark.timeout(900 if LONG else 120)
 @pytest.mark.backends("asyncio", "trio", "sync")
 async def test_a_worker_with_a_backlog_lives_through_restarts(world: World, own: LocalCluster) -> None:

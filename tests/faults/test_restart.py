@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from conftest import World
-from laws import LONG, stop
+from laws import LONG, has_long_form, stop
 
 from fluvio_cffi import DeliveryError, FluvioTimeoutError, LocalCluster, Offset
 
@@ -54,6 +54,7 @@ class Killer:
         return self._thread.is_alive()
 
 
+@has_long_form
 @pytest.mark.timeout(120)
 @pytest.mark.backends("asyncio", "trio", "sync")
 @pytest.mark.parametrize("how", ["send_all", "enqueue", "send"])
@@ -96,6 +97,7 @@ async def test_killed_in_mid_send(world: World, tmp_path: Path, how: str) -> Non
                 assert [int(record.value) async for record in consumer] == log
 
 
+@has_long_form
 @pytest.mark.timeout(60)
 @pytest.mark.backends("asyncio", "trio", "sync")
 async def test_killed_with_records_in_flight(world: World, tmp_path: Path) -> None:

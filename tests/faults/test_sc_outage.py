@@ -15,7 +15,7 @@ import laws
 import pytest
 from campaign import Campaign, aside, together
 from conftest import World
-from laws import LONG
+from laws import LONG, has_long_form
 from seen import Seen
 
 from fluvio_cffi import (
@@ -145,6 +145,7 @@ def rounds(backend: str) -> int:
     return 20 if backend == "asyncio" else 5
 
 
+@has_long_form
 @pytest.mark.timeout(600 if LONG else 120)
 @pytest.mark.backends("asyncio", "trio", "sync")
 @pytest.mark.parametrize("hit", [killed, silent, reset], ids=lambda hit: hit.__name__)
@@ -195,6 +196,7 @@ async def stopped_whole(outage: Outage) -> None:
     os.kill(outage.cluster.pid, signal.SIGCONT)
 
 
+@has_long_form
 @pytest.mark.timeout(600 if LONG else 120)
 @pytest.mark.backends("asyncio", "trio", "sync")
 @pytest.mark.parametrize("hit", [killed_whole, stopped_whole], ids=lambda hit: hit.__name__)

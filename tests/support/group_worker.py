@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from fluvio_cffi import AsyncFluvio, CommitFencedError, Fluvio, FluvioTimeoutError, Record
+from fluvio_cffi import AsyncFluvio, CommitFencedError, Consumer, Fluvio, FluvioTimeoutError, Record
 
 IN_HAND = 50
 """Records that are handed out and not committed, of all partitions, at most."""
@@ -94,9 +94,13 @@ async def one_by_one(endpoint: str, topic: str, journal: Journal, **keywords: An
 
 
 def in_a_thread(endpoint: str, topic: str, journal: Journal, **keywords: Any) -> None:
+    def revoked(partitions: tuple[int, ...]) -> None:
+        consumer.commit()
+
+    consumer: Consumer
     with (
         Fluvio.connect(endpoint, wait=True) as client,
-        client.consumer(topic, on_revoked=lambda partitions: consumer.commit(), **keywords) as consumer,
+        client.consumer(topic, on_revoked=revoked, **keywords) as consumer,
     ):
         ended: list[bool] = []
         signal.signal(signal.SIGTERM, lambda *_: ended.append(True))

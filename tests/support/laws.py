@@ -17,6 +17,9 @@ from fluvio_cffi._native.loader import ffi, lib
 LONG = os.environ.get("FLUVIO_CFFI_LONG", "") not in ("", "0")
 """Whether the long variants run: set the environment variable FLUVIO_CFFI_LONG to 1."""
 
+has_long_form = pytest.mark.long
+"""Marks a test that does more where LONG is set, so that `make test-long` runs it. All in tests/long bear the mark."""
+
 long_only = pytest.mark.skipif(not LONG, reason="long: set FLUVIO_CFFI_LONG=1")
 
 

@@ -2,12 +2,16 @@
 
     python pypi_fluvio.py produce ENDPOINT TOPIC [CODEC]       records on the standard input
     python pypi_fluvio.py consume ENDPOINT TOPIC [MAX_BYTES]   records on the standard output, to the end of the topic
+    python pypi_fluvio.py transform ENDPOINT TOPIC START COUNT CALL...
+                                                               so many records that come through SmartModules; a CALL
+                                                               is the arguments of its `smartmodule`, as JSON
 
 A record is a line: its offset, its key and its value in hexadecimal digits, with "-" for a key that is not there.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -43,5 +47,19 @@ def consume(endpoint: str, topic: str, max_bytes: str | None = None) -> None:
         print(record.offset(), key, bytes(record.value()).hex())
 
 
+def transform(endpoint: str, topic: str, start: str, count: str, *calls: str) -> None:
+    config = fluvio.ConsumerConfig()
+    for call in calls:
+        keywords = json.loads(call)
+        if "aggregate" in keywords:
+            keywords["aggregate"] = keywords["aggregate"].encode()
+        config.smartmodule(**keywords)
+    stream = (
+        connect(endpoint).partition_consumer(topic, 0).stream_with_config(fluvio.Offset.absolute(int(start)), config)
+    )
+    for _, record in zip(range(int(count)), stream, strict=False):
+        print(record.offset(), "-", bytes(record.value()).hex())
+
+
 if __name__ == "__main__":
-    {"produce": produce, "consume": consume}[sys.argv[1]](*sys.argv[2:])
+    {"produce": produce, "consume": consume, "transform": transform}[sys.argv[1]](*sys.argv[2:])

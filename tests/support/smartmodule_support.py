@@ -36,3 +36,16 @@ async def fill(client: Any, topic: str, values: list[str], batch: int, **keyword
             receipts = [await producer.enqueue(value, key=f"k{value:.20}") for value in values[at : at + batch]]
             await producer.flush()
             assert all(receipt.exception() is None for receipt in receipts)
+
+
+Place = tuple[int, "int | None", "bytes | None", bytes]
+"""Offset, time, key and value of a record."""
+
+
+def places(records: list[Record]) -> list[Place]:
+    return [(record.offset, record.timestamp, record.key, record.value) for record in records]
+
+
+def passing(records: list[Record], needle: bytes, start: int = 0) -> list[Place]:
+    """What a filter gives, by a reading without one."""
+    return places([record for record in records if needle in record.value and record.offset >= start])

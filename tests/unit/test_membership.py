@@ -37,6 +37,13 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+def test_a_group_shares_one_topic() -> None:
+    clients: list[Any] = [object.__new__(AsyncFluvio), object.__new__(Fluvio)]
+    for client in clients:
+        with pytest.raises(ConfigError, match="topic is a list, and group is given: a group shares one topic"):
+            client.consumer(["orders", "refunds"], group="g")
+
+
 @pytest.mark.parametrize("cls", [AsyncFluvio, Fluvio])
 @pytest.mark.parametrize(("keywords", "words"), REFUSED, ids=lambda value: str(value)[:40])
 def test_what_is_refused(cls: Any, keywords: dict[str, Any], words: str) -> None:

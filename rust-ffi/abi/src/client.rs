@@ -300,6 +300,29 @@ pub extern "C" fn flv_client_offsets(
     })
 }
 
+/// Asks the SC the smallest question there is; again while it is away, within the time-out. Value: how many nanoseconds
+/// it took to answer. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_client_ping(
+    client: *mut flv_client_t,
+    timeout_ms: i64,
+    queue: *mut flv_queue_t,
+    token: u64,
+    operation: *mut u64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let client = handle::get(client)?;
+        client.usable()?;
+        let request = Request { timeout_ms, queue, token, operation };
+        operation::start_bounded(Arc::clone(&client.runtime), request, |timeout| async move {
+            let took = client.while_open(client.client.ping(timeout)).await?;
+            Ok(Done::value(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX)))
+        })?;
+        Ok(OK)
+    })
+}
+
 /// Frees a client. Its producers and consumers go on until they are freed. Never blocks. NULL is fine. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_client_free(client: *mut flv_client_t) {

@@ -3,8 +3,10 @@
 use fluvio_cffi_engine::{ERROR_KINDS, Metrics};
 
 use crate::boundary::{OK, export};
+use crate::bytes::flv_view_t;
 use crate::client::flv_client_t;
 use crate::handle;
+use crate::pointer::{require, write_out};
 use crate::status::{flv_error_t, flv_status_t};
 use crate::structs;
 
@@ -95,6 +97,53 @@ pub extern "C" fn flv_client_metrics(
     export(error, || {
         structs::check(metrics, "metrics")?;
         structs::write(metrics, "metrics", handle::get(client)?.client.metrics().into())?;
+        Ok(OK)
+    })
+}
+
+/// What a client has done in one topic since it was opened.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct flv_topic_metrics_t {
+    /// Its name; empty: all topics beyond the first thousand. Valid until the client is freed.
+    pub topic: flv_view_t,
+    /// Records acknowledged.
+    pub records_produced: u64,
+    /// Bytes of their keys and values.
+    pub bytes_produced: u64,
+    /// Records handed to readers, a chunk at a time.
+    pub records_consumed: u64,
+    /// Bytes of their keys and values.
+    pub bytes_consumed: u64,
+}
+
+/// Tells what a client has done by topic, also after its close: of the first thousand topics that it had a producer or
+/// consumer of, and of all others as one. Up to `capacity` to `topics`, in the order of their names, and how many there
+/// are to `*count`. Never waits. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_client_topic_metrics(
+    client: *const flv_client_t,
+    topics: *mut flv_topic_metrics_t,
+    capacity: usize,
+    count: *mut usize,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let metrics = handle::get(client)?.client.topic_metrics();
+        write_out(count, "count", metrics.len())?;
+        for (index, metrics) in metrics.iter().take(capacity).enumerate() {
+            require(topics, "topics")?;
+            let filled = flv_topic_metrics_t {
+                // The client keeps the name for as long as it lives.
+                topic: flv_view_t::new(metrics.topic.as_bytes()),
+                records_produced: metrics.records_produced,
+                bytes_produced: metrics.bytes_produced,
+                records_consumed: metrics.records_consumed,
+                bytes_consumed: metrics.bytes_consumed,
+            };
+            // SAFETY: not null; the caller vouches for room for `capacity` topics, of which this is one.
+            unsafe { topics.add(index).write(filled) };
+        }
         Ok(OK)
     })
 }

@@ -102,8 +102,9 @@ impl flv_smartmodule_t {
             transform.params.insert(name, value);
         }
         transform.initial = self.initial.bytes("initial")?.to_vec();
-        let aggregate = flv_smartmodule_kind_e::FLV_SMARTMODULE_AGGREGATE as u32;
-        transform.aggregates = self.kind == aggregate || !transform.initial.is_empty();
+        let is_aggregate = self.kind == flv_smartmodule_kind_e::FLV_SMARTMODULE_AGGREGATE as u32;
+        let is_said = self.kind != 0 || !transform.initial.is_empty();
+        transform.aggregates = is_said.then_some(is_aggregate || !transform.initial.is_empty());
         let age = u64::try_from(self.lookback_age_ms).ok().map(Duration::from_millis);
         transform.lookback = (self.has_lookback != 0).then_some(Lookback { last: self.lookback_last, age });
         Ok(transform)

@@ -76,6 +76,7 @@ fn structures_lie_in_memory_as_ever() {
             duplicates_possible, reordered, reconnects, records_buffered, bytes_buffered, requests_in_flight, lag, errors,
             rebalances, commits_fenced, signs, evictions,
         }
+        flv_topic_metrics_t { topic, records_produced, bytes_produced, records_consumed, bytes_consumed }
         flv_bounds_t { partition, reserved, begin, end }
         flv_offset_t { partition, reserved, offset }
         flv_epoch_offset_t { partition, reserved, offset, epoch }

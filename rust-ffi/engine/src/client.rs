@@ -14,7 +14,7 @@ use crate::events::{ClientState, Events};
 use crate::group_log::{LOG_PARTITIONS, MakeLog};
 use crate::limit::{Limit, took_longer};
 use crate::log_offsets::logs_bounds;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, TopicMetrics};
 use crate::options::ClientOptions;
 use crate::producer::{Producer, ProducerOptions, TicketSink};
 use crate::session::{self, Member, Session};
@@ -96,6 +96,18 @@ impl Client {
         let mut metrics = self.session.counters().read();
         self.session.members().iter().for_each(|member| member.measure(&mut metrics));
         metrics
+    }
+
+    /// What it has done by topic, in the order of their names: of the first thousand topics that it had a producer or
+    /// consumer of, and of all others as one, whose name is empty. Any thread; never waits for I/O.
+    pub fn topic_metrics(&self) -> Vec<TopicMetrics> {
+        self.session.counters().topics()
+    }
+
+    /// How long the SC takes to answer the smallest question, within `timeout`; `None`: without a deadline. While the
+    /// SC is away it is asked again.
+    pub async fn ping(&self, timeout: Option<Duration>) -> Result<Duration> {
+        self.session.controller().ping(&Limit::new(timeout)).await
     }
 
     /// The administration, for what ends within `timeout` from now; `None`: without a deadline.

@@ -15,6 +15,7 @@ use std::time::Duration;
 use fluvio::metadata::topic::TopicSpec;
 use fluvio::{Fluvio, FluvioAdmin, FluvioClusterConfig};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::blocking;
@@ -197,6 +198,16 @@ impl Controller {
             // Whatever it says, it is there.
             _ => Ok(()),
         }
+    }
+
+    /// How long the SC takes to answer the smallest question; asked again while it is away.
+    pub(crate) async fn ping(&self, limit: &Limit) -> Result<Duration> {
+        self.short(limit, "asking whether the SC is there", |admin| async move {
+            let asked = Instant::now();
+            admin.list::<TopicSpec, _>(vec![NO_TOPIC.to_owned()]).await?;
+            Ok(asked.elapsed())
+        })
+        .await
     }
 
     /// A fresh connection.

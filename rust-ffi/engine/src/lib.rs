@@ -39,7 +39,7 @@ pub use error::{Error, ErrorKind, Outcome, Phase, Result};
 pub use events::{ClientState, Event, EventKind, Events, NextEvent};
 pub use fluvio_cffi_wire::Codec;
 pub use guard::{TaskKind, arm_panic, install_panic_hook, maybe_panic, panic_error};
-pub use metrics::{ERROR_KINDS, Metrics};
+pub use metrics::{ERROR_KINDS, Metrics, TopicMetrics};
 pub use options::{ClientOptions, Isolation};
 pub use producer::{
     Delivery, NO_OFFSET, Producer, ProducerOptions, RECORD_OVERHEAD, Records, Run, Submission, TicketOutcome,

@@ -1,12 +1,19 @@
 //! What a client has done so far, counted per batch, request or chunk, never per record.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind};
 
 /// Every [`ErrorKind`] is smaller.
 pub const ERROR_KINDS: usize = 100;
+
+/// Topics that are counted by themselves; what is done with others is counted as one.
+const MOST_TOPICS: usize = 1_000;
+
+/// The name under which the topics beyond [`MOST_TOPICS`] are counted. No topic has it.
+const OTHERS: &str = "";
 
 /// A snapshot of what a client has done, and of what is under way.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +58,21 @@ pub struct Metrics {
     pub evictions: u64,
 }
 
+/// What a client has done in one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicMetrics {
+    /// The topic; empty: all those beyond the first thousand.
+    pub topic: Arc<str>,
+    /// Records acknowledged.
+    pub records_produced: u64,
+    /// Bytes of their keys and values.
+    pub bytes_produced: u64,
+    /// Records handed to readers, a chunk at a time.
+    pub records_consumed: u64,
+    /// Bytes of their keys and values.
+    pub bytes_consumed: u64,
+}
+
 /// A number that only rises.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
@@ -63,6 +85,15 @@ impl Counter {
     fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// The counters of one topic.
+#[derive(Debug, Default)]
+pub(crate) struct TopicCounters {
+    pub(crate) records_produced: Counter,
+    pub(crate) bytes_produced: Counter,
+    pub(crate) records_consumed: Counter,
+    pub(crate) bytes_consumed: Counter,
 }
 
 /// The counters of one client.
@@ -83,6 +114,8 @@ pub(crate) struct Counters {
     pub(crate) evictions: Counter,
     in_flight: AtomicU64,
     errors: [Counter; ERROR_KINDS],
+    /// By name; none is taken out.
+    topics: Mutex<BTreeMap<Arc<str>, Arc<TopicCounters>>>,
 }
 
 impl Default for Counters {
@@ -103,6 +136,7 @@ impl Default for Counters {
             evictions: Counter::default(),
             in_flight: AtomicU64::new(0),
             errors: std::array::from_fn(|_| Counter::default()),
+            topics: Mutex::default(),
         }
     }
 }
@@ -119,6 +153,29 @@ impl Counters {
     pub(crate) fn noted(&self, error: Error) -> Error {
         self.note(error.kind);
         error
+    }
+
+    /// The counters of a topic, for a producer or consumer of it.
+    pub(crate) fn topic(&self, name: &str) -> Arc<TopicCounters> {
+        let mut topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = match topics.contains_key(name) || topics.len() < MOST_TOPICS {
+            true => name,
+            false => OTHERS,
+        };
+        Arc::clone(topics.entry(Arc::from(name)).or_default())
+    }
+
+    /// What was counted by topic, in the order of their names.
+    pub(crate) fn topics(&self) -> Vec<TopicMetrics> {
+        let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        let metrics = topics.iter().map(|(topic, counters)| TopicMetrics {
+            topic: Arc::clone(topic),
+            records_produced: counters.records_produced.get(),
+            bytes_produced: counters.bytes_produced.get(),
+            records_consumed: counters.records_consumed.get(),
+            bytes_consumed: counters.bytes_consumed.get(),
+        });
+        metrics.collect()
     }
 
     /// What was counted; what is under way with producers and consumers is the caller's to add.
@@ -160,5 +217,23 @@ impl InFlight {
 impl Drop for InFlight {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_beyond_the_most_are_counted_as_one() {
+        let counters = Counters::default();
+        for number in 0..MOST_TOPICS + 5 {
+            counters.topic(&format!("t{number:04}")).records_produced.add(1);
+        }
+        counters.topic("t0000").bytes_consumed.add(7);
+        let topics = counters.topics();
+        assert_eq!(topics.len(), MOST_TOPICS + 1);
+        assert_eq!((&*topics[0].topic, topics[0].records_produced), (OTHERS, 5));
+        assert_eq!((&*topics[1].topic, topics[1].records_produced, topics[1].bytes_consumed), ("t0000", 1, 7));
     }
 }

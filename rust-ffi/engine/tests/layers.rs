@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 const ENGINE: &[&str] = &[
     "lib",
     "client",
-    "admin consumer producer",
+    "admin",
+    "consumer producer",
     "commits group_log",
     "stored_offsets",
     "log_offsets",

@@ -19,6 +19,9 @@ pub enum flv_start_kind_e {
     FLV_START_END = 2,
     /// At this offset.
     FLV_START_AT = 3,
+    /// At the first record that is not older than this, in milliseconds since the epoch; at the end if there is none.
+    /// The log is halved until it is found: its times are taken to rise.
+    FLV_START_SINCE = 4,
 }
 
 /// The form in which records leave the library.
@@ -38,7 +41,7 @@ pub struct flv_start_t {
     pub partition: u32,
     /// One of `FLV_START_`.
     pub kind: u32,
-    /// Records after the beginning, records before the end, or the offset.
+    /// Records after the beginning, records before the end, the offset, or the time.
     pub value: i64,
 }
 
@@ -120,6 +123,7 @@ pub(super) fn start(kind: u32, value: i64, name: &str) -> Result<Start> {
         1 => Start::Beginning(records?),
         2 => Start::End(records?),
         3 => Start::At(value),
+        4 => Start::Since(value),
         other => {
             return Err(Error::invalid(format!("the kind of {name} is {other}: it must be one of FLV_START_")));
         }

@@ -1,6 +1,6 @@
 //! Consumer groups: who shares the partitions of a topic, and where they are.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use fluvio_cffi_group::{Command, GroupKey, LOG_PARTITIONS, State};
@@ -12,7 +12,7 @@ use crate::commits::Commits;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::group_log::{DEFAULT_LOG, Observer, Place, keys};
 use crate::limit::took_longer;
-use crate::log_offsets::logs_bounds;
+use crate::log_offsets::{Bounds, bounds, known_leader, logs_bounds};
 use crate::stored_offsets;
 
 /// A group, in a list.
@@ -233,11 +233,12 @@ impl Admin {
             return Err(Error::partition_not_found(topic, i64::from(*wrong), count));
         }
         let bounds = logs_bounds(&self.session, topic, wanted.keys().copied().collect(), &self.limit).await?;
-        let target = |(partition, to): (u32, ResetTo)| {
+        let mut targets = Vec::new();
+        for (partition, to) in wanted {
             let bounds = bounds.get(&partition).copied().unwrap_or_default();
-            to.next_offset(topic, partition, bounds).map(|next| (partition, next - 1))
-        };
-        wanted.into_iter().map(target).collect()
+            targets.push((partition, self.next_offset(to, topic, partition, bounds).await? - 1));
+        }
+        Ok(targets)
     }
 
     /// A group as the log has it; one that the log does not know as the cluster stores it.
@@ -247,9 +248,7 @@ impl Admin {
             Some(state) => from_state(key, state, observer),
             None => self.from_store(key).await?,
         };
-        let count = self.session.metadata().read(|metadata| metadata.topic(key.topic())).map_or(0, |it| it.partitions);
-        let all: BTreeSet<u32> = group.partitions.iter().map(|it| it.partition).filter(|it| *it < count).collect();
-        let bounds = logs_bounds(&self.session, key.topic(), all, &self.limit).await.unwrap_or_default();
+        let bounds = self.bounds_now(key.topic(), &group).await;
         for partition in &mut group.partitions {
             if let Some((start, end)) = bounds.get(&partition.partition) {
                 let next = partition.committed.map_or(*start, |committed| (committed + 1).max(*start));
@@ -258,6 +257,19 @@ impl Admin {
             }
         }
         Ok(group)
+    }
+
+    /// The bounds of the logs of a group's partitions, as far as their leaders tell them at once.
+    async fn bounds_now(&self, topic: &str, group: &Group) -> BTreeMap<u32, Bounds> {
+        let mut led: BTreeMap<i32, Vec<(String, u32)>> = BTreeMap::new();
+        for partition in group.partitions.iter().map(|it| it.partition) {
+            if let Some(leader) = known_leader(&self.session, topic, partition) {
+                led.entry(leader).or_default().push((topic.to_owned(), partition));
+            }
+        }
+        let asked = led.into_iter().map(|(spu, partitions)| bounds(&self.session, spu, partitions));
+        let told = join_all(asked).await.into_iter().filter_map(Result::ok).flatten();
+        told.filter_map(|((_, partition), bounds)| Some((partition, bounds.ok()?))).collect()
     }
 
     async fn from_store(&self, key: &GroupKey) -> Result<Group> {

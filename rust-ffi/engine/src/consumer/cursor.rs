@@ -8,6 +8,7 @@ use tokio::time::Instant;
 
 use super::assignment::Assigned;
 use super::decode::Reply;
+use super::inspection::Inspection;
 use super::place::Place;
 use super::search::Search;
 use super::{ConsumerOptions, Start};
@@ -16,6 +17,8 @@ use crate::smartmodule::Range;
 
 /// Bytes that are asked for, at least, once a reply was too short even for the head of a batch.
 const LEAST_REPEATED_FETCH: u32 = 4096;
+/// Bytes of one batch, at most. The server takes none of more than 32 MiB: what says that it is longer is damaged.
+const LONGEST_BATCH: usize = 128 << 20;
 
 /// The position in one partition. It belongs to the fetcher that reads the partition, or is parked in the assignment.
 #[derive(Debug)]
@@ -31,6 +34,8 @@ pub(crate) struct Cursor {
     pub(super) end: Option<i64>,
     /// Bytes to ask for in one reply.
     pub(super) fetch_bytes: u32,
+    /// Bytes to ask for as long as no batch needs more.
+    least_fetch_bytes: u32,
     /// Whether the last reply began beyond the expected offset, and was asked for again.
     gap: bool,
     /// Whether what it reads is the values of an aggregate: the place keeps the last one.
@@ -41,6 +46,8 @@ pub(crate) struct Cursor {
     pub(super) has_begun: bool,
     /// The search for the record on which SmartModules fail.
     pub(super) search: Option<Box<Search>>,
+    /// The look into the log, without SmartModules, at which they have failed.
+    pub(super) inspection: Option<Box<Inspection>>,
     /// When the SPU first did not know one of the SmartModules.
     pub(super) unknown_since: Option<Instant>,
     /// How many probes a stream that SmartModules work for may be silent, and how many it has been.
@@ -93,11 +100,13 @@ impl Cursor {
             place: Place::default(),
             end: None,
             fetch_bytes,
+            least_fetch_bytes: fetch_bytes,
             gap: false,
             gives_values: false,
             made_bytes: 0,
             has_begun: false,
             search: None,
+            inspection: None,
             unknown_since: None,
             silence: Silence::default(),
         }
@@ -119,6 +128,7 @@ impl Cursor {
     pub(super) fn go_back(&mut self, place: Place) {
         self.place = place;
         self.search = None;
+        self.inspection = None;
     }
 
     /// Goes on elsewhere. The end stays the one that was seen first.
@@ -128,6 +138,7 @@ impl Cursor {
         self.gap = false;
         self.has_begun = false;
         self.search = None;
+        self.inspection = None;
         self.unknown_since = None;
     }
 
@@ -150,6 +161,15 @@ impl Cursor {
         true
     }
 
+    /// SmartModules made so many bytes for a reply. What had to be asked for because of one large batch is not asked for
+    /// for ever.
+    pub(super) fn note_made(&mut self, bytes: usize) {
+        self.made_bytes = bytes;
+        if bytes < self.fetch_bytes as usize / 4 {
+            self.fetch_bytes = (self.fetch_bytes / 2).max(self.least_fetch_bytes);
+        }
+    }
+
     /// Fixes the start now that the log's bounds are known. False: the start was known already, and only checked.
     pub(super) fn resolve(&mut self, log: &Log, options: &ConsumerOptions) -> Result<bool> {
         let Log { topic, start: log_start, end: log_end } = *log;
@@ -159,7 +179,8 @@ impl Cursor {
         let end = if options.stop_at_end { self.end.or(Some(log_end)) } else { None };
         let resumes = self.start.is_none();
         let mut next = match self.start {
-            None => self.next(),
+            // A start by time is an offset by now.
+            None | Some(Start::Since(_)) => self.next(),
             Some(Start::Beginning(after)) => log_start.saturating_add_unsigned(after).min(log_end),
             Some(Start::End(before)) => log_end.saturating_sub_unsigned(before).max(log_start),
             Some(Start::At(offset) | Start::Stored(offset)) => offset,
@@ -205,7 +226,16 @@ impl Cursor {
     /// prepare the next reply meanwhile.
     pub(super) fn split(&mut self, topic: &str, bytes: &Bytes) -> Result<(Reply, AfterReply)> {
         let mut batches = Vec::new();
-        let remainder = split_batches(bytes, &mut batches);
+        let remainder = split_batches(bytes, &mut batches).and_then(|remainder| match remainder {
+            // A reply is cut only where it is as long as was asked for.
+            Remainder::Unknown | Remainder::Cut(_) if bytes.len() < self.fetch_bytes as usize => {
+                Err(WireError::Truncated("a batch"))
+            }
+            Remainder::Cut(length) if length > LONGEST_BATCH => {
+                Err(WireError::Invalid { field: "the length of a batch", value: i64::try_from(length).unwrap_or(-1) })
+            }
+            remainder => Ok(remainder),
+        });
         // The server sends whole batches from the one on that holds the offset: earlier ones were read before.
         batches.retain(|batch| batch.header.next_offset() > self.next());
         let mut expected = self.next();
@@ -217,14 +247,8 @@ impl Cursor {
                     batches.truncate(index);
                     break;
                 }
-                if std::mem::replace(&mut self.gap, true) {
-                    let text = format!(
-                        "offset {expected} is missing: the log goes on at {base}; \
-                         seek there to go on without what is lost"
-                    );
-                    let error = Error::new(ErrorKind::Consumer, text).with_topic(topic);
-                    return Err(error.with_partition(self.partition).with_offset(expected));
-                }
+                let what = format!("the log goes on at {base}; seek there to go on without what is lost");
+                self.note_gap(topic, &what)?;
                 return Ok((Reply::default(), AfterReply::Reopen));
             }
             expected = batch.header.next_offset();
@@ -247,16 +271,31 @@ impl Cursor {
                 self.fetch_bytes = self.fetch_bytes.saturating_mul(2).max(LEAST_REPEATED_FETCH);
                 AfterReply::Reopen
             }
-            Ok(_) => AfterReply::Reopen,
+            Ok(Remainder::None) => {
+                self.note_gap(topic, "the SPU sends nothing but what lies before it")?;
+                AfterReply::Reopen
+            }
         };
         Ok((Reply::new(batches, broken), after))
+    }
+
+    /// The offset that is expected has not come. It is asked for once more, but not for ever.
+    fn note_gap(&mut self, topic: &str, what_comes: &str) -> Result<()> {
+        if !std::mem::replace(&mut self.gap, true) {
+            return Ok(());
+        }
+        let text = format!("offset {} is missing: {}", self.next(), what_comes);
+        let error = Error::new(ErrorKind::Consumer, text).with_topic(topic);
+        Err(error.with_partition(self.partition).with_offset(self.next()))
     }
 
     /// What SmartModules made of all up to offset `next`. Their batches do not follow each other, and none is cut.
     pub(super) fn split_made(&self, topic: &str, bytes: &Bytes, next: i64) -> Result<Reply> {
         let mut batches = Vec::new();
         let wrong = match split_made_batches(bytes, &mut batches) {
-            Ok(Remainder::None) if next >= self.next() => return Ok(Reply::made(batches, next)),
+            // The stamp leaves a mark of a batch of which nothing is left.
+            Ok(Remainder::None) if batches.is_empty() => WireError::Truncated("an empty one"),
+            Ok(Remainder::None) if next > self.next() => return Ok(Reply::made(batches, next)),
             Ok(Remainder::None) => WireError::Invalid { field: "the offset behind them", value: next },
             Ok(Remainder::Unknown | Remainder::Cut(_)) => WireError::Truncated("a batch"),
             Err(cause) => cause,

@@ -191,7 +191,7 @@ impl Cursor {
         for body in step.bodies {
             made::append(body.as_ref().map_err(|cause| Unstamped::Damaged(*cause))?, &mut records)?;
         }
-        self.made_bytes = step.bodies.iter().flatten().map(|body| body.len()).sum();
+        self.note_made(step.bodies.iter().flatten().map(|body| body.len()).sum());
         if let Some(wrong) = records.iter().find(|record| record.offset < 0 || record.offset >= next) {
             let field = "the offset of a record that SmartModules made";
             return Err(Unstamped::Damaged(WireError::Invalid { field, value: wrong.offset }));
@@ -245,13 +245,13 @@ impl Cursor {
 type MadeResult<T> = std::result::Result<T, Unstamped>;
 
 /// The body of a batch, unpacked, after its checksum was compared.
-fn body(batch: &RawBatch) -> std::result::Result<Cow<'_, [u8]>, WireError> {
+pub(super) fn body(batch: &RawBatch) -> std::result::Result<Cow<'_, [u8]>, WireError> {
     batch.check_crc()?;
     batch.body(MOST_UNPACKED)
 }
 
 /// Calls `each` with the records of a batch.
-fn walk<'a>(
+pub(super) fn walk<'a>(
     batch: &RawBatch,
     body: &'a [u8],
     mut each: impl FnMut(RecordRef<'a>),

@@ -10,6 +10,7 @@
 //! | `cursor.rs`, `place.rs` | one partition: where it is read, and how replies follow each other |
 //! | `decode.rs` | how replies become chunks, also those that SmartModules made |
 //! | `search.rs` | what is read before a record on which SmartModules fail |
+//! | `stored.rs` | what the caller asks for about stored offsets |
 //! | `group/` | the member of a group, which decides what is assigned |
 //!
 //! The way of a record: a stream's reply -> `Fetcher::receive` -> `Cursor::split` -> `Fetcher::decode` ->
@@ -20,14 +21,16 @@ mod cursor;
 mod decode;
 mod fetcher;
 mod group;
+mod inspection;
 mod options;
 mod place;
 mod ready_queue;
 mod search;
+mod stored;
 mod subscription;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -40,13 +43,14 @@ use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::group_log::MakeLog;
 use crate::guard;
 use crate::limit::{Limit, Trouble, took_longer};
-use crate::log_offsets::log_bounds;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, TopicCounters};
 use crate::session::{Member, Session};
 use crate::smartmodule::Chain;
 
 pub use group::{EpochOffset, GroupChange, GroupChangeKind, GroupMember, GroupSlots, MemberState};
 pub use options::{ConsumerOptions, GroupOptions, Start};
+
+pub(crate) use fetcher::first_since;
 
 use fetcher::Fetchers;
 use group::Membership;
@@ -156,6 +160,8 @@ struct ConsumerShared {
     /// What the SPU runs on each stream.
     chain: Option<Chain>,
     subscription: Subscription,
+    /// Those of the topic.
+    counters: Arc<TopicCounters>,
     encoder: Arc<dyn ChunkEncoder>,
     fetchers: Fetchers,
     /// What keeps the fetchers from reading.
@@ -263,6 +269,7 @@ impl Consumer {
         };
         let subscription = Subscription::new(topic, count, options.stop_at_end, options.prefetch);
         let assigned = subscription.assign(&chosen)?;
+        let counters = session.counters().topic(topic);
         let shared = Arc::new(ConsumerShared {
             session,
             topic: topic.to_owned(),
@@ -270,6 +277,7 @@ impl Consumer {
             fetch_bytes,
             chain,
             subscription,
+            counters,
             encoder,
             fetchers: Fetchers::default(),
             trouble: limit.trouble().clone(),
@@ -330,6 +338,9 @@ impl Consumer {
 
     fn count(&self, chunk: &Chunk) {
         let counters = self.owner.shared.session.counters();
+        counters.records_consumed.add(u64::from(chunk.count));
+        counters.bytes_consumed.add(chunk.bytes);
+        let counters = &self.owner.shared.counters;
         counters.records_consumed.add(u64::from(chunk.count));
         counters.bytes_consumed.add(chunk.bytes);
     }
@@ -431,96 +442,6 @@ impl Consumer {
         Ok(())
     }
 
-    /// Stores offsets under the consumer's id, exactly as given: those of the last processed records. One beyond the
-    /// end of its log is refused.
-    pub async fn commit(&self, processed: &[(u32, i64)], timeout: Option<Duration>) -> Result<()> {
-        if self.owner.membership.get().is_some() {
-            return self.commit_owned(processed, timeout).await;
-        }
-        let known: Vec<u32> = processed.iter().map(|(partition, _)| *partition).collect();
-        self.owner.shared.subscription.require(&known)?;
-        let commits = self.commits()?;
-        let limit = Limit::new(timeout).with(commits.trouble());
-        let work = async {
-            for (partition, offset) in processed {
-                self.check_end(*partition, *offset, &limit).await?;
-            }
-            commits.commit(processed, &limit).await
-        };
-        self.while_open(&limit, "the commit", work).await
-    }
-
-    /// Stores the offsets of records that were processed. Unless the caller has sought backwards in a partition, its
-    /// stored offset never goes back, so that a consumer that goes on after another has taken its place does no harm.
-    pub async fn commit_processed(&self, processed: &[(u32, i64)], timeout: Option<Duration>) -> Result<()> {
-        if self.owner.membership.get().is_some() {
-            return self.commit_owned(processed, timeout).await;
-        }
-        let known: Vec<u32> = processed.iter().map(|(partition, _)| *partition).collect();
-        self.owner.shared.subscription.require(&known)?;
-        let commits = self.commits()?;
-        let limit = Limit::new(timeout).with(commits.trouble());
-        self.while_open(&limit, "the commit", commits.commit_processed(processed, &limit)).await
-    }
-
-    /// The outcome of `work` on stored offsets, unless its time is over or the consumer is closed first.
-    async fn while_open<T>(&self, limit: &Limit, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let work = async {
-            tokio::select! {
-                biased;
-                result = work => result,
-                () = self.owner.shared.subscription.wait_closed() => Err(Error::closed("consumer")),
-            }
-        };
-        let what = format!("{what} of topic \"{}\"", self.topic());
-        limit.hold(work, |timeout| took_longer(Phase::Commit, &what, timeout).with_topic(self.topic())).await
-    }
-
-    /// An error unless the log reaches beyond `offset`, as far as it was seen, else as its leader says.
-    async fn check_end(&self, partition: u32, offset: i64, limit: &Limit) -> Result<()> {
-        let shared = &self.owner.shared;
-        let seen = shared.subscription.partitions().into_iter().find(|state| state.partition == partition);
-        if seen.is_some_and(|seen| Some(offset) < seen.end.max(seen.position)) {
-            return Ok(());
-        }
-        let (_, end) = log_bounds(&shared.session, &shared.topic, partition, limit).await?;
-        if offset < end {
-            return Ok(());
-        }
-        let text = format!(
-            "the offset to commit is {offset}: it must be below {end}, where partition {partition} of topic \"{}\" \
-             ends",
-            shared.topic
-        );
-        let error = Error::new(ErrorKind::OffsetOutOfRange, text).with_topic(&shared.topic);
-        Err(error.with_partition(partition).with_offset(offset))
-    }
-
-    /// The stored offsets of the consumer's id, by partition: those of the last processed records.
-    pub async fn committed(&self, timeout: Option<Duration>) -> Result<BTreeMap<u32, i64>> {
-        let limit = Limit::new(timeout);
-        if self.owner.membership.get().is_some() {
-            return self.group_committed(&limit).await;
-        }
-        self.while_open(&limit, "fetching the stored offsets", self.commits()?.fetch(&limit)).await
-    }
-
-    /// Where the caller writes the offset of the last record of a partition that it has processed, for automatic
-    /// commits; -1: none yet. Valid until it is dropped.
-    pub fn processed(&self, partition: u32) -> Result<Arc<AtomicI64>> {
-        if let Some(membership) = self.owner.membership.get() {
-            return Ok(membership.mark(partition));
-        }
-        self.owner.shared.subscription.require(&[partition])?;
-        Ok(self.commits()?.mark(partition))
-    }
-
-    fn commits(&self) -> Result<&Commits> {
-        self.owner.commits.as_deref().ok_or_else(|| {
-            Error::new(ErrorKind::Usage, "the consumer was opened without a consumer_id: it has no stored offsets")
-        })
-    }
-
     /// What keeps the consumer from reading, if anything does.
     pub fn trouble(&self) -> Option<Error> {
         self.owner.shared.trouble.last()
@@ -538,21 +459,6 @@ impl Consumer {
         }
         self.owner.shared.subscription.close();
         self.commit_marked(timeout).await
-    }
-
-    /// With automatic commits, commits what was processed.
-    pub async fn commit_marked(&self, timeout: Option<Duration>) -> Result<()> {
-        if self.owner.membership.get().is_some() {
-            return self.commit_member_marks(timeout).await;
-        }
-        let Some(commits) = self.owner.commits.as_ref().filter(|_| self.owner.shared.options.auto_commit.is_some())
-        else {
-            return Ok(());
-        };
-        let limit = Limit::new(timeout).with(commits.trouble());
-        let what = format!("the commit of what was processed of topic \"{}\"", self.topic());
-        let overdue = |timeout| took_longer(Phase::Close, &what, timeout);
-        limit.hold(commits.commit_marked(&limit), overdue).await
     }
 
     /// The partitions that are read, and where the caller is in them.

@@ -18,6 +18,8 @@ pub enum Start {
     End(u64),
     /// At this offset.
     At(i64),
+    /// At the first record that is not older than this, in milliseconds since the epoch; at the end if there is none.
+    Since(i64),
     /// At this offset, which follows a stored one.
     Stored(i64),
 }
@@ -28,6 +30,9 @@ impl Start {
         match *self {
             Self::At(offset) if offset < 0 => {
                 Err(Error::invalid(format!("the start offset is {offset}: it must be 0 or more")))
+            }
+            Self::Since(time) if time < 0 => {
+                Err(Error::invalid(format!("the time to start at is {time} ms since the epoch: it must be 0 or more")))
             }
             _ => Ok(()),
         }
@@ -101,7 +106,7 @@ impl GroupOptions {
             }
         }
         if self.log.is_empty() || self.log_replication == 0 {
-            return Err(Error::invalid("the log of a group needs a topic, and at least 1 replica"));
+            return Err(Error::invalid("the log of a group must have a topic, and at least 1 replica"));
         }
         Ok(())
     }

@@ -11,6 +11,7 @@ use fluvio_sc_schema::ApiError;
 pub(crate) mod codes;
 mod smart_module;
 
+pub(crate) use smart_module::RAN;
 pub use smart_module::SmartModuleFailure;
 
 /// What went wrong, as a class. The discriminants are the C ABI's status numbers: append only, never reused.

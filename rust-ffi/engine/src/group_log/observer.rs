@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::{GroupLog, News, Place, load};
 use crate::boottime::boottime;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::limit::Limit;
 use crate::session::Session;
 
@@ -51,50 +51,56 @@ impl Observer {
     /// Waits for the next record, and applies it. Cancelling loses nothing.
     pub(crate) async fn next(&mut self) -> Result<Arc<Record>> {
         loop {
-            let gone = |why: &str| Error::new(ErrorKind::Connection, format!("the log of consumer groups: {why}"));
-            match self.news.recv().await {
-                None => return Err(gone("its reader has ended")),
-                Some(News::Gone(why)) => return Err(gone(&why)),
-                Some(News::Up(link)) => self.link = Some(link),
-                Some(News::Down) => self.link = None,
-                Some(News::Record(record)) if record.offset > self.replica.last() => {
-                    if self.replica.read(&record).diverged {
-                        return Err(gone("a snapshot tells of another past"));
-                    }
-                    return Ok(record);
-                }
-                Some(News::Record(_)) => {}
+            if let Some(record) = self.step().await? {
+                return Ok(record);
             }
         }
     }
 
-    /// Appends a command and reads it back: whether it held. An error if the log was lost meanwhile: it may have held.
+    /// Waits for the next record, or until the link to the log has changed.
+    async fn step(&mut self) -> Result<Option<Arc<Record>>> {
+        let gone = |why: &str| Error::new(ErrorKind::Connection, format!("the log of consumer groups: {why}"));
+        match self.news.recv().await {
+            None => Err(gone("its reader has ended")),
+            Some(News::Gone(why)) => Err(gone(&why)),
+            Some(News::Up(link)) => {
+                self.link = Some(link);
+                Ok(None)
+            }
+            Some(News::Down) => {
+                self.link = None;
+                Ok(None)
+            }
+            Some(News::Record(record)) if record.offset > self.replica.last() => {
+                match self.replica.read(&record).diverged {
+                    true => Err(gone("a snapshot tells of another past")),
+                    false => Ok(Some(record)),
+                }
+            }
+            Some(News::Record(_)) => Ok(None),
+        }
+    }
+
+    /// Appends a command and reads it back: whether it held. An error if the link was lost meanwhile: it may have held.
     pub(crate) async fn apply(&mut self, command: &Command) -> Result<bool> {
         let wrong = |cause| Error::internal(format!("a command cannot be written: {cause}"));
         let value = fluvio_cffi_group::encode(command).map_err(wrong)?;
         let digest = Record::digest_of(&value);
-        while self.link.is_none() {
-            // A record before the link is there is none of this command's.
-            match self.news.recv().await {
-                Some(News::Up(link)) => self.link = Some(link),
-                Some(News::Record(record)) => drop(self.replica.read(&record)),
-                Some(News::Down) => {}
-                Some(News::Gone(_)) | None => {
-                    return Err(Error::new(ErrorKind::Connection, "the log of consumer groups was made anew"));
-                }
-            }
-        }
-        self.log.append(self.link.unwrap_or_default(), &self.key, value);
-        loop {
+        let link = loop {
+            match self.link {
+                Some(link) => break link,
+                None => self.step().await?,
+            };
+        };
+        self.log.append(link, &self.key, value);
+        while self.link == Some(link) {
             let before = self.replica.state().generation;
-            let record = self.next().await?;
-            if record.digest == digest {
+            if self.step().await?.is_some_and(|record| record.digest == digest) {
                 return Ok(self.replica.state().generation > before);
             }
-            if self.link.is_none() {
-                return Err(Error::new(ErrorKind::Connection, "the link to the log of consumer groups was lost"));
-            }
         }
+        let text = "the link to the log of consumer groups was lost: look whether it was done";
+        Err(Error::new(ErrorKind::Connection, text).with_outcome(Outcome::Unknown))
     }
 
     /// Waits until the group has no members: those that are silent for their sessions are evicted, as members do it. An

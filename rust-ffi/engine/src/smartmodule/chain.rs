@@ -25,6 +25,8 @@ enum Aggregate {
     Last,
     /// Its value is not to be seen.
     Inside,
+    /// A module of the cluster may be one: the SC did not say.
+    Unknown,
 }
 
 /// Which offsets a stream passes to the caller's modules.
@@ -52,12 +54,16 @@ pub(crate) struct Chain {
 impl Chain {
     /// The chain of the caller's modules; `None`: there are none.
     pub(crate) fn new(transforms: &[Transform]) -> Result<Option<Self>> {
-        let Some(last) = transforms.last() else { return Ok(None) };
+        if transforms.is_empty() {
+            return Ok(None);
+        }
         transforms.iter().try_for_each(Transform::validate)?;
-        let aggregates: Vec<bool> = transforms.iter().map(Transform::is_aggregate).collect();
-        let aggregate = match aggregates.iter().filter(|aggregates| **aggregates).count() {
-            0 => Aggregate::None,
-            1 if last.is_aggregate() => Aggregate::Last,
+        let kinds: Vec<Option<bool>> = transforms.iter().map(Transform::is_aggregate).collect();
+        let count = kinds.iter().filter(|is_aggregate| **is_aggregate == Some(true)).count();
+        let aggregate = match kinds.last() {
+            _ if kinds.contains(&None) => Aggregate::Unknown,
+            _ if count == 0 => Aggregate::None,
+            Some(Some(true)) if count == 1 => Aggregate::Last,
             _ => Aggregate::Inside,
         };
         Ok(Some(Self {
@@ -95,6 +101,11 @@ impl Chain {
     /// Whether a new stream cannot go on where another one ended.
     pub(crate) fn hides_values(&self) -> bool {
         self.aggregate == Aggregate::Inside
+    }
+
+    /// Whether it is not known if a new stream can go on where another one ended.
+    pub(crate) fn may_hide_values(&self) -> bool {
+        self.aggregate == Aggregate::Unknown
     }
 
     /// The module that an error speaks of; `None`: it may be any of several.

@@ -67,8 +67,8 @@ pub struct Transform {
     pub label: Option<String>,
     /// Its parameters.
     pub params: BTreeMap<String, String>,
-    /// Whether it is an aggregate: then a stream that is opened again goes on from its last value.
-    pub aggregates: bool,
+    /// Whether it is an aggregate: then a stream that is opened again goes on from its last value. `None`: its code says.
+    pub aggregates: Option<bool>,
     /// The first value of an aggregate.
     pub initial: Vec<u8>,
     /// What it is shown first.
@@ -87,7 +87,8 @@ impl Transform {
     /// Takes note of the code under its name.
     pub(crate) fn learn(&mut self, code: &[u8]) {
         self.is_missing = false;
-        self.aggregates |= unpacked(code).is_some_and(|code| exports::is_aggregate(&code));
+        let is_said = self.aggregates == Some(true);
+        self.aggregates = Some(is_said || unpacked(code).is_some_and(|code| exports::is_aggregate(&code)));
     }
 
     /// What it is called.
@@ -126,13 +127,14 @@ impl Transform {
         self.label.iter().try_for_each(|label| check_text(label, "a SmartModule's label"))
     }
 
-    /// Whether it is an aggregate, as far as it says so itself or its code is here.
-    fn is_aggregate(&self) -> bool {
-        self.aggregates
-            || match &self.code {
-                ModuleCode::Stored(_) => false,
-                ModuleCode::Wasm(code) => unpacked(code).is_some_and(|code| exports::is_aggregate(&code)),
+    /// Whether it is an aggregate; `None`: neither was that said, nor has its code been seen.
+    fn is_aggregate(&self) -> Option<bool> {
+        match &self.code {
+            ModuleCode::Wasm(code) if self.aggregates != Some(true) => {
+                Some(unpacked(code).is_some_and(|code| exports::is_aggregate(&code)))
             }
+            _ => self.aggregates,
+        }
     }
 
     fn invocation(&self) -> Result<SmartModuleInvocation> {

@@ -56,7 +56,7 @@ fn an_invocation_on_the_wire() {
 
 #[test]
 fn an_aggregate_is_known_by_its_exports() {
-    let is_aggregate = |code: Vec<u8>| Transform::new(ModuleCode::Wasm(code)).is_aggregate();
+    let is_aggregate = |code: Vec<u8>| Transform::new(ModuleCode::Wasm(code)).is_aggregate().unwrap();
     assert!(is_aggregate(module(&["memory", "aggregate", "alloc"])));
     assert!(is_aggregate(packed(&module(&["aggregate"])).unwrap()));
     assert!(!is_aggregate(module(&["aggregate", "map"])), "the server takes the map");
@@ -65,7 +65,10 @@ fn an_aggregate_is_known_by_its_exports() {
     for length in 0..whole.len() {
         assert!(!is_aggregate(whole[..length].to_vec()));
     }
-    assert!(Transform { aggregates: true, ..stored("sum") }.is_aggregate());
+    let mut sum = stored("sum");
+    assert_eq!(sum.is_aggregate(), None);
+    sum.learn(&whole);
+    assert_eq!(sum.is_aggregate(), Some(true));
 }
 
 #[test]
@@ -74,8 +77,9 @@ fn the_chain_is_opened_by_the_head_and_closed_by_the_stamp() {
         let modules = chain.invocations(range, Some(b"12")).into_iter();
         modules.map(|module| (module.name.unwrap(), format!("{:?}", module.kind))).collect::<Vec<_>>()
     };
-    let sum = Transform { aggregates: true, ..stored("sum") };
-    let chain = Chain::new(&[stored("filter"), sum.clone()]).unwrap().unwrap();
+    let sum = Transform { aggregates: Some(true), ..stored("sum") };
+    let filter = Transform { aggregates: Some(false), ..stored("filter") };
+    let chain = Chain::new(&[filter.clone(), sum.clone()]).unwrap().unwrap();
     assert!(chain.gives_values() && !chain.hides_values());
     let all = names(&chain, Range { from: 0, to: None });
     assert_eq!(all.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["filter", "sum", "fluvio-cffi-stamp"]);
@@ -84,7 +88,9 @@ fn the_chain_is_opened_by_the_head_and_closed_by_the_stamp() {
     assert_eq!(part[0].0, "fluvio-cffi-head");
     let head = &chain.invocations(Range { from: 7, to: Some(9) }, None)[0].params;
     assert_eq!((head.get("from").unwrap(), head.get("to").unwrap()), (&"7".to_owned(), &"9".to_owned()));
-    assert!(Chain::new(&[sum, stored("filter")]).unwrap().unwrap().hides_values());
+    assert!(Chain::new(&[sum.clone(), filter]).unwrap().unwrap().hides_values());
+    let unknown = Chain::new(&[sum, stored("filter")]).unwrap().unwrap();
+    assert!(unknown.may_hide_values() && !unknown.hides_values() && !unknown.gives_values());
     assert!(Chain::new(&[]).unwrap().is_none());
 }
 

@@ -165,3 +165,55 @@ fn a_batch_that_is_no_batch_ends_reading_behind_what_is_whole() {
     assert_eq!((error.kind, error.offset), (ErrorKind::CorruptRecord, Some(2)));
     assert_eq!(chunks.iter().map(|chunk| chunk.count).sum::<u32>(), 2, "what comes before it");
 }
+
+/// How reading of these bytes ends: the records that are whole, and the error's kind and offset.
+fn ends(bytes: Vec<u8>, fetch_bytes: u32) -> (u32, ErrorKind, Option<i64>) {
+    let mut cursor = cursor(Start::At(0), fetch_bytes);
+    cursor.resolve(&Log { topic: "t", start: 0, end: 20 }, &ConsumerOptions::default()).unwrap();
+    let (mut reply, after) = cursor.split("t", &bytes.into()).unwrap();
+    assert_eq!(after, AfterReply::Stop);
+    let mut chunks = Vec::new();
+    let error = cursor.decode("t", &mut reply, &Offsets, &mut chunks).unwrap_err();
+    (chunks.iter().map(|chunk| chunk.count).sum(), error.kind, error.offset)
+}
+
+/// Each of these was asked for again and again.
+#[test]
+fn a_batch_that_reaches_beyond_what_there_is_is_damaged() {
+    let first = batch(0, &[1, 1], Codec::None).to_vec();
+    let cut = |length: i32| {
+        let mut second = batch(2, &[1], Codec::None).to_vec();
+        second[8..12].copy_from_slice(&length.to_be_bytes());
+        [first.clone(), second].concat()
+    };
+    let damaged = (2, ErrorKind::CorruptRecord, Some(2));
+    assert_eq!(ends(cut(500), 1000), damaged, "the reply is shorter than was asked for");
+    assert_eq!(ends([&first[..], &[0; 5]].concat(), 1000), damaged);
+    let asked = cut(0).len() as u32;
+    assert_eq!(ends(cut(i32::MAX), asked), damaged, "no batch is so long");
+    assert_eq!(ends(cut(500)[first.len()..].to_vec(), 1000), (0, ErrorKind::CorruptRecord, Some(0)));
+}
+
+#[test]
+fn a_reply_without_what_was_asked_for_is_not_asked_for_for_ever() {
+    let mut cursor = cursor(Start::At(5), 1000);
+    cursor.resolve(&Log { topic: "t", start: 0, end: 20 }, &ConsumerOptions::default()).unwrap();
+    let before = batch(3, &[1, 1], Codec::None);
+    assert_eq!(cursor.split("t", &before).unwrap().1, AfterReply::Reopen);
+    let error = cursor.split("t", &before).err().unwrap();
+    assert_eq!((error.kind, error.offset), (ErrorKind::Consumer, Some(5)));
+}
+
+#[test]
+fn what_one_large_batch_needed_is_not_asked_for_for_ever() {
+    let mut cursor = cursor(Start::At(0), 1000);
+    for asked in [2000, 4000, 8000] {
+        while !cursor.loses_patience() {}
+        assert_eq!(cursor.fetch_bytes, asked);
+    }
+    let mut asked = |made| {
+        cursor.note_made(made);
+        cursor.fetch_bytes
+    };
+    assert_eq!([7000, 2000, 100, 100, 100, 0].map(&mut asked), [8000, 8000, 4000, 2000, 1000, 1000]);
+}

@@ -2,10 +2,12 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
 use fluvio_protocol::Decoder;
 use fluvio_spu_schema::server::stream_fetch::StreamFetchResponse;
+use proptest::prelude::*;
 
 use super::super::assignment::Assignment;
 use super::super::{Chunk, ChunkEncoder, RecordRef, Start};
@@ -97,4 +99,75 @@ fn what_is_not_stamped_is_refused() {
     let mut reply = cursor.split_made("t", &response.partition.records.0, 9).unwrap();
     let error = cursor.decode("t", &mut reply, &Lines, &mut Vec::new()).unwrap_err();
     assert_eq!((error.kind, error.offset), (ErrorKind::SmartModule, Some(0)));
+}
+
+static STAMPED: LazyLock<Vec<Bytes>> = LazyLock::new(|| {
+    let replies = replies("stamp").into_iter().map(|(_, response)| response.partition.records.0);
+    replies.filter(|bytes| bytes.len() > 61).collect()
+});
+
+/// A reply with some bytes exchanged, its checksum set right.
+fn damaged(bytes: &[u8], changes: &[(prop::sample::Index, u8)]) -> Bytes {
+    let mut bytes = bytes.to_vec();
+    for (at, byte) in changes {
+        let at = at.index(bytes.len());
+        bytes[at] = *byte;
+    }
+    let checksum = crc32c(&bytes[21..]);
+    bytes[17..21].copy_from_slice(&checksum.to_be_bytes());
+    bytes.into()
+}
+
+fn crc32c(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0x82f6_3b78 * (crc & 1)))
+    }) ^ u32::MAX
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever a server says that its modules have made: records within the range that it names, or an error.
+    #[test]
+    fn damaged_replies_are_an_error_or_records_in_their_range(
+        which in any::<prop::sample::Index>(), next in -2_i64..40, start in 0_i64..10,
+        changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+    ) {
+        let bytes = &STAMPED[which.index(STAMPED.len())];
+        check(&damaged(bytes, &changes), start, next);
+    }
+
+    #[test]
+    fn noise_is_an_error_or_nothing(
+        noise in proptest::collection::vec(any::<u8>(), 0..300), start in 0_i64..10, next in 0_i64..40,
+    ) {
+        check(&noise.into(), start, next);
+    }
+}
+
+fn check(bytes: &Bytes, start: i64, next: i64) {
+    let assigned = Assignment::new("t", 1, false).assign(&[0]).unwrap().remove(0);
+    let mut cursor = Cursor::new(assigned, Start::At(start), 1 << 20);
+    cursor.go_on(start);
+    let mut chunks: Vec<Chunk> = Vec::new();
+    let outcome = cursor.split_made("t", bytes, next).and_then(|mut reply| {
+        while !reply.is_decoded() {
+            cursor.decode("t", &mut reply, &Lines, &mut chunks)?;
+        }
+        Ok(())
+    });
+    match outcome {
+        Ok(()) => assert_eq!(cursor.next(), next),
+        Err(error) => {
+            assert_eq!((error.kind, error.offset, cursor.next()), (ErrorKind::SmartModule, Some(start), start));
+        }
+    }
+    for chunk in &chunks {
+        assert!(chunk.first_offset >= start && chunk.next_offset <= next && chunk.first_offset <= chunk.next_offset);
+        for line in String::from_utf8_lossy(&chunk.payload).lines() {
+            if let Some(offset) = line.split(' ').next().and_then(|number| number.parse::<i64>().ok()) {
+                assert!(offset < next || line.split(' ').count() < 3, "{line}");
+            }
+        }
+    }
 }

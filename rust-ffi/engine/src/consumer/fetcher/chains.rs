@@ -5,13 +5,17 @@ use fluvio_spu_schema::server::stream_fetch::StreamFetchResponse;
 use tokio::time::Instant;
 
 use super::super::ConsumerShared;
-use super::super::cursor::Cursor;
+use super::super::cursor::{AfterReply, Cursor};
+use super::super::inspection::Inspection;
 use super::super::search::{Finding, Search};
 use super::connection::{PendingAck, Stream, StreamConnection};
 use super::task::{Fetcher, NextStep, stream_error};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, RAN, Result};
 use crate::replies::RecordBytes;
-use crate::smartmodule::{Chain, TOO_NEW, UNKNOWN};
+use crate::smartmodule::{TOO_NEW, UNKNOWN};
+
+/// How the server begins what it says of a module that has trapped: then the log is whole, as far as it was unpacked.
+const TRAP: &str = "error while executing at wasm backtrace";
 
 impl Fetcher {
     /// Takes in what a chain has made.
@@ -50,7 +54,7 @@ impl Fetcher {
         let to = cursor.search.as_deref().and_then(Search::to);
         // What does not fit into a reply has been run as well, and would be run twice. A reply that is much smaller ends
         // with a segment of the log. An aggregate can go on from its value anyway.
-        let is_large = cursor.gives_values || cursor.made_bytes >= cursor.fetch_bytes as usize / 2;
+        let is_large = cursor.gives_values || cursor.made_bytes >= stream.fetch_bytes as usize / 2;
         let is_cut = stream.is_behind && is_large;
         if !is_cut && to.is_none_or(|to| next < to) {
             return None;
@@ -84,26 +88,66 @@ impl Fetcher {
             ErrorCode::Other(text) if text.contains(TOO_NEW) && chain.is_some_and(|chain| chain.set_old(version)) => {
                 Ok(NextStep::OpenStream)
             }
-            // A search would take several streams, of which only the first has the aggregate's value.
-            ErrorCode::Other(_) if error.kind == ErrorKind::SmartModule && !chain.is_some_and(Chain::hides_values) => {
+            ErrorCode::Other(text) if text.starts_with(RAN) => {
                 let earlier = cursor.search.take().map(|search| *search);
-                proceed(cursor, Search::unnamed(error, cursor.next(), earlier))
+                // A search would take several streams, of which only the first has the aggregate's value.
+                let finding = match chain.is_some_and(|chain| chain.hides_values() || chain.may_hide_values()) {
+                    true => Finding::Found(error),
+                    false => Search::unnamed(error, cursor.next(), earlier),
+                };
+                match finding {
+                    Finding::Found(error) if !text.contains(TRAP) => {
+                        cursor.inspection = Some(Box::new(Inspection::new(error, cursor)));
+                        Ok(NextStep::OpenStream)
+                    }
+                    finding => proceed(cursor, finding),
+                }
             }
             _ => Err(error),
         }
+    }
+
+    /// Takes in a part of the log at which a chain has failed.
+    pub(super) fn inspect(
+        &mut self,
+        stream: &mut Stream,
+        response: StreamFetchResponse<RecordBytes>,
+    ) -> Result<NextStep> {
+        let StreamFetchResponse { stream_id: session_id, partition: part, .. } = response;
+        let Some(mut inspection) = stream.cursor.inspection.take() else { return Ok(NextStep::AskBounds) };
+        if part.error_code != ErrorCode::None {
+            return Ok(NextStep::AskBounds);
+        }
+        let after = inspection.look(&self.shared.topic, &part.records.0)?;
+        stream.cursor.inspection = Some(inspection);
+        match (after, &mut self.connection) {
+            (AfterReply::Acknowledge(offset), _) => {
+                stream.ack = Some(PendingAck { session_id, offset });
+                return Ok(NextStep::Decode);
+            }
+            (_, Some(connection)) => connection.count_abandoned()?,
+            (_, None) => {}
+        }
+        Ok(NextStep::OpenStream)
     }
 }
 
 /// Why no new stream can go on where one has ended, if none can.
 pub(super) fn no_way_on(shared: &ConsumerShared, cursor: &Cursor) -> Option<Error> {
-    if !cursor.has_begun || !shared.chain.as_ref().is_some_and(Chain::hides_values) {
-        return None;
-    }
+    let chain = shared.chain.as_ref().filter(|_| cursor.has_begun && cursor.inspection.is_none())?;
     let next = cursor.next();
-    let text = format!(
-        "the stream has ended at offset {next}, and the aggregate in the chain of SmartModules cannot go on, since its \
-         value is not what comes out of the chain: seek there to begin anew, or make it the last one"
-    );
+    let why = match (chain.hides_values(), chain.may_hide_values()) {
+        (true, _) => {
+            "the aggregate in the chain of SmartModules cannot go on, since its value is not what comes out of the \
+             chain: seek there to begin anew, or make it the last one"
+        }
+        (false, true) => {
+            "a SmartModule of the cluster may be an aggregate, which would begin anew, as the SC did not say what it is \
+             when reading began: seek there to begin anew, and give its kind"
+        }
+        (false, false) => return None,
+    };
+    let text = format!("the stream has ended at offset {next}, and {why}");
     let error = Error::new(ErrorKind::SmartModule, text).with_topic(&shared.topic);
     Some(error.with_partition(cursor.partition).with_offset(next))
 }

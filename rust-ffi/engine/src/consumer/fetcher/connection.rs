@@ -61,13 +61,16 @@ pub(super) struct Stream {
     pub(super) next: Option<Frame>,
     /// The version of its request, and so of its replies.
     pub(super) version: i16,
+    /// Bytes that were asked for in one reply.
+    pub(super) fetch_bytes: u32,
     /// Whether the log goes on behind the reply.
     pub(super) is_behind: bool,
 }
 
 impl Stream {
     fn new(cursor: Cursor, version: i16) -> Self {
-        Self { cursor, reply: None, ack: None, next: None, version, is_behind: false }
+        let fetch_bytes = cursor.fetch_bytes;
+        Self { cursor, reply: None, ack: None, next: None, version, fetch_bytes, is_behind: false }
     }
 
     /// Whether it waits for the peer, and not for room.
@@ -157,10 +160,11 @@ impl StreamConnection {
         shared: &ConsumerShared,
         cursor: Cursor,
     ) -> std::result::Result<(), Box<Lost>> {
-        let chain = shared.chain.as_ref();
-        let request = stream_request(&shared.topic, &cursor, shared.options.isolation, chain);
+        let chain = shared.chain.as_ref().filter(|_| cursor.inspection.is_none());
+        let place = cursor.inspection.as_ref().map_or(&cursor, |inspection| &inspection.log);
+        let request = stream_request(&shared.topic, place, shared.options.isolation, chain);
         let version = chain.map_or(STREAM_FETCH_VERSION, |chain| chain.version(STREAM_FETCH_VERSION));
-        self.largest = self.largest.max(cursor.fetch_bytes as usize);
+        self.largest = self.largest.max(place.fetch_bytes as usize);
         self.connection.expect(self.largest.saturating_mul(MOST_TIMES));
         match self.connection.request(&request, version) {
             Ok(number) => {

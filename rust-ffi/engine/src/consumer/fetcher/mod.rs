@@ -18,6 +18,7 @@
 mod chains;
 mod connection;
 mod probe;
+mod since;
 mod task;
 
 use std::collections::{BTreeMap, HashMap};
@@ -35,6 +36,8 @@ use crate::guard;
 use crate::limit::{Limit, took_longer};
 use crate::metadata::Snapshot;
 use crate::smartmodule::Chain;
+
+pub(crate) use since::first_since;
 
 /// How long the SC may say nothing of a partition before the leader that is known is tried again.
 const UNCONFIRMED: Duration = Duration::from_secs(1);

@@ -10,12 +10,13 @@ use fluvio_spu_schema::server::stream_fetch::StreamFetchResponse;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use super::super::ConsumerShared;
 use super::super::assignment::Directive;
 use super::super::cursor::{AfterReply, Cursor, Log};
+use super::super::{ConsumerShared, Start};
 use super::chains;
 use super::connection::{FETCH_OFFSETS_VERSION, PendingAck, PendingRequest, Stream, StreamConnection};
 use super::probe::Verdict;
+use super::since::find_since;
 use super::{dispatch, fail, find_leader};
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Result};
@@ -205,7 +206,10 @@ impl Fetcher {
         let shared = Arc::clone(&self.shared);
         for mut cursor in std::mem::take(&mut self.idle) {
             match shared.subscription.directive(&mut cursor) {
-                Directive::Continue | Directive::Restart => self.idle.push(cursor),
+                Directive::Continue | Directive::Restart => match cursor.start {
+                    Some(Start::Since(time)) => find_since(&shared, cursor, time),
+                    _ => self.idle.push(cursor),
+                },
                 Directive::Park => self.idle.extend(shared.subscription.park(cursor)),
                 Directive::Abandon => {}
             }
@@ -324,6 +328,9 @@ impl Fetcher {
         let shared = &self.shared;
         let cursor = &mut stream.cursor;
         let response = frame.decode::<StreamFetchResponse<RecordBytes>>(stream.version)?;
+        if cursor.inspection.is_some() {
+            return self.inspect(stream, response);
+        }
         if shared.chain.is_some() {
             return self.receive_made(stream, response);
         }

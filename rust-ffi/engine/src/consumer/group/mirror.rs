@@ -8,10 +8,13 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::commits::Commits;
+use crate::guard;
 use crate::limit::Limit;
 
 /// One attempt takes so long at most; what is newer is stored next.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// After one that failed.
+const PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 struct Waiting {
@@ -36,28 +39,7 @@ impl Mirror {
     pub(super) fn new(store: Arc<Commits>) -> Self {
         let waiting: Arc<(Mutex<Waiting>, Notify)> = Arc::default();
         let shared = Arc::clone(&waiting);
-        crate::guard::spawn(
-            async move {
-                let (waiting, bell) = &*shared;
-                loop {
-                    let (offsets, is_over) = {
-                        let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
-                        (std::mem::take(&mut waiting.offsets), waiting.is_over)
-                    };
-                    let offsets: Vec<(u32, i64)> = offsets.into_iter().collect();
-                    if !offsets.is_empty() {
-                        let limit = Limit::new(Some(PATIENCE));
-                        // It is stored again with the next commit; the log has it in any case.
-                        let _ = tokio::time::timeout(PATIENCE, store.commit(&offsets, &limit)).await;
-                    } else if is_over {
-                        return;
-                    } else {
-                        bell.notified().await;
-                    }
-                }
-            },
-            drop,
-        );
+        guard::spawn(async move { follow(&store, &shared.0, &shared.1).await }, drop);
         Self { waiting }
     }
 
@@ -65,5 +47,32 @@ impl Mirror {
     pub(super) fn store(&self, partition: u32, offset: i64) {
         self.waiting.0.lock().unwrap_or_else(PoisonError::into_inner).offsets.insert(partition, offset);
         self.waiting.1.notify_one();
+    }
+}
+
+async fn follow(store: &Commits, waiting: &Mutex<Waiting>, bell: &Notify) {
+    let lock = || waiting.lock().unwrap_or_else(PoisonError::into_inner);
+    loop {
+        let (offsets, is_over) = {
+            let mut waiting = lock();
+            (std::mem::take(&mut waiting.offsets), waiting.is_over)
+        };
+        if offsets.is_empty() {
+            if is_over {
+                return;
+            }
+            bell.notified().await;
+            continue;
+        }
+        let wanted: Vec<(u32, i64)> = offsets.iter().map(|(partition, offset)| (*partition, *offset)).collect();
+        let limit = Limit::new(Some(PATIENCE));
+        let stored = tokio::time::timeout(PATIENCE, store.commit(&wanted, &limit)).await;
+        if !matches!(stored, Ok(Ok(()))) && !is_over {
+            for (partition, offset) in offsets {
+                lock().offsets.entry(partition).or_insert(offset);
+            }
+            // Its log has them in any case.
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 }

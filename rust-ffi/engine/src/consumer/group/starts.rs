@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fluvio_cffi_group::Entry;
 
-use super::super::{ConsumerShared, Start};
+use super::super::{ConsumerShared, Start, first_since};
 use crate::commits::Commits;
 use crate::error::Result;
 use crate::limit::Limit;
-use crate::log_offsets::logs_bounds;
+use crate::log_offsets::{Bounds, logs_bounds};
 
 /// Finds where partitions begin, each owned under an epoch: after what the cluster stores under the group's name, else
 /// where `start` says.
@@ -21,22 +21,26 @@ pub(super) async fn find(consumer: &ConsumerShared, store: &Commits, wanted: &[(
         true => BTreeMap::new(),
         false => logs_bounds(&consumer.session, &consumer.topic, unknown, &limit).await?,
     };
-    let start = |partition: u32| {
-        if let Some(offset) = stored.get(&partition) {
-            return Some(*offset);
-        }
-        let (start, end) = *bounds.get(&partition)?;
-        let first = match consumer.options.start_of(partition, None) {
-            Start::Beginning(after) => start.saturating_add_unsigned(after).min(end),
-            Start::End(before) => end.saturating_sub_unsigned(before).max(start),
-            Start::At(offset) | Start::Stored(offset) => offset,
+    let mut starts = Vec::new();
+    for &(partition, epoch) in wanted {
+        let offset = match (stored.get(&partition), bounds.get(&partition)) {
+            (Some(offset), _) => *offset,
+            (None, Some(bounds)) => first(consumer, partition, *bounds, &limit).await? - 1,
+            (None, None) => continue,
         };
-        Some(first - 1)
-    };
-    let entry = |(partition, epoch): &(u32, i64)| {
-        Some(Entry { partition: *partition, epoch: *epoch, offset: start(*partition)?.max(-1) })
-    };
-    Ok(wanted.iter().filter_map(entry).collect())
+        starts.push(Entry { partition, epoch, offset: offset.max(-1) });
+    }
+    Ok(starts)
+}
+
+/// The first offset that is read of a partition of which nothing is stored.
+async fn first(consumer: &ConsumerShared, partition: u32, (start, end): Bounds, limit: &Limit) -> Result<i64> {
+    Ok(match consumer.options.start_of(partition, None) {
+        Start::Beginning(after) => start.saturating_add_unsigned(after).min(end),
+        Start::End(before) => end.saturating_sub_unsigned(before).max(start),
+        Start::At(offset) | Start::Stored(offset) => offset,
+        Start::Since(time) => first_since(&consumer.session, &consumer.topic, partition, time, limit).await?,
+    })
 }
 
 /// Where reading ends, if it does.

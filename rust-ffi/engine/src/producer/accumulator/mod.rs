@@ -38,7 +38,7 @@ use tokio::time::Instant;
 use super::sender::SpuSender;
 use super::{ProducerOptions, Records, Run, Submission, dropped};
 use crate::error::{Error, Outcome, Result};
-use crate::metrics::Counters;
+use crate::metrics::{Counters, TopicCounters};
 
 pub(crate) use batch::{Batch, Past, Settled};
 pub(crate) use senders::Wake;
@@ -80,6 +80,7 @@ pub(crate) struct Accumulator {
     codec: Codec,
     limits: Limits,
     counters: Arc<Counters>,
+    topic_counters: Arc<TopicCounters>,
     state: Mutex<State>,
     /// Notified when the owner was notified of some ticket's fate.
     settled: Notify,
@@ -96,7 +97,9 @@ impl Accumulator {
     ) -> Self {
         let limits = Limits::new(options, deduplicates);
         let state = Mutex::new(State::new(partitions, limits));
-        Self { topic: topic.to_owned(), codec, limits, counters, state, settled: Notify::new() }
+        let topic_counters = counters.topic(topic);
+        let settled = Notify::new();
+        Self { topic: topic.to_owned(), codec, limits, counters, topic_counters, state, settled }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -257,6 +260,8 @@ impl Accumulator {
         if records > 0 {
             self.counters.records_produced.add(records);
             self.counters.bytes_produced.add(bytes);
+            self.topic_counters.records_produced.add(records);
+            self.topic_counters.bytes_produced.add(bytes);
         }
         if reordered > 0 {
             self.counters.reordered.add(reordered);

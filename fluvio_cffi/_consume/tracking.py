@@ -1,0 +1,208 @@
+"""What a tracker holds for its workers, and who of them waits. Nothing here waits; `_async.tracker` does.
+
+Of the workers that ask for a record one at a time *fetches* for all; the others wait for it. Whoever leaves, with a
+record or without, wakes one who waits, so that somebody goes on. The consumer knows this and not the tracker.
+
+Any call may come in the middle of any other one, also of another thread: `_native.queue` says what "one step" means.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from operator import length_hint
+from types import TracebackType
+from typing import Final, Generic, Protocol, TypeVar
+
+from fluvio_cffi._consume.batch import Cut
+from fluvio_cffi._consume.subscription import Subscription
+from fluvio_cffi._consume.window import Window
+from fluvio_cffi._errors import FluvioError, FluvioTimeoutError, RecordFailedError
+from fluvio_cffi._values.records import Record
+
+WaiterT = TypeVar("WaiterT")
+
+_NOTHING: Final[Iterator[Record]] = iter(())
+
+
+class Tracking(Generic[WaiterT]):
+    """The records that were taken for workers.
+
+    :ivar records: those that may leave; empty: somebody must fetch more.
+    :ivar fetching: whether somebody does. Whoever fetches claims it.
+    :ivar windows: by topic, what was taken and is not done.
+    :ivar failure: of a record that failed: why nothing further is handed out.
+    :ivar room: the wait of who fetches for room.
+    :ivar joining: the waits for all to be done.
+    """
+
+    def __init__(self, topics: list[str], most: int, awaken: Callable[[WaiterT], None]) -> None:
+        self.records: Iterator[Record] = _NOTHING
+        self.fetching: bool = False
+        self.windows: dict[str, Window] = {topic: Window() for topic in topics}
+        self.failure: RecordFailedError | None = None
+        self.room: WaiterT | None = None
+        self.joining: tuple[WaiterT, ...] = ()
+        self._most = most
+        self._awaken = awaken
+        self._waiting: deque[WaiterT] = deque()
+        self._again: deque[Record] = deque()
+
+    @property
+    def free(self) -> int:
+        """How many more may be taken."""
+        return self._most - sum([each.count for each in self.windows.values()])
+
+    @property
+    def in_hand(self) -> int:
+        """How many records workers have and have not finished."""
+        undone = sum([each.undone - len(each.reserved) for each in self.windows.values()])
+        return max(0, undone - length_hint(self.records) - len(self._again))
+
+    # -- handing out
+
+    def hold(self, subscription: Subscription, cut: Cut) -> bool:
+        """Takes a batch out of the consumer; false: it was not to be had any more."""
+        window = self.windows[subscription.topic]
+        records = [*cut.batch]
+        window.add(records)
+        leaving = iter(records)
+        none: list[object] = []
+        buffer = subscription.buffer
+        # One step: what was held back, sought or stopped meanwhile is not handed out.
+        if buffer.state is cut.before and not subscription.stopped:
+            buffer.state = cut.after
+            window.reserved = none  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+            self.records = leaving
+            return True
+        window.take_back()
+        return False
+
+    def take_back(self) -> None:
+        """Whoever fetched before was interrupted: what was not taken is not held."""
+        for window in self.windows.values():
+            if window.reserved:
+                window.take_back()
+
+    def hand_out_again(self) -> bool:
+        """Lets a record leave that a worker has given back, if there is one."""
+        again = self._again
+        while again:
+            first = again[0]
+            leaving = iter((first,))
+            # One step.
+            if again and again[0] is first:
+                del again[0]
+                self.records = leaving
+                return True
+        return False
+
+    # -- being told
+
+    def give_back(self, record: Record) -> None:
+        """It is to be handed out again."""
+        self._again.append(record)
+
+    def fail(self, record: Record, error: BaseException) -> None:
+        """It failed: nothing further is handed out."""
+        place = f"the record at offset {record.offset} of partition {record.partition} of {record.topic!r}"
+        failure = RecordFailedError(
+            f"{place} has failed with {type(error).__name__}: what was done before it is committed, and it comes again "
+            "when the consumer is opened next",
+            topic=record.topic,
+            partition=int(record.partition),
+            offset=int(record.offset),
+        )
+        failure.__cause__ = error
+        # One step.
+        if self.failure is None:
+            self.failure = failure
+
+    def check(self) -> None:
+        """Raises if a record has failed."""
+        failure = self.failure
+        if failure is not None:
+            again = RecordFailedError(
+                str(failure), topic=failure.topic, partition=failure.partition, offset=failure.offset
+            )
+            raise again from failure.__cause__
+
+    # -- waking
+
+    def wait(self, waiter: WaiterT) -> None:
+        """Somebody waits for another one who fetches."""
+        self._waiting.append(waiter)
+
+    def leave(self, waiter: WaiterT) -> None:
+        """It does not wait any more."""
+        if waiter in self._waiting:
+            self._waiting.remove(waiter)
+
+    def wake_one(self) -> None:
+        """Somebody leaves: one of those who wait goes on."""
+        waiting = self._waiting
+        while waiting:
+            first = waiting[0]
+            # One step.
+            if waiting and waiting[0] is first:
+                del waiting[0]
+                self._awaken(first)
+                return
+
+    def wake_room(self) -> None:
+        """There may be room, or something else for who waits for it."""
+        room = self.room
+        if room is not None:
+            self._awaken(room)
+
+    def wake_joining(self) -> None:
+        """All may be done."""
+        if self.joining and not self.in_hand:
+            for waiter in self.joining:
+                self._awaken(waiter)
+
+    def wake_all(self) -> None:
+        """Nothing further is handed out."""
+        self.wake_room()
+        for waiter in self.joining:
+            self._awaken(waiter)
+
+    # -- errors
+
+    def no_room(self) -> FluvioError:
+        """The error for who has waited for room in vain."""
+        held = self._most - self.free
+        text = f"{held} records were taken and not done in time, from the oldest one on; the tracker takes no more"
+        return FluvioTimeoutError(text, phase="read")
+
+
+class Tracker(Protocol):
+    """Is told what becomes of records."""
+
+    def done(self, record: Record) -> None:
+        """It is processed."""
+
+    def fail(self, record: Record, error: BaseException) -> None:
+        """It failed."""
+
+
+class Processing(AbstractContextManager[Record]):
+    """A block in which a record is processed."""
+
+    __slots__ = ("_record", "_tracker")
+
+    def __init__(self, tracker: Tracker, record: Record) -> None:
+        self._tracker = tracker
+        self._record = record
+
+    def __enter__(self) -> Record:
+        return self._record
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if error is None:
+            self._tracker.done(self._record)
+        elif isinstance(error, Exception):
+            self._tracker.fail(self._record, error)
