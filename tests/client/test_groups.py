@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import anyio
 import pytest
 from conftest import World
 
@@ -231,6 +232,27 @@ async def test_what_a_function_raises_the_read_raises(world: World) -> None:
             with pytest.raises(RuntimeError, match=r"no room for \(0,\)"):
                 await consumer.receive(timeout=PATIENCE)
             assert (await consumer.receive(timeout=PATIENCE)).offset == 0
+
+
+@pytest.mark.backends("asyncio", "uvloop", "trio")
+async def test_a_function_whose_read_is_cancelled_is_called_again(world: World) -> None:
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        await produce(client, topic, 1, 1)
+        calls = []
+
+        async def slowly(partitions: tuple[int, ...]) -> None:
+            calls.append(partitions)
+            if len(calls) == 1:
+                await world.sleep(PATIENCE)
+
+        async with client.consumer(topic, group=GROUP, on_assigned=slowly) as consumer:
+            with anyio.move_on_after(PATIENCE):
+                while not calls:
+                    with anyio.move_on_after(0.2):
+                        await consumer.receive()
+            assert (await consumer.receive(timeout=PATIENCE)).offset == 0
+            assert calls == [(0,), (0,)]
 
 
 async def test_a_read_in_such_a_function_is_a_second_one(world: World) -> None:
