@@ -10,7 +10,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import click
 
@@ -190,7 +190,8 @@ def _open(
 ) -> Consumer:
     first, *others = topics
     wanted: Any = [first, *others] if others else first
-    opened: Consumer = client.consumer(
+    consume: Any = client.consumer
+    opened = consume(
         wanted,
         partitions=options["partitions"] or None,
         start=start,
@@ -200,7 +201,7 @@ def _open(
         smartmodules=modules,
         **identity,
     )
-    return opened
+    return cast("Consumer", opened)
 
 
 @contextmanager
