@@ -17,7 +17,7 @@
 
 #include "fluvio_cffi.h"
 
-#define TIMEOUT_MS 10000
+#define TIMEOUT_MS 30000
 
 static flv_slice_t slice(const char *text) {
     flv_slice_t slice = {(const uint8_t *)text, strlen(text)};

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use fluvio_cffi_engine::{
     Client, Consumer, ConsumerOptions, EpochOffset, ErrorKind, GroupChangeKind, GroupOptions, MemberState,
-    ProducerOptions, Take,
+    ProducerOptions, Start, Take,
 };
 use support::*;
 
@@ -417,6 +417,37 @@ async fn a_log_that_is_away_suspends_and_one_made_anew_begins_anew() {
         add(&client, "orders", 2, 0..5).await;
         reader.until(|it| it.count() == 40).await;
         assert!(reader.read.values().all(|offsets| offsets.iter().copied().eq(0..20)), "nothing twice, nothing lost");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_log_gets_a_directory_and_snapshots_for_those_who_come_later() {
+    within(90, async {
+        let cluster = cluster().await;
+        let client = connect(&cluster.endpoint().to_string()).await;
+        fill(&client, "orders", 2, 10).await;
+        let mut first = Reader::open(&client, "orders", options(group("billing"))).await;
+        first.until(|it| it.count() == 20).await;
+        for round in 0..4_200 {
+            let offset = EpochOffset { partition: 0, epoch: None, offset: round % 10 };
+            assert_eq!(first.consumer.commit_epochs(&[offset], None).await.unwrap(), []);
+        }
+        let log = ConsumerOptions { start: Some(Start::Beginning(0)), ..Default::default() };
+        let log = consumer(&client, "consumer-group", log).await;
+        let (mut snapshots, mut directories) = (0, 0);
+        while directories == 0 {
+            for (_, _, value) in read(&log, 1).await {
+                let said = String::from_utf8(value).unwrap();
+                snapshots += usize::from(said.contains(r#""type":"snapshot""#));
+                directories += usize::from(said.contains(r#""type":"directory""#));
+            }
+        }
+        assert!(snapshots >= 4, "{snapshots}");
+        let mut second = Reader::open(&client, "orders", options(group("billing"))).await;
+        tokio::join!(first.until(|it| it.owned.len() == 1), second.until(|it| it.owned.len() == 1));
+        assert_eq!(second.consumer.committed(None).await.unwrap()[&0], 4_199 % 10);
+        assert_eq!(second.consumer.committed(None).await.unwrap(), first.consumer.committed(None).await.unwrap());
     })
     .await;
 }

@@ -22,6 +22,8 @@ const STREAM_FETCH_VERSION: i16 = 25;
 const UPDATE_OFFSETS_VERSION: i16 = 0;
 /// Bytes of one reply, unless one batch is larger.
 const REPLY: i32 = 1 << 20;
+/// Replies in a row without a whole batch, after which the connection is replaced.
+const MOST_EMPTY: usize = 8;
 /// Bytes of an unpacked batch, at most.
 const MOST_UNPACKED: usize = 64 << 20;
 
@@ -50,6 +52,8 @@ pub(crate) struct LogStream {
     waits: bool,
     next: i64,
     largest: i32,
+    /// How many replies in a row had no whole batch: each leaves a stream behind that cannot be ended.
+    empty: usize,
 }
 
 impl LogStream {
@@ -64,7 +68,7 @@ impl LogStream {
     pub(super) fn on(connection: Connection, place: &Place, next: i64) -> Result<Self> {
         let (topic, partition) = (place.topic.clone(), place.partition);
         let mut stream =
-            Self { connection, topic, partition, number: 0, session: 0, waits: false, next, largest: REPLY };
+            Self { connection, topic, partition, number: 0, session: 0, waits: false, next, largest: REPLY, empty: 0 };
         stream.request()?;
         Ok(stream)
     }
@@ -120,11 +124,16 @@ impl LogStream {
             code => return Err(Error::from_code(code, None).with_topic(&self.topic).with_partition(self.partition)),
         }
         let items = self.split(&response.partition.records.0)?;
-        if items.is_empty() {
-            self.request()?;
-        } else {
-            (self.session, self.waits) = (response.stream_id, true);
+        if !items.is_empty() {
+            (self.session, self.waits, self.empty) = (response.stream_id, true, 0);
+            return Ok(items);
         }
+        self.empty += 1;
+        if self.empty > MOST_EMPTY {
+            let text = format!("{} sends replies without records", self.connection.peer());
+            return Err(Error::new(ErrorKind::Connection, text));
+        }
+        self.request()?;
         Ok(items)
     }
 
