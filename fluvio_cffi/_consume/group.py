@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
-from fluvio_cffi._consume.batch import Buffer, OwnedPartition, RecordBatch, State
+from fluvio_cffi._consume.batch import Buffer, Columns, OwnedPartition, State
 from fluvio_cffi._consume.membership import Listener, Membership
 from fluvio_cffi._errors import PartitionNotFoundError
 from fluvio_cffi._native.errors import raise_status
 from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._values.records import Record
 
+_Record: TypeAlias = Record[Any, Any]
 ChangeKind: TypeAlias = Literal["assigned", "revoked", "lost"]
 _KINDS: Final[dict[int, ChangeKind]] = {
     lib.FLV_GROUP_ASSIGNED: "assigned",
@@ -35,7 +36,7 @@ def _word(place: CData) -> memoryview[int]:
 class Reader(Protocol):
     """Whose records leave one by one."""
 
-    records: Iterator[Record]
+    records: Iterator[_Record]
 
 
 # The clock by which leases run, in nanoseconds; it goes on while the machine is suspended.
@@ -113,12 +114,11 @@ class Group:
             self._compared = changes
         return self._barred
 
-    def allows(self, batch: RecordBatch) -> bool:
-        """Whether a batch may be handed out now."""
-        epochs = batch.epochs.items()
-        return self.leased() and all(self._epoch(partition) == epoch for partition, epoch in epochs)
+    def allows(self, parts: Sequence[Columns]) -> bool:
+        """Whether what a batch is made of may be handed out now."""
+        return self.leased() and all(self._current(part.partition) for part in parts)
 
-    def read(self, reader: Reader, buffer: Buffer, state: State, stride: int) -> tuple[State, Iterator[Record]] | None:
+    def read(self, reader: Reader, buffer: Buffer, state: State, stride: int) -> tuple[State, Iterator[_Record]] | None:
         """What :meth:`Buffer.read` gives; its records leave only as long as they may be handed out."""
         begun = buffer.read(state, stride, self.barred(state))
         if begun is None:
@@ -210,7 +210,12 @@ class Guard:
     __slots__ = ("_changes", "_known", "_lease", "_reader", "_records")
 
     def __init__(
-        self, reader: Reader, records: Iterator[Record], lease: Sequence[int], changes: Sequence[int], known: int
+        self,
+        reader: Reader,
+        records: Iterator[_Record],
+        lease: Sequence[int],
+        changes: Sequence[int],
+        known: int,
     ) -> None:
         # Which holds it, too, as long as it is open.
         self._reader = reader
@@ -222,7 +227,7 @@ class Guard:
     def __iter__(self) -> Guard:
         return self
 
-    def __next__(self) -> Record:
+    def __next__(self) -> _Record:
         moment = _clock(*_which)
         # One step, from the last look to the record: see `Buffer`.
         if self._lease[0] > moment and self._changes[0] == self._known and self._reader.records is self:
