@@ -23,13 +23,15 @@ RUST_SOURCES := $(shell find rust-ffi -name target -prune -o \( -name '*.rs' -o 
 PYTHON_SOURCES := pytest_fluvio_cffi.py fluvio_cffi_flv.py $(shell find fluvio_cffi \( -name '*.py' -o -name "*.pyi" -o -name py.typed \) ! -name _binding.py)
 WHEEL_SOURCES := $(RUST_SOURCES) $(PYTHON_SOURCES) include/fluvio_cffi.h tools/build_binding.py setup.py pyproject.toml README.md LICENSE
 
-.PHONY: help demo test test-rust test-python test-pythons test-long test-unit docs links bench bench-full develop wheel sdist lint lint-python lint-rust deny format clean
+.PHONY: help demo test test-rust test-python test-pythons test-long test-unit conformance docs links bench bench-full develop wheel sdist c-sdk test-c-sdk lint lint-python lint-rust deny format clean
 
 help:
 	@echo 'make demo          build, start an embedded cluster, produce and consume, and say how fast it was'
 	@echo 'make test          all tests: test-rust, then test-python'
 	@echo 'make test-unit     what needs no cluster, in seconds (after make develop)'
 	@echo 'make test-long     what takes long, within two hours'
+	@echo 'make conformance ENDPOINT=host:port'
+	@echo '                   whether another cluster does what the embedded one does (after make develop)'
 	@echo 'make test-pythons  the Python tests with the same wheel on every CPython that is here'
 	@echo 'make docs          build the documentation, with the reference, into docs/_build/'
 	@echo 'make links         whether the links of the documentation to other sites lead somewhere'
@@ -40,6 +42,7 @@ help:
 	@echo 'make wheel         build the wheel into dist/;  make sdist: the source distribution'
 	@echo 'make lint          style, types, generated files, clippy;  make format: put style right'
 	@echo '                   (make test-python PYTEST_ARGS="-k name" for some of the tests)'
+	@echo 'make c-sdk         a tarball for C and C++ in dist/;  make test-c-sdk: programs built from it alone'
 	@echo 'make deny          whether the crates that are used may be used: licences, bans, sources'
 	@echo 'make clean         remove everything that was made'
 
@@ -59,6 +62,13 @@ test-long: $(VENV)/.wheel $(VENV)/.test $(VENV)/.witness
 test-unit:
 	$(CARGO) test --quiet $(MANIFEST) -p fluvio-cffi-group -- --skip search --skip simulation --skip guards
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m pytest -W error --quiet tests/unit $(PYTEST_ARGS)
+
+# What holds for every cluster, against the one whose SC is at ENDPOINT: its protocol, then the client with it. Objects are made
+# in it under names of their own, and removed again.
+conformance:
+	@[ -n '$(ENDPOINT)' ] || { echo 'which cluster? make conformance ENDPOINT=host:port'; exit 2; }
+	FLUVIO_CFFI_ENDPOINT='$(ENDPOINT)' $(CARGO) test $(MANIFEST) -p fluvio-cffi-cluster --test conformance
+	PYTHONPATH=$(CURDIR) $(BIN)/python -m pytest -W error --quiet tests/interop/test_conformance.py --fluvio-endpoint '$(ENDPOINT)'
 
 test-rust:
 	$(CARGO) test --workspace $(MANIFEST)
@@ -95,6 +105,13 @@ wheel: dist/.built
 
 sdist: $(VENV)/.build
 	@$(PROGRESS) 'building the source distribution' $(BIN)/python setup.py sdist
+
+c-sdk: | $(VENV)/.made
+	@CARGO='$(CARGO)' $(BIN)/python tools/c_sdk.py
+
+test-c-sdk: c-sdk $(VENV)/.wheel $(VENV)/.test
+	cd $(VENV) && FLUVIO_CFFI_C_SDK=$(CURDIR)/dist bin/pytest --config-file=../pyproject.toml --rootdir=.. --verbose \
+		../tests/c_abi/test_sdk.py
 
 lint: lint-python lint-rust
 

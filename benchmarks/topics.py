@@ -2,7 +2,8 @@
 
 Two topics have so many records each (1,000,000). One consumer reads both, or two consumers read one each, at the same
 time, in two tasks or threads. Each record must come once, in the order of its topic. Rounds are interleaved; the
-figures are the medians, in records a second; `lead`: by how many records one topic was ahead of the other, at most.
+figures are the medians: records a second, and nanoseconds of the process's processors a record, which other work on the
+machine disturbs less; `lead`: by how many records one topic was ahead of the other, at most.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import statistics
 import sys
 import threading
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 from hosts import run, together
 
@@ -66,9 +67,24 @@ def read_sync(consumer: Any, check: Check, by: str) -> None:
     check.end()
 
 
-async def measure(endpoint: str, count: int, by: str, one: bool) -> float:
+class Taken(NamedTuple):
+    """What a run has taken: seconds, and those of the processors."""
+
+    seconds: float
+    processors: float
+
+
+class Clock:
+    def __init__(self) -> None:
+        self._begun = (time.perf_counter(), time.process_time())
+
+    def taken(self) -> Taken:
+        return Taken(time.perf_counter() - self._begun[0], time.process_time() - self._begun[1])
+
+
+async def measure(endpoint: str, count: int, by: str, one: bool) -> Taken:
     async with AsyncFluvio.connect(endpoint) as client:
-        begun = time.perf_counter()
+        clock = Clock()
         if one:
             async with client.consumer(TOPICS, **FROM_THE_BEGINNING) as several:
                 await read(several, Check(TOPICS, count), by)
@@ -79,12 +95,12 @@ async def measure(endpoint: str, count: int, by: str, one: bool) -> float:
                     await read(single, Check([topic], count), by)
 
             await together(lambda: read_one(TOPICS[0]), lambda: read_one(TOPICS[1]))
-        return 2 * count / (time.perf_counter() - begun)
+        return clock.taken()
 
 
-def measure_sync(endpoint: str, count: int, by: str, one: bool) -> float:
+def measure_sync(endpoint: str, count: int, by: str, one: bool) -> Taken:
     with Fluvio.connect(endpoint) as client:
-        begun = time.perf_counter()
+        clock = Clock()
         if one:
             with client.consumer(TOPICS, **FROM_THE_BEGINNING) as several:
                 read_sync(several, Check(TOPICS, count), by)
@@ -99,7 +115,7 @@ def measure_sync(endpoint: str, count: int, by: str, one: bool) -> float:
                 thread.start()
             for thread in threads:
                 thread.join()
-        return 2 * count / (time.perf_counter() - begun)
+        return clock.taken()
 
 
 def main(count: int = 1_000_000, rounds: int = 5) -> None:
@@ -112,20 +128,24 @@ def main(count: int = 1_000_000, rounds: int = 5) -> None:
         endpoint = cluster.endpoint
         for host in HOSTS:
             for by in ("batches", "records"):
-                rates: dict[bool, list[float]] = {True: [], False: []}
+                taken: dict[bool, list[Taken]] = {True: [], False: []}
                 leads.clear()
                 for each in range(2 * rounds):
                     one = each % 2 == 0
-                    rate = (
+                    took = (
                         measure_sync(endpoint, count, by, one)
                         if host == "sync"
                         else run(host, lambda one=one, by=by: measure(endpoint, count, by, one))  # type: ignore[misc]
                     )
-                    rates[one].append(rate)
-                several, singles = statistics.median(rates[True]), statistics.median(rates[False])
+                    taken[one].append(took)
+                several, singles = (
+                    [statistics.median(column) / (2 * count) for column in zip(*taken[one], strict=True)]
+                    for one in (True, False)
+                )
                 print(
-                    f"{host:8} {by:8} one consumer {several / 1e6:5.2f} M/s, two {singles / 1e6:5.2f} M/s: "
-                    f"{several / singles:.2f}; lead {max(leads):,}"
+                    f"{host:8} {by:8} one consumer {1e-6 / several[0]:5.2f} M/s {several[1] * 1e9:5.0f} ns, two "
+                    f"{1e-6 / singles[0]:5.2f} M/s {singles[1] * 1e9:5.0f} ns: {singles[0] / several[0]:.2f}, "
+                    f"{singles[1] / several[1]:.2f} by processors; lead {max(leads):,}"
                 )
 
 

@@ -35,7 +35,10 @@ python_use_unqualified_type_names = True
 nitpicky = True
 # Python's own, and what classes are generic over.
 nitpick_ignore_regex = [
-    ("py:class", r"(collections\.abc|pathlib|os|builtins|types)\..*|(.*\.)?(T|ItemT)")
+    (
+        "py:class",
+        r"(collections\.abc|datetime|pathlib|os|builtins|types)\..*|(.*\.)?(T|ItemT|K|V|KeyIn|ValueIn|M)|ValueCodec",
+    )
 ]
 
 

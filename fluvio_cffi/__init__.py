@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from fluvio_cffi._connect.config import ClusterConfig, Profile, ProfileStore, Tls, TlsPolicy
 from fluvio_cffi._consume.batch import RecordBatch
+from fluvio_cffi._consume.decoding import OnUndecodable
 from fluvio_cffi._errors import (
     AlreadyExistsError,
     AuthError,
@@ -26,8 +27,10 @@ from fluvio_cffi._errors import (
     ConsumerError,
     ConsumerOffsetNotFoundError,
     CorruptRecordError,
+    DecodeError,
     DeliveryError,
     DeliveryUnknownError,
+    EncodeError,
     FluvioConnectionError,
     FluvioError,
     FluvioTimeoutError,
@@ -46,6 +49,7 @@ from fluvio_cffi._errors import (
     ProducerError,
     ReceiptLike,
     RecordFailedError,
+    RecordLike,
     RecordTooLargeError,
     ResourceError,
     ResultLike,
@@ -238,11 +242,13 @@ __all__ = [
     "CorruptRecordError",
     "CustomSpuSpec",
     "CustomSpus",
+    "DecodeError",
     "Deduplication",
     "Delivery",
     "DeliveryError",
     "DeliveryUnknownError",
     "Duration",
+    "EncodeError",
     "Encryption",
     "Endpoint",
     "EventKind",
@@ -276,6 +282,7 @@ __all__ = [
     "OffsetEvictedError",
     "OffsetOutOfRangeError",
     "OnEvicted",
+    "OnUndecodable",
     "Opening",
     "Outcome",
     "Pairing",
@@ -304,6 +311,7 @@ __all__ = [
     "Record",
     "RecordBatch",
     "RecordFailedError",
+    "RecordLike",
     "RecordMetadata",
     "RecordTooLargeError",
     "RemoteCluster",

@@ -101,6 +101,40 @@ class ResultLike(Protocol):
     def __getitem__(self, index: slice) -> list[RecordMetadata]: ...
 
 
+class RecordLike(Protocol):
+    """A :class:`Record` as it is in the log, as an error has it."""
+
+    @property
+    def topic(self) -> str:
+        """The topic's name."""
+        ...
+
+    @property
+    def partition(self) -> int:
+        """The partition's number."""
+        ...
+
+    @property
+    def offset(self) -> int:
+        """Its offset."""
+        ...
+
+    @property
+    def timestamp(self) -> int | None:
+        """Milliseconds since the epoch."""
+        ...
+
+    @property
+    def key(self) -> bytes | None:
+        """Its key."""
+        ...
+
+    @property
+    def value(self) -> bytes:
+        """Its value."""
+        ...
+
+
 class FluvioError(Exception):
     """The base of all errors of this library.
 
@@ -404,6 +438,40 @@ class CorruptRecordError(ConsumerError):
 
 class RecordFailedError(ConsumerError):
     """A worker of a tracker has said that a record failed; what it raised is the cause."""
+
+
+class DecodeError(ConsumerError):
+    """A codec of a consumer cannot read a record. The cause is what it raised. Reading can go on: with the next record.
+
+    :ivar record: the record as it is in the log.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        record: RecordLike | None = None,
+        retriable: bool | None = None,
+        code: int | None = None,
+        topic: str | None = None,
+        partition: int | None = None,
+        offset: int | None = None,
+        outcome: Outcome | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            retriable=retriable,
+            code=code,
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            outcome=outcome,
+        )
+        self.record: RecordLike | None = record
+
+
+class EncodeError(ConfigError):
+    """A codec of a producer does not take a value, or a key. Nothing was sent. The cause is what it raised."""
 
 
 class SmartModuleError(FluvioError):

@@ -575,6 +575,12 @@ typedef struct flv_error_t flv_error_t;
 typedef struct flv_events_t flv_events_t;
 
 /*
+ An owner of clients, which end with it: an interpreter, or a plugin, whose end is not that of the process. May be
+ used from any threads.
+ */
+typedef struct flv_owner_t flv_owner_t;
+
+/*
  A producer of one topic. May be used from any threads.
  */
 typedef struct flv_producer_t flv_producer_t;
@@ -693,6 +699,10 @@ typedef struct {
      0.
      */
     uint32_t reserved2;
+    /*
+     Whose end is the client's, too. NULL: that of the process alone, `flv_runtime_shutdown`.
+     */
+    flv_owner_t *owner;
 } flv_client_options_t;
 
 /*
@@ -1203,6 +1213,10 @@ typedef struct {
      Events not freed.
      */
     uint32_t events;
+    /*
+     Handles of owners.
+     */
+    uint32_t owners;
 } flv_counts_t;
 
 /*
@@ -1720,9 +1734,10 @@ flv_status_t flv_buffer_view(const flv_buffer_t *buffer, flv_view_t *view);
 void flv_buffer_free(flv_buffer_t *buffer);
 
 /*
- Fills in the defaults. Any thread.
+ Fills in the defaults of the fields within `size` bytes, which is the size of `*options`: in C a macro of the same
+ name adds it. Any thread.
  */
-void flv_client_options_init(flv_client_options_t *options);
+void flv_client_options_init(flv_client_options_t *options, size_t size);
 
 /*
  Connects to a cluster. The options are read before it returns. Result: `flv_client_t *`, owned by whoever drains,
@@ -1793,9 +1808,10 @@ flv_status_t flv_client_platform_version(const flv_client_t *client, flv_view_t 
 uint32_t flv_client_state(const flv_client_t *client);
 
 /*
- Fills in the defaults. Any thread.
+ Fills in the defaults of the fields within `size` bytes, which is the size of `*options`: in C a macro of the same
+ name adds it. Any thread.
  */
-void flv_consumer_options_init(flv_consumer_options_t *options);
+void flv_consumer_options_init(flv_consumer_options_t *options, size_t size);
 
 /*
  Opens a consumer of `topic`. Once it completes, the offsets at which reading begins are fixed. Result:
@@ -2110,9 +2126,9 @@ flv_status_t flv_runtime_flush(int64_t timeout_ms,
                                flv_error_t **error);
 
 /*
- Closes every client within `timeout_ms` (negative: 0), producers flush; nobody can connect afterwards. For a host's
- exit. Blocks for up to that time; any thread but the library's. `*dropped_records`: how many records were given up;
- NULL is fine.
+ Closes every client of the process, whoever owns it, within `timeout_ms` (negative: 0), producers flush, also those
+ that were freed; nobody can connect afterwards. For a host's exit. Blocks for up to that time; any thread but the
+ library's. `*dropped_records`: how many records were given up; NULL is fine.
  */
 void flv_runtime_shutdown(int64_t timeout_ms, uint64_t *dropped_records);
 
@@ -2133,9 +2149,41 @@ flv_status_t flv_client_topic_metrics(const flv_client_t *client,
                                       flv_error_t **error);
 
 /*
- Fills in the defaults. Any thread.
+ Makes an owner, for `owner` of `flv_client_options_t`. It is the caller's until `flv_owner_free`. Any thread.
  */
-void flv_producer_options_init(flv_producer_options_t *options);
+flv_status_t flv_owner_new(flv_owner_t **owner, flv_error_t **error);
+
+/*
+ As `flv_runtime_flush`, for the clients of one owner: completes when all records that their producers have accepted
+ until now are settled, also of producers and clients that were freed, and what their consumers with automatic
+ commits have processed is committed; at the latest after `timeout_ms`. Value: how many records are not settled.
+ Everything goes on as before. If the owner has nothing open, nothing is started: `FLV_STATUS_EMPTY`. Any thread.
+ */
+flv_status_t flv_owner_flush(flv_owner_t *owner,
+                             int64_t timeout_ms,
+                             flv_queue_t *queue,
+                             uint64_t token,
+                             uint64_t *operation,
+                             flv_error_t **error);
+
+/*
+ As `flv_runtime_shutdown`, for the clients of one owner: closes them within `timeout_ms` (negative: 0), their
+ producers flush; nobody can connect with this owner afterwards. The clients of others go on. Blocks for up to that
+ time; any thread but the library's. `*dropped_records`: how many records were given up; NULL is fine.
+ */
+void flv_owner_shutdown(flv_owner_t *owner, int64_t timeout_ms, uint64_t *dropped_records);
+
+/*
+ Frees an owner, and closes what it has open: in the background, where its records get one more second. Handles of
+ its clients, and of what was opened with them, stay until they are freed. Never blocks. NULL is fine. Any thread.
+ */
+void flv_owner_free(flv_owner_t *owner);
+
+/*
+ Fills in the defaults of the fields within `size` bytes, which is the size of `*options`: in C a macro of the same
+ name adds it. Any thread.
+ */
+void flv_producer_options_init(flv_producer_options_t *options, size_t size);
 
 /*
  Opens a producer of `topic`. Result: `flv_producer_t *`, owned by whoever drains, until `flv_producer_free`. Its
@@ -2316,9 +2364,10 @@ void flv_completion_dispose(const flv_completion_t *completion);
 flv_status_t flv_runtime_configure(uint32_t worker_threads, flv_error_t **error);
 
 /*
- Fills in the defaults. Any thread.
+ Fills in the defaults of the fields within `size` bytes, which is the size of `*module`: in C a macro of the same
+ name adds it. Any thread.
  */
-void flv_smartmodule_init(flv_smartmodule_t *module);
+void flv_smartmodule_init(flv_smartmodule_t *module, size_t size);
 
 /*
  Watches `object`, as `docs/admin-json.md` describes: `topics`, `partitions`, `spus`, `spu_groups`, `smartmodules`,
@@ -2387,3 +2436,8 @@ void flv_watch_free(flv_watch_t *watch);
 #endif  // __cplusplus
 
 #endif  /* FLUVIO_CFFI_H */
+
+#define flv_client_options_init(options) (flv_client_options_init)((options), sizeof(flv_client_options_t))
+#define flv_producer_options_init(options) (flv_producer_options_init)((options), sizeof(flv_producer_options_t))
+#define flv_consumer_options_init(options) (flv_consumer_options_init)((options), sizeof(flv_consumer_options_t))
+#define flv_smartmodule_init(module) (flv_smartmodule_init)((module), sizeof(flv_smartmodule_t))

@@ -308,6 +308,7 @@ ALLOWED_SKIPS = [
     "the table is of 64-bit platforms",
     "knows the bytecode of CPython",
     "gevent is tried on CPython only",
+    "codecs are tried on CPython only",
     "FastAPI is tried on CPython only",
     "Django is tried on CPython only",
     "reads ELF files",
@@ -315,6 +316,12 @@ ALLOWED_SKIPS = [
     "no valgrind here",
     "no zsh here",
     "no fish here",
+    "this Python cannot be embedded",
+    "PyInstaller cannot be installed",
+    "the tarball for C: run make test-c-sdk",
+    "no pkg-config here",
+    "no cmake here",
+    "interpreters with a GIL of their own came with Python 3.12",
 ]
 if sys.implementation.name != "cpython":
     ALLOWED_SKIPS.append("could not import 'uvloop'")

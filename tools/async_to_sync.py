@@ -173,7 +173,7 @@ def else_line(lines: list[str], node: ast.If) -> int:
 
 def rename(text: str) -> str:
     """The text with all names of :data:`NAMES` replaced, wherever they are."""
-    text = re.sub(r"\bOpening\[(\w+)\]", r"\1", text)
+    text = re.sub(r"\bOpening\[(\w+(?:\[[\w, ]+\])?)\]", r"\1", text)
     return re.sub(r"\b(" + "|".join(map(re.escape, NAMES)) + r")\b", lambda match: NAMES[match[1]], text)
 
 

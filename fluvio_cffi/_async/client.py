@@ -9,12 +9,13 @@ import struct
 from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Final, cast, overload
+from typing import Any, Final, cast, overload
 
 from fluvio_cffi._backends.base import AsyncBackend
 from fluvio_cffi._backends.select import running_backend
 from fluvio_cffi._connect.config import ClusterConfig, Tls
 from fluvio_cffi._connect.options import ConnectOptions
+from fluvio_cffi._consume.decoding import OnUndecodable, codecs_of
 from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._consume.topics import PartitionsOf, StartOf, options_by_topic
 from fluvio_cffi._errors import FluvioError, FluvioTimeoutError
@@ -24,12 +25,27 @@ from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._native.metrics import read_metrics
 from fluvio_cffi._native.process import check_orphaned, process
 from fluvio_cffi._opening import Opening
+from fluvio_cffi._produce.encoding import Encoding, encoding_of
 from fluvio_cffi._produce.options import ProducerOptions
 from fluvio_cffi._values.checks import text
+from fluvio_cffi._values.codecs import Codec as ValueCodec
 from fluvio_cffi._values.metrics import Metrics
 from fluvio_cffi._values.partitions import numbers
 from fluvio_cffi._values.quantities import CLOSE_TIMEOUT, Duration, Size, Timeout, ending, left, parse_timeout
-from fluvio_cffi._values.records import ClientState, Codec, Commit, Delivery, Isolation, Offset, OnEvicted, Partitioning
+from fluvio_cffi._values.records import (
+    ClientState,
+    Codec,
+    Commit,
+    Delivery,
+    Isolation,
+    K,
+    KeyIn,
+    Offset,
+    OnEvicted,
+    Partitioning,
+    V,
+    ValueIn,
+)
 from fluvio_cffi._values.smartmodules import SmartModuleChain
 
 from .admin import AsyncAdmin
@@ -218,7 +234,9 @@ class AsyncFluvio(Closeable):
         delivery_timeout: Duration = 30.0,
         partitioner: Partitioning | None = None,
         smartmodules: SmartModuleChain = (),
-    ) -> Opening[AsyncProducer]:
+        key: ValueCodec[KeyIn] | None = None,
+        value: ValueCodec[ValueIn] | None = None,
+    ) -> Opening[AsyncProducer[KeyIn, ValueIn]]:
         """Open a producer.
 
         :param topic: the topic's name.
@@ -242,6 +260,8 @@ class AsyncFluvio(Closeable):
             :class:`SmartModule`, the name of one, or a sequence of these. What they drop has no offset, and moves what
             follows, so the offsets of receipts are ``None``. A request then has one batch, for which the SPU compiles
             them, so batches should be large.
+        :param key: a codec of ``fluvio_cffi.codecs`` that makes bytes of keys; left out: they are bytes or text.
+        :param value: the same for values.
         :raises ConfigError: a bad argument, or a compression that the topic forbids.
         :raises TopicNotFoundError: there is no such topic.
         """
@@ -258,11 +278,11 @@ class AsyncFluvio(Closeable):
             partitioner,
             smartmodules,
         )
-        name = text(topic, "topic")
+        name, encoding = text(topic, "topic"), encoding_of(key, value)
         if True:  # ASYNC
-            return Opening(partial(self._open_producer, name, options), f"producer({name!r})")
+            return Opening(partial(self._open_producer, name, options, encoding), f"producer({name!r})")
         else:
-            return self._open_producer(name, options)
+            return self._open_producer(name, options, encoding)
 
     @overload
     def consumer(
@@ -281,7 +301,10 @@ class AsyncFluvio(Closeable):
         prefetch: Size = "16MiB",
         on_evicted: OnEvicted = "raise",
         smartmodules: SmartModuleChain = (),
-    ) -> Opening[AsyncConsumer]: ...
+        key: ValueCodec[K] | None = None,
+        value: ValueCodec[V] | None = None,
+        on_undecodable: OnUndecodable = "raise",
+    ) -> Opening[AsyncConsumer[K, V]]: ...
 
     @overload
     def consumer(
@@ -300,7 +323,10 @@ class AsyncFluvio(Closeable):
         prefetch: Size = "16MiB",
         on_evicted: OnEvicted = "raise",
         smartmodules: SmartModuleChain = (),
-    ) -> Opening[AsyncTopicsConsumer]: ...
+        key: ValueCodec[K] | None = None,
+        value: ValueCodec[V] | None = None,
+        on_undecodable: OnUndecodable = "raise",
+    ) -> Opening[AsyncTopicsConsumer[K, V]]: ...
 
     def consumer(
         self,
@@ -318,7 +344,10 @@ class AsyncFluvio(Closeable):
         prefetch: Size = "16MiB",
         on_evicted: OnEvicted = "raise",
         smartmodules: SmartModuleChain = (),
-    ) -> Opening[AsyncConsumer] | Opening[AsyncTopicsConsumer]:
+        key: ValueCodec[K] | None = None,
+        value: ValueCodec[V] | None = None,
+        on_undecodable: OnUndecodable = "raise",
+    ) -> Opening[AsyncConsumer[K, V]] | Opening[AsyncTopicsConsumer[K, V]]:
         """Open a consumer of a topic, or of several, which then take turns.
 
         :param topic: the topic's name; or a list of names, for an :class:`AsyncTopicsConsumer`: `partitions` is then a
@@ -345,6 +374,11 @@ class AsyncFluvio(Closeable):
         :param smartmodules: run by the SPU on what is read, one after the other: a :class:`SmartModule`, the name of
             one, or a sequence of these. Records keep the offset and the time that they have in the log. A reply then
             has up to 16 MiB, also where `max_bytes` is less.
+        :param key: a codec of ``fluvio_cffi.codecs`` that makes keys of bytes; left out: they stay ``bytes``.
+            Records without a key have ``None``.
+        :param value: the same for values.
+        :param on_undecodable: when a codec cannot read a record: ``"raise"`` :class:`DecodeError`, after the records
+            before it; ``"skip"`` it; or a function that gets the error, after which it is skipped.
         :raises ConfigError: a bad argument.
         :raises TopicNotFoundError: there is no such topic.
         :raises PartitionNotFoundError: it has no such partition.
@@ -352,6 +386,8 @@ class AsyncFluvio(Closeable):
         :raises OffsetOutOfRangeError: with `stop_at_end`: the offset at which it is to begin lies beyond the end.
             Without, the first read says so.
         """
+
+        codecs = codecs_of(key, value, on_undecodable)
 
         def options(partitions: PartitionsOf, start: StartOf, prefetch: Size) -> ConsumerOptions:
             return ConsumerOptions(
@@ -367,6 +403,7 @@ class AsyncFluvio(Closeable):
                 prefetch,
                 on_evicted,
                 smartmodules,
+                codecs,
             )
 
         if isinstance(topic, (list, tuple)):
@@ -382,7 +419,9 @@ class AsyncFluvio(Closeable):
         else:
             return self._open_consumer(name, one)
 
-    async def _open_producer(self, topic: str, options: ProducerOptions) -> AsyncProducer:
+    async def _open_producer(
+        self, topic: str, options: ProducerOptions, encoding: Encoding | None
+    ) -> AsyncProducer[Any, Any]:
         backend = self._session.backend
         backend.check()
         self._session.check_open()
@@ -399,9 +438,9 @@ class AsyncFluvio(Closeable):
         )
         del alive
         handle = (await backend.finish(operation)).take("flv_producer_t *", lib.flv_producer_free)
-        return AsyncProducer(self._session, handle, topic, options)
+        return AsyncProducer(self._session, handle, topic, options, encoding)
 
-    async def _open_consumer(self, topic: str, options: ConsumerOptions) -> AsyncConsumer:
+    async def _open_consumer(self, topic: str, options: ConsumerOptions) -> AsyncConsumer[Any, Any]:
         backend = self._session.backend
         backend.check()
         self._session.check_open()

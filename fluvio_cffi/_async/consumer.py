@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Generic
 
 from fluvio_cffi._backends.base import AsyncBackend
 from fluvio_cffi._consume.batch import RecordBatch
@@ -17,7 +18,7 @@ from fluvio_cffi._lifetime import Closeable, Forgettable, logger
 from fluvio_cffi._native.loader import CData, lib
 from fluvio_cffi._values.checks import number
 from fluvio_cffi._values.quantities import CLOSE_TIMEOUT, Timeout, ending, parse_duration, parse_timeout
-from fluvio_cffi._values.records import Offset, Record
+from fluvio_cffi._values.records import K, Offset, Record, V
 
 from .batches import AsyncBatches
 from .reading import next_records
@@ -25,7 +26,7 @@ from .session import AsyncSession
 from .tracker import AsyncTracker
 
 
-class AsyncConsumer(Forgettable, Closeable):
+class AsyncConsumer(Forgettable, Closeable, Generic[K, V]):
     """Reads the records of a topic, each once and in the order of its partition. Made by :meth:`AsyncFluvio.consumer`.
 
     ``async for record in consumer`` reads them one by one, :meth:`batches` many at a time, :meth:`receive` a single
@@ -33,7 +34,8 @@ class AsyncConsumer(Forgettable, Closeable):
     One task reads at a time.
 
     A read that is cancelled or runs out of time has taken nothing. An error that is raised while reading leaves the
-    consumer open, at the same position.
+    consumer open, at the same position. ``AsyncConsumer[K, V]`` reads keys of type ``K`` and values of type ``V``,
+    made by codecs; without these both are ``bytes``.
     """
 
     _opened = "the client's consumer(topic)"
@@ -96,35 +98,42 @@ class AsyncConsumer(Forgettable, Closeable):
 
     # -- reading
 
-    def __aiter__(self) -> AsyncConsumer:
+    def __aiter__(self) -> AsyncConsumer[K, V]:
         self._subscription.check_open()
         return self
 
-    async def __anext__(self) -> Record:
+    async def __anext__(self) -> Record[K, V]:
         subscription = self._subscription
         while True:
-            for record in subscription.records:
-                return record
+            try:
+                for record in subscription.records:
+                    return record
+            except Exception as error:
+                subscription.undecodable(error)
             if not await next_records(self._backend, subscription, None):
                 raise StopAsyncIteration
 
-    async def receive(self, timeout: Timeout = ...) -> Record:
+    async def receive(self, timeout: Timeout = ...) -> Record[K, V]:
         """The next record.
 
         :param timeout: seconds; left out or ``None``: no limit; ``0``: only what is there now.
         :raises FluvioTimeoutError: ``phase="read"`` when the time is over; nothing is lost.
+        :raises DecodeError: a codec cannot read it; the next read goes on after it.
         :raises ClosedError: at the end (``stop_at_end``), after :meth:`stop`, and when the consumer is closed.
         """
         deadline = ending(parse_timeout(timeout, None))
         subscription = self._subscription
         subscription.check_open()
         while True:
-            for record in subscription.records:
-                return record
+            try:
+                for record in subscription.records:
+                    return record
+            except Exception as error:
+                subscription.undecodable(error)
             if not await next_records(self._backend, subscription, deadline):
                 raise subscription.no_more()
 
-    def batches(self, *, max_records: int = 1000, max_wait: float | str | None = 0.0) -> AsyncBatches:
+    def batches(self, *, max_records: int = 1000, max_wait: float | str | None = 0.0) -> AsyncBatches[K, V]:
         """An iterator of batches: waits for a first record without limit, then at most `max_wait` for more.
 
         :param max_records: records of a batch, at most.
@@ -141,9 +150,10 @@ class AsyncConsumer(Forgettable, Closeable):
         of each partition what has no unfinished record before it. Nothing else reads or seeks the consumer after that.
 
         :param max_in_hand: how many records it takes, at most, from the oldest one on that is not done.
-        :raises UsageError: the consumer was opened without a ``consumer_id``, or is being read.
+        :raises UsageError: the consumer was opened without a ``consumer_id``, or with codecs, or is being read.
         """
         self._subscription.check_open()
+        self._subscription.check_undecoded()
         return AsyncTracker(self._backend, self._session, self._subscription, max_in_hand)
 
     # -- elsewhere, later
@@ -195,7 +205,10 @@ class AsyncConsumer(Forgettable, Closeable):
     # -- stored offsets
 
     async def commit(
-        self, what: Record | RecordBatch | Mapping[int, int] | None = None, *, timeout: Timeout = ...
+        self,
+        what: Record[K, V] | RecordBatch[K, V] | Mapping[int, int] | None = None,
+        *,
+        timeout: Timeout = ...,
     ) -> None:
         """Store, under the consumer's id, which record of each partition was processed last.
 
@@ -282,7 +295,7 @@ class AsyncConsumer(Forgettable, Closeable):
             """The same as :meth:`close`."""
             await self.close(timeout)
 
-    async def __aenter__(self) -> AsyncConsumer:
+    async def __aenter__(self) -> AsyncConsumer[K, V]:
         self._subscription.check_open()
         return self
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterable, Iterable, Sequence
 from functools import partial
 from time import monotonic
 from types import TracebackType
+from typing import Generic
 
 from fluvio_cffi._backends.base import AsyncBackend
 from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError
@@ -29,11 +30,12 @@ from fluvio_cffi._produce.encode import (
     check_timestamp,
     encode,
 )
+from fluvio_cffi._produce.encoding import Encoding
 from fluvio_cffi._produce.loop_intake import LoopIntake
 from fluvio_cffi._produce.options import ProducerOptions
 from fluvio_cffi._produce.partitions import PartitionChooser
 from fluvio_cffi._values.quantities import Timeout, ending, left, parse_timeout
-from fluvio_cffi._values.records import Bytes, Pending, ProducerRecord, Record
+from fluvio_cffi._values.records import KeyIn, Pending, ProducerRecord, Record, ValueIn
 from fluvio_cffi._values.times import Timestamp
 
 from .chunks import AsyncChunks
@@ -42,7 +44,7 @@ from .room import hand_over_all, use_room
 from .session import AsyncSession
 
 
-class AsyncProducer(Forgettable, Closeable):
+class AsyncProducer(Forgettable, Closeable, Generic[KeyIn, ValueIn]):
     """Sends records to one topic. Made by :meth:`AsyncFluvio.producer`.
 
     *What is promised.* A record that is acknowledged is in the leader's log (``isolation="read_committed"``: on its
@@ -51,11 +53,21 @@ class AsyncProducer(Forgettable, Closeable):
 
     Leaving the block flushes, for up to ``delivery_timeout``; a block that is left by cancellation is left at once,
     and the library goes on for one second.
+
+    ``AsyncProducer[K, V]`` takes keys of type ``K`` and values of type ``V``, of which codecs make bytes; without these
+    both are bytes or text.
     """
 
     _opened = "the client's producer(topic)"
 
-    def __init__(self, session: AsyncSession, handle: CData, topic: str, options: ProducerOptions) -> None:
+    def __init__(
+        self,
+        session: AsyncSession,
+        handle: CData,
+        topic: str,
+        options: ProducerOptions,
+        encoding: Encoding | None = None,
+    ) -> None:
         super().__init__()
         backend = session.backend
         self._session = session
@@ -63,6 +75,7 @@ class AsyncProducer(Forgettable, Closeable):
         self._topic = topic
         self._handle = handle
         self._delivery_timeout = options.delivery_timeout
+        self._encoding = encoding
         self._chooser = PartitionChooser(handle, topic, options.partitioner)
         self._intake: LoopIntake[AsyncReceipt] = LoopIntake(backend, handle, topic, options, AsyncReceipt)
         self._ledger = self._intake.ledger
@@ -99,9 +112,9 @@ class AsyncProducer(Forgettable, Closeable):
 
     async def send(
         self,
-        value: Bytes,
+        value: ValueIn,
         *,
-        key: Bytes | None = None,
+        key: KeyIn | None = None,
         partition: int | None = None,
         timestamp: Timestamp | None = None,
         timeout: Timeout = ...,
@@ -120,21 +133,26 @@ class AsyncProducer(Forgettable, Closeable):
             ``phase="wait"``, ``outcome="pending"``: it was accepted, goes on, and ``.receipt`` stands for it;
             ``phase="delivery"``: it was given up.
         :raises RecordTooLargeError: it exceeds ``max_request_size``.
+        :raises EncodeError: a codec does not take it; nothing is sent.
         :raises FluvioError: why it was not delivered.
         """
+        data: object = value
+        name: object = key
+        if self._encoding is not None:
+            data, name = self._encoding.pair(value, key)
         if timeout is ... and partition is None and timestamp is None:
             # The library settles a record within the delivery time-out by itself: that needs no timer here.
             if True:  # ASYNC
-                future = self._intake.post(value, key)
+                future = self._intake.post(data, name)
                 if future is not None:
                     return await future
             else:
-                receipt = self._intake.accept_usual(value, key, True)
+                receipt = self._intake.accept_usual(data, name, True)
                 if receipt is not None:
                     return wait_for(receipt, None)
         limit = parse_timeout(timeout, self._delivery_timeout)
         begun = monotonic()
-        receipt = await self._accept(value, key, partition, timestamp, limit, awaited=True)
+        receipt = await self._accept(data, name, partition, timestamp, limit, awaited=True)
         if limit is not None:
             spent = monotonic() - begun
             limit = None if timeout is ... and spent < 0.1 else max(limit - spent, 0.0)
@@ -142,9 +160,9 @@ class AsyncProducer(Forgettable, Closeable):
 
     async def enqueue(
         self,
-        value: Bytes,
+        value: ValueIn,
         *,
-        key: Bytes | None = None,
+        key: KeyIn | None = None,
         partition: int | None = None,
         timestamp: Timestamp | None = None,
         timeout: Timeout = ...,
@@ -163,16 +181,24 @@ class AsyncProducer(Forgettable, Closeable):
         :raises FluvioTimeoutError: ``phase="enqueue"``: there was no room in time.
         :raises RecordTooLargeError: it exceeds ``max_request_size``.
         """
+        data: object = value
+        name: object = key
+        if self._encoding is not None:
+            data, name = self._encoding.pair(value, key)
         if timeout is ... and partition is None and timestamp is None:
-            receipt = self._intake.accept_usual(value, key)
+            receipt = self._intake.accept_usual(data, name)
             if receipt is not None:
                 return receipt
-        return await self._accept(value, key, partition, timestamp, timeout)
+        return await self._accept(data, name, partition, timestamp, timeout)
 
     async def send_all(
         self,
-        records: Iterable[Bytes | tuple[Bytes | None, Bytes] | ProducerRecord | Record]
-        | AsyncIterable[Bytes | tuple[Bytes | None, Bytes] | ProducerRecord | Record],
+        records: Iterable[
+            ValueIn | tuple[KeyIn | None, ValueIn] | ProducerRecord[KeyIn, ValueIn] | Record[KeyIn, ValueIn]
+        ]
+        | AsyncIterable[
+            ValueIn | tuple[KeyIn | None, ValueIn] | ProducerRecord[KeyIn, ValueIn] | Record[KeyIn, ValueIn]
+        ],
         *,
         timeout: Timeout = ...,
     ) -> SendResult:
@@ -199,7 +225,8 @@ class AsyncProducer(Forgettable, Closeable):
         sizer = ChunkSizer()
         try:
             try:
-                async for chunk in AsyncChunks(records, sizer):
+                given = records if self._encoding is None else self._encoding.elements(records)
+                async for chunk in AsyncChunks(given, sizer):
                     await self._send_chunk(chunk, deliveries, sizer, deadline)
             except RecordRefused as refused:
                 deliveries.refuse(refused.error)
@@ -287,7 +314,7 @@ class AsyncProducer(Forgettable, Closeable):
             """The same as :meth:`close`."""
             await self.close(flush=flush, timeout=timeout)
 
-    async def __aenter__(self) -> AsyncProducer:
+    async def __aenter__(self) -> AsyncProducer[KeyIn, ValueIn]:
         self._intake.check_open()
         return self
 
@@ -317,8 +344,8 @@ class AsyncProducer(Forgettable, Closeable):
 
     async def _accept(
         self,
-        value: Bytes,
-        key: Bytes | None,
+        value: object,
+        key: object,
         partition: int | None,
         timestamp: Timestamp | None,
         timeout: Timeout,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
+from typing import Any, Generic
 
 from fluvio_cffi._backends.base import AsyncBackend
 from fluvio_cffi._consume.batch import RecordBatch
@@ -13,7 +14,7 @@ from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._consume.places import shown
 from fluvio_cffi._consume.subscription import Subscription
 from fluvio_cffi._consume.topics import Topics
-from fluvio_cffi._errors import ConfigTypeError, FluvioError
+from fluvio_cffi._errors import ConfigTypeError, DecodeError, FluvioError
 from fluvio_cffi._lifetime import Closeable, Forgettable, logger
 from fluvio_cffi._native.calls import Slice
 from fluvio_cffi._native.loader import CData, lib
@@ -21,15 +22,16 @@ from fluvio_cffi._native.queue import Operation
 from fluvio_cffi._native.tickets import Wakeable
 from fluvio_cffi._values.checks import kind, number
 from fluvio_cffi._values.quantities import CLOSE_TIMEOUT, Timeout, ending, parse_duration, parse_timeout
-from fluvio_cffi._values.records import Offset, Record
+from fluvio_cffi._values.records import K, Offset, Record, V
 
 from .batches import AsyncBatches
+from .decoding import decode_batch
 from .session import AsyncSession
 from .topics_reading import finish_all, next_batch, next_records
 from .tracker import AsyncTracker
 
 
-class AsyncTopicsConsumer(Forgettable, Closeable):
+class AsyncTopicsConsumer(Forgettable, Closeable, Generic[K, V]):
     """Reads the records of several topics, each once and in the order of its partition; the topics take turns. Made by
     :meth:`AsyncFluvio.consumer`, of a list of topics.
 
@@ -108,19 +110,22 @@ class AsyncTopicsConsumer(Forgettable, Closeable):
 
     # -- reading
 
-    def __aiter__(self) -> AsyncTopicsConsumer:
+    def __aiter__(self) -> AsyncTopicsConsumer[K, V]:
         self._topics.check_open()
         return self
 
-    async def __anext__(self) -> Record:
+    async def __anext__(self) -> Record[K, V]:
         topics = self._topics
         while True:
-            for record in topics.current.records:
-                return record
+            try:
+                for record in topics.current.records:
+                    return record
+            except Exception as error:
+                topics.current.undecodable(error)
             if not await next_records(self._backend, topics, None):
                 raise StopAsyncIteration
 
-    async def receive(self, timeout: Timeout = ...) -> Record:
+    async def receive(self, timeout: Timeout = ...) -> Record[K, V]:
         """The next record.
 
         :param timeout: seconds; left out or ``None``: no limit; ``0``: only what is there now.
@@ -131,12 +136,15 @@ class AsyncTopicsConsumer(Forgettable, Closeable):
         topics = self._topics
         topics.check_open()
         while True:
-            for record in topics.current.records:
-                return record
+            try:
+                for record in topics.current.records:
+                    return record
+            except Exception as error:
+                topics.current.undecodable(error)
             if not await next_records(self._backend, topics, deadline):
                 raise topics.no_more()
 
-    def batches(self, *, max_records: int = 1000, max_wait: float | str | None = 0.0) -> AsyncBatches:
+    def batches(self, *, max_records: int = 1000, max_wait: float | str | None = 0.0) -> AsyncBatches[K, V]:
         """An iterator of batches, each of one topic: waits for a first record without limit, then at most `max_wait`
         for more of its topic. So :attr:`RecordBatch.topic` and :attr:`RecordBatch.last_offsets` are as of any batch.
 
@@ -153,9 +161,10 @@ class AsyncTopicsConsumer(Forgettable, Closeable):
         """Hands out the records from now on, to any number of workers: as :meth:`AsyncConsumer.tracker`.
 
         :param max_in_hand: how many records it takes, at most, from the oldest one on that is not done.
-        :raises UsageError: the consumer was opened without a ``consumer_id``, or is being read.
+        :raises UsageError: the consumer was opened without a ``consumer_id``, or with codecs, or is being read.
         """
         self._topics.check_open()
+        self._topics.current.check_undecoded()
         return AsyncTracker(self._backend, self._session, self._topics, max_in_hand)
 
     # -- elsewhere, later
@@ -215,7 +224,10 @@ class AsyncTopicsConsumer(Forgettable, Closeable):
     # -- stored offsets
 
     async def commit(
-        self, what: Record | RecordBatch | Mapping[str, Mapping[int, int]] | None = None, *, timeout: Timeout = ...
+        self,
+        what: Record[K, V] | RecordBatch[K, V] | Mapping[str, Mapping[int, int]] | None = None,
+        *,
+        timeout: Timeout = ...,
     ) -> None:
         """Store, under the consumer's id, which record of each partition was processed last: as
         :meth:`AsyncConsumer.commit`. Each topic's offsets are stored by themselves: where some cannot be, those of
@@ -244,7 +256,7 @@ class AsyncTopicsConsumer(Forgettable, Closeable):
         )
 
     def _processed(
-        self, what: Record | RecordBatch | Mapping[str, Mapping[int, int]] | None
+        self, what: Record[K, V] | RecordBatch[K, V] | Mapping[str, Mapping[int, int]] | None
     ) -> list[tuple[Subscription, dict[int, int]]]:
         topics = self._topics
         if what is None:
@@ -319,7 +331,7 @@ class AsyncTopicsConsumer(Forgettable, Closeable):
             """The same as :meth:`close`."""
             await self.close(timeout)
 
-    async def __aenter__(self) -> AsyncTopicsConsumer:
+    async def __aenter__(self) -> AsyncTopicsConsumer[K, V]:
         self._topics.check_open()
         return self
 
@@ -360,33 +372,42 @@ class AsyncTopicsConsumer(Forgettable, Closeable):
                 logger.debug("%r: %s", self, failure)
 
 
-class _Batches(AsyncBatches):
+class _Batches(AsyncBatches[K, V]):
     __slots__ = ("_topics",)
 
     def __init__(
-        self, consumer: AsyncTopicsConsumer, backend: AsyncBackend, topics: Topics, limit: int, wait: float | None
+        self, consumer: AsyncTopicsConsumer[K, V], backend: AsyncBackend, topics: Topics, limit: int, wait: float | None
     ) -> None:
         super().__init__(consumer, backend, topics.current, limit, wait)
         self._topics = topics
 
-    def __aiter__(self) -> AsyncIterator[RecordBatch]:
+    def __aiter__(self) -> AsyncIterator[RecordBatch[K, V]]:
         self._topics.check_open()
         return self
 
-    async def __anext__(self) -> RecordBatch:
+    async def __anext__(self) -> RecordBatch[K, V]:
         while True:
             found = await next_batch(self._backend, self._topics, self._limit, self._wait)
             if found is None:
                 raise StopAsyncIteration
             subscription, cut = found
             buffer = subscription.buffer
+            failure: DecodeError | None = None
+            if subscription.decoding is not None:
+                decoded = await decode_batch(self._backend, subscription.decoding, buffer, cut)
+                if decoded is None:
+                    continue
+                cut, failure = decoded
             # One step: what was held back, sought or stopped meanwhile is not handed out.
             if buffer.state is cut.before and not subscription.stopped:
                 buffer.state = cut.after
-                return cut.batch
+                if failure is not None:
+                    raise failure
+                if cut.parts:
+                    return cut.batch
 
 
-async def open_topics(session: AsyncSession, options: Mapping[str, ConsumerOptions]) -> AsyncTopicsConsumer:
+async def open_topics(session: AsyncSession, options: Mapping[str, ConsumerOptions]) -> AsyncTopicsConsumer[Any, Any]:
     """Opens a consumer of several topics, at once for all of them."""
     backend = session.backend
     backend.check()

@@ -91,7 +91,8 @@ async def _ready(backend: AsyncBackend, topics: Topics, deadline: float | None) 
             return False
         if topics.ended:
             return False
-        if not await _wait(backend, topics, deadline):
+        waited = await _wait(backend, topics, topics.current.mark_due(deadline))
+        if not waited and not topics.mark_dropped(deadline):
             raise topics.too_late()
     return False
 

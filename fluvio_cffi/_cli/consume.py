@@ -14,8 +14,7 @@ from typing import Any, Final
 
 import click
 
-import fluvio_cffi
-from fluvio_cffi import Consumer, Fluvio, Offset, RecordBatch, SmartModule
+from fluvio_cffi import Consumer, Fluvio, Offset, RecordBatch, SmartModule, TopicsConsumer
 
 from .chains import chain, smartmodules
 from .formats import FORMATS, Printer, printer
@@ -112,8 +111,6 @@ def consume(settings: Settings, /, topics: tuple[str, ...], **options: Any) -> i
 
 def _check_several(options: dict[str, Any]) -> None:
     """Whether several topics can be read so."""
-    if not hasattr(fluvio_cffi, "TopicsConsumer"):
-        raise Failure("this version of fluvio_cffi reads one topic at a time")
     for option in ("partitions", "end", "group"):
         if options[option] not in (None, ()):
             raise click.UsageError(f"--{option.rstrip('s')} and several topics are given: it is meant for one")
@@ -143,9 +140,6 @@ def _start(options: dict[str, Any]) -> Offset | None:
 
 def _since(text: str) -> Offset:
     """The first record at or after a time."""
-    since = getattr(Offset, "since", None)
-    if since is None:
-        raise Failure("this version of fluvio_cffi cannot begin at a time: Offset.since is missing")
     if text.isdecimal() and len(text) > 9:
         moment = datetime.fromtimestamp(int(text) / 1000, timezone.utc)
     elif (age := seconds_of(text)) is not None:
@@ -157,8 +151,7 @@ def _since(text: str) -> Offset:
             raise click.UsageError(
                 f"--since is {text!r}: it must be an age such as 10m, a time such as 2026-01-31T12:00, or milliseconds"
             ) from None
-    found: Offset = since(moment)
-    return found
+    return Offset.since(moment)
 
 
 def _identity(options: dict[str, Any]) -> dict[str, Any]:
@@ -187,23 +180,22 @@ def _open(
     modules: tuple[SmartModule, ...],
     options: dict[str, Any],
     identity: dict[str, Any],
-) -> Consumer:
-    first, *others = topics
-    wanted: Any = [first, *others] if others else first
-    return client.consumer(
-        wanted,
-        partitions=options["partitions"] or None,
-        start=start,
-        stop_at_end=options["disable_continuous"],
-        isolation=options["isolation"] or "read_uncommitted",
-        max_bytes=options["maxbytes"] or _MAX_BYTES,
-        smartmodules=modules,
+) -> Consumer | TopicsConsumer:
+    keywords: dict[str, Any] = {
+        "partitions": options["partitions"] or None,
+        "start": start,
+        "stop_at_end": options["disable_continuous"],
+        "isolation": options["isolation"] or "read_uncommitted",
+        "max_bytes": options["maxbytes"] or _MAX_BYTES,
+        "smartmodules": modules,
         **identity,
-    )
+    }
+    first, *others = topics
+    return client.consumer([first, *others], **keywords) if others else client.consumer(first, **keywords)
 
 
 @contextmanager
-def _stopping(consumer: Consumer) -> Generator[list[int]]:
+def _stopping(consumer: Consumer | TopicsConsumer) -> Generator[list[int]]:
     """Ctrl-C and SIGTERM end reading once what was read is written, so that what is kept of it is right; a second one
     ends the program. Gives the signals that came."""
     came: list[int] = []
@@ -236,7 +228,9 @@ def _announce(topics: tuple[str, ...], start: Offset | None, end: int | None) ->
 class _Reading:
     """Reads to the end that the options say, and writes."""
 
-    def __init__(self, consumer: Consumer, write: Printer, end: int | None, options: dict[str, Any]) -> None:
+    def __init__(
+        self, consumer: Consumer | TopicsConsumer, write: Printer, end: int | None, options: dict[str, Any]
+    ) -> None:
         self._consumer = consumer
         self._write = write
         self._end = end
@@ -257,15 +251,15 @@ class _Reading:
 
     def _take(self, batch: RecordBatch) -> bool:
         """Write a batch. False: it was the last."""
-        if self._end is None:
-            self._write(batch)
-            if self._left is None:
-                return True
-            self._left -= len(batch)
-            return self._left > 0
-        return self._take_to_the_end(batch, self._end)
+        if self._end is not None and isinstance(self._consumer, Consumer):
+            return self._take_to_the_end(self._consumer, batch, self._end)
+        self._write(batch)
+        if self._left is None:
+            return True
+        self._left -= len(batch)
+        return self._left > 0
 
-    def _take_to_the_end(self, batch: RecordBatch, end: int) -> bool:
+    def _take_to_the_end(self, consumer: Consumer, batch: RecordBatch, end: int) -> bool:
         kept = [record for record in batch if record.offset <= end]
         if self._left is not None:
             kept = kept[: self._left]
@@ -273,8 +267,8 @@ class _Reading:
         if kept:
             self._write(kept)
             if self._commits:
-                self._consumer.commit({record.partition: record.offset for record in kept})
+                consumer.commit({record.partition: record.offset for record in kept})
         # A partition that is not known yet has its end ahead.
-        positions = self._consumer.position()
-        reached = all(positions.get(partition, 0) > end for partition in self._consumer.assignment)
+        positions = consumer.position()
+        reached = all(positions.get(partition, 0) > end for partition in consumer.assignment)
         return not reached and self._left != 0

@@ -68,6 +68,13 @@ def _write(content: bytes) -> None:
     stream.flush()
 
 
+def _values_of(batch: RecordBatch | Sequence[Record]) -> list[bytes]:
+    if not isinstance(batch, RecordBatch):
+        return [record.value for record in batch]
+    whole: RecordBatch = batch  # pyright: ignore[reportUnknownVariableType]
+    return whole.value_list()
+
+
 def _values(separator: bytes, *, all_text: bool, otherwise: Printer | None = None) -> Printer:
     """Writes values as they are.
 
@@ -75,8 +82,7 @@ def _values(separator: bytes, *, all_text: bool, otherwise: Printer | None = Non
     """
 
     def write(batch: RecordBatch | Sequence[Record]) -> None:
-        values = batch.value_list() if isinstance(batch, RecordBatch) else [record.value for record in batch]
-        content = separator.join([*values, b""])
+        content = separator.join([*_values_of(batch), b""])
         if all_text or otherwise is None or b"\0" not in content:
             _write(content)
         else:

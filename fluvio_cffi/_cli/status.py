@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable
 
 import click
 
-from fluvio_cffi import ClusterStatus, Fluvio, FluvioError, __version__
+from fluvio_cffi import ClusterStatus, FluvioError, __version__
 
 from .output import fields, plain, size, table, write, write_document, write_line
 from .parameters import COUNT, SPAN, output
@@ -81,29 +80,14 @@ def _described(found: ClusterStatus) -> str:
 def ping(settings: Settings, count: int, timeout: float) -> None:
     """Whether the cluster answers, and how fast."""
     with settings.connect(timeout) as client:
-        ask = _asking(client, timeout)
         for number in range(count):
             if number:
                 time.sleep(0.5)
-            seconds = ask()
+            seconds = client.ping(timeout=timeout)
             if settings.output == "table":
                 write(f"{client.endpoint} answered in {seconds * 1e3:.2f} ms")
             else:
                 write_line({"endpoint": client.endpoint, "seconds": seconds})
-
-
-def _asking(client: Fluvio, timeout: float) -> Callable[[], float]:
-    """What asks the SC, and says how long that took."""
-    own = getattr(client, "ping", None)
-    if own is not None:
-        return lambda: float(own(timeout=timeout))
-
-    def ask() -> float:
-        started = time.perf_counter()
-        client.admin.spus.list(timeout=timeout)
-        return time.perf_counter() - started
-
-    return ask
 
 
 # -- version

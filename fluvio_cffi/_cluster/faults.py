@@ -89,11 +89,7 @@ class Faults:
     def delay(self, spu: int, seconds: float) -> Fault:
         """Each reply of the SPU comes so much later. A connection's requests are served one after another, so that what
         waits adds up."""
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-            raise wrong_type("seconds", "a number", seconds)
-        if not (math.isfinite(seconds) and 0 < seconds <= _LONGEST):
-            raise wrong_value("seconds", seconds, f"more than 0 and at most {_LONGEST:g}")
-        return self._lasting(f"delay {self._spu(spu)} {max(1, round(seconds * 1000))}", f"delay {spu} 0")
+        return self._late("delay", spu, seconds)
 
     def drop_after(self, spu: int, nbytes: int, connections: int = 1) -> Fault:
         """The next ``connections`` to the SPU end after ``nbytes`` of replies, in the middle of one."""
@@ -114,6 +110,22 @@ class Faults:
         """The SPU can write nothing. A partition that met this refuses records until the SPU is started again, also
         once there is room: as on the real one."""
         return self._switch(f"disk-full {self._spu(spu)}")
+
+    def delay_reports(self, spu: int, seconds: float) -> Fault:
+        """The SPU tells the SC so much later that a partition is there, or was written to; a real one takes up to
+        0.4 s. Until then a new partition is offline by the SC's word, although its leader serves it."""
+        return self._late("report-delay", spu, seconds)
+
+    def lose_reports(self, spu: int) -> Fault:
+        """The SC drops a whole report in which there is a partition that was deleted meanwhile, as the real one does:
+        others in it that are new stay offline by its word until they are written to, although their leader serves them.
+        Reports come 0.4 s late then, unless ``delay_reports`` says otherwise."""
+        return self._switch(f"lose-reports {self._spu(spu)}")
+
+    def delay_partitions(self, spu: int, seconds: float) -> Fault:
+        """The SPU hears so much later that a partition was created or deleted: until then it serves none, or the old
+        one. A real one takes some milliseconds."""
+        return self._late("partition-delay", spu, seconds)
 
     def stall_controller(self) -> Fault:
         """The SC accepts and reads, but answers nothing; watches are silent."""
@@ -170,6 +182,13 @@ class Faults:
         if text(topic, "topic").split() != [topic]:
             raise ConfigError(f"topic is {topic!r}: it must be the name of one, without spaces")
         return f"{topic} {number(partition, 'partition', 0, _COUNTS)}"
+
+    def _late(self, what: str, spu: int, seconds: float) -> Fault:
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise wrong_type("seconds", "a number", seconds)
+        if not (math.isfinite(seconds) and 0 < seconds <= _LONGEST):
+            raise wrong_value("seconds", seconds, f"more than 0 and at most {_LONGEST:g}")
+        return self._lasting(f"{what} {self._spu(spu)} {max(1, round(seconds * 1000))}", f"{what} {spu} 0")
 
     def _switch(self, what: str) -> Fault:
         return self._lasting(f"{what} on", f"{what} off")

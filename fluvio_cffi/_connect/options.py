@@ -8,6 +8,7 @@ from typing import Final
 from fluvio_cffi._connect.config import POLICIES, ClusterConfig, Tls, check_endpoint, check_tls
 from fluvio_cffi._errors import ConfigError
 from fluvio_cffi._native.calls import milliseconds
+from fluvio_cffi._native.lifecycle import owner
 from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._values.checks import flag, text, wrong_type
 from fluvio_cffi._values.quantities import CONNECT_TIMEOUT, Duration, Timeout, limit, parse_timeout
@@ -68,7 +69,7 @@ class ConnectOptions:
     def native(self) -> tuple[CData, list[CData]]:
         """``flv_client_options_t *`` and what it points to."""
         options = ffi.new("flv_client_options_t *")
-        lib.flv_client_options_init(options)
+        lib.flv_client_options_init(options, ffi.sizeof("flv_client_options_t"))
         texts = {"endpoint": self.endpoint, "profile": self._profile, "client_id": self._client_id}
         if self._tls is not None:
             options.tls_policy = POLICIES[self._tls.policy]
@@ -86,6 +87,7 @@ class ConnectOptions:
         if self._spu_local is not None:
             options.use_spu_local_address = self._spu_local
         options.wait = _WAITS[self.wait]
+        options.owner = owner()
         options.request_timeout_ms = milliseconds(self.request_timeout)
         options.admin_timeout_ms = milliseconds(self.admin_timeout)
         return options, alive

@@ -5,22 +5,23 @@ from __future__ import annotations
 import itertools
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from operator import length_hint
-from typing import ClassVar, Final, NamedTuple, cast, overload
+from operator import eq, length_hint
+from typing import Any, ClassVar, Final, Generic, NamedTuple, cast, overload
 
 from fluvio_cffi._native.loader import CData, ffi
-from fluvio_cffi._values.records import Record
+from fluvio_cffi._values.records import K, Record, V
 
 _ABSENT = -1
 _NONE: Final[Iterator[bytes]] = iter(())
 # What calling Record does, without the way through Python code; and State.
-_new_record: Final = cast("Callable[[type[Record], Iterable[object]], Record]", tuple.__new__)  # pyright: ignore[reportUnknownMemberType]
+_new_record: Final = cast("Callable[[type[Record[Any, Any]], Iterable[object]], Record[Any, Any]]", tuple.__new__)  # pyright: ignore[reportUnknownMemberType]
 _new_state: Final = cast("Callable[[type[State], Iterable[object]], State]", tuple.__new__)  # pyright: ignore[reportUnknownMemberType]
 
 
 class Columns:
-    """Records of one partition, in order. `keys` is ``None`` where none has one; `stamps` is one number where all are
-    equal. `places` is ``None`` where offsets rise; else it has for each record the smallest offset from there on."""
+    """Records of one partition, in order, as they are in the log, or decoded. `keys` is ``None`` where none has one;
+    `stamps` is one number where all are equal. `places` is ``None`` where offsets rise; else it has for each record the
+    smallest offset from there on."""
 
     __slots__ = ("_nbytes", "keys", "next_offset", "offsets", "partition", "places", "stamps", "topic", "values")
 
@@ -30,8 +31,8 @@ class Columns:
         partition: int,
         offsets: Sequence[int],
         stamps: int | list[int | None] | None,
-        keys: list[bytes | None] | None,
-        values: list[bytes],
+        keys: list[Any] | None,
+        values: list[Any],
         next_offset: int,
         nbytes: int | None,
         places: list[int] | None = None,
@@ -40,8 +41,8 @@ class Columns:
         self.partition: int = partition
         self.offsets: Sequence[int] = offsets
         self.stamps: int | list[int | None] | None = stamps
-        self.keys: list[bytes | None] | None = keys
-        self.values: list[bytes] = values
+        self.keys: list[Any] | None = keys
+        self.values: list[Any] = values
         self.next_offset: int = next_offset
         self.places: list[int] | None = places
         self._nbytes = nbytes
@@ -98,18 +99,19 @@ class Columns:
     def nbytes(self) -> int:
         """Bytes of all keys and values; counted when it is first asked for, unless the library has said so."""
         if self._nbytes is None:
-            self._nbytes = sum(map(len, self.values)) + sum(map(len, filter(None, self.keys or ())))
+            keys: list[bytes | None] = self.keys or []
+            self._nbytes = sum(map(len, self.values)) + sum(map(len, filter(None, keys)))
         return self._nbytes
 
     def stamp_list(self) -> list[int | None]:
         """The timestamps, one a record."""
         return self.stamps if isinstance(self.stamps, list) else [self.stamps] * len(self.values)
 
-    def key_list(self) -> list[bytes | None]:
+    def key_list(self) -> list[Any]:
         """The keys, one a record."""
         return [None] * len(self.values) if self.keys is None else self.keys
 
-    def record(self, index: int) -> Record:
+    def record(self, index: int) -> Record[Any, Any]:
         """One record."""
         return Record(
             self.topic,
@@ -120,7 +122,7 @@ class Columns:
             self.values[index],
         )
 
-    def records(self, values: Iterator[bytes]) -> Iterator[Record]:
+    def records(self, values: Iterator[object]) -> Iterator[Record[Any, Any]]:
         """The records, made as they are asked for, without Python code; `values` is an iterator over their values."""
         fields = zip(
             itertools.repeat(self.topic),
@@ -154,11 +156,12 @@ class SharedOffset(int):
         return SharedOffset, (int(self), self.processed + 1)
 
 
-class RecordBatch(Sequence[Record]):
+class RecordBatch(Sequence[Record[K, V]], Generic[K, V]):
     """Records that were read together, never none. They may be of several partitions; those of one are in order.
 
     The records are kept in columns, and a :class:`Record` is made when it is asked for: whoever needs the values only
-    takes :meth:`value_list`, which is several times faster.
+    takes :meth:`value_list`, which is several times faster. ``RecordBatch[K, V]`` has keys of type ``K`` and values of
+    type ``V``, made by the consumer's codecs; without these both are ``bytes``.
     """
 
     __slots__ = ("_length", "_parts")
@@ -184,13 +187,13 @@ class RecordBatch(Sequence[Record]):
         processed = {part.partition: part.processed for part in self._parts}
         return {partition: offset for partition, offset in processed.items() if offset >= 0}
 
-    def value_list(self) -> list[bytes]:
+    def value_list(self) -> list[V]:
         """The values, one a record."""
         if len(self._parts) == 1:
             return self._parts[0].values.copy()
         return list(itertools.chain.from_iterable(part.values for part in self._parts))
 
-    def key_list(self) -> list[bytes | None]:
+    def key_list(self) -> list[K | None]:
         """The keys, one a record; ``None`` where it has none."""
         return list(itertools.chain.from_iterable(part.key_list() for part in self._parts))
 
@@ -202,7 +205,7 @@ class RecordBatch(Sequence[Record]):
         """The timestamps, one a record: milliseconds since the epoch; ``None`` where it has none."""
         return list(itertools.chain.from_iterable(part.stamp_list() for part in self._parts))
 
-    def tuples(self) -> list[tuple[int, int, int | None, bytes | None, bytes]]:
+    def tuples(self) -> list[tuple[int, int, int | None, K | None, V]]:
         """``(partition, offset, timestamp, key, value)``, one a record."""
         return list(
             itertools.chain.from_iterable(
@@ -220,18 +223,18 @@ class RecordBatch(Sequence[Record]):
     def __len__(self) -> int:
         return self._length
 
-    def __iter__(self) -> Iterator[Record]:
+    def __iter__(self) -> Iterator[Record[K, V]]:
         if len(self._parts) == 1:
             return self._parts[0].records(iter(self._parts[0].values))
         return itertools.chain.from_iterable(part.records(iter(part.values)) for part in self._parts)
 
     @overload
-    def __getitem__(self, index: int) -> Record: ...
+    def __getitem__(self, index: int) -> Record[K, V]: ...
 
     @overload
-    def __getitem__(self, index: slice) -> list[Record]: ...
+    def __getitem__(self, index: slice) -> list[Record[K, V]]: ...
 
-    def __getitem__(self, index: int | slice) -> Record | list[Record]:
+    def __getitem__(self, index: int | slice) -> Record[K, V] | list[Record[K, V]]:
         if isinstance(index, slice):
             return [self[i] for i in range(*index.indices(self._length))]
         position = index + self._length if index < 0 else index
@@ -245,7 +248,8 @@ class RecordBatch(Sequence[Record]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RecordBatch):
             return NotImplemented
-        return self._length == other._length and all(map(Record.__eq__, self, other))
+        records: RecordBatch[Any, Any] = other  # pyright: ignore[reportUnknownVariableType]
+        return self._length == records._length and all(map(eq, self, records))
 
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
@@ -253,7 +257,7 @@ class RecordBatch(Sequence[Record]):
         spans = ", ".join(f"{part.partition}: {part.offsets[0]}..{part.offsets[-1]}" for part in self._parts)
         return f"<RecordBatch of {self._length} from {self.topic!r} ({spans}), {self.nbytes} bytes>"
 
-    def __reduce__(self) -> tuple[type[RecordBatch], tuple[tuple[Columns, ...]]]:
+    def __reduce__(self) -> tuple[object, ...]:
         return RecordBatch, (self._parts,)
 
 
@@ -277,17 +281,19 @@ class State(NamedTuple):
     begun: dict[int, int]
     seeks: dict[int, int]
     paused: frozenset[int]
-    source: Iterator[Record] | None
+    source: Iterator[Record[Any, Any]] | None
     left: Iterator[bytes]
     hand: tuple[int, int] | None
 
 
 class Cut(NamedTuple):
-    """A batch that can leave a buffer: it does in the step that puts `after` in the place of `before`."""
+    """A batch that can leave a buffer: it does in the step that puts `after` in the place of `before`. `parts` are what
+    it is made of."""
 
-    batch: RecordBatch
+    batch: RecordBatch[Any, Any]
     before: State
     after: State
+    parts: Sequence[Columns]
 
 
 class Buffer:
@@ -302,9 +308,13 @@ class Buffer:
     is what :attr:`Subscription.records` is emptied for.
     """
 
-    __slots__ = ("given", "state")
+    __slots__ = ("_records", "given", "state")
 
-    def __init__(self) -> None:
+    def __init__(
+        self, records: Callable[[Columns, Iterator[bytes]], Iterator[Record[Any, Any]]] = Columns.records
+    ) -> None:
+        # What makes records of columns, and an iterator over their values.
+        self._records = records
         self.state: State = State((), 0, {}, {}, {}, frozenset(), None, _NONE, None)
         # How many records the last iterator was given.
         self.given: int = 0
@@ -330,7 +340,7 @@ class Buffer:
                 chunk.count = 0
                 self.state = after
 
-    def read(self, state: State, stride: int) -> tuple[State, Iterator[Record]] | None:
+    def read(self, state: State, stride: int) -> tuple[State, Iterator[Record[Any, Any]]] | None:
         """The state from which records leave one by one, and an iterator over the next ones, at most `stride`, at least
         one; ``None`` if there is none."""
         parts, size, at, begun, seeks, paused, source, left, _ = state
@@ -345,7 +355,7 @@ class Buffer:
             if first:
                 parts = (parts[first], *parts[:first], *parts[first + 1 :])
             left = iter(parts[0].values)
-            source = parts[0].records(left)
+            source = self._records(parts[0], left)
             remain = len(parts[0].values)
         self.given = remain if remain < stride else stride
         after = _new_state(State, (parts, size, at, begun, seeks, paused, source, left, None))
@@ -383,7 +393,7 @@ class Buffer:
             return None
         size -= limit - left
         after = _new_state(State, (tuple(rest), size, at, before.begun, before.seeks, paused, None, _NONE, None))
-        return Cut(RecordBatch(taken), before, after)
+        return Cut(RecordBatch(taken), before, after, taken)
 
     def handed_out(self) -> dict[int, int]:
         """For each partition of which something was handed out the offset of the last such record."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from struct import Struct
-from typing import Final
+from typing import Any, Final
 
 from fluvio_cffi._consume.backend import ConsumeBackend
 from fluvio_cffi._consume.batch import Buffer, RecordBatch, SharedOffset
@@ -110,7 +110,7 @@ class Commits:
         if self.consumer_id is None:
             raise UsageError("the consumer was opened without a consumer_id: it has no stored offsets")
 
-    def processed(self, what: Record | RecordBatch | Mapping[int, int]) -> dict[int, int]:
+    def processed(self, what: Record[Any, Any] | RecordBatch[Any, Any] | Mapping[int, int]) -> dict[int, int]:
         """By partition, the offset that a commit of `what` stores: of the last record that was processed."""
         if isinstance(what, Mapping):
             for partition, offset in what.items():

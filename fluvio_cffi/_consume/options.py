@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from fluvio_cffi._consume.decoding import Codecs
 from fluvio_cffi._errors import ConfigError
 from fluvio_cffi._native.calls import Slice, milliseconds
 from fluvio_cffi._native.chain import native_chain
@@ -42,6 +43,7 @@ class ConsumerOptions:
         "_starts",
         "_stop_at_end",
         "auto_commit",
+        "codecs",
         "consumer_id",
         "partitions",
         "smartmodules",
@@ -61,6 +63,7 @@ class ConsumerOptions:
         prefetch: Size,
         on_evicted: OnEvicted,
         smartmodules: SmartModuleChain,
+        codecs: Codecs | None = None,
     ) -> None:
         if consumer_id is not None and not 0 < len(text(consumer_id, "consumer_id").encode()) < 256:
             raise ConfigError(f"consumer_id has {len(consumer_id.encode())} bytes: it must have 1 to 255")
@@ -72,6 +75,7 @@ class ConsumerOptions:
         if interval < 0.001:
             raise wrong_value("auto_commit_interval", auto_commit_interval, "at least 1 ms")
         self.consumer_id: str | None = consumer_id
+        self.codecs: Codecs | None = codecs
         self.auto_commit: float | None = interval if commit == "auto" else None
         self._skip_evicted = bool(choice(on_evicted, "on_evicted", ("raise", "skip")))
         self.partitions: tuple[int, ...] = numbers(partitions)
@@ -103,7 +107,7 @@ class ConsumerOptions:
     def native(self) -> tuple[CData, list[object]]:
         """``flv_consumer_options_t *`` and what it points to."""
         options = ffi.new("flv_consumer_options_t *")
-        lib.flv_consumer_options_init(options)
+        lib.flv_consumer_options_init(options, ffi.sizeof("flv_consumer_options_t"))
         options.format = lib.FLV_FORMAT_PICKLE
         partitions = ffi.new("uint32_t[]", self.partitions)
         if self.partitions:

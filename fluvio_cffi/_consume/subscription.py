@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 from fluvio_cffi._consume.backend import ConsumeBackend
 from fluvio_cffi._consume.batch import Buffer, Columns, State, positions, waiting
 from fluvio_cffi._consume.commits import Commits
+from fluvio_cffi._consume.decoding import Decoding
 from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._consume.places import Place, places_of, start_of
 from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, UsageError
@@ -24,7 +25,7 @@ from fluvio_cffi._native.queue import Operation
 from fluvio_cffi._values.quantities import left
 from fluvio_cffi._values.records import Record
 
-_NOTHING: Final[Iterator[Record]] = iter(())
+_NOTHING: Final[Iterator[Record[Any, Any]]] = iter(())
 _ENDS: Final = (lib.FLV_STATUS_END, lib.FLV_STATUS_CLOSED)
 _STRIDE: Final = 512
 _STRIDE_SECONDS: Final = 0.00016
@@ -39,6 +40,7 @@ class Subscription:
 
     :ivar handle: the library's consumer.
     :ivar commits: what was processed, and is stored.
+    :ivar decoding: what makes keys and values of bytes, if something does.
     :ivar buffer: what was taken from the library and is not handed out yet.
     :ivar records: those that may leave one by one, of :attr:`buffer`; empty: :meth:`hand_out` puts more there.
     :ivar reading: whether a read is going on. Whoever reads claims it.
@@ -49,6 +51,7 @@ class Subscription:
     :ivar ended: whether no more comes, unless there is a seek.
     :ivar closed: whether the consumer, or its client, is closed.
     :ivar tracked: is told when nothing further is handed out, if a tracker reads and says what is processed.
+    :ivar drops: whether there are SmartModules: then places move also where nothing is left to hand out.
     :ivar called_away: whether a read is to end without records, since the tracker has something else for its reader.
     """
 
@@ -56,9 +59,11 @@ class Subscription:
         self.backend: ConsumeBackend = backend
         self.handle: CData = handle
         self.topic: str = topic
-        self.buffer: Buffer = Buffer()
+        decoding = None if options.codecs is None else Decoding(options.codecs)
+        self.decoding: Decoding | None = decoding
+        self.buffer: Buffer = Buffer(Columns.records if decoding is None else decoding.records)
         self.commits: Commits = Commits(backend, handle, topic, options, self.buffer)
-        self.records: Iterator[Record] = _NOTHING
+        self.records: Iterator[Record[Any, Any]] = _NOTHING
         self.reading: bool = False
         self.waiting: Operation | None = None
         self.seeks: int = 0
@@ -68,11 +73,10 @@ class Subscription:
         self.closed: bool = False
         self.tracked: Callable[[], None] | None = None
         self.called_away: bool = False
-        # With SmartModules, places move also where nothing is left to hand out.
-        self._drops = bool(options.smartmodules)
+        self.drops: bool = bool(options.smartmodules)
         # How often a read that waits behind them says how far they have come; `None`: nobody wants to know.
         by_itself = options.auto_commit
-        self._mark_interval = max(by_itself, _SHORTEST) if by_itself is not None and self._drops else None
+        self._mark_interval = max(by_itself, _SHORTEST) if by_itself is not None and self.drops else None
         # Whether a chunk is being taken: then the library's places are ahead of what is here.
         self._taking = False
         self._chunk = ffi.new("flv_chunk_t *")
@@ -110,7 +114,7 @@ class Subscription:
             # Otherwise a seek has come in between.
             if all(state.seeks.get(place.partition, 0) <= place.seeks for place in places):
                 handed_out = positions(state)
-                if self._drops and not taking:
+                if self.drops and not taking:
                     # Behind what is here the library may have gone on without a record.
                     for partition in handed_out.keys() & known.keys() - waiting(state):
                         handed_out[partition] = max(handed_out[partition], known[partition])
@@ -137,9 +141,13 @@ class Subscription:
             raise UsageError("a tracker says what was processed: use the tracker's commit()")
         return self._with_dropped(self.buffer.handed_out())
 
+    def dropped(self) -> dict[int, int]:
+        """For each partition behind SmartModules that has moved the offset before the next one that is handed out."""
+        return self._with_dropped({})
+
     def _with_dropped(self, handed_out: dict[int, int]) -> dict[int, int]:
         """Adds to what was handed out what SmartModules have dropped."""
-        if self._drops:
+        if self.drops:
             handed_out = handed_out.copy()
             for partition, position in self.position().items():
                 if partition in handed_out or position > start_of(self.handle, partition) >= 0:
@@ -176,6 +184,13 @@ class Subscription:
             buffer.state, self.records = begun
             return True
         return False
+
+    def undecodable(self, error: Exception) -> None:
+        """The record that was to leave next could not be decoded, and has left. Raises that, unless it is to be passed
+        over; or what else has come in the way."""
+        if self.decoding is None:
+            raise error
+        self.decoding.pass_over(self.buffer, error)
 
     def change(self, change: Callable[[State], State]) -> None:
         """Changes what the buffer holds."""
@@ -295,6 +310,11 @@ class Subscription:
         """Raises if a tracker hands out the records: what it holds cannot be called back from its workers."""
         if self.tracked is not None:
             raise UsageError("a tracker hands out the records of this consumer: open another one to seek")
+
+    def check_undecoded(self) -> None:
+        """Raises where codecs decode what is read."""
+        if self.decoding is not None:
+            raise UsageError("a tracker hands out records as they are in the log: open the consumer without codecs")
 
     def no_more(self) -> ClosedError:
         """The error that says why nothing more is handed out."""

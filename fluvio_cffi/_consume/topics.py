@@ -199,6 +199,13 @@ class Topics:
         # Whoever resumes a partition does it the other way round.
         return full is not None or not any(each.buffer.count for each in self.subscriptions.values())
 
+    def mark_dropped(self, deadline: float | None) -> bool:
+        """A read has waited in vain: as :meth:`Subscription.mark_dropped`, for all topics."""
+        goes_on = True
+        for each in self.subscriptions.values():
+            goes_on &= each.mark_dropped(deadline)
+        return goes_on
+
     # -- ending
 
     def stop(self) -> None:

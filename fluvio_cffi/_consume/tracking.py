@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from operator import length_hint
 from types import TracebackType
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from fluvio_cffi._consume.batch import Cut
 from fluvio_cffi._consume.subscription import Subscription
@@ -68,12 +68,12 @@ class Tracking(Generic[WaiterT]):
         records = [*cut.batch]
         window.add(records)
         leaving = iter(records)
-        none: list[object] = []
+        none: list[Any] = []
         buffer = subscription.buffer
         # One step: what was held back, sought or stopped meanwhile is not handed out.
         if buffer.state is cut.before and not subscription.stopped:
             buffer.state = cut.after
-            window.reserved = none  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+            window.reserved = none
             self.records = leaving
             return True
         window.take_back()

@@ -7,7 +7,7 @@ Only one adds records at a time; any may say that they are done.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from fluvio_cffi._consume.batch import SharedOffset
 from fluvio_cffi._values.records import Record
@@ -111,9 +111,16 @@ class Window:
         partition = self._partitions.get(number)
         return partition is not None and not all(entry.done for entry in partition.by_offset.get(offset, ()))
 
-    def processed(self) -> dict[int, int]:
-        """For each partition the offset up to which all that was taken is done."""
-        return {number: each.processed for number, each in [*self._partitions.items()] if each.processed >= 0}
+    def processed(self, dropped: Mapping[int, int]) -> dict[int, int]:
+        """For each partition the offset up to which all that was taken is done.
+
+        :param dropped: the offsets before the next ones that can be taken; where nothing unfinished is held, all up to
+            these is processed.
+        """
+        partitions = [*self._partitions.items()]
+        processed = {number: each.processed for number, each in partitions if each.processed >= 0}
+        held = {number for number, each in partitions if each.entries}
+        return processed | {number: offset for number, offset in dropped.items() if number not in held}
 
     def _pass(self, partition: _Partition) -> int:
         """Passes the records that are done and have none before them that is not."""

@@ -21,7 +21,7 @@ def native_chain(modules: Sequence[SmartModule]) -> tuple[CData, list[object]]:
 
     chain = ffi.new("flv_smartmodule_t[]", len(modules))
     for place, module in zip(chain, modules, strict=True):
-        lib.flv_smartmodule_init(ffi.addressof(place))
+        lib.flv_smartmodule_init(ffi.addressof(place), ffi.sizeof("flv_smartmodule_t"))
         # Whoever gives a first value says that it is an aggregate.
         kind = module.kind or ("aggregate" if module.initial is not None else None)
         place.kind = 0 if kind is None else KINDS.index(kind) + 1

@@ -51,6 +51,7 @@ from fluvio_cffi._errors import (
 
 from .calls import text_of
 from .loader import CData, ffi, lib
+from .process import forked
 
 _OUTCOMES: tuple[Outcome | None, ...] = (None, "not_written", "unknown", "pending")
 _PHASES: tuple[Phase | None, ...] = (
@@ -147,6 +148,8 @@ def describe(status: int, error: CData, phase: Phase | None = None) -> FluvioErr
     if not error:
         if cls is FluvioTimeoutError:
             return timed_out(phase)
+        if cls is ForkedError:
+            return forked("this process was forked from one that had connected")
         if cls is ClosedError:
             return ClosedError("what was called, or the client that it belongs to, was closed meanwhile")
         return cls(f"the operation ended with status {status}")

@@ -1,7 +1,8 @@
 """The end of the program: what was accepted gets its chance when everything else has had its last word.
 
 Nothing is closed, so that whatever runs later still works: hooks that were registered before the package was imported,
-and finalizers. Other threads go on until the interpreter ends.
+and finalizers. Other threads go on until the interpreter ends. Then what it has left open is closed, as its owner is
+freed; what other interpreters of the process have open goes on.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import Final
 
 from fluvio_cffi._errors import FluvioError, ResourceError
 from fluvio_cffi._native.calls import milliseconds
-from fluvio_cffi._native.loader import ffi, lib
+from fluvio_cffi._native.errors import raise_status
+from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._native.process import process
 from fluvio_cffi._native.queue import CompletionQueue
 from fluvio_cffi._values.quantities import Duration, ending, left, parse_duration
@@ -28,9 +30,24 @@ hand_over: Final[list[Callable[[], int]]] = []
 # Called when all is over.
 at_end: Final[list[Callable[[], None]]] = []
 
+# The owner, once somebody has connected. It is freed with this module, when the interpreter ends.
+_owners: Final[list[CData]] = []
 _timeout: float | None = 1.0
 _waited = 0.0
 _dropped = 0
+
+
+def owner() -> CData:
+    """The ``flv_owner_t *`` of this interpreter, whose end is that of its clients.
+
+    :raises FluvioError: there is none, in a child of a process that had connected.
+    """
+    if not _owners:
+        made, error = ffi.new("flv_owner_t **"), ffi.new("flv_error_t **")
+        raise_status(lib.flv_owner_new(made, error), error)
+        # Of several threads that come here, all take the one that is first. The others free nothing that anybody uses.
+        _owners.append(ffi.gc(made[0], lib.flv_owner_free))
+    return _owners[0]
 
 
 def set_exit_timeout(seconds: Duration | None) -> None:
@@ -111,7 +128,7 @@ def _drain() -> int:
     except ResourceError:
         # There is no descriptor to wait on. What is left now is left for good.
         dropped = ffi.new("uint64_t *")
-        lib.flv_runtime_shutdown(milliseconds(left(deadline)), dropped)
+        lib.flv_owner_shutdown(owner(), milliseconds(left(deadline)), dropped)
         _dropped += int(dropped[0])
         return _dropped
     finally:
@@ -120,7 +137,7 @@ def _drain() -> int:
 
 def _flush(completions: CompletionQueue, timeout: float | None) -> int:
     try:
-        operation = completions.start(lib.flv_runtime_flush, timeout=timeout, phase="flush")
+        operation = completions.start(lib.flv_owner_flush, owner(), timeout=timeout, phase="flush")
     except FluvioError:
         # Nothing is open.
         return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from time import monotonic
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from fluvio_cffi._errors import ConfigTypeError
 from fluvio_cffi._produce.encode import CHUNK_BYTES, CHUNK_RECORDS, OVERHEAD, Block
@@ -97,7 +97,8 @@ def weight(elements: Sequence[object]) -> int:
 
 def _weight(element: object) -> int:
     if isinstance(element, (ProducerRecord, Record)):
-        return _weight(element.value) + _weight(element.key)
+        record: ProducerRecord[Any, Any] | Record[Any, Any] = element  # pyright: ignore[reportUnknownVariableType]
+        return _weight(record.value) + _weight(record.key)
     if isinstance(element, tuple):
         return sum(map(_weight, cast("tuple[object, ...]", element)))
     if isinstance(element, memoryview):

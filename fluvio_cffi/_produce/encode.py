@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, chain
 from operator import add
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from fluvio_cffi._errors import ConfigError, ConfigTypeError, FluvioError
 from fluvio_cffi._native.loader import lib
@@ -187,6 +187,15 @@ def join_records(
     )
 
 
+class Refused:
+    """Stands for an element of ``send_all``'s input that a codec did not take."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: FluvioError) -> None:
+        self.error: FluvioError = error
+
+
 class BadElement(Exception):
     """An element of ``send_all``'s input cannot be sent; the block holds the elements before it."""
 
@@ -274,15 +283,19 @@ def _encode_each(chunk: Sequence[object], first: int) -> Block:
         timestamp: Timestamp | None = None
         value = element
         try:
+            if isinstance(element, Refused):
+                raise element.error
             if isinstance(element, Record):
-                value, key = element.value, element.key
+                record: Record[Any, Any] = element  # pyright: ignore[reportUnknownVariableType]
+                value, key = record.value, record.key
             elif isinstance(element, tuple):
                 pair = cast("tuple[object, ...]", element)
                 if len(pair) != 2:
                     raise ConfigError(f"a tuple of {len(pair)} elements is no record: it must be (key, value)")
                 key, value = pair
             elif isinstance(element, ProducerRecord):
-                value, key, partition, timestamp = element.value, element.key, element.partition, element.timestamp
+                given: ProducerRecord[Any, Any] = element  # pyright: ignore[reportUnknownVariableType]
+                value, key, partition, timestamp = given.value, given.key, given.partition, given.timestamp
             value_bytes = as_bytes(value, "the value")
             key_bytes = None if key is None else as_bytes(key, "the key")
             number = NO_PARTITION if partition is None else check_partition(partition)

@@ -88,7 +88,7 @@ class ProducerOptions:
     def native(self) -> tuple[CData, list[object]]:
         """``flv_producer_options_t *`` and what it points to."""
         options = ffi.new("flv_producer_options_t *")
-        lib.flv_producer_options_init(options)
+        lib.flv_producer_options_init(options, ffi.sizeof("flv_producer_options_t"))
         options.batch_size = self.batch_size
         options.linger_us = int(self._linger * 1_000_000)
         options.compression = self._compression

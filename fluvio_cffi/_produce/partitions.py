@@ -3,7 +3,7 @@ library decides."""
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from fluvio_cffi._errors import ConfigError, PartitionNotFoundError
 from fluvio_cffi._native.loader import CData, lib
@@ -55,11 +55,13 @@ class PartitionChooser:
         value: object = element
         timestamp: Timestamp | None = None
         if isinstance(element, ProducerRecord):
-            if element.partition is not None:
+            given: ProducerRecord[Any, Any] = element  # pyright: ignore[reportUnknownVariableType]
+            if given.partition is not None:
                 return whole
-            key, value, timestamp = element.key, element.value, element.timestamp
+            key, value, timestamp = given.key, given.value, given.timestamp
         elif isinstance(element, Record):
-            key, value = element.key, element.value
+            record: Record[Any, Any] = element  # pyright: ignore[reportUnknownVariableType]
+            key, value = record.key, record.value
         elif isinstance(element, tuple):
             pair = cast("tuple[object, ...]", element)
             if len(pair) != 2:

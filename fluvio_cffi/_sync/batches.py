@@ -4,15 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Generic
 
 from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._consume.batch import RecordBatch
 from fluvio_cffi._consume.subscription import Subscription
+from fluvio_cffi._errors import DecodeError
+from fluvio_cffi._values.records import K, V
 
+from .decoding import decode_batch
 from .reading import next_batch
 
 
-class Batches:
+class Batches(Generic[K, V]):
     """The batches of a consumer. Made by :meth:`Consumer.batches`. A loop goes on where the last one ended."""
 
     __slots__ = ("_backend", "_consumer", "_limit", "_subscription", "_wait")
@@ -27,21 +31,30 @@ class Batches:
         self._limit = limit
         self._wait = wait
 
-    def __iter__(self) -> Iterator[RecordBatch]:
+    def __iter__(self) -> Iterator[RecordBatch[K, V]]:
         self._subscription.check_open()
         return self
 
-    def __next__(self) -> RecordBatch:
+    def __next__(self) -> RecordBatch[K, V]:
         subscription = self._subscription
         buffer = subscription.buffer
         while True:
             cut = next_batch(self._backend, subscription, self._limit, self._wait)
             if cut is None:
                 raise StopIteration
+            failure: DecodeError | None = None
+            if subscription.decoding is not None:
+                decoded = decode_batch(self._backend, subscription.decoding, buffer, cut)
+                if decoded is None:
+                    continue
+                cut, failure = decoded
             # One step: what was held back, sought or stopped meanwhile is not handed out.
             if buffer.state is cut.before and not subscription.stopped:
                 buffer.state = cut.after
-                return cut.batch
+                if failure is not None:
+                    raise failure
+                if cut.parts:
+                    return cut.batch
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._consumer!r}>"

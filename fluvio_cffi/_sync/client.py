@@ -7,12 +7,13 @@ import contextlib
 import struct
 from collections.abc import Iterable, Mapping
 from types import TracebackType
-from typing import Final, cast, overload
+from typing import Any, Final, cast, overload
 
 from fluvio_cffi._backends.select import new_backend
 from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._connect.config import ClusterConfig, Tls
 from fluvio_cffi._connect.options import ConnectOptions
+from fluvio_cffi._consume.decoding import OnUndecodable, codecs_of
 from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._consume.topics import PartitionsOf, StartOf, options_by_topic
 from fluvio_cffi._errors import FluvioError, FluvioTimeoutError
@@ -21,12 +22,27 @@ from fluvio_cffi._native.calls import Slice, copy_buffer
 from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._native.metrics import read_metrics
 from fluvio_cffi._native.process import check_orphaned, process
+from fluvio_cffi._produce.encoding import Encoding, encoding_of
 from fluvio_cffi._produce.options import ProducerOptions
 from fluvio_cffi._values.checks import text
+from fluvio_cffi._values.codecs import Codec as ValueCodec
 from fluvio_cffi._values.metrics import Metrics
 from fluvio_cffi._values.partitions import numbers
 from fluvio_cffi._values.quantities import CLOSE_TIMEOUT, Duration, Size, Timeout, ending, left, parse_timeout
-from fluvio_cffi._values.records import ClientState, Codec, Commit, Delivery, Isolation, Offset, OnEvicted, Partitioning
+from fluvio_cffi._values.records import (
+    ClientState,
+    Codec,
+    Commit,
+    Delivery,
+    Isolation,
+    K,
+    KeyIn,
+    Offset,
+    OnEvicted,
+    Partitioning,
+    V,
+    ValueIn,
+)
 from fluvio_cffi._values.smartmodules import SmartModuleChain
 
 from .admin import Admin
@@ -211,7 +227,9 @@ class Fluvio(Closeable):
         delivery_timeout: Duration = 30.0,
         partitioner: Partitioning | None = None,
         smartmodules: SmartModuleChain = (),
-    ) -> Producer:
+        key: ValueCodec[KeyIn] | None = None,
+        value: ValueCodec[ValueIn] | None = None,
+    ) -> Producer[KeyIn, ValueIn]:
         """Open a producer.
 
         :param topic: the topic's name.
@@ -235,6 +253,8 @@ class Fluvio(Closeable):
             :class:`SmartModule`, the name of one, or a sequence of these. What they drop has no offset, and moves what
             follows, so the offsets of receipts are ``None``. A request then has one batch, for which the SPU compiles
             them, so batches should be large.
+        :param key: a codec of ``fluvio_cffi.codecs`` that makes bytes of keys; left out: they are bytes or text.
+        :param value: the same for values.
         :raises ConfigError: a bad argument, or a compression that the topic forbids.
         :raises TopicNotFoundError: there is no such topic.
         """
@@ -251,8 +271,8 @@ class Fluvio(Closeable):
             partitioner,
             smartmodules,
         )
-        name = text(topic, "topic")
-        return self._open_producer(name, options)
+        name, encoding = text(topic, "topic"), encoding_of(key, value)
+        return self._open_producer(name, options, encoding)
 
     @overload
     def consumer(
@@ -271,7 +291,10 @@ class Fluvio(Closeable):
         prefetch: Size = "16MiB",
         on_evicted: OnEvicted = "raise",
         smartmodules: SmartModuleChain = (),
-    ) -> Consumer: ...
+        key: ValueCodec[K] | None = None,
+        value: ValueCodec[V] | None = None,
+        on_undecodable: OnUndecodable = "raise",
+    ) -> Consumer[K, V]: ...
 
     @overload
     def consumer(
@@ -290,7 +313,10 @@ class Fluvio(Closeable):
         prefetch: Size = "16MiB",
         on_evicted: OnEvicted = "raise",
         smartmodules: SmartModuleChain = (),
-    ) -> TopicsConsumer: ...
+        key: ValueCodec[K] | None = None,
+        value: ValueCodec[V] | None = None,
+        on_undecodable: OnUndecodable = "raise",
+    ) -> TopicsConsumer[K, V]: ...
 
     def consumer(
         self,
@@ -308,7 +334,10 @@ class Fluvio(Closeable):
         prefetch: Size = "16MiB",
         on_evicted: OnEvicted = "raise",
         smartmodules: SmartModuleChain = (),
-    ) -> Consumer | TopicsConsumer:
+        key: ValueCodec[K] | None = None,
+        value: ValueCodec[V] | None = None,
+        on_undecodable: OnUndecodable = "raise",
+    ) -> Consumer[K, V] | TopicsConsumer[K, V]:
         """Open a consumer of a topic, or of several, which then take turns.
 
         :param topic: the topic's name; or a list of names, for an :class:`TopicsConsumer`: `partitions` is then a
@@ -335,6 +364,11 @@ class Fluvio(Closeable):
         :param smartmodules: run by the SPU on what is read, one after the other: a :class:`SmartModule`, the name of
             one, or a sequence of these. Records keep the offset and the time that they have in the log. A reply then
             has up to 16 MiB, also where `max_bytes` is less.
+        :param key: a codec of ``fluvio_cffi.codecs`` that makes keys of bytes; left out: they stay ``bytes``.
+            Records without a key have ``None``.
+        :param value: the same for values.
+        :param on_undecodable: when a codec cannot read a record: ``"raise"`` :class:`DecodeError`, after the records
+            before it; ``"skip"`` it; or a function that gets the error, after which it is skipped.
         :raises ConfigError: a bad argument.
         :raises TopicNotFoundError: there is no such topic.
         :raises PartitionNotFoundError: it has no such partition.
@@ -342,6 +376,8 @@ class Fluvio(Closeable):
         :raises OffsetOutOfRangeError: with `stop_at_end`: the offset at which it is to begin lies beyond the end.
             Without, the first read says so.
         """
+
+        codecs = codecs_of(key, value, on_undecodable)
 
         def options(partitions: PartitionsOf, start: StartOf, prefetch: Size) -> ConsumerOptions:
             return ConsumerOptions(
@@ -357,6 +393,7 @@ class Fluvio(Closeable):
                 prefetch,
                 on_evicted,
                 smartmodules,
+                codecs,
             )
 
         if isinstance(topic, (list, tuple)):
@@ -366,7 +403,7 @@ class Fluvio(Closeable):
         one = options(cast("PartitionsOf", partitions), cast("StartOf", start), prefetch)
         return self._open_consumer(name, one)
 
-    def _open_producer(self, topic: str, options: ProducerOptions) -> Producer:
+    def _open_producer(self, topic: str, options: ProducerOptions, encoding: Encoding | None) -> Producer[Any, Any]:
         backend = self._session.backend
         backend.check()
         self._session.check_open()
@@ -383,9 +420,9 @@ class Fluvio(Closeable):
         )
         del alive
         handle = (backend.finish(operation)).take("flv_producer_t *", lib.flv_producer_free)
-        return Producer(self._session, handle, topic, options)
+        return Producer(self._session, handle, topic, options, encoding)
 
-    def _open_consumer(self, topic: str, options: ConsumerOptions) -> Consumer:
+    def _open_consumer(self, topic: str, options: ConsumerOptions) -> Consumer[Any, Any]:
         backend = self._session.backend
         backend.check()
         self._session.check_open()

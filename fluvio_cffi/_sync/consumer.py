@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from types import TracebackType
+from typing import Generic
 
 from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._consume.batch import RecordBatch
@@ -18,7 +19,7 @@ from fluvio_cffi._lifetime import Closeable, Forgettable, logger
 from fluvio_cffi._native.loader import CData, lib
 from fluvio_cffi._values.checks import number
 from fluvio_cffi._values.quantities import CLOSE_TIMEOUT, Timeout, ending, parse_duration, parse_timeout
-from fluvio_cffi._values.records import Offset, Record
+from fluvio_cffi._values.records import K, Offset, Record, V
 
 from .batches import Batches
 from .reading import next_records
@@ -26,7 +27,7 @@ from .session import Session
 from .tracker import Tracker
 
 
-class Consumer(Forgettable, Closeable):
+class Consumer(Forgettable, Closeable, Generic[K, V]):
     """Reads the records of a topic, each once and in the order of its partition. Made by :meth:`Fluvio.consumer`.
 
     ``for record in consumer`` reads them one by one, :meth:`batches` many at a time, :meth:`receive` a single
@@ -34,7 +35,8 @@ class Consumer(Forgettable, Closeable):
     One thread reads at a time.
 
     A read that is interrupted or runs out of time has taken nothing. An error that is raised while reading leaves the
-    consumer open, at the same position.
+    consumer open, at the same position. ``Consumer[K, V]`` reads keys of type ``K`` and values of type ``V``,
+    made by codecs; without these both are ``bytes``.
     """
 
     _opened = "the client's consumer(topic)"
@@ -97,35 +99,42 @@ class Consumer(Forgettable, Closeable):
 
     # -- reading
 
-    def __iter__(self) -> Consumer:
+    def __iter__(self) -> Consumer[K, V]:
         self._subscription.check_open()
         return self
 
-    def __next__(self) -> Record:
+    def __next__(self) -> Record[K, V]:
         subscription = self._subscription
         while True:
-            for record in subscription.records:
-                return record
+            try:
+                for record in subscription.records:
+                    return record
+            except Exception as error:
+                subscription.undecodable(error)
             if not next_records(self._backend, subscription, None):
                 raise StopIteration
 
-    def receive(self, timeout: Timeout = ...) -> Record:
+    def receive(self, timeout: Timeout = ...) -> Record[K, V]:
         """The next record.
 
         :param timeout: seconds; left out or ``None``: no limit; ``0``: only what is there now.
         :raises FluvioTimeoutError: ``phase="read"`` when the time is over; nothing is lost.
+        :raises DecodeError: a codec cannot read it; the next read goes on after it.
         :raises ClosedError: at the end (``stop_at_end``), after :meth:`stop`, and when the consumer is closed.
         """
         deadline = ending(parse_timeout(timeout, None))
         subscription = self._subscription
         subscription.check_open()
         while True:
-            for record in subscription.records:
-                return record
+            try:
+                for record in subscription.records:
+                    return record
+            except Exception as error:
+                subscription.undecodable(error)
             if not next_records(self._backend, subscription, deadline):
                 raise subscription.no_more()
 
-    def batches(self, *, max_records: int = 1000, max_wait: float | str | None = 0.0) -> Batches:
+    def batches(self, *, max_records: int = 1000, max_wait: float | str | None = 0.0) -> Batches[K, V]:
         """An iterator of batches: waits for a first record without limit, then at most `max_wait` for more.
 
         :param max_records: records of a batch, at most.
@@ -142,9 +151,10 @@ class Consumer(Forgettable, Closeable):
         of each partition what has no unfinished record before it. Nothing else reads or seeks the consumer after that.
 
         :param max_in_hand: how many records it takes, at most, from the oldest one on that is not done.
-        :raises UsageError: the consumer was opened without a ``consumer_id``, or is being read.
+        :raises UsageError: the consumer was opened without a ``consumer_id``, or with codecs, or is being read.
         """
         self._subscription.check_open()
+        self._subscription.check_undecoded()
         return Tracker(self._backend, self._session, self._subscription, max_in_hand)
 
     # -- elsewhere, later
@@ -195,7 +205,12 @@ class Consumer(Forgettable, Closeable):
 
     # -- stored offsets
 
-    def commit(self, what: Record | RecordBatch | Mapping[int, int] | None = None, *, timeout: Timeout = ...) -> None:
+    def commit(
+        self,
+        what: Record[K, V] | RecordBatch[K, V] | Mapping[int, int] | None = None,
+        *,
+        timeout: Timeout = ...,
+    ) -> None:
         """Store, under the consumer's id, which record of each partition was processed last.
 
         A consumer that is opened with this id later goes on after it. A commit of records never moves what is stored
@@ -275,7 +290,7 @@ class Consumer(Forgettable, Closeable):
             raise
         operation.check()
 
-    def __enter__(self) -> Consumer:
+    def __enter__(self) -> Consumer[K, V]:
         self._subscription.check_open()
         return self
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from time import monotonic
 from types import TracebackType
+from typing import Generic
 
 from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError
@@ -28,11 +29,12 @@ from fluvio_cffi._produce.encode import (
     check_timestamp,
     encode,
 )
+from fluvio_cffi._produce.encoding import Encoding
 from fluvio_cffi._produce.options import ProducerOptions
 from fluvio_cffi._produce.partitions import PartitionChooser
 from fluvio_cffi._produce.thread_intake import ThreadIntake
 from fluvio_cffi._values.quantities import Timeout, ending, left, parse_timeout
-from fluvio_cffi._values.records import Bytes, Pending, ProducerRecord, Record
+from fluvio_cffi._values.records import KeyIn, Pending, ProducerRecord, Record, ValueIn
 from fluvio_cffi._values.times import Timestamp
 
 from .receipt import Receipt, wait_for
@@ -40,7 +42,7 @@ from .room import hand_over_all, use_room
 from .session import Session
 
 
-class Producer(Forgettable, Closeable):
+class Producer(Forgettable, Closeable, Generic[KeyIn, ValueIn]):
     """Sends records to one topic. Made by :meth:`Fluvio.producer`.
 
     *What is promised.* A record that is acknowledged is in the leader's log (``isolation="read_committed"``: on its
@@ -49,11 +51,21 @@ class Producer(Forgettable, Closeable):
 
     Leaving the block flushes, for up to ``delivery_timeout``; a block that is left by an interrupt is left at once,
     and the library goes on for one second.
+
+    ``Producer[K, V]`` takes keys of type ``K`` and values of type ``V``, of which codecs make bytes; without these
+    both are bytes or text.
     """
 
     _opened = "the client's producer(topic)"
 
-    def __init__(self, session: Session, handle: CData, topic: str, options: ProducerOptions) -> None:
+    def __init__(
+        self,
+        session: Session,
+        handle: CData,
+        topic: str,
+        options: ProducerOptions,
+        encoding: Encoding | None = None,
+    ) -> None:
         super().__init__()
         backend = session.backend
         self._session = session
@@ -61,6 +73,7 @@ class Producer(Forgettable, Closeable):
         self._topic = topic
         self._handle = handle
         self._delivery_timeout = options.delivery_timeout
+        self._encoding = encoding
         self._chooser = PartitionChooser(handle, topic, options.partitioner)
         self._intake: ThreadIntake[Receipt] = ThreadIntake(backend, handle, topic, options, Receipt)
         self._ledger = self._intake.ledger
@@ -97,9 +110,9 @@ class Producer(Forgettable, Closeable):
 
     def send(
         self,
-        value: Bytes,
+        value: ValueIn,
         *,
-        key: Bytes | None = None,
+        key: KeyIn | None = None,
         partition: int | None = None,
         timestamp: Timestamp | None = None,
         timeout: Timeout = ...,
@@ -118,16 +131,21 @@ class Producer(Forgettable, Closeable):
             ``phase="wait"``, ``outcome="pending"``: it was accepted, goes on, and ``.receipt`` stands for it;
             ``phase="delivery"``: it was given up.
         :raises RecordTooLargeError: it exceeds ``max_request_size``.
+        :raises EncodeError: a codec does not take it; nothing is sent.
         :raises FluvioError: why it was not delivered.
         """
+        data: object = value
+        name: object = key
+        if self._encoding is not None:
+            data, name = self._encoding.pair(value, key)
         if timeout is ... and partition is None and timestamp is None:
             # The library settles a record within the delivery time-out by itself: that needs no timer here.
-            receipt = self._intake.accept_usual(value, key, True)
+            receipt = self._intake.accept_usual(data, name, True)
             if receipt is not None:
                 return wait_for(receipt, None)
         limit = parse_timeout(timeout, self._delivery_timeout)
         begun = monotonic()
-        receipt = self._accept(value, key, partition, timestamp, limit, awaited=True)
+        receipt = self._accept(data, name, partition, timestamp, limit, awaited=True)
         if limit is not None:
             spent = monotonic() - begun
             limit = None if timeout is ... and spent < 0.1 else max(limit - spent, 0.0)
@@ -135,9 +153,9 @@ class Producer(Forgettable, Closeable):
 
     def enqueue(
         self,
-        value: Bytes,
+        value: ValueIn,
         *,
-        key: Bytes | None = None,
+        key: KeyIn | None = None,
         partition: int | None = None,
         timestamp: Timestamp | None = None,
         timeout: Timeout = ...,
@@ -156,15 +174,21 @@ class Producer(Forgettable, Closeable):
         :raises FluvioTimeoutError: ``phase="enqueue"``: there was no room in time.
         :raises RecordTooLargeError: it exceeds ``max_request_size``.
         """
+        data: object = value
+        name: object = key
+        if self._encoding is not None:
+            data, name = self._encoding.pair(value, key)
         if timeout is ... and partition is None and timestamp is None:
-            receipt = self._intake.accept_usual(value, key)
+            receipt = self._intake.accept_usual(data, name)
             if receipt is not None:
                 return receipt
-        return self._accept(value, key, partition, timestamp, timeout)
+        return self._accept(data, name, partition, timestamp, timeout)
 
     def send_all(
         self,
-        records: Iterable[Bytes | tuple[Bytes | None, Bytes] | ProducerRecord | Record],
+        records: Iterable[
+            ValueIn | tuple[KeyIn | None, ValueIn] | ProducerRecord[KeyIn, ValueIn] | Record[KeyIn, ValueIn]
+        ],
         *,
         timeout: Timeout = ...,
     ) -> SendResult:
@@ -191,7 +215,8 @@ class Producer(Forgettable, Closeable):
         sizer = ChunkSizer()
         try:
             try:
-                for chunk in chunks(records, sizer):
+                given = records if self._encoding is None else self._encoding.elements(records)
+                for chunk in chunks(given, sizer):
                     self._send_chunk(chunk, deliveries, sizer, deadline)
             except RecordRefused as refused:
                 deliveries.refuse(refused.error)
@@ -273,7 +298,7 @@ class Producer(Forgettable, Closeable):
         self._end()
         self._raise_failures()
 
-    def __enter__(self) -> Producer:
+    def __enter__(self) -> Producer[KeyIn, ValueIn]:
         self._intake.check_open()
         return self
 
@@ -303,8 +328,8 @@ class Producer(Forgettable, Closeable):
 
     def _accept(
         self,
-        value: Bytes,
-        key: Bytes | None,
+        value: object,
+        key: object,
         partition: int | None,
         timestamp: Timestamp | None,
         timeout: Timeout,

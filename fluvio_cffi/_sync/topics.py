@@ -62,7 +62,8 @@ class Topics(Watched[Topic]):
         :param deduplication: how repeated records are dropped.
         :param dry_run: only check whether it could be created.
         :param exist_ok: return a topic of that name as it is, if there is one.
-        :param wait_ready: return only when it can be produced to. When the time is over meanwhile, the topic exists.
+        :param wait_ready: return only when the leaders of its partitions serve them. When the time is over meanwhile,
+            the topic exists, and the error says so.
         :returns: the topic.
         :raises AlreadyExistsError: a topic of that name exists.
         :raises InvalidTopicError: the cluster does not allow its name or its configuration.
@@ -127,7 +128,7 @@ class Topics(Watched[Topic]):
         With a partitioner that goes by the key, records of one key are in another partition from then on.
 
         :param count: how many more.
-        :param wait_ready: return only when they can be produced to.
+        :param wait_ready: return only when their leaders serve them. When the time is over meanwhile, they exist.
         :returns: the topic as it is then.
         :raises TopicNotFoundError: there is none of that name.
         """

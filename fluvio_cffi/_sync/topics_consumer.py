@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Mapping
 from types import TracebackType
+from typing import Any, Generic
 
 from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._consume.batch import RecordBatch
@@ -14,7 +15,7 @@ from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._consume.places import shown
 from fluvio_cffi._consume.subscription import Subscription
 from fluvio_cffi._consume.topics import Topics
-from fluvio_cffi._errors import ConfigTypeError, FluvioError
+from fluvio_cffi._errors import ConfigTypeError, DecodeError, FluvioError
 from fluvio_cffi._lifetime import Closeable, Forgettable, logger
 from fluvio_cffi._native.calls import Slice
 from fluvio_cffi._native.loader import CData, lib
@@ -22,15 +23,16 @@ from fluvio_cffi._native.queue import Operation
 from fluvio_cffi._native.tickets import Wakeable
 from fluvio_cffi._values.checks import kind, number
 from fluvio_cffi._values.quantities import CLOSE_TIMEOUT, Timeout, ending, parse_duration, parse_timeout
-from fluvio_cffi._values.records import Offset, Record
+from fluvio_cffi._values.records import K, Offset, Record, V
 
 from .batches import Batches
+from .decoding import decode_batch
 from .session import Session
 from .topics_reading import finish_all, next_batch, next_records
 from .tracker import Tracker
 
 
-class TopicsConsumer(Forgettable, Closeable):
+class TopicsConsumer(Forgettable, Closeable, Generic[K, V]):
     """Reads the records of several topics, each once and in the order of its partition; the topics take turns. Made by
     :meth:`Fluvio.consumer`, of a list of topics.
 
@@ -107,19 +109,22 @@ class TopicsConsumer(Forgettable, Closeable):
 
     # -- reading
 
-    def __iter__(self) -> TopicsConsumer:
+    def __iter__(self) -> TopicsConsumer[K, V]:
         self._topics.check_open()
         return self
 
-    def __next__(self) -> Record:
+    def __next__(self) -> Record[K, V]:
         topics = self._topics
         while True:
-            for record in topics.current.records:
-                return record
+            try:
+                for record in topics.current.records:
+                    return record
+            except Exception as error:
+                topics.current.undecodable(error)
             if not next_records(self._backend, topics, None):
                 raise StopIteration
 
-    def receive(self, timeout: Timeout = ...) -> Record:
+    def receive(self, timeout: Timeout = ...) -> Record[K, V]:
         """The next record.
 
         :param timeout: seconds; left out or ``None``: no limit; ``0``: only what is there now.
@@ -130,12 +135,15 @@ class TopicsConsumer(Forgettable, Closeable):
         topics = self._topics
         topics.check_open()
         while True:
-            for record in topics.current.records:
-                return record
+            try:
+                for record in topics.current.records:
+                    return record
+            except Exception as error:
+                topics.current.undecodable(error)
             if not next_records(self._backend, topics, deadline):
                 raise topics.no_more()
 
-    def batches(self, *, max_records: int = 1000, max_wait: float | str | None = 0.0) -> Batches:
+    def batches(self, *, max_records: int = 1000, max_wait: float | str | None = 0.0) -> Batches[K, V]:
         """An iterator of batches, each of one topic: waits for a first record without limit, then at most `max_wait`
         for more of its topic. So :attr:`RecordBatch.topic` and :attr:`RecordBatch.last_offsets` are as of any batch.
 
@@ -152,9 +160,10 @@ class TopicsConsumer(Forgettable, Closeable):
         """Hands out the records from now on, to any number of workers: as :meth:`Consumer.tracker`.
 
         :param max_in_hand: how many records it takes, at most, from the oldest one on that is not done.
-        :raises UsageError: the consumer was opened without a ``consumer_id``, or is being read.
+        :raises UsageError: the consumer was opened without a ``consumer_id``, or with codecs, or is being read.
         """
         self._topics.check_open()
+        self._topics.current.check_undecoded()
         return Tracker(self._backend, self._session, self._topics, max_in_hand)
 
     # -- elsewhere, later
@@ -214,7 +223,10 @@ class TopicsConsumer(Forgettable, Closeable):
     # -- stored offsets
 
     def commit(
-        self, what: Record | RecordBatch | Mapping[str, Mapping[int, int]] | None = None, *, timeout: Timeout = ...
+        self,
+        what: Record[K, V] | RecordBatch[K, V] | Mapping[str, Mapping[int, int]] | None = None,
+        *,
+        timeout: Timeout = ...,
     ) -> None:
         """Store, under the consumer's id, which record of each partition was processed last: as
         :meth:`Consumer.commit`. Each topic's offsets are stored by themselves: where some cannot be, those of
@@ -243,7 +255,7 @@ class TopicsConsumer(Forgettable, Closeable):
         )
 
     def _processed(
-        self, what: Record | RecordBatch | Mapping[str, Mapping[int, int]] | None
+        self, what: Record[K, V] | RecordBatch[K, V] | Mapping[str, Mapping[int, int]] | None
     ) -> list[tuple[Subscription, dict[int, int]]]:
         topics = self._topics
         if what is None:
@@ -312,7 +324,7 @@ class TopicsConsumer(Forgettable, Closeable):
             self._hand_over_close()
             raise
 
-    def __enter__(self) -> TopicsConsumer:
+    def __enter__(self) -> TopicsConsumer[K, V]:
         self._topics.check_open()
         return self
 
@@ -353,33 +365,42 @@ class TopicsConsumer(Forgettable, Closeable):
                 logger.debug("%r: %s", self, failure)
 
 
-class _Batches(Batches):
+class _Batches(Batches[K, V]):
     __slots__ = ("_topics",)
 
     def __init__(
-        self, consumer: TopicsConsumer, backend: SyncBackend, topics: Topics, limit: int, wait: float | None
+        self, consumer: TopicsConsumer[K, V], backend: SyncBackend, topics: Topics, limit: int, wait: float | None
     ) -> None:
         super().__init__(consumer, backend, topics.current, limit, wait)
         self._topics = topics
 
-    def __iter__(self) -> Iterator[RecordBatch]:
+    def __iter__(self) -> Iterator[RecordBatch[K, V]]:
         self._topics.check_open()
         return self
 
-    def __next__(self) -> RecordBatch:
+    def __next__(self) -> RecordBatch[K, V]:
         while True:
             found = next_batch(self._backend, self._topics, self._limit, self._wait)
             if found is None:
                 raise StopIteration
             subscription, cut = found
             buffer = subscription.buffer
+            failure: DecodeError | None = None
+            if subscription.decoding is not None:
+                decoded = decode_batch(self._backend, subscription.decoding, buffer, cut)
+                if decoded is None:
+                    continue
+                cut, failure = decoded
             # One step: what was held back, sought or stopped meanwhile is not handed out.
             if buffer.state is cut.before and not subscription.stopped:
                 buffer.state = cut.after
-                return cut.batch
+                if failure is not None:
+                    raise failure
+                if cut.parts:
+                    return cut.batch
 
 
-def open_topics(session: Session, options: Mapping[str, ConsumerOptions]) -> TopicsConsumer:
+def open_topics(session: Session, options: Mapping[str, ConsumerOptions]) -> TopicsConsumer[Any, Any]:
     """Opens a consumer of several topics, at once for all of them."""
     backend = session.backend
     backend.check()

@@ -92,7 +92,8 @@ def _ready(backend: SyncBackend, topics: Topics, deadline: float | None) -> bool
             return False
         if topics.ended:
             return False
-        if not _wait(backend, topics, deadline):
+        waited = _wait(backend, topics, topics.current.mark_due(deadline))
+        if not waited and not topics.mark_dropped(deadline):
             raise topics.too_late()
     return False
 

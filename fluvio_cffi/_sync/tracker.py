@@ -160,7 +160,7 @@ class Tracker:
         backend.check()
         self._reader.check_open()
         limit = parse_timeout(timeout, self._session.admin_timeout)
-        processed = [(topic, window.processed()) for topic, window in self._tracking.windows.items()]
+        processed = [(topic, self._processed(each)) for topic, each in self._subscriptions.items()]
         topics_reading.finish_all(
             backend,
             [
@@ -228,6 +228,12 @@ class Tracker:
         if subscription is None:
             raise ConfigError(f"record is of topic {shown(record.topic)}: the tracker has {[*self._subscriptions]}")
         return subscription
+
+    def _processed(self, subscription: Subscription) -> dict[int, int]:
+        """What may be committed of a topic. What is taken while this looks is not passed over: it looks first how far
+        the consumer is, and then what is held."""
+        dropped = subscription.dropped()
+        return self._tracking.windows[subscription.topic].processed(dropped)
 
     def _call_away(self, subscription: Subscription) -> None:
         """Whoever fetches has something else to look at."""
@@ -305,6 +311,11 @@ class Tracker:
     def _read(self, limit: int, deadline: float | None) -> tuple[Subscription, Cut] | None:
         """The next batch, which is still to be taken; ``None`` at the end, and when the reader was called away."""
         reader = self._reader
+        if self._by_itself:
+            for each in self._subscriptions.values():
+                if each.drops:
+                    for partition, offset in self._processed(each).items():
+                        each.commits.note(partition, offset)
         # For the read, which claims it at once.
         reader.reading = False
         try:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, Generic, Literal, NamedTuple, TypeAlias, cast
 
 from fluvio_cffi._errors import ConfigError
 
@@ -36,11 +36,26 @@ Compression: TypeAlias = Literal["any", "none", "gzip", "snappy", "lz4", "zstd"]
 
 _A_TIME: Final = 'an aware datetime, milliseconds since the epoch, or an age such as "10m"'
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
 
-def _cut(data: bytes | None) -> str:
-    if data is None or len(data) <= 64:
-        return repr(data)
-    return f"{data[:64]!r}... ({len(data)} bytes)"
+    # What a consumer's codecs make of keys and values.
+    K = TypeVar("K", default=bytes)
+    V = TypeVar("V", default=bytes)
+    # What a producer's codecs take.
+    KeyIn = TypeVar("KeyIn", default=Bytes)
+    ValueIn = TypeVar("ValueIn", default=Bytes)
+else:
+    from typing import TypeVar
+
+    K, V, KeyIn, ValueIn = map(TypeVar, ("K", "V", "KeyIn", "ValueIn"))
+
+
+def _cut(data: object) -> str:
+    if not isinstance(data, bytes):
+        text = repr(data)
+        return text if len(text) <= 200 else f"{text[:200]}..."
+    return repr(data) if len(data) <= 64 else f"{data[:64]!r}... ({len(data)} bytes)"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -169,17 +184,30 @@ class Pending(NamedTuple):
     bytes: int
 
 
-class _RecordFields(NamedTuple):
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int | None
-    key: bytes | None
-    value: bytes
+if TYPE_CHECKING:
+
+    class _RecordFields(NamedTuple, Generic[K, V]):
+        topic: str
+        partition: int
+        offset: int
+        timestamp: int | None
+        key: K | None
+        value: V
+
+else:
+    # Python 3.10 has no generic named tuples.
+    class _RecordFields(NamedTuple):
+        topic: str
+        partition: int
+        offset: int
+        timestamp: int | None
+        key: object
+        value: object
 
 
-class Record(_RecordFields):
-    """A record that was read: a named tuple, which is what Python makes fastest.
+class Record(_RecordFields[K, V]):
+    """A record that was read: a named tuple, which is what Python makes fastest. ``Record[K, V]`` has a key of type
+    ``K`` and a value of type ``V``, made by the consumer's codecs; without these both are ``bytes``.
 
     :ivar topic: the topic's name.
     :ivar partition: the partition's number.
@@ -201,18 +229,18 @@ class Record(_RecordFields):
 
     @property
     def text(self) -> str:
-        """The value as UTF-8 text.
+        """The value, which is ``bytes``, as UTF-8 text.
 
         :raises UnicodeDecodeError: if it is none.
         """
-        return self.value.decode()
+        return cast("bytes", self.value).decode()
 
     def json(self) -> object:
-        """The value parsed as JSON.
+        """The value, which is ``bytes``, parsed as JSON.
 
         :raises ValueError: if it is none.
         """
-        parsed: object = json.loads(self.value)
+        parsed: object = json.loads(cast("bytes", self.value))
         return parsed
 
     def __repr__(self) -> str:
@@ -223,8 +251,8 @@ class Record(_RecordFields):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class ProducerRecord:
-    """A record to send, for ``send_all``.
+class ProducerRecord(Generic[KeyIn, ValueIn]):
+    """A record to send, for ``send_all``; with a producer's codecs, of values and keys that they take.
 
     :param value: its value.
     :param key: its key; ``None``: none.
@@ -232,8 +260,8 @@ class ProducerRecord:
     :param timestamp: milliseconds since the epoch, or an aware ``datetime``; ``None``: the time of sending.
     """
 
-    value: Bytes
-    key: Bytes | None = field(default=None, kw_only=True)
+    value: ValueIn
+    key: KeyIn | None = field(default=None, kw_only=True)
     partition: int | None = field(default=None, kw_only=True)
     timestamp: Timestamp | None = field(default=None, kw_only=True)
 
@@ -248,7 +276,9 @@ class ProducerRecord:
         return f"ProducerRecord({', '.join(parts)})"
 
 
-def _shown(value: Bytes) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, str):
         return repr(value) if len(value) <= 64 else f"{value[:64]!r}... ({len(value)} characters)"
-    return _cut(bytes(value))
+    if isinstance(value, (bytearray, memoryview)):
+        value = bytes(cast("bytearray | memoryview", value))
+    return _cut(value)

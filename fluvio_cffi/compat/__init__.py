@@ -81,3 +81,9 @@ __all__ = [
     "topic",
     "utils",
 ]
+
+for _name in __all__:
+    _public: object = globals()[_name]
+    # Where they are defined is nobody's business, and pickles outlive it.
+    if isinstance(_public, type) and _public.__module__.startswith(f"{__name__}._"):
+        _public.__module__ = __name__

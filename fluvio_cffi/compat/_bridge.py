@@ -17,10 +17,9 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Thread
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 from fluvio_cffi import (
-    ClosedError,
     Consumer,
     Fluvio,
     FluvioError,
@@ -29,8 +28,9 @@ from fluvio_cffi import (
     Receipt,
     Record,
     RecordMetadata,
+    TopicsConsumer,
 )
-from fluvio_cffi._async.reading import next_records
+from fluvio_cffi._async import reading, topics_reading
 from fluvio_cffi._async.room import use_room
 from fluvio_cffi._backends.base import AsyncBackend, Waiter
 from fluvio_cffi._backends.threads import SyncBackend
@@ -41,13 +41,11 @@ from fluvio_cffi._produce.chunks import ChunkSizer, chunks
 from fluvio_cffi._produce.delivery import Deliveries
 from fluvio_cffi._produce.encode import OVERHEAD, Block, RecordRefused, at_index, encode
 from fluvio_cffi._produce.receipt import bind_receipt
-from fluvio_cffi._sync.reading import next_records as next_records_now
+from fluvio_cffi._sync import reading as sync_reading
+from fluvio_cffi._sync import topics_reading as sync_topics_reading
 from fluvio_cffi._values.quantities import ending
 
 ResultT = TypeVar("ResultT")
-
-LATER: Final = 256
-"""A task that reads many records of several topics lets others run each time it has had that many."""
 
 
 class Holder(Protocol):
@@ -176,9 +174,9 @@ class Bridge:
         if count == 0:
             loop.add_reader(self.completions.descriptor, self._drain, loop)
         self._waiting[loop] = count + 1
-        # The descriptor says nothing of what another one has begun.
-        self._drain(loop)
         try:
+            # The descriptor says nothing of what another one has begun.
+            self._drain(loop)
             yield
         finally:
             count = self._waiting[loop] - 1
@@ -293,69 +291,41 @@ class Bridge:
         producer._raise_failures()
 
     @staticmethod
-    def hold(consumer: Consumer, holder: Holder) -> bool:
+    def hold(consumer: Consumer | TopicsConsumer, holder: Holder) -> bool:
         """Gives the holder the next record, if it need not be waited for."""
-        for record in consumer._subscription.records:
+        for record in (consumer._subscription if isinstance(consumer, Consumer) else consumer._topics.current).records:
             # One step with its leaving the consumer.
             holder.held = record
             return True
         return False
 
-    def hold_now(self, consumer: Consumer, holder: Holder, timeout: float | None) -> bool:
-        """The same, for threads, which wait; false at the end.
-
-        :raises FluvioTimeoutError: none came in time.
-        """
-        deadline = ending(timeout)
-        while next_records_now(self._backend, consumer._subscription, deadline):
+    def hold_now(self, consumer: Consumer | TopicsConsumer, holder: Holder) -> bool:
+        """The same, for threads, which wait; false at the end."""
+        while (
+            sync_reading.next_records(self._backend, consumer._subscription, None)
+            if isinstance(consumer, Consumer)
+            else sync_topics_reading.next_records(self._backend, consumer._topics, None)
+        ):
             if self.hold(consumer, holder):
                 return True
         return False
 
-    async def hold_later(self, consumer: Consumer, holder: Holder) -> bool:
+    async def hold_later(self, consumer: Consumer | TopicsConsumer, holder: Holder) -> bool:
         """The same, for tasks, which wait; false at the end."""
-        while await next_records(cast("AsyncBackend", self), consumer._subscription, None):
+        backend = cast("AsyncBackend", self)
+        while (
+            await reading.next_records(backend, consumer._subscription, None)
+            if isinstance(consumer, Consumer)
+            else await topics_reading.next_records(backend, consumer._topics, None)
+        ):
             if self.hold(consumer, holder):
                 return True
         return False
 
-    async def any_ready(self, consumers: Sequence[Consumer]) -> None:
-        """Waits until one of them has something to hand out, or has come to its end."""
-        waiter = LoopWaiter()
-        with _waiting_for(consumers, waiter):
-            await self.wait(waiter, None)
 
-    def any_ready_now(self, consumers: Sequence[Consumer]) -> None:
-        """The same in a thread."""
-        waiter = self._backend.waiter()
-        with _waiting_for(consumers, waiter):
-            self._backend.wait(waiter, None)
-
-
-def excuse(forgotten: Fluvio | Producer | Consumer) -> None:
+def excuse(forgotten: Fluvio | Producer | Consumer | TopicsConsumer) -> None:
     """It may be dropped unclosed, without a warning."""
     (forgotten._session if isinstance(forgotten, Fluvio) else forgotten)._excuse()
-
-
-@contextmanager
-def _waiting_for(consumers: Sequence[Consumer], waiter: Waiter) -> Generator[None, None, None]:
-    """The waiter is woken once one of them has something to hand out, or has come to its end."""
-    begun: list[tuple[Consumer, Operation]] = []
-    try:
-        for consumer in consumers:
-            completions = consumer._backend.completions
-            handle = consumer._subscription.handle
-            try:
-                operation = completions.start(lib.flv_consumer_wait, handle, timeout=None, phase="read", waiter=waiter)
-            except ClosedError:
-                # The next read says so.
-                waiter.wake()
-                break
-            begun.append((consumer, operation))
-        yield
-    finally:
-        for consumer, operation in begun:
-            consumer._backend.completions.abandon(operation)
 
 
 async def in_thread(call: Callable[[], ResultT]) -> ResultT:

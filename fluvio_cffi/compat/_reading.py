@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import fluvio_cffi
-from fluvio_cffi import Consumer, FluvioError, OffsetEvictedError, OffsetOutOfRangeError, SmartModuleNotFoundError
+from fluvio_cffi import (
+    Consumer,
+    FluvioError,
+    OffsetEvictedError,
+    OffsetOutOfRangeError,
+    SmartModuleNotFoundError,
+    TopicsConsumer,
+)
 
 from ._bridge import excuse
 from ._connection import Connection
 from ._enums import Offset, OffsetManagementStrategy, native_offset
 from ._errors import text_of
-from ._several import Several
 
 _DISABLED: Final = "the offset management is disabled for the stream"
 _FRAMES: Final = 5
@@ -43,7 +49,11 @@ class Selection:
 
     def keywords(self) -> dict[str, Any]:
         """The arguments of :meth:`fluvio_cffi.Fluvio.consumer`."""
+        chosen = {topic: partitions for topic, partitions in self.topics.items() if partitions}
+        several = len(self.topics) > 1
         keywords: dict[str, Any] = {
+            "topic": [*self.topics] if several else next(iter(self.topics)),
+            "partitions": chosen if several else next(iter(chosen.values()), None),
             "start": native_offset(self.start),
             "stop_at_end": self.stop_at_end,
             "smartmodules": self.smartmodules,
@@ -66,11 +76,10 @@ class Reading:
 
     __slots__ = (
         "_connection",
-        "_consumers",
+        "_consumer",
         "_failure",
         "_marked",
         "_selection",
-        "_several",
         "_strategy",
         "held",
         "seen",
@@ -80,8 +89,8 @@ class Reading:
         self._connection = connection
         self._selection = selection
         self._strategy = selection.strategy
-        self._consumers: list[Consumer] = []
-        self._several: Several | None = None
+        # ``None``: there is nothing to read.
+        self._consumer: Consumer | TopicsConsumer | None = None
         # Why nothing could be opened of which the old package says so when it reads.
         self._failure: FluvioError | None = None
         self.held: fluvio_cffi.Record | None = None
@@ -94,29 +103,24 @@ class Reading:
     def open(self) -> Reading:
         """Opens it. It may take a round trip for each topic."""
         try:
-            for topic, partitions in self._selection.topics.items():
-                self._consumers.append(self._opened(topic, partitions))
+            if self._selection.topics:
+                self._consumer = self._opened()
         except (OffsetOutOfRangeError, SmartModuleNotFoundError) as error:
             self._failure = error
-        if len(self._selection.topics) != 1:
-            self._several = Several(self._connection.bridge, self._consumers)
         return self
 
-    def _opened(self, topic: str, partitions: tuple[int, ...]) -> Consumer:
-        selection = self._selection
-        keywords = selection.keywords()
-        if partitions:
-            keywords["partitions"] = partitions
-        client = self._connection.client
+    def _opened(self) -> Consumer | TopicsConsumer:
+        selection, keywords = self._selection, self._selection.keywords()
+        opened = cast("Callable[..., Consumer | TopicsConsumer]", self._connection.client.consumer)
         try:
-            consumer = client.consumer(topic, **keywords)
+            consumer = opened(**keywords)
         except OffsetEvictedError as error:
             if selection.absolute:
                 raise
             _warn(f"{error}; reading goes on with what there is")
-            consumer = client.consumer(topic, **keywords, on_evicted="skip")
+            consumer = opened(**keywords, on_evicted="skip")
         excuse(consumer)
-        if selection.consumer_id is not None:
+        if selection.consumer_id is not None and isinstance(consumer, Consumer):
             self._move_from_stored(consumer, native_offset(selection.start))
         return consumer
 
@@ -137,37 +141,29 @@ class Reading:
         """The next record; ``None`` at the end."""
         if self.held is not None:
             return self.held
-        bridge = self._connection.bridge
+        bridge, consumer = self._connection.bridge, self._consumer
         try:
             if self._failure is not None:
                 raise self._failure
-            if self._several is not None:
-                found = self._several.hold(self)
-            else:
-                consumer = self._consumers[0]
-                found = bridge.hold(consumer, self) or bridge.hold_now(consumer, self, None)
+            if consumer is not None and (bridge.hold(consumer, self) or bridge.hold_now(consumer, self)):
+                return self.held
         except FluvioError as error:
             self._failed(error)
-            return None
-        return self.held if found else None
+        return None
 
     async def async_next(self) -> fluvio_cffi.Record | None:
         """The same, for tasks. One that is cancelled has taken nothing."""
         if self.held is not None:
             return self.held
-        bridge = self._connection.bridge
+        bridge, consumer = self._connection.bridge, self._consumer
         try:
             if self._failure is not None:
                 raise self._failure
-            if self._several is not None:
-                found = await self._several.hold_later(self)
-            else:
-                consumer = self._consumers[0]
-                found = bridge.hold(consumer, self) or await bridge.hold_later(consumer, self)
+            if consumer is not None and (bridge.hold(consumer, self) or await bridge.hold_later(consumer, self)):
+                return self.held
         except FluvioError as error:
             self._failed(error)
-            return None
-        return self.held if found else None
+        return None
 
     def _failed(self, error: FluvioError) -> None:
         """The old package ends silently where an offset lies beyond the log that it was reading."""
@@ -178,9 +174,7 @@ class Reading:
 
     def close(self) -> None:
         """Nothing more is handed out, and the consumers are given up."""
-        self._several = Several(self._connection.bridge, ())
-        self._consumers.clear()
-        self.held = None
+        self._consumer = self.held = None
 
     # -- stored offsets
 
@@ -192,13 +186,15 @@ class Reading:
     def offset_flush(self) -> None:
         """Stores what was marked; with ``AUTO`` all that was handed out."""
         self._check_strategy()
+        consumer = self._consumer
+        if not isinstance(consumer, Consumer):
+            return
         try:
-            for consumer in self._consumers:
-                if self._strategy == OffsetManagementStrategy.MANUAL:
-                    consumer.commit(self._marked)
-                    self._marked = {}
-                else:
-                    consumer.commit(None if self.held is None else self.seen)
+            if self._strategy == OffsetManagementStrategy.MANUAL:
+                consumer.commit(self._marked)
+                self._marked = {}
+            else:
+                consumer.commit(None if self.held is None else self.seen)
         except FluvioError as error:
             raise Exception(text_of(error)) from error
 
@@ -208,14 +204,15 @@ class Reading:
 
     def __del__(self) -> None:
         # Of what was handed out nobody will say any more whether it is processed.
-        if getattr(self, "_strategy", None) == OffsetManagementStrategy.AUTO and not self._connection.bridge.forked:
-            for consumer in self._consumers:
-                if self.held is None:
-                    _count_as_processed(consumer)
-                consumer.__exit__(GeneratorExit, GeneratorExit(), None)
+        consumer = getattr(self, "_consumer", None)
+        if consumer is None or self._strategy != OffsetManagementStrategy.AUTO or self._connection.bridge.forked:
+            return
+        if self.held is None:
+            _count_as_processed(consumer)
+        consumer.__exit__(GeneratorExit, GeneratorExit(), None)
 
 
-def _count_as_processed(consumer: Consumer) -> None:
+def _count_as_processed(consumer: Consumer | TopicsConsumer) -> None:
     """The next read begins, so all that was handed out is processed; it is stored as the consumer is left."""
     with suppress(FluvioError):
         consumer.receive(timeout=0)

@@ -13,8 +13,7 @@ import pytest
 from cli_support import Run, flv, started
 from laws import LONG, has_long_form
 
-import fluvio_cffi
-from fluvio_cffi import Fluvio, LocalCluster, Offset
+from fluvio_cffi import Fluvio, LocalCluster
 
 
 def filled(run: Run, name: str, content: bytes, *options: str) -> None:
@@ -197,29 +196,25 @@ def test_what_was_not_written_comes_again(run: Run, name: str, fluvio_client: Fl
     assert again < 200_000 - (1 << 16) // 7
 
 
-def test_several_topics_or_one_at_a_time(run: Run, name: str) -> None:
+def test_several_topics(run: Run, name: str) -> None:
     filled(run, name, b"a\nb\n")
     filled(run, f"{name}-2", b"c\n")
     result = run("consume", name, f"{name}-2", "-B", "-d", "-F", "{{topic}} {{value}}")
-    if hasattr(fluvio_cffi, "TopicsConsumer"):
-        assert sorted(result.out.splitlines()) == [f"{name} a", f"{name} b", f"{name}-2 c"]
-        assert run("consume", name, f"{name}-2", "--end", "1").status == 2
-        identity = ("-c", f"{name}-id", "-d")
-        assert len(run("consume", name, f"{name}-2", *identity, "-n", "2").out.splitlines()) == 2
-        assert len(run("consume", name, f"{name}-2", *identity).out.splitlines()) == 1
-    else:
-        assert result.err == "flv: this version of fluvio_cffi reads one topic at a time\n"
+    assert sorted(result.out.splitlines()) == [f"{name} a", f"{name} b", f"{name}-2 c"]
+    assert run("consume", name, f"{name}-2", "--end", "1").status == 2
+    identity = ("-c", f"{name}-id", "-d")
+    assert len(run("consume", name, f"{name}-2", *identity, "-n", "2").out.splitlines()) == 2
+    assert len(run("consume", name, f"{name}-2", *identity).out.splitlines()) == 1
 
 
-def test_since_or_that_it_is_missing(run: Run, name: str) -> None:
+def test_since(run: Run, name: str) -> None:
     filled(run, name, b"old\n")
-    result = run("consume", name, "-d", "--since", "10m")
-    if hasattr(Offset, "since"):
-        assert result.out == "old\n"
-        assert run("consume", name, "-d", "--since", "2100-01-01T00:00Z").out == ""
-        assert run("consume", name, "-d", "--since", "soon").status == 2
-    else:
-        assert result.err == "flv: this version of fluvio_cffi cannot begin at a time: Offset.since is missing\n"
+    assert run("consume", name, "-d", "--since", "10m").out == "old\n"
+    assert run("consume", name, "-d", "--since", "2100-01-01T00:00Z").out == ""
+    (document,) = [json.loads(line) for line in run("consume", name, "-B", "-d", "-O", "json").out.splitlines()]
+    assert run("consume", name, "-d", "--since", str(document["timestamp_ms"])).out == "old\n"
+    assert run("consume", name, "-d", "--since", str(document["timestamp_ms"] + 1)).out == ""
+    assert run("consume", name, "-d", "--since", "soon").status == 2
 
 
 def test_mirrored_partitions_only(run: Run, name: str) -> None:

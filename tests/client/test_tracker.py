@@ -6,6 +6,7 @@ import random
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from fluvio_cffi import (
     ProducerRecord,
     Record,
     RecordFailedError,
+    SmartModule,
     UsageError,
 )
 
@@ -386,3 +388,23 @@ def test_interrupted_in_the_middle_of_a_read(cluster: LocalCluster) -> None:
             assert committed <= seen[-1]
             assert processed in (-1, committed)
             assert set(range(committed + 1)) <= set(seen)
+
+
+async def test_what_smartmodules_drop_is_processed_too(world: World) -> None:
+    """Where nothing is held that is not done, what lies before the next record is committed, and no more."""
+    modules = Path(__file__).parent.parent / "smartmodules"
+    contains = SmartModule(path=modules / "contains.wasm", params={"needle": "x"})
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        async with client.producer(topic) as producer:
+            await producer.send_all(["no", "x", "no", "x", "no"])
+        options: dict[str, Any] = {"consumer_id": "drops", "smartmodules": contains, "stop_at_end": True}
+        async with client.consumer(topic, **options) as consumer, consumer.tracker() as tracker:
+            first, second = [record async for record in tracker]
+            assert (first.offset, second.offset) == (1, 3)
+            tracker.done(first)
+            await tracker.commit()
+            assert await consumer.committed() == {0: 1}
+            tracker.done(second)
+            await tracker.commit()
+            assert await consumer.committed() == {0: 4}

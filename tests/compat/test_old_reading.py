@@ -183,6 +183,7 @@ def test_an_interrupt_at_any_place_loses_no_record(
     old: Fluvio, native: fluvio_cffi.Fluvio, old_topic: str, which: str
 ) -> None:
     fill(native, old_topic, 2)
+    native.admin.topics.create(f"{old_topic}-2")
     get_ready(lambda: Offset.end())
 
     def opened() -> Iterator[Record]:
@@ -190,7 +191,8 @@ def test_an_interrupt_at_any_place_loses_no_record(
             return old.consumer_with_config(builder_of(old_topic).build())
         if which == "stream":
             return old.partition_consumer(old_topic, 0).stream_with_config(Offset.beginning(), ended())
-        return old.multi_topic_partition_consumer([(old_topic, 0)]).stream_with_config(Offset.beginning(), ended())
+        topics = old.multi_topic_partition_consumer([(old_topic, 0), (f"{old_topic}-2", 0)])
+        return topics.stream_with_config(Offset.beginning(), ended())
 
     at = 0
     while True:

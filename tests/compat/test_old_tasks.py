@@ -78,9 +78,12 @@ def test_one_client_in_several_loops_and_threads(old: Fluvio, old_topic: str) ->
     assert read == [list(range(800))] * 4
 
 
-def test_a_read_that_is_cancelled_has_taken_nothing(old: Fluvio, old_topic: str, run_on_loop: Any) -> None:
+def test_a_read_that_is_cancelled_has_taken_nothing(
+    old: Fluvio, native: fluvio_cffi.Fluvio, old_topic: str, run_on_loop: Any
+) -> None:
     async def main() -> list[str]:
-        several = old.multi_topic_partition_consumer([(old_topic, 0)])
+        native.admin.topics.create(f"{old_topic}-2")
+        several = old.multi_topic_partition_consumer([(old_topic, 0), (f"{old_topic}-2", 0)])
         found = []
         for consumer in (old.partition_consumer(old_topic, 0), several, old.multi_partition_consumer(old_topic)):
             stream = await consumer.async_stream(Offset.end())

@@ -23,7 +23,7 @@ import pytest
 from c_support import Toolchain
 
 import fluvio_cffi
-from fluvio_cffi import Fluvio, LocalCluster, Offset
+from fluvio_cffi import Fluvio, LocalCluster, Offset, codecs
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -353,7 +353,8 @@ def test_every_page_is_in_the_contents_once() -> None:
 def test_the_reference_has_every_name_once() -> None:
     reference = (ROOT / "docs" / "api.rst").read_text(encoding="utf-8")
     names = re.findall(r"^\.\. (?:auto(?:class|exception|function)|py:data):: (\w+)$", reference, re.MULTILINE)
-    assert sorted(names) == sorted(set(fluvio_cffi.__all__) - {"__version__"})
+    every = [*(set(fluvio_cffi.__all__) - {"__version__"}), *codecs.__all__]
+    assert sorted(names) == sorted(every)
 
 
 def test_the_reference_has_every_choice() -> None:

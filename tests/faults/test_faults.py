@@ -108,6 +108,44 @@ def test_disk_full(own: LocalCluster, client: Fluvio, topic: str) -> None:
     written(client, topic)
 
 
+def online(client: Fluvio, topic: str) -> bool:
+    """Whether the controller says that a topic's partitions are online."""
+    return all(each.status.resolution == "online" for each in client.admin.partitions.list(topic=topic))
+
+
+def test_delay_reports(own: LocalCluster, client: Fluvio) -> None:
+    with own.faults.delay_reports(SPU, 1000):
+        client.admin.topics.create("unreported")
+        assert not online(client, "unreported")
+        written(client, "unreported")
+        assert not online(client, "unreported")
+    assert online(client, "unreported")
+    client.admin.topics.delete("unreported")
+
+
+def test_lose_reports(own: LocalCluster, client: Fluvio, topic: str) -> None:
+    with own.faults.lose_reports(SPU), own.faults.delay_reports(SPU, SHORT):
+        client.admin.topics.create("gone")
+        client.admin.topics.delete("gone")
+        client.admin.topics.create("unheard")
+        time.sleep(2 * SHORT)
+        assert not online(client, "unheard")
+        written(client, "unheard")
+        deadline = time.monotonic() + 10
+        while not online(client, "unheard"):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    client.admin.topics.delete("unheard")
+
+
+def test_delay_partitions(own: LocalCluster, client: Fluvio) -> None:
+    with own.faults.delay_partitions(SPU, SHORT):
+        begun = time.monotonic()
+        client.admin.topics.create("late")
+        assert time.monotonic() - begun >= SHORT
+        client.admin.topics.delete("late")
+
+
 @pytest.mark.parametrize("fault", ["stall_controller", "kill_controller"])
 def test_controller(own: LocalCluster, client: Fluvio, topic: str, fault: str) -> None:
     begin: Callable[[], Fault] = getattr(own.faults, fault)
@@ -202,6 +240,9 @@ CASES: list[tuple[str, Callable[[Faults], object], str]] = [
     ("spu", lambda it: it.stall(5003), "spu is 5003: it must be from 5001 to 5002"),
     ("spu of a wrong type", lambda it: it.stall("5001"), "spu must be an int, not '5001'"),  # type: ignore[arg-type]
     ("seconds", lambda it: it.delay(SPU, -1), "seconds is -1: it must be more than 0 and at most 3600"),
+    ("seconds of reports", lambda it: it.delay_reports(SPU, 0), "seconds is 0: it must be more than 0 and at most"),
+    ("seconds of partitions", lambda it: it.delay_partitions(SPU, 9999), "seconds is 9999: it must be more than 0"),
+    ("spu of reports", lambda it: it.lose_reports(1), "spu is 1: it must be from 5001 to 5002"),
     ("no seconds", lambda it: it.delay(SPU, float("nan")), "seconds is nan: it must be more than 0"),
     ("seconds of a wrong type", lambda it: it.delay(SPU, "1"), "seconds must be a number"),  # type: ignore[arg-type]
     ("nbytes", lambda it: it.drop_after(SPU, -1), "nbytes is -1: it must be from 0"),

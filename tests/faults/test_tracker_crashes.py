@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from laws import LONG
+from laws import LONG, has_long_form
 
 from fluvio_cffi import Fluvio, LocalCluster, ProducerRecord
 
@@ -59,6 +59,7 @@ with open(path, "ab", buffering=0) as file, Fluvio.connect(endpoint) as client:
 """
 
 
+@has_long_form
 @pytest.mark.parametrize("mode", ["manual", "auto"])
 def test_killed_at_each_step(cluster: LocalCluster, tmp_path: Path, mode: str) -> None:
     at = 0

@@ -95,11 +95,12 @@ class Toolchain:
             self._made[source] = self.compile(source, "-std=c11", "-g")
         return self._made[source]
 
-    def compile(self, source: Path, *options: str, cplusplus: bool = False) -> Path:
+    def compile(self, source: Path, *options: str, cplusplus: bool = False, after: tuple[str, ...] = ()) -> Path:
         program = self.folder / f"{source.stem}{len(list(self.folder.iterdir()))}"
         language = ("-x", "c++", str(source), "-x", "none") if cplusplus else (str(source),)
         command = [compiler(cplusplus), *WARNINGS, *options, f"-I{INCLUDE}", *language, "-o", str(program)]
         command += ["-Wl,--as-needed"] if sys.platform == "linux" else []
+        command += after
         command += [f"-L{self.libraries}", "-lfluvio_cffi", f"-Wl,-rpath,{self.libraries}", "-pthread"]
         made = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert made.returncode == 0, f"{' '.join(command)}\n{made.stderr}"

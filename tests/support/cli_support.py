@@ -23,8 +23,9 @@ PROGRAM = [sys.executable, "-c", "import sys; sys.argv[0] = 'flv'; from fluvio_c
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """What the program finds around it: no profile, no colours that were asked for."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("FLV_", "NO_COLOR", "COLUMNS"))}
+    """What the program finds around it: no profile, nothing that was asked for otherwise."""
+    others = ("FLV_", "NO_COLOR", "COLUMNS", "PYTHONUNBUFFERED")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     return {**kept, "PYTHONPATH": HOME, "FLV_PROFILE_PATH": "/nonexistent/config", "TERM": "xterm", **changes}
 
 

@@ -32,7 +32,7 @@ def test_nothing_unfinished_is_passed(data: st.DataObject) -> None:
         if bool(unfinished) and data.draw(st.booleans()):
             partition, offset = data.draw(st.sampled_from(unfinished))
             assert window.holds(partition, offset)
-            before = window.processed().get(partition, -1)
+            before = window.processed({}).get(partition, -1)
             risen = window.done(partition, offset)
             done[partition].add(offset)
             assert not window.holds(partition, offset)
@@ -57,7 +57,7 @@ def test_nothing_unfinished_is_passed(data: st.DataObject) -> None:
                 if offset not in done[partition]:
                     break
                 expected[partition] = offset
-        assert window.processed() == expected
+        assert window.processed({}) == expected
         assert window.undone == sum(len(log) - len(done[partition]) for partition, log in logs.items())
         held = sum(len([offset for offset in log if offset > expected.get(p, -1)]) for p, log in logs.items())
         assert window.count == held
@@ -75,8 +75,8 @@ def test_records_that_share_an_offset(order: list[int]) -> None:
     for index in order:
         window.done(0, offsets[index])
         left.remove(offsets[index])
-        assert all(offset > window.processed().get(0, -1) for offset in left)
-    assert window.processed() == {0: 9}
+        assert all(offset > window.processed({}).get(0, -1) for offset in left)
+    assert window.processed({}) == {0: 9}
     assert (window.count, window.undone) == (0, 0)
 
 
@@ -96,4 +96,4 @@ def test_from_many_threads() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert (window.count, window.undone, window.processed()) == (0, 0, {0: count - 1})
+    assert (window.count, window.undone, window.processed({})) == (0, 0, {0: count - 1})

@@ -12,14 +12,15 @@ use tokio::time::Instant;
 
 use crate::boundary::{OK, export, quiet};
 use crate::bytes::{buffer, flv_slice_t, flv_view_t};
-use crate::closing::{Closing, Owned, Work, close_all, commit_all};
+use crate::closing::{Closing, Owned, Settling, Work, close_all, commit_all};
 use crate::handle::{self, Handle, Kind};
 use crate::operation::{self, Done, Request, overdue};
-use crate::pointer::{fill, slice, write_out};
+use crate::owner::{self, flv_owner_t};
+use crate::pointer::{slice, write_out};
 use crate::queue::flv_queue_t;
-use crate::runtime::{self, Runtime};
+use crate::runtime::Runtime;
 use crate::status::{flv_error_t, flv_status_t};
-use crate::structs::{self, millis};
+use crate::structs::{self, growing, millis};
 use crate::tls::{self, flv_tls_policy_e};
 
 /// A connection to a cluster. May be used from any threads.
@@ -66,7 +67,29 @@ pub struct flv_client_options_t {
     pub wait: u32,
     /// 0.
     pub reserved2: u32,
+    /// Whose end is the client's, too. NULL: that of the process alone, `flv_runtime_shutdown`.
+    pub owner: *mut flv_owner_t,
 }
+
+growing!(flv_client_options_t {
+    struct_size,
+    use_spu_local_address,
+    endpoint,
+    profile,
+    client_id,
+    request_timeout_ms,
+    admin_timeout_ms,
+    tls_policy,
+    reserved,
+    tls_domain,
+    tls_ca,
+    tls_cert,
+    tls_key,
+    probe_ms,
+    wait,
+    reserved2,
+    owner
+});
 
 /// Whether a client sees its cluster.
 #[repr(C)]
@@ -99,6 +122,7 @@ impl flv_client_options_t {
         probe_ms: 10_000,
         wait: 0,
         reserved2: 0,
+        owner: std::ptr::null_mut(),
     };
 
     fn parse(&self, timeout_ms: i64) -> Result<ClientOptions> {
@@ -141,7 +165,7 @@ pub(crate) struct ClientObject {
     pub(crate) runtime: Arc<Runtime>,
     closed: AtomicBool,
     closing: Notify,
-    opened: Owned,
+    opened: Owned<dyn Closing>,
 }
 
 impl ClientObject {
@@ -162,7 +186,7 @@ impl ClientObject {
 
     /// `object`, which was opened with it, ends with it.
     pub(crate) fn add<T: Closing + 'static>(&self, object: &Arc<T>) {
-        self.opened.add(object);
+        self.opened.add(&(Arc::clone(object) as Arc<dyn Closing>));
     }
 }
 
@@ -183,15 +207,22 @@ impl Closing for ClientObject {
     }
 }
 
+impl Settling for ClientObject {
+    fn flush(self: Arc<Self>, deadline: Option<Instant>) -> Work<u64> {
+        Box::pin(async move { self.client.flush(deadline).await })
+    }
+}
+
 impl Handle for flv_client_t {
     type Object = ClientObject;
     const KIND: Kind = Kind::Client;
 }
 
-/// Fills in the defaults. Any thread.
+/// Fills in the defaults of the fields within `size` bytes, which is the size of `*options`: in C a macro of the same
+/// name adds it. Any thread.
 #[unsafe(no_mangle)]
-pub extern "C" fn flv_client_options_init(options: *mut flv_client_options_t) {
-    fill(options, flv_client_options_t::DEFAULT);
+pub extern "C" fn flv_client_options_init(options: *mut flv_client_options_t, size: usize) {
+    structs::init(options, size, flv_client_options_t::DEFAULT);
 }
 
 /// Connects to a cluster. The options are read before it returns. Result: `flv_client_t *`, owned by whoever drains,
@@ -206,7 +237,9 @@ pub extern "C" fn flv_client_connect(
     error: *mut *mut flv_error_t,
 ) -> flv_status_t {
     export(error, || {
-        let options = structs::read(options, "options", flv_client_options_t::DEFAULT)?.parse(timeout_ms)?;
+        let given = structs::read(options, "options", flv_client_options_t::DEFAULT)?;
+        let options = given.parse(timeout_ms)?;
+        let owner = owner::find(given.owner)?;
         let runtime = Runtime::acquire()?;
         let keep = Arc::clone(&runtime);
         let request = Request { timeout_ms, queue, token, operation };
@@ -217,9 +250,9 @@ pub extern "C" fn flv_client_connect(
                 runtime: keep,
                 closed: AtomicBool::new(false),
                 closing: Notify::new(),
-                opened: Owned::default(),
+                opened: Owned::new(),
             });
-            runtime::remember(&object)?;
+            owner::adopt(owner.as_deref(), &object)?;
             Ok(Done::object::<flv_client_t>(object))
         })?;
         Ok(OK)

@@ -6,7 +6,7 @@ use crate::boundary::{OK, export};
 use crate::handle::{Kind, count};
 use crate::queue::running;
 use crate::status::{flv_error_t, flv_status_t};
-use crate::structs;
+use crate::structs::{self, growing};
 
 /// What is alive in the process. The caller sets `struct_size`.
 #[repr(C)]
@@ -42,7 +42,28 @@ pub struct flv_counts_t {
     pub watches: u32,
     /// Events not freed.
     pub events: u32,
+    /// Handles of owners.
+    pub owners: u32,
 }
+
+growing!(flv_counts_t {
+    struct_size,
+    queues,
+    operations,
+    clients,
+    producers,
+    consumers,
+    errors,
+    buffers,
+    inner_clients,
+    inner_producers,
+    inner_consumers,
+    connections,
+    descriptors,
+    watches,
+    events,
+    owners
+});
 
 /// Kinds of task inside the library.
 #[repr(C)]
@@ -82,6 +103,7 @@ pub extern "C" fn flv_debug_counts(out: *mut flv_counts_t) -> flv_status_t {
             descriptors: number(descriptors::count()),
             watches: handles(Kind::Watch),
             events: handles(Kind::Events),
+            owners: handles(Kind::Owner),
         };
         structs::write(out, "out", counted)?;
         Ok(OK)

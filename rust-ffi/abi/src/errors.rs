@@ -6,7 +6,7 @@ use crate::boundary::{OK, export, quiet};
 use crate::bytes::flv_view_t;
 use crate::handle;
 use crate::status::{flv_error_t, flv_status_t};
-use crate::structs;
+use crate::structs::{self, growing};
 
 /// What is known about an error. The caller sets `struct_size`.
 #[repr(C)]
@@ -58,6 +58,30 @@ pub struct flv_error_info_t {
     /// known.
     pub record_index: i32,
 }
+
+growing!(flv_error_info_t {
+    struct_size,
+    status,
+    code,
+    has_code,
+    retriable,
+    outcome,
+    phase,
+    partition,
+    offset,
+    next_available,
+    message,
+    topic,
+    module,
+    hint,
+    key,
+    has_key,
+    os_error,
+    module_kind,
+    value,
+    has_value,
+    record_index
+});
 
 /// Tells what is known about an error. `info->struct_size` must be set. Any thread.
 #[unsafe(no_mangle)]

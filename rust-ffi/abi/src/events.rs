@@ -13,7 +13,7 @@ use crate::pointer::write_out;
 use crate::queue::flv_queue_t;
 use crate::runtime::Runtime;
 use crate::status::{flv_error_t, flv_status_e, flv_status_t};
-use crate::structs;
+use crate::structs::{self, growing};
 
 /// The events of a client. One thread takes at a time; everything else from any threads.
 pub struct flv_events_t {
@@ -68,6 +68,8 @@ pub struct flv_event_t {
     /// `FLV_EVENT_GROUP_`: the group. Else empty. Valid until the next take, or the free.
     pub group: flv_view_t,
 }
+
+growing!(flv_event_t { struct_size, kind, number, partition, leader, topic, reason, group });
 
 /// The events of a client, the runtime on which they are waited for, and the event that is lent.
 pub(crate) struct EventsObject {

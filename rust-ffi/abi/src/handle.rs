@@ -22,6 +22,7 @@ pub(crate) enum Kind {
     Events,
     Error,
     Buffer,
+    Owner,
 }
 
 impl Kind {
@@ -36,6 +37,7 @@ impl Kind {
             Self::Events => "events",
             Self::Error => "error",
             Self::Buffer => "buffer",
+            Self::Owner => "owner",
         }
     }
 }

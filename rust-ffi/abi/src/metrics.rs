@@ -8,7 +8,7 @@ use crate::client::flv_client_t;
 use crate::handle;
 use crate::pointer::{require, write_out};
 use crate::status::{flv_error_t, flv_status_t};
-use crate::structs;
+use crate::structs::{self, growing};
 
 /// What a client has done since it was opened, counted per batch, request or chunk, and what is under way. The caller
 /// sets `struct_size`.
@@ -58,6 +58,29 @@ pub struct flv_metrics_t {
     /// Members of groups that were found silent and evicted.
     pub evictions: u64,
 }
+
+growing!(flv_metrics_t {
+    struct_size,
+    reserved,
+    records_produced,
+    bytes_produced,
+    records_consumed,
+    bytes_consumed,
+    requests,
+    retries,
+    duplicates_possible,
+    reordered,
+    reconnects,
+    records_buffered,
+    bytes_buffered,
+    requests_in_flight,
+    lag,
+    errors,
+    rebalances,
+    commits_fenced,
+    signs,
+    evictions
+});
 
 impl From<Metrics> for flv_metrics_t {
     fn from(metrics: Metrics) -> Self {

@@ -10,19 +10,19 @@ use fluvio_cffi_engine::{
 };
 #[cfg(target_os = "linux")]
 use fluvio_cffi_engine::{Reader, Watch};
+use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::boundary::{OK, export, quiet};
 use crate::bytes::flv_slice_t;
-use crate::client::flv_client_t;
+use crate::client::{ClientObject, flv_client_t};
 use crate::closing::{Closing, Work};
 use crate::handle::{self, Handle, Kind};
 use crate::operation::{self, Done, Request, overdue};
 use crate::pointer::{fill, slice};
 use crate::queue::{Queue, TICKET, flv_completion_t, flv_queue_t};
-use crate::runtime::Runtime;
 use crate::status::{flv_error_t, flv_status_e, flv_status_t};
-use crate::structs::{self, isolation, millis};
+use crate::structs::{self, growing, isolation, millis};
 use crate::transforms::{self, flv_smartmodule_t};
 
 /// A producer of one topic. May be used from any threads.
@@ -112,6 +112,22 @@ pub struct flv_producer_options_t {
     pub smartmodules_len: usize,
 }
 
+growing!(flv_producer_options_t {
+    struct_size,
+    max_in_flight,
+    batch_size,
+    max_request_size,
+    buffer_size,
+    linger_us,
+    delivery_timeout_ms,
+    isolation,
+    delivery,
+    compression,
+    reserved,
+    smartmodules,
+    smartmodules_len
+});
+
 impl flv_producer_options_t {
     const DEFAULT: Self = Self {
         struct_size: size_of::<Self>() as u32,
@@ -174,7 +190,8 @@ impl flv_producer_options_t {
 /// A producer and where its tickets go.
 pub(crate) struct ProducerObject {
     pub(crate) producer: Producer,
-    runtime: Arc<Runtime>,
+    /// Whose end is its own, too, as long as it lives.
+    client: Arc<ClientObject>,
 }
 
 impl Closing for ProducerObject {
@@ -196,13 +213,43 @@ impl Drop for ProducerObject {
         if self.producer.pending().0 == 0 {
             return;
         }
-        let (producer, runtime) = (self.producer.clone(), Arc::clone(&self.runtime));
-        if let Ok(handle) = self.runtime.handle() {
-            handle.spawn(async move {
-                producer.close(true, Some(FREED_FLUSH)).await;
-                drop(runtime);
+        let orphan = Arc::new(Orphan { producer: self.producer.clone(), dropped: Mutex::default() });
+        self.client.add(&orphan);
+        let client = Arc::clone(&self.client);
+        if let Ok(tasks) = self.client.runtime.handle() {
+            tasks.spawn(async move {
+                let mut dropped = orphan.dropped.lock().await;
+                *dropped = orphan.producer.close(true, Some(FREED_FLUSH)).await;
+                drop(client);
             });
         }
+    }
+}
+
+/// A producer that was freed unclosed, while records of it are under way: whoever shuts down waits for them, too, and
+/// hears how many were dropped meanwhile.
+struct Orphan {
+    producer: Producer,
+    /// Locked by the close that is under way.
+    dropped: Mutex<u64>,
+}
+
+impl Closing for Orphan {
+    fn commit_marked(self: Arc<Self>, _: Option<Duration>) -> Work<()> {
+        Box::pin(async {})
+    }
+
+    fn close(self: Arc<Self>, deadline: Option<Instant>) -> Work<u64> {
+        Box::pin(async move {
+            let closed = async { std::mem::take(&mut *self.dropped.lock().await) };
+            match deadline {
+                None => closed.await,
+                Some(deadline) => match tokio::time::timeout_at(deadline, closed).await {
+                    Ok(dropped) => dropped,
+                    Err(_) => self.producer.close(false, None).await,
+                },
+            }
+        })
     }
 }
 
@@ -271,6 +318,18 @@ pub struct flv_records_t {
     pub timestamps: *const i64,
 }
 
+growing!(flv_records_t {
+    struct_size,
+    flags,
+    count,
+    data,
+    data_len,
+    value_lengths,
+    key_lengths,
+    partitions,
+    timestamps
+});
+
 /// `count` consecutive records of a submission are the records `index`, `index + 1`, ... of the batch `ticket`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -304,10 +363,13 @@ pub struct flv_submission_t {
     pub timestamp: i64,
 }
 
-/// Fills in the defaults. Any thread.
+growing!(flv_submission_t { struct_size, reserved, accepted, runs, room, timestamp });
+
+/// Fills in the defaults of the fields within `size` bytes, which is the size of `*options`: in C a macro of the same
+/// name adds it. Any thread.
 #[unsafe(no_mangle)]
-pub extern "C" fn flv_producer_options_init(options: *mut flv_producer_options_t) {
-    fill(options, flv_producer_options_t::DEFAULT);
+pub extern "C" fn flv_producer_options_init(options: *mut flv_producer_options_t, size: usize) {
+    structs::init(options, size, flv_producer_options_t::DEFAULT);
 }
 
 /// Opens a producer of `topic`. Result: `flv_producer_t *`, owned by whoever drains, until `flv_producer_free`. Its
@@ -332,8 +394,7 @@ pub extern "C" fn flv_producer_open(
         let request = Request { timeout_ms, queue, token, operation };
         operation::start_bounded(Arc::clone(&client.runtime), request, |timeout| async move {
             let producer = client.while_open(client.client.producer(&topic, options, sink, timeout)).await?;
-            let runtime = Arc::clone(&client.runtime);
-            let object = Arc::new(ProducerObject { producer, runtime });
+            let object = Arc::new(ProducerObject { producer, client: Arc::clone(&client) });
             client.add(&object);
             Ok(Done::object::<flv_producer_t>(object))
         })?;
@@ -452,7 +513,7 @@ pub extern "C" fn flv_producer_wait_room(
         let producer = handle::get(producer)?;
         let request = Request { timeout_ms, queue, token, operation };
         let late = late(&producer, Phase::Enqueue, "waiting for room in the producer's buffer");
-        operation::start(Arc::clone(&producer.runtime), &request, late, async move {
+        operation::start(Arc::clone(&producer.client.runtime), &request, late, async move {
             Ok(Done::value(producer.producer.wait_room(bytes).await?))
         })?;
         Ok(OK)
@@ -474,7 +535,7 @@ pub extern "C" fn flv_producer_flush(
         let producer = handle::get(producer)?;
         let request = Request { timeout_ms, queue, token, operation };
         let late = late(&producer, Phase::Flush, "the flush");
-        operation::start(Arc::clone(&producer.runtime), &request, late, async move {
+        operation::start(Arc::clone(&producer.client.runtime), &request, late, async move {
             producer.producer.flush().await?;
             Ok(Done::default())
         })?;
@@ -499,7 +560,7 @@ pub extern "C" fn flv_producer_close(
         let timeout = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
         let request = Request { timeout_ms: -1, queue, token, operation };
         let late = overdue(Phase::Close, "closing the producer");
-        operation::start(Arc::clone(&producer.runtime), &request, late, async move {
+        operation::start(Arc::clone(&producer.client.runtime), &request, late, async move {
             Ok(Done::value(producer.producer.close(flush != 0, timeout).await))
         })?;
         Ok(OK)

@@ -2,22 +2,19 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError, RwLock, Weak};
 use std::time::{Duration, Instant};
 
 use fluvio_cffi_engine::{Error, ErrorKind, Result, install_panic_hook};
 
 use crate::boundary::{OK, export};
-use crate::closing::{Closing, Owned};
 use crate::fork;
 use crate::status::{flv_error_t, flv_status_t};
 
-static SHUT_DOWN: AtomicBool = AtomicBool::new(false);
 /// 0: not configured.
 static WORKERS: AtomicU32 = AtomicU32::new(0);
 static CURRENT: Mutex<Weak<Runtime>> = Mutex::new(Weak::new());
-static CLIENTS: Owned = Owned::new();
 static FIRST: Once = Once::new();
 
 /// The runtime; everything that runs on it keeps a reference.
@@ -26,9 +23,6 @@ pub(crate) struct Runtime(Option<tokio::runtime::Runtime>);
 impl Runtime {
     /// The running one, or a new one.
     pub(crate) fn acquire() -> Result<Arc<Self>> {
-        if SHUT_DOWN.load(Ordering::SeqCst) {
-            return Err(shut_down());
-        }
         let mut current = CURRENT.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(runtime) = current.upgrade() {
             return Ok(runtime);
@@ -109,32 +103,9 @@ fn this_thread() -> Option<PathBuf> {
     None
 }
 
-fn shut_down() -> Error {
-    Error::new(ErrorKind::Closed, "the interpreter is ending, or another host: the library was shut down")
-}
-
-/// Remembers a client for [`flv_runtime_shutdown`]; one that connected too late for it is refused.
-pub(crate) fn remember<T: Closing + 'static>(client: &Arc<T>) -> Result<()> {
-    CLIENTS.add(client);
-    match SHUT_DOWN.load(Ordering::SeqCst) {
-        true => Err(shut_down()),
-        false => Ok(()),
-    }
-}
-
-/// The clients that are alive.
-pub(crate) fn connected() -> Vec<Arc<dyn Closing>> {
-    CLIENTS.alive()
-}
-
 /// The runtime, if one runs.
 pub(crate) fn running() -> Option<Arc<Runtime>> {
     CURRENT.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
-}
-
-/// Nobody connects from here on.
-pub(crate) fn end() {
-    SHUT_DOWN.store(true, Ordering::SeqCst);
 }
 
 /// Sets the number of the library's threads (1 to 256; default: 2, or 1 on a single core). Before the first connect,

@@ -6,7 +6,7 @@ use fluvio_cffi_engine::{Error, Lookback, ModuleCode, Result, Transform};
 
 use crate::bytes::flv_slice_t;
 use crate::pointer::slice;
-use crate::structs;
+use crate::structs::{self, growing};
 
 /// What a SmartModule is. The server goes by the module's code; it need only be said of an aggregate that is stored in
 /// the cluster, so that it can go on from its last value when a stream is opened again.
@@ -67,6 +67,20 @@ pub struct flv_smartmodule_t {
     pub reserved: u32,
 }
 
+growing!(flv_smartmodule_t {
+    struct_size,
+    kind,
+    name,
+    wasm,
+    parameters,
+    parameters_len,
+    initial,
+    lookback_last,
+    lookback_age_ms,
+    has_lookback,
+    reserved
+});
+
 impl flv_smartmodule_t {
     const DEFAULT: Self = Self {
         struct_size: size_of::<Self>() as u32,
@@ -111,10 +125,11 @@ impl flv_smartmodule_t {
     }
 }
 
-/// Fills in the defaults. Any thread.
+/// Fills in the defaults of the fields within `size` bytes, which is the size of `*module`: in C a macro of the same
+/// name adds it. Any thread.
 #[unsafe(no_mangle)]
-pub extern "C" fn flv_smartmodule_init(module: *mut flv_smartmodule_t) {
-    crate::pointer::fill(module, flv_smartmodule_t::DEFAULT);
+pub extern "C" fn flv_smartmodule_init(module: *mut flv_smartmodule_t, size: usize) {
+    structs::init(module, size, flv_smartmodule_t::DEFAULT);
 }
 
 /// The modules of a chain. The caller's structure may be of another version, and so of another size.

@@ -7,13 +7,12 @@ use fluvio_cffi_engine::{Error, Phase, Result};
 
 use crate::boundary::{OK, export, quiet};
 use crate::bytes::{buffer as bytes, flv_buffer_t, flv_slice_t};
-use crate::client::flv_client_t;
+use crate::client::{ClientObject, flv_client_t};
 use crate::handle::{self, Handle, Kind};
 use crate::json::json;
 use crate::operation::{self, Done, Request, nothing_came, overdue};
 use crate::pointer::{require, write_out};
 use crate::queue::flv_queue_t;
-use crate::runtime::Runtime;
 use crate::status::{flv_error_t, flv_status_e, flv_status_t};
 
 /// A watch of administrative objects. May be used from any threads.
@@ -63,10 +62,10 @@ impl AnyWatch {
     }
 }
 
-/// A watch, and the runtime that its task runs on.
+/// A watch, and the client that it was opened with, whose end is its own, too.
 pub(crate) struct WatchObject {
     watch: AnyWatch,
-    runtime: Arc<Runtime>,
+    client: Arc<ClientObject>,
 }
 
 fn watchable(object: &str) -> Result<Watchable> {
@@ -108,8 +107,7 @@ pub extern "C" fn flv_watch_open(
         operation::start_bounded(Arc::clone(&client.runtime), request, |timeout| async move {
             let admin = client.client.admin(timeout);
             let watch = AnyWatch::Objects(client.while_open(admin.watch(what)).await?);
-            let runtime = Arc::clone(&client.runtime);
-            Ok(Done::object::<flv_watch_t>(Arc::new(WatchObject { watch, runtime })))
+            Ok(Done::object::<flv_watch_t>(Arc::new(WatchObject { watch, client })))
         })?;
         Ok(OK)
     })
@@ -139,9 +137,8 @@ pub extern "C" fn flv_watch_group(
         let request = Request { timeout_ms, queue, token, operation };
         operation::start_bounded(Arc::clone(&client.runtime), request, |timeout| async move {
             let admin = client.client.admin(timeout);
-            let watch = client.while_open(admin.watch_group(&group, &topic, log.as_deref())).await?;
-            let (watch, runtime) = (AnyWatch::Group(watch), Arc::clone(&client.runtime));
-            Ok(Done::object::<flv_watch_t>(Arc::new(WatchObject { watch, runtime })))
+            let watch = AnyWatch::Group(client.while_open(admin.watch_group(&group, &topic, log.as_deref())).await?);
+            Ok(Done::object::<flv_watch_t>(Arc::new(WatchObject { watch, client })))
         })?;
         Ok(OK)
     })
@@ -161,7 +158,7 @@ pub extern "C" fn flv_watch_wait(
     export(error, || {
         let watch = handle::get(watch)?;
         let request = Request { timeout_ms, queue, token, operation };
-        operation::start(Arc::clone(&watch.runtime), &request, nothing_came, async move {
+        operation::start(Arc::clone(&watch.client.runtime), &request, nothing_came, async move {
             watch.watch.ready().await;
             Ok(Done::default())
         })?;
@@ -204,7 +201,7 @@ pub extern "C" fn flv_watch_close(
         let watch = handle::get(watch)?;
         let request = Request { timeout_ms, queue, token, operation };
         let late = overdue(Phase::Close, "closing the watch");
-        operation::start(Arc::clone(&watch.runtime), &request, late, async move {
+        operation::start(Arc::clone(&watch.client.runtime), &request, late, async move {
             watch.watch.close().await;
             Ok(Done::default())
         })?;

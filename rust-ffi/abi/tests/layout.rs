@@ -36,12 +36,12 @@ fn structures_lie_in_memory_as_ever() {
         flv_completion_t { token, operation, status, kind, result, value, extra, partition, reserved }
         flv_counts_t {
             struct_size, queues, operations, clients, producers, consumers, errors, buffers, inner_clients,
-            inner_producers, inner_consumers, connections, descriptors, watches, events,
+            inner_producers, inner_consumers, connections, descriptors, watches, events, owners,
         }
         flv_client_options_t {
             struct_size, use_spu_local_address, endpoint, profile, client_id, request_timeout_ms, admin_timeout_ms,
             tls_policy, reserved, tls_domain, tls_ca, tls_cert, tls_key, probe_ms, wait,
-            reserved2,
+            reserved2, owner,
         }
         flv_producer_options_t {
             struct_size, max_in_flight, batch_size, max_request_size, buffer_size, linger_us, delivery_timeout_ms,

@@ -29,8 +29,18 @@ fn shutdown_flushes_within_its_time_and_counts_the_rest() {
     let (status, stuck_runs) = submit(stuck, 7, 100);
     assert_eq!(status, OK);
 
-    // A client that nobody holds any more, and a connect under way.
+    // A client that nobody holds any more, one whose producer goes on without it, one whose producer nobody holds
+    // either, and a connect under way.
     flv_client_free(lost);
+    let freed = queue.connect(&cluster.endpoint());
+    let orphan = queue.producer(freed, "exit", &lingering);
+    let gone = queue.producer(freed, "exit", &lingering);
+    flv_client_free(freed);
+    let (status, orphan_runs) = submit(orphan, 3, 100);
+    assert_eq!(status, OK);
+    let (status, gone_runs) = submit(gone, 2, 100);
+    assert_eq!(status, OK);
+    flv_producer_free(gone);
     let mute = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = mute.local_addr().unwrap().to_string();
     let options = client_options(&address);
@@ -50,7 +60,7 @@ fn shutdown_flushes_within_its_time_and_counts_the_rest() {
         settled.insert(completion.token, completion.status);
         flv_completion_dispose(&raw const completion);
     }
-    assert!(runs.iter().all(|run| settled[&run.ticket] == OK));
+    assert!(runs.iter().chain(&orphan_runs).chain(&gone_runs).all(|run| settled[&run.ticket] == OK));
     assert!(stuck_runs.iter().all(|run| settled[&run.ticket] != OK));
 
     // The connect goes on until it is cancelled; new ones are refused; closed is what was closed.
@@ -65,6 +75,7 @@ fn shutdown_flushes_within_its_time_and_counts_the_rest() {
     assert_eq!(submit(producer, 1, 1).0, CLOSED);
 
     flv_producer_free(producer);
+    flv_producer_free(orphan);
     flv_producer_free(stuck);
     flv_client_free(client);
     flv_client_free(away);

@@ -30,7 +30,7 @@ fn drain(queue: *mut flv_queue_t, capacity: usize) -> Vec<flv_completion_t> {
 /// Starts a connect to a port that nobody listens on; it fails, or is overdue first.
 fn start(queue: *mut flv_queue_t, token: u64) -> u64 {
     let mut options = MaybeUninit::uninit();
-    flv_client_options_init(options.as_mut_ptr());
+    flv_client_options_init(options.as_mut_ptr(), size_of::<flv_client_options_t>());
     // SAFETY: just filled in.
     let mut options: flv_client_options_t = unsafe { options.assume_init() };
     options.endpoint = flv_slice_t { data: b"127.0.0.1:1".as_ptr(), len: 11 };

@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 use tokio_rustls::rustls::ServerConfig;
 
@@ -17,7 +17,7 @@ use crate::control::{Command, ControlError};
 use crate::faults::Faults;
 use crate::files;
 use crate::listener::{Listener, Shutdown};
-use crate::sc::{Sc, spu_name};
+use crate::sc::{Sc, attend, spu_name};
 use crate::smartmodules::{Engine, Limits};
 use crate::spu::{Consumers, Node};
 use crate::temporary::{self, Temporary};
@@ -42,7 +42,7 @@ const MAX_SPUS: u16 = 1000;
 #[derive(Debug)]
 pub struct Cluster {
     // In this order: what runs ends before the directory is unlocked, and that before it is removed.
-    ticking: JoinHandle<()>,
+    background: JoinSet<()>,
     listener: Listener,
     sc: Arc<Sc>,
     directory: PathBuf,
@@ -105,8 +105,12 @@ impl Cluster {
             .and_then(|text| files::replace(&ports_path, &text))
             .map_err(|source| failed(&ports_path, source))?;
 
-        let ticking = tokio::spawn(tick(Arc::downgrade(&sc), config.status_interval, config.retention_interval));
-        Ok(Self { ticking, listener: sc_listener, sc, directory, _lock: lock, temporary })
+        let mut background = JoinSet::new();
+        background.spawn(tick(Arc::downgrade(&sc), config.status_interval, config.retention_interval));
+        for node in sc.nodes() {
+            background.spawn(attend(Arc::downgrade(&sc), Arc::clone(node)));
+        }
+        Ok(Self { background, listener: sc_listener, sc, directory, _lock: lock, temporary })
     }
 
     /// Where clients connect: the SC.
@@ -160,8 +164,8 @@ impl Cluster {
     }
 
     /// Stops the cluster, and returns when its sockets are closed.
-    pub async fn shutdown(self) {
-        self.ticking.abort();
+    pub async fn shutdown(mut self) {
+        self.background.abort_all();
         self.listener.close(Shutdown::Orderly).await;
         for node in self.sc.nodes() {
             node.stop(Shutdown::Orderly).await;
@@ -171,7 +175,7 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        self.ticking.abort();
+        self.background.abort_all();
         self.listener.abort();
         for node in self.sc.nodes() {
             node.abort();

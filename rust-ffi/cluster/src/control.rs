@@ -95,6 +95,32 @@ pub enum Command {
         /// Whether it begins or ends.
         on: bool,
     },
+    /// `report-delay ID MILLISECONDS`: how long after a partition is new or written to an SPU tells the SC of it; on
+    /// the real one up to 400 ms. Until then a new partition is offline for the SC, and its create is not answered,
+    /// although the SPU serves it; 0 ends it.
+    ReportDelay {
+        /// The SPU.
+        id: SpuId,
+        /// How long.
+        delay: Duration,
+    },
+    /// `lose-reports ID on|off`: as the real SC, this one drops a whole report in which there is a partition that was
+    /// deleted meanwhile. The others in it that are new stay offline for the SC until they are written to. Reports are
+    /// 400 ms late then, unless `report-delay` says otherwise.
+    LoseReports {
+        /// The SPU.
+        id: SpuId,
+        /// Whether it begins or ends.
+        on: bool,
+    },
+    /// `partition-delay ID MILLISECONDS`: how long after its creation or deletion an SPU hears of a partition; 0 ends
+    /// it for those that come later.
+    PartitionDelay {
+        /// The SPU.
+        id: SpuId,
+        /// How long.
+        delay: Duration,
+    },
     /// `habit ID NAME on|off`: whether an SPU does something about SmartModules that the real one does. The names:
     /// engine, invent-offsets, skip-segments, run-twice, short-lookback.
     Habit {
@@ -218,6 +244,10 @@ impl<'a> Words<'a> {
         Duration::try_from_secs_f64(seconds).map_err(|_| ControlError(format!("{seconds} is not a number of seconds")))
     }
 
+    fn milliseconds(&mut self) -> Result<Duration, ControlError> {
+        self.parsed("number of milliseconds").map(Duration::from_millis)
+    }
+
     fn command(&mut self) -> Result<Command, ControlError> {
         Ok(match self.word("command")? {
             "kill-spu" => Command::KillSpu { id: self.spu()? },
@@ -236,9 +266,7 @@ impl<'a> Words<'a> {
                 bytes: self.parsed("number of bytes")?,
                 connections: self.optional("number of connections")?.unwrap_or(1),
             },
-            "delay" => {
-                Command::Delay { id: self.spu()?, delay: Duration::from_millis(self.parsed("number of milliseconds")?) }
-            }
+            "delay" => Command::Delay { id: self.spu()?, delay: self.milliseconds()? },
             "refuse" => Command::Refuse { id: self.spu()?, on: self.on_off()? },
             "stall" => Command::Stall { id: self.spu()?, on: self.on_off()? },
             "fail-next" => {
@@ -254,6 +282,9 @@ impl<'a> Words<'a> {
             }
             "disk-full" => Command::DiskFull { id: self.spu()?, on: self.on_off()? },
             "lose-acks" => Command::LoseAcks { id: self.spu()?, on: self.on_off()? },
+            "report-delay" => Command::ReportDelay { id: self.spu()?, delay: self.milliseconds()? },
+            "lose-reports" => Command::LoseReports { id: self.spu()?, on: self.on_off()? },
+            "partition-delay" => Command::PartitionDelay { id: self.spu()?, delay: self.milliseconds()? },
             "habit" => {
                 let id = self.spu()?;
                 let name = self.word("name of a habit")?;
@@ -263,9 +294,7 @@ impl<'a> Words<'a> {
             "smartmodule-memory" => {
                 Command::SmartModuleMemory { id: self.spu()?, bytes: self.parsed("number of bytes")? }
             }
-            "smartmodule-delay" => {
-                Command::SmartModuleDelay { delay: Duration::from_millis(self.parsed("number of milliseconds")?) }
-            }
+            "smartmodule-delay" => Command::SmartModuleDelay { delay: self.milliseconds()? },
             "move" => Command::Move {
                 topic: self.word("topic")?.to_owned(),
                 partition: self.parsed("partition")?,

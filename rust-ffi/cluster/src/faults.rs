@@ -32,6 +32,13 @@ pub(crate) fn error_of(code: i16) -> Option<ErrorCode> {
     ErrorCode::decode_from(&mut encoded.as_slice(), 0).ok().filter(ErrorCode::is_error)
 }
 
+/// How often the real SPU reports to the SC.
+const REPORT_DELAY: Duration = Duration::from_millis(400);
+
+fn millis(delay: Duration) -> u64 {
+    u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// The faults of one server; they outlast its restarts.
 #[derive(Debug)]
 pub(crate) struct Faults {
@@ -39,6 +46,9 @@ pub(crate) struct Faults {
     refuse: AtomicBool,
     disk_full: AtomicBool,
     loses_acks: AtomicBool,
+    loses_reports: AtomicBool,
+    report_delay_ms: AtomicU64,
+    order_delay_ms: AtomicU64,
     stalled: watch::Sender<bool>,
     /// After how many bytes the next connections are cut, and how many connections.
     cut: Mutex<(u64, u32)>,
@@ -53,6 +63,9 @@ impl Default for Faults {
             refuse: AtomicBool::new(false),
             disk_full: AtomicBool::new(false),
             loses_acks: AtomicBool::new(false),
+            loses_reports: AtomicBool::new(false),
+            report_delay_ms: AtomicU64::new(0),
+            order_delay_ms: AtomicU64::new(0),
             stalled: watch::Sender::new(false),
             cut: Mutex::default(),
             failures: Mutex::default(),
@@ -63,7 +76,7 @@ impl Default for Faults {
 
 impl Faults {
     pub(crate) fn set_delay(&self, delay: Duration) {
-        self.delay_ms.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        self.delay_ms.store(millis(delay), Ordering::Relaxed);
     }
 
     pub(crate) fn set_refuse(&self, on: bool) {
@@ -88,6 +101,36 @@ impl Faults {
 
     pub(crate) fn loses_acks(&self) -> bool {
         self.loses_acks.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_loses_reports(&self, on: bool) {
+        self.loses_reports.store(on, Ordering::Relaxed);
+    }
+
+    pub(crate) fn loses_reports(&self) -> bool {
+        self.loses_reports.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_report_delay(&self, delay: Duration) {
+        self.report_delay_ms.store(millis(delay), Ordering::Relaxed);
+    }
+
+    /// How long after a change the SC hears of it; None: at once.
+    pub(crate) fn report_delay(&self) -> Option<Duration> {
+        match self.report_delay_ms.load(Ordering::Relaxed) {
+            // A report of one change is not lost.
+            0 => self.loses_reports().then_some(REPORT_DELAY),
+            delay => Some(Duration::from_millis(delay)),
+        }
+    }
+
+    pub(crate) fn set_order_delay(&self, delay: Duration) {
+        self.order_delay_ms.store(millis(delay), Ordering::Relaxed);
+    }
+
+    /// How long after a partition was created or deleted the SPU hears of it.
+    pub(crate) fn order_delay(&self) -> Duration {
+        Duration::from_millis(self.order_delay_ms.load(Ordering::Relaxed))
     }
 
     pub(crate) fn set_stalled(&self, on: bool) {

@@ -51,6 +51,8 @@ Commands (ID: the number of an SPU):
   start-spu ID [not-leader-for SECONDS]         drop-after ID BYTES [CONNECTIONS]
   delay ID MILLISECONDS                         refuse ID on|off
   stall ID on|off                               disk-full ID on|off
+  lose-acks ID on|off                           lose-reports ID on|off
+  report-delay ID MILLISECONDS                  partition-delay ID MILLISECONDS
   habit ID NAME on|off                          smartmodule-memory ID BYTES
   smartmodule-delay MILLISECONDS
   fail-next ID produce|fetch|stream|offsets CODE

@@ -43,11 +43,6 @@ pub fn counts() -> Counts {
     }
 }
 
-/// The clients that are open, and those that were given up while producers and consumers of theirs go on.
-pub fn clients() -> Vec<Client> {
-    session::all().into_iter().map(|session| Client { session }).collect()
-}
-
 /// A connection to a cluster; a cheap handle.
 #[derive(Clone)]
 pub struct Client {

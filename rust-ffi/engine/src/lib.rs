@@ -30,7 +30,7 @@ mod transport;
 
 pub use admin::{Admin, CreateFlags, TopicSpec};
 pub use boottime::boottime;
-pub use client::{Client, Counts, clients, counts};
+pub use client::{Client, Counts, counts};
 pub use consumer::{
     Chunk, ChunkEncoder, Consumer, ConsumerOptions, EpochOffset, GroupChange, GroupChangeKind, GroupMember,
     GroupOptions, GroupSlots, MemberState, PartitionState, RecordRef, Start, Take,

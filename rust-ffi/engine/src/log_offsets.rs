@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit::Limit;
 use crate::session::Session;
+use crate::transport::Connection;
 
 const VERSION: i16 = 25;
 
@@ -43,15 +44,23 @@ pub(crate) async fn bounds(
     spu: i32,
     partitions: Vec<(String, u32)>,
 ) -> Result<BTreeMap<(String, u32), Result<Bounds>>> {
+    bounds_by(session, &mut session.dial(spu, false).await?, partitions).await
+}
+
+/// The same on a connection to that SPU, of no use any more after an error.
+pub(crate) async fn bounds_by(
+    session: &Session,
+    connection: &mut Connection,
+    partitions: Vec<(String, u32)>,
+) -> Result<BTreeMap<(String, u32), Result<Bounds>>> {
     let mut topics: BTreeMap<String, Vec<FetchOffsetPartition>> = BTreeMap::new();
     for (topic, partition_index) in partitions {
         topics.entry(topic).or_default().push(FetchOffsetPartition { partition_index });
     }
     let mut request = FetchOffsetsRequest::default();
     request.topics.extend(topics.into_iter().map(|(name, partitions)| FetchOffsetTopic { name, partitions }));
-    let mut connection = session.dial(spu, false).await?;
     let number = connection.request(&request, VERSION)?;
-    let response: FetchOffsetsResponse = session.reply(&mut connection, number).await?.decode(VERSION)?;
+    let response: FetchOffsetsResponse = session.reply(connection, number).await?.decode(VERSION)?;
     let mut bounds = BTreeMap::new();
     for topic in response.topics {
         for partition in topic.partitions {

@@ -44,17 +44,10 @@ fn remember(place: Place) {
 }
 
 static ALIVE: AtomicUsize = AtomicUsize::new(0);
-static ALL: Mutex<Vec<Weak<Inner>>> = Mutex::new(Vec::new());
 
 /// How many sessions are alive in the process.
 pub(crate) fn alive() -> usize {
     ALIVE.load(Ordering::Relaxed)
-}
-
-/// All sessions that are alive, also those whose client was given up while producers and consumers go on.
-pub(crate) fn all() -> Vec<Session> {
-    let all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
-    all.iter().filter_map(Weak::upgrade).map(|inner| Session { inner }).collect()
 }
 
 /// What was opened with a session, and counts in its metrics and its flush.
@@ -126,9 +119,6 @@ impl Session {
         let request_timeout = options.request_timeout;
         let (members, common) = Default::default();
         let inner = Arc::new(Inner { controller, metadata, platform_version, request_timeout, members, common });
-        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|session| session.strong_count() > 0);
-        all.push(Arc::downgrade(&inner));
         Ok(Self { inner })
     }
 

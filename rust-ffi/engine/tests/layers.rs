@@ -31,6 +31,7 @@ const ABI: &[&str] = &[
     "lib",
     "admin consumer debug errors events lifecycle metrics producer profiles watch",
     "client",
+    "owner",
     "encode json operation tls transforms",
     "queue runtime",
     "bytes",

@@ -115,6 +115,46 @@ static void offsets(void) {
     refused(flv_client_offsets(client, topic, NULL, 0, 100, queue, 4, NULL, &error), INVALID);
 }
 
+/* A start by time, what was counted by topic, and how long the SC takes to answer. */
+static void times(void) {
+    flv_slice_t topic = slice("measured");
+    flv_consumer_options_t options;
+    options.struct_size = sizeof options;
+    flv_consumer_options_init(&options);
+    options.start_kind = FLV_START_SINCE;
+    options.start_value = 1;
+    CHECK_STATUS(flv_consumer_open(client, topic, &options, 10000, queue, 5, &operation, &error), OK, error);
+    flv_consumer_t *consumer = finish(queue, operation);
+    flv_position_t places[3];
+    size_t count = 0;
+    CHECK(flv_consumer_positions(consumer, places, 3, &count) == OK && count == 3);
+    for (int i = 0; i < 3; i++) {
+        CHECK(places[i].position == 0);
+    }
+    flv_start_t later = {0, FLV_START_SINCE, INT64_MAX};
+    CHECK_STATUS(flv_consumer_seek(consumer, later, 10000, queue, 5, &operation, &error), OK, error);
+    CHECK(finish(queue, operation) == NULL);
+    CHECK(flv_consumer_positions(consumer, places, 3, &count) == OK && places[0].position == places[0].end);
+    later.value = -1;
+    refused(flv_consumer_seek(consumer, later, 10000, queue, 5, &operation, &error), INVALID);
+    flv_consumer_free(consumer);
+
+    flv_topic_metrics_t metrics;
+    CHECK_STATUS(flv_client_topic_metrics(client, NULL, 0, &count, &error), OK, error);
+    CHECK(count == 1);
+    CHECK_STATUS(flv_client_topic_metrics(client, &metrics, 1, &count, &error), OK, error);
+    CHECK(starts_with(metrics.topic, "measured") && metrics.records_produced == 6 && metrics.records_consumed == 0);
+    CHECK(metrics.bytes_produced == 5 + strlen("it goes on"));
+    refused(flv_client_topic_metrics(client, NULL, 1, &count, &error), INVALID);
+    refused(flv_client_topic_metrics(NULL, &metrics, 1, &count, &error), INVALID);
+
+    CHECK_STATUS(flv_client_ping(client, 10000, queue, 6, &operation, &error), OK, error);
+    flv_completion_t completion = next(queue);
+    CHECK(completion.operation == operation && completion.status == OK && completion.result == NULL);
+    CHECK(completion.value > 0 && completion.value < 10000000000LL);
+    refused(flv_client_ping(NULL, 10000, queue, 6, &operation, &error), INVALID);
+}
+
 static flv_watch_t *open_watch(const char *object) {
     CHECK_STATUS(flv_watch_open(client, slice(object), 10000, queue, 2, &operation, &error), OK, error);
     flv_watch_t *watch = finish(queue, operation);
@@ -221,6 +261,7 @@ int main(int count, char **arguments) {
     client = connect_client(queue, arguments[1]);
     smartmodules();
     offsets();
+    times();
     watches();
     flv_client_free(client);
     flv_queue_free(queue);

@@ -169,7 +169,7 @@ static void values_out_of_range(void) {
     consuming.format = 9;
     REFUSED(flv_consumer_open(client, slice("misuse"), &consuming, 100, queue, 1, &operation, &error), INVALID);
     flv_consumer_options_init(&consuming);
-    consuming.start_kind = 9;
+    consuming.start_kind = 99;
     REFUSED(flv_consumer_open(client, slice("misuse"), &consuming, 100, queue, 1, &operation, &error), INVALID);
     REFUSED(flv_debug_panic(99, &error), INVALID);
     REFUSED(flv_runtime_configure(0, &error), INVALID);

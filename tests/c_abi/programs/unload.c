@@ -12,7 +12,7 @@ int main(int argc, char **argv) {
     void *library = dlopen(argv[1], RTLD_NOW | RTLD_LOCAL);
     CHECK(library != NULL);
     flv_status_t (*queue_new)(flv_queue_t **, flv_error_t **);
-    void (*client_options_init)(flv_client_options_t *);
+    void (*client_options_init)(flv_client_options_t *, size_t);
     flv_status_t (*client_connect)(const flv_client_options_t *, int64_t, flv_queue_t *, uint64_t, uint64_t *,
                                    flv_error_t **);
     CHECK(FIND(queue_new) && FIND(client_options_init) && FIND(client_connect));
@@ -20,7 +20,7 @@ int main(int argc, char **argv) {
     flv_client_options_t options;
     uint64_t operation = 0;
     CHECK(queue_new(&queue, NULL) == FLV_STATUS_OK);
-    client_options_init(&options);
+    client_options_init(&options, sizeof options);
     options.endpoint = slice("127.0.0.1:1");
     CHECK(client_connect(&options, 200, queue, 1, &operation, NULL) == FLV_STATUS_OK);
     CHECK(dlclose(library) == 0);

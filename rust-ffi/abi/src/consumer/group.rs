@@ -12,7 +12,7 @@ use crate::operation::{self, Done, Request};
 use crate::pointer::{slice, write_out};
 use crate::queue::flv_queue_t;
 use crate::status::{flv_error_t, flv_status_e, flv_status_t};
-use crate::structs;
+use crate::structs::{self, growing};
 
 /// What became of partitions of a member.
 #[repr(C)]
@@ -44,6 +44,8 @@ pub struct flv_group_change_t {
     pub count: usize,
 }
 
+growing!(flv_group_change_t { struct_size, kind, number, partitions, epochs, count });
+
 /// Where a member of a group and its reader meet without a call. The caller sets `struct_size`. The pointers are valid
 /// until the consumer is freed.
 #[repr(C)]
@@ -60,6 +62,8 @@ pub struct flv_group_slots_t {
     /// The reader writes `flv_boottime()` here when it comes back for more, where it is served from what it holds.
     pub came_back: *mut i64,
 }
+
+growing!(flv_group_slots_t { struct_size, reserved, lease, changes, came_back });
 
 /// Where a member of a group stands.
 #[repr(C)]
@@ -89,6 +93,8 @@ pub struct flv_group_member_t {
     /// The member's id: 32 hexadecimal digits and a zero; empty: it is no member now.
     pub id: [u8; 40],
 }
+
+growing!(flv_group_member_t { struct_size, state, generation, id });
 
 /// An offset of a partition, and the epoch under which its record was handed out.
 #[repr(C)]
@@ -255,7 +261,7 @@ pub extern "C" fn flv_consumer_commit_epochs(
             processed.iter().map(|one| EpochOffset { partition: one.partition, epoch: epoch(one), offset: one.offset });
         let given: Vec<EpochOffset> = given.collect();
         let request = Request { timeout_ms, queue, token, operation };
-        operation::start_bounded(Arc::clone(&consumer.runtime), request, |timeout| async move {
+        operation::start_bounded(Arc::clone(&consumer.client.runtime), request, |timeout| async move {
             fenced(&consumer.consumer.commit_epochs(&given, timeout).await?)
         })?;
         Ok(OK)
@@ -289,7 +295,7 @@ pub extern "C" fn flv_consumer_leave(
     export(error, || {
         let consumer = handle::get(consumer)?;
         let request = Request { timeout_ms, queue, token, operation };
-        operation::start_bounded(Arc::clone(&consumer.runtime), request, |timeout| async move {
+        operation::start_bounded(Arc::clone(&consumer.client.runtime), request, |timeout| async move {
             consumer.consumer.leave(timeout).await?;
             Ok(Done::default())
         })?;

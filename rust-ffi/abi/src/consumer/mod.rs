@@ -11,16 +11,15 @@ use tokio::time::Instant;
 
 use crate::boundary::{OK, export, quiet};
 use crate::bytes::{buffer, flv_slice_t};
-use crate::client::flv_client_t;
+use crate::client::{ClientObject, flv_client_t};
 use crate::closing::{Closing, Work};
 use crate::encode::{Format, flv_record_t, index};
 use crate::handle::{self, Handle, Kind};
 use crate::operation::{self, Done, Request, nothing_came};
-use crate::pointer::{fill, require, slice, write_out};
+use crate::pointer::{require, slice, write_out};
 use crate::queue::flv_queue_t;
-use crate::runtime::Runtime;
 use crate::status::{flv_error_t, flv_status_e, flv_status_t};
-use crate::structs;
+use crate::structs::{self, growing};
 
 pub use group::*;
 use options::start;
@@ -73,6 +72,22 @@ pub struct flv_chunk_t {
     pub epoch: i64,
 }
 
+growing!(flv_chunk_t {
+    struct_size,
+    partition,
+    count,
+    seeks,
+    first_offset,
+    next_offset,
+    bytes,
+    data,
+    len,
+    records,
+    shares_offsets,
+    reserved,
+    epoch
+});
+
 /// What the caller was lent: replaced by the next take.
 #[derive(Default)]
 struct Lent {
@@ -86,7 +101,8 @@ unsafe impl Send for Lent {}
 /// A consumer and what is lent of it.
 pub(crate) struct ConsumerObject {
     pub(crate) consumer: Consumer,
-    runtime: Arc<Runtime>,
+    /// Whose end is its own, too, as long as it lives.
+    client: Arc<ClientObject>,
     format: Format,
     lent: Mutex<Lent>,
     lent_change: Mutex<group::LentChange>,
@@ -107,10 +123,11 @@ impl Closing for ConsumerObject {
     }
 }
 
-/// Fills in the defaults. Any thread.
+/// Fills in the defaults of the fields within `size` bytes, which is the size of `*options`: in C a macro of the same
+/// name adds it. Any thread.
 #[unsafe(no_mangle)]
-pub extern "C" fn flv_consumer_options_init(options: *mut flv_consumer_options_t) {
-    fill(options, flv_consumer_options_t::DEFAULT);
+pub extern "C" fn flv_consumer_options_init(options: *mut flv_consumer_options_t, size: usize) {
+    structs::init(options, size, flv_consumer_options_t::DEFAULT);
 }
 
 /// Opens a consumer of `topic`. Once it completes, the offsets at which reading begins are fixed. Result:
@@ -135,10 +152,9 @@ pub extern "C" fn flv_consumer_open(
         operation::start_bounded(Arc::clone(&client.runtime), request, |timeout| async move {
             let consumer =
                 client.while_open(client.client.consumer(&topic, options, format.encoder(), timeout)).await?;
-            let runtime = Arc::clone(&client.runtime);
             let object = Arc::new(ConsumerObject {
                 consumer,
-                runtime,
+                client: Arc::clone(&client),
                 format,
                 lent: Mutex::default(),
                 lent_change: Mutex::default(),
@@ -164,7 +180,7 @@ pub extern "C" fn flv_consumer_wait(
     export(error, || {
         let consumer = handle::get(consumer)?;
         let request = Request { timeout_ms, queue, token, operation };
-        operation::start(Arc::clone(&consumer.runtime), &request, nothing_came, async move {
+        operation::start(Arc::clone(&consumer.client.runtime), &request, nothing_came, async move {
             consumer.consumer.ready().await;
             Ok(Done::default())
         })?;
@@ -344,7 +360,7 @@ pub extern "C" fn flv_consumer_seek(
         }
         let request = Request { timeout_ms, queue, token, operation };
         // Begun here, not in the task: the next take sees it.
-        let runtime = Arc::clone(&consumer.runtime);
+        let runtime = Arc::clone(&consumer.client.runtime);
         let _inside = runtime.handle()?.enter();
         let seek = consumer.consumer.seek(to.partition, start, request.timeout())?;
         operation::start_bounded(Arc::clone(&runtime), request, |_| async move {
@@ -367,7 +383,7 @@ pub extern "C" fn flv_consumer_put_back(
 ) -> flv_status_t {
     export(error, || {
         let consumer = handle::get(consumer)?;
-        let _inside = consumer.runtime.handle()?.enter();
+        let _inside = consumer.client.runtime.handle()?.enter();
         consumer.consumer.put_back(partition, offset)?;
         Ok(OK)
     })
@@ -382,7 +398,7 @@ fn change(
 ) -> flv_status_t {
     export(error, || {
         let consumer = handle::get(consumer)?;
-        let _inside = consumer.runtime.handle()?.enter();
+        let _inside = consumer.client.runtime.handle()?.enter();
         how(&consumer.consumer, slice(partitions, count, "partitions")?)?;
         Ok(OK)
     })
@@ -433,7 +449,7 @@ fn commit(
     let processed = slice(processed, count, "processed")?;
     processed.iter().try_for_each(|one| structs::unused(one.reserved, "processed"))?;
     let processed: Vec<(u32, i64)> = processed.iter().map(|one| (one.partition, one.offset)).collect();
-    operation::start_bounded(Arc::clone(&consumer.runtime), request, |timeout| async move {
+    operation::start_bounded(Arc::clone(&consumer.client.runtime), request, |timeout| async move {
         match exactly {
             true => consumer.consumer.commit(&processed, timeout).await?,
             false => consumer.consumer.commit_processed(&processed, timeout).await?,
@@ -493,7 +509,7 @@ pub extern "C" fn flv_consumer_committed(
     export(error, || {
         let consumer = handle::get(consumer)?;
         let request = Request { timeout_ms, queue, token, operation };
-        operation::start_bounded(Arc::clone(&consumer.runtime), request, |timeout| async move {
+        operation::start_bounded(Arc::clone(&consumer.client.runtime), request, |timeout| async move {
             let mut bytes = Vec::new();
             for (partition, offset) in consumer.consumer.committed(timeout).await? {
                 bytes.extend_from_slice(&partition.to_ne_bytes());
@@ -537,7 +553,7 @@ pub extern "C" fn flv_consumer_close(
     export(error, || {
         let consumer = handle::get(consumer)?;
         let request = Request { timeout_ms, queue, token, operation };
-        operation::start_bounded(Arc::clone(&consumer.runtime), request, |timeout| async move {
+        operation::start_bounded(Arc::clone(&consumer.client.runtime), request, |timeout| async move {
             consumer.consumer.close(timeout).await?;
             Ok(Done::default())
         })?;

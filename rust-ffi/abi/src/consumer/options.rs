@@ -5,7 +5,7 @@ use fluvio_cffi_engine::{ConsumerOptions, Error, GroupOptions, Result, Start};
 use crate::bytes::flv_slice_t;
 use crate::encode::Format;
 use crate::pointer::slice;
-use crate::structs::{isolation, millis};
+use crate::structs::{growing, isolation, millis};
 use crate::transforms::{self, flv_smartmodule_t};
 
 /// Where reading begins.
@@ -116,6 +116,36 @@ pub struct flv_consumer_options_t {
     pub revoke_waits: u32,
 }
 
+growing!(flv_consumer_options_t {
+    struct_size,
+    format,
+    partitions,
+    partitions_len,
+    starts,
+    starts_len,
+    start_kind,
+    stop_at_end,
+    start_value,
+    isolation,
+    max_bytes,
+    prefetch,
+    consumer_id,
+    auto_commit_ms,
+    probe_ms,
+    skip_evicted,
+    resume,
+    smartmodules,
+    smartmodules_len,
+    group,
+    instance,
+    session_timeout_ms,
+    rebalance_timeout_ms,
+    processing_timeout_ms,
+    group_log,
+    group_log_replication,
+    revoke_waits
+});
+
 /// Where reading begins, of these numbers; `name` is the argument's.
 pub(super) fn start(kind: u32, value: i64, name: &str) -> Result<Start> {
     let records = u64::try_from(value).map_err(|_| Error::invalid(format!("{name} is {value}: it must be 0 or more")));
@@ -123,7 +153,7 @@ pub(super) fn start(kind: u32, value: i64, name: &str) -> Result<Start> {
         1 => Start::Beginning(records?),
         2 => Start::End(records?),
         3 => Start::At(value),
-        4 => Start::Since(value),
+        4 => records.map(|_| Start::Since(value))?,
         other => {
             return Err(Error::invalid(format!("the kind of {name} is {other}: it must be one of FLV_START_")));
         }

@@ -47,7 +47,7 @@ pub fn slice(bytes: &(impl AsRef<[u8]> + ?Sized)) -> flv_slice_t {
 /// Must not outlive the text.
 pub fn client_options(endpoint: &str) -> flv_client_options_t {
     let mut options = std::mem::MaybeUninit::uninit();
-    flv_client_options_init(options.as_mut_ptr());
+    flv_client_options_init(options.as_mut_ptr(), size_of::<flv_client_options_t>());
     // SAFETY: just filled in.
     let mut options = unsafe { options.assume_init() };
     options.endpoint = slice(endpoint);
@@ -56,14 +56,14 @@ pub fn client_options(endpoint: &str) -> flv_client_options_t {
 
 pub fn producer_options() -> flv_producer_options_t {
     let mut options = std::mem::MaybeUninit::uninit();
-    flv_producer_options_init(options.as_mut_ptr());
+    flv_producer_options_init(options.as_mut_ptr(), size_of::<flv_producer_options_t>());
     // SAFETY: just filled in.
     unsafe { options.assume_init() }
 }
 
 pub fn consumer_options() -> flv_consumer_options_t {
     let mut options = std::mem::MaybeUninit::uninit();
-    flv_consumer_options_init(options.as_mut_ptr());
+    flv_consumer_options_init(options.as_mut_ptr(), size_of::<flv_consumer_options_t>());
     // SAFETY: just filled in.
     unsafe { options.assume_init() }
 }

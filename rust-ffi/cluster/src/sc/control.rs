@@ -40,6 +40,17 @@ impl Sc {
                 self.known(id)?.listener().faults().fail_next(request, error);
             }
             Command::LoseAcks { id, on } => self.known(id)?.listener().faults().set_loses_acks(on),
+            Command::ReportDelay { id, delay } => {
+                let node = self.known(id)?;
+                node.listener().faults().set_report_delay(delay);
+                self.catch_up(node);
+            }
+            Command::LoseReports { id, on } => {
+                let node = self.known(id)?;
+                node.listener().faults().set_loses_reports(on);
+                self.catch_up(node);
+            }
+            Command::PartitionDelay { id, delay } => self.known(id)?.listener().faults().set_order_delay(delay),
             Command::DiskFull { id, on } => self.known(id)?.listener().faults().set_disk_full(on),
             Command::Habit { id, habit, on } => self.known(id)?.listener().faults().set_habit(habit, on),
             Command::SmartModuleMemory { id, bytes } => {

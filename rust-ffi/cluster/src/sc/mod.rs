@@ -10,6 +10,7 @@ mod object_files;
 mod objects;
 mod outbox;
 mod provisioning;
+mod reports;
 mod spus;
 mod store;
 mod topics;
@@ -35,6 +36,7 @@ use crate::listener::Accepted;
 use crate::smartmodules::Engine;
 use crate::spu::{Consumers, Node};
 use kinds::Objects;
+pub(crate) use reports::attend;
 pub(crate) use spus::spu_name;
 
 /// The state of the SC.
@@ -126,8 +128,10 @@ impl Sc {
 
     /// What the SPUs know about a partition; `last`: what was known before.
     fn partition_status(&self, key: &ReplicaKey, spec: &PartitionSpec, last: &PartitionStatus) -> PartitionStatus {
-        let spu = self.node(spec.leader).and_then(|node| node.spu());
-        let Some(replica) = spu.and_then(|spu| spu.held(&key.topic, key.partition)) else {
+        // What an SPU still has by that name while it is to hear of it is of an earlier topic.
+        let node = self.node(spec.leader).filter(|node| !node.orders().name(key));
+        let held = node.and_then(|node| node.spu()).and_then(|spu| spu.held(&key.topic, key.partition));
+        let Some(replica) = held.filter(|replica| replica.is_reported()) else {
             return PartitionStatus { resolution: PartitionResolution::Offline, ..last.clone() };
         };
         let followers = spec.followers().into_iter().map(|id| (id, self.follows(id)));

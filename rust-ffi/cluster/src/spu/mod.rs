@@ -9,6 +9,7 @@ mod node;
 mod offsets;
 mod produce;
 mod replica;
+mod reports;
 mod stream;
 mod transforms;
 mod versions;
@@ -28,6 +29,7 @@ pub(crate) use consumers::Consumers;
 use deduplication::Filter;
 pub(crate) use node::Node;
 pub(crate) use replica::{Extent, Gone, Replica, ReplicaConfig};
+pub(crate) use reports::{Order, Orders, Reports};
 
 /// A running SPU: the partitions that it leads.
 #[derive(Debug)]
@@ -36,6 +38,7 @@ pub(crate) struct Spu {
     faults: Arc<Faults>,
     consumers: Arc<Consumers>,
     engine: Arc<Engine>,
+    reports: Arc<Reports>,
     topics: RwLock<HashMap<String, BTreeMap<PartitionId, Arc<Replica>>>>,
 }
 
@@ -49,6 +52,13 @@ impl Spu {
         }
         let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
         topics.entry(key.topic).or_default().insert(key.partition, replica);
+    }
+
+    /// What was written is told to the SC, where that takes time.
+    fn note_written(&self, replica: &Replica) {
+        if self.faults.report_delay().is_some() {
+            self.reports.note(replica.key());
+        }
     }
 
     /// Gives up the lead of a partition.
@@ -77,7 +87,7 @@ impl Spu {
         self.topics.read().unwrap_or_else(PoisonError::into_inner).get(topic)?.get(&partition).cloned()
     }
 
-    fn all(&self) -> Vec<Arc<Replica>> {
+    pub(crate) fn all(&self) -> Vec<Arc<Replica>> {
         let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
         topics.values().flat_map(BTreeMap::values).cloned().collect()
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use fluvio_protocol::record::ReplicaKey;
 use fluvio_types::SpuId;
 
-use super::{Consumers, Gone, Replica, ReplicaConfig, Spu};
+use super::{Consumers, Gone, Order, Orders, Replica, ReplicaConfig, Reports, Spu};
 use crate::listener::{Listener, Shutdown};
 use crate::log;
 use crate::smartmodules::Engine;
@@ -21,6 +21,8 @@ pub(crate) struct Node {
     write_like_real: bool,
     consumers: Arc<Consumers>,
     engine: Arc<Engine>,
+    reports: Arc<Reports>,
+    orders: Orders,
     running: Mutex<Option<Arc<Spu>>>,
 }
 
@@ -34,7 +36,8 @@ impl Node {
         consumers: Arc<Consumers>,
         engine: Arc<Engine>,
     ) -> Self {
-        Self { id, log_directory, listener, write_like_real, consumers, engine, running: Mutex::default() }
+        let (reports, orders, running) = (Arc::default(), Orders::default(), Mutex::default());
+        Self { id, log_directory, listener, write_like_real, consumers, engine, reports, orders, running }
     }
 
     pub(crate) fn id(&self) -> SpuId {
@@ -57,6 +60,7 @@ impl Node {
             faults: Arc::clone(self.listener.faults()),
             consumers: Arc::clone(&self.consumers),
             engine: Arc::clone(&self.engine),
+            reports: Arc::clone(&self.reports),
             topics: RwLock::default(),
         });
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&spu));
@@ -90,12 +94,39 @@ impl Node {
         self.log_directory.join(key.to_string())
     }
 
-    /// Makes an empty partition.
+    /// What it has still to tell the SC.
+    pub(crate) fn reports(&self) -> &Reports {
+        &self.reports
+    }
+
+    /// What it has still to hear from the SC.
+    pub(crate) fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
+    /// Has an empty partition made, at once or a little later.
     pub(crate) fn create(&self, key: ReplicaKey, config: &ReplicaConfig) -> io::Result<()> {
-        if let Some(spu) = self.spu() {
-            let replica = Replica::create(key.clone(), self.directory(&key), config)?;
-            spu.add(key, replica);
+        let delay = self.listener.faults().order_delay();
+        self.orders.give(delay, Order::Create(key, config.clone())).map_or(Ok(()), |order| self.obey(&order))
+    }
+
+    /// Does what the SC has ordered.
+    pub(crate) fn obey(&self, order: &Order) -> io::Result<()> {
+        let (key, config) = match order {
+            Order::Create(key, config) => (key, config),
+            Order::Delete(key) => {
+                self.delete_now(key);
+                return Ok(());
+            }
+        };
+        // One that was started meanwhile has it already.
+        let Some(spu) = self.spu().filter(|spu| spu.held(&key.topic, key.partition).is_none()) else { return Ok(()) };
+        let replica = Replica::create(key.clone(), self.directory(key), config)?;
+        if self.listener.faults().report_delay().is_some() {
+            replica.set_reported(false);
+            self.reports.note(key);
         }
+        spu.add(key.clone(), replica);
         Ok(())
     }
 
@@ -115,8 +146,15 @@ impl Node {
         }
     }
 
-    /// Deletes a partition; its streams end.
+    /// Has a partition deleted, at once or a little later; its streams end.
     pub(crate) fn delete(&self, key: &ReplicaKey) {
+        let delay = self.listener.faults().order_delay();
+        if self.orders.give(delay, Order::Delete(key.clone())).is_some() {
+            self.delete_now(key);
+        }
+    }
+
+    fn delete_now(&self, key: &ReplicaKey) {
         if let Some(replica) = self.spu().and_then(|spu| spu.remove(key)) {
             replica.delete();
         } else if let Err(error) = log::remove(&self.directory(key)) {

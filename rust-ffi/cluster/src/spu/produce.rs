@@ -124,6 +124,9 @@ impl Order<'_> {
                 (base, batch::end(base, batches))
             }
         };
+        if !is_empty {
+            self.spu.note_written(&replica);
+        }
         Ok(Written { replica, base, end })
     }
 }

@@ -81,6 +81,8 @@ pub(crate) struct Replica {
     progress: watch::Sender<Progress>,
     /// Whether a follower takes over what is written, or there is none.
     replicated: AtomicBool,
+    /// Whether the SC has heard of it.
+    reported: AtomicBool,
     failed: AtomicBool,
 }
 
@@ -111,6 +113,7 @@ impl Replica {
             log: Mutex::new(log),
             progress,
             replicated: AtomicBool::new(true),
+            reported: AtomicBool::new(true),
             failed: AtomicBool::new(false),
         }
     }
@@ -122,6 +125,15 @@ impl Replica {
 
     pub(crate) fn key(&self) -> &ReplicaKey {
         &self.key
+    }
+
+    /// Whether the SC has heard of it.
+    pub(crate) fn is_reported(&self) -> bool {
+        self.reported.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_reported(&self, reported: bool) {
+        self.reported.store(reported, Ordering::Relaxed);
     }
 
     /// Whether an append has failed since the SPU started.

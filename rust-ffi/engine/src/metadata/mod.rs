@@ -165,9 +165,8 @@ impl ClusterMetadata {
         };
         let mut moves = Vec::new();
         self.snapshot.send_modify(|metadata| {
-            let before = std::mem::take(metadata);
-            let had_topics = before.had_topics || snapshot.had_topics;
-            *metadata = Snapshot { ended: before.ended, had_topics, panics: before.panics, ..snapshot };
+            let mut before = std::mem::replace(metadata, snapshot);
+            metadata.follow(&mut before);
             moves = metadata.moves(before.partitions.into_iter().flat_map(|(topic, partitions)| {
                 partitions.into_iter().map(move |(partition, state)| (topic.clone(), partition, state.leader))
             }));

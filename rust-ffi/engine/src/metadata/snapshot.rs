@@ -1,6 +1,7 @@
-//! The picture of the cluster itself, and how the SC's updates change it. Pure.
+//! The picture of the cluster itself, and how the SC's updates change it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use fluvio::metadata::partition::PartitionSpec;
 use fluvio::metadata::spu::SpuSpec;
@@ -12,6 +13,9 @@ use fluvio_sc_schema::objects::{Metadata, MetadataUpdate};
 
 use crate::error::Error;
 use crate::events::Event;
+
+/// How long who led the partitions of a topic that is gone is of interest.
+const FORMER: Duration = Duration::from_secs(10);
 
 /// What one object takes in the metadata, about, beside its name.
 const ENTRY: usize = 100;
@@ -25,6 +29,8 @@ pub(crate) struct TopicView {
     pub(crate) compression: Option<Codec>,
     /// Whether it drops records that it has already.
     pub(crate) deduplicates: bool,
+    /// When it appeared, see [`Snapshot::births`].
+    pub(crate) birth: u64,
 }
 
 /// One partition as the SC sees it.
@@ -32,8 +38,17 @@ pub(crate) struct TopicView {
 pub(crate) struct PartitionView {
     /// The SPU that leads it.
     pub(crate) leader: i32,
-    /// Whether it can be used.
+    /// Whether it can be used, by the SC's word. Its leader's own word counts for more.
     pub(crate) online: bool,
+    /// When it appeared, see [`Snapshot::births`].
+    pub(crate) birth: u64,
+}
+
+/// The partitions of a topic that is gone, and who led them.
+#[derive(Debug)]
+struct Former {
+    leaders: BTreeMap<u32, i32>,
+    since: Instant,
 }
 
 /// Where an SPU is.
@@ -51,6 +66,11 @@ pub(crate) struct Snapshot {
     /// By topic, then partition.
     pub(super) partitions: HashMap<String, BTreeMap<u32, PartitionView>>,
     pub(super) spus: HashMap<i32, SpuView>,
+    /// How many topics and partitions have appeared so far. What is deleted and created again has appeared twice, if the
+    /// SC has told of both.
+    births: u64,
+    /// Of topics that went a moment ago. Their leaders may not have heard of it yet.
+    former: HashMap<String, Former>,
     /// Whether the SC has ever told of a topic.
     pub(super) had_topics: bool,
     /// Set when the metadata will not change any more: its owner has closed it.
@@ -73,12 +93,66 @@ impl Snapshot {
         self.topics.contains_key(topic)
     }
 
-    /// Whether all partitions of `topic` can be used.
-    pub(crate) fn ready(&self, topic: &str) -> bool {
-        self.topic(topic).is_some()
-            && self.partitions.get(topic).is_some_and(|known| {
-                known.values().all(|partition| partition.online && self.spus.contains_key(&partition.leader))
-            })
+    /// How many topics and partitions have appeared so far: what appears from now on has a later birth.
+    pub(crate) fn births(&self) -> u64 {
+        self.births
+    }
+
+    /// When `topic` appeared, if it is there.
+    pub(crate) fn birth(&self, topic: &str) -> Option<u64> {
+        self.topics.get(topic).map(|topic| topic.birth)
+    }
+
+    /// Partitions of a topic of that name, and who leads them, or led them until a moment ago.
+    pub(crate) fn leaders_so_far(&self, topic: &str) -> BTreeSet<(u32, i32)> {
+        let former = self.former.get(topic).filter(|former| former.since.elapsed() < FORMER);
+        let former = former.into_iter().flat_map(|former| former.leaders.iter().map(|(number, spu)| (*number, *spu)));
+        let now = self.partitions.get(topic).into_iter().flatten().map(|(number, state)| (*number, state.leader));
+        former.chain(now).collect()
+    }
+
+    /// Takes the place of what was known `before` the SC has told everything anew. What is there still has not appeared
+    /// just now.
+    pub(super) fn follow(&mut self, before: &mut Self) {
+        self.ended = before.ended.take();
+        self.had_topics |= before.had_topics;
+        self.panics = std::mem::take(&mut before.panics);
+        self.former = std::mem::take(&mut before.former);
+        self.births += before.births;
+        for (name, topic) in &mut self.topics {
+            topic.birth = before.birth(name).unwrap_or(topic.birth + before.births);
+        }
+        for (topic, partitions) in &mut self.partitions {
+            for (number, partition) in partitions {
+                let known = before.partition(topic, *number).map(|known| known.birth);
+                partition.birth = known.unwrap_or(partition.birth + before.births);
+            }
+        }
+        self.note_all_former(&before.partitions);
+    }
+
+    /// Those of the partitions `before` that are there no more are gone.
+    fn note_all_former(&mut self, before: &HashMap<String, BTreeMap<u32, PartitionView>>) {
+        for (topic, partitions) in before {
+            for (number, partition) in partitions {
+                if self.partition(topic, *number).is_none() {
+                    self.note_former(topic, *number, partition.leader);
+                }
+            }
+        }
+    }
+
+    /// A partition is gone. What went long ago is forgotten.
+    fn note_former(&mut self, topic: &str, partition: u32, leader: i32) {
+        if !self.former.contains_key(topic) {
+            self.former.retain(|_, former| former.since.elapsed() < FORMER);
+        }
+        let former = self
+            .former
+            .entry(topic.to_owned())
+            .or_insert_with(|| Former { leaders: BTreeMap::new(), since: Instant::now() });
+        former.leaders.insert(partition, leader);
+        former.since = Instant::now();
     }
 
     /// The partitions of `topic` by their numbers, as many as are known.
@@ -109,6 +183,15 @@ impl Snapshot {
     }
 }
 
+/// Whether it is a full list.
+fn is_whole<S>(update: &MetadataUpdate<S>) -> bool
+where
+    S: AdminSpec,
+    S::Status: fluvio_protocol::Encoder + fluvio_protocol::Decoder,
+{
+    !update.all.is_empty() || update.changes.is_empty()
+}
+
 /// Calls `set` or `remove` for each object of an update. A full list replaces everything: `clear` is called first.
 fn apply<S>(
     snapshot: &mut Snapshot,
@@ -120,7 +203,7 @@ fn apply<S>(
     S: AdminSpec,
     S::Status: fluvio_protocol::Encoder + fluvio_protocol::Decoder,
 {
-    if !update.all.is_empty() || update.changes.is_empty() {
+    if is_whole(&update) {
         clear(snapshot);
     }
     update.all.into_iter().for_each(|object| set(snapshot, object));
@@ -149,15 +232,25 @@ pub(crate) fn replica(name: &str) -> Option<(&str, u32)> {
 }
 
 impl Snapshot {
+    /// When something appeared that was `known` already or not.
+    fn birth_of(&mut self, known: Option<u64>) -> u64 {
+        known.unwrap_or_else(|| {
+            self.births += 1;
+            self.births
+        })
+    }
+
     pub(super) fn apply_topics(&mut self, update: MetadataUpdate<TopicSpec>) {
+        let before = if is_whole(&update) { std::mem::take(&mut self.topics) } else { HashMap::new() };
         apply(
             self,
             update,
-            |snapshot| snapshot.topics.clear(),
+            |_| {},
             |snapshot, topic| {
                 if topic.status.resolution.is_being_deleted() {
                     snapshot.topics.remove(&topic.name);
                 } else {
+                    let known = snapshot.birth(&topic.name).or(before.get(&topic.name).map(|topic| topic.birth));
                     // A computed topic counts by its spec: partitions that were added last are still to come.
                     let state = TopicView {
                         partitions: topic.spec.replicas().partitions(),
@@ -170,6 +263,7 @@ impl Snapshot {
                             CompressionAlgorithm::Zstd => Some(Codec::Zstd),
                         },
                         deduplicates: topic.spec.get_deduplication().is_some(),
+                        birth: snapshot.birth_of(known),
                     };
                     snapshot.topics.insert(topic.name, state);
                     snapshot.had_topics = true;
@@ -182,13 +276,20 @@ impl Snapshot {
     }
 
     pub(super) fn apply_partitions(&mut self, update: MetadataUpdate<PartitionSpec>) {
+        let before = if is_whole(&update) { std::mem::take(&mut self.partitions) } else { HashMap::new() };
         apply(
             self,
             update,
-            |snapshot| snapshot.partitions.clear(),
+            |_| {},
             |snapshot, object| {
                 if let Some((topic, partition)) = replica(&object.name) {
-                    let state = PartitionView { leader: object.spec.leader, online: object.status.is_online() };
+                    let known = snapshot.partition(topic, partition);
+                    let known = known.or_else(|| before.get(topic)?.get(&partition).copied());
+                    let state = PartitionView {
+                        leader: object.spec.leader,
+                        online: object.status.is_online(),
+                        birth: snapshot.birth_of(known.map(|known| known.birth)),
+                    };
                     snapshot.partitions.entry(topic.to_owned()).or_default().insert(partition, state);
                 }
             },
@@ -196,13 +297,17 @@ impl Snapshot {
                 if let Some((topic, partition)) = replica(&object.name)
                     && let Some(known) = snapshot.partitions.get_mut(topic)
                 {
-                    known.remove(&partition);
+                    let removed = known.remove(&partition);
                     if known.is_empty() {
                         snapshot.partitions.remove(topic);
+                    }
+                    if let Some(removed) = removed {
+                        snapshot.note_former(topic, partition, removed.leader);
                     }
                 }
             },
         );
+        self.note_all_former(&before);
     }
 
     pub(super) fn apply_spus(&mut self, update: MetadataUpdate<SpuSpec>) {

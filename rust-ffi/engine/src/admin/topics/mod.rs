@@ -1,9 +1,13 @@
 //! Topics.
 
+mod create;
+mod leaders;
 mod spec;
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fluvio::FluvioAdmin;
 use fluvio::metadata::topic::{
@@ -13,11 +17,11 @@ use fluvio::metadata::topic::{
 use fluvio_sc_schema::objects::Metadata;
 use serde::Serialize;
 
-use super::{Admin, CreateFlags, Kind, PartitionMirror, Spu, SpuResolution, check_name, done, exists, like, unsent};
+use super::{Admin, Kind, PartitionMirror, check_name, done, like, unsent};
 use crate::error::{Error, ErrorKind, Outcome, Phase, Result};
 
+use leaders::Leaders;
 pub use spec::*;
-use spec::{check_topic_name, invalid_topic};
 
 like! {
     /// How far a topic has come.
@@ -89,132 +93,16 @@ impl Kind for Topic {
     }
 }
 
+/// How long a deletion waits for the metadata to hear of it.
+const WORD_OF_DELETION: Duration = Duration::from_secs(1);
+
+/// The error when the time is over before a topic is ready.
+fn unready(name: &str, what_is_done: &str) -> Error {
+    let text = format!("topic \"{name}\" {what_is_done}, but is not ready yet");
+    Error::timeout(Phase::Admin, text).with_topic(name)
+}
+
 impl Admin {
-    /// Creates a topic and returns it. Names and limits are checked before anything is sent. `wait_ready`: return once
-    /// it can be produced to.
-    pub async fn create_topic(
-        &self,
-        name: &str,
-        spec: TopicSpec,
-        flags: CreateFlags,
-        wait_ready: bool,
-    ) -> Result<Topic> {
-        check_topic_name(name)?;
-        spec.validate().map_err(|error| error.with_topic(name))?;
-        let mut attempts = self.attempts();
-        loop {
-            let lost = |error: &Error| error.kind == ErrorKind::Connection;
-            match self.try_create_topic(name, &spec, flags, wait_ready, attempts.perhaps()).await {
-                // Where it may exist, creating it again changes nothing more.
-                Err(error) if flags.exist_ok || flags.dry_run && lost(&error) => attempts.after(error).await?,
-                created => return created,
-            }
-        }
-    }
-
-    /// `perhaps`: whether an earlier attempt may have created it.
-    async fn try_create_topic(
-        &self,
-        name: &str,
-        spec: &TopicSpec,
-        flags: CreateFlags,
-        wait_ready: bool,
-        perhaps: bool,
-    ) -> Result<Topic> {
-        if let Err(refused) = self.check_capacity(name, spec).await.map_err(unsent) {
-            return match self.find_topic(name).await.map_err(unsent)? {
-                Some(topic) if flags.exist_ok => Ok(topic),
-                Some(_) => Err(exists::<Topic>(name).with_topic(name)),
-                None => Err(refused),
-            };
-        }
-        let request = spec.clone().into_upstream(name);
-        // The home of mirrors that are still to come has no partitions.
-        let wait_ready = wait_ready && request.replicas().partitions() > 0;
-        let planned = Metadata { name: name.to_owned(), spec: request.clone(), status: UpstreamStatus::default() };
-        // The SC answers once the partitions are there, or gives up after 90 s; the topic itself is there at once.
-        let known = self.session.metadata().read(|metadata| metadata.has_topic(name));
-        let create = self.send_create("topic", name, flags, request);
-        let created = if wait_ready || known || flags.dry_run {
-            create.await
-        } else {
-            tokio::select! {
-                created = create => created,
-                appeared = self.session.metadata().wait(|metadata| metadata.has_topic(name).then_some(())) => appeared,
-            }
-        };
-        match created {
-            Err(error) if error.kind == ErrorKind::AlreadyExists && flags.exist_ok => {
-                // What an earlier attempt has created is still to become ready.
-                if !perhaps {
-                    return self.topic(name).await;
-                }
-            }
-            // Slow, not lost.
-            Err(error)
-                if error.kind == ErrorKind::Timeout
-                    && !known
-                    && self.session.metadata().read(|metadata| metadata.has_topic(name)) => {}
-            Err(error) => return Err(error.with_topic(name)),
-            Ok(()) if flags.dry_run => return Topic::from_upstream(planned),
-            Ok(()) => {}
-        }
-        if wait_ready {
-            self.ready(name, 1, "was created and exists").await?;
-        }
-        self.topic(name).await.map_err(done)
-    }
-
-    /// A replication factor that cannot be served would be waited for.
-    async fn check_capacity(&self, name: &str, spec: &TopicSpec) -> Result<()> {
-        if spec.mirror.is_some() {
-            return Ok(());
-        }
-        let spus = self.list::<Spu>(None, false, false).await?;
-        let online = |spu: &&Spu| spu.status.resolution == SpuResolution::Online;
-        let online: Vec<i32> = spus.iter().filter(online).map(|spu| spu.spec.id).collect();
-        // One that is away may come back.
-        let refusal = |text, passes| {
-            let error = invalid_topic(text).with_topic(name);
-            Err(if passes { error.passing() } else { error })
-        };
-        match &spec.assignment {
-            None if spec.replication as usize > online.len() => refusal(
-                format!(
-                    "replication is {}: it must be at most the number of SPUs that are online, {}",
-                    spec.replication,
-                    online.len()
-                ),
-                spec.replication as usize <= spus.len(),
-            ),
-            None => Ok(()),
-            Some(assignment) => {
-                let mut wanted = assignment.iter().flat_map(|one| &one.replicas);
-                match wanted.find(|id| !online.contains(id)) {
-                    Some(id) => refusal(
-                        format!("assignment names SPU {id}, which is not online"),
-                        spus.iter().any(|spu| spu.spec.id == *id),
-                    ),
-                    None => Ok(()),
-                }
-            }
-        }
-    }
-
-    /// Waits until a topic with at least `partitions` partitions can be produced to.
-    async fn ready(&self, name: &str, partitions: u32, what_is_done: &str) -> Result<()> {
-        let enough = |metadata: &crate::metadata::Snapshot| {
-            let ready =
-                metadata.topic(name).is_some_and(|topic| topic.partitions >= partitions) && metadata.ready(name);
-            ready.then_some(())
-        };
-        let overdue = |_| {
-            let text = format!("topic \"{name}\" {what_is_done}, but is not ready yet");
-            Error::timeout(Phase::Admin, text).with_topic(name)
-        };
-        self.session.metadata().find(name, &self.limit, enough, overdue).await.map_err(done)
-    }
-
     /// The topics whose name contains a string; with `system` the cluster's own instead of all others.
     pub async fn topics(&self, name_contains: Option<&str>, system: bool) -> Result<Vec<Topic>> {
         self.list(name_contains, system, false).await
@@ -247,8 +135,23 @@ impl Admin {
                 }
             }
         };
+        let metadata = self.session.metadata();
+        let before = metadata.read(|metadata| metadata.birth(name));
         let deleted = self.send_delete(&what, missing_ok, ErrorKind::TopicNotFound, delete).await;
-        deleted.map_err(|error| error.with_topic(name))
+        deleted.map_err(|error| error.with_topic(name))?;
+        if before.is_some() {
+            // The watches have been told before the SC answered.
+            let gone = metadata.wait(|metadata| (metadata.birth(name) != before).then_some(()));
+            let _ = tokio::time::timeout(WORD_OF_DELETION, gone).await;
+        }
+        Ok(())
+    }
+
+    /// Waits until each of these partitions is served by its leader. `what_is_done` already, for an error.
+    async fn ready(&self, name: &str, partitions: Range<u32>, what_is_done: &str) -> Result<()> {
+        let overdue = |_| unready(name, what_is_done);
+        let leaders = Leaders::new(&self.session, name, &self.limit);
+        self.limit.hold(leaders.serve(partitions, 0), overdue).await.map_err(done)
     }
 
     /// Adds partitions to a topic whose replicas the server places.
@@ -270,7 +173,7 @@ impl Admin {
             }
         })?;
         if wait_ready {
-            self.ready(name, after, "has its new partitions").await?;
+            self.ready(name, before..after, "has its new partitions").await?;
         }
         self.topic(name).await.map_err(done)
     }

@@ -336,6 +336,12 @@ impl TopicSpec {
         spec
     }
 
+    /// Whether its partitions are placed like those of `other`.
+    pub(super) fn is_placed_like(&self, other: &Self) -> bool {
+        (self.partitions, self.replication, &self.assignment)
+            == (other.partitions, other.replication, &other.assignment)
+    }
+
     pub(super) fn from_upstream(spec: &Upstream) -> Self {
         let replicas = spec.replicas();
         let (assignment, mirror) = match replicas {

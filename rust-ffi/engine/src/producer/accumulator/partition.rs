@@ -266,12 +266,14 @@ impl PartitionQueue {
         self.unanswered_since = (self.in_flight > 0).then_some(now);
     }
 
-    /// The cluster metadata says whether the partition is online. It counts where that is news.
+    /// The cluster metadata says whether the partition is online. It counts where that is news. The leader of one that is
+    /// not is asked: the SC may have lost its report.
     pub(super) fn list_online(&mut self, online: bool) {
         if online != self.listed_online {
             self.online = online;
             self.listed_online = online;
             self.refused = false;
+            self.missed |= !online;
         }
     }
 
