@@ -137,8 +137,7 @@ pub extern "C" fn flv_watch_group(
         let request = Request { timeout_ms, queue, token, operation };
         operation::start_bounded(Arc::clone(&client.runtime), request, |timeout| async move {
             let admin = client.client.admin(timeout);
-            let watch = client.while_open(admin.watch_group(&group, &topic, log.as_deref())).await?;
-            let watch = AnyWatch::Group(watch);
+            let watch = AnyWatch::Group(client.while_open(admin.watch_group(&group, &topic, log.as_deref())).await?);
             Ok(Done::object::<flv_watch_t>(Arc::new(WatchObject { watch, client })))
         })?;
         Ok(OK)

@@ -152,9 +152,13 @@ pub extern "C" fn flv_consumer_open(
         operation::start_bounded(Arc::clone(&client.runtime), request, |timeout| async move {
             let consumer =
                 client.while_open(client.client.consumer(&topic, options, format.encoder(), timeout)).await?;
-            let (lent, lent_change) = (Mutex::default(), Mutex::default());
-            let client_of = Arc::clone(&client);
-            let object = Arc::new(ConsumerObject { consumer, client: client_of, format, lent, lent_change });
+            let object = Arc::new(ConsumerObject {
+                consumer,
+                client: Arc::clone(&client),
+                format,
+                lent: Mutex::default(),
+                lent_change: Mutex::default(),
+            });
             client.add(&object);
             Ok(Done::object::<flv_consumer_t>(object))
         })?;
