@@ -23,6 +23,10 @@ typedef enum {
      */
     FLV_STATUS_END = 2,
     /*
+     What a member of a consumer group reads has changed: `flv_consumer_change` says how.
+     */
+    FLV_STATUS_CHANGED = 3,
+    /*
      The operation was cancelled: nothing was done, or only the wait was abandoned.
      */
     FLV_STATUS_CANCELLED = 10,
@@ -136,6 +140,10 @@ typedef enum {
      */
     FLV_STATUS_CONSUMER_OFFSET_NOT_FOUND = 56,
     /*
+     The consumer group has members.
+     */
+    FLV_STATUS_GROUP_NOT_EMPTY = 57,
+    /*
      Producing failed in another way.
      */
     FLV_STATUS_PRODUCER = 60,
@@ -159,6 +167,14 @@ typedef enum {
      The log holds bytes that are no valid record batch.
      */
     FLV_STATUS_CORRUPT_RECORD = 71,
+    /*
+     Another process has taken the place of this member of a consumer group.
+     */
+    FLV_STATUS_MEMBER_FENCED = 72,
+    /*
+     Partitions to commit are read by another member of the consumer group by now.
+     */
+    FLV_STATUS_COMMIT_FENCED = 73,
     /*
      A SmartModule failed.
      */
@@ -302,6 +318,22 @@ typedef enum {
      Another SPU leads a partition.
      */
     FLV_EVENT_LEADER_CHANGED = 4,
+    /*
+     A consumer is a member of its group now.
+     */
+    FLV_EVENT_GROUP_JOINED = 5,
+    /*
+     The lease of a member is over, and nobody has evicted it: reads wait.
+     */
+    FLV_EVENT_GROUP_SUSPENDED = 6,
+    /*
+     The lease of a member runs again.
+     */
+    FLV_EVENT_GROUP_RESUMED = 7,
+    /*
+     A member is none any more without having left.
+     */
+    FLV_EVENT_GROUP_LOST = 8,
 } flv_event_kind_e;
 
 /*
@@ -471,6 +503,51 @@ typedef enum {
      */
     FLV_TLS_POLICY_VERIFIED = 3,
 } flv_tls_policy_e;
+
+/*
+ What became of partitions of a member.
+ */
+typedef enum {
+    /*
+     They are read from now on. Nothing of them is handed over before this is acknowledged.
+     */
+    FLV_GROUP_ASSIGNED = 1,
+    /*
+     They are given up. Until this is acknowledged the member owns them, and commits hold; after it, what is still held
+     of them must be dropped. While the reader waits and `revoke_waits` is 0, they are given up already.
+     */
+    FLV_GROUP_REVOKED = 2,
+    /*
+     They are gone, without having been given up.
+     */
+    FLV_GROUP_LOST = 3,
+} flv_group_change_kind_e;
+
+/*
+ Where a member of a group stands.
+ */
+typedef enum {
+    /*
+     It asks to be taken in.
+     */
+    FLV_MEMBER_JOINING = 1,
+    /*
+     It takes part.
+     */
+    FLV_MEMBER_MEMBER = 2,
+    /*
+     It takes part, but its lease is over: nothing is handed out.
+     */
+    FLV_MEMBER_SUSPENDED = 3,
+    /*
+     Its reader did not come back in time: it has left, and joins anew when the reader does.
+     */
+    FLV_MEMBER_AWAY = 4,
+    /*
+     It was closed, or another process has taken its place.
+     */
+    FLV_MEMBER_ENDED = 5,
+} flv_member_state_e;
 
 /*
  Bytes that are the caller's, until `flv_buffer_free`.
@@ -797,6 +874,45 @@ typedef struct {
      How many.
      */
     size_t smartmodules_len;
+    /*
+     The group of which the consumer is a member: 1 to 200 bytes, without control characters. Its members share the
+     partitions of the topic, and what is committed is the group's. Not together with `consumer_id`, `partitions`, or
+     `resume` 0. Empty: none. Default empty.
+     */
+    flv_slice_t group;
+    /*
+     A name that survives a restart: who comes back with it within `session_timeout_ms` gets its partitions back, and
+     `flv_consumer_close` does not leave. At most one process may have it at a time. Default empty.
+     */
+    flv_slice_t instance;
+    /*
+     Whoever gives no sign of life for so long loses its partitions, milliseconds: 1,000 to 3,600,000. Default 10,000.
+     */
+    int64_t session_timeout_ms;
+    /*
+     A partition that is to move, and whose reader does not come back for so long, is given up without an offset,
+     milliseconds. Default 60,000.
+     */
+    int64_t rebalance_timeout_ms;
+    /*
+     A member whose reader does not come back for so long leaves, and joins anew when it does, milliseconds. Default
+     300,000.
+     */
+    int64_t processing_timeout_ms;
+    /*
+     The topic in which the members of groups agree; it is made if there is none. Empty: `consumer-group`. Default
+     empty.
+     */
+    flv_slice_t group_log;
+    /*
+     How many replicas it gets if it is made. Default 1.
+     */
+    uint32_t group_log_replication;
+    /*
+     Not 0: a partition that is to move is given up only when that was acknowledged (`flv_consumer_change_done`), also
+     while the reader waits. Default 0.
+     */
+    uint32_t revoke_waits;
 } flv_consumer_options_t;
 
 /*
@@ -885,6 +1001,11 @@ typedef struct {
      0.
      */
     uint32_t reserved;
+    /*
+     With a group: the epoch under which the chunk was taken. Its records may be handed out as long as the partition's
+     epoch slot (`flv_consumer_epoch`) has the same. Else -1.
+     */
+    int64_t epoch;
 } flv_chunk_t;
 
 /*
@@ -926,6 +1047,107 @@ typedef struct {
      */
     int64_t offset;
 } flv_offset_t;
+
+/*
+ Where a member of a group and its reader meet without a call. The caller sets `struct_size`. The pointers are valid
+ until the consumer is freed.
+ */
+typedef struct {
+    /*
+     `sizeof(flv_group_slots_t)`.
+     */
+    uint32_t struct_size;
+    /*
+     0.
+     */
+    uint32_t reserved;
+    /*
+     Until when records may be handed out, in nanoseconds of `flv_boottime`; 0: not at all.
+     */
+    const int64_t *lease;
+    /*
+     Rises whenever an epoch slot changes, or a change waits to be told.
+     */
+    const int64_t *changes;
+    /*
+     The reader writes `flv_boottime()` here when it comes back for more, where it is served from what it holds.
+     */
+    int64_t *came_back;
+} flv_group_slots_t;
+
+/*
+ A change of what a member of a group reads. The caller sets `struct_size`.
+ */
+typedef struct {
+    /*
+     `sizeof(flv_group_change_t)`.
+     */
+    uint32_t struct_size;
+    /*
+     One of `FLV_GROUP_`.
+     */
+    uint32_t kind;
+    /*
+     Its number, for `flv_consumer_change_done`.
+     */
+    uint64_t number;
+    /*
+     Which partitions. Lent until the next `flv_consumer_change`, or the free.
+     */
+    const uint32_t *partitions;
+    /*
+     The epoch of each: it never repeats, and rises with each owner. Lent as `partitions` are.
+     */
+    const int64_t *epochs;
+    /*
+     How many: at least 1.
+     */
+    size_t count;
+} flv_group_change_t;
+
+/*
+ Who a consumer is in its group. The caller sets `struct_size`.
+ */
+typedef struct {
+    /*
+     `sizeof(flv_group_member_t)`.
+     */
+    uint32_t struct_size;
+    /*
+     One of `FLV_MEMBER_`.
+     */
+    uint32_t state;
+    /*
+     The group's generation; -1: none yet.
+     */
+    int64_t generation;
+    /*
+     The member's id: 32 hexadecimal digits and a zero; empty: it is no member now.
+     */
+    uint8_t id[40];
+} flv_group_member_t;
+
+/*
+ An offset of a partition, and the epoch under which its record was handed out.
+ */
+typedef struct {
+    /*
+     The partition.
+     */
+    uint32_t partition;
+    /*
+     0.
+     */
+    uint32_t reserved;
+    /*
+     Of the last processed record; -1: none, but begin with the first.
+     */
+    int64_t offset;
+    /*
+     The epoch of its chunk; -1: the current one.
+     */
+    int64_t epoch;
+} flv_epoch_offset_t;
 
 /*
  What is alive in the process. The caller sets `struct_size`.
@@ -1116,13 +1338,17 @@ typedef struct {
      */
     int32_t leader;
     /*
-     `FLV_EVENT_LEADER_CHANGED`: the topic. Else empty. Valid until the next take, or the free.
+     `FLV_EVENT_LEADER_CHANGED`, `FLV_EVENT_GROUP_`: the topic. Else empty. Valid until the next take, or the free.
      */
     flv_view_t topic;
     /*
-     `FLV_EVENT_RECONNECTING`: why. Else empty. Valid until the next take, or the free.
+     `FLV_EVENT_RECONNECTING`, `FLV_EVENT_GROUP_LOST`: why. Else empty. Valid until the next take, or the free.
      */
     flv_view_t reason;
+    /*
+     `FLV_EVENT_GROUP_`: the group. Else empty. Valid until the next take, or the free.
+     */
+    flv_view_t group;
 } flv_event_t;
 
 /*
@@ -1196,6 +1422,22 @@ typedef struct {
      has failed or must go again, and partition that is not read on.
      */
     uint64_t errors[100];
+    /*
+     How often what members of groups read has changed.
+     */
+    uint64_t rebalances;
+    /*
+     Offsets that were not stored because their partitions were another member's by then.
+     */
+    uint64_t commits_fenced;
+    /*
+     Commands sent to the logs of groups: each is a sign of life.
+     */
+    uint64_t signs;
+    /*
+     Members of groups that were found silent and evicted.
+     */
+    uint64_t evictions;
 } flv_metrics_t;
 
 /*
@@ -1597,7 +1839,8 @@ flv_status_t flv_consumer_wait(flv_consumer_t *consumer,
 
 /*
  Takes what is ready; partitions take turns. Never blocks. OK: `*chunk` is filled, and what was lent before is not
- valid any more. EMPTY: nothing now. END: read to its end, or stopped. Otherwise the error at which the stream
+ valid any more. EMPTY: nothing now. CHANGED: a member of a group is to look at `flv_consumer_change` first. END: read
+ to its end, or stopped. Otherwise the error at which the stream
  stands; it stays. One thread at a time.
  */
 flv_status_t flv_consumer_take(flv_consumer_t *consumer, flv_chunk_t *chunk, flv_error_t **error);
@@ -1736,6 +1979,74 @@ flv_status_t flv_consumer_close(flv_consumer_t *consumer,
  fine. Any thread but that of a take under way.
  */
 void flv_consumer_free(flv_consumer_t *consumer);
+
+/*
+ What the clock of leases shows, in nanoseconds: it counts the time for which the machine was suspended. On Linux
+ `CLOCK_BOOTTIME`. Any thread.
+ */
+int64_t flv_boottime(void);
+
+/*
+ Where the member and its reader meet. `slots->struct_size` must be set. Fails with `FLV_STATUS_USAGE` without a group.
+ Any thread; never waits.
+ */
+flv_status_t flv_consumer_group_slots(flv_consumer_t *consumer, flv_group_slots_t *slots, flv_error_t **error);
+
+/*
+ The place that has the epoch under which records of the partition may be handed out now; -1: none of it may. `*slot`
+ is valid until the consumer is freed. Fails with `FLV_STATUS_USAGE` without a group. Any thread; never waits.
+ */
+flv_status_t flv_consumer_epoch(flv_consumer_t *consumer,
+                                uint32_t partition,
+                                const int64_t **slot,
+                                flv_error_t **error);
+
+/*
+ The oldest change that is not acknowledged. Until it is, `flv_consumer_take` says CHANGED and a wait completes at once.
+ OK: `*change` has it; asked again, it is the same, less what was taken back meanwhile. EMPTY: there is none.
+ `change->struct_size` must be set. Never blocks. The thread that reads.
+ */
+flv_status_t flv_consumer_change(flv_consumer_t *consumer, flv_group_change_t *change, flv_error_t **error);
+
+/*
+ The caller has dealt with the change of that number: what its callback was to do is done. Revoked partitions are given
+ up now, with what `flv_consumer_processed` has of them; what it has of assigned ones is cleared. Another number than
+ that of the oldest change does nothing. Never blocks. The thread that reads.
+ */
+flv_status_t flv_consumer_change_done(flv_consumer_t *consumer, uint64_t number, flv_error_t **error);
+
+/*
+ Who the consumer is in its group. `member->struct_size` must be set. Fails with `FLV_STATUS_USAGE` without a group. Any
+ thread; never waits.
+ */
+flv_status_t flv_consumer_member(const flv_consumer_t *consumer, flv_group_member_t *member, flv_error_t **error);
+
+/*
+ Stores offsets of a group's partitions, each if the member still owns it under the epoch that is given; they are read
+ before it returns. Completes when the group's log says which hold. Value: how many do not. Result: NULL if all hold,
+ else `flv_buffer_t *` with an array of `flv_offset_t`: those that are another member's by now, owned by whoever drains.
+ An offset beyond the end of its log, under the current epoch, fails with `FLV_STATUS_OFFSET_OUT_OF_RANGE`, and nothing is
+ stored. Any thread.
+ */
+flv_status_t flv_consumer_commit_epochs(flv_consumer_t *consumer,
+                                        const flv_epoch_offset_t *processed,
+                                        size_t count,
+                                        int64_t timeout_ms,
+                                        flv_queue_t *queue,
+                                        uint64_t token,
+                                        uint64_t *operation,
+                                        flv_error_t **error);
+
+/*
+ As `flv_consumer_close`, but gives the partitions of a member with an `instance` up, too: nobody waits for it to come
+ back. Any thread.
+ */
+flv_status_t flv_consumer_leave(flv_consumer_t *consumer,
+                                int64_t timeout_ms,
+                                flv_queue_t *queue,
+                                uint64_t token,
+                                uint64_t *operation,
+                                flv_error_t **error);
 
 /*
  For leak tests: what is alive now. Any thread.
@@ -2070,6 +2381,22 @@ flv_status_t flv_watch_open(flv_client_t *client,
                             uint64_t token,
                             uint64_t *operation,
                             flv_error_t **error);
+
+/*
+ Watches one consumer group, as `docs/admin-json.md` describes: each change has the whole of it, and changes that follow
+ each other are told together. Completes once its state is there; a group that does not exist yet has no partitions.
+ `log`: the topic of the log; empty: `consumer-group`. Result: `flv_watch_t *`, owned by whoever drains, until
+ `flv_watch_free`. Any thread.
+ */
+flv_status_t flv_watch_group(flv_client_t *client,
+                             flv_slice_t group,
+                             flv_slice_t topic,
+                             flv_slice_t log,
+                             int64_t timeout_ms,
+                             flv_queue_t *queue,
+                             uint64_t token,
+                             uint64_t *operation,
+                             flv_error_t **error);
 
 /*
  Completes once `flv_watch_take` would not say EMPTY. A passed deadline completes with `FLV_STATUS_TIMEOUT` and no

@@ -21,6 +21,7 @@ from fluvio_cffi._native import loader as _ffi
 LAYOUT = Path(__file__).with_name("layout.json")
 QUICKSTART = ROOT / "examples" / "c" / "quickstart.c"
 SMARTMODULE = ROOT / "examples" / "c" / "smartmodule.c"
+GROUP = ROOT / "examples" / "c" / "group.c"
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -42,7 +43,7 @@ def test_header_compiles_without_a_warning(toolchain: Toolchain, standard: str) 
 
 
 @pytest.mark.parametrize("standard", ["c99", "c11"])
-@pytest.mark.parametrize("example", [QUICKSTART, SMARTMODULE], ids=lambda path: path.stem)
+@pytest.mark.parametrize("example", [QUICKSTART, SMARTMODULE, GROUP], ids=lambda path: path.stem)
 def test_example_compiles_without_a_warning(toolchain: Toolchain, example: Path, standard: str) -> None:
     toolchain.compile(example, f"-std={standard}")
 
@@ -125,6 +126,23 @@ def test_quickstart(toolchain: Toolchain, cluster: LocalCluster, checked: bool) 
     assert first is not None
     read = re.findall(r"^offset (\d+): (.*)$", printed, re.MULTILINE)
     assert read == [(str(int(first[1]) + i), f"hello number {i}") for i in range(5)]
+
+
+@under_valgrind
+def test_group(toolchain: Toolchain, cluster: LocalCluster, checked: bool) -> None:
+    topic = f"c-{time.time_ns()}"
+    with Fluvio.connect(cluster.endpoint) as client:
+        client.admin.topics.create(topic, partitions=2)
+        for half in range(2):
+            with client.producer(topic) as producer:
+                for i in range(10):
+                    producer.enqueue(f"{half}{i}", partition=i % 2)
+            printed = run(toolchain, GROUP, checked and half == 1, cluster.endpoint, topic, "billing", "10")
+            assert re.match(r"member [0-9a-f]{32}\nassigned: 0 1\n", printed), printed
+            read = re.findall(r"^partition (\d) offset (\d+): (.*)$", printed, re.MULTILINE)
+            # The second one goes on where the first has left.
+            expected = [(str(i % 2), str(5 * half + i // 2), f"{half}{i}") for i in range(10)]
+            assert sorted(read) == sorted(expected)
 
 
 def test_smartmodule(toolchain: Toolchain, cluster: LocalCluster) -> None:

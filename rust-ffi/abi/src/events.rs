@@ -36,6 +36,14 @@ pub enum flv_event_kind_e {
     FLV_EVENT_CLOSED = 3,
     /// Another SPU leads a partition.
     FLV_EVENT_LEADER_CHANGED = 4,
+    /// A consumer is a member of its group now.
+    FLV_EVENT_GROUP_JOINED = 5,
+    /// The lease of a member is over, and nobody has evicted it: reads wait.
+    FLV_EVENT_GROUP_SUSPENDED = 6,
+    /// The lease of a member runs again.
+    FLV_EVENT_GROUP_RESUMED = 7,
+    /// A member is none any more without having left.
+    FLV_EVENT_GROUP_LOST = 8,
 }
 
 /// Something that happened to a client. The caller sets `struct_size`.
@@ -53,13 +61,15 @@ pub struct flv_event_t {
     pub partition: i32,
     /// `FLV_EVENT_LEADER_CHANGED`: the SPU that leads it now. Else -1.
     pub leader: i32,
-    /// `FLV_EVENT_LEADER_CHANGED`: the topic. Else empty. Valid until the next take, or the free.
+    /// `FLV_EVENT_LEADER_CHANGED`, `FLV_EVENT_GROUP_`: the topic. Else empty. Valid until the next take, or the free.
     pub topic: flv_view_t,
-    /// `FLV_EVENT_RECONNECTING`: why. Else empty. Valid until the next take, or the free.
+    /// `FLV_EVENT_RECONNECTING`, `FLV_EVENT_GROUP_LOST`: why. Else empty. Valid until the next take, or the free.
     pub reason: flv_view_t,
+    /// `FLV_EVENT_GROUP_`: the group. Else empty. Valid until the next take, or the free.
+    pub group: flv_view_t,
 }
 
-growing!(flv_event_t { struct_size, kind, number, partition, leader, topic, reason });
+growing!(flv_event_t { struct_size, kind, number, partition, leader, topic, reason, group });
 
 /// The events of a client, the runtime on which they are waited for, and the event that is lent.
 pub(crate) struct EventsObject {
@@ -77,6 +87,7 @@ fn describe(event: &Event) -> flv_event_t {
         leader: event.leader.unwrap_or(-1),
         topic: flv_view_t::new(event.topic.as_deref().unwrap_or_default().as_bytes()),
         reason: flv_view_t::new(event.reason.as_deref().unwrap_or_default().as_bytes()),
+        group: flv_view_t::new(event.group.as_deref().unwrap_or_default().as_bytes()),
     }
 }
 

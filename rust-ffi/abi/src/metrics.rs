@@ -49,6 +49,14 @@ pub struct flv_metrics_t {
     /// Errors met, by `FLV_STATUS_`, whether they were repaired or reported: one for each connection, call, batch that
     /// has failed or must go again, and partition that is not read on.
     pub errors: [u64; 100],
+    /// How often what members of groups read has changed.
+    pub rebalances: u64,
+    /// Offsets that were not stored because their partitions were another member's by then.
+    pub commits_fenced: u64,
+    /// Commands sent to the logs of groups: each is a sign of life.
+    pub signs: u64,
+    /// Members of groups that were found silent and evicted.
+    pub evictions: u64,
 }
 
 growing!(flv_metrics_t {
@@ -67,7 +75,11 @@ growing!(flv_metrics_t {
     bytes_buffered,
     requests_in_flight,
     lag,
-    errors
+    errors,
+    rebalances,
+    commits_fenced,
+    signs,
+    evictions
 });
 
 impl From<Metrics> for flv_metrics_t {
@@ -90,6 +102,10 @@ impl From<Metrics> for flv_metrics_t {
             requests_in_flight: metrics.requests_in_flight,
             lag: metrics.lag,
             errors: metrics.errors,
+            rebalances: metrics.rebalances,
+            commits_fenced: metrics.commits_fenced,
+            signs: metrics.signs,
+            evictions: metrics.evictions,
         }
     }
 }

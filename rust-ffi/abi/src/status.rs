@@ -17,6 +17,8 @@ pub enum flv_status_e {
     FLV_STATUS_EMPTY = 1,
     /// Nothing will ever be there again.
     FLV_STATUS_END = 2,
+    /// What a member of a consumer group reads has changed: `flv_consumer_change` says how.
+    FLV_STATUS_CHANGED = 3,
     /// The operation was cancelled: nothing was done, or only the wait was abandoned.
     FLV_STATUS_CANCELLED = 10,
     /// A deadline passed.
@@ -74,6 +76,8 @@ pub enum flv_status_e {
     FLV_STATUS_SPU_GROUP_NOT_FOUND = 55,
     /// No such offset is stored.
     FLV_STATUS_CONSUMER_OFFSET_NOT_FOUND = 56,
+    /// The consumer group has members.
+    FLV_STATUS_GROUP_NOT_EMPTY = 57,
     /// Producing failed in another way.
     FLV_STATUS_PRODUCER = 60,
     /// A record does not fit into a request.
@@ -86,6 +90,10 @@ pub enum flv_status_e {
     FLV_STATUS_CONSUMER = 70,
     /// The log holds bytes that are no valid record batch.
     FLV_STATUS_CORRUPT_RECORD = 71,
+    /// Another process has taken the place of this member of a consumer group.
+    FLV_STATUS_MEMBER_FENCED = 72,
+    /// Partitions to commit are read by another member of the consumer group by now.
+    FLV_STATUS_COMMIT_FENCED = 73,
     /// A SmartModule failed.
     FLV_STATUS_SMARTMODULE = 80,
     /// A panic was caught: a bug in the library.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use fluvio_cffi_engine::admin::{Watch, Watchable};
+use fluvio_cffi_engine::admin::{GroupWatch, Watch, Watchable};
 use fluvio_cffi_engine::{Error, Phase, Result};
 
 use crate::boundary::{OK, export, quiet};
@@ -25,9 +25,46 @@ impl Handle for flv_watch_t {
     const KIND: Kind = Kind::Watch;
 }
 
+/// Of whatever kind.
+enum AnyWatch {
+    Objects(Watch),
+    Group(GroupWatch),
+}
+
+impl AnyWatch {
+    /// The next change, as JSON.
+    fn take(&self) -> Result<Option<Vec<u8>>> {
+        match self {
+            Self::Objects(watch) => watch.take()?.as_ref().map(json).transpose(),
+            Self::Group(watch) => watch.take()?.as_ref().map(json).transpose(),
+        }
+    }
+
+    async fn ready(&self) {
+        match self {
+            Self::Objects(watch) => watch.ready().await,
+            Self::Group(watch) => watch.ready().await,
+        }
+    }
+
+    async fn close(&self) {
+        match self {
+            Self::Objects(watch) => watch.close().await,
+            Self::Group(watch) => watch.close().await,
+        }
+    }
+
+    fn stop(&self) {
+        match self {
+            Self::Objects(watch) => watch.stop(),
+            Self::Group(watch) => watch.stop(),
+        }
+    }
+}
+
 /// A watch, and the client that it was opened with, whose end is its own, too.
 pub(crate) struct WatchObject {
-    watch: Watch,
+    watch: AnyWatch,
     client: Arc<ClientObject>,
 }
 
@@ -69,7 +106,38 @@ pub extern "C" fn flv_watch_open(
         let request = Request { timeout_ms, queue, token, operation };
         operation::start_bounded(Arc::clone(&client.runtime), request, |timeout| async move {
             let admin = client.client.admin(timeout);
-            let watch = client.while_open(admin.watch(what)).await?;
+            let watch = AnyWatch::Objects(client.while_open(admin.watch(what)).await?);
+            Ok(Done::object::<flv_watch_t>(Arc::new(WatchObject { watch, client })))
+        })?;
+        Ok(OK)
+    })
+}
+
+/// Watches one consumer group, as `docs/admin-json.md` describes: each change has the whole of it, and changes that follow
+/// each other are told together. Completes once its state is there; a group that does not exist yet has no partitions.
+/// `log`: the topic of the log; empty: `consumer-group`. Result: `flv_watch_t *`, owned by whoever drains, until
+/// `flv_watch_free`. Any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_watch_group(
+    client: *mut flv_client_t,
+    group: flv_slice_t,
+    topic: flv_slice_t,
+    log: flv_slice_t,
+    timeout_ms: i64,
+    queue: *mut flv_queue_t,
+    token: u64,
+    operation: *mut u64,
+    error: *mut *mut flv_error_t,
+) -> flv_status_t {
+    export(error, || {
+        let client = handle::get(client)?;
+        client.usable()?;
+        let (group, topic) = (group.text("group")?.to_owned(), topic.text("topic")?.to_owned());
+        let log = log.optional_text("log")?;
+        let request = Request { timeout_ms, queue, token, operation };
+        operation::start_bounded(Arc::clone(&client.runtime), request, |timeout| async move {
+            let admin = client.client.admin(timeout);
+            let watch = AnyWatch::Group(client.while_open(admin.watch_group(&group, &topic, log.as_deref())).await?);
             Ok(Done::object::<flv_watch_t>(Arc::new(WatchObject { watch, client })))
         })?;
         Ok(OK)
@@ -114,7 +182,7 @@ pub extern "C" fn flv_watch_take(
         let Some(change) = watch.watch.take()? else {
             return Ok(flv_status_e::FLV_STATUS_EMPTY as flv_status_t);
         };
-        write_out(buffer, "buffer", bytes(json(&change)?).insert().cast())?;
+        write_out(buffer, "buffer", bytes(change).insert().cast())?;
         Ok(OK)
     })
 }

@@ -56,7 +56,8 @@ fn structures_lie_in_memory_as_ever() {
         flv_consumer_options_t {
             struct_size, format, partitions, partitions_len, starts, starts_len, start_kind, stop_at_end, start_value,
             isolation, max_bytes, prefetch, consumer_id, auto_commit_ms, probe_ms, skip_evicted, resume, smartmodules,
-            smartmodules_len,
+            smartmodules_len, group, instance, session_timeout_ms, rebalance_timeout_ms, processing_timeout_ms, group_log,
+            group_log_replication, revoke_waits,
         }
         flv_parameter_t { name, value }
         flv_smartmodule_t {
@@ -66,17 +67,22 @@ fn structures_lie_in_memory_as_ever() {
         flv_record_t { offset, timestamp, key, key_len, value_len, value }
         flv_chunk_t {
             struct_size, partition, count, seeks, first_offset, next_offset, bytes, data, len, records,
-            shares_offsets, reserved,
+            shares_offsets, reserved, epoch,
         }
         flv_position_t { partition, seeks, position, end }
-        flv_event_t { struct_size, kind, number, partition, leader, topic, reason }
+        flv_event_t { struct_size, kind, number, partition, leader, topic, reason, group }
         flv_metrics_t {
             struct_size, reserved, records_produced, bytes_produced, records_consumed, bytes_consumed, requests, retries,
             duplicates_possible, reordered, reconnects, records_buffered, bytes_buffered, requests_in_flight, lag, errors,
+            rebalances, commits_fenced, signs, evictions,
         }
         flv_topic_metrics_t { topic, records_produced, bytes_produced, records_consumed, bytes_consumed }
         flv_bounds_t { partition, reserved, begin, end }
         flv_offset_t { partition, reserved, offset }
+        flv_epoch_offset_t { partition, reserved, offset, epoch }
+        flv_group_change_t { struct_size, kind, number, partitions, epochs, count }
+        flv_group_member_t { struct_size, state, generation, id }
+        flv_group_slots_t { struct_size, reserved, lease, changes, came_back }
     };
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/c_abi/layout.json");
     if std::env::var_os("FLUVIO_CFFI_WRITE_LAYOUT").is_some() {

@@ -7,10 +7,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use crate::admin::Admin;
+use crate::admin::{Admin, CreateFlags, TopicSpec};
 use crate::consumer::{ChunkEncoder, Consumer, ConsumerOptions};
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::events::{ClientState, Events};
+use crate::group_log::{LOG_PARTITIONS, MakeLog};
 use crate::limit::{Limit, took_longer};
 use crate::log_offsets::logs_bounds;
 use crate::metrics::{Metrics, TopicMetrics};
@@ -130,7 +131,28 @@ impl Client {
         timeout: Option<Duration>,
     ) -> Result<Consumer> {
         self.look_up(&mut options.smartmodules, timeout).await;
-        Consumer::open(self.session.clone(), topic, options, encoder, timeout).await
+        let make_log = options.group.as_ref().map(|group| self.log_maker(&group.log, group.log_replication));
+        Consumer::open(self.session.clone(), topic, options, encoder, make_log, timeout).await
+    }
+
+    /// What makes the log of consumer groups where there is none.
+    fn log_maker(&self, topic: &str, replication: u32) -> MakeLog {
+        let spec = TopicSpec {
+            partitions: LOG_PARTITIONS,
+            replication,
+            retention_seconds: Some(24 * 3600),
+            segment_size: Some(16 << 20),
+            max_partition_size: Some(1 << 30),
+            ..TopicSpec::default()
+        };
+        let (session, topic) = (self.session.clone(), topic.to_owned());
+        Arc::new(move || {
+            let (session, topic, spec) = (session.clone(), topic.clone(), spec.clone());
+            Box::pin(async move {
+                let flags = CreateFlags { dry_run: false, exist_ok: true };
+                Admin::new(session, None).create_topic(&topic, spec, flags, false).await.map(drop)
+            })
+        })
     }
 
     /// Finds out about SmartModules that are stored in the cluster: whether they are aggregates, which must not begin anew

@@ -32,6 +32,14 @@ pub enum EventKind {
     Closed = 3,
     /// Another SPU leads a partition.
     LeaderChanged = 4,
+    /// A consumer is a member of its group now.
+    GroupJoined = 5,
+    /// The lease of a member is over, and nobody has evicted it.
+    GroupSuspended = 6,
+    /// The lease of a member runs again.
+    GroupResumed = 7,
+    /// A member is none any more without having left.
+    GroupLost = 8,
 }
 
 /// Something that happened to a client.
@@ -42,24 +50,32 @@ pub struct Event {
     /// Its number for this listener, from 1: those between it and the one before were dropped, because they were not
     /// taken in time.
     pub number: u64,
-    /// `LeaderChanged`: the topic.
+    /// `LeaderChanged`, `Group...`: the topic.
     pub topic: Option<String>,
     /// `LeaderChanged`: the partition.
     pub partition: Option<u32>,
     /// `LeaderChanged`: the SPU that leads it now.
     pub leader: Option<i32>,
-    /// `Reconnecting`: why.
+    /// `Reconnecting`, `GroupLost`: why.
     pub reason: Option<String>,
+    /// `Group...`: the group.
+    pub group: Option<String>,
 }
 
 impl Event {
     fn state(kind: EventKind, reason: Option<String>) -> Self {
-        Self { kind, number: 0, topic: None, partition: None, leader: None, reason }
+        Self { kind, number: 0, topic: None, partition: None, leader: None, reason, group: None }
     }
 
     pub(crate) fn leader_changed(topic: String, partition: u32, leader: i32) -> Self {
         let (topic, partition, leader) = (Some(topic), Some(partition), Some(leader));
-        Self { kind: EventKind::LeaderChanged, number: 0, topic, partition, leader, reason: None }
+        Self { kind: EventKind::LeaderChanged, number: 0, topic, partition, leader, reason: None, group: None }
+    }
+
+    /// Something that happened to a member of a group.
+    pub(crate) fn of_group(kind: EventKind, group: &str, topic: &str, reason: Option<String>) -> Self {
+        let (topic, group) = (Some(topic.to_owned()), Some(group.to_owned()));
+        Self { kind, number: 0, topic, partition: None, leader: None, reason, group }
     }
 }
 

@@ -4,6 +4,7 @@
 pub mod admin;
 mod backoff;
 mod blocking;
+mod boottime;
 mod client;
 mod commits;
 mod consumer;
@@ -12,6 +13,7 @@ pub mod descriptors;
 mod error;
 mod events;
 mod executor;
+mod group_log;
 mod guard;
 mod limit;
 mod log_offsets;
@@ -27,8 +29,12 @@ mod stored_offsets;
 mod transport;
 
 pub use admin::{Admin, CreateFlags, TopicSpec};
+pub use boottime::boottime;
 pub use client::{Client, Counts, counts};
-pub use consumer::{Chunk, ChunkEncoder, Consumer, ConsumerOptions, PartitionState, RecordRef, Start, Take};
+pub use consumer::{
+    Chunk, ChunkEncoder, Consumer, ConsumerOptions, EpochOffset, GroupChange, GroupChangeKind, GroupMember,
+    GroupOptions, GroupSlots, MemberState, PartitionState, RecordRef, Start, Take,
+};
 pub use error::{Error, ErrorKind, Outcome, Phase, Result};
 pub use events::{ClientState, Event, EventKind, Events, NextEvent};
 pub use fluvio_cffi_wire::Codec;

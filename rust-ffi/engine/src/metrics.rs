@@ -48,6 +48,14 @@ pub struct Metrics {
     /// Errors met, by [`ErrorKind`], whether they were repaired or reported: one for each connection, call, batch that
     /// has failed or must go again, and partition that is not read on.
     pub errors: [u64; ERROR_KINDS],
+    /// How often what members of groups read has changed.
+    pub rebalances: u64,
+    /// Offsets that were not stored because their partitions were another member's by then.
+    pub commits_fenced: u64,
+    /// Commands sent to the logs of groups: each is a sign of life.
+    pub signs: u64,
+    /// Members of groups that were found silent and evicted.
+    pub evictions: u64,
 }
 
 /// What a client has done in one topic.
@@ -100,6 +108,10 @@ pub(crate) struct Counters {
     pub(crate) duplicates_possible: Counter,
     pub(crate) reordered: Counter,
     pub(crate) reconnects: Counter,
+    pub(crate) rebalances: Counter,
+    pub(crate) commits_fenced: Counter,
+    pub(crate) signs: Counter,
+    pub(crate) evictions: Counter,
     in_flight: AtomicU64,
     errors: [Counter; ERROR_KINDS],
     /// By name; none is taken out.
@@ -118,6 +130,10 @@ impl Default for Counters {
             duplicates_possible: Counter::default(),
             reordered: Counter::default(),
             reconnects: Counter::default(),
+            rebalances: Counter::default(),
+            commits_fenced: Counter::default(),
+            signs: Counter::default(),
+            evictions: Counter::default(),
             in_flight: AtomicU64::new(0),
             errors: std::array::from_fn(|_| Counter::default()),
             topics: Mutex::default(),
@@ -179,6 +195,10 @@ impl Counters {
             requests_in_flight: self.in_flight.load(Ordering::Relaxed),
             lag: 0,
             errors: std::array::from_fn(|kind| self.errors[kind].get()),
+            rebalances: self.rebalances.get(),
+            commits_fenced: self.commits_fenced.get(),
+            signs: self.signs.get(),
+            evictions: self.evictions.get(),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What the producers, the consumers and the administration of one client share: its metadata of the cluster, its way
 //! to the SC, its counters, and connections to SPUs. It lives as long as any of them.
 
-use std::collections::VecDeque;
+use std::any::Any;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -73,6 +74,8 @@ struct Inner {
     platform_version: String,
     request_timeout: Duration,
     members: Mutex<Vec<Weak<dyn Member>>>,
+    /// What all that is opened with it has in common, by name.
+    common: Mutex<HashMap<String, Weak<dyn Any + Send + Sync>>>,
 }
 
 impl std::fmt::Debug for Session {
@@ -114,8 +117,8 @@ impl Session {
         remember(place(&controller));
         ALIVE.fetch_add(1, Ordering::Relaxed);
         let request_timeout = options.request_timeout;
-        let inner =
-            Arc::new(Inner { controller, metadata, platform_version, request_timeout, members: Mutex::default() });
+        let (members, common) = Default::default();
+        let inner = Arc::new(Inner { controller, metadata, platform_version, request_timeout, members, common });
         Ok(Self { inner })
     }
 
@@ -158,6 +161,19 @@ impl Session {
         let mut members = self.inner.members.lock().unwrap_or_else(PoisonError::into_inner);
         members.retain(|member| member.strong_count() > 0);
         members.push(member);
+    }
+
+    /// What is shared under a name, made if nobody has it now.
+    pub(crate) fn common<T: Any + Send + Sync>(&self, name: &str, make: impl FnOnce() -> Arc<T>) -> Arc<T> {
+        let mut common = self.inner.common.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shared) = common.get(name).and_then(Weak::upgrade).and_then(|shared| shared.downcast().ok()) {
+            return shared;
+        }
+        let made = make();
+        common.retain(|_, shared| shared.strong_count() > 0);
+        let shared: Weak<T> = Arc::downgrade(&made);
+        common.insert(name.to_owned(), shared);
+        made
     }
 
     /// What was opened with it and is alive.

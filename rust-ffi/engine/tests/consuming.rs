@@ -29,7 +29,7 @@ async fn next(consumer: &Consumer) -> Vec<Plain> {
         match consumer.take().unwrap() {
             Take::Chunk(chunk) => return plain(&chunk.payload),
             Take::Empty => consumer.ready().await,
-            Take::End => panic!("ended"),
+            Take::End | Take::Changed => panic!("ended"),
         }
     }
 }
@@ -119,7 +119,7 @@ async fn pause_holds_a_partition_back_and_resume_loses_nothing() {
                     Ok(()) => {}
                     Err(_) => consumer.resume(&[0, 1]).unwrap(),
                 },
-                Take::End => break,
+                Take::End | Take::Changed => break,
             }
         }
         let ends: Vec<PartitionState> = consumer.partitions();
@@ -161,7 +161,7 @@ async fn a_revoked_partition_gives_nothing_until_it_is_assigned_again() {
                         taken += usize::from(chunk.partition == 0);
                     }
                     Take::Empty => consumer.ready().await,
-                    Take::End => panic!("ended"),
+                    Take::End | Take::Changed => panic!("ended"),
                 }
             }
             consumer.revoke(&[0]).unwrap();
@@ -186,7 +186,7 @@ async fn a_revoked_partition_gives_nothing_until_it_is_assigned_again() {
                     next[chunk.partition as usize] = chunk.next_offset;
                 }
                 Take::Empty => consumer.ready().await,
-                Take::End => panic!("ended"),
+                Take::End | Take::Changed => panic!("ended"),
             }
         }
         assert_eq!(consumer.assign(&[(0, Start::At(0))]).unwrap_err().kind, ErrorKind::Usage);
@@ -351,7 +351,7 @@ async fn a_partition_with_a_backlog_does_not_hold_up_another() {
                         }
                         Take::Chunk(_) => {}
                         Take::Empty => consumer.ready().await,
-                        Take::End => panic!("ended"),
+                        Take::End | Take::Changed => panic!("ended"),
                     }
                 }
                 assert!(others <= 3000, "{others} records came first with prefetch {prefetch}, round {round}");

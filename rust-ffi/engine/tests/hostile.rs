@@ -244,7 +244,7 @@ impl Stage {
             match consumer.take()? {
                 Take::Chunk(_) => return Ok(()),
                 Take::Empty => consumer.ready().await,
-                Take::End => panic!("it does not end"),
+                Take::End | Take::Changed => panic!("it does not end"),
             }
         }
     }

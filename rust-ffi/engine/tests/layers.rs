@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 const ENGINE: &[&str] = &[
     "lib",
     "client",
-    "admin consumer producer",
-    "commits",
+    "admin",
+    "consumer producer",
+    "commits group_log",
     "stored_offsets",
     "log_offsets",
     "session",
@@ -22,7 +23,7 @@ const ENGINE: &[&str] = &[
     "transport",
     "blocking events executor replies",
     "limit guard smartmodule",
-    "backoff metrics descriptors",
+    "backoff boottime metrics descriptors",
     "error",
 ];
 

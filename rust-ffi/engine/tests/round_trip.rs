@@ -231,7 +231,7 @@ async fn end_to_end_is_fast_on_a_server_that_writes_in_pieces() {
                         break;
                     }
                     Take::Empty => consumer.ready().await,
-                    Take::End => panic!("ended"),
+                    Take::End | Take::Changed => panic!("ended"),
                 }
             }
             times.push(started.elapsed());

@@ -126,7 +126,7 @@ async fn read_ours(client: &Client, topic: &str) -> HashMap<u32, Vec<Pair>> {
                 }
             }
             Take::Empty => consumer.ready().await,
-            Take::End => return all,
+            Take::End | Take::Changed => return all,
         }
     }
 }

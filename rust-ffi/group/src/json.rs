@@ -155,7 +155,12 @@ impl Record {
     /// Reads the value of a record.
     pub fn decode(offset: Offset, value: &[u8]) -> Result<Self, DecodeError> {
         let command = decode(value)?;
-        Ok(Self { offset, command, digest: hash(&[value]), size: value.len() })
+        Ok(Self { offset, command, digest: Self::digest_of(value), size: value.len() })
+    }
+
+    /// The hash of the bytes of a value, by which a host tells whether it reads again what it has read.
+    pub fn digest_of(value: &[u8]) -> u64 {
+        hash(&[value])
     }
 }
 

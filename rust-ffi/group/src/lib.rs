@@ -20,23 +20,33 @@
 //! ([`Record::decode`]), keeps a [`Directory`] up to date, and hands [`Record`]s to the participants by their key, in
 //! order; and one producer.
 //!
-//! * It reads back to a directory for a [`Newcomer`], by bounded reads of the log ([`Step::Read`]).
+//! * It reads back to a directory for a [`Newcomer`], by bounded reads of the log ([`Step::Read`]). From then on it keeps
+//!   that directory up to date ([`Newcomer::directory`], [`Directory::fold`]), and appends it after
+//!   [`DIRECTORY_EVERY`] records without one.
 //! * It says whether there are connections for reading and for sending, with nothing left unsent
-//!   ([`Participant::link`]). [`Output::Renew`]: it closes both, and makes new ones.
-//! * It hands over each record of the key ([`Participant::record`]), and the time when that is asked for
-//!   ([`Participant::next_tick`], [`Participant::tick`]). [`Output::Append`]: it sends now, or says that the link is
-//!   down.
-//! * [`Output::Draw`]: it draws an id ([`Participant::join`]).
+//!   ([`Participant::link`]). [`Output::Renew`]: it closes both, says so, and makes new ones.
+//! * A new connection begins with the last record that was read, and compares place and [`Record::digest_of`]. Where there
+//!   is another record, or none, the log is not the one that it was: all is lost, and a new [`Participant`] begins, as
+//!   after [`Output::Diverged`].
+//! * It hands over each record of the key behind [`Replica::last`] ([`Participant::record`]), and the time when that is
+//!   asked for ([`Participant::next_tick`], [`Participant::tick`]). [`Output::Append`]: it sends now, or says that the
+//!   link is down.
+//! * [`Output::Draw`]: it draws an id ([`Participant::join`]). [`Output::Joined`]: it has one.
 //! * [`Output::Resolve`]: it finds what the cluster stores under the group's name, or else where `start` is
 //!   ([`Participant::resolved`]).
-//! * [`Output::Assign`], [`Output::Lost`]: it opens and closes streams of the consumer (`assign` and `revoke` in the
-//!   engine).
+//! * [`Output::Assign`]: it reads the partition. [`Output::Lost`]: it does not any more.
 //! * [`Output::Revoke`]: it hands out nothing more, throws away what was read ahead, and waits until the reader has
-//!   come back and `on_revoked` has run ([`Participant::released`]). [`Output::Keep`] takes that back.
+//!   come back and `on_revoked` has run ([`Participant::released`]). [`Output::Keep`] takes that back: a host that has
+//!   thrown away too much already goes on after what is committed.
 //! * It says when records were handed out and when the reader came back ([`Participant::took`],
-//!   [`Participant::returned`]).
+//!   [`Participant::returned`]). A reader at work counts from the last sign of it: `took` may be called again.
 //! * [`Participant::commit`] is answered by [`Output::Committed`], with what was fenced.
 //! * [`Output::Mirror`]: it stores an offset in the cluster's own store, under the group's name.
+//! * It says how many partitions the topic has when that changes ([`Participant::grown`]).
+//! * [`Output::Suspended`] and [`Output::Resumed`] say that the lease is over and that it runs again; reads wait, and what
+//!   was read ahead stays. [`Output::Evicted`]: it joins again by itself. [`Output::Left`]: after
+//!   [`Participant::leave`] the end; else it joins again when the reader comes back. [`Output::Fenced`] and
+//!   [`Output::Newer`] are the end.
 //!
 //! After each call it does what the outputs say before it calls again, and stores [`Participant::lease_end`] where the
 //! reading thread compares it with the clock. Time is read *before* a call, from a clock that counts suspended time:

@@ -50,13 +50,26 @@ pub struct Newcomer {
     phase: Phase,
     found: Option<Snapshot>,
     alive: bool,
+    /// What was in the log, once that is known, and whether it has everything that ever was.
+    known: Option<(Directory, bool)>,
 }
 
 impl Newcomer {
     /// The log has the records from `start` up to, but not with, `end`.
     pub fn new(key: GroupKey, start: Offset, end: Offset) -> Self {
         let phase = Phase::Scan { scanned: end, directory: None };
-        Self { key, start, end, phase, found: None, alive: false }
+        Self { key, start, end, phase, found: None, alive: false, known: None }
+    }
+
+    /// A directory of the log up to the end that was given, once the state is there; and whether it has everything that
+    /// ever was in the log. The host keeps it up to date with [`Directory::fold`].
+    pub fn directory(&self) -> Option<(Directory, bool)> {
+        self.known.clone()
+    }
+
+    /// Everything before was read, or need not be.
+    pub fn end(&self) -> Offset {
+        self.end
     }
 
     /// A record that was read, in the order of the log. Those whose values are no commands are left out.
@@ -108,7 +121,11 @@ impl Newcomer {
                 self.phase = Phase::Scan { scanned: from, directory: None };
                 Some(Step::Read(from, self.end))
             }
-            Phase::Fold { directory, .. } => self.look_up(&directory, now),
+            Phase::Fold { directory, complete } => {
+                let step = self.look_up(&directory, now);
+                self.known = Some((directory, complete));
+                step
+            }
             Phase::Fetch { known } => {
                 match self.found.take() {
                     Some(snapshot) if known.from == Some(snapshot.as_of) => self.replay(snapshot, now),

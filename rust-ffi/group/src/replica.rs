@@ -11,7 +11,7 @@ use crate::state::State;
 const REMEMBERED: usize = 4096;
 
 /// A snapshot comes after so many commands, if they are twice its size.
-const SNAPSHOT_AFTER: u64 = 1_000;
+const COMMANDS_AFTER: u64 = 1_000;
 
 /// What reading a record did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -115,7 +115,7 @@ impl Replica {
     /// Whether so much came since the last snapshot that there is to be one.
     pub(crate) fn is_long(&self) -> bool {
         let size = 100 + self.state.members.len() * 200 + self.state.partitions.len() * 24;
-        self.commands >= SNAPSHOT_AFTER && self.bytes >= 2 * size
+        self.commands >= COMMANDS_AFTER && self.bytes >= 2 * size
     }
 
     /// Whether anything came since the last snapshot.

@@ -4,6 +4,7 @@
 mod cluster;
 mod consumer_offsets;
 mod custom_spus;
+mod groups;
 mod mirrors;
 mod partitions;
 mod smartmodules;
@@ -42,6 +43,7 @@ fn methods() -> impl Iterator<Item = &'static Entry> {
         table_formats::METHODS,
         mirrors::METHODS,
         consumer_offsets::METHODS,
+        groups::METHODS,
         cluster::METHODS,
     ]
     .into_iter()

@@ -1,5 +1,6 @@
 //! The consumer handle.
 
+mod group;
 mod options;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -20,6 +21,7 @@ use crate::queue::flv_queue_t;
 use crate::status::{flv_error_t, flv_status_e, flv_status_t};
 use crate::structs::{self, growing};
 
+pub use group::*;
 use options::start;
 pub use options::*;
 
@@ -65,6 +67,9 @@ pub struct flv_chunk_t {
     pub shares_offsets: u32,
     /// 0.
     pub reserved: u32,
+    /// With a group: the epoch under which the chunk was taken. Its records may be handed out as long as the partition's
+    /// epoch slot (`flv_consumer_epoch`) has the same. Else -1.
+    pub epoch: i64,
 }
 
 growing!(flv_chunk_t {
@@ -79,7 +84,8 @@ growing!(flv_chunk_t {
     len,
     records,
     shares_offsets,
-    reserved
+    reserved,
+    epoch
 });
 
 /// What the caller was lent: replaced by the next take.
@@ -99,6 +105,7 @@ pub(crate) struct ConsumerObject {
     client: Arc<ClientObject>,
     format: Format,
     lent: Mutex<Lent>,
+    lent_change: Mutex<group::LentChange>,
 }
 
 impl Closing for ConsumerObject {
@@ -145,8 +152,13 @@ pub extern "C" fn flv_consumer_open(
         operation::start_bounded(Arc::clone(&client.runtime), request, |timeout| async move {
             let consumer =
                 client.while_open(client.client.consumer(&topic, options, format.encoder(), timeout)).await?;
-            let object = ConsumerObject { consumer, client: Arc::clone(&client), format, lent: Mutex::default() };
-            let object = Arc::new(object);
+            let object = Arc::new(ConsumerObject {
+                consumer,
+                client: Arc::clone(&client),
+                format,
+                lent: Mutex::default(),
+                lent_change: Mutex::default(),
+            });
             client.add(&object);
             Ok(Done::object::<flv_consumer_t>(object))
         })?;
@@ -178,7 +190,7 @@ pub extern "C" fn flv_consumer_wait(
 
 /// Lends a chunk to the caller.
 fn lend(consumer: &ConsumerObject, taken: Chunk, chunk: *mut flv_chunk_t) -> Result<flv_status_t> {
-    let Chunk { partition, count, first_offset, next_offset, bytes, payload, seeks, shares_offsets, .. } = taken;
+    let Chunk { partition, count, first_offset, next_offset, bytes, payload, seeks, shares_offsets, epoch, .. } = taken;
     let mut lent = consumer.lent.lock().unwrap_or_else(PoisonError::into_inner);
     lent.payload = payload;
     lent.records = match consumer.format {
@@ -202,13 +214,15 @@ fn lend(consumer: &ConsumerObject, taken: Chunk, chunk: *mut flv_chunk_t) -> Res
         records,
         shares_offsets: shares_offsets.into(),
         reserved: 0,
+        epoch: epoch.unwrap_or(-1),
     };
     structs::write(chunk, "chunk", filled)?;
     Ok(OK)
 }
 
 /// Takes what is ready; partitions take turns. Never blocks. OK: `*chunk` is filled, and what was lent before is not
-/// valid any more. EMPTY: nothing now. END: read to its end, or stopped. Otherwise the error at which the stream
+/// valid any more. EMPTY: nothing now. CHANGED: a member of a group is to look at `flv_consumer_change` first. END: read
+/// to its end, or stopped. Otherwise the error at which the stream
 /// stands; it stays. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_take(
@@ -223,6 +237,7 @@ pub extern "C" fn flv_consumer_take(
         match consumer.consumer.take()? {
             Take::Chunk(taken) => lend(&consumer, taken, chunk),
             Take::Empty => Ok(flv_status_e::FLV_STATUS_EMPTY as flv_status_t),
+            Take::Changed => Ok(flv_status_e::FLV_STATUS_CHANGED as flv_status_t),
             Take::End => Ok(flv_status_e::FLV_STATUS_END as flv_status_t),
         }
     })

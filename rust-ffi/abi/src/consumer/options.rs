@@ -1,6 +1,6 @@
 //! How a consumer works.
 
-use fluvio_cffi_engine::{ConsumerOptions, Error, Result, Start};
+use fluvio_cffi_engine::{ConsumerOptions, Error, GroupOptions, Result, Start};
 
 use crate::bytes::flv_slice_t;
 use crate::encode::Format;
@@ -91,6 +91,29 @@ pub struct flv_consumer_options_t {
     pub smartmodules: *const flv_smartmodule_t,
     /// How many.
     pub smartmodules_len: usize,
+    /// The group of which the consumer is a member: 1 to 200 bytes, without control characters. Its members share the
+    /// partitions of the topic, and what is committed is the group's. Not together with `consumer_id`, `partitions`, or
+    /// `resume` 0. Empty: none. Default empty.
+    pub group: flv_slice_t,
+    /// A name that survives a restart: who comes back with it within `session_timeout_ms` gets its partitions back, and
+    /// `flv_consumer_close` does not leave. At most one process may have it at a time. Default empty.
+    pub instance: flv_slice_t,
+    /// Whoever gives no sign of life for so long loses its partitions, milliseconds: 1,000 to 3,600,000. Default 10,000.
+    pub session_timeout_ms: i64,
+    /// A partition that is to move, and whose reader does not come back for so long, is given up without an offset,
+    /// milliseconds. Default 60,000.
+    pub rebalance_timeout_ms: i64,
+    /// A member whose reader does not come back for so long leaves, and joins anew when it does, milliseconds. Default
+    /// 300,000.
+    pub processing_timeout_ms: i64,
+    /// The topic in which the members of groups agree; it is made if there is none. Empty: `consumer-group`. Default
+    /// empty.
+    pub group_log: flv_slice_t,
+    /// How many replicas it gets if it is made. Default 1.
+    pub group_log_replication: u32,
+    /// Not 0: a partition that is to move is given up only when that was acknowledged (`flv_consumer_change_done`), also
+    /// while the reader waits. Default 0.
+    pub revoke_waits: u32,
 }
 
 growing!(flv_consumer_options_t {
@@ -112,7 +135,15 @@ growing!(flv_consumer_options_t {
     skip_evicted,
     resume,
     smartmodules,
-    smartmodules_len
+    smartmodules_len,
+    group,
+    instance,
+    session_timeout_ms,
+    rebalance_timeout_ms,
+    processing_timeout_ms,
+    group_log,
+    group_log_replication,
+    revoke_waits
 });
 
 /// Where reading begins, of these numbers; `name` is the argument's.
@@ -157,7 +188,38 @@ impl flv_consumer_options_t {
         resume: 1,
         smartmodules: std::ptr::null(),
         smartmodules_len: 0,
+        group: flv_slice_t::EMPTY,
+        instance: flv_slice_t::EMPTY,
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 60_000,
+        processing_timeout_ms: 300_000,
+        group_log: flv_slice_t::EMPTY,
+        group_log_replication: 1,
+        revoke_waits: 0,
     };
+
+    fn group(&self) -> Result<Option<GroupOptions>> {
+        let Some(group) = self.group.optional_text("group")? else {
+            return match self.instance.optional_text("instance")? {
+                Some(_) => Err(Error::invalid("instance is given without a group: it is the name of a member")),
+                None => Ok(None),
+            };
+        };
+        let mut options = GroupOptions {
+            group,
+            instance: self.instance.optional_text("instance")?,
+            session_timeout: millis(self.session_timeout_ms, "session_timeout_ms")?,
+            rebalance_timeout: millis(self.rebalance_timeout_ms, "rebalance_timeout_ms")?,
+            processing_timeout: millis(self.processing_timeout_ms, "processing_timeout_ms")?,
+            log_replication: self.group_log_replication,
+            revoke_waits: self.revoke_waits != 0,
+            ..GroupOptions::default()
+        };
+        if let Some(log) = self.group_log.optional_text("group_log")? {
+            options.log = log;
+        }
+        Ok(Some(options))
+    }
 
     pub(super) fn parse(&self) -> Result<(ConsumerOptions, Format)> {
         let format = match self.format {
@@ -186,6 +248,7 @@ impl flv_consumer_options_t {
                 interval => Some(millis(interval, "auto_commit_ms")?),
             },
             smartmodules: transforms::read(self.smartmodules, self.smartmodules_len)?,
+            group: self.group()?,
         };
         options.validate()?;
         Ok((options, format))

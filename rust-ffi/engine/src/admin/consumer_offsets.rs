@@ -201,28 +201,40 @@ impl Admin {
             if partition >= partitions {
                 return Err(Error::partition_not_found(topic, partition.into(), partitions));
             }
-            let (start, end) = log_bounds(&self.session, topic, partition, &self.limit).await?;
-            let next = match to {
-                ResetTo::Beginning => start,
-                ResetTo::End => end,
-                ResetTo::At(offset) => offset,
-                ResetTo::FromBeginning(count) => start.saturating_add(count.into()),
-                ResetTo::FromEnd(count) => end.saturating_sub(count.into()),
-                ResetTo::Since(time) => first_since(&self.session, topic, partition, time, &self.limit).await?,
-            };
-            if !(start..=end).contains(&next) {
-                let kind = if next < start { ErrorKind::OffsetEvicted } else { ErrorKind::OffsetOutOfRange };
-                let text = format!(
-                    "the offset to go on at is {next}: it must be from {start} to {end}, which partition {partition} of \"{topic}\" has"
-                );
-                let mut error = Error::new(kind, text).with_topic(topic).with_partition(partition).with_offset(next);
-                error.next_available = (next < start).then_some(start);
-                return Err(error);
-            }
+            let bounds = log_bounds(&self.session, topic, partition, &self.limit).await?;
+            let next = self.next_offset(to, topic, partition, bounds).await?;
             Commits::new(self.session.clone(), topic, consumer_id).commit(&[(partition, next - 1)], &self.limit).await
         })
         .await?;
         self.consumer_offset(consumer_id, topic, partition).await
+    }
+
+    /// The offset at which a consumer then goes on, in a log of these bounds; an error if there is no such offset.
+    pub(super) async fn next_offset(
+        &self,
+        to: ResetTo,
+        topic: &str,
+        partition: u32,
+        (start, end): Bounds,
+    ) -> Result<i64> {
+        let next = match to {
+            ResetTo::Beginning => start,
+            ResetTo::End => end,
+            ResetTo::At(offset) => offset,
+            ResetTo::FromBeginning(count) => start.saturating_add(count.into()),
+            ResetTo::FromEnd(count) => end.saturating_sub(count.into()),
+            ResetTo::Since(time) => first_since(&self.session, topic, partition, time, &self.limit).await?,
+        };
+        if (start..=end).contains(&next) {
+            return Ok(next);
+        }
+        let kind = if next < start { ErrorKind::OffsetEvicted } else { ErrorKind::OffsetOutOfRange };
+        let text = format!(
+            "the offset to go on at is {next}: it must be from {start} to {end}, which partition {partition} of \"{topic}\" has"
+        );
+        let mut error = Error::new(kind, text).with_topic(topic).with_partition(partition).with_offset(next);
+        error.next_available = (next < start).then_some(start);
+        Err(error)
     }
 
     async fn within<T>(&self, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {

@@ -5,6 +5,8 @@
 
 mod cluster;
 mod consumer_offsets;
+mod group_watch;
+mod groups;
 mod mirrors;
 mod partitions;
 mod smartmodules;
@@ -31,6 +33,8 @@ use crate::session::Session;
 
 pub use cluster::ClusterStatus;
 pub use consumer_offsets::{ConsumerOffset, ResetTo};
+pub use group_watch::{GroupNews, GroupWatch};
+pub use groups::{Group, GroupMemberState, GroupPartition, GroupSummary};
 pub use mirrors::{
     ClientTls, Connection, Mirror, MirrorHome, MirrorRemote, MirrorSpec, MirrorStatus, Pairing, PairingResolution,
 };

@@ -291,6 +291,7 @@ fn chunk(
         payload: encoder.encode(records),
         seeks: 0,
         shares_offsets: false,
+        epoch: None,
         skip: 0,
         value: None,
     }

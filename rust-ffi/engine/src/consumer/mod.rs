@@ -10,6 +10,8 @@
 //! | `cursor.rs`, `place.rs` | one partition: where it is read, and how replies follow each other |
 //! | `decode.rs` | how replies become chunks, also those that SmartModules made |
 //! | `search.rs` | what is read before a record on which SmartModules fail |
+//! | `stored.rs` | what the caller asks for about stored offsets |
+//! | `group/` | the member of a group, which decides what is assigned |
 //!
 //! The way of a record: a stream's reply -> `Fetcher::receive` -> `Cursor::split` -> `Fetcher::decode` ->
 //! `Cursor::decode` -> `Subscription::deliver` -> `ReadyQueue::push` -> `Consumer::take`.
@@ -18,16 +20,18 @@ mod assignment;
 mod cursor;
 mod decode;
 mod fetcher;
+mod group;
 mod inspection;
 mod options;
 mod place;
 mod ready_queue;
 mod search;
+mod stored;
 mod subscription;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, ready};
@@ -36,18 +40,20 @@ use tokio::sync::oneshot;
 use crate::backoff::Backoff;
 use crate::commits::Commits;
 use crate::error::{Error, ErrorKind, Phase, Result};
+use crate::group_log::MakeLog;
 use crate::guard;
 use crate::limit::{Limit, Trouble, took_longer};
-use crate::log_offsets::log_bounds;
 use crate::metrics::{Metrics, TopicCounters};
 use crate::session::{Member, Session};
 use crate::smartmodule::Chain;
 
-pub use options::{ConsumerOptions, Start};
+pub use group::{EpochOffset, GroupChange, GroupChangeKind, GroupMember, GroupSlots, MemberState};
+pub use options::{ConsumerOptions, GroupOptions, Start};
 
 pub(crate) use fetcher::first_since;
 
 use fetcher::Fetchers;
+use group::Membership;
 use place::Place;
 use subscription::Subscription;
 
@@ -91,6 +97,8 @@ pub struct Chunk {
     /// Whether records in it share an offset, with each other or with neighbours, or offsets fall: then a record is
     /// processed once all that are to be handed out have larger offsets.
     pub shares_offsets: bool,
+    /// Of a member of a group: the epoch under which it was taken.
+    pub epoch: Option<i64>,
     /// See [`Place`].
     skip: u32,
     value: Option<Arc<[u8]>>,
@@ -110,6 +118,8 @@ pub enum Take {
     Chunk(Chunk),
     /// Nothing now.
     Empty,
+    /// What a member of a group reads has changed: see [`Consumer::change`].
+    Changed,
     /// Nothing ever again.
     End,
 }
@@ -187,6 +197,7 @@ impl ConsumerShared {
 struct Owner {
     shared: Arc<ConsumerShared>,
     commits: Option<Arc<Commits>>,
+    membership: OnceLock<Membership>,
 }
 
 impl Drop for Owner {
@@ -208,10 +219,11 @@ impl Consumer {
         topic: &str,
         options: ConsumerOptions,
         encoder: Arc<dyn ChunkEncoder>,
+        make_log: Option<MakeLog>,
         timeout: Option<Duration>,
     ) -> Result<Self> {
         let limit = Limit::new(timeout);
-        let opening = Self::opened(session, topic, options, encoder, &limit);
+        let opening = Self::opened(session, topic, options, encoder, make_log, &limit);
         let what = format!("opening the consumer of topic \"{topic}\"");
         limit.hold(opening, |timeout| took_longer(Phase::Connect, &what, timeout).with_topic(topic)).await
     }
@@ -221,6 +233,7 @@ impl Consumer {
         topic: &str,
         options: ConsumerOptions,
         encoder: Arc<dyn ChunkEncoder>,
+        make_log: Option<MakeLog>,
         limit: &Limit,
     ) -> Result<Self> {
         // Batches of the usual size, 16 KiB, come whole; with less, each would be asked for twice.
@@ -230,6 +243,8 @@ impl Consumer {
         options.validate()?;
         let count = session.metadata().topic(topic, limit).await?.partitions;
         let chosen: BTreeSet<u32> = match options.partitions.is_empty() {
+            // What the member of a group reads is found out later.
+            true if options.group.is_some() => BTreeSet::new(),
             true => (0..count).collect(),
             false => options.partitions.iter().copied().collect(),
         };
@@ -243,7 +258,8 @@ impl Consumer {
             None => BTreeMap::new(),
         };
         let chosen: Vec<u32> = chosen.into_iter().collect();
-        let share = (options.prefetch / 4 / chosen.len()).max(LEAST_FETCH);
+        let most = if options.group.is_some() { count as usize } else { chosen.len() };
+        let share = (options.prefetch / 4 / most.max(1)).max(LEAST_FETCH);
         let chain = Chain::new(&options.smartmodules)?;
         let fetch_bytes = match &chain {
             // A reply that is cut has had the modules run over what it leaves out.
@@ -268,7 +284,11 @@ impl Consumer {
         });
         shared.session.add(&shared);
         ALIVE.fetch_add(1, Ordering::Relaxed);
-        let consumer = Self { owner: Arc::new(Owner { shared: Arc::clone(&shared), commits }) };
+        let consumer =
+            Self { owner: Arc::new(Owner { shared: Arc::clone(&shared), commits, membership: OnceLock::new() }) };
+        if let Some(make) = make_log.filter(|_| shared.options.group.is_some()) {
+            let _ = consumer.owner.membership.set(Membership::start(&shared, make, limit).await?);
+        }
         for assigned in assigned {
             let start = shared.options.start_of(assigned.partition, stored.get(&assigned.partition).copied());
             fetcher::begin(&shared, assigned, start);
@@ -280,14 +300,14 @@ impl Consumer {
 
     /// Starts what goes on in the background beside the fetchers.
     fn spawn_tasks(&self) {
-        let Owner { shared, commits } = &*self.owner;
+        let Owner { shared, commits, .. } = &*self.owner;
         if let (Some(interval), Some(commits)) = (shared.options.auto_commit, commits) {
             let (shared, commits) = (Arc::clone(shared), Arc::clone(commits));
             spawn(Arc::clone(&shared), async move {
                 lasting(&shared, || auto_commit(&shared, &commits, interval)).await;
             });
         }
-        if shared.options.partitions.is_empty() && !shared.options.stop_at_end {
+        if shared.options.partitions.is_empty() && !shared.options.stop_at_end && shared.options.group.is_none() {
             let (shared, commits) = (Arc::clone(shared), commits.clone());
             spawn(Arc::clone(&shared), async move {
                 lasting(&shared, || fetcher::follow_new_partitions(&shared, commits.as_deref())).await;
@@ -301,6 +321,9 @@ impl Consumer {
         let take = self.owner.shared.subscription.take()?;
         if let Take::Chunk(chunk) = &take {
             self.count(chunk);
+        }
+        if let Some(membership) = self.owner.membership.get() {
+            membership.took(&take);
         }
         Ok(take)
     }
@@ -324,6 +347,9 @@ impl Consumer {
 
     /// Waits until [`Self::take`] would not say [`Take::Empty`].
     pub async fn ready(&self) {
+        if let Some(membership) = self.owner.membership.get() {
+            membership.returned();
+        }
         self.owner.shared.subscription.ready().await;
     }
 
@@ -416,84 +442,6 @@ impl Consumer {
         Ok(())
     }
 
-    /// Stores offsets under the consumer's id, exactly as given: those of the last processed records. One beyond the
-    /// end of its log is refused.
-    pub async fn commit(&self, processed: &[(u32, i64)], timeout: Option<Duration>) -> Result<()> {
-        let known: Vec<u32> = processed.iter().map(|(partition, _)| *partition).collect();
-        self.owner.shared.subscription.require(&known)?;
-        let commits = self.commits()?;
-        let limit = Limit::new(timeout).with(commits.trouble());
-        let work = async {
-            for (partition, offset) in processed {
-                self.check_end(*partition, *offset, &limit).await?;
-            }
-            commits.commit(processed, &limit).await
-        };
-        self.while_open(&limit, "the commit", work).await
-    }
-
-    /// Stores the offsets of records that were processed. Unless the caller has sought backwards in a partition, its
-    /// stored offset never goes back, so that a consumer that goes on after another has taken its place does no harm.
-    pub async fn commit_processed(&self, processed: &[(u32, i64)], timeout: Option<Duration>) -> Result<()> {
-        let known: Vec<u32> = processed.iter().map(|(partition, _)| *partition).collect();
-        self.owner.shared.subscription.require(&known)?;
-        let commits = self.commits()?;
-        let limit = Limit::new(timeout).with(commits.trouble());
-        self.while_open(&limit, "the commit", commits.commit_processed(processed, &limit)).await
-    }
-
-    /// The outcome of `work` on stored offsets, unless its time is over or the consumer is closed first.
-    async fn while_open<T>(&self, limit: &Limit, what: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let work = async {
-            tokio::select! {
-                biased;
-                result = work => result,
-                () = self.owner.shared.subscription.wait_closed() => Err(Error::closed("consumer")),
-            }
-        };
-        let what = format!("{what} of topic \"{}\"", self.topic());
-        limit.hold(work, |timeout| took_longer(Phase::Commit, &what, timeout).with_topic(self.topic())).await
-    }
-
-    /// An error unless the log reaches beyond `offset`, as far as it was seen, else as its leader says.
-    async fn check_end(&self, partition: u32, offset: i64, limit: &Limit) -> Result<()> {
-        let shared = &self.owner.shared;
-        let seen = shared.subscription.partitions().into_iter().find(|state| state.partition == partition);
-        if seen.is_some_and(|seen| Some(offset) < seen.end.max(seen.position)) {
-            return Ok(());
-        }
-        let (_, end) = log_bounds(&shared.session, &shared.topic, partition, limit).await?;
-        if offset < end {
-            return Ok(());
-        }
-        let text = format!(
-            "the offset to commit is {offset}: it must be below {end}, where partition {partition} of topic \"{}\" \
-             ends",
-            shared.topic
-        );
-        let error = Error::new(ErrorKind::OffsetOutOfRange, text).with_topic(&shared.topic);
-        Err(error.with_partition(partition).with_offset(offset))
-    }
-
-    /// The stored offsets of the consumer's id, by partition: those of the last processed records.
-    pub async fn committed(&self, timeout: Option<Duration>) -> Result<BTreeMap<u32, i64>> {
-        let limit = Limit::new(timeout);
-        self.while_open(&limit, "fetching the stored offsets", self.commits()?.fetch(&limit)).await
-    }
-
-    /// Where the caller writes the offset of the last record of a partition that it has processed, for automatic
-    /// commits; -1: none yet. Valid until it is dropped.
-    pub fn processed(&self, partition: u32) -> Result<Arc<AtomicI64>> {
-        self.owner.shared.subscription.require(&[partition])?;
-        Ok(self.commits()?.mark(partition))
-    }
-
-    fn commits(&self) -> Result<&Commits> {
-        self.owner.commits.as_deref().ok_or_else(|| {
-            Error::new(ErrorKind::Usage, "the consumer was opened without a consumer_id: it has no stored offsets")
-        })
-    }
-
     /// What keeps the consumer from reading, if anything does.
     pub fn trouble(&self) -> Option<Error> {
         self.owner.shared.trouble.last()
@@ -506,20 +454,11 @@ impl Consumer {
 
     /// Ends reading, and commits that are under way; with automatic commits, commits what was processed.
     pub async fn close(&self, timeout: Option<Duration>) -> Result<()> {
+        if self.owner.membership.get().is_some() {
+            return self.close_member(false, timeout).await;
+        }
         self.owner.shared.subscription.close();
         self.commit_marked(timeout).await
-    }
-
-    /// With automatic commits, commits what was processed.
-    pub async fn commit_marked(&self, timeout: Option<Duration>) -> Result<()> {
-        let Some(commits) = self.owner.commits.as_ref().filter(|_| self.owner.shared.options.auto_commit.is_some())
-        else {
-            return Ok(());
-        };
-        let limit = Limit::new(timeout).with(commits.trouble());
-        let what = format!("the commit of what was processed of topic \"{}\"", self.topic());
-        let overdue = |timeout| took_longer(Phase::Close, &what, timeout);
-        limit.hold(commits.commit_marked(&limit), overdue).await
     }
 
     /// The partitions that are read, and where the caller is in them.
@@ -580,6 +519,7 @@ fn chunk_of(partition: u32, offset: i64, bytes: usize) -> Chunk {
         payload: vec![0; bytes],
         seeks: 0,
         shares_offsets: false,
+        epoch: None,
         skip: 0,
         value: None,
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use fluvio_cffi_group::GroupKey;
+
 use crate::error::{Error, Result};
+use crate::group_log::DEFAULT_LOG;
 use crate::options::Isolation;
 use crate::smartmodule::Transform;
 
@@ -36,6 +39,79 @@ impl Start {
     }
 }
 
+/// How a consumer takes part in a group, whose members share the partitions of a topic.
+#[derive(Debug, Clone)]
+pub struct GroupOptions {
+    /// The group's name.
+    pub group: String,
+    /// A name that survives a restart: who comes back with it within the session gets its partitions back.
+    pub instance: Option<String>,
+    /// Whoever gives no sign of life for so long loses its partitions.
+    pub session_timeout: Duration,
+    /// A partition that moves, and whose reader does not come back for so long, is released without an offset.
+    pub rebalance_timeout: Duration,
+    /// A member whose reader does not come back for so long leaves.
+    pub processing_timeout: Duration,
+    /// The topic in which the members of groups agree.
+    pub log: String,
+    /// How many replicas it gets where it is made here.
+    pub log_replication: u32,
+    /// Whether a partition that moves waits for its acknowledgement also where the reader has nothing in hand.
+    pub revoke_waits: bool,
+}
+
+impl Default for GroupOptions {
+    fn default() -> Self {
+        Self {
+            group: String::new(),
+            instance: None,
+            session_timeout: Duration::from_secs(10),
+            rebalance_timeout: Duration::from_secs(60),
+            processing_timeout: Duration::from_secs(300),
+            log: DEFAULT_LOG.to_owned(),
+            log_replication: 1,
+            revoke_waits: false,
+        }
+    }
+}
+
+impl GroupOptions {
+    fn validate(&self, others: &ConsumerOptions) -> Result<()> {
+        if others.consumer_id.is_some() {
+            return Err(Error::invalid("group and consumer_id are given: a group stores the offsets of its own"));
+        }
+        if !others.partitions.is_empty() {
+            return Err(Error::invalid("group and partitions are given: the members of a group share all partitions"));
+        }
+        if !others.resume {
+            return Err(Error::invalid("resume is off: a group goes on after what it has committed; reset it instead"));
+        }
+        GroupKey::new(&self.group, "topic").map_err(|wrong| Error::invalid(wrong.to_string()))?;
+        if let Some(instance) = &self.instance
+            && (instance.is_empty() || instance.len() > 200 || instance.chars().any(char::is_control))
+        {
+            let text = format!("instance is {instance:?}: it must have 1 to 200 bytes and no control characters");
+            return Err(Error::invalid(text));
+        }
+        let (least, most) = (Duration::from_secs(1), Duration::from_secs(3600));
+        if !(least..=most).contains(&self.session_timeout) {
+            let seconds = self.session_timeout.as_secs_f64();
+            return Err(Error::invalid(format!("session_timeout is {seconds} s: it must be from 1 s to 3600 s")));
+        }
+        for (name, timeout) in
+            [("rebalance_timeout", self.rebalance_timeout), ("processing_timeout", self.processing_timeout)]
+        {
+            if timeout < Duration::from_millis(1) {
+                return Err(Error::invalid(format!("{name} is {timeout:?}: it must be at least 1 ms")));
+            }
+        }
+        if self.log.is_empty() || self.log_replication == 0 {
+            return Err(Error::invalid("the log of a group must have a topic, and at least 1 replica"));
+        }
+        Ok(())
+    }
+}
+
 /// How a consumer works.
 #[derive(Debug, Clone)]
 pub struct ConsumerOptions {
@@ -66,6 +142,8 @@ pub struct ConsumerOptions {
     pub auto_commit: Option<Duration>,
     /// SmartModules that the SPU runs on what is read, one after the other.
     pub smartmodules: Vec<Transform>,
+    /// The group that it is a member of. `None`: it reads by itself.
+    pub group: Option<GroupOptions>,
 }
 
 impl Default for ConsumerOptions {
@@ -84,6 +162,7 @@ impl Default for ConsumerOptions {
             consumer_id: None,
             auto_commit: None,
             smartmodules: Vec::new(),
+            group: None,
         }
     }
 }
@@ -105,8 +184,12 @@ impl ConsumerOptions {
         {
             return Err(Error::invalid(format!("consumer_id has {} bytes: it must have 1 to 255", id.len())));
         }
-        if self.auto_commit.is_some() && self.consumer_id.is_none() {
-            return Err(Error::invalid("commit is automatic: it needs a consumer_id, under which offsets are stored"));
+        if self.auto_commit.is_some() && self.consumer_id.is_none() && self.group.is_none() {
+            let text = "commit is automatic: it needs a consumer_id or a group, under which offsets are stored";
+            return Err(Error::invalid(text));
+        }
+        if let Some(group) = &self.group {
+            group.validate(self)?;
         }
         if let Some(interval) = self.auto_commit.filter(|interval| *interval < Duration::from_millis(1)) {
             return Err(Error::invalid(format!("auto_commit_interval is {interval:?}: it must be at least 1 ms")));
@@ -120,9 +203,9 @@ impl ConsumerOptions {
     /// Where reading of a partition begins if `stored` is the last processed offset that is kept of it.
     pub(super) fn start_of(&self, partition: u32, stored: Option<i64>) -> Start {
         let own = || self.starts.iter().rev().find(|(of, _)| *of == partition).map(|(_, start)| *start);
-        let usual = match self.consumer_id {
-            Some(_) => Start::Beginning(0),
-            None => Start::End(0),
+        let usual = match self.consumer_id.is_some() || self.group.is_some() {
+            true => Start::Beginning(0),
+            false => Start::End(0),
         };
         self.after(stored).or_else(own).or(self.start).unwrap_or(usual)
     }

@@ -32,11 +32,13 @@ struct PartitionQueue {
     listed: bool,
     /// Whether nothing is handed out, because the caller has paused the partition.
     held: bool,
+    /// Whether nothing is handed out, because another member of the group is to have the partition.
+    frozen: bool,
 }
 
 impl PartitionQueue {
     fn may_be_served(&self) -> bool {
-        !self.held && !self.items.is_empty()
+        !self.held && !self.frozen && !self.items.is_empty()
     }
 }
 
@@ -131,7 +133,7 @@ impl ReadyQueue {
     pub(super) fn take_fresh(&mut self) -> Option<Taken> {
         let has_chunk = |partition: &u32| {
             let queue = self.partitions.get(partition);
-            queue.is_some_and(|queue| !queue.held && matches!(queue.items.front(), Some(Item::Chunk(_))))
+            queue.is_some_and(|queue| queue.may_be_served() && matches!(queue.items.front(), Some(Item::Chunk(_))))
         };
         let index = self.fresh.iter().position(has_chunk)?;
         let partition = self.fresh.remove(index)?;
@@ -197,6 +199,19 @@ impl ReadyQueue {
     pub(super) fn release(&mut self, partition: u32) {
         if let Some(queue) = self.partitions.get_mut(&partition) {
             queue.held = false;
+            list(&mut self.fresh, partition, queue);
+        }
+    }
+
+    /// Hands out nothing of the partition until [`Self::thaw`]; what is ready stays.
+    pub(super) fn freeze(&mut self, partition: u32) {
+        self.partitions.entry(partition).or_default().frozen = true;
+    }
+
+    /// Ends [`Self::freeze`].
+    pub(super) fn thaw(&mut self, partition: u32) {
+        if let Some(queue) = self.partitions.get_mut(&partition) {
+            queue.frozen = false;
             list(&mut self.fresh, partition, queue);
         }
     }

@@ -3,12 +3,15 @@
 //!
 //! The lock is held for moments, and no other lock is taken under it. All wake-ups come after it was released.
 
+mod gated;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::assignment::{Assigned, Assignment, Custody, Directive};
 use super::cursor::Cursor;
+use super::group::Gate;
 use super::ready_queue::{ReadyQueue, Taken};
 use super::{Chunk, PartitionState, Start, Take};
 use crate::error::{Error, Result};
@@ -16,6 +19,8 @@ use crate::error::{Error, Result};
 struct State {
     assignment: Assignment,
     ready: ReadyQueue,
+    /// With a group: what its member and the reader have to do with each other.
+    gate: Option<Gate>,
     /// Why nothing is read any more.
     fatal: Option<Error>,
     stopped: bool,
@@ -28,9 +33,32 @@ impl State {
         self.closed || self.stopped || self.fatal.is_some()
     }
 
-    /// Whether [`Subscription::take`] would say [`Take::Empty`].
-    fn is_empty(&self) -> bool {
-        !self.is_over() && !self.ready.is_ready() && !self.assignment.is_finished()
+    /// Whether [`Subscription::take`] would say [`Take::Empty`]. `lapsed`: the reader found that there was no lease, and
+    /// waits for one, whatever is ready.
+    fn is_empty(&self, lapsed: bool) -> bool {
+        if self.is_over() {
+            return false;
+        }
+        match &self.gate {
+            Some(gate) if gate.has_changes() => false,
+            Some(gate) if !gate.slots().has_lease() => true,
+            _ => !lapsed && !self.ready.is_ready() && !self.is_finished(),
+        }
+    }
+
+    /// Whether everything was read to the ends that `stop_at_end` set.
+    fn is_finished(&self) -> bool {
+        self.gate.as_ref().is_none_or(|gate| gate.is_settled) && self.assignment.is_finished()
+    }
+
+    /// What a member's reader is to do before it takes anything.
+    fn barred(&mut self) -> Option<Take> {
+        let gate = self.gate.as_mut()?;
+        gate.is_idle = false;
+        if gate.has_changes() {
+            return Some(Take::Changed);
+        }
+        (!gate.slots().take() && self.fatal.is_none()).then_some(Take::Empty)
     }
 
     /// Whether all start offsets are known, or why one cannot be. `None`: not yet.
@@ -61,6 +89,7 @@ impl Subscription {
         let state = State {
             assignment: Assignment::new(topic, discovered, stop_at_end),
             ready: ReadyQueue::new(budget),
+            gate: None,
             fatal: None,
             stopped: false,
             closed: false,
@@ -94,12 +123,15 @@ impl Subscription {
         if state.stopped {
             return Ok(Take::End);
         }
+        if let Some(barred) = state.barred() {
+            return Ok(barred);
+        }
         if let Some(taken) = state.ready.take()? {
             return Ok(Take::Chunk(self.hand_out(state, taken)));
         }
         match &state.fatal {
             Some(error) => Err(error.clone()),
-            None if state.assignment.is_finished() => Ok(Take::End),
+            None if state.is_finished() => Ok(Take::End),
             None => Ok(Take::Empty),
         }
     }
@@ -107,7 +139,7 @@ impl Subscription {
     /// A chunk of a partition that had nothing ready before, if there is one.
     pub(super) fn take_fresh(&self) -> Option<Chunk> {
         let mut state = self.lock();
-        if state.is_over() {
+        if state.is_over() || state.barred().is_some() {
             return None;
         }
         let taken = state.ready.take_fresh()?;
@@ -117,6 +149,7 @@ impl Subscription {
     fn hand_out(&self, mut state: MutexGuard<'_, State>, taken: Taken) -> Chunk {
         let Taken { mut chunk, announces_room } = taken;
         state.assignment.hand_out(&mut chunk);
+        chunk.epoch = state.gate.as_ref().and_then(|gate| gate.epoch(chunk.partition));
         drop(state);
         if announces_room {
             self.room.notify_waiters();
@@ -124,9 +157,10 @@ impl Subscription {
         chunk
     }
 
-    /// Waits until [`Self::take`] would not say [`Take::Empty`].
+    /// Waits until [`Self::take`] would not say [`Take::Empty`]; of a member without a lease, until it has one.
     pub(super) async fn ready(&self) {
-        until(&self.readable, || !self.lock().is_empty()).await;
+        let lapsed = self.begin_to_wait();
+        until(&self.readable, || !self.lock().is_empty(lapsed)).await;
     }
 
     /// Waits until all start offsets are known, or one cannot be.

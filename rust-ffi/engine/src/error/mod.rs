@@ -75,6 +75,8 @@ pub enum ErrorKind {
     SpuGroupNotFound = 55,
     /// No such offset is stored.
     ConsumerOffsetNotFound = 56,
+    /// The consumer group has members.
+    GroupNotEmpty = 57,
     /// Producing failed in another way.
     Producer = 60,
     /// A record does not fit into a request.
@@ -87,6 +89,10 @@ pub enum ErrorKind {
     Consumer = 70,
     /// The log holds bytes that are no valid record batch.
     CorruptRecord = 71,
+    /// Another process has taken the place of this member of a consumer group.
+    MemberFenced = 72,
+    /// Partitions to commit are read by another member of the consumer group by now.
+    CommitFenced = 73,
     /// A SmartModule failed.
     SmartModule = 80,
     /// A panic was caught.

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::backoff::Backoff;
 use crate::controller::{Controller, Link, watch_error};
 use crate::error::{Error, ErrorKind, Phase, Result};
-use crate::events::{Announcer, ClientState, Events};
+use crate::events::{Announcer, ClientState, Event, Events};
 use crate::guard::{self, TaskKind, maybe_panic};
 use crate::limit::{Limit, Told, Trouble};
 
@@ -259,6 +259,11 @@ impl ClusterMetadata {
     /// What happens from now on.
     pub(crate) fn events(&self) -> Events {
         self.announcer.listen()
+    }
+
+    /// Tells those who listen what happened.
+    pub(crate) fn announce(&self, event: &Event) {
+        self.announcer.tell(event);
     }
 
     /// Reads the current state.

@@ -148,7 +148,7 @@ pub async fn read(consumer: &Consumer, count: usize) -> Vec<Plain> {
                 out.extend(records);
             }
             Take::Empty => consumer.ready().await,
-            Take::End => break,
+            Take::End | Take::Changed => break,
         }
     }
     out

@@ -15,7 +15,7 @@ pub struct Config {
     pub client_id: Arc<str>,
     /// Where it runs.
     pub host: Arc<str>,
-    /// Whoever is silent for so long may be evicted. 1 s to 1 h.
+    /// Whoever is silent for so long may be evicted. 1 s to 1 h: the host refuses anything else; here the nearest is taken.
     pub session_timeout: Duration,
     /// A partition that moves, and whose reader does not come back for so long, is released without an offset.
     pub rebalance_timeout: Duration,
@@ -28,6 +28,11 @@ pub struct Config {
 impl Config {
     pub(crate) fn session_ms(&self) -> u32 {
         u32::try_from(self.session_timeout.as_millis()).unwrap_or(u32::MAX).clamp(1_000, 3_600_000)
+    }
+
+    /// The session as everybody counts it.
+    pub(crate) fn session(&self) -> Duration {
+        Duration::from_millis(self.session_ms().into())
     }
 }
 

@@ -214,6 +214,11 @@ impl Holdings {
         }
     }
 
+    /// Whether all of it is read.
+    pub(crate) fn are_read(&self) -> bool {
+        self.held.values().all(|held| held.stage == Stage::Reading)
+    }
+
     /// Whether there is anything to tell.
     pub(crate) fn is_mirrored(&self, state: &State) -> bool {
         self.held.iter().all(|(&partition, held)| {

@@ -177,6 +177,11 @@ impl Membership {
         self.leaving = Some(Leaving { processed, is_silent, n: None, comes_back });
     }
 
+    /// Whether all that it owns is read.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.leaving.is_none() && self.holdings.are_read()
+    }
+
     /// Whether it has gone silent, with nothing more to do.
     pub(crate) fn is_silent(&self) -> bool {
         self.leaving.as_ref().is_some_and(|leaving| leaving.is_silent) && self.commits.is_idle()

@@ -20,6 +20,7 @@ pub use config::{Config, Output};
 
 use self::config::earliest;
 use self::membership::Membership;
+use self::peers::RANK;
 use crate::command::{Command, Entry, Join, Record, Released};
 use crate::guard::{Guard, stands};
 use crate::names::{MemberId, Moment, Offset};
@@ -31,13 +32,11 @@ const REJOIN: Duration = Duration::from_millis(100);
 /// but never longer than this. Whoever was a member for so long begins anew.
 const REJOIN_AT_MOST: Duration = Duration::from_secs(60);
 /// Changes are in a snapshot after so long.
-const SNAPSHOT_AFTER: Duration = Duration::from_secs(60);
+const CHANGES_AFTER: Duration = Duration::from_secs(60);
 /// And signs of life after so long: else the log would keep a living group, but not its last snapshot.
 const SNAPSHOT_AT_LEAST: Duration = Duration::from_secs(600);
 /// A snapshot that did not come back is written again after so long.
 const SNAPSHOT_AGAIN: Duration = Duration::from_secs(10);
-/// Who comes later in the order of joining waits so much longer for each before it.
-const RANK: Duration = Duration::from_millis(200);
 /// Of so many of its ids a participant knows that they are used up.
 const USED: usize = 64;
 
@@ -116,9 +115,16 @@ impl Participant {
         self.membership().map(|member| member.id)
     }
 
-    /// Until when records may be handed out: what the host's shared slot holds. [`Moment::ZERO`] if it is no member.
+    /// Until when records may be handed out: what the host's shared slot holds. [`Moment::ZERO`] if it is no member, or
+    /// leaves.
     pub fn lease_end(&self) -> Moment {
-        self.membership().map_or(Moment::ZERO, |member| member.lease.end())
+        self.membership().filter(|member| member.leaving.is_none()).map_or(Moment::ZERO, |member| member.lease.end())
+    }
+
+    /// Whether it is a member that owns all that it is going to own for now: nothing moves, and all it has is read.
+    pub fn is_settled(&self) -> bool {
+        let calm = self.replica.state().partitions.iter().all(|it| it.owner.is_some() && !it.moving);
+        calm && self.membership().is_some_and(Membership::is_settled)
     }
 
     /// The epoch under which records of the partition may be handed out at this moment.
@@ -186,7 +192,7 @@ impl Participant {
             _ => None,
         };
         let since = waiting.filter(|_| self.is_up)?.max(self.renewed.unwrap_or(Moment::ZERO));
-        Some(since + self.config.session_timeout / 4)
+        Some(since + self.config.session() / 4)
     }
 
     /// The id that was asked for: 128 random bits, never used before.
@@ -289,7 +295,7 @@ impl Participant {
     ) {
         let state = self.replica.state();
         if counts {
-            let session = Duration::from_millis(self.config.session_ms().into());
+            let session = self.config.session();
             let mut member = Box::new(Membership::new((id, session), state, sent, replaced, now));
             out.push(Output::Joined);
             member.settle(state, now, out);
@@ -372,10 +378,10 @@ impl Participant {
         self.send(now, out);
     }
 
-    /// Where a partition begins that never had a commit: the offset before its first record.
-    pub fn resolved(&mut self, now: Moment, start: Entry, out: &mut Vec<Output>) {
+    /// Where partitions begin that never had a commit: of each the offset before its first record.
+    pub fn resolved(&mut self, now: Moment, starts: &[Entry], out: &mut Vec<Output>) {
         if let Phase::Member(member) = &mut self.phase {
-            member.resolved(start, out);
+            starts.iter().for_each(|start| member.resolved(*start, out));
         }
         self.send(now, out);
     }
@@ -451,7 +457,7 @@ impl Participant {
         if partitions <= self.replica.state().partition_count() {
             self.growth = None;
         } else if at <= now {
-            self.growth = Some((partitions, now + self.config.session_timeout));
+            self.growth = Some((partitions, now + self.config.session()));
             out.push(Output::Append(Command::Grow { partitions }));
         }
     }
@@ -468,7 +474,7 @@ impl Participant {
     fn snapshot_at(&self, now: Moment) -> Option<Moment> {
         let wanted = earliest([
             self.replica.is_long().then_some(now),
-            self.changed.map(|at| at + SNAPSHOT_AFTER),
+            self.changed.map(|at| at + CHANGES_AFTER),
             self.replica.has_commands().then(|| self.snapshot_read + SNAPSHOT_AT_LEAST),
         ]);
         wanted.map(|at| at.max(self.snapshot_sent.map_or(Moment::ZERO, |sent| sent + SNAPSHOT_AGAIN)))

@@ -9,7 +9,7 @@ use crate::names::{MemberId, Moment, Offset};
 use crate::state::{Member, State};
 
 /// Who comes later in the order of joining waits so much longer for each before it.
-const RANK: Duration = Duration::from_millis(200);
+pub(crate) const RANK: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Sign {

@@ -117,7 +117,7 @@ pub(crate) fn a_release_is_lost() -> Option<String> {
     participant.record(now(0), &record(0, join(1, 2)), &mut out);
     participant.tick(now(100), &mut out);
     for partition in 0..2 {
-        participant.resolved(now(100), Entry { partition, epoch: 0, offset: -1 }, &mut out);
+        participant.resolved(now(100), &[Entry { partition, epoch: 0, offset: -1 }], &mut out);
     }
     // One commit at a time: that of the second start follows when the first is read.
     for offset in 1..3 {

@@ -72,7 +72,7 @@ impl Story {
                     self.call(|it, now, out| it.join(now, id, out));
                 }
                 Output::Resolve { partition, epoch } => {
-                    self.call(|it, now, out| it.resolved(now, Entry { partition, epoch, offset: -1 }, out));
+                    self.call(|it, now, out| it.resolved(now, &[Entry { partition, epoch, offset: -1 }], out));
                 }
                 output => self.told.push(output),
             }

@@ -34,6 +34,7 @@ impl Uneven<'_> {
                 && records.last().is_none_or(|last| last.offset < next_offset);
             chunks.push(Chunk {
                 shares_offsets: !is_even || place.skip > 0,
+                epoch: None,
                 skip: place.skip,
                 value: place.value,
                 ..super::chunk(self.partition, records, place.offset, next_offset, encoder)

@@ -51,6 +51,13 @@ pub(super) fn begin(shared: &Arc<ConsumerShared>, assigned: Assigned, start: Sta
     dispatch(shared, cursor(shared, assigned, start));
 }
 
+/// The same up to an end that was seen before.
+pub(super) fn begin_until(shared: &Arc<ConsumerShared>, assigned: Assigned, start: Start, end: Option<i64>) {
+    let mut cursor = cursor(shared, assigned, start);
+    cursor.end = end;
+    dispatch(shared, cursor);
+}
+
 fn cursor(shared: &ConsumerShared, assigned: Assigned, start: Start) -> Cursor {
     let mut cursor = Cursor::new(assigned, start, shared.fetch_bytes);
     cursor.gives_values = shared.chain.as_ref().is_some_and(Chain::gives_values);

@@ -203,7 +203,7 @@ impl World {
                 Some(Ok(()))
             }
             Ok(Take::Empty) => None,
-            Ok(Take::End) => {
+            Ok(Take::End | Take::Changed) => {
                 assert!(self.options.stop_at_end && self.expected.values().all(|expected| expected.next == END));
                 None
             }

@@ -412,7 +412,7 @@ impl World {
                 participant.join(now, MemberId(self.ids.into()), out);
             }
             Output::Resolve { partition, epoch } => {
-                participant.resolved(now, Entry { partition, epoch, offset: -1 }, out);
+                participant.resolved(now, &[Entry { partition, epoch, offset: -1 }], out);
             }
             Output::Revoke { partition, epoch } => process.revoked.push((partition, epoch)),
             Output::Keep { partition, epoch } | Output::Lost { partition, epoch } => {

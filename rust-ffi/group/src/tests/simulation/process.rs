@@ -256,7 +256,7 @@ impl Process {
                 }
                 Output::Resolve { partition, epoch } => {
                     let start = Entry { partition, epoch, offset: world.topic.begin(partition) };
-                    self.call(world, now, |it, clock, out| it.resolved(clock, start, out));
+                    self.call(world, now, |it, clock, out| it.resolved(clock, &[start], out));
                 }
                 Output::Assign { partition, epoch, after } => {
                     let stream = Stream { epoch, position: after, committed: after, is_revoked: false };
