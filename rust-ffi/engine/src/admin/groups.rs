@@ -246,7 +246,7 @@ impl Admin {
         let state = observer.map(|observer| observer.replica().state()).filter(|state| !state.partitions.is_empty());
         let mut group = match state {
             Some(state) => from_state(key, state, observer),
-            None => self.from_store(key).await?,
+            None => self.stored_group(key).await?,
         };
         let bounds = self.bounds_now(key.topic(), &group).await;
         for partition in &mut group.partitions {
@@ -272,7 +272,7 @@ impl Admin {
         told.filter_map(|((_, partition), bounds)| Some((partition, bounds.ok()?))).collect()
     }
 
-    async fn from_store(&self, key: &GroupKey) -> Result<Group> {
+    async fn stored_group(&self, key: &GroupKey) -> Result<Group> {
         let stored = Commits::new(self.session.clone(), key.topic(), key.group()).fetch(&self.limit).await?;
         if stored.is_empty() {
             return Err(unknown(key.group(), key.topic()));
