@@ -513,8 +513,8 @@ typedef enum {
      */
     FLV_GROUP_ASSIGNED = 1,
     /*
-     They are given up. Until this is acknowledged the member owns them, and commits hold; after it, what is still held
-     of them must be dropped. While the reader waits and `revoke_waits` is 0, they are given up already.
+     They are given up. Until this is acknowledged the member owns them, and commits hold; after it, what is still
+     held of them must be dropped. While the reader waits and `revoke_waits` is 0, they are given up already.
      */
     FLV_GROUP_REVOKED = 2,
     /*
@@ -1002,8 +1002,8 @@ typedef struct {
      */
     uint32_t reserved;
     /*
-     With a group: the epoch under which the chunk was taken. Its records may be handed out as long as the partition's
-     epoch slot (`flv_consumer_epoch`) has the same. Else -1.
+     With a group: the epoch under which the chunk was taken. Its records may be handed out as long as the
+     partition's epoch slot (`flv_consumer_epoch`) has the same. Else -1.
      */
     int64_t epoch;
 } flv_chunk_t;
@@ -1839,9 +1839,8 @@ flv_status_t flv_consumer_wait(flv_consumer_t *consumer,
 
 /*
  Takes what is ready; partitions take turns. Never blocks. OK: `*chunk` is filled, and what was lent before is not
- valid any more. EMPTY: nothing now. CHANGED: a member of a group is to look at `flv_consumer_change` first. END: read
- to its end, or stopped. Otherwise the error at which the stream
- stands; it stays. One thread at a time.
+ valid any more. EMPTY: nothing now. CHANGED: a member of a group is to look at `flv_consumer_change` first. END:
+ read to its end, or stopped. Otherwise the error at which the stream stands; it stays. One thread at a time.
  */
 flv_status_t flv_consumer_take(flv_consumer_t *consumer, flv_chunk_t *chunk, flv_error_t **error);
 
@@ -1987,8 +1986,8 @@ void flv_consumer_free(flv_consumer_t *consumer);
 int64_t flv_boottime(void);
 
 /*
- Where the member and its reader meet. `slots->struct_size` must be set. Fails with `FLV_STATUS_USAGE` without a group.
- Any thread; never waits.
+ Where the member and its reader meet. `slots->struct_size` must be set. Fails with `FLV_STATUS_USAGE` without a
+ group. Any thread; never waits.
  */
 flv_status_t flv_consumer_group_slots(flv_consumer_t *consumer, flv_group_slots_t *slots, flv_error_t **error);
 
@@ -2002,31 +2001,31 @@ flv_status_t flv_consumer_epoch(flv_consumer_t *consumer,
                                 flv_error_t **error);
 
 /*
- The oldest change that is not acknowledged. Until it is, `flv_consumer_take` says CHANGED and a wait completes at once.
- OK: `*change` has it; asked again, it is the same, less what was taken back meanwhile. EMPTY: there is none.
+ The oldest change that is not acknowledged. Until it is, `flv_consumer_take` says CHANGED and a wait completes at
+ once. OK: `*change` has it; asked again, it is the same, less what was taken back meanwhile. EMPTY: there is none.
  `change->struct_size` must be set. Never blocks. The thread that reads.
  */
 flv_status_t flv_consumer_change(flv_consumer_t *consumer, flv_group_change_t *change, flv_error_t **error);
 
 /*
- The caller has dealt with the change of that number: what its callback was to do is done. Revoked partitions are given
- up now, with what `flv_consumer_processed` has of them; what it has of assigned ones is cleared. Another number than
- that of the oldest change does nothing. Never blocks. The thread that reads.
+ The caller has dealt with the change of that number: what its callback was to do is done. Revoked partitions are
+ given up now, with what `flv_consumer_processed` has of them; what it has of assigned ones is cleared. Another
+ number than that of the oldest change does nothing. Never blocks. The thread that reads.
  */
 flv_status_t flv_consumer_change_done(flv_consumer_t *consumer, uint64_t number, flv_error_t **error);
 
 /*
- Who the consumer is in its group. `member->struct_size` must be set. Fails with `FLV_STATUS_USAGE` without a group. Any
- thread; never waits.
+ Who the consumer is in its group. `member->struct_size` must be set. Fails with `FLV_STATUS_USAGE` without a group.
+ Any thread; never waits.
  */
 flv_status_t flv_consumer_member(const flv_consumer_t *consumer, flv_group_member_t *member, flv_error_t **error);
 
 /*
- Stores offsets of a group's partitions, each if the member still owns it under the epoch that is given; they are read
- before it returns. Completes when the group's log says which hold. Value: how many do not. Result: NULL if all hold,
- else `flv_buffer_t *` with an array of `flv_offset_t`: those that are another member's by now, owned by whoever drains.
- An offset beyond the end of its log, under the current epoch, fails with `FLV_STATUS_OFFSET_OUT_OF_RANGE`, and nothing is
- stored. Any thread.
+ Stores offsets of a group's partitions, each if the member still owns it under the epoch that is given; they are
+ read before it returns. Completes when the group's log says which hold. Value: how many do not. Result: NULL if all
+ hold, else `flv_buffer_t *` with an array of `flv_offset_t`: those that are another member's by now, owned by
+ whoever drains. An offset beyond the end of its log, under the current epoch, fails with
+ `FLV_STATUS_OFFSET_OUT_OF_RANGE`, and nothing is stored. Any thread.
  */
 flv_status_t flv_consumer_commit_epochs(flv_consumer_t *consumer,
                                         const flv_epoch_offset_t *processed,
@@ -2038,8 +2037,8 @@ flv_status_t flv_consumer_commit_epochs(flv_consumer_t *consumer,
                                         flv_error_t **error);
 
 /*
- As `flv_consumer_close`, but gives the partitions of a member with an `instance` up, too: nobody waits for it to come
- back. Any thread.
+ As `flv_consumer_close`, but gives the partitions of a member with an `instance` up, too: nobody waits for it to
+ come back. Any thread.
  */
 flv_status_t flv_consumer_leave(flv_consumer_t *consumer,
                                 int64_t timeout_ms,
@@ -2383,10 +2382,10 @@ flv_status_t flv_watch_open(flv_client_t *client,
                             flv_error_t **error);
 
 /*
- Watches one consumer group, as `docs/admin-json.md` describes: each change has the whole of it, and changes that follow
- each other are told together. Completes once its state is there; a group that does not exist yet has no partitions.
- `log`: the topic of the log; empty: `consumer-group`. Result: `flv_watch_t *`, owned by whoever drains, until
- `flv_watch_free`. Any thread.
+ Watches one consumer group, as `docs/admin-json.md` describes: each change has the whole of it, and changes that
+ follow each other are told together. Completes once its state is there; a group that does not exist yet has no
+ partitions. `log`: the topic of the log; empty: `consumer-group`. Result: `flv_watch_t *`, owned by whoever drains,
+ until `flv_watch_free`. Any thread.
  */
 flv_status_t flv_watch_group(flv_client_t *client,
                              flv_slice_t group,

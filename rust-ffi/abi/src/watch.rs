@@ -113,10 +113,10 @@ pub extern "C" fn flv_watch_open(
     })
 }
 
-/// Watches one consumer group, as `docs/admin-json.md` describes: each change has the whole of it, and changes that follow
-/// each other are told together. Completes once its state is there; a group that does not exist yet has no partitions.
-/// `log`: the topic of the log; empty: `consumer-group`. Result: `flv_watch_t *`, owned by whoever drains, until
-/// `flv_watch_free`. Any thread.
+/// Watches one consumer group, as `docs/admin-json.md` describes: each change has the whole of it, and changes that
+/// follow each other are told together. Completes once its state is there; a group that does not exist yet has no
+/// partitions. `log`: the topic of the log; empty: `consumer-group`. Result: `flv_watch_t *`, owned by whoever drains,
+/// until `flv_watch_free`. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_watch_group(
     client: *mut flv_client_t,

@@ -1,5 +1,5 @@
-//! Members that come, go and die while their log and their topic have trouble: every record is read, and no partition is
-//! handed out to two whose leases run. `FLUVIO_CFFI_LONG=1`: for 10 minutes.
+//! Members that come, go and die while their log and their topic have trouble: every record is read, and no partition
+//! is handed out to two whose leases run. `FLUVIO_CFFI_LONG=1`: for 10 minutes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

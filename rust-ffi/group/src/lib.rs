@@ -20,14 +20,14 @@
 //! ([`Record::decode`]), keeps a [`Directory`] up to date, and hands [`Record`]s to the participants by their key, in
 //! order; and one producer.
 //!
-//! * It reads back to a directory for a [`Newcomer`], by bounded reads of the log ([`Step::Read`]). From then on it keeps
-//!   that directory up to date ([`Newcomer::directory`], [`Directory::fold`]), and appends it after
+//! * It reads back to a directory for a [`Newcomer`], by bounded reads of the log ([`Step::Read`]). From then on it
+//!   keeps that directory up to date ([`Newcomer::directory`], [`Directory::fold`]), and appends it after
 //!   [`DIRECTORY_EVERY`] records without one.
 //! * It says whether there are connections for reading and for sending, with nothing left unsent
 //!   ([`Participant::link`]). [`Output::Renew`]: it closes both, says so, and makes new ones.
-//! * A new connection begins with the last record that was read, and compares place and [`Record::digest_of`]. Where there
-//!   is another record, or none, the log is not the one that it was: all is lost, and a new [`Participant`] begins, as
-//!   after [`Output::Diverged`].
+//! * A new connection begins with the last record that was read, and compares place and [`Record::digest_of`]. Where
+//!   there is another record, or none, the log is not the one that it was: all is lost, and a new [`Participant`]
+//!   begins, as after [`Output::Diverged`].
 //! * It hands over each record of the key behind [`Replica::last`] ([`Participant::record`]), and the time when that is
 //!   asked for ([`Participant::next_tick`], [`Participant::tick`]). [`Output::Append`]: it sends now, or says that the
 //!   link is down.
@@ -43,8 +43,8 @@
 //! * [`Participant::commit`] is answered by [`Output::Committed`], with what was fenced.
 //! * [`Output::Mirror`]: it stores an offset in the cluster's own store, under the group's name.
 //! * It says how many partitions the topic has when that changes ([`Participant::grown`]).
-//! * [`Output::Suspended`] and [`Output::Resumed`] say that the lease is over and that it runs again; reads wait, and what
-//!   was read ahead stays. [`Output::Evicted`]: it joins again by itself. [`Output::Left`]: after
+//! * [`Output::Suspended`] and [`Output::Resumed`] say that the lease is over and that it runs again; reads wait, and
+//!   what was read ahead stays. [`Output::Evicted`]: it joins again by itself. [`Output::Left`]: after
 //!   [`Participant::leave`] the end; else it joins again when the reader comes back. [`Output::Fenced`] and
 //!   [`Output::Newer`] are the end.
 //!

@@ -19,8 +19,8 @@ use crate::structs::{self, growing};
 pub enum flv_group_change_kind_e {
     /// They are read from now on. Nothing of them is handed over before this is acknowledged.
     FLV_GROUP_ASSIGNED = 1,
-    /// They are given up. Until this is acknowledged the member owns them, and commits hold; after it, what is still held
-    /// of them must be dropped. While the reader waits and `revoke_waits` is 0, they are given up already.
+    /// They are given up. Until this is acknowledged the member owns them, and commits hold; after it, what is still
+    /// held of them must be dropped. While the reader waits and `revoke_waits` is 0, they are given up already.
     FLV_GROUP_REVOKED = 2,
     /// They are gone, without having been given up.
     FLV_GROUP_LOST = 3,
@@ -124,8 +124,8 @@ pub extern "C" fn flv_boottime() -> i64 {
     i64::try_from(boottime().as_nanos()).unwrap_or(i64::MAX)
 }
 
-/// Where the member and its reader meet. `slots->struct_size` must be set. Fails with `FLV_STATUS_USAGE` without a group.
-/// Any thread; never waits.
+/// Where the member and its reader meet. `slots->struct_size` must be set. Fails with `FLV_STATUS_USAGE` without a
+/// group. Any thread; never waits.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_group_slots(
     consumer: *mut flv_consumer_t,
@@ -164,8 +164,8 @@ pub extern "C" fn flv_consumer_epoch(
     })
 }
 
-/// The oldest change that is not acknowledged. Until it is, `flv_consumer_take` says CHANGED and a wait completes at once.
-/// OK: `*change` has it; asked again, it is the same, less what was taken back meanwhile. EMPTY: there is none.
+/// The oldest change that is not acknowledged. Until it is, `flv_consumer_take` says CHANGED and a wait completes at
+/// once. OK: `*change` has it; asked again, it is the same, less what was taken back meanwhile. EMPTY: there is none.
 /// `change->struct_size` must be set. Never blocks. The thread that reads.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_change(
@@ -194,9 +194,9 @@ pub extern "C" fn flv_consumer_change(
     })
 }
 
-/// The caller has dealt with the change of that number: what its callback was to do is done. Revoked partitions are given
-/// up now, with what `flv_consumer_processed` has of them; what it has of assigned ones is cleared. Another number than
-/// that of the oldest change does nothing. Never blocks. The thread that reads.
+/// The caller has dealt with the change of that number: what its callback was to do is done. Revoked partitions are
+/// given up now, with what `flv_consumer_processed` has of them; what it has of assigned ones is cleared. Another
+/// number than that of the oldest change does nothing. Never blocks. The thread that reads.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_change_done(
     consumer: *mut flv_consumer_t,
@@ -209,8 +209,8 @@ pub extern "C" fn flv_consumer_change_done(
     })
 }
 
-/// Who the consumer is in its group. `member->struct_size` must be set. Fails with `FLV_STATUS_USAGE` without a group. Any
-/// thread; never waits.
+/// Who the consumer is in its group. `member->struct_size` must be set. Fails with `FLV_STATUS_USAGE` without a group.
+/// Any thread; never waits.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_member(
     consumer: *const flv_consumer_t,
@@ -236,11 +236,11 @@ pub extern "C" fn flv_consumer_member(
     })
 }
 
-/// Stores offsets of a group's partitions, each if the member still owns it under the epoch that is given; they are read
-/// before it returns. Completes when the group's log says which hold. Value: how many do not. Result: NULL if all hold,
-/// else `flv_buffer_t *` with an array of `flv_offset_t`: those that are another member's by now, owned by whoever drains.
-/// An offset beyond the end of its log, under the current epoch, fails with `FLV_STATUS_OFFSET_OUT_OF_RANGE`, and nothing is
-/// stored. Any thread.
+/// Stores offsets of a group's partitions, each if the member still owns it under the epoch that is given; they are
+/// read before it returns. Completes when the group's log says which hold. Value: how many do not. Result: NULL if all
+/// hold, else `flv_buffer_t *` with an array of `flv_offset_t`: those that are another member's by now, owned by
+/// whoever drains. An offset beyond the end of its log, under the current epoch, fails with
+/// `FLV_STATUS_OFFSET_OUT_OF_RANGE`, and nothing is stored. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_commit_epochs(
     consumer: *mut flv_consumer_t,
@@ -281,8 +281,8 @@ fn fenced(fenced: &[(u32, i64)]) -> Result<Done> {
     Ok(done)
 }
 
-/// As `flv_consumer_close`, but gives the partitions of a member with an `instance` up, too: nobody waits for it to come
-/// back. Any thread.
+/// As `flv_consumer_close`, but gives the partitions of a member with an `instance` up, too: nobody waits for it to
+/// come back. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_leave(
     consumer: *mut flv_consumer_t,

@@ -67,8 +67,8 @@ pub struct flv_chunk_t {
     pub shares_offsets: u32,
     /// 0.
     pub reserved: u32,
-    /// With a group: the epoch under which the chunk was taken. Its records may be handed out as long as the partition's
-    /// epoch slot (`flv_consumer_epoch`) has the same. Else -1.
+    /// With a group: the epoch under which the chunk was taken. Its records may be handed out as long as the
+    /// partition's epoch slot (`flv_consumer_epoch`) has the same. Else -1.
     pub epoch: i64,
 }
 
@@ -221,9 +221,8 @@ fn lend(consumer: &ConsumerObject, taken: Chunk, chunk: *mut flv_chunk_t) -> Res
 }
 
 /// Takes what is ready; partitions take turns. Never blocks. OK: `*chunk` is filled, and what was lent before is not
-/// valid any more. EMPTY: nothing now. CHANGED: a member of a group is to look at `flv_consumer_change` first. END: read
-/// to its end, or stopped. Otherwise the error at which the stream
-/// stands; it stays. One thread at a time.
+/// valid any more. EMPTY: nothing now. CHANGED: a member of a group is to look at `flv_consumer_change` first. END:
+/// read to its end, or stopped. Otherwise the error at which the stream stands; it stays. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_consumer_take(
     consumer: *mut flv_consumer_t,

@@ -10,8 +10,8 @@
 //! | `observer.rs` | one who follows a group without being a member |
 //! | `directory.rs` | what is known of the log, for those who come later |
 //!
-//! Nothing is queued and nothing is sent twice: what cannot be sent at once is dropped, and whoever sent it is told that
-//! the link is down. A producer's acknowledgement decides nothing; what counts is what is read back.
+//! Nothing is queued and nothing is sent twice: what cannot be sent at once is dropped, and whoever sent it is told
+//! that the link is down. A producer's acknowledgement decides nothing; what counts is what is read back.
 
 mod directory;
 mod link;

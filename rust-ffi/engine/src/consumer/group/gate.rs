@@ -1,8 +1,9 @@
 //! What stands between a member and its reader: which of its partitions may be handed out, and what the reader is still
 //! to be told. Pure; [`super::super::subscription::Subscription`] holds the lock.
 //!
-//! *A change is told in the reading task*, which acknowledges it once its callback has run. Until then nothing is handed
-//! over, so a reader never sees records of a partition that it has not heard of, nor of one that it has given up.
+//! *A change is told in the reading task*, which acknowledges it once its callback has run. Until then nothing is
+//! handed over, so a reader never sees records of a partition that it has not heard of, nor of one that it has
+//! given up.
 //!
 //! | a partition is | the epoch slot has | until |
 //! |---|---|---|

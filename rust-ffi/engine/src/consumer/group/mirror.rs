@@ -1,5 +1,5 @@
-//! What is committed, in the cluster's own store: for tools, and for a group that sleeps longer than its log keeps. While
-//! the group's state is in the log, the log decides.
+//! What is committed, in the cluster's own store: for tools, and for a group that sleeps longer than its log keeps.
+//! While the group's state is in the log, the log decides.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -12,8 +12,8 @@
 //! | `gate.rs` | what stands between a member and its reader |
 //! | `slots.rs` | where they meet without a call |
 //!
-//! The member itself, `Participant` of the crate `fluvio-cffi-group`, does no I/O and knows no clock. It lives in a task of
-//! its own, not on the caller's loop, so that a caller who is busy stays a member.
+//! The member itself, `Participant` of the crate `fluvio-cffi-group`, does no I/O and knows no clock. It lives in a
+//! task of its own, not on the caller's loop, so that a caller who is busy stays a member.
 
 mod calls;
 mod gate;
