@@ -21,6 +21,7 @@ from fluvio_cffi._errors import (
     AlreadyExistsError,
     AuthError,
     ClosedError,
+    CommitFencedError,
     CompressionError,
     ConfigError,
     ConfigTypeError,
@@ -35,8 +36,10 @@ from fluvio_cffi._errors import (
     FluvioError,
     FluvioTimeoutError,
     ForkedError,
+    GroupNotEmptyError,
     InternalError,
     InvalidTopicError,
+    MemberFencedError,
     MirrorNotFoundError,
     NotFoundError,
     NotLeaderError,
@@ -113,6 +116,7 @@ if TYPE_CHECKING:
     from ._admin.objects.changes import Change, ChangeKind
     from ._admin.objects.cluster import ClusterStatus
     from ._admin.objects.common import Deduplication, HomePartition, RemotePartition
+    from ._admin.objects.groups import Group, GroupMember, GroupPartition, GroupSummary
     from ._admin.objects.mirrors import (
         ConnectionStatus,
         HomeCluster,
@@ -166,6 +170,7 @@ if TYPE_CHECKING:
     )
     from ._async.admin import AsyncAdmin
     from ._async.cluster import AsyncClusterAdmin
+    from ._async.groups import AsyncGroups
     from ._async.mirrors import AsyncMirrors
     from ._async.offsets import AsyncConsumerOffsets
     from ._async.partitions import AsyncPartitions
@@ -178,6 +183,7 @@ if TYPE_CHECKING:
     from ._cluster.faults import Fault, Faults
     from ._sync.admin import Admin
     from ._sync.cluster import ClusterAdmin
+    from ._sync.groups import Groups
     from ._sync.mirrors import Mirrors
     from ._sync.offsets import ConsumerOffsets
     from ._sync.partitions import Partitions
@@ -203,6 +209,7 @@ __all__ = [
     "AsyncCustomSpus",
     "AsyncEvents",
     "AsyncFluvio",
+    "AsyncGroups",
     "AsyncMirrors",
     "AsyncPartitions",
     "AsyncProducer",
@@ -229,6 +236,7 @@ __all__ = [
     "Codec",
     "Color",
     "Commit",
+    "CommitFencedError",
     "Compression",
     "CompressionError",
     "ConfigError",
@@ -260,6 +268,12 @@ __all__ = [
     "FluvioError",
     "FluvioTimeoutError",
     "ForkedError",
+    "Group",
+    "GroupMember",
+    "GroupNotEmptyError",
+    "GroupPartition",
+    "GroupSummary",
+    "Groups",
     "HomeCluster",
     "HomeMirror",
     "HomePartition",
@@ -270,6 +284,7 @@ __all__ = [
     "Isolation",
     "LocalCluster",
     "Lookback",
+    "MemberFencedError",
     "Metrics",
     "Mirror",
     "MirrorNotFoundError",

@@ -4,7 +4,8 @@
 
     FluvioError                       .retriable .code .topic .partition .offset .outcome
     ├── ConfigError                   (also ValueError) a bad argument or profile
-    │   └── ConfigTypeError           (also TypeError) an argument of a type that is not taken
+    │   ├── ConfigTypeError           (also TypeError) an argument of a type that is not taken
+    │   └── EncodeError               a codec does not take a value
     ├── UsageError                    a wrong event loop, a second reader
     │   ├── ClosedError               the object was closed
     │   └── ForkedError               the client was inherited through a fork
@@ -38,7 +39,11 @@
     │   └── DeliveryError             .count .errors .result
     ├── ConsumerError
     │   ├── CorruptRecordError
-    │   └── RecordFailedError
+    │   ├── MemberFencedError         a consumer of the same `instance` has taken over
+    │   ├── CommitFencedError         .fenced: the group has given these partitions to others
+    │   ├── GroupNotEmptyError        the group has members that live
+    │   ├── RecordFailedError
+    │   └── DecodeError               .record
     ├── SmartModuleError              .module .kind .offset .key .value .hint .record_index
     └── InternalError                 a panic was caught at the boundary
 
@@ -48,7 +53,7 @@ All of them compare by class, message and attributes, and can be pickled.
 from __future__ import annotations
 
 import errno
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import ClassVar, Final, Literal, Protocol, TypeAlias, overload
 
 from ._metadata import RecordMetadata
@@ -434,6 +439,46 @@ class ConsumerError(FluvioError):
 
 class CorruptRecordError(ConsumerError):
     """The log holds bytes that are no valid record batch."""
+
+
+class MemberFencedError(ConsumerError):
+    """Another consumer of the group was opened with the same ``instance``, and has the partitions. Nothing more can be
+    read or committed with this one: close it."""
+
+
+class CommitFencedError(ConsumerError):
+    """Of some partitions nothing was committed: the group has given them to other members since the records were handed
+    out. What the call committed of other partitions is stored, and the consumer goes on with what it has.
+
+    :ivar fenced: those partitions, with the offsets that were not stored.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        fenced: Mapping[int, int] | None = None,
+        retriable: bool | None = None,
+        code: int | None = None,
+        topic: str | None = None,
+        partition: int | None = None,
+        offset: int | None = None,
+        outcome: Outcome | None = None,
+    ) -> None:
+        super().__init__(
+            message,
+            retriable=retriable,
+            code=code,
+            topic=topic,
+            partition=partition,
+            offset=offset,
+            outcome=outcome,
+        )
+        self.fenced: dict[int, int] = dict(fenced or {})
+
+
+class GroupNotEmptyError(ConsumerError):
+    """The group has members that give signs of life: its offsets are theirs. Close them first."""
 
 
 class RecordFailedError(ConsumerError):

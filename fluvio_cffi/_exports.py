@@ -14,6 +14,7 @@ _NAMES: Final = {
     "._admin.objects.changes": ["Change", "ChangeKind"],
     "._admin.objects.cluster": ["ClusterStatus"],
     "._admin.objects.common": ["Deduplication", "HomePartition", "RemotePartition"],
+    "._admin.objects.groups": ["Group", "GroupMember", "GroupPartition", "GroupSummary"],
     "._admin.objects.mirrors": [
         "ConnectionStatus",
         "HomeCluster",
@@ -73,6 +74,7 @@ _NAMES: Final = {
     ],
     "._async.admin": ["AsyncAdmin"],
     "._async.cluster": ["AsyncClusterAdmin"],
+    "._async.groups": ["AsyncGroups"],
     "._async.mirrors": ["AsyncMirrors"],
     "._async.offsets": ["AsyncConsumerOffsets"],
     "._async.partitions": ["AsyncPartitions"],
@@ -84,6 +86,7 @@ _NAMES: Final = {
     "._async.watch": ["AsyncWatch"],
     "._sync.admin": ["Admin"],
     "._sync.cluster": ["ClusterAdmin"],
+    "._sync.groups": ["Groups"],
     "._sync.mirrors": ["Mirrors"],
     "._sync.offsets": ["ConsumerOffsets"],
     "._sync.partitions": ["Partitions"],

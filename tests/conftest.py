@@ -62,6 +62,7 @@ OURS = (
     fluvio_cffi.ClusterAdmin,
     fluvio_cffi.ConsumerOffsets,
     fluvio_cffi.CustomSpus,
+    fluvio_cffi.Groups,
     fluvio_cffi.Mirrors,
     fluvio_cffi.Partitions,
     fluvio_cffi.SmartModules,

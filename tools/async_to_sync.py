@@ -45,6 +45,7 @@ NAMES = {
     "AsyncCustomSpus": "CustomSpus",
     "AsyncEvents": "Events",
     "AsyncFluvio": "Fluvio",
+    "AsyncGroups": "Groups",
     "AsyncBackend": "SyncBackend",
     "AsyncIterator": "Iterator",
     "AsyncMirrors": "Mirrors",

@@ -11,6 +11,7 @@ from .objects import AsyncCalls
 
 if TYPE_CHECKING:
     from .cluster import AsyncClusterAdmin
+    from .groups import AsyncGroups
     from .mirrors import AsyncMirrors
     from .offsets import AsyncConsumerOffsets
     from .partitions import AsyncPartitions
@@ -109,6 +110,14 @@ class AsyncAdmin(AsyncCalls):
             from .offsets import AsyncConsumerOffsets
 
         return AsyncConsumerOffsets(self._session)
+
+    @property
+    def groups(self) -> AsyncGroups:
+        """Consumer groups."""
+        with loading("admin.groups"):
+            from .groups import AsyncGroups
+
+        return AsyncGroups(self._session)
 
     @property
     def cluster(self) -> AsyncClusterAdmin:

@@ -16,9 +16,16 @@ from fluvio_cffi._backends.select import running_backend
 from fluvio_cffi._connect.config import ClusterConfig, Tls
 from fluvio_cffi._connect.options import ConnectOptions
 from fluvio_cffi._consume.decoding import OnUndecodable, codecs_of
+from fluvio_cffi._consume.membership import (
+    PROCESSING_TIMEOUT,
+    REBALANCE_TIMEOUT,
+    SESSION_TIMEOUT,
+    Listener,
+    Membership,
+)
 from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._consume.topics import PartitionsOf, StartOf, options_by_topic
-from fluvio_cffi._errors import FluvioError, FluvioTimeoutError
+from fluvio_cffi._errors import ConfigError, FluvioError, FluvioTimeoutError
 from fluvio_cffi._lifetime import Closeable, logger
 from fluvio_cffi._native.calls import Slice, copy_buffer
 from fluvio_cffi._native.loader import CData, ffi, lib
@@ -51,6 +58,7 @@ from fluvio_cffi._values.smartmodules import SmartModuleChain
 from .admin import AsyncAdmin
 from .consumer import AsyncConsumer
 from .events import AsyncEvents
+from .listening import checked_listener
 from .producer import AsyncProducer
 from .room import hand_over_all
 from .session import AsyncSession
@@ -301,6 +309,14 @@ class AsyncFluvio(Closeable):
         prefetch: Size = "16MiB",
         on_evicted: OnEvicted = "raise",
         smartmodules: SmartModuleChain = (),
+        group: str | None = None,
+        instance: str | None = None,
+        session_timeout: Duration = SESSION_TIMEOUT,
+        rebalance_timeout: Duration = REBALANCE_TIMEOUT,
+        processing_timeout: Duration = PROCESSING_TIMEOUT,
+        on_assigned: Listener | None = None,
+        on_revoked: Listener | None = None,
+        on_lost: Listener | None = None,
         key: ValueCodec[K] | None = None,
         value: ValueCodec[V] | None = None,
         on_undecodable: OnUndecodable = "raise",
@@ -344,6 +360,14 @@ class AsyncFluvio(Closeable):
         prefetch: Size = "16MiB",
         on_evicted: OnEvicted = "raise",
         smartmodules: SmartModuleChain = (),
+        group: str | None = None,
+        instance: str | None = None,
+        session_timeout: Duration = SESSION_TIMEOUT,
+        rebalance_timeout: Duration = REBALANCE_TIMEOUT,
+        processing_timeout: Duration = PROCESSING_TIMEOUT,
+        on_assigned: Listener | None = None,
+        on_revoked: Listener | None = None,
+        on_lost: Listener | None = None,
         key: ValueCodec[K] | None = None,
         value: ValueCodec[V] | None = None,
         on_undecodable: OnUndecodable = "raise",
@@ -362,9 +386,9 @@ class AsyncFluvio(Closeable):
         :param stop_at_end: end at the ends that the partitions have when the consumer is opened.
         :param consumer_id: under which id offsets are stored, and found again. It is no group: two consumers with one
             id both read everything, and the last commit wins.
-        :param commit: with a `consumer_id`: ``"manual"`` (the default): by :meth:`AsyncConsumer.commit`; ``"auto"``:
-            every `auto_commit_interval` and at the end. A record, or a batch, counts as processed when the next read
-            begins.
+        :param commit: with a `consumer_id` or a `group`: ``"manual"`` (the default): by :meth:`AsyncConsumer.commit`;
+            ``"auto"``: every `auto_commit_interval` and at the end. A record, or a batch, counts as processed when the
+            next read begins.
         :param auto_commit_interval: seconds.
         :param isolation: ``"read_committed"``: only what the replicas have.
         :param max_bytes: bytes of one reply of an SPU, at most, unless one batch is larger.
@@ -374,6 +398,20 @@ class AsyncFluvio(Closeable):
         :param smartmodules: run by the SPU on what is read, one after the other: a :class:`SmartModule`, the name of
             one, or a sequence of these. Records keep the offset and the time that they have in the log. A reply then
             has up to 16 MiB, also where `max_bytes` is less.
+        :param group: the consumers that are opened with the same `group` share the partitions of the topic; offsets are
+            kept for all of them. In place of a `consumer_id` and of `partitions`. `start` is for partitions of which
+            nothing was ever committed.
+        :param instance: a name that this member keeps when it is started again: if it is back within `session_timeout`
+            it has its partitions again, and nobody else's move. One process for each name.
+        :param session_timeout: seconds of silence after which the others take its partitions; 1 s to 1 h.
+        :param rebalance_timeout: seconds that a reader has for what it holds of a partition that is to go to another
+            member; then that gets it all the same.
+        :param processing_timeout: seconds without a read after which the consumer leaves the group, until it reads
+            again.
+        :param on_assigned: called with the partitions that were gained, before their first record.
+        :param on_revoked: called with partitions that are about to go: what was processed may still be committed.
+        :param on_lost: called with partitions that are gone. All three are called in the middle of a read, by the task
+            that reads; with the ``Async`` classes they may be coroutine functions. What they raise, the read raises.
         :param key: a codec of ``fluvio_cffi.codecs`` that makes keys of bytes; left out: they stay ``bytes``.
             Records without a key have ``None``.
         :param value: the same for values.
@@ -386,6 +424,16 @@ class AsyncFluvio(Closeable):
         :raises OffsetOutOfRangeError: with `stop_at_end`: the offset at which it is to begin lies beyond the end.
             Without, the first read says so.
         """
+        membership = Membership.of(
+            group,
+            instance,
+            session_timeout,
+            rebalance_timeout,
+            processing_timeout,
+            checked_listener(on_assigned, "on_assigned"),
+            checked_listener(on_revoked, "on_revoked"),
+            checked_listener(on_lost, "on_lost"),
+        )
 
         codecs = codecs_of(key, value, on_undecodable)
 
@@ -403,10 +451,13 @@ class AsyncFluvio(Closeable):
                 prefetch,
                 on_evicted,
                 smartmodules,
+                membership,
                 codecs,
             )
 
         if isinstance(topic, (list, tuple)):
+            if membership is not None:
+                raise ConfigError("topic is a list, and group is given: a group shares one topic, so open one for each")
             several = options_by_topic(topic, partitions, start, prefetch, options)
             if True:  # ASYNC
                 return Opening(partial(open_topics, self._session, several), f"consumer({[*several]!r})")

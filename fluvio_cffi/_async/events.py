@@ -15,7 +15,16 @@ from fluvio_cffi._values.records import ClientEvent, EventKind
 from .readiness import begin_to_wait, until_ready
 from .session import AsyncSession
 
-_KINDS: tuple[EventKind, ...] = ("connected", "reconnecting", "closed", "leader_changed")
+_KINDS: tuple[EventKind, ...] = (
+    "connected",
+    "reconnecting",
+    "closed",
+    "leader_changed",
+    "joined",
+    "suspended",
+    "resumed",
+    "lost",
+)
 
 
 class AsyncEvents:
@@ -118,6 +127,7 @@ class AsyncEvents:
             native.partition if native.partition >= 0 else None,
             native.leader if native.leader >= 0 else None,
             text_of(native.reason) or None,
+            text_of(native.group) or None,
         )
         self._number = native.number
         return event

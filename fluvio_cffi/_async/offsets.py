@@ -70,7 +70,7 @@ class AsyncConsumerOffsets(AsyncObjects[ConsumerOffset]):
         :raises OffsetEvictedError: retention has removed that offset.
         """
         target = to if isinstance(to, Offset) else Offset.at(to)
-        return await self._one("reset", {**_key(consumer_id, topic, partition), "to": _place(target)}, timeout)
+        return await self._one("reset", {**_key(consumer_id, topic, partition), "to": place(target)}, timeout)
 
 
 def _key(consumer_id: str, topic: str, partition: int) -> dict[str, object]:
@@ -83,7 +83,7 @@ def _key(consumer_id: str, topic: str, partition: int) -> dict[str, object]:
     }
 
 
-def _place(offset: Offset) -> str | dict[str, int]:
+def place(offset: Offset) -> str | dict[str, int]:
     """An offset as the documents write it."""
     if offset.kind == "at":
         return {"at": offset.value}

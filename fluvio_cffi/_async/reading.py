@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fluvio_cffi._backends.base import AsyncBackend
 from fluvio_cffi._consume.batch import Cut
+from fluvio_cffi._consume.group import Group
 from fluvio_cffi._consume.subscription import Subscription
 from fluvio_cffi._errors import ClosedError, FluvioError
 from fluvio_cffi._native.loader import lib
 from fluvio_cffi._values.quantities import ending, left
 
+from .listening import tell_changes
 from .readiness import begin_to_wait, until_ready
 
 
@@ -52,9 +56,9 @@ async def next_batch(
         subscription.begin_batch()
         buffer = subscription.buffer
         while await _ready(backend, subscription, deadline):
-            if buffer.count < limit:
+            if subscription.count < limit:
                 await _fill(backend, subscription, limit, ending(wait))
-            cut = buffer.cut(limit, full=wait is None)
+            cut = buffer.cut(limit, full=wait is None, barred=subscription.barred)
             if cut is not None:
                 return cut
         return None
@@ -66,6 +70,8 @@ async def _ready(backend: AsyncBackend, subscription: Subscription, deadline: fl
     """Waits for a record in the buffer: true; false at the end."""
     if backend.due():
         await backend.rest()
+    if subscription.group is not None:
+        return await _owned_ready(backend, subscription, subscription.group, deadline)
     buffer = subscription.buffer
     ready = buffer.count
     if ready:
@@ -85,18 +91,43 @@ async def _ready(backend: AsyncBackend, subscription: Subscription, deadline: fl
     return False
 
 
+async def _owned_ready(backend: AsyncBackend, subscription: Subscription, group: Group, deadline: float | None) -> bool:
+    """The same for the member of a group, which is told first what has changed of what it owns."""
+    while not subscription.stopped:
+        if group.moved:
+            await tell_changes(subscription, group)
+        if subscription.count and not group.waited:
+            subscription.take_fresh()
+            if not group.moved:
+                return True
+        elif not subscription.take() and not group.untold:
+            if subscription.ended and not subscription.buffer.count:
+                return False
+            if subscription.count:
+                continue
+            waited = await _wait(backend, subscription, subscription.mark_due(deadline))
+            if not waited and not subscription.mark_dropped(deadline):
+                raise subscription.too_late()
+    return False
+
+
 async def _fill(backend: AsyncBackend, subscription: Subscription, limit: int, deadline: float | None) -> None:
     """Takes what comes until `limit` records are in the buffer, or the time is over, or it must be handed out."""
-    buffer = subscription.buffer
-    while buffer.count < limit and not subscription.stopped:
+    group = subscription.group
+    while subscription.count < limit and not subscription.stopped:
         try:
             if subscription.take():
                 continue
-            if subscription.ended or not await _wait(backend, subscription, deadline):
+            if subscription.ended or (group is not None and group.untold):
                 return
+            if not await _wait(backend, subscription, deadline):
+                break
         except FluvioError:
             # The records before it first; the library says it again.
             return
+    if group is not None and group.waited:
+        with suppress(FluvioError):
+            subscription.take()
 
 
 async def _wait(backend: AsyncBackend, subscription: Subscription, deadline: float | None) -> bool:
@@ -104,11 +135,13 @@ async def _wait(backend: AsyncBackend, subscription: Subscription, deadline: flo
     seconds = left(deadline)
     if seconds == 0:
         return False
+    if subscription.group is not None:
+        subscription.group.waited = True
     try:
         waiting = begin_to_wait(backend, lib.flv_consumer_wait, subscription.handle, seconds)
         subscription.waiting = waiting
         # Whoever resumes a partition does it the other way round.
-        if subscription.buffer.count or subscription.called_away:
+        if subscription.count or subscription.called_away:
             backend.completions.abandon(waiting)
             return True
         return await until_ready(backend, waiting)

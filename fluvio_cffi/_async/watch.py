@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from types import TracebackType
 from typing import Generic, NoReturn, TypeVar
 
@@ -45,18 +46,33 @@ class AsyncWatch(Generic[ItemT]):
         "_change",
         "_closed",
         "_error",
+        "_function",
         "_handle",
         "_item",
+        "_names",
         "_object",
         "_reading",
         "_session",
         "_told",
     )
 
-    def __init__(self, session: AsyncSession, object: str, item: type[ItemT]) -> None:
+    def __init__(
+        self,
+        session: AsyncSession,
+        object: str,
+        item: type[ItemT],
+        function: Callable[..., int] | None = None,
+        names: tuple[str, ...] = (),
+    ) -> None:
+        """
+        :param object: what is watched.
+        :param function: the library's operation that opens it, with these names; left out: that for kinds of objects.
+        """
         self._session = session
         self._backend: AsyncBackend = session.backend
         self._object = object
+        self._function: Callable[..., int] = function or lib.flv_watch_open
+        self._names = names or (object,)
         self._item = item
         self._handle: CData | None = None
         # What was taken from the library last, and what of it has become a change: KeyboardInterrupt may come at any
@@ -200,11 +216,11 @@ class AsyncWatch(Generic[ItemT]):
         if self._closed:
             raise ClosedError("the watch is closed")
         if self._handle is None:
-            name = Slice(self._object)
+            names = [*map(Slice, self._names)]
             operation = backend.completions.start(
-                lib.flv_watch_open,
+                self._function,
                 session.handle,
-                name.value,
+                *[name.value for name in names],
                 timeout=session.admin_timeout if deadline is None else left(deadline),
                 phase="admin",
                 waiter=backend.waiter(),

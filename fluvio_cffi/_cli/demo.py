@@ -1,4 +1,5 @@
-"""``python -m fluvio_cffi demo``: real records through asyncio, trio and threads on an embedded cluster."""
+"""``python -m fluvio_cffi demo``: real records through asyncio, trio and threads on an embedded cluster, and
+processes that share a topic."""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ from statistics import median
 from types import TracebackType
 
 from fluvio_cffi import AsyncFluvio, Fluvio, LocalCluster, Offset, RecordBatch
+
+from .group_demo import groups_part
 
 SIZE = 100
 PATIENCE = 2.0
@@ -185,6 +188,9 @@ def main(records: int = 200_000) -> int:
 
         print("threads", flush=True)
         threads_part(cluster.endpoint, "threads", values)
+
+        print("a group of processes", flush=True)
+        groups_part(cluster.endpoint)
     print(f"Done in {time.perf_counter() - started:.1f} s, and the cluster is gone.")
     return 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from operator import eq, length_hint
 from typing import Any, ClassVar, Final, Generic, NamedTuple, cast, overload
 
@@ -13,6 +13,7 @@ from fluvio_cffi._values.records import K, Record, V
 
 _ABSENT = -1
 _NONE: Final[Iterator[bytes]] = iter(())
+_NOBODY: Final[frozenset[int]] = frozenset()
 # What calling Record does, without the way through Python code; and State.
 _new_record: Final = cast("Callable[[type[Record[Any, Any]], Iterable[object]], Record[Any, Any]]", tuple.__new__)  # pyright: ignore[reportUnknownMemberType]
 _new_state: Final = cast("Callable[[type[State], Iterable[object]], State]", tuple.__new__)  # pyright: ignore[reportUnknownMemberType]
@@ -64,7 +65,8 @@ class Columns:
             places = [*itertools.accumulate(begins, min, initial=chunk.next_offset)][::-1]
             offsets = [*map(SharedOffset, offsets, places[1:])]
             del places[-1]
-        return cls(topic, chunk.partition, offsets, stamps, keys, values, chunk.next_offset, chunk.bytes, places)
+        partition = chunk.partition if chunk.epoch < 0 else OwnedPartition(chunk.partition, chunk.epoch)
+        return cls(topic, partition, offsets, stamps, keys, values, chunk.next_offset, chunk.bytes, places)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -156,6 +158,23 @@ class SharedOffset(int):
         return SharedOffset, (int(self), self.processed + 1)
 
 
+class OwnedPartition(int):
+    """The partition of records that were handed out to the member of a group.
+
+    :ivar epoch: under which it owned the partition then.
+    """
+
+    epoch: int
+
+    def __new__(cls, partition: int, epoch: int) -> OwnedPartition:
+        self = super().__new__(cls, partition)
+        self.epoch = epoch
+        return self
+
+    def __reduce__(self) -> tuple[type[OwnedPartition], tuple[int, int]]:
+        return OwnedPartition, (int(self), self.epoch)
+
+
 class RecordBatch(Sequence[Record[K, V]], Generic[K, V]):
     """Records that were read together, never none. They may be of several partitions; those of one are in order.
 
@@ -184,8 +203,15 @@ class RecordBatch(Sequence[Record[K, V]], Generic[K, V]):
     def last_offsets(self) -> dict[int, int]:
         """For each partition in the batch the offset of its last record; where SmartModules have made several records
         of one, the last offset of which all were handed out, if there is one. What ``commit`` stores of a batch."""
-        processed = {part.partition: part.processed for part in self._parts}
-        return {partition: offset for partition, offset in processed.items() if offset >= 0}
+        return {int(part.partition): part.processed for part in self._parts if part.processed >= 0}
+
+    @property
+    def epochs(self) -> dict[int, int]:
+        """With a group: for each partition in the batch the epoch under which the consumer owned it. No other owner has
+        the same one, and later ones have greater ones, so that a store may refuse what comes with a smaller one than it
+        has seen. Otherwise empty."""
+        owned = [part.partition for part in self._parts if isinstance(part.partition, OwnedPartition)]
+        return {int(partition): partition.epoch for partition in owned}
 
     def value_list(self) -> list[V]:
         """The values, one a record."""
@@ -340,15 +366,20 @@ class Buffer:
                 chunk.count = 0
                 self.state = after
 
-    def read(self, state: State, stride: int) -> tuple[State, Iterator[Record[Any, Any]]] | None:
+    def read(
+        self, state: State, stride: int, barred: frozenset[int] = _NOBODY
+    ) -> tuple[State, Iterator[Record[Any, Any]]] | None:
         """The state from which records leave one by one, and an iterator over the next ones, at most `stride`, at least
-        one; ``None`` if there is none."""
+        one; ``None`` if there is none.
+
+        :param barred: partitions of which nothing may be handed out, beside those that are held back.
+        """
         parts, size, at, begun, seeks, paused, source, left, _ = state
-        remain = 0 if source is None else length_hint(left)
+        remain = 0 if source is None or parts[0].partition in barred else length_hint(left)
         if source is None or not remain:
             parts, size, at, _ = _settled(state)
             first = 0
-            while first < len(parts) and parts[first].partition in paused:
+            while first < len(parts) and (parts[first].partition in paused or parts[first].partition in barred):
                 first += 1
             if first == len(parts):
                 return None
@@ -361,11 +392,12 @@ class Buffer:
         after = _new_state(State, (parts, size, at, begun, seeks, paused, source, left, None))
         return after, itertools.islice(source, stride)
 
-    def cut(self, limit: int, full: bool = False) -> Cut | None:
+    def cut(self, limit: int, full: bool = False, barred: frozenset[int] = _NOBODY) -> Cut | None:
         """The next records, at most `limit`, as a batch; ``None`` if there is none.
 
         :param full: as many as there are. Else a batch of more than a quarter of them ends where a chunk does, so that
             fewer chunks are cut in two.
+        :param barred: partitions of which nothing may be handed out, beside those that are held back.
         """
         before = self.state
         paused = before.paused
@@ -376,7 +408,7 @@ class Buffer:
         left = limit
         ended = False
         for part in parts:
-            if ended or not left or part.partition in paused:
+            if ended or not left or part.partition in paused or part.partition in barred:
                 rest.append(part)
                 continue
             if len(part) > left:
@@ -482,6 +514,29 @@ def without(state: State, partition: int, seeks: int) -> State:
         _NONE,
         None if hand is None or hand[0] == partition else hand,
     )
+
+
+def gone(state: State, partitions: Container[int]) -> State:
+    """The state when partitions belong to somebody else: all that was read ahead and known of them is dropped."""
+    parts, _, at, hand = _settled(state)
+    parts = tuple([part for part in parts if part.partition not in partitions])
+    paused = frozenset([partition for partition in state.paused if partition not in partitions])
+    return State(
+        parts,
+        _size(parts, paused),
+        {key: value for key, value in at.items() if key not in partitions},
+        {key: value for key, value in state.begun.items() if key not in partitions},
+        {key: value for key, value in state.seeks.items() if key not in partitions},
+        paused,
+        None,
+        _NONE,
+        None if hand is None or hand[0] in partitions else hand,
+    )
+
+
+def waiting_but(state: State, partitions: frozenset[int]) -> int:
+    """How many records can be handed out that are not of these partitions."""
+    return _size(_settled(state)[0], state.paused | partitions)
 
 
 def holding_back(state: State, paused: frozenset[int]) -> State:

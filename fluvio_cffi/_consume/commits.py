@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from struct import Struct
 from typing import Any, Final
 
 from fluvio_cffi._consume.backend import ConsumeBackend
-from fluvio_cffi._consume.batch import Buffer, RecordBatch, SharedOffset
+from fluvio_cffi._consume.batch import Buffer, OwnedPartition, RecordBatch, SharedOffset
 from fluvio_cffi._consume.options import ConsumerOptions
-from fluvio_cffi._errors import ConfigError, ConfigTypeError, UsageError
+from fluvio_cffi._errors import CommitFencedError, ConfigError, ConfigTypeError, UsageError
 from fluvio_cffi._native.calls import copy_buffer
 from fluvio_cffi._native.errors import raise_status
 from fluvio_cffi._native.loader import CData, ffi, lib
@@ -21,12 +21,14 @@ from fluvio_cffi._values.records import Record
 _NO_ERROR: Final = (ffi.NULL,)
 # flv_offset_t
 _STORED: Final = Struct("=IIq")
+_CURRENT: Final = -1
 
 
 class Commits:
     """What a consumer has processed, and what of it is stored.
 
     :ivar consumer_id: the id under which offsets are stored, if there is one.
+    :ivar group: the name of the group for which they are stored, if it is one's member that consumes.
     """
 
     __slots__ = (
@@ -38,6 +40,7 @@ class Commits:
         "_handle",
         "_topic",
         "consumer_id",
+        "group",
     )
 
     def __init__(
@@ -49,6 +52,7 @@ class Commits:
         buffer: Buffer,
     ) -> None:
         self.consumer_id: str | None = options.consumer_id
+        self.group: str | None = options.membership.group if options.membership else None
         self._backend = backend
         self._handle = handle
         self._topic = topic
@@ -106,8 +110,8 @@ class Commits:
     # -- when asked
 
     def check(self) -> None:
-        """Raises unless there is an id to store offsets under."""
-        if self.consumer_id is None:
+        """Raises unless there is an id to store offsets under, or a group."""
+        if self.consumer_id is None and self.group is None:
             raise UsageError("the consumer was opened without a consumer_id: it has no stored offsets")
 
     def processed(self, what: Record[Any, Any] | RecordBatch[Any, Any] | Mapping[int, int]) -> dict[int, int]:
@@ -116,33 +120,73 @@ class Commits:
             for partition, offset in what.items():
                 number(partition, "a partition to commit", 0, (1 << 31) - 1)
                 number(offset, f"the offset to commit of partition {partition}", 0, (1 << 63) - 1)
-            return dict(what)
+            # Of a key that was there before, a dict keeps the first one: it may be of an earlier epoch.
+            return {int(partition): offset for partition, offset in what.items()}
         if not isinstance(what, (Record, RecordBatch)):
             raise ConfigTypeError(f"what must be a Record, a RecordBatch or {{partition: offset}}, not {kind(what)}")
         if what.topic != self._topic:
             raise ConfigError(f"what is of topic {what.topic!r}: this consumer reads {self._topic!r}")
         if isinstance(what, RecordBatch):
-            last = what.last_offsets
+            epochs = what.epochs
+            last = {
+                OwnedPartition(partition, epochs[partition]) if epochs else partition: offset
+                for partition, offset in what.last_offsets.items()
+            }
         else:
             offset = what.offset
             last = {what.partition: offset.processed if isinstance(offset, SharedOffset) else offset}
         # Of the records that share offset 0, not all are processed.
         return {partition: offset for partition, offset in last.items() if offset >= 0}
 
-    def start(self, processed: dict[int, int], exactly: bool, timeout: float | None, waiter: Wakeable) -> Operation:
+    def start(self, offsets: dict[int, int], exactly: bool, timeout: float | None, waiter: Wakeable) -> Operation:
         """Starts to store offsets.
 
-        :param exactly: as given, also backwards; false: never less than what is stored.
+        :param exactly: as given, also backwards; false: never less than what is stored. A group takes what the owner
+            of a partition says.
         """
-        native = ffi.new("flv_offset_t[]", [(partition, 0, offset) for partition, offset in processed.items()])
+        if self.group is not None:
+            return self._start_for_group(offsets, timeout, waiter)
+        native = ffi.new("flv_offset_t[]", [(partition, 0, offset) for partition, offset in offsets.items()])
         return self._backend.completions.start(
             lib.flv_consumer_commit if exactly else lib.flv_consumer_commit_processed,
             self._handle,
             native,
-            len(processed),
+            len(offsets),
             timeout=timeout,
             phase="commit",
             waiter=waiter,
+        )
+
+    def _start_for_group(self, offsets: dict[int, int], timeout: float | None, waiter: Wakeable) -> Operation:
+        """Of records under the epoch under which they were handed out, of bare offsets under the one of now."""
+        native = ffi.new(
+            "flv_epoch_offset_t[]",
+            [
+                (partition, 0, offset, partition.epoch if isinstance(partition, OwnedPartition) else _CURRENT)
+                for partition, offset in offsets.items()
+            ],
+        )
+        return self._backend.completions.start(
+            lib.flv_consumer_commit_epochs,
+            self._handle,
+            native,
+            len(offsets),
+            timeout=timeout,
+            phase="commit",
+            waiter=waiter,
+        )
+
+    def finish(self, operation: Operation) -> None:
+        """Raises why offsets were not stored, if they were not."""
+        operation.check()
+        if self.group is None or not operation.value:
+            return
+        fenced = self.fetched(operation)
+        raise CommitFencedError(
+            f"the group {self.group!r} has given {_named(fenced)} of {self._topic!r} to other members since these "
+            "records were handed out: their offsets were not committed, those of other partitions were",
+            fenced=fenced,
+            topic=self._topic,
         )
 
     def start_fetching(self, timeout: float | None, waiter: Wakeable) -> Operation:
@@ -156,3 +200,8 @@ class Commits:
         """The stored offsets, by partition; raises why they could not be fetched."""
         buffer = operation.take("flv_buffer_t *", lib.flv_buffer_free)
         return {partition: offset for partition, _, offset in _STORED.iter_unpack(copy_buffer(buffer))}
+
+
+def _named(partitions: Collection[int]) -> str:
+    numbers = ", ".join(map(str, sorted(partitions)))
+    return f"partition {numbers}" if len(partitions) == 1 else f"partitions {numbers}"

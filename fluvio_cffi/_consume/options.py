@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from fluvio_cffi._consume.decoding import Codecs
+from fluvio_cffi._consume.membership import Membership
 from fluvio_cffi._errors import ConfigError
 from fluvio_cffi._native.calls import Slice, milliseconds
 from fluvio_cffi._native.chain import native_chain
@@ -45,6 +46,7 @@ class ConsumerOptions:
         "auto_commit",
         "codecs",
         "consumer_id",
+        "membership",
         "partitions",
         "smartmodules",
     )
@@ -63,17 +65,21 @@ class ConsumerOptions:
         prefetch: Size,
         on_evicted: OnEvicted,
         smartmodules: SmartModuleChain,
+        membership: Membership | None,
         codecs: Codecs | None = None,
     ) -> None:
         if consumer_id is not None and not 0 < len(text(consumer_id, "consumer_id").encode()) < 256:
             raise ConfigError(f"consumer_id has {len(consumer_id.encode())} bytes: it must have 1 to 255")
         if commit is not None:
             choice(commit, "commit", ("manual", "auto"))
-            if consumer_id is None:
-                raise ConfigError(f"commit is {commit!r}: it needs a consumer_id, under which offsets are stored")
+            if consumer_id is None and membership is None:
+                raise ConfigError(f"commit is {commit!r}: it needs a consumer_id, or a group, to store offsets for")
         interval = parse_duration(auto_commit_interval, "auto_commit_interval")
         if interval < 0.001:
             raise wrong_value("auto_commit_interval", auto_commit_interval, "at least 1 ms")
+        self.membership: Membership | None = membership
+        if membership is not None:
+            _check_free(consumer_id, partitions, resume)
         self.consumer_id: str | None = consumer_id
         self.codecs: Codecs | None = codecs
         self.auto_commit: float | None = interval if commit == "auto" else None
@@ -132,13 +138,28 @@ class ConsumerOptions:
         options.consumer_id = identity.value
         if self.auto_commit is not None:
             options.auto_commit_ms = milliseconds(self.auto_commit)
+        member = () if self.membership is None else self.membership.write(options)
         chain, alive = native_chain(self.smartmodules)
         if self.smartmodules:
             options.smartmodules = chain
             options.smartmodules_len = len(self.smartmodules)
-        return options, [partitions, starts, identity, chain, alive]
+        return options, [partitions, starts, identity, member, chain, alive]
 
     @property
     def commits_by_itself(self) -> bool:
         """Whether what was processed is committed in the background."""
         return self.auto_commit is not None
+
+
+def _check_free(consumer_id: str | None, partitions: object, resume: bool) -> None:
+    """What a member of a group cannot choose."""
+    if consumer_id is not None:
+        raise ConfigError(
+            "consumer_id and group are both given: a group keeps the offsets of its members: leave consumer_id out"
+        )
+    if partitions is not None:
+        raise ConfigError(
+            "partitions and group are both given: the group says who reads which, so leave partitions out"
+        )
+    if not resume:
+        raise ConfigError("resume is False: with a group it must be True; use admin.groups.reset to begin elsewhere")

@@ -8,14 +8,16 @@ says what "one step" means.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from time import monotonic
 from typing import Any, Final
 
 from fluvio_cffi._consume.backend import ConsumeBackend
-from fluvio_cffi._consume.batch import Buffer, Columns, State, positions, waiting
+from fluvio_cffi._consume.batch import Buffer, Columns, State, gone, positions, waiting, waiting_but
 from fluvio_cffi._consume.commits import Commits
 from fluvio_cffi._consume.decoding import Decoding
+from fluvio_cffi._consume.group import Group
 from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._consume.places import Place, places_of, start_of
 from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, UsageError
@@ -26,6 +28,7 @@ from fluvio_cffi._values.quantities import left
 from fluvio_cffi._values.records import Record
 
 _NOTHING: Final[Iterator[Record[Any, Any]]] = iter(())
+_NOBODY: Final[frozenset[int]] = frozenset()
 _ENDS: Final = (lib.FLV_STATUS_END, lib.FLV_STATUS_CLOSED)
 _STRIDE: Final = 512
 _STRIDE_SECONDS: Final = 0.00016
@@ -40,6 +43,7 @@ class Subscription:
 
     :ivar handle: the library's consumer.
     :ivar commits: what was processed, and is stored.
+    :ivar group: what of its group it sees, if it is the member of one.
     :ivar decoding: what makes keys and values of bytes, if something does.
     :ivar buffer: what was taken from the library and is not handed out yet.
     :ivar records: those that may leave one by one, of :attr:`buffer`; empty: :meth:`hand_out` puts more there.
@@ -59,6 +63,7 @@ class Subscription:
         self.backend: ConsumeBackend = backend
         self.handle: CData = handle
         self.topic: str = topic
+        self.group: Group | None = None if options.membership is None else Group(handle, options.membership)
         decoding = None if options.codecs is None else Decoding(options.codecs)
         self.decoding: Decoding | None = decoding
         self.buffer: Buffer = Buffer(Columns.records if decoding is None else decoding.records)
@@ -96,8 +101,18 @@ class Subscription:
         return places_of(self.handle)
 
     @property
+    def member(self) -> Group:
+        """Its group, as it sees it; raises if it is no member of one."""
+        if self.group is None:
+            raise UsageError("the consumer was opened without a group: it is no member of one")
+        return self.group
+
+    @property
     def assignment(self) -> tuple[int, ...]:
         """The partitions that are read. Any thread."""
+        if self.group is not None:
+            self.backend.check_fork()
+            return tuple(sorted(self.group.owned))
         return tuple(sorted(place.partition for place in self.places()))
 
     def position(self) -> dict[int, int]:
@@ -111,8 +126,8 @@ class Subscription:
             if chunk.count and (chunk.partition, chunk.seeks) in [(place.partition, place.seeks) for place in places]:
                 known[chunk.partition] = chunk.first_offset
             state = self.buffer.state
-            # Otherwise a seek has come in between.
-            if all(state.seeks.get(place.partition, 0) <= place.seeks for place in places):
+            # Otherwise a seek has come in between. Of a partition that came back they are counted anew.
+            if self.group is not None or all(state.seeks.get(place.partition, 0) <= place.seeks for place in places):
                 handed_out = positions(state)
                 if self.drops and not taking:
                     # Behind what is here the library may have gone on without a record.
@@ -158,7 +173,7 @@ class Subscription:
 
     def begin_to_read(self) -> None:
         """The next records are asked for one by one."""
-        self.commits.mark(self._with_dropped)
+        self._come_back()
         # Few at a time while the caller is slow, so that other tasks are let run every millisecond.
         spent = max(monotonic() - self._strode, 1e-6)
         fitting = int(self.buffer.given * _STRIDE_SECONDS / spent)
@@ -166,8 +181,30 @@ class Subscription:
 
     def begin_batch(self) -> None:
         """The next records are asked for as a batch."""
-        self.commits.mark(self._with_dropped)
+        self._come_back()
         self.records = _NOTHING
+
+    def _come_back(self) -> None:
+        self.commits.mark(self._with_dropped)
+        if self.group is not None:
+            self.group.come_back()
+
+    @property
+    def barred(self) -> frozenset[int]:
+        """The partitions of which nothing may be handed out, as the library says."""
+        return _NOBODY if self.group is None else self.group.barred(self.buffer.state)
+
+    @property
+    def count(self) -> int:
+        """How many records can be handed out."""
+        group, buffer = self.group, self.buffer
+        if group is None:
+            return buffer.count
+        if not group.leased():
+            return 0
+        state = buffer.state
+        barred = group.barred(state)
+        return waiting_but(state, barred) if barred else buffer.count
 
     def mark(self) -> None:
         """The next records are asked for, but not of this topic: what was handed out is processed all the same."""
@@ -178,7 +215,9 @@ class Subscription:
         self._strode = monotonic()
         buffer = self.buffer
         state = buffer.state
-        begun = buffer.read(state, self._stride)
+        group = self.group
+        stride = self._stride
+        begun = buffer.read(state, stride) if group is None else group.read(self, buffer, state, stride)
         # One step: what was held back, sought or stopped meanwhile is not handed out.
         if begun is not None and buffer.state is state and not self.stopped:
             buffer.state, self.records = begun
@@ -217,6 +256,8 @@ class Subscription:
         seeks = self.seeks
         self._taking = True
         status = lib.flv_consumer_take(self.handle, self._chunk, self._error)
+        if self.group is not None:
+            self.group.waited = False
         if status == lib.FLV_STATUS_OK:
             self._take_up()
             self._taking = False
@@ -225,6 +266,9 @@ class Subscription:
             return True
         self._taking = False
         if status == lib.FLV_STATUS_EMPTY:
+            return False
+        if status == lib.FLV_STATUS_CHANGED and self.group is not None:
+            self.group.untold = True
             return False
         error, self._error[0] = self._error[0], ffi.NULL
         if status in _ENDS or self.closed or self.stopped:
@@ -260,6 +304,11 @@ class Subscription:
             return False
         self.buffer.push(Columns.decode(self.topic, chunk), chunk, first)
         return True
+
+    def give_up(self, partitions: Collection[int]) -> None:
+        """These partitions belong to somebody else: what is held of them is dropped."""
+        self._take_up()
+        self.change(partial(gone, partitions=partitions))
 
     # -- ending
 

@@ -12,6 +12,7 @@ from .objects import Calls
 
 if TYPE_CHECKING:
     from .cluster import ClusterAdmin
+    from .groups import Groups
     from .mirrors import Mirrors
     from .offsets import ConsumerOffsets
     from .partitions import Partitions
@@ -110,6 +111,14 @@ class Admin(Calls):
             from .offsets import ConsumerOffsets
 
         return ConsumerOffsets(self._session)
+
+    @property
+    def groups(self) -> Groups:
+        """Consumer groups."""
+        with loading("admin.groups"):
+            from .groups import Groups
+
+        return Groups(self._session)
 
     @property
     def cluster(self) -> ClusterAdmin:

@@ -48,6 +48,9 @@ class Batches(Generic[K, V]):
                 if decoded is None:
                     continue
                 cut, failure = decoded
+            group = subscription.group
+            if group is not None and not group.allows(cut.parts):
+                continue
             # One step: what was held back, sought or stopped meanwhile is not handed out.
             if buffer.state is cut.before and not subscription.stopped:
                 buffer.state = cut.after

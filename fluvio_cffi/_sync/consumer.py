@@ -14,10 +14,10 @@ from fluvio_cffi._consume.moves import go_on, hold_back, start_seek
 from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._consume.places import shown
 from fluvio_cffi._consume.subscription import Subscription
-from fluvio_cffi._errors import FluvioError
+from fluvio_cffi._errors import FluvioError, UsageError
 from fluvio_cffi._lifetime import Closeable, Forgettable, logger
 from fluvio_cffi._native.loader import CData, lib
-from fluvio_cffi._values.checks import number
+from fluvio_cffi._values.checks import flag, number
 from fluvio_cffi._values.quantities import CLOSE_TIMEOUT, Timeout, ending, parse_duration, parse_timeout
 from fluvio_cffi._values.records import K, Offset, Record, V
 
@@ -59,8 +59,40 @@ class Consumer(Forgettable, Closeable, Generic[K, V]):
 
     @property
     def assignment(self) -> tuple[int, ...]:
-        """The partitions that are read. Partitions that the topic gets later appear by themselves. Any thread."""
+        """The partitions that are read. Partitions that the topic gets later appear by themselves. With a group: those
+        that this member owned when it was last read. Any thread."""
         return self._subscription.assignment
+
+    @property
+    def member_id(self) -> str | None:
+        """What this consumer is called in its group: a number that is drawn anew each time that it joins. ``None``: it
+        is no member just now. Any thread.
+
+        :raises UsageError: the consumer was opened without a group.
+        """
+        return self._subscription.member.member_id()
+
+    @property
+    def generation(self) -> int:
+        """The generation of its group, which rises with each change of members, partitions or, by a reset, offsets; -1:
+        not known yet. Any thread.
+
+        :raises UsageError: the consumer was opened without a group.
+        """
+        return self._subscription.member.generation()
+
+    def epoch(self, partition: int) -> int:
+        """The epoch under which this member owns a partition: no other owner has the same one, and later owners have
+        greater ones. So it serves as a fencing token: a store that keeps the greatest one that it has seen of each
+        partition may refuse what comes with a smaller one. Any thread.
+
+        :param partition: one that it owns; of ``record.partition`` the epoch is that under which the record was handed
+            out, also if the partition has gone since. A batch has :attr:`RecordBatch.epochs`.
+        :raises PartitionNotFoundError: it does not own the partition.
+        :raises UsageError: the consumer was opened without a group.
+        """
+        member = self._subscription.member
+        return member.epoch(number(partition, "partition", 0, (1 << 31) - 1), self._topic)
 
     def position(self) -> dict[int, int]:
         """For each partition the offset of the record that is handed out next. Any thread.
@@ -87,6 +119,8 @@ class Consumer(Forgettable, Closeable, Generic[K, V]):
         parts = [repr(self._topic)]
         if subscription.commits.consumer_id is not None:
             parts.append(f"consumer_id={subscription.commits.consumer_id!r}")
+        if subscription.commits.group is not None:
+            parts.append(f"group={subscription.commits.group!r}")
         if self._backend.forked:
             parts.append("inherited through a fork")
         elif subscription.closed:
@@ -151,9 +185,12 @@ class Consumer(Forgettable, Closeable, Generic[K, V]):
         of each partition what has no unfinished record before it. Nothing else reads or seeks the consumer after that.
 
         :param max_in_hand: how many records it takes, at most, from the oldest one on that is not done.
-        :raises UsageError: the consumer was opened without a ``consumer_id``, or with codecs, or is being read.
+        :raises UsageError: the consumer was opened without a ``consumer_id``, or with a group or codecs, or is being
+            read.
         """
         self._subscription.check_open()
+        if self._subscription.group is not None:
+            raise UsageError("a tracker is not for the members of a group yet: open the consumer with a consumer_id")
         self._subscription.check_undecoded()
         return Tracker(self._backend, self._session, self._subscription, max_in_hand)
 
@@ -224,7 +261,13 @@ class Consumer(Forgettable, Closeable, Generic[K, V]):
         :param what: a record, a batch, or left out: all that was handed out; or ``{partition: offset}`` of the last
             processed records, which is stored exactly as given, also backwards.
         :param timeout: seconds; left out: the client's ``admin_timeout``; ``None``: no limit.
-        :raises UsageError: the consumer was opened without a ``consumer_id``.
+        With a group, it stores for the group, and only of partitions that this member owns: of a record or batch, if it
+        has owned the partition ever since that was handed out. That is decided at one place, so a commit that comes
+        late, from a worker that was suspended or cut off, changes nothing.
+
+        :raises UsageError: the consumer was opened without a ``consumer_id`` or a group.
+        :raises CommitFencedError: some of the partitions belong to other members by now; the rest is stored.
+        :raises MemberFencedError: another consumer has taken over the ``instance``.
         :raises ConfigError: `what` is of another topic, or no offsets.
         :raises OffsetOutOfRangeError: an offset in `what` lies beyond the end of its log: nothing is stored.
         :raises FluvioTimeoutError: ``phase="commit"``: it may be stored, or not; storing it again is safe.
@@ -240,13 +283,14 @@ class Consumer(Forgettable, Closeable, Generic[K, V]):
             return
         limit = parse_timeout(timeout, self._session.admin_timeout)
         operation = commits.start(processed, isinstance(what, Mapping), limit, backend.waiter())
-        (backend.finish(operation)).check()
+        commits.finish(backend.finish(operation))
 
     def committed(self, timeout: Timeout = ...) -> dict[int, int]:
-        """The stored offsets of the consumer's id, by partition: those of the last processed records.
+        """The stored offsets of the consumer's id, by partition: those of the last processed records. With a group: of
+        the group, of all partitions; -1: a partition is read from its first record.
 
         :param timeout: seconds; left out: the client's ``admin_timeout``; ``None``: no limit.
-        :raises UsageError: the consumer was opened without a ``consumer_id``.
+        :raises UsageError: the consumer was opened without a ``consumer_id`` or a group.
         """
         backend = self._backend
         backend.check()
@@ -265,19 +309,24 @@ class Consumer(Forgettable, Closeable, Generic[K, V]):
 
     # -- closing
 
-    def close(self, timeout: Timeout = ...) -> None:
+    def close(self, timeout: Timeout = ..., *, leave: bool = False) -> None:
         """Give up the connections. A read that is going on ends. Closing twice is fine.
 
+        With a group: leave it, so that the others have the partitions at once. A member with an ``instance`` stays, to
+        come back within its ``session_timeout``.
+
         :param timeout: seconds; left out: 5; ``None``: no limit.
+        :param leave: leave the group also with an ``instance``.
         """
         backend = self._backend
         backend.check()
         subscription = self._subscription
+        close = subscription.member.leave if flag(leave, "leave") else lib.flv_consumer_close
         if subscription.closed:
             return
         self._session.end_consumer(subscription)
         operation = backend.completions.start(
-            lib.flv_consumer_close,
+            close,
             subscription.handle,
             timeout=parse_timeout(timeout, CLOSE_TIMEOUT),
             phase="close",
@@ -313,7 +362,10 @@ class Consumer(Forgettable, Closeable, Generic[K, V]):
         subscription = getattr(self, "_subscription", None)
         if subscription is None or subscription.closed or self._session.closed or self._backend.forked:
             return
-        self._forgotten(repr(self))
+        shown = repr(self)
+        # What holds the subscription in turn, or else the library's consumer would last until the garbage is collected.
+        subscription.records = iter(())
+        self._forgotten(shown)
 
     # -- inside
 

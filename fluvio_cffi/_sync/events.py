@@ -16,7 +16,16 @@ from fluvio_cffi._values.records import ClientEvent, EventKind
 from .readiness import begin_to_wait, until_ready
 from .session import Session
 
-_KINDS: tuple[EventKind, ...] = ("connected", "reconnecting", "closed", "leader_changed")
+_KINDS: tuple[EventKind, ...] = (
+    "connected",
+    "reconnecting",
+    "closed",
+    "leader_changed",
+    "joined",
+    "suspended",
+    "resumed",
+    "lost",
+)
 
 
 class Events:
@@ -119,6 +128,7 @@ class Events:
             native.partition if native.partition >= 0 else None,
             native.leader if native.leader >= 0 else None,
             text_of(native.reason) or None,
+            text_of(native.group) or None,
         )
         self._number = native.number
         return event

@@ -3,13 +3,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._consume.batch import Cut
+from fluvio_cffi._consume.group import Group
 from fluvio_cffi._consume.subscription import Subscription
 from fluvio_cffi._errors import ClosedError, FluvioError
 from fluvio_cffi._native.loader import lib
 from fluvio_cffi._values.quantities import ending, left
 
+from .listening import tell_changes
 from .readiness import begin_to_wait, until_ready
 
 
@@ -53,9 +57,9 @@ def next_batch(
         subscription.begin_batch()
         buffer = subscription.buffer
         while _ready(backend, subscription, deadline):
-            if buffer.count < limit:
+            if subscription.count < limit:
                 _fill(backend, subscription, limit, ending(wait))
-            cut = buffer.cut(limit, full=wait is None)
+            cut = buffer.cut(limit, full=wait is None, barred=subscription.barred)
             if cut is not None:
                 return cut
         return None
@@ -67,6 +71,8 @@ def _ready(backend: SyncBackend, subscription: Subscription, deadline: float | N
     """Waits for a record in the buffer: true; false at the end."""
     if backend.due():
         backend.rest()
+    if subscription.group is not None:
+        return _owned_ready(backend, subscription, subscription.group, deadline)
     buffer = subscription.buffer
     ready = buffer.count
     if ready:
@@ -86,18 +92,43 @@ def _ready(backend: SyncBackend, subscription: Subscription, deadline: float | N
     return False
 
 
+def _owned_ready(backend: SyncBackend, subscription: Subscription, group: Group, deadline: float | None) -> bool:
+    """The same for the member of a group, which is told first what has changed of what it owns."""
+    while not subscription.stopped:
+        if group.moved:
+            tell_changes(subscription, group)
+        if subscription.count and not group.waited:
+            subscription.take_fresh()
+            if not group.moved:
+                return True
+        elif not subscription.take() and not group.untold:
+            if subscription.ended and not subscription.buffer.count:
+                return False
+            if subscription.count:
+                continue
+            waited = _wait(backend, subscription, subscription.mark_due(deadline))
+            if not waited and not subscription.mark_dropped(deadline):
+                raise subscription.too_late()
+    return False
+
+
 def _fill(backend: SyncBackend, subscription: Subscription, limit: int, deadline: float | None) -> None:
     """Takes what comes until `limit` records are in the buffer, or the time is over, or it must be handed out."""
-    buffer = subscription.buffer
-    while buffer.count < limit and not subscription.stopped:
+    group = subscription.group
+    while subscription.count < limit and not subscription.stopped:
         try:
             if subscription.take():
                 continue
-            if subscription.ended or not _wait(backend, subscription, deadline):
+            if subscription.ended or (group is not None and group.untold):
                 return
+            if not _wait(backend, subscription, deadline):
+                break
         except FluvioError:
             # The records before it first; the library says it again.
             return
+    if group is not None and group.waited:
+        with suppress(FluvioError):
+            subscription.take()
 
 
 def _wait(backend: SyncBackend, subscription: Subscription, deadline: float | None) -> bool:
@@ -105,11 +136,13 @@ def _wait(backend: SyncBackend, subscription: Subscription, deadline: float | No
     seconds = left(deadline)
     if seconds == 0:
         return False
+    if subscription.group is not None:
+        subscription.group.waited = True
     try:
         waiting = begin_to_wait(backend, lib.flv_consumer_wait, subscription.handle, seconds)
         subscription.waiting = waiting
         # Whoever resumes a partition does it the other way round.
-        if subscription.buffer.count or subscription.called_away:
+        if subscription.count or subscription.called_away:
             backend.completions.abandon(waiting)
             return True
         return until_ready(backend, waiting)

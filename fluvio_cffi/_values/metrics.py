@@ -44,6 +44,10 @@ class Metrics:
     :ivar reconnects: connections that took the place of one that was lost.
     :ivar errors: how many errors were met, by the name of their class, whether they were repaired or raised: one for
         each connection, call, batch that has failed or must go again, and partition that is not read on.
+    :ivar rebalances: of members of groups: how often it changed which partitions they own.
+    :ivar commits_fenced: of members of groups: offsets that were not committed, since the partition had gone.
+    :ivar signs: of members of groups: signs of life that were sent because nothing else was to be said.
+    :ivar evictions: silent members of groups that were removed on this client's word.
     :ivar records_buffered: now: records that producers accepted and that are not settled.
     :ivar bytes_buffered: now: what they take of the producers' buffers.
     :ivar requests_in_flight: now: requests of producers that are not answered.
@@ -62,6 +66,10 @@ class Metrics:
     reordered: int
     reconnects: int
     errors: Mapping[str, int] = field(hash=False)
+    rebalances: int
+    commits_fenced: int
+    signs: int
+    evictions: int
     records_buffered: int
     bytes_buffered: int
     requests_in_flight: int

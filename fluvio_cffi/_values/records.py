@@ -27,7 +27,9 @@ Isolation: TypeAlias = Literal["read_uncommitted", "read_committed"]
 ISOLATIONS: Final = ("read_uncommitted", "read_committed")
 Delivery: TypeAlias = Literal["at_least_once", "at_most_once"]
 ClientState: TypeAlias = Literal["connected", "reconnecting", "closed"]
-EventKind: TypeAlias = Literal["connected", "reconnecting", "closed", "leader_changed"]
+EventKind: TypeAlias = Literal[
+    "connected", "reconnecting", "closed", "leader_changed", "joined", "suspended", "resumed", "lost"
+]
 Commit: TypeAlias = Literal["manual", "auto"]
 OnEvicted: TypeAlias = Literal["raise", "skip"]
 Codec: TypeAlias = Literal["none", "gzip", "snappy", "lz4", "zstd"]
@@ -156,13 +158,15 @@ class ClientEvent:
 
     :ivar kind: ``"connected"``: it sees its cluster, or sees it again; ``"reconnecting"``: the cluster's controller is
         away, producing and consuming go on; ``"leader_changed"``: another SPU leads a partition; ``"closed"``: it was
-        closed.
+        closed. Of the members of groups: ``"joined"``; ``"suspended"``: it cannot tell whether it still owns its
+        partitions, and its reads wait; ``"resumed"``: it does; ``"lost"``: its partitions are gone.
     :ivar number: rises by 1 with each event, from 1. Where it rises by more, events in between were dropped, because
         they were not read in time.
-    :ivar topic: of ``"leader_changed"``: the topic.
+    :ivar topic: of ``"leader_changed"``, and of what happens to members of groups: the topic.
     :ivar partition: of ``"leader_changed"``: the partition.
     :ivar leader: of ``"leader_changed"``: the id of the SPU that leads it now.
-    :ivar reason: of ``"reconnecting"``: why.
+    :ivar reason: of ``"reconnecting"`` and ``"lost"``: why.
+    :ivar group: of what happens to members of groups: the group.
     """
 
     kind: EventKind
@@ -171,6 +175,7 @@ class ClientEvent:
     partition: int | None = None
     leader: int | None = None
     reason: str | None = None
+    group: str | None = None
 
 
 class Pending(NamedTuple):

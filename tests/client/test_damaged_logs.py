@@ -158,4 +158,5 @@ async def test_whatever_the_damage_reading_ends(world: World, seed: int) -> None
                 got, error = await until_it_fails(consumer)
                 assert not isinstance(error, FluvioTimeoutError), error
                 assert isinstance(error, (ClosedError, ConsumerError)) or error.partition == 0, error
-                assert got == sorted(got)
+                # Where damaged records can be run, only the checksum tells, which the server does not look at.
+                assert modules or got == list(range(len(got)))

@@ -111,7 +111,7 @@ def test_only_what_cannot_write_twice_is_retriable() -> None:
 
 def test_every_status_has_a_class() -> None:
     statuses = {name: getattr(lib, name) for name in dir(lib) if name.startswith("FLV_STATUS_")}
-    none = {"FLV_STATUS_OK", "FLV_STATUS_EMPTY", "FLV_STATUS_END", "FLV_STATUS_UNKNOWN"}
+    none = {"FLV_STATUS_" + name for name in ("OK", "EMPTY", "END", "CHANGED", "UNKNOWN")}
     assert {name for name, status in statuses.items() if status not in _CLASSES} == none
     assert {_CLASSES.get(status, FluvioError) for status in statuses.values()} <= set(CLASSES)
 
@@ -126,7 +126,7 @@ def test_a_status_without_an_error() -> None:
 def test_an_error_of_the_library() -> None:
     error = ffi.new("flv_error_t **")
     options = ffi.new("flv_client_options_t *")
-    lib.flv_client_options_init(options)
+    lib.flv_client_options_init(options, ffi.sizeof("flv_client_options_t"))
     queue = ffi.new("flv_queue_t **")
     assert lib.flv_queue_new(queue, error) == 0
     number = ffi.new("uint64_t *")
@@ -141,6 +141,7 @@ def test_an_error_of_the_library() -> None:
 def test_keyword_attributes() -> None:
     cases: list[tuple[Any, dict[str, Any]]] = [
         (fluvio_cffi.OffsetEvictedError, {"next_available": 5}),
+        (fluvio_cffi.CommitFencedError, {"fenced": {3: 17}}),
         (fluvio_cffi.DeliveryError, {"count": 3, "errors": (FluvioError("x"),)}),
         (fluvio_cffi.SmartModuleError, {"module": "m", "key": b"k", "hint": "h"}),
         (fluvio_cffi.FluvioTimeoutError, {"phase": "flush"}),

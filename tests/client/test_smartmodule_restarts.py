@@ -19,6 +19,7 @@ from fluvio_cffi import (
     Record,
     SmartModule,
     SmartModuleError,
+    SmartModuleKind,
     SmartModuleNotFoundError,
     SmartModulePackage,
     SmartModuleSpec,
@@ -186,7 +187,8 @@ async def test_a_stored_module_that_may_be_an_aggregate_does_not_begin_anew(worl
     """It was not there when reading began, so nobody has seen its code."""
     with LocalCluster() as cluster:
         async with world.connect(cluster.endpoint) as client:
-            for number, (kind, goes_on) in enumerate([(None, False), ("filter", True), ("aggregate", True)]):
+            kinds: list[tuple[SmartModuleKind | None, bool]] = [(None, False), ("filter", True), ("aggregate", True)]
+            for number, (kind, goes_on) in enumerate(kinds):
                 topic, name = await world.topic(client), f"late{number}"
                 await fill(client, topic, ["1"], 1)
                 late = SmartModule(name, kind=kind)

@@ -230,7 +230,15 @@ SAID = {
     "sharing_trio": SHARES,
 }
 WORKERS = ["workers_asyncio", "workers_trio", "workers_threads"]
-IN_TEST_EXAMPLES = {"fastapi_app", "starlette_trio", "django_view", "worker_systemd", "processes"}
+IN_TEST_EXAMPLES = {
+    "group_asyncio",
+    "group_trio",
+    "fastapi_app",
+    "starlette_trio",
+    "django_view",
+    "worker_systemd",
+    "processes",
+}
 TESTED_APART = {"follow", "testing", *WORKERS, *(path.stem for path in SERVICES), *IN_TEST_EXAMPLES}
 
 

@@ -23,7 +23,7 @@ from typing import Any
 import pytest
 
 import fluvio_cffi
-from fluvio_cffi import Fluvio, LocalCluster
+from fluvio_cffi import Fluvio, LocalCluster, NotFoundError
 from fluvio_cffi.testing import read_all, wait_until_committed
 
 pytestmark = pytest.mark.timeout(90)
@@ -176,3 +176,59 @@ def test_notebook() -> None:
             assert printed.getvalue() == "".join("".join(output["text"]) for output in cell["outputs"])
 
     asyncio.run(run(), debug=False)
+
+
+def test_the_demo_of_a_group(tmp_path: Path, fluvio_own_cluster: LocalCluster) -> None:
+    code = (
+        "import sys; from fluvio_cffi._cli.group_demo import groups_part\n"
+        "if __name__ == '__main__': groups_part(sys.argv[1])\n"
+    )
+    program = tmp_path / "demo_of_a_group.py"
+    program.write_text(code)
+    with running(str(program), fluvio_own_cluster.endpoint, folder=tmp_path) as process:
+        said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    lines = said.splitlines()
+    assert lines[0] == "  3 processes share 6 partitions"
+    assert lines[1].startswith("  one is killed: the others have its partitions after ")
+    assert lines[2].startswith("  one ends in order: the last one has all after ")
+    assert lines[3].endswith(" records came meanwhile, and each was processed")
+
+
+def test_workers_of_a_group(tmp_path: Path, fluvio_own_cluster: LocalCluster) -> None:
+    """Of three one is killed, and the others take over; one ends in order, and the last one has all."""
+    endpoint = fluvio_own_cluster.endpoint
+
+    def worker(program: str, name: str) -> contextlib.AbstractContextManager[subprocess.Popen[str]]:
+        return running(str(EXAMPLES / program), name, endpoint, folder=tmp_path)
+
+    with (
+        worker("group_asyncio.py", "one") as one,
+        worker("group_trio.py", "two") as two,
+        worker("group_asyncio.py", "three") as three,
+        Fluvio.connect(endpoint) as client,
+    ):
+
+        def owners() -> list[int]:
+            try:
+                group = client.admin.groups.get("workers", "group-work")
+            except NotFoundError:
+                return []
+            return sorted(len(member.partitions) for member in group.members)
+
+        def wait_for(expected: list[int]) -> None:
+            deadline = time.monotonic() + 30
+            while owners() != expected:
+                assert time.monotonic() < deadline, owners()
+                time.sleep(0.05)
+
+        wait_for([2, 2, 2])
+        three.kill()
+        wait_for([3, 3])
+        said = ended(two, signal.SIGINT)
+        assert said.startswith("two: has got ")
+        assert "two: works on " in said
+        assert said.endswith("two: ended in order\n")
+        wait_for([6])
+        assert ended(one).endswith("one: ended in order\n")
+        assert (one.returncode, two.returncode) == (0, 0)

@@ -132,7 +132,7 @@ def test_smartmodules_give_it_the_same_values(
     for name, keywords in calls:
         path = MODULES / f"{name}.wasm"
         client.admin.smartmodules.create(name, path=path, exist_ok=True)
-        here = {"name": name} if where == "name" else {"path": str(path)}
+        here: dict[str, Any] = {"name": name} if where == "name" else {"path": str(path)}
         theirs.append(json.dumps({**here, **keywords}))
         renamed = {{"aggregate": "initial"}.get(key, key): value for key, value in keywords.items()}
         chain.append(SmartModule(**here, **renamed))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import fluvio
@@ -62,4 +63,5 @@ def transform(endpoint: str, topic: str, start: str, count: str, *calls: str) ->
 
 
 if __name__ == "__main__":
-    {"produce": produce, "consume": consume, "transform": transform}[sys.argv[1]](*sys.argv[2:])
+    commands: dict[str, Callable[..., None]] = {"produce": produce, "consume": consume, "transform": transform}
+    commands[sys.argv[1]](*sys.argv[2:])

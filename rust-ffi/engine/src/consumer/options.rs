@@ -106,7 +106,7 @@ impl GroupOptions {
             }
         }
         if self.log.is_empty() || self.log_replication == 0 {
-            return Err(Error::invalid("the log of a group needs a topic, and at least 1 replica"));
+            return Err(Error::invalid("the log of a group must have a topic, and at least 1 replica"));
         }
         Ok(())
     }

@@ -4,8 +4,8 @@ use fluvio_protocol::link::smartmodule::{SmartModuleKind as FailedKind, SmartMod
 
 use super::{Error, ErrorKind};
 
-/// How the texts of the general code begin that are about SmartModules: of a stream's chain that has run, of a producer's,
-/// and of a name that is none.
+/// How the texts of the general code begin that are about SmartModules: of a chain that has run in a stream, or in a
+/// producer, and of a name that is none.
 const CHAINS: [&str; 3] = [RAN, "smartmodule chain failed: ", "error parsing SmartModule name: "];
 /// How the texts begin that come when a stream's chain has run.
 pub(crate) const RAN: &str = "SmartModule err ";

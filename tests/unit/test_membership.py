@@ -1,0 +1,162 @@
+"""What a consumer says of its group, and what of it is refused before anything is sent."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from fluvio_cffi import AsyncFluvio, ConfigError, ConfigTypeError, Fluvio, Record, RecordBatch
+from fluvio_cffi._consume.batch import Buffer, Columns, OwnedPartition, gone
+from fluvio_cffi._consume.group import Guard, now
+from fluvio_cffi._native.loader import ffi
+
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"group": ""}, "group is empty: it must have at least one character"),
+    ({"group": "ü" * 101}, "group has 202 bytes: it must have 1 to 200"),
+    ({"group": "a\nb"}, r"group is 'a\\nb': it must have no control characters"),
+    ({"group": "a\x85"}, r"group is 'a\\x85': it must have no control characters"),
+    ({"group": 1}, "group must be a str, not 1"),
+    ({"group": "g", "consumer_id": "c"}, "consumer_id and group are both given: .*leave consumer_id out"),
+    ({"group": "g", "partitions": 0}, "partitions and group are both given: .*leave partitions out"),
+    ({"group": "g", "resume": False}, "resume is False: with a group it must be True"),
+    ({"group": "g", "instance": ""}, "instance is empty"),
+    ({"group": "g", "instance": "i" * 201}, "instance has 201 bytes"),
+    ({"group": "g", "session_timeout": 0.5}, "session_timeout is 0.5: it must be from 1 s to 1 h"),
+    ({"group": "g", "session_timeout": "61m"}, "session_timeout is '61m': it must be from 1 s to 1 h"),
+    ({"group": "g", "rebalance_timeout": 0}, "rebalance_timeout is 0: it must be from 1 ms to 1 day"),
+    ({"group": "g", "processing_timeout": "2d"}, "processing_timeout is '2d': it must be from 1 ms to 1 day"),
+    ({"group": "g", "on_revoked": 5}, "on_revoked must be a function that takes the partitions, not 5"),
+    ({"instance": "i"}, "instance is for the members of a group: it needs a group"),
+    ({"on_assigned": print}, "on_assigned is for the members of a group"),
+    ({"on_revoked": print}, "on_revoked is for the members of a group"),
+    ({"on_lost": print}, "on_lost is for the members of a group"),
+    ({"commit": "auto"}, "commit is 'auto': it needs a consumer_id, or a group"),
+]
+
+
+def test_a_group_shares_one_topic() -> None:
+    clients: list[Any] = [object.__new__(AsyncFluvio), object.__new__(Fluvio)]
+    for client in clients:
+        with pytest.raises(ConfigError, match="topic is a list, and group is given: a group shares one topic"):
+            client.consumer(["orders", "refunds"], group="g")
+
+
+@pytest.mark.parametrize("cls", [AsyncFluvio, Fluvio])
+@pytest.mark.parametrize(("keywords", "words"), REFUSED, ids=lambda value: str(value)[:40])
+def test_what_is_refused(cls: Any, keywords: dict[str, Any], words: str) -> None:
+    # Nothing is looked at but the arguments: there is no cluster.
+    client = object.__new__(cls)
+    with pytest.raises(ConfigError, match=words):
+        client.consumer("orders", **keywords)
+
+
+def test_threads_await_nothing() -> None:
+    async def later(partitions: tuple[int, ...]) -> None: ...
+
+    client = object.__new__(Fluvio)
+    with pytest.raises(ConfigTypeError, match="on_lost must be a plain function"):
+        client.consumer("orders", group="g", on_lost=later)
+
+
+# -- what was handed out says under which epoch
+
+
+def owned(partition: int, epoch: int, *offsets: int) -> Columns:
+    return Columns(
+        "t", OwnedPartition(partition, epoch), list(offsets), None, None, [b"v"] * len(offsets), offsets[-1] + 1, None
+    )
+
+
+def test_records_know_their_epoch() -> None:
+    batch = RecordBatch([owned(0, 5, 1, 2), owned(3, 9, 7)])
+    assert batch.epochs == {0: 5, 3: 9}
+    assert [type(partition) for partition in batch.last_offsets] == [int, int]
+    twin = pickle.loads(pickle.dumps(batch))
+    assert twin == batch
+    assert twin.epochs == batch.epochs
+    record = pickle.loads(pickle.dumps(batch[0]))
+    assert record == batch[0]
+    assert (record.partition, record.partition.epoch) == (0, 5)
+    assert repr(record).startswith("Record(topic='t', partition=0,")
+    assert RecordBatch([Columns("t", 0, [1], None, None, [b"v"], 2, None)]).epochs == {}
+
+
+# -- what has gone is dropped
+
+
+class Lent:
+    """What the library has handed over."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.seeks = 0
+
+
+def filled(*parts: Columns) -> Buffer:
+    buffer = Buffer()
+    for part in parts:
+        buffer.push(part, Lent(len(part)))
+    return buffer
+
+
+def test_what_has_gone_is_dropped_and_forgotten() -> None:
+    buffer = filled(owned(0, 5, 1, 2, 3), owned(1, 6, 10))
+    begun = buffer.read(buffer.state, 1)
+    assert begun is not None
+    buffer.state, records = begun
+    assert [record.offset for record in records] == [1]
+    assert buffer.handed_out() == {0: 1}
+    buffer.state = gone(buffer.state, {0})
+    assert buffer.count == 1
+    assert buffer.handed_out() == {}
+    assert buffer.in_hand() is None
+    cut = buffer.cut(10)
+    assert cut is not None
+    assert cut.batch.offset_list() == [10]
+
+
+def test_what_is_barred_is_kept() -> None:
+    buffer = filled(owned(0, 5, 1, 2), owned(1, 6, 10))
+    barred = frozenset({0})
+    cut = buffer.cut(10, barred=barred)
+    assert cut is not None
+    assert cut.batch.offset_list() == [10]
+    begun = buffer.read(buffer.state, 1)
+    assert begun is not None
+    buffer.state, records = begun
+    assert next(records).offset == 1
+    again = buffer.read(buffer.state, 9, barred)
+    assert again is not None
+    assert [record.offset for record in again[1]] == [10]
+    buffer.state = again[0]
+    assert buffer.read(buffer.state, 9, barred) is None
+    begun = buffer.read(buffer.state, 9)
+    assert begun is not None
+    assert [record.offset for record in begun[1]] == [2]
+
+
+class Reader:
+    def __init__(self) -> None:
+        self.records: Any = iter(())
+
+
+SPOIL: dict[str, Callable[[Any, Any, Reader], None]] = {
+    "the lease has ended": lambda lease, changes, reader: lease.__setitem__(0, now() - 1),
+    "an epoch has changed": lambda lease, changes, reader: changes.__setitem__(0, 8),
+    "somebody has put an end to it": lambda lease, changes, reader: setattr(reader, "records", iter(())),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOIL.values(), ids=list(SPOIL))
+def test_each_record_is_handed_out_under_a_lease(spoil: Callable[[Any, Any, Reader], None]) -> None:
+    reader, lease, changes = Reader(), ffi.new("int64_t *", now() + 10**12), ffi.new("int64_t *", 7)
+    source = iter([Record("t", 0, offset, None, None, b"v") for offset in range(4)])
+    guard = reader.records = Guard(reader, source, lease, changes, 7)
+    assert [next(guard).offset, next(guard).offset] == [0, 1]
+    spoil(lease, changes, reader)
+    assert list(guard) == []
+    # None was taken in vain.
+    assert next(source).offset == 2
