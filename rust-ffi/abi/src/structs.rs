@@ -127,7 +127,8 @@ mod tests {
     use super::{Growing, check, init};
     use crate::{
         flv_chunk_t, flv_client_options_t, flv_consumer_options_t, flv_counts_t, flv_error_info_t, flv_event_t,
-        flv_metrics_t, flv_producer_options_t, flv_records_t, flv_smartmodule_t, flv_submission_t,
+        flv_group_change_t, flv_group_member_t, flv_group_slots_t, flv_metrics_t, flv_producer_options_t,
+        flv_records_t, flv_smartmodule_t, flv_submission_t,
     };
 
     const LARGE: usize = 4096;
@@ -159,6 +160,9 @@ mod tests {
             flv_counts_t,
             flv_error_info_t,
             flv_event_t,
+            flv_group_change_t,
+            flv_group_member_t,
+            flv_group_slots_t,
             flv_metrics_t,
             flv_producer_options_t,
             flv_records_t,
