@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 import group_worker
 import pytest
 from group_worker import IN_HAND, now
+from laws import LONG, has_long_form
 
 from fluvio_cffi import Fluvio, LocalCluster
 
-LONG = bool(os.environ.get("FLUVIO_CFFI_LONG"))
 SECONDS = 1800.0 if LONG else 40.0
 SESSION = 4.0
 SPU = 5001
@@ -234,6 +234,7 @@ def trial(tmp_path: Path) -> Iterator[Trial]:
                 worker.kill()
 
 
+@has_long_form
 @pytest.mark.timeout(SECONDS + 4 * PATIENCE)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="is done on Linux only")
 def test_processes_share_a_topic(trial: Trial) -> None:
