@@ -24,7 +24,8 @@
     │   │   ├── TableFormatNotFoundError
     │   │   ├── MirrorNotFoundError
     │   │   ├── SpuGroupNotFoundError
-    │   │   └── ConsumerOffsetNotFoundError
+    │   │   ├── ConsumerOffsetNotFoundError
+    │   │   └── GroupNotFoundError
     │   ├── AlreadyExistsError
     │   ├── PermissionDeniedError
     │   ├── InvalidTopicError
@@ -334,6 +335,10 @@ class SpuGroupNotFoundError(NotFoundError):
 
 class ConsumerOffsetNotFoundError(NotFoundError):
     """No offset is stored under that consumer id for that partition."""
+
+
+class GroupNotFoundError(NotFoundError):
+    """There is no such consumer group."""
 
 
 class AlreadyExistsError(ServerError):

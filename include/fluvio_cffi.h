@@ -144,6 +144,10 @@ typedef enum {
      */
     FLV_STATUS_GROUP_NOT_EMPTY = 57,
     /*
+     There is no such consumer group.
+     */
+    FLV_STATUS_GROUP_NOT_FOUND = 58,
+    /*
      Producing failed in another way.
      */
     FLV_STATUS_PRODUCER = 60,

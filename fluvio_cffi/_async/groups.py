@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fluvio_cffi._admin.document import from_document
 from fluvio_cffi._admin.objects.groups import Group, GroupSummary
 from fluvio_cffi._consume.membership import group_name
-from fluvio_cffi._errors import ConfigError, NotFoundError
+from fluvio_cffi._errors import ConfigError, GroupNotFoundError
 from fluvio_cffi._exports import loading, publish
 from fluvio_cffi._native.loader import lib
 from fluvio_cffi._values.checks import flag, number, text, wrong_type
@@ -44,7 +44,7 @@ class AsyncGroups(AsyncObjects[Group]):
     async def get(self, group: str, topic: str, *, timeout: Timeout = ...) -> Group:
         """One group.
 
-        :raises NotFoundError: there is none.
+        :raises GroupNotFoundError: there is none.
         """
         return await self._one("get", _key(group, topic), timeout)
 
@@ -57,7 +57,7 @@ class AsyncGroups(AsyncObjects[Group]):
         :param to: the next offset to be read, or an :class:`Offset`; or one for each partition that is to be reset.
         :returns: the group as it is then.
         :raises GroupNotEmptyError: it has a member that lives.
-        :raises NotFoundError: there is no such group.
+        :raises GroupNotFoundError: there is no such group.
         :raises OffsetOutOfRangeError: an offset lies beyond the end of its log.
         :raises OffsetEvictedError: retention has removed an offset.
         """
@@ -69,12 +69,12 @@ class AsyncGroups(AsyncObjects[Group]):
 
         :param missing_ok: do nothing if there is none.
         :raises GroupNotEmptyError: it has a member that lives.
-        :raises NotFoundError: there is no such group.
+        :raises GroupNotFoundError: there is no such group.
         """
         flag(missing_ok, "missing_ok")
         try:
             await self._call("groups.delete", _key(group, topic), timeout)
-        except NotFoundError:
+        except GroupNotFoundError:
             if not missing_ok:
                 raise
 

@@ -22,6 +22,7 @@ from fluvio_cffi._errors import (
     FluvioTimeoutError,
     ForkedError,
     GroupNotEmptyError,
+    GroupNotFoundError,
     InternalError,
     InvalidTopicError,
     MemberFencedError,
@@ -108,6 +109,7 @@ _CLASSES: dict[int, type[FluvioError]] = {
     lib.FLV_STATUS_MEMBER_FENCED: MemberFencedError,
     lib.FLV_STATUS_COMMIT_FENCED: CommitFencedError,
     lib.FLV_STATUS_GROUP_NOT_EMPTY: GroupNotEmptyError,
+    lib.FLV_STATUS_GROUP_NOT_FOUND: GroupNotFoundError,
     lib.FLV_STATUS_SMARTMODULE: SmartModuleError,
     lib.FLV_STATUS_INTERNAL: InternalError,
 }

@@ -11,7 +11,7 @@ from conftest import World
 from fluvio_cffi import (
     FluvioTimeoutError,
     GroupNotEmptyError,
-    NotFoundError,
+    GroupNotFoundError,
     Offset,
     OffsetOutOfRangeError,
     PartitionNotFoundError,
@@ -38,7 +38,7 @@ async def test_get_and_list(world: World) -> None:
     async with world.connect(client_id="batch-job") as client:
         groups = client.admin.groups
         topic = await worked(world, client)
-        with pytest.raises(NotFoundError, match=r'group "other" on topic .* does not exist: list the groups'):
+        with pytest.raises(GroupNotFoundError, match=r'group "other" on topic .* does not exist: list the groups'):
             await groups.get("other", topic)
         group = await groups.get(GROUP, topic)
         assert (group.group, group.topic, group.members) == (GROUP, topic, ())
@@ -76,7 +76,7 @@ async def test_reset(world: World) -> None:
             await groups.reset(GROUP, topic, 6)
         with pytest.raises(PartitionNotFoundError):
             await groups.reset(GROUP, topic, {2: 0})
-        with pytest.raises(NotFoundError):
+        with pytest.raises(GroupNotFoundError):
             await groups.reset("other", topic, 0)
         async with client.consumer(topic, group=GROUP, stop_at_end=True) as consumer:
             assert len([record async for record in consumer]) == 10
@@ -93,9 +93,9 @@ async def test_only_groups_without_members_are_changed(world: World) -> None:
                 await groups.delete(GROUP, topic)
             assert consumer.member_id is not None
         await groups.delete(GROUP, topic)
-        with pytest.raises(NotFoundError):
+        with pytest.raises(GroupNotFoundError):
             await groups.get(GROUP, topic)
-        with pytest.raises(NotFoundError):
+        with pytest.raises(GroupNotFoundError):
             await groups.delete(GROUP, topic)
         await groups.delete(GROUP, topic, missing_ok=True)
         assert await groups.list(topic) == []

@@ -78,6 +78,8 @@ pub enum flv_status_e {
     FLV_STATUS_CONSUMER_OFFSET_NOT_FOUND = 56,
     /// The consumer group has members.
     FLV_STATUS_GROUP_NOT_EMPTY = 57,
+    /// There is no such consumer group.
+    FLV_STATUS_GROUP_NOT_FOUND = 58,
     /// Producing failed in another way.
     FLV_STATUS_PRODUCER = 60,
     /// A record does not fit into a request.

@@ -41,7 +41,7 @@ async fn groups_are_listed_shown_reset_and_deleted() {
         let admin = || client.admin(Some(Duration::from_secs(20)));
         fill(&client, "orders", 2, 10).await;
         assert_eq!(admin().groups(None, None).await.unwrap(), [], "there is no log yet");
-        assert_eq!(admin().group("billing", "orders", None).await.unwrap_err().kind, ErrorKind::NotFound);
+        assert_eq!(admin().group("billing", "orders", None).await.unwrap_err().kind, ErrorKind::GroupNotFound);
 
         let consumer = consumer(&client, "orders", member(Some("a"))).await;
         consumer.ready().await;
@@ -81,7 +81,7 @@ async fn groups_are_listed_shown_reset_and_deleted() {
 
         admin().delete_group("billing", "orders", None).await.unwrap();
         assert_eq!(admin().groups(None, None).await.unwrap(), []);
-        assert_eq!(admin().group("billing", "orders", None).await.unwrap_err().kind, ErrorKind::NotFound);
+        assert_eq!(admin().group("billing", "orders", None).await.unwrap_err().kind, ErrorKind::GroupNotFound);
     })
     .await;
 }

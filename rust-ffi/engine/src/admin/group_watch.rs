@@ -129,7 +129,7 @@ async fn tell(
     let mut observer = admin().observe(key, log).await?;
     loop {
         let group = match admin().describe(key, observer.as_ref()).await {
-            Err(error) if error.kind == ErrorKind::NotFound => Group::empty(key),
+            Err(error) if error.kind == ErrorKind::GroupNotFound => Group::empty(key),
             group => group?,
         };
         shared.state().latest = Some(group);

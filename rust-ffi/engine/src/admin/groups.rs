@@ -97,7 +97,7 @@ pub(super) fn key(group: &str, topic: &str) -> Result<GroupKey> {
 
 fn unknown(group: &str, topic: &str) -> Error {
     let text = format!("group \"{group}\" on topic \"{topic}\" does not exist: list the groups to see which there are");
-    Error::new(ErrorKind::NotFound, text).with_topic(topic)
+    Error::new(ErrorKind::GroupNotFound, text).with_topic(topic)
 }
 
 impl Admin {

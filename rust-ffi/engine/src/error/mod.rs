@@ -77,6 +77,8 @@ pub enum ErrorKind {
     ConsumerOffsetNotFound = 56,
     /// The consumer group has members.
     GroupNotEmpty = 57,
+    /// There is no such consumer group.
+    GroupNotFound = 58,
     /// Producing failed in another way.
     Producer = 60,
     /// A record does not fit into a request.
