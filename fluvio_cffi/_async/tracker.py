@@ -41,7 +41,12 @@ class AsyncTracker:
     """
 
     def __init__(
-        self, backend: AsyncBackend, session: AsyncSession, reader: Subscription | Topics, max_in_hand: int
+        self,
+        consumer: object,
+        backend: AsyncBackend,
+        session: AsyncSession,
+        reader: Subscription | Topics,
+        max_in_hand: int,
     ) -> None:
         number(max_in_hand, "max_in_hand", 1, 1 << 31)
         subscriptions = [reader] if isinstance(reader, Subscription) else [*reader.subscriptions.values()]
@@ -52,6 +57,8 @@ class AsyncTracker:
             reader.reading = True
         else:
             raise subscriptions[0].second_reader()
+        # Not forgotten as long as there is the tracker.
+        self._consumer = consumer
         self._backend: AsyncBackend = backend
         self._session = session
         self._reader = reader

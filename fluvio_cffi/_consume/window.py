@@ -173,10 +173,12 @@ def _entry_of(partition: _Partition, offset: int) -> _Entry | None:
     """The entry of the record with that offset. Of several that share it the one with the same object; of a copy of
     such a record, say from another process, the first that is not done."""
     shared = partition.by_offset.get(offset, ())
-    for entry in shared:
-        if entry.offset is offset or len(shared) == 1:
-            return entry
-    for entry in shared:
-        if not entry.done:
-            return entry
-    return None
+    if len(shared) > 1:
+        if isinstance(offset, SharedOffset):
+            for entry in shared:
+                if entry.offset is offset:
+                    return entry
+        for entry in shared:
+            if not entry.done:
+                return entry
+    return shared[0] if shared else None

@@ -42,7 +42,14 @@ class Tracker:
     :meth:`done`, :meth:`retry`, :meth:`fail` and :attr:`in_hand`: any thread.
     """
 
-    def __init__(self, backend: SyncBackend, session: Session, reader: Subscription | Topics, max_in_hand: int) -> None:
+    def __init__(
+        self,
+        consumer: object,
+        backend: SyncBackend,
+        session: Session,
+        reader: Subscription | Topics,
+        max_in_hand: int,
+    ) -> None:
         number(max_in_hand, "max_in_hand", 1, 1 << 31)
         subscriptions = [reader] if isinstance(reader, Subscription) else [*reader.subscriptions.values()]
         for each in subscriptions:
@@ -52,6 +59,8 @@ class Tracker:
             reader.reading = True
         else:
             raise subscriptions[0].second_reader()
+        # Not forgotten as long as there is the tracker.
+        self._consumer = consumer
         self._backend: SyncBackend = backend
         self._session = session
         self._reader = reader

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -311,6 +313,20 @@ async def test_what_is_done_in_the_middle_of_a_note_is_not_taken_back(world: Wor
                 tracker.done(record)
         async with client.consumer(topic, consumer_id="notes") as consumer:
             assert await consumer.committed() == {0: 7}
+
+
+@pytest.mark.parametrize("several", [False, True])
+async def test_the_consumer_of_a_tracker_is_not_forgotten(world: World, several: bool) -> None:
+    async with world.connect() as client:
+        topic = await filled(world, client, 1)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            consumer = await client.consumer([topic] if several else topic, consumer_id="kept")
+            tracker = consumer.tracker()
+            del consumer
+            gc.collect()
+            assert (await tracker.receive(timeout=10)).offset == 0
+            assert not [warning for warning in caught if warning.category is ResourceWarning]
 
 
 async def test_a_record_that_fails_stops_all_workers(world: World) -> None:

@@ -103,6 +103,16 @@ def test_of_records_that_share_an_offset_each_is_done_by_itself() -> None:
     assert (window.count, window.undone, window.returned) == (0, 0, 0)
 
 
+def test_a_record_that_comes_once_more_is_done_once_more() -> None:
+    """Numbers that are equal may be one object; it says nothing then."""
+    window = Window()
+    taken(window, [record(0, 5)])
+    taken(window, [record(0, 5)])
+    window.done(0, 5)
+    window.done(0, 5)
+    assert (window.count, window.undone, window.processed({})) == (0, 0, {0: 5})
+
+
 def test_whoever_takes_back_may_be_interrupted_between_records_that_share_an_offset() -> None:
     class Interrupted(list[Any]):
         def pop(self, index: SupportsIndex = -1) -> Any:
