@@ -191,7 +191,7 @@ class AsyncConsumer(Forgettable, Closeable, Generic[K, V]):
         if self._subscription.group is not None:
             raise UsageError("a tracker is not for the members of a group yet: open the consumer with a consumer_id")
         self._subscription.check_undecoded()
-        return AsyncTracker(self._backend, self._session, self._subscription, max_in_hand)
+        return AsyncTracker(self, self._backend, self._session, self._subscription, max_in_hand)
 
     # -- elsewhere, later
 

@@ -165,7 +165,7 @@ class AsyncTopicsConsumer(Forgettable, Closeable, Generic[K, V]):
         """
         self._topics.check_open()
         self._topics.current.check_undecoded()
-        return AsyncTracker(self._backend, self._session, self._topics, max_in_hand)
+        return AsyncTracker(self, self._backend, self._session, self._topics, max_in_hand)
 
     # -- elsewhere, later
 

@@ -34,13 +34,19 @@ class AsyncTracker:
 
     Any number of workers may iterate over it, or call :meth:`receive`. Not more than `max_in_hand` records are taken
     from the oldest one on that is not done: then it waits. So a record that nobody finishes holds up all others in the
-    end, and no more than that many come twice after a crash.
+    end, and no more than that many come twice after a crash. Of a partition that is paused it hands out what it has
+    taken already, 100 records at most.
 
     :meth:`done`, :meth:`retry`, :meth:`fail` and :attr:`in_hand`: any thread.
     """
 
     def __init__(
-        self, backend: AsyncBackend, session: AsyncSession, reader: Subscription | Topics, max_in_hand: int
+        self,
+        consumer: object,
+        backend: AsyncBackend,
+        session: AsyncSession,
+        reader: Subscription | Topics,
+        max_in_hand: int,
     ) -> None:
         number(max_in_hand, "max_in_hand", 1, 1 << 31)
         subscriptions = [reader] if isinstance(reader, Subscription) else [*reader.subscriptions.values()]
@@ -51,17 +57,19 @@ class AsyncTracker:
             reader.reading = True
         else:
             raise subscriptions[0].second_reader()
+        # Not forgotten as long as there is the tracker.
+        self._consumer = consumer
         self._backend: AsyncBackend = backend
         self._session = session
         self._reader = reader
         self._subscriptions: dict[str, Subscription] = {each.topic: each for each in subscriptions}
         self._tracking: Tracking[Waiter] = Tracking([*self._subscriptions], max_in_hand, backend.awaken)
-        self._by_itself = False
         for each in subscriptions:
             # What was handed out before counts as processed, as with any other read.
             each.begin_batch()
-            self._by_itself = each.commits.take_over()
+            self._tracking.by_itself = each.commits.take_over()
             each.tracked = self._tracking.wake_all
+            each.note_dropped = self._tracking.note_dropped
 
     @property
     def in_hand(self) -> int:
@@ -109,24 +117,20 @@ class AsyncTracker:
         tracking = self._tracking
         processed = tracking.windows[record.topic].done(record.partition, record.offset)
         if processed >= 0:
-            if self._by_itself and not self._backend.forked:
-                # A partition may belong to somebody else by now.
-                with contextlib.suppress(FluvioError):
-                    subscription.commits.note(record.partition, processed)
-            tracking.wake_room()
+            tracking.note(subscription, record.partition, processed)
+        tracking.wake_room()
         tracking.wake_joining()
 
     def retry(self, record: Record) -> None:
-        """The record is to be handed out again, to whoever asks next. Any thread.
+        """The record is to be handed out again, to whoever asks next, unless it is :meth:`done` before. Any thread.
 
         :raises ConfigError: it is no record of the consumer.
         """
         subscription = self._of(record)
         tracking = self._tracking
-        if tracking.windows[record.topic].holds(record.partition, record.offset):
-            tracking.give_back(record)
-            tracking.wake_room()
+        if tracking.give_back(record):
             self._call_away(subscription)
+            tracking.wake_joining()
 
     def fail(self, record: Record, error: BaseException) -> None:
         """The record failed for good: nothing further is handed out. Reads raise a :class:`RecordFailedError` with
@@ -138,8 +142,8 @@ class AsyncTracker:
         instance(error, "error", BaseException)
         subscription = self._of(record)
         self._tracking.fail(record, error)
-        self._tracking.wake_all()
         self._call_away(subscription)
+        self._tracking.wake_all()
 
     def processing(self, record: Record) -> AbstractContextManager[Record]:
         """A block in which the record is processed, for ``with``: :meth:`done` at its end, and :meth:`fail` if it
@@ -160,7 +164,8 @@ class AsyncTracker:
         backend.check()
         self._reader.check_open()
         limit = parse_timeout(timeout, self._session.admin_timeout)
-        processed = [(topic, self._processed(each)) for topic, each in self._subscriptions.items()]
+        tracking = self._tracking
+        processed = [(topic, tracking.processed(each)) for topic, each in self._subscriptions.items()]
         await topics_reading.finish_all(
             backend,
             [
@@ -184,13 +189,13 @@ class AsyncTracker:
         while tracking.in_hand:
             tracking.check()
             waiter = backend.waiter()
-            tracking.joining = (*tracking.joining, waiter)
+            tracking.joining.append(waiter)
             try:
                 # Whoever is done looks for those who wait after that.
                 if tracking.in_hand and not await backend.wait(waiter, left(deadline)):
                     raise FluvioTimeoutError(f"{tracking.in_hand} records are not done", phase="wait")
             finally:
-                tracking.joining = tuple([each for each in tracking.joining if each is not waiter])
+                tracking.joining.remove(waiter)
         tracking.check()
 
     def stop(self) -> None:
@@ -229,15 +234,11 @@ class AsyncTracker:
             raise ConfigError(f"record is of topic {shown(record.topic)}: the tracker has {[*self._subscriptions]}")
         return subscription
 
-    def _processed(self, subscription: Subscription) -> dict[int, int]:
-        """What may be committed of a topic. What is taken while this looks is not passed over: it looks first how far
-        the consumer is, and then what is held."""
-        dropped = subscription.dropped()
-        return self._tracking.windows[subscription.topic].processed(dropped)
-
     def _call_away(self, subscription: Subscription) -> None:
         """Whoever fetches has something else to look at."""
+        # Whoever waits looks at this after it has said that it waits.
         self._reader.called_away = True
+        self._tracking.wake_room()
         if isinstance(self._reader, Topics):
             waiter = self._reader.bell.waiter
             if isinstance(waiter, Waiter):
@@ -311,11 +312,8 @@ class AsyncTracker:
     async def _read(self, limit: int, deadline: float | None) -> tuple[Subscription, Cut] | None:
         """The next batch, which is still to be taken; ``None`` at the end, and when the reader was called away."""
         reader = self._reader
-        if self._by_itself:
-            for each in self._subscriptions.values():
-                if each.drops:
-                    for partition, offset in self._processed(each).items():
-                        each.commits.note(partition, offset)
+        for each in self._subscriptions.values():
+            self._tracking.note_dropped(each)
         # For the read, which claims it at once.
         reader.reading = False
         try:

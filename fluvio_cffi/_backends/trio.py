@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Generator
+from functools import partial
 from math import inf
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -28,6 +29,7 @@ from trio.lowlevel import (
 
 from fluvio_cffi._backends.base import AsyncBackend, Waiter, leaves
 from fluvio_cffi._errors import FluvioError, UsageError
+from fluvio_cffi._lifetime import logger
 from fluvio_cffi._native.process import process
 from fluvio_cffi._native.queue import CompletionQueue
 
@@ -213,6 +215,9 @@ class TrioBackend(AsyncBackend):
         with contextlib.suppress(trio.RunFinishedError, OSError):
             self._token.run_sync_soon(callback)
 
+    def call_later(self, callback: Callable[[], None]) -> None:
+        super().call_later(partial(_call, callback))
+
     def is_cancellation(self, error: BaseException) -> bool:
         return any(isinstance(leaf, (trio.Cancelled, GeneratorExit, KeyboardInterrupt)) for leaf in leaves(error))
 
@@ -238,3 +243,11 @@ class TrioBackend(AsyncBackend):
             with contextlib.suppress(RuntimeError):
                 scope.cancel()
         self._last_words()
+
+
+def _call(callback: Callable[[], None]) -> None:
+    """Calls what must not raise. Nothing may leave a system task: trio would call that an error of its own."""
+    try:
+        callback()
+    except BaseException:
+        logger.exception("a callback has ended with what nothing on trio can hand on")

@@ -55,6 +55,7 @@ class Subscription:
     :ivar ended: whether no more comes, unless there is a seek.
     :ivar closed: whether the consumer, or its client, is closed.
     :ivar tracked: is told when nothing further is handed out, if a tracker reads and says what is processed.
+    :ivar note_dropped: the tracker's, too: tells the library what it may commit of what SmartModules have dropped.
     :ivar drops: whether there are SmartModules: then places move also where nothing is left to hand out.
     :ivar called_away: whether a read is to end without records, since the tracker has something else for its reader.
     """
@@ -77,6 +78,7 @@ class Subscription:
         self.ended: bool = False
         self.closed: bool = False
         self.tracked: Callable[[], None] | None = None
+        self.note_dropped: Callable[[Subscription], None] | None = None
         self.called_away: bool = False
         self.drops: bool = bool(options.smartmodules)
         # How often a read that waits behind them says how far they have come; `None`: nobody wants to know.
@@ -323,7 +325,9 @@ class Subscription:
 
     def mark_before_hand(self) -> None:
         """Tells the library what it may commit if no more is read."""
-        if not self.backend.forked:
+        if self.note_dropped is not None:
+            self.note_dropped(self)
+        elif not self.backend.forked:
             self.commits.mark_before_hand(self._with_dropped)
 
     def end(self) -> None:

@@ -8,6 +8,7 @@ Any call may come in the middle of any other one, also of another thread: `_nati
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -33,6 +34,7 @@ class Tracking(Generic[WaiterT]):
     :ivar fetching: whether somebody does. Whoever fetches claims it.
     :ivar windows: by topic, what was taken and is not done.
     :ivar failure: of a record that failed: why nothing further is handed out.
+    :ivar by_itself: whether the library commits in the background what :meth:`note` says.
     :ivar room: the wait of who fetches for room.
     :ivar joining: the waits for all to be done.
     """
@@ -42,8 +44,9 @@ class Tracking(Generic[WaiterT]):
         self.fetching: bool = False
         self.windows: dict[str, Window] = {topic: Window() for topic in topics}
         self.failure: RecordFailedError | None = None
+        self.by_itself: bool = False
         self.room: WaiterT | None = None
-        self.joining: tuple[WaiterT, ...] = ()
+        self.joining: deque[WaiterT] = deque()
         self._most = most
         self._awaken = awaken
         self._waiting: deque[WaiterT] = deque()
@@ -57,8 +60,13 @@ class Tracking(Generic[WaiterT]):
     @property
     def in_hand(self) -> int:
         """How many records workers have and have not finished."""
-        undone = sum([each.undone - len(each.reserved) for each in self.windows.values()])
-        return max(0, undone - length_hint(self.records) - len(self._again))
+        while True:
+            records = self.records
+            leaving = length_hint(records)
+            undone = sum([each.undone - each.returned for each in self.windows.values()])
+            # Otherwise some have left, or others were taken, meanwhile.
+            if self.records is records and length_hint(records) == leaving:
+                return max(0, undone - leaving)
 
     # -- handing out
 
@@ -67,6 +75,7 @@ class Tracking(Generic[WaiterT]):
         window = self.windows[subscription.topic]
         records = [*cut.batch]
         window.add(records)
+        count = len(records)
         leaving = iter(records)
         none: list[Any] = []
         buffer = subscription.buffer
@@ -74,6 +83,7 @@ class Tracking(Generic[WaiterT]):
         if buffer.state is cut.before and not subscription.stopped:
             buffer.state = cut.after
             window.reserved = none
+            window.undone += count
             self.records = leaving
             return True
         window.take_back()
@@ -90,19 +100,31 @@ class Tracking(Generic[WaiterT]):
         again = self._again
         while again:
             first = again[0]
+            window = self.windows[first.topic]
+            entry = window.entry(first.partition, first.offset)
             leaving = iter((first,))
-            # One step.
+            # One step: it may have become done meanwhile.
             if again and again[0] is first:
                 del again[0]
-                self.records = leaving
-                return True
+                if entry is not None and entry.returned:
+                    entry.returned = False
+                    window.returned -= 1
+                    self.records = leaving
+                    return True
         return False
 
     # -- being told
 
-    def give_back(self, record: Record) -> None:
-        """It is to be handed out again."""
-        self._again.append(record)
+    def give_back(self, record: Record) -> bool:
+        """It is to be handed out again; false: it is done, or was given back already."""
+        window, again = self.windows[record.topic], self._again
+        if not window.give_back(record.partition, record.offset):
+            entry = window.entry(record.partition, record.offset)
+            # Whoever gave it back before may have been interrupted in the middle of that.
+            if entry is None or not entry.returned or any(each is record for each in [*again]):
+                return False
+        again.append(record)
+        return True
 
     def fail(self, record: Record, error: BaseException) -> None:
         """It failed: nothing further is handed out."""
@@ -127,6 +149,34 @@ class Tracking(Generic[WaiterT]):
                 str(failure), topic=failure.topic, partition=failure.partition, offset=failure.offset
             )
             raise again from failure.__cause__
+
+    # -- what is processed
+
+    def processed(self, subscription: Subscription) -> dict[int, int]:
+        """What may be committed of a topic. What is taken while this looks is not passed over: it looks first how far
+        the consumer is, and then what is held."""
+        dropped = subscription.dropped()
+        return self.windows[subscription.topic].processed(dropped)
+
+    def note(self, subscription: Subscription, partition: int, processed: int) -> None:
+        """All up to this offset is processed: with ``commit="auto"`` the library may commit it."""
+        if not self.by_itself or subscription.backend.forked:
+            return
+        window = self.windows[subscription.topic]
+        noted = -1
+        # Another thread may note less in the middle of this, of what was done before: whoever writes last looks again.
+        while noted < processed:
+            noted = processed
+            # A partition may belong to somebody else by now.
+            with contextlib.suppress(FluvioError):
+                subscription.commits.note(partition, processed)
+            processed = max(processed, window.at(partition))
+
+    def note_dropped(self, subscription: Subscription) -> None:
+        """The same of what SmartModules have dropped where nothing unfinished is held."""
+        if self.by_itself and subscription.drops and not subscription.backend.forked:
+            for partition, offset in self.processed(subscription).items():
+                self.note(subscription, partition, offset)
 
     # -- waking
 
@@ -159,13 +209,13 @@ class Tracking(Generic[WaiterT]):
     def wake_joining(self) -> None:
         """All may be done."""
         if self.joining and not self.in_hand:
-            for waiter in self.joining:
+            for waiter in [*self.joining]:
                 self._awaken(waiter)
 
     def wake_all(self) -> None:
         """Nothing further is handed out."""
         self.wake_room()
-        for waiter in self.joining:
+        for waiter in [*self.joining]:
             self._awaken(waiter)
 
     # -- errors

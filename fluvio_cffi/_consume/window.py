@@ -16,17 +16,19 @@ from fluvio_cffi._values.records import Record
 class _Entry:
     """One record that was taken.
 
-    :ivar offset: its offset.
+    :ivar offset: its offset: the object that the record has, by which those are told apart that share one.
     :ivar processed: the offset to store when it and all before it are done.
     :ivar done: whether it is.
+    :ivar returned: whether a worker has given it back, and it was not handed out again.
     """
 
-    __slots__ = ("done", "offset", "processed")
+    __slots__ = ("done", "offset", "processed", "returned")
 
     def __init__(self, offset: int) -> None:
         self.offset = offset
         self.processed: int = offset.processed if isinstance(offset, SharedOffset) else offset
         self.done = False
+        self.returned = False
 
 
 class _Partition:
@@ -48,24 +50,29 @@ class _Partition:
 class Window:
     """The records of one topic that a tracker has taken, from the first of each partition on that is not done.
 
-    :ivar count: how many there are.
-    :ivar undone: how many of them are not done.
-    :ivar reserved: those that are about to be taken. Whoever takes them puts an empty list in its place.
+    :ivar count: how many there are, with those that are about to be taken.
+    :ivar undone: how many were taken and are not done.
+    :ivar returned: how many of these workers have given back, and were not handed out again.
+    :ivar reserved: those that are about to be taken. Whoever takes them puts an empty list in its place and adds them
+        to :attr:`undone`, in one step.
     """
 
-    __slots__ = ("_partitions", "count", "reserved", "undone")
+    __slots__ = ("_partitions", "count", "reserved", "returned", "undone")
 
     def __init__(self) -> None:
         self._partitions: dict[int, _Partition] = {}
         self.count: int = 0
         self.undone: int = 0
+        self.returned: int = 0
         self.reserved: list[tuple[_Partition, _Entry]] = []
 
     def add(self, records: Iterable[Record]) -> None:
         """These are about to be taken, in this order: :attr:`reserved` has them until they are."""
         reserved = self.reserved
         for record in records:
-            partition = self._partitions.setdefault(record.partition, _Partition())
+            partition = self._partitions.get(record.partition)
+            if partition is None:
+                partition = self._partitions[record.partition] = _Partition()
             entry = _Entry(record.offset)
             shared = (*partition.by_offset.get(entry.offset, ()), entry)
             reserved.append((partition, entry))
@@ -73,7 +80,6 @@ class Window:
             # One step.
             partition.by_offset[entry.offset] = shared
             self.count += 1
-            self.undone += 1
 
     def take_back(self) -> None:
         """What was about to be taken was not, because an exception came, or somebody has moved the reader."""
@@ -86,11 +92,11 @@ class Window:
                 partition.entries.pop()
             if shared and shared[-1] is entry:
                 # One step.
-                partition.by_offset[entry.offset] = rest
                 self.count -= 1
-                self.undone -= 1
-            if not rest:
-                partition.by_offset.pop(entry.offset, None)
+                if rest:
+                    partition.by_offset[entry.offset] = rest
+                else:
+                    del partition.by_offset[entry.offset]
             reserved.pop()
 
     def done(self, number: int, offset: int) -> int:
@@ -98,18 +104,35 @@ class Window:
         partition = self._partitions.get(number)
         if partition is None:
             return -1
-        for entry in partition.by_offset.get(offset, ()):
-            # One step.
-            if not entry.done:
-                entry.done = True
-                self.undone -= 1
-                break
+        entry = _entry_of(partition, offset)
+        # One step.
+        if entry is not None and not entry.done:
+            entry.done = True
+            self.undone -= 1
+            if entry.returned:
+                entry.returned = False
+                self.returned -= 1
         return self._pass(partition)
 
-    def holds(self, number: int, offset: int) -> bool:
-        """Whether a record was taken and is not done."""
+    def give_back(self, number: int, offset: int) -> bool:
+        """A record is to be handed out again; false: it is not held, or done, or was given back already."""
+        entry = self.entry(number, offset)
+        # One step.
+        if entry is not None and not entry.done and not entry.returned:
+            entry.returned = True
+            self.returned += 1
+            return True
+        return False
+
+    def entry(self, number: int, offset: int) -> _Entry | None:
+        """What is known of a record, if it is held."""
         partition = self._partitions.get(number)
-        return partition is not None and not all(entry.done for entry in partition.by_offset.get(offset, ()))
+        return None if partition is None else _entry_of(partition, offset)
+
+    def at(self, number: int) -> int:
+        """The offset to store of a partition; -1: none yet."""
+        partition = self._partitions.get(number)
+        return -1 if partition is None else partition.processed
 
     def processed(self, dropped: Mapping[int, int]) -> dict[int, int]:
         """For each partition the offset up to which all that was taken is done.
@@ -120,7 +143,11 @@ class Window:
         partitions = [*self._partitions.items()]
         processed = {number: each.processed for number, each in partitions if each.processed >= 0}
         held = {number for number, each in partitions if each.entries}
-        return processed | {number: offset for number, offset in dropped.items() if number not in held}
+        for number, offset in dropped.items():
+            # More may have been taken and done since that was looked at.
+            if number not in held and offset > processed.get(number, -1):
+                processed[number] = offset
+        return processed
 
     def _pass(self, partition: _Partition) -> int:
         """Passes the records that are done and have none before them that is not."""
@@ -133,11 +160,25 @@ class Window:
                 return risen
             if not first.done:
                 return risen
-            last = by_offset.get(first.offset, (first,))[-1] is first
             # One step: others may have passed it meanwhile.
             if entries and entries[0] is first:
                 del entries[0]
                 self.count -= 1
-                if last and first.offset in by_offset:
+                if first.offset in by_offset and by_offset[first.offset][-1] is first:
                     del by_offset[first.offset]
                 risen = partition.processed = first.processed
+
+
+def _entry_of(partition: _Partition, offset: int) -> _Entry | None:
+    """The entry of the record with that offset. Of several that share it the one with the same object; of a copy of
+    such a record, say from another process, the first that is not done."""
+    shared = partition.by_offset.get(offset, ())
+    if len(shared) > 1:
+        if isinstance(offset, SharedOffset):
+            for entry in shared:
+                if entry.offset is offset:
+                    return entry
+        for entry in shared:
+            if not entry.done:
+                return entry
+    return shared[0] if shared else None

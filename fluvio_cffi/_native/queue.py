@@ -397,9 +397,10 @@ class CompletionQueue:
         return self._inside > 0
 
     def run_due(self) -> None:
-        """Calls the callbacks that drains found due: rather twice than never."""
+        """Calls the callbacks that drains found due: rather twice than never. Those that come meanwhile have their turn
+        next: of a callback that adds another one each time there is no end."""
         due = self._due
-        while True:
+        for _ in range(len(due)):
             try:
                 first = due[0]
             except IndexError:

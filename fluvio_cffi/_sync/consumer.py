@@ -192,7 +192,7 @@ class Consumer(Forgettable, Closeable, Generic[K, V]):
         if self._subscription.group is not None:
             raise UsageError("a tracker is not for the members of a group yet: open the consumer with a consumer_id")
         self._subscription.check_undecoded()
-        return Tracker(self._backend, self._session, self._subscription, max_in_hand)
+        return Tracker(self, self._backend, self._session, self._subscription, max_in_hand)
 
     # -- elsewhere, later
 

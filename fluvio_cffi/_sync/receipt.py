@@ -38,7 +38,8 @@ class Receipt(BaseReceipt[SyncBackend]):
         ends first. A client of threads calls it in one that waits in a call of the client, its close at the latest; at
         once, if the record is settled by now. It is never called in a thread of the library's own.
 
-        What it raises is logged. A failure at which it does not look, by :meth:`result` or :meth:`exception`, is
+        What it raises is logged; on trio also SystemExit and KeyboardInterrupt, which elsewhere go on to the loop or
+        the thread. A failure at which it does not look, by :meth:`result` or :meth:`exception`, is
         reported by the producer's ``flush`` or ``close``, as others are.
 
         :param fn: a plain function; what it returns does not matter.

@@ -164,7 +164,7 @@ class TopicsConsumer(Forgettable, Closeable, Generic[K, V]):
         """
         self._topics.check_open()
         self._topics.current.check_undecoded()
-        return Tracker(self._backend, self._session, self._topics, max_in_hand)
+        return Tracker(self, self._backend, self._session, self._topics, max_in_hand)
 
     # -- elsewhere, later
 

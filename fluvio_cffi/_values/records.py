@@ -112,7 +112,8 @@ class Offset:
         :raises ConfigError: a naive ``datetime``, or something else.
         """
         if isinstance(when, str):
-            return cls("age", math.ceil(parse_duration(when, "when") * 1000))
+            age = math.ceil(parse_duration(when, "when") * 1000)
+            return cls("age", number(age, "when, as an age in milliseconds,", 0, (1 << 63) - 1))
         if not isinstance(when, (int, dt.datetime)) or isinstance(when, bool):
             raise wrong_type("when", _A_TIME, when)
         return cls("since", to_milliseconds(when, "when"))

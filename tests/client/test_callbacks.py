@@ -80,6 +80,51 @@ async def test_what_it_raises_is_logged(world: World, caplog: pytest.LogCaptureF
     assert (record.levelno, record.exc_info and record.exc_info[0]) == (logging.ERROR, ValueError)
 
 
+async def test_one_that_ends_the_program(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """On trio nothing could hand it on: it must not be taken for an error of trio's own."""
+    if world.backend != "trio":
+        return
+    called: list[object] = []
+
+    def leave(_: object) -> None:
+        raise SystemExit(3)
+
+    async with world.connect() as client, client.producer(await world.topic(client)) as producer:
+        for settled in (False, True):
+            receipt = await producer.enqueue(b"x")
+            if settled:
+                await receipt.wait()
+            receipt.add_done_callback(leave)
+            receipt.add_done_callback(called.append)
+            await receipt.wait()
+            await world.sleep(0.02)
+    assert len(called) == 2
+    found = [record.exc_info[0] for record in caplog.records if record.name == "fluvio_cffi" and record.exc_info]
+    assert found == [SystemExit] * 2
+
+
+async def test_one_that_adds_another_one_for_ever(world: World) -> None:
+    """All others go on meanwhile."""
+    if world.is_sync:
+        return  # called at once
+    count = 0
+    async with world.connect() as client, client.producer(await world.topic(client), linger=0.02) as producer:
+        receipt = await producer.enqueue(b"x")
+        over = False
+
+        def again(receipt: Any) -> None:
+            nonlocal count
+            count += 1
+            if not over and count < 100_000:
+                receipt.add_done_callback(again)
+
+        receipt.add_done_callback(again)
+        await receipt.wait()
+        await world.sleep(0.02)
+        over = True
+        assert 1 < count < 100_000
+
+
 async def test_a_failure_that_it_looks_at_is_reported_to_nobody_else(world: World) -> None:
     seen: list[FluvioError] = []
     async with world.connect() as client:

@@ -175,6 +175,8 @@ async def test_what_is_stored_wins_and_resets_take_times(world: World) -> None:
 
 @pytest.mark.parametrize("when", [dt.datetime(2026, 1, 1), None, 1.5, True, -1, "soon", b"10m", dt.date(2026, 1, 1)])
 def test_what_is_no_time(when: Any) -> None:
+    with pytest.raises(ConfigError, match="when, as an age in milliseconds, is 8640"):
+        Offset.since("99999999999999999999d")
     with pytest.raises(ConfigError, match="when"):
         Offset.since(when)
     assert repr(Offset.since("1m")) == "Offset.since('60000ms')"

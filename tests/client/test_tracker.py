@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import random
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from fluvio_cffi import (
     Fluvio,
     FluvioTimeoutError,
     LocalCluster,
+    Offset,
     ProducerRecord,
     Record,
     RecordFailedError,
@@ -175,6 +178,155 @@ async def test_what_is_tried_again_is_handed_out_again(world: World, waiting: bo
             tracker.done(records[1])
             await tracker.commit()
             assert await consumer.committed() == {0: 2}
+
+
+async def test_what_is_done_before_it_comes_again_does_not_come(world: World) -> None:
+    """Say a watchdog gives up on a worker that is only slow."""
+    async with world.connect() as client:
+        topic = await filled(world, client, 3)
+        async with client.consumer(topic, consumer_id="slow") as consumer:
+            tracker = consumer.tracker()
+            records = [await tracker.receive(timeout=10) for _ in range(3)]
+            for _ in range(3):
+                tracker.retry(records[0])
+                tracker.retry(records[1])
+            assert tracker.in_hand == 1
+            tracker.done(records[0])
+            assert tracker.in_hand == 1
+            with pytest.raises(FluvioTimeoutError, match="1 records are not done"):
+                await tracker.join(timeout=0.05)
+            assert await tracker.receive(timeout=5) == records[1]
+            assert tracker.in_hand == 2
+            with pytest.raises(FluvioTimeoutError):
+                await tracker.receive(timeout=0.05)
+
+
+async def test_whoever_waits_for_all_goes_on_when_the_last_one_is_given_back(world: World) -> None:
+    async with world.connect() as client:
+        topic = await filled(world, client, 1)
+        async with client.consumer(topic, consumer_id="last") as consumer:
+            tracker = consumer.tracker()
+            record = await tracker.receive(timeout=10)
+            tracker.stop()
+            timer = threading.Timer(0.1, (tracker.target if world.is_sync else tracker).retry, (record,))
+            timer.start()
+            await tracker.join(timeout=20)
+            timer.join()
+
+
+@pytest.mark.parametrize("by", ["retry", "fail"])
+async def test_whoever_begins_to_wait_for_room_in_the_middle_of_it(world: World, by: str) -> None:
+    """It says that it waits, and then looks whether it is called; whoever calls does it the other way round."""
+    async with world.connect() as client:
+        topic = await filled(world, client, 2)
+        async with client.consumer(topic, consumer_id="middle") as consumer:
+            tracker = consumer.tracker(max_in_hand=1)
+            record = await tracker.receive(timeout=10)
+            inside: Any = tracker.target if world.is_sync else tracker
+            called: list[bool] = []
+            wake = inside._tracking.wake_room  # noqa: SLF001
+
+            def looks() -> None:
+                called.append(inside._reader.called_away)  # noqa: SLF001
+                wake()
+
+            inside._tracking.wake_room = looks  # noqa: SLF001
+            tracker.retry(record) if by == "retry" else tracker.fail(record, OSError("oh"))
+            assert called[0]
+
+
+async def test_room_of_records_that_share_the_first_offset(world: World) -> None:
+    """They free room though there is no offset before them that could be stored."""
+    split = SmartModule(path=Path(__file__).parent.parent / "smartmodules" / "split.wasm")
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        async with client.producer(topic) as producer:
+            await producer.send(b'["a", "b", "c"]')
+        options: dict[str, Any] = {"consumer_id": "first", "smartmodules": split, "stop_at_end": True}
+        async with client.consumer(topic, start=Offset.beginning(), **options) as consumer:
+            tracker = consumer.tracker(max_in_hand=1)
+            values: list[bytes] = []
+            for _ in range(3):
+                record = await tracker.receive(timeout=10)
+                values.append(record.value)
+                timer = threading.Timer(0.05, (tracker.target if world.is_sync else tracker).done, (record,))
+                timer.start()
+            assert values == [b"a", b"b", b"c"]
+            await tracker.join(timeout=10)
+            await tracker.commit()
+            assert await consumer.committed() == {0: 0}
+
+
+async def test_what_is_dropped_while_a_read_waits_is_committed(world: World) -> None:
+    modules = Path(__file__).parent.parent / "smartmodules"
+    contains = SmartModule(path=modules / "contains.wasm", params={"needle": "x"})
+    options: dict[str, Any] = {"consumer_id": "waits", "commit": "auto", "auto_commit_interval": 0.02}
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        async with client.consumer(topic, start=Offset.beginning(), smartmodules=contains, **options) as consumer:
+            tracker = consumer.tracker()
+            async with client.producer(topic) as producer:
+                await producer.send("x")
+            tracker.done(await tracker.receive(timeout=10))
+
+            def send_more() -> None:
+                with Fluvio.connect(world.cluster.endpoint) as another, another.producer(topic) as producer:
+                    producer.send_all(["no"] * 10)
+
+            timer = threading.Timer(0.2, send_more)
+            timer.start()
+            with pytest.raises(FluvioTimeoutError):
+                await tracker.receive(timeout=1)
+            timer.join()
+            deadline = time.monotonic() + 10
+            while await consumer.committed() != {0: 10} and time.monotonic() < deadline:
+                await world.sleep(0.02)
+            assert await consumer.committed() == {0: 10}
+
+
+async def test_what_is_done_in_the_middle_of_a_note_is_not_taken_back(world: World) -> None:
+    """Of two threads the one that has passed less may tell the library last."""
+    options: dict[str, Any] = {"consumer_id": "notes", "commit": "auto", "auto_commit_interval": 60}
+    async with world.connect() as client:
+        topic = await filled(world, client, 10)
+        async with client.consumer(topic, **options) as consumer:
+            tracker = consumer.tracker()
+            records = [await tracker.receive(timeout=10) for _ in range(9)]
+            inside: Any = tracker.target if world.is_sync else tracker
+            (subscription,) = inside._subscriptions.values()  # noqa: SLF001
+
+            class Late:
+                def __init__(self, commits: Any) -> None:
+                    self._commits = commits
+
+                def note(self, partition: int, offset: int) -> None:
+                    if offset == 3:
+                        for record in records[4:8]:
+                            tracker.done(record)
+                    self._commits.note(partition, offset)
+
+                def __getattr__(self, name: str) -> Any:
+                    return getattr(self._commits, name)
+
+            subscription.commits = Late(subscription.commits)
+            for record in records[:4]:
+                tracker.done(record)
+        async with client.consumer(topic, consumer_id="notes") as consumer:
+            assert await consumer.committed() == {0: 7}
+
+
+@pytest.mark.parametrize("several", [False, True])
+async def test_the_consumer_of_a_tracker_is_not_forgotten(world: World, several: bool) -> None:
+    async with world.connect() as client:
+        topic = await filled(world, client, 1)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            consumer = await client.consumer([topic] if several else topic, consumer_id="kept")
+            tracker = consumer.tracker()
+            del consumer
+            gc.collect()
+            assert (await tracker.receive(timeout=10)).offset == 0
+            assert not [warning for warning in caught if warning.category is ResourceWarning]
 
 
 async def test_a_record_that_fails_stops_all_workers(world: World) -> None:
