@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from fluvio_cffi._connect.config import ClusterConfig, Profile, ProfileStore, Tls, TlsPolicy
 from fluvio_cffi._consume.batch import RecordBatch
 from fluvio_cffi._consume.decoding import OnUndecodable
+from fluvio_cffi._consume.membership import Listener
 from fluvio_cffi._errors import (
     AlreadyExistsError,
     AuthError,
@@ -284,6 +285,7 @@ __all__ = [
     "InternalError",
     "InvalidTopicError",
     "Isolation",
+    "Listener",
     "LocalCluster",
     "Lookback",
     "MemberFencedError",

@@ -34,8 +34,8 @@ from fluvio_cffi._native.process import check_orphaned, process
 from fluvio_cffi._opening import Opening
 from fluvio_cffi._produce.encoding import Encoding, encoding_of
 from fluvio_cffi._produce.options import ProducerOptions
+from fluvio_cffi._values import codecs
 from fluvio_cffi._values.checks import text
-from fluvio_cffi._values.codecs import Codec as ValueCodec
 from fluvio_cffi._values.metrics import Metrics
 from fluvio_cffi._values.partitions import numbers
 from fluvio_cffi._values.quantities import CLOSE_TIMEOUT, Duration, Size, Timeout, ending, left, parse_timeout
@@ -242,8 +242,8 @@ class AsyncFluvio(Closeable):
         delivery_timeout: Duration = 30.0,
         partitioner: Partitioning | None = None,
         smartmodules: SmartModuleChain = (),
-        key: ValueCodec[KeyIn] | None = None,
-        value: ValueCodec[ValueIn] | None = None,
+        key: codecs.Codec[KeyIn] | None = None,
+        value: codecs.Codec[ValueIn] | None = None,
     ) -> Opening[AsyncProducer[KeyIn, ValueIn]]:
         """Open a producer.
 
@@ -317,8 +317,8 @@ class AsyncFluvio(Closeable):
         on_assigned: Listener | None = None,
         on_revoked: Listener | None = None,
         on_lost: Listener | None = None,
-        key: ValueCodec[K] | None = None,
-        value: ValueCodec[V] | None = None,
+        key: codecs.Codec[K] | None = None,
+        value: codecs.Codec[V] | None = None,
         on_undecodable: OnUndecodable = "raise",
     ) -> Opening[AsyncConsumer[K, V]]: ...
 
@@ -339,8 +339,8 @@ class AsyncFluvio(Closeable):
         prefetch: Size = "16MiB",
         on_evicted: OnEvicted = "raise",
         smartmodules: SmartModuleChain = (),
-        key: ValueCodec[K] | None = None,
-        value: ValueCodec[V] | None = None,
+        key: codecs.Codec[K] | None = None,
+        value: codecs.Codec[V] | None = None,
         on_undecodable: OnUndecodable = "raise",
     ) -> Opening[AsyncTopicsConsumer[K, V]]: ...
 
@@ -368,8 +368,8 @@ class AsyncFluvio(Closeable):
         on_assigned: Listener | None = None,
         on_revoked: Listener | None = None,
         on_lost: Listener | None = None,
-        key: ValueCodec[K] | None = None,
-        value: ValueCodec[V] | None = None,
+        key: codecs.Codec[K] | None = None,
+        value: codecs.Codec[V] | None = None,
         on_undecodable: OnUndecodable = "raise",
     ) -> Opening[AsyncConsumer[K, V]] | Opening[AsyncTopicsConsumer[K, V]]:
         """Open a consumer of a topic, or of several, which then take turns.
@@ -410,8 +410,8 @@ class AsyncFluvio(Closeable):
             again.
         :param on_assigned: called with the partitions that were gained, before their first record.
         :param on_revoked: called with partitions that are about to go: what was processed may still be committed.
-        :param on_lost: called with partitions that are gone. All three are called in the middle of a read, by the task
-            that reads; with the ``Async`` classes they may be coroutine functions. What they raise, the read raises.
+        :param on_lost: called with partitions that are gone. All three are called in the middle of a read, by whoever
+            reads; with the ``Async`` classes they may be ``async`` functions. What they raise, the read raises.
         :param key: a codec of ``fluvio_cffi.codecs`` that makes keys of bytes; left out: they stay ``bytes``.
             Records without a key have ``None``.
         :param value: the same for values.
@@ -435,7 +435,7 @@ class AsyncFluvio(Closeable):
             checked_listener(on_lost, "on_lost"),
         )
 
-        codecs = codecs_of(key, value, on_undecodable)
+        decoding = codecs_of(key, value, on_undecodable)
 
         def options(partitions: PartitionsOf, start: StartOf, prefetch: Size) -> ConsumerOptions:
             return ConsumerOptions(
@@ -452,7 +452,7 @@ class AsyncFluvio(Closeable):
                 on_evicted,
                 smartmodules,
                 membership,
-                codecs,
+                decoding,
             )
 
         if isinstance(topic, (list, tuple)):

@@ -18,8 +18,8 @@ from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._values.records import Record
 
 _Record: TypeAlias = Record[Any, Any]
-ChangeKind: TypeAlias = Literal["assigned", "revoked", "lost"]
-_KINDS: Final[dict[int, ChangeKind]] = {
+AssignmentKind: TypeAlias = Literal["assigned", "revoked", "lost"]
+_KINDS: Final[dict[int, AssignmentKind]] = {
     lib.FLV_GROUP_ASSIGNED: "assigned",
     lib.FLV_GROUP_REVOKED: "revoked",
     lib.FLV_GROUP_LOST: "lost",
@@ -58,7 +58,7 @@ class Assignment(NamedTuple):
     """
 
     number: int
-    kind: ChangeKind
+    kind: AssignmentKind
     epochs: dict[int, int]
 
 
@@ -80,7 +80,7 @@ class Group:
         self.waited: bool = False
         self.leave: Callable[..., int] = lib.flv_consumer_leave
         self._handle = handle
-        self._listeners: dict[ChangeKind, Listener | None] = {
+        self._listeners: dict[AssignmentKind, Listener | None] = {
             "assigned": membership.on_assigned,
             "revoked": membership.on_revoked,
             "lost": membership.on_lost,
@@ -158,7 +158,7 @@ class Group:
         partitions, epochs = ffi.unpack(change.partitions, change.count), ffi.unpack(change.epochs, change.count)
         return Assignment(change.number, _KINDS[change.kind], dict(zip(partitions, epochs, strict=True)))
 
-    def listener(self, kind: ChangeKind) -> Listener | None:
+    def listener(self, kind: AssignmentKind) -> Listener | None:
         """The function of the caller's to be told of such changes."""
         return self._listeners[kind]
 

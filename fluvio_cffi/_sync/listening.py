@@ -23,7 +23,7 @@ def checked_listener(listener: Listener | None, name: str) -> Listener | None:
 
 
 def tell_changes(subscription: Subscription, group: Group) -> None:
-    """Tells the member of a group what has changed of what it owns. The task that reads."""
+    """Tells the member of a group what has changed of what it owns. Called by whoever reads."""
     while (change := group.next_change()) is not None:
         if change.kind != "revoked":
             _note(subscription, group, change)

@@ -115,6 +115,7 @@ def test_every_type_in_a_signature_can_be_imported() -> None:
     everywhere: Any = [fluvio_cffi, builtins, collections.abc, typing]
     # Of a module, variables of types, and what is made by the library only.
     known = {"os.PathLike", "builtins.list", "dt.datetime", "AbstractContextManager", "Path", "T", "ItemT", "Self"}
+    known |= {"K", "V", "KeyIn", "ValueIn", "codecs.Codec"}
     missing = {}
     for place, kind in annotated():
         for name in re.findall(r"[A-Za-z_][\w.]*", re.sub(r"'[^']*'|\"[^\"]*\"", "", kind)):

@@ -161,9 +161,11 @@ C = """
 # What sketches of calls find there.
 SKETCH = """
 void sketch(flv_client_t *client, flv_watch_t *watch, flv_slice_t method, flv_slice_t object, flv_slice_t document,
-            flv_slice_t binary, int64_t timeout_ms, flv_queue_t *queue, uint64_t token);
+            flv_slice_t binary, flv_slice_t group, flv_slice_t topic, flv_slice_t log, int64_t timeout_ms,
+            flv_queue_t *queue, uint64_t token);
 void sketch(flv_client_t *client, flv_watch_t *watch, flv_slice_t method, flv_slice_t object, flv_slice_t document,
-            flv_slice_t binary, int64_t timeout_ms, flv_queue_t *queue, uint64_t token)
+            flv_slice_t binary, flv_slice_t group, flv_slice_t topic, flv_slice_t log, int64_t timeout_ms,
+            flv_queue_t *queue, uint64_t token)
 {
     uint64_t operation;
     flv_buffer_t *buffer;
@@ -311,7 +313,8 @@ def test_service(example: Path, number: signal.Signals, cluster: LocalCluster, t
 def test_demo(tmp_path: Path) -> None:
     output = run("-m", "fluvio_cffi", "demo", "--records", "5000", folder=tmp_path)
     lines = output.splitlines()
-    assert [line for line in lines[2:-1] if not line.startswith(" ")] == ["asyncio", "trio", "threads"]
+    kinds = ["asyncio", "trio", "threads", "a group of processes"]
+    assert [line for line in lines[2:-1] if not line.startswith(" ")] == kinds
     assert len(re.findall(r" 5,000 records in +\d+\.\d{3} s ", output)) == 3 + 3 + 2
     assert re.fullmatch(r"Done in \d+\.\d s, and the cluster is gone\.", lines[-1])
 

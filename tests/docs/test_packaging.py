@@ -69,6 +69,9 @@ def test_wheel_holds_the_package_and_nothing_else() -> None:
     files = importlib.metadata.files("fluvio_cffi")
     assert files is not None
     names = {str(file) for file in files if "__pycache__" not in str(file)}
+    programs = {name for name in names if name.startswith("..")}
+    assert {Path(name).stem for name in programs} == {"flv"}
+    names -= programs
     assert all(
         name.startswith(("fluvio_cffi/", "fluvio_cffi-", "fluvio_cffi_flv.py", "pytest_fluvio_cffi.py"))
         for name in names

@@ -80,6 +80,10 @@ class Scene:
         self.consumer = await client.consumer("t", consumer_id="w")
         await self.consumer.commit({0: 0})
         self.reader = await client.consumer("quiet", start=START)
+        for group in ("crew", "set back", "dissolved"):
+            async with client.consumer("t", group=group, stop_at_end=True) as member:
+                async for batch in member.batches():
+                    await member.commit(batch)
         for consumer in ("kept", "gone"):
             await admin.consumer_offsets.reset(**self.key(consumer), to=3)
 
@@ -141,6 +145,7 @@ REPEATED: dict[str, tuple[Call, ...]] = {
         lambda it: opens(it.client.consumer("t", consumer_id="other")),
     ),
     "AsyncFluvio.offsets": (lambda it: it.client.offsets("t"),),
+    "AsyncFluvio.ping": (lambda it: it.client.ping(),),
     "AsyncConsumer.commit": (commits,),
     "AsyncConsumer.committed": (lambda it: it.consumer.committed(),),
     "AsyncConsumer.seek": (lambda it: it.consumer.seek(1, 0),),
@@ -205,6 +210,14 @@ REPEATED: dict[str, tuple[Call, ...]] = {
         lambda it: it.admin.consumer_offsets.delete(**it.key("gone")),
     ),
     "AsyncConsumerOffsets.reset": (resets,),
+    "AsyncGroups.list": (lambda it: it.admin.groups.list(),),
+    "AsyncGroups.get": (lambda it: it.admin.groups.get("crew", "t"),),
+    "AsyncGroups.watch": (lambda it: first(it.admin.groups.watch("crew", "t")),),
+    "AsyncGroups.reset": (lambda it: it.admin.groups.reset("set back", "t", 3),),
+    "AsyncGroups.delete": (
+        lambda it: it.admin.groups.delete("none", "t", missing_ok=True),
+        lambda it: it.admin.groups.delete("dissolved", "t", missing_ok=True),
+    ),
     "AsyncClusterAdmin.status": (lambda it: it.admin.cluster.status(),),
     "AsyncClusterAdmin.watch": (lambda it: first(it.admin.cluster.watch()),),
 }
@@ -326,7 +339,7 @@ async def test_the_end_of_the_time_says_what_was_waited_for(world: World, own: L
             "AsyncConsumer.committed",
             "AsyncConsumer.seek",
         }
-        data |= {name for name in REPEATED if "ConsumerOffsets" in name}
+        data |= {name for name in REPEATED if "ConsumerOffsets" in name or "Groups" in name}
 
         def ends(name: str, call: Call) -> Callable[[], Awaitable[None]]:
             async def run() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import c_support
 import pytest
-from c_support import ROOT, Toolchain
+from c_support import Toolchain
 from laws import LONG, has_long_form
 
 from fluvio_cffi import Fluvio, LocalCluster, Offset
@@ -233,7 +233,7 @@ def test_a_library_that_the_host_has(host: Host, cluster: LocalCluster, topic: s
 @pytest.mark.parametrize("given", ["'libfluvio_cffi.so'", "0", "True"])
 def test_a_handle_that_is_none(given: str) -> None:
     code = f"import sys; sys.fluvio_cffi_library = {given}; import fluvio_cffi"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, cwd=ROOT)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     wanted = f"ImportError: sys.fluvio_cffi_library is {given}: it must be a handle of dlopen, as a number\n"
     assert ended.stderr.endswith(wanted)
 

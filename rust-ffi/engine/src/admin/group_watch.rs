@@ -14,6 +14,7 @@ use super::{Admin, ChangeKind};
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{self, TaskKind, maybe_panic};
+use crate::limit::{Limit, Trouble};
 use crate::session::Session;
 
 /// Changes that follow each other are told together, after so long without one,
@@ -80,11 +81,11 @@ impl Admin {
         let shared: Arc<Shared> = Arc::default();
         let (first, announced) = oneshot::channel();
         let (session, log) = (self.session.clone(), log.map(str::to_owned));
-        let (told, on_panic) = (Arc::clone(&shared), Arc::clone(&shared));
-        let task =
-            guard::spawn(async move { follow(&session, &key, log.as_deref(), &told, first).await }, move |error| {
-                on_panic.end(error)
-            });
+        let (told, on_panic, trouble) = (Arc::clone(&shared), Arc::clone(&shared), self.limit.trouble().clone());
+        let task = guard::spawn(
+            async move { follow(&session, &key, log.as_deref(), &told, &trouble, first).await },
+            move |error| on_panic.end(error),
+        );
         let watch = GroupWatch { shared, task: Mutex::new(Some(task)) };
         self.within_group("opening a watch of a consumer group", async {
             announced.await.unwrap_or_else(|_| Err(Error::internal("the task of a watch has ended")))
@@ -99,12 +100,13 @@ async fn follow(
     key: &GroupKey,
     log: Option<&str>,
     shared: &Shared,
+    trouble: &Trouble,
     first: oneshot::Sender<Result<()>>,
 ) {
     let (mut first, mut backoff) = (Some(first), Backoff::default());
     loop {
         maybe_panic(TaskKind::Watch);
-        match tell(session, key, log, shared, &mut first).await {
+        match tell(session, key, log, shared, trouble, &mut first).await {
             Ok(()) => backoff.reset(),
             Err(error) if error.retriable => session.counters().note(error.kind),
             Err(error) => {
@@ -123,9 +125,10 @@ async fn tell(
     key: &GroupKey,
     log: Option<&str>,
     shared: &Shared,
+    trouble: &Trouble,
     first: &mut Option<oneshot::Sender<Result<()>>>,
 ) -> Result<()> {
-    let admin = || Admin::new(session.clone(), Some(PATIENCE));
+    let admin = || Admin { session: session.clone(), limit: Limit::new(Some(PATIENCE)).with(trouble) };
     let mut observer = admin().observe(key, log).await?;
     loop {
         let group = match admin().describe(key, observer.as_ref()).await {

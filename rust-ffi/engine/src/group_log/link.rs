@@ -35,12 +35,11 @@ impl Link {
         within(patience, async {
             let limit = Limit::new(Some(patience));
             let spu = leader(&place.session, &place.topic, place.partition, &limit).await?;
-            let (reader, producer, bounds) = tokio::join!(
+            let (reader, producer, (start, end)) = tokio::try_join!(
                 place.session.dial(spu, true),
                 place.session.dial(spu, false),
                 log_bounds(&place.session, &place.topic, place.partition, &limit)
-            );
-            let (reader, producer, (start, end)) = (reader?, producer?, bounds?);
+            )?;
             let stream = LogStream::on(reader, place, from.unwrap_or((end - 1).max(start)))?;
             Ok(Self { stream, producer, topic: place.topic.clone(), partition: place.partition, start, end })
         })

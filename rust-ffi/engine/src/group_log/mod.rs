@@ -29,7 +29,7 @@ use futures_util::future::BoxFuture;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, Result};
-use crate::limit::Limit;
+use crate::limit::{Limit, Trouble};
 use crate::session::Session;
 
 pub(crate) use load::{keys, load};
@@ -77,9 +77,17 @@ pub(crate) enum News {
     Gone(String),
 }
 
+/// One who hears what happens in the log.
+struct Subscriber {
+    news: mpsc::UnboundedSender<News>,
+    patience: Duration,
+    /// Where it is noted why there is no link.
+    trouble: Trouble,
+}
+
 /// What is asked of the task.
 enum Ask {
-    Subscribe { key: GroupKey, news: mpsc::UnboundedSender<News>, patience: Duration, from: oneshot::Sender<i64> },
+    Subscribe { key: GroupKey, subscriber: Subscriber, from: oneshot::Sender<i64> },
     Append { link: u64, key: GroupKey, value: Vec<u8> },
     Renew { link: u64 },
     Learn(directory::Known),
@@ -104,15 +112,17 @@ impl GroupLog {
     }
 
     /// Hears what happens to a group. The number is where its records begin that are told. `patience`: how long a
-    /// connection may take.
+    /// connection may take. `trouble`: where it is noted why there is none.
     pub(crate) async fn subscribe(
         &self,
         key: &GroupKey,
         patience: Duration,
+        trouble: &Trouble,
     ) -> Result<(i64, mpsc::UnboundedReceiver<News>)> {
         let (news, heard) = mpsc::unbounded_channel();
         let (from, begins) = oneshot::channel();
-        let _ = self.asks.send(Ask::Subscribe { key: key.clone(), news, patience, from });
+        let subscriber = Subscriber { news, patience, trouble: trouble.clone() };
+        let _ = self.asks.send(Ask::Subscribe { key: key.clone(), subscriber, from });
         let begins = begins.await.map_err(|_| {
             Error::new(crate::error::ErrorKind::Connection, format!("the log \"{}\" was made anew", self.place.topic))
         })?;

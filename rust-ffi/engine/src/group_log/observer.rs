@@ -32,7 +32,7 @@ impl Observer {
     pub(crate) async fn open(session: &Session, topic: &str, key: &GroupKey, limit: &Limit) -> Result<Self> {
         let place = Place::of(session, topic, key, limit).await?;
         let log = GroupLog::of(&place);
-        let (from, news) = log.subscribe(key, PATIENCE).await?;
+        let (from, news) = log.subscribe(key, PATIENCE, limit.trouble()).await?;
         let loaded = load(&place, key, from, limit).await?;
         let times = loaded.times.into_iter().collect();
         Ok(Self { replica: loaded.replica, key: key.clone(), log, news, link: None, times })

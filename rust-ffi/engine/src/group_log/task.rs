@@ -11,10 +11,11 @@ use tokio::time::Instant;
 use super::directory::Kept;
 use super::link::Link;
 use super::stream::Item;
-use super::{Ask, News, Place};
+use super::{Ask, News, Place, Subscriber};
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard;
+use crate::limit::Trouble;
 
 /// Without a command of one's own on its way, replies are acknowledged at most so often: so a reply has the commands of
 /// many.
@@ -23,11 +24,6 @@ const CALM: Duration = Duration::from_millis(50);
 const LEAST_PATIENCE: Duration = Duration::from_millis(250);
 /// How long a log may end before what was read of it, as it may while its leader changes.
 const SHORT: Duration = Duration::from_secs(5);
-
-struct Subscriber {
-    news: mpsc::UnboundedSender<News>,
-    patience: Duration,
-}
 
 /// Why the connections are given up.
 enum End {
@@ -71,6 +67,8 @@ struct Task {
     out: HashSet<u64>,
     kept: Kept,
     acknowledged: Instant,
+    /// Why there is no link, if there is none.
+    trouble: Trouble,
 }
 
 /// Starts it. It ends when nobody can ask anything any more.
@@ -88,6 +86,7 @@ pub(super) fn spawn(place: Place, asks: mpsc::UnboundedReceiver<Ask>) {
         out: HashSet::new(),
         kept: Kept::default(),
         acknowledged: Instant::now(),
+        trouble: Trouble::default(),
     };
     // Whoever has subscribed hears no more news, and begins anew.
     guard::spawn(task.run(), drop);
@@ -110,6 +109,7 @@ impl Task {
                 End::Gone(why) => self.forget(&why),
                 End::Lost(error) => {
                     self.place.session.counters().note(error.kind);
+                    self.note(&error);
                     self.place.session.metadata().request_refresh();
                 }
             }
@@ -133,26 +133,29 @@ impl Task {
     /// What is asked while there is no link: nothing is sent.
     fn hear_unlinked(&mut self, ask: Ask) {
         match ask {
-            Ask::Subscribe { key, news, patience, from } => self.subscribe(key, news, patience, from),
+            Ask::Subscribe { key, subscriber, from } => self.subscribe(key, subscriber, from),
             Ask::Learn(known) => self.kept.learn(known),
             Ask::Append { .. } | Ask::Renew { .. } => {}
         }
     }
 
-    fn subscribe(
-        &mut self,
-        key: GroupKey,
-        news: mpsc::UnboundedSender<News>,
-        patience: Duration,
-        from: oneshot::Sender<i64>,
-    ) {
+    fn subscribe(&mut self, key: GroupKey, subscriber: Subscriber, from: oneshot::Sender<i64>) {
+        if let Some(error) = self.trouble.last() {
+            subscriber.trouble.note(error);
+        }
         match self.next {
             Some(next) => {
                 let _ = from.send(next);
             }
             None => self.newcomers.push(from),
         }
-        self.subscribers.entry(key).or_default().push(Subscriber { news, patience });
+        self.subscribers.entry(key).or_default().push(subscriber);
+    }
+
+    /// This is why there is no link.
+    fn note(&self, error: &Error) {
+        self.trouble.note(error.clone());
+        self.subscribers.values().flatten().for_each(|subscriber| subscriber.trouble.note(error.clone()));
     }
 
     fn tell_all(&mut self, news: &News) {
@@ -208,6 +211,8 @@ impl Task {
         }
         self.number += 1;
         self.out.clear();
+        self.trouble.clear();
+        self.subscribers.values().flatten().for_each(|subscriber| subscriber.trouble.clear());
         self.tell_all(&News::Up(self.number));
         Ok(link)
     }
@@ -266,9 +271,9 @@ impl Task {
                 }
                 Ask::Append { .. } => {}
                 Ask::Renew { link } => renew |= link == self.number,
-                Ask::Subscribe { key, news, patience, from } => {
-                    let _ = news.send(News::Up(self.number));
-                    self.subscribe(key, news, patience, from);
+                Ask::Subscribe { key, subscriber, from } => {
+                    let _ = subscriber.news.send(News::Up(self.number));
+                    self.subscribe(key, subscriber, from);
                 }
                 Ask::Learn(known) => self.kept.learn(known),
             }

@@ -259,7 +259,7 @@ async fn enter(consumer: Arc<ConsumerShared>, options: GroupOptions, key: GroupK
     }
     let place = Place::of(&consumer.session, &options.log, &key, &limit).await?;
     let log = GroupLog::of(&place);
-    let (from, news) = log.subscribe(&key, options.session_timeout / 4).await?;
+    let (from, news) = log.subscribe(&key, options.session_timeout / 4, limit.trouble()).await?;
     let loaded = load(&place, &key, from, &limit).await?;
     loaded.known.into_iter().for_each(|known| log.learn(known));
     Ok((log, news, loaded.replica))
