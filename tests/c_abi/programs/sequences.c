@@ -210,6 +210,13 @@ static void open_consumer_any(struct thread *self) {
     options.starts = starts;
     options.starts_len = below(self, 3);
     options.consumer_id = one_in(self, 2) ? slice("seq") : nothing;
+    if (one_in(self, 3)) {
+        options.consumer_id = one_in(self, 9) ? options.consumer_id : nothing;
+        options.group = slice("seq");
+        options.instance = ANY_TEXT(self, "", "", "one", "two");
+        options.session_timeout_ms = any_number(self, 3000);
+        options.revoke_waits = any_number(self, 1);
+    }
     options.auto_commit_ms = one_in(self, 2) ? 20 : options.auto_commit_ms;
     flv_consumer_open(any(self, CLIENT), any_topic(self), one_in(self, 40) ? NULL : &options, REST(self));
     keep(self, ERROR, error);
@@ -337,6 +344,51 @@ static void use_consumer(struct thread *self) {
             break;
         default:
             flv_consumer_take(consumer, one_in(self, 40) ? NULL : &chunk, &error);
+    }
+    keep(self, ERROR, error);
+}
+
+/* What only members of groups can do; any consumer is asked for it. */
+static void use_member(struct thread *self) {
+    flv_error_t *error = NULL;
+    uint64_t operation = 0;
+    flv_consumer_t *consumer = any(self, CONSUMER);
+    flv_group_slots_t slots;
+    flv_group_change_t change;
+    flv_group_member_t member;
+    slots.struct_size = any_size(self, sizeof slots);
+    change.struct_size = any_size(self, sizeof change);
+    member.struct_size = any_size(self, sizeof member);
+    const int64_t *epoch = NULL;
+    flv_epoch_offset_t offsets[2] = {{0, 0, any_offset(self), -1},
+                                     {any_number(self, 2), any_number(self, 0), any_offset(self), any_offset(self)}};
+    switch (below(self, 8)) {
+        case 0:
+            flv_consumer_group_slots(consumer, one_in(self, 40) ? NULL : &slots, &error);
+            break;
+        case 1:
+            flv_consumer_epoch(consumer, any_number(self, 2), one_in(self, 40) ? NULL : &epoch, &error);
+            break;
+        case 2:
+            flv_consumer_change(consumer, one_in(self, 40) ? NULL : &change, &error);
+            break;
+        case 3:
+            flv_consumer_change_done(consumer, below(self, 9), &error);
+            break;
+        case 4:
+            flv_consumer_member(consumer, one_in(self, 40) ? NULL : &member, &error);
+            break;
+        case 5:
+            flv_consumer_commit_epochs(consumer, offsets, below(self, 3), REST(self));
+            break;
+        case 6:
+            flv_watch_group(any(self, CLIENT), slice("seq"), any_topic(self), nothing, REST(self));
+            break;
+        default:
+            flv_boottime();
+            if (one_in(self, 10)) {
+                flv_consumer_leave(consumer, REST(self));
+            }
     }
     keep(self, ERROR, error);
 }
@@ -522,8 +574,10 @@ static void *work(void *given) {
                 use_producer(self);
                 break;
             case 7:
-            case 8:
                 use_consumer(self);
+                break;
+            case 8:
+                use_member(self);
                 break;
             case 9:
                 use_readers(self);
