@@ -33,11 +33,12 @@ autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 
 nitpicky = True
-# Python's own, and what classes are generic over.
+# Python's own, and what classes are generic over. Batches are named by where they are defined:
+# another class is derived from them, with types, before they are made public.
 nitpick_ignore_regex = [
     (
         "py:class",
-        r"(collections\.abc|datetime|pathlib|os|builtins|types)\..*|(.*\.)?(T|ItemT|K|V|KeyIn|ValueIn|M)|ValueCodec",
+        r"(collections\.abc|contextlib|datetime|pathlib|os|builtins|types)\..*|(.*\.)?(T|ItemT|K|V|KeyIn|ValueIn|M|(Async)?Batches)",
     )
 ]
 

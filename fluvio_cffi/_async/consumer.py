@@ -257,13 +257,13 @@ class AsyncConsumer(Forgettable, Closeable, Generic[K, V]):
         While the partition's leader is away, or the server that keeps the offsets, it is tried again until the time is
         over; of several commits the last one wins.
 
-        :param what: a record, a batch, or left out: all that was handed out; or ``{partition: offset}`` of the last
-            processed records, which is stored exactly as given, also backwards.
-        :param timeout: seconds; left out: the client's ``admin_timeout``; ``None``: no limit.
         With a group, it stores for the group, and only of partitions that this member owns: of a record or batch, if it
         has owned the partition ever since that was handed out. That is decided at one place, so a commit that comes
         late, from a worker that was suspended or cut off, changes nothing.
 
+        :param what: a record, a batch, or left out: all that was handed out; or ``{partition: offset}`` of the last
+            processed records, which is stored exactly as given, also backwards.
+        :param timeout: seconds; left out: the client's ``admin_timeout``; ``None``: no limit.
         :raises UsageError: the consumer was opened without a ``consumer_id`` or a group.
         :raises CommitFencedError: some of the partitions belong to other members by now; the rest is stored.
         :raises MemberFencedError: another consumer has taken over the ``instance``.
