@@ -130,16 +130,7 @@ impl Observer {
             .filter(|id| !left && self.replica.state().position(*id).is_some());
         match sender {
             None => Ok(()),
-            Some(id) => {
-                let text = format!(
-                    "group \"{}\" on topic \"{}\" has members that are at work ({} of {}): stop them first",
-                    self.key.group(),
-                    self.key.topic(),
-                    id,
-                    known.len()
-                );
-                Err(Error::new(ErrorKind::GroupNotEmpty, text).with_topic(self.key.topic()))
-            }
+            Some(id) => Err(self.not_empty(&format!(" ({id} of {})", known.len()))),
         }
     }
 
@@ -159,11 +150,13 @@ impl Observer {
         if self.replica.state().members.is_empty() {
             return Ok(());
         }
-        let text = format!(
-            "group \"{}\" on topic \"{}\" has members that are at work: stop them first",
-            self.key.group(),
-            self.key.topic()
-        );
-        Err(Error::new(ErrorKind::GroupNotEmpty, text).with_topic(self.key.topic()))
+        Err(self.not_empty(""))
+    }
+
+    fn not_empty(&self, which: &str) -> Error {
+        let (group, topic) = (self.key.group(), self.key.topic());
+        let text =
+            format!("group \"{group}\" on topic \"{topic}\" has members that are at work{which}: stop them first");
+        Error::new(ErrorKind::GroupNotEmpty, text).with_topic(topic)
     }
 }
