@@ -95,18 +95,20 @@ def _report(settings: Settings, what: str, count: int, record_size: int, seconds
     write_document(settings, document)
 
 
+_IN_TOPIC = click.option("--topic", metavar="NAME", help="Use this topic instead of a new one.")
+_OF_SIZE = click.option(
+    "-s",
+    "--size",
+    "--record-size",
+    "record_size",
+    type=SIZE,
+    default="100",
+    show_default=True,
+    help="Bytes of a record.",
+)
 _COMMON = (
-    click.option("--topic", metavar="NAME", help="Use this topic instead of a new one."),
-    click.option(
-        "-s",
-        "--size",
-        "--record-size",
-        "record_size",
-        type=SIZE,
-        default="100",
-        show_default=True,
-        help="Bytes of a record.",
-    ),
+    _IN_TOPIC,
+    _OF_SIZE,
     click.option(
         "-n", "--count", "--num-records", type=COUNT, default=1_000_000, show_default=True, help="How many records."
     ),
@@ -211,17 +213,8 @@ def _consuming(client: Fluvio, topic: str, count: int, nbytes: list[int], at: in
 
 
 @bench.command()
-@click.option("--topic", metavar="NAME", help="Use this topic instead of a new one.")
-@click.option(
-    "-s",
-    "--size",
-    "--record-size",
-    "record_size",
-    type=SIZE,
-    default="100",
-    show_default=True,
-    help="Bytes of a record.",
-)
+@_IN_TOPIC
+@_OF_SIZE
 @click.option("-n", "--count", type=COUNT, default=1000, show_default=True, help="How many records.")
 @click.option(
     "--isolation", type=ISOLATION, default="read_uncommitted", help="read_committed: until the replicas have it."

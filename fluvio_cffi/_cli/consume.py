@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import signal
 import sys
 import time
@@ -19,7 +18,7 @@ from fluvio_cffi import Consumer, Fluvio, Offset, RecordBatch, SmartModule, Topi
 from .chains import chain, smartmodules
 from .formats import FORMATS, Printer, printer
 from .parameters import CONSUMER, COUNT, ISOLATION, OFFSET, PARTITION, SIZE, TABLE_FORMAT, TOPIC, seconds_of
-from .settings import Failure, Settings, colours, note
+from .settings import Settings, colours, note
 
 _MOST: Final = 10_000
 # As the `fluvio` program does it.
@@ -163,8 +162,6 @@ def _identity(options: dict[str, Any]) -> dict[str, Any]:
         raise click.UsageError("--instance is given without --group: they belong together")
     if identity is None and group is None:
         return {}
-    if group is not None and "group" not in inspect.signature(Fluvio.consumer).parameters:
-        raise Failure("this version of fluvio_cffi has no consumer groups")
     return {
         **({"consumer_id": identity} if group is None else {"group": group, "instance": options["instance"]}),
         # What lies beyond --end is read, and must not count.

@@ -42,6 +42,16 @@ class Place(click.ParamType[Offset]):
         return kinds.get(text[:1], Offset.at)(int(number))
 
 
+to = click.option(
+    "--to",
+    "place",
+    type=Place(),
+    required=True,
+    help="beginning, end, an offset, +N after the beginning, or -N before the end.",
+)
+"""Where a consumer, or a group, is to go on."""
+
+
 @click.group()
 def consumer() -> None:
     """How far consumers have come.
@@ -135,13 +145,7 @@ def delete(settings: Settings, consumer_id: str, topic: str | None, partition: i
 @click.argument("consumer_id", metavar="ID", type=CONSUMER)
 @click.option("-t", "--topic", type=TOPIC, required=True, help="Of this topic.")
 @click.option("-p", "--partition", type=PARTITION, help="Only of this partition of it (default: all).")
-@click.option(
-    "--to",
-    "place",
-    type=Place(),
-    required=True,
-    help="beginning, end, an offset, +N after the beginning, or -N before the end.",
-)
+@to
 @output
 @click.pass_obj
 def reset(settings: Settings, consumer_id: str, topic: str, partition: int | None, place: Offset) -> None:

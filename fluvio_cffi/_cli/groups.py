@@ -6,13 +6,13 @@ from typing import Any, Final
 
 import click
 
-from fluvio_cffi import Fluvio, Offset
+from fluvio_cffi import Offset
 
 from .common import follow
-from .consumers import Place
+from .consumers import to
 from .output import Column, fields, plain, show, span, table, write, write_document
 from .parameters import PARTITION, TOPIC, output
-from .settings import Failure, Settings
+from .settings import Settings
 
 COLUMNS: Final = (
     Column("GROUP", lambda group: group.group),
@@ -42,14 +42,6 @@ def _count(several: Any) -> int:
     return several if isinstance(several, int) else len(several)
 
 
-def _groups(client: Fluvio) -> Any:
-    """The administration of groups, which not every version of the package has."""
-    found = getattr(client.admin, "groups", None)
-    if found is None:
-        raise Failure("this version of fluvio_cffi has no consumer groups")
-    return found
-
-
 @click.group()
 def group() -> None:
     """Consumer groups.
@@ -65,7 +57,7 @@ def group() -> None:
 def list_(settings: Settings, topic: str | None) -> None:
     """The groups of the cluster."""
     with settings.connect() as client:
-        show(settings, _groups(client).list(topic), COLUMNS, none="No groups found")
+        show(settings, client.admin.groups.list(topic), COLUMNS, none="No groups found")
 
 
 @group.command()
@@ -76,7 +68,7 @@ def list_(settings: Settings, topic: str | None) -> None:
 def describe(settings: Settings, name: str, topic: str) -> None:
     """The members of a group, and how far it has come."""
     with settings.connect() as client:
-        found = _groups(client).get(name, topic)
+        found = client.admin.groups.get(name, topic)
     if settings.output != "table":
         write_document(settings, plain(found))
         return
@@ -91,19 +83,13 @@ def describe(settings: Settings, name: str, topic: str) -> None:
 @click.option(
     "-p", "--partition", "partitions", type=PARTITION, multiple=True, help="Only this partition; may be repeated."
 )
-@click.option(
-    "--to",
-    "place",
-    type=Place(),
-    required=True,
-    help="beginning, end, an offset, +N after the beginning, or -N before the end.",
-)
+@to
 @output
 @click.pass_obj
 def reset(settings: Settings, name: str, topic: str, partitions: tuple[int, ...], place: Offset) -> None:
     """Say where a group without members goes on."""
     with settings.connect() as client:
-        found = _groups(client).reset(name, topic, dict.fromkeys(partitions, place) or place)
+        found = client.admin.groups.reset(name, topic, dict.fromkeys(partitions, place) or place)
     if settings.output != "table":
         write_document(settings, plain(found))
     else:
@@ -117,7 +103,7 @@ def reset(settings: Settings, name: str, topic: str, partitions: tuple[int, ...]
 def delete(settings: Settings, name: str, topic: str) -> None:
     """Forget a group without members, and what it has committed."""
     with settings.connect() as client:
-        _groups(client).delete(name, topic)
+        client.admin.groups.delete(name, topic)
     write(f'group "{name}" of topic "{topic}" deleted')
 
 
@@ -129,4 +115,4 @@ def delete(settings: Settings, name: str, topic: str) -> None:
 def watch(settings: Settings, name: str, topic: str) -> None:
     """A group, each time that it changes, until Ctrl-C."""
     with settings.connect() as client:
-        follow(settings, _groups(client).watch(name, topic), COLUMNS, "groups")
+        follow(settings, client.admin.groups.watch(name, topic), COLUMNS, "groups")
