@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import pickle
-import socket
 import threading
 import time
 import warnings
@@ -16,6 +15,7 @@ from campaign import together
 from conftest import World
 from insides import session_of
 from laws import nothing_left
+from strangers import endpoint, listen, nobody
 
 from fluvio_cffi import (
     AsyncFluvio,
@@ -54,24 +54,20 @@ async def test_await_instead_of_a_block(world: World) -> None:
 
 
 async def test_nobody_listens(world: World) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        endpoint = f"127.0.0.1:{free.getsockname()[1]}"
+    where = nobody()
     begun = time.monotonic()
-    with pytest.raises(FluvioConnectionError, match=endpoint) as raised:
-        await world.connect(endpoint, timeout=2)
+    with pytest.raises(FluvioConnectionError, match=where) as raised:
+        await world.connect(where, timeout=2)
     assert time.monotonic() - begun < 2.5
     assert raised.value.retriable
     assert isinstance(raised.value.__cause__, ConnectionRefusedError)
 
 
 async def test_nobody_answers(world: World) -> None:
-    with socket.socket() as mute:
-        mute.bind(("127.0.0.1", 0))
-        mute.listen()
+    with listen() as mute:
         begun = time.monotonic()
         with pytest.raises(FluvioTimeoutError) as raised:
-            await world.connect(f"127.0.0.1:{mute.getsockname()[1]}", timeout=0.3)
+            await world.connect(endpoint(mute), timeout=0.3)
         assert time.monotonic() - begun < 0.8
         assert raised.value.phase == "connect"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import socket
 import stat
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import strangers
 from conftest import World
 
 from fluvio_cffi import (
@@ -383,7 +383,7 @@ def connect(world: World, endpoint: Any, **keywords: Any) -> Any:
 def first_bytes() -> Iterator[tuple[str, list[bytes]]]:
     """What the first client says first."""
     heard: list[bytes] = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with strangers.listen() as listener:
 
         def serve() -> None:
             connection, _ = listener.accept()
@@ -392,7 +392,7 @@ def first_bytes() -> Iterator[tuple[str, list[bytes]]]:
 
         thread = threading.Thread(target=serve)
         thread.start()
-        yield f"127.0.0.1:{listener.getsockname()[1]}", heard
+        yield strangers.endpoint(listener), heard
         thread.join()
 
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import strangers
 from conftest import World
 from insides import control, spu_port
 from proxy import Proxy
@@ -324,7 +325,7 @@ async def test_an_spu_that_is_not_accepted(world: World, server: LocalCluster) -
 def listening(answer: bytes | None) -> Iterator[str]:
     """Something that is no TLS server: answers the first bytes with these and ends; None: says nothing."""
     kept = []
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with strangers.listen() as listener:
 
         def serve() -> None:
             while True:
@@ -341,7 +342,7 @@ def listening(answer: bytes | None) -> Iterator[str]:
         thread = threading.Thread(target=serve)
         thread.start()
         try:
-            yield f"127.0.0.1:{listener.getsockname()[1]}"
+            yield strangers.endpoint(listener)
         finally:
             # A close alone does not end an accept.
             listener.shutdown(socket.SHUT_RDWR)

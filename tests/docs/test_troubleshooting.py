@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import strangers
 from conftest import World
 from insides import control
 
@@ -76,7 +77,7 @@ async def test_what_the_library_says(world: World, row: Row, tmp_path: Path, mon
 def listening(first: bytes | None = None, answer: bytes | None = None) -> Iterator[str]:
     """The address of a server that says `first` to whoever connects, or gives `answer`, an empty one of which ends the
     connection; or says nothing."""
-    with socket.create_server(("127.0.0.1", 0)) as server, contextlib.ExitStack() as connections:
+    with strangers.listen() as server, contextlib.ExitStack() as connections:
 
         def serve() -> None:
             while True:
@@ -95,23 +96,20 @@ def listening(first: bytes | None = None, answer: bytes | None = None) -> Iterat
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         try:
-            yield f"127.0.0.1:{server.getsockname()[1]}"
+            yield strangers.endpoint(server)
         finally:
             server.shutdown(socket.SHUT_RDWR)
             thread.join()
 
 
 async def refuse(world: World, endpoint: str, **keywords: Any) -> None:
-    # The name of a cluster that has answered is remembered, and then waited for.
     keywords.setdefault("timeout", 5)
     await world.connect(endpoint, **keywords)
 
 
 @situation("the cluster is not running, or has another port")
 async def _(world: World, _: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        endpoint = f"127.0.0.1:{server.getsockname()[1]}"
-    await refuse(world, endpoint, wait=False)
+    await refuse(world, strangers.nobody())
 
 
 @situation("the name of the host is wrong")

@@ -11,6 +11,7 @@ import anyio
 import pytest
 from conftest import World
 from proxy import Mode, Proxy, between
+from strangers import stranger
 
 from fluvio_cffi import FluvioConnectionError, FluvioError, FluvioTimeoutError, LocalCluster, Offset
 from fluvio_cffi._consume.options import ConsumerOptions
@@ -139,11 +140,12 @@ async def test_each_call(world: World, proxies: tuple[Proxy, Proxy], mode: Mode)
 
 
 @pytest.mark.parametrize("mode", BAD)
-async def test_connecting(world: World, proxies: tuple[Proxy, Proxy], mode: Mode) -> None:
-    proxies[0].become(mode)
-    # Nobody waits for a cluster that was never there.
-    with ends(), pytest.raises(FluvioConnectionError if mode == "refuse" else FluvioTimeoutError):
-        await world.connect(proxies[0].endpoint, timeout=LIMIT)
+async def test_connecting(world: World, own: LocalCluster, mode: Mode) -> None:
+    with Proxy(own.endpoint, stranger()) as proxy:
+        proxy.become(mode)
+        # Nobody waits for a cluster that was never there.
+        with ends(), pytest.raises(FluvioConnectionError if mode == "refuse" else FluvioTimeoutError):
+            await world.connect(proxy.endpoint, timeout=LIMIT)
 
 
 @pytest.mark.parametrize("mode", BAD)

@@ -32,7 +32,7 @@ class _Pipe:
 
 
 class Proxy:
-    """Listens on a port of its own and forwards to `target` (``host:port``), in the mode that it is in.
+    """Listens on a port of its own of `host` and forwards to `target` (``host:port``), in the mode that it is in.
 
     - ``forward``: as if it were not there.
     - ``silent``: it takes new connections and what is sent, and answers nothing; living connections fall silent.
@@ -43,10 +43,11 @@ class Proxy:
     - ``cut``: each connection is reset after 1,000 bytes of answers.
     """
 
-    def __init__(self, target: str) -> None:
-        host, _, port = target.rpartition(":")
-        self._target = (host, int(port))
-        self._listener = socket.create_server(("127.0.0.1", 0))
+    def __init__(self, target: str, host: str = "127.0.0.1") -> None:
+        name, _, port = target.rpartition(":")
+        self._target = (name, int(port))
+        self._host = host
+        self._listener = socket.create_server((host, 0))
         self._listener.setblocking(False)
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._listener, selectors.EVENT_READ)
@@ -66,7 +67,7 @@ class Proxy:
     @property
     def endpoint(self) -> str:
         """Where it listens."""
-        return f"127.0.0.1:{self.port}"
+        return f"{self._host}:{self.port}"
 
     def become(self, mode: Mode) -> None:
         """Changes the mode; it is in force when this returns."""
