@@ -29,17 +29,28 @@ class Verdict:
 
     @property
     def met(self) -> bool | None:
+        return self._reaches(self.target.bound)
+
+    @property
+    def there(self) -> bool:
+        """Whether it is where it is to go."""
+        return self.target.goal is not None and self._reaches(self.target.goal) is True
+
+    def _reaches(self, bound: float) -> bool | None:
         if self.found is None:
             return None
-        return self.found >= self.target.bound if self.target.at_least else self.found <= self.target.bound
+        return self.found >= bound if self.target.at_least else self.found <= bound
 
     def line(self) -> str:
         unit = "x" if self.target.against is not None else ""
         aim = f"{'at least' if self.target.at_least else 'at most'} {self.target.bound:g}{unit}"
+        goal = "" if self.target.goal is None else f"goal {self.target.goal:g}{unit}"
+        head = f"{self.target.text:<68}{aim:<16}{goal:<12}"
         if self.found is None:
-            return f"  {'-':<8}{self.target.text:<68}{aim:<16}not measured"
+            return f"  {'-':<8}{head}not measured"
         which = f" ({self.who})" if len(self.target.of) > 1 else ""
-        return f"  {'met' if self.met else 'MISSED':<8}{self.target.text:<68}{aim:<16}{self.found:.2f}{unit}{which}"
+        verdict = "goal" if self.there else "met" if self.met else "MISSED"
+        return f"  {verdict:<8}{head}{self.found:.2f}{unit}{which}"
 
 
 def verdicts(measure: Measure, runs: Runs) -> list[Verdict]:
@@ -123,6 +134,7 @@ def document(measure: Measure, runs: Runs) -> dict[str, Any]:
             {
                 "text": verdict.target.text,
                 "bound": verdict.target.bound,
+                "goal": verdict.target.goal,
                 "at_least": verdict.target.at_least,
                 "against": verdict.target.against,
                 "found": verdict.found,
