@@ -162,22 +162,22 @@ async def test_a_loop_that_is_busy_for_longer_than_a_record_may_take(world: Worl
 
 async def test_a_reply_that_nobody_has_looked_for_when_it_is_due(world: World) -> None:
     """It was there in time, so the record is not sent again."""
-    async with world.connect(request_timeout=0.5) as client:
+    async with world.connect(request_timeout=1.5) as client:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
-            for _ in range(5):
+            for _ in range(2):
                 await warm(producer)
                 slow = world.cluster.faults.delay(5001, 0.2)
                 try:
                     with pytest.raises(FluvioTimeoutError):
                         await producer.send(b"late", timeout=0.01)
                     # Whoever waits, loop or thread, is busy elsewhere from before the reply until after its time.
-                    time.sleep(0.6)
+                    time.sleep(1.6)
                 finally:
                     slow.undo()
             await producer.flush()
         assert (client.metrics().reconnects, client.metrics().duplicates_possible) == (0, 0)
-        assert len(await read_all(client, topic)) == 5 * 21
+        assert len(await read_all(client, topic)) == 2 * 21
 
 
 async def test_a_record_whose_sender_has_left(world: World) -> None:
