@@ -15,6 +15,7 @@ from laws import long_only
 import fluvio_cffi
 
 ROOT = Path(__file__).resolve().parents[2]
+TIMEOUT = 600
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "rust-ffi" / "target"))
 # `cargo test` builds it.
 RUST = [TARGET / profile / "examples" / "contestants" for profile in ("debug", "release")]
@@ -33,7 +34,8 @@ def run(command: list[str]) -> str:
     path = os.pathsep.join(
         [str(Path(fluvio_cffi.__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
     )
-    done = subprocess.run(command, capture_output=True, text=True, timeout=170, env={**os.environ, "PYTHONPATH": path})
+    surroundings = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, env=surroundings)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -48,7 +50,7 @@ def bench(rust: Path, folder: Path, *options: str) -> dict[str, object]:
     return found
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(TIMEOUT + 10)
 def test_the_table(rust: Path, tmp_path: Path) -> None:
     found = bench(
         rust, tmp_path, "--hosts", "asyncio", "--measures", "produce,batches,records,latency,tasks,growth,health"
@@ -59,7 +61,7 @@ def test_the_table(rust: Path, tmp_path: Path) -> None:
     assert measures["produce-1"]["targets"][0]["found"] > 0
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(TIMEOUT + 10)
 def test_first_calls_hardly_compile() -> None:
     """What holds an event loop in a first call is, above all, the compiler: 40 dataclasses of the standard library are
     240 pieces of code, and 20 ms. Producing and consuming compile nothing."""
@@ -74,7 +76,7 @@ def test_first_calls_hardly_compile() -> None:
 
 
 @long_only
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(TIMEOUT + 10)
 def test_all_measures(rust: Path, tmp_path: Path) -> None:
     found = bench(rust, tmp_path, "--full")
     assert "idle" in found["measures"]  # type: ignore[operator]
