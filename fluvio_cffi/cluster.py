@@ -33,10 +33,9 @@ from fluvio_cffi._errors import (
     FluvioTimeoutError,
     ResourceError,
     UsageError,
-    brief,
-    os_failure,
 )
 from fluvio_cffi._exports import publish
+from fluvio_cffi._failures import brief, os_failure
 from fluvio_cffi._native.lifecycle import at_end
 from fluvio_cffi._values.checks import number, text, wrong_type
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, cast, overload
+from typing import Final, cast, overload
 
 from fluvio_cffi._backends.base import AsyncBackend
 from fluvio_cffi._backends.select import running_backend
@@ -24,7 +24,7 @@ from fluvio_cffi._consume.membership import (
     Membership,
 )
 from fluvio_cffi._consume.options import ConsumerOptions
-from fluvio_cffi._consume.topics import PartitionsOf, StartOf, options_by_topic
+from fluvio_cffi._consume.topics import options_by_topic
 from fluvio_cffi._errors import ConfigError, FluvioError, FluvioTimeoutError
 from fluvio_cffi._lifetime import Closeable, logger
 from fluvio_cffi._native.calls import Slice, copy_buffer
@@ -32,7 +32,7 @@ from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._native.metrics import read_metrics
 from fluvio_cffi._native.process import check_orphaned, process
 from fluvio_cffi._opening import Opening
-from fluvio_cffi._produce.encoding import Encoding, encoding_of
+from fluvio_cffi._produce.encoding import encoding_of
 from fluvio_cffi._produce.options import ProducerOptions
 from fluvio_cffi._values import codecs
 from fluvio_cffi._values.checks import text
@@ -59,10 +59,11 @@ from .admin import AsyncAdmin
 from .consumer import AsyncConsumer
 from .events import AsyncEvents
 from .listening import checked_listener
+from .opening import open_consumer, open_producer, open_topics
 from .producer import AsyncProducer
 from .room import hand_over_all
 from .session import AsyncSession
-from .topics_consumer import AsyncTopicsConsumer, open_topics
+from .topics_consumer import AsyncTopicsConsumer
 
 # flv_bounds_t: partition, reserved, begin, end
 _BOUNDS: Final = struct.Struct("=IIqq")
@@ -288,9 +289,9 @@ class AsyncFluvio(Closeable):
         )
         name, encoding = text(topic, "topic"), encoding_of(key, value)
         if True:  # ASYNC
-            return Opening(partial(self._open_producer, name, options, encoding), f"producer({name!r})")
+            return Opening(partial(open_producer, self._session, name, options, encoding), f"producer({name!r})")
         else:
-            return self._open_producer(name, options, encoding)
+            return open_producer(self._session, name, options, encoding)
 
     @overload
     def consumer(
@@ -434,27 +435,22 @@ class AsyncFluvio(Closeable):
             checked_listener(on_revoked, "on_revoked"),
             checked_listener(on_lost, "on_lost"),
         )
-
-        decoding = codecs_of(key, value, on_undecodable)
-
-        def options(partitions: PartitionsOf, start: StartOf, prefetch: Size) -> ConsumerOptions:
-            return ConsumerOptions(
-                partitions,
-                start,
-                resume,
-                stop_at_end,
-                consumer_id,
-                commit,
-                auto_commit_interval,
-                isolation,
-                max_bytes,
-                prefetch,
-                on_evicted,
-                smartmodules,
-                membership,
-                decoding,
-            )
-
+        made = partial(
+            ConsumerOptions,
+            resume=resume,
+            stop_at_end=stop_at_end,
+            consumer_id=consumer_id,
+            commit=commit,
+            auto_commit_interval=auto_commit_interval,
+            isolation=isolation,
+            max_bytes=max_bytes,
+            on_evicted=on_evicted,
+            smartmodules=smartmodules,
+            membership=membership,
+            codecs=codecs_of(key, value, on_undecodable),
+        )
+        # What is by topic where there are several, is checked there.
+        options = cast(Callable[..., ConsumerOptions], made)
         if isinstance(topic, (list, tuple)):
             if membership is not None:
                 raise ConfigError("topic is a list, and group is given: a group shares one topic, so open one for each")
@@ -464,51 +460,11 @@ class AsyncFluvio(Closeable):
             else:
                 return open_topics(self._session, several)
         name = text(topic, "topic")
-        one = options(cast("PartitionsOf", partitions), cast("StartOf", start), prefetch)
+        one = options(partitions, start, prefetch=prefetch)
         if True:  # ASYNC
-            return Opening(partial(self._open_consumer, name, one), f"consumer({name!r})")
+            return Opening(partial(open_consumer, self._session, name, one), f"consumer({name!r})")
         else:
-            return self._open_consumer(name, one)
-
-    async def _open_producer(
-        self, topic: str, options: ProducerOptions, encoding: Encoding | None
-    ) -> AsyncProducer[Any, Any]:
-        backend = self._session.backend
-        backend.check()
-        self._session.check_open()
-        name = Slice(topic)
-        native, alive = options.native()
-        operation = backend.completions.start(
-            lib.flv_producer_open,
-            self._session.handle,
-            name.value,
-            native,
-            timeout=self._session.admin_timeout,
-            phase="connect",
-            waiter=backend.waiter(),
-        )
-        del alive
-        handle = (await backend.finish(operation)).take("flv_producer_t *", lib.flv_producer_free)
-        return AsyncProducer(self._session, handle, topic, options, encoding)
-
-    async def _open_consumer(self, topic: str, options: ConsumerOptions) -> AsyncConsumer[Any, Any]:
-        backend = self._session.backend
-        backend.check()
-        self._session.check_open()
-        name = Slice(topic)
-        native, alive = options.native()
-        operation = backend.completions.start(
-            lib.flv_consumer_open,
-            self._session.handle,
-            name.value,
-            native,
-            timeout=self._session.admin_timeout,
-            phase="connect",
-            waiter=backend.waiter(),
-        )
-        del alive
-        handle = (await backend.finish(operation)).take("flv_consumer_t *", lib.flv_consumer_free)
-        return AsyncConsumer(self._session, handle, topic, options)
+            return open_consumer(self._session, name, one)
 
     # -- asking
 

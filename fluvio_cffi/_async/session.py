@@ -8,7 +8,8 @@ from typing import Any
 
 from fluvio_cffi._backends.base import AsyncBackend
 from fluvio_cffi._consume.subscription import Subscription
-from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, brief
+from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError
+from fluvio_cffi._failures import brief
 from fluvio_cffi._lifetime import Forgettable, Members
 from fluvio_cffi._native.calls import view
 from fluvio_cffi._native.lifecycle import hand_over

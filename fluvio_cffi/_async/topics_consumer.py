@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
-from typing import Any, Generic
+from typing import Generic
 
 from fluvio_cffi._backends.base import AsyncBackend
 from fluvio_cffi._consume.batch import RecordBatch
@@ -16,10 +16,8 @@ from fluvio_cffi._consume.subscription import Subscription
 from fluvio_cffi._consume.topics import Topics
 from fluvio_cffi._errors import ConfigTypeError, DecodeError, FluvioError
 from fluvio_cffi._lifetime import Closeable, Forgettable, logger
-from fluvio_cffi._native.calls import Slice
 from fluvio_cffi._native.loader import CData, lib
 from fluvio_cffi._native.queue import Operation
-from fluvio_cffi._native.tickets import Wakeable
 from fluvio_cffi._values.checks import kind, number
 from fluvio_cffi._values.quantities import CLOSE_TIMEOUT, Timeout, ending, parse_duration, parse_timeout
 from fluvio_cffi._values.records import K, Offset, Record, V
@@ -405,47 +403,3 @@ class _Batches(AsyncBatches[K, V]):
                     raise failure
                 if cut.parts:
                     return cut.batch
-
-
-async def open_topics(session: AsyncSession, options: Mapping[str, ConsumerOptions]) -> AsyncTopicsConsumer[Any, Any]:
-    """Opens a consumer of several topics, at once for all of them."""
-    backend = session.backend
-    backend.check()
-    session.check_open()
-    handles = await open_consumers(session, options)
-    return AsyncTopicsConsumer(session, handles, options)
-
-
-def start_open(session: AsyncSession, topic: str, options: ConsumerOptions, waiter: Wakeable) -> Operation:
-    """Starts to open the library's consumer of one topic."""
-    name = Slice(topic)
-    native, alive = options.native()
-    operation = session.backend.completions.start(
-        lib.flv_consumer_open,
-        session.handle,
-        name.value,
-        native,
-        timeout=session.admin_timeout,
-        phase="connect",
-        waiter=waiter,
-    )
-    del alive
-    return operation
-
-
-async def open_consumers(session: AsyncSession, options: Mapping[str, ConsumerOptions]) -> dict[str, CData]:
-    """The library's consumers of topics; all of them, or none."""
-    backend = session.backend
-    operations: list[Operation] = []
-    try:
-        for topic, each in options.items():
-            operations.append(start_open(session, topic, each, backend.waiter()))
-    except BaseException:
-        for operation in operations:
-            backend.completions.abandon(operation)
-        raise
-    await finish_all(backend, operations)
-    return {
-        topic: operation.take("flv_consumer_t *", lib.flv_consumer_free)
-        for topic, operation in zip(options, operations, strict=True)
-    }

@@ -55,6 +55,7 @@ class ConsumerOptions:
         self,
         partitions: Iterable[int] | int | None,
         start: Offset | Mapping[int, Offset] | None,
+        *,
         resume: bool,
         stop_at_end: bool,
         consumer_id: str | None,
@@ -66,7 +67,7 @@ class ConsumerOptions:
         on_evicted: OnEvicted,
         smartmodules: SmartModuleChain,
         membership: Membership | None,
-        codecs: Codecs | None = None,
+        codecs: Codecs | None,
     ) -> None:
         if consumer_id is not None and not 0 < len(text(consumer_id, "consumer_id").encode()) < 256:
             raise ConfigError(f"consumer_id has {len(consumer_id.encode())} bytes: it must have 1 to 255")

@@ -8,9 +8,9 @@ Any call may come in the middle of any other one: `_native.queue` says what "one
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
-from typing import Final, TypeAlias, cast
+from typing import Final, cast
 
 from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._consume.subscription import Subscription
@@ -23,9 +23,6 @@ from fluvio_cffi._values.checks import shown, text, wrong_type
 from fluvio_cffi._values.quantities import Size, parse_size
 from fluvio_cffi._values.records import Offset
 
-PartitionsOf: TypeAlias = Iterable[int] | int | None
-StartOf: TypeAlias = Offset | Mapping[int, Offset] | None
-
 _MOST_TOPICS: Final = 1000
 # How often topics of which nothing is held are looked at while there is work with others.
 _LOOK_SECONDS: Final = 0.001
@@ -36,7 +33,7 @@ def options_by_topic(
     partitions: object,
     start: object,
     prefetch: Size,
-    options: Callable[[PartitionsOf, StartOf, Size], ConsumerOptions],
+    options: Callable[..., ConsumerOptions],
 ) -> dict[str, ConsumerOptions]:
     """The options of each of several topics.
 
@@ -54,10 +51,7 @@ def options_by_topic(
     starts: Mapping[str, object]
     starts = dict.fromkeys(names, start) if isinstance(start, Offset) else _by_topic(start, "start", names)
     share = max(parse_size(prefetch, "prefetch") // len(names), 1)
-    return {
-        name: options(cast("PartitionsOf", chosen.get(name)), cast("StartOf", starts.get(name)), share)
-        for name in names
-    }
+    return {name: options(chosen.get(name), starts.get(name), prefetch=share) for name in names}
 
 
 def _by_topic(given: object, argument: str, topics: Mapping[str, None]) -> Mapping[str, object]:

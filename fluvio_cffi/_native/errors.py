@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 
 from fluvio_cffi._errors import (
-    LONGEST,
     AlreadyExistsError,
     AuthError,
     ClosedError,
@@ -49,9 +48,8 @@ from fluvio_cffi._errors import (
     TopicNotFoundError,
     UsageError,
     VersionError,
-    brief,
-    timed_out,
 )
+from fluvio_cffi._failures import LONGEST, brief, timed_out
 
 from .calls import text_of
 from .loader import CData, ffi, lib

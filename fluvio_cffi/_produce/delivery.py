@@ -12,7 +12,8 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final, overload
 
-from fluvio_cffi._errors import DeliveryError, FluvioError, FluvioTimeoutError, Outcome, Phase, brief
+from fluvio_cffi._errors import DeliveryError, FluvioError, FluvioTimeoutError, Outcome, Phase
+from fluvio_cffi._failures import brief
 from fluvio_cffi._metadata import RecordMetadata
 from fluvio_cffi._native.errors import explained
 from fluvio_cffi._native.loader import CData, ffi, lib

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import contextlib
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import TracebackType
-from typing import Any, Final, cast, overload
+from typing import Final, cast, overload
 
 from fluvio_cffi._backends.select import new_backend
 from fluvio_cffi._backends.threads import SyncBackend
@@ -16,14 +17,14 @@ from fluvio_cffi._connect.options import ConnectOptions
 from fluvio_cffi._consume.decoding import OnUndecodable, codecs_of
 from fluvio_cffi._consume.membership import PROCESSING_TIMEOUT, REBALANCE_TIMEOUT, SESSION_TIMEOUT, Listener, Membership
 from fluvio_cffi._consume.options import ConsumerOptions
-from fluvio_cffi._consume.topics import PartitionsOf, StartOf, options_by_topic
+from fluvio_cffi._consume.topics import options_by_topic
 from fluvio_cffi._errors import ConfigError, FluvioError, FluvioTimeoutError
 from fluvio_cffi._lifetime import Closeable, logger
 from fluvio_cffi._native.calls import Slice, copy_buffer
 from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._native.metrics import read_metrics
 from fluvio_cffi._native.process import check_orphaned, process
-from fluvio_cffi._produce.encoding import Encoding, encoding_of
+from fluvio_cffi._produce.encoding import encoding_of
 from fluvio_cffi._produce.options import ProducerOptions
 from fluvio_cffi._values import codecs
 from fluvio_cffi._values.checks import text
@@ -50,10 +51,11 @@ from .admin import Admin
 from .consumer import Consumer
 from .events import Events
 from .listening import checked_listener
+from .opening import open_consumer, open_producer, open_topics
 from .producer import Producer
 from .room import hand_over_all
 from .session import Session
-from .topics_consumer import TopicsConsumer, open_topics
+from .topics_consumer import TopicsConsumer
 
 # flv_bounds_t: partition, reserved, begin, end
 _BOUNDS: Final = struct.Struct("=IIqq")
@@ -274,7 +276,7 @@ class Fluvio(Closeable):
             smartmodules,
         )
         name, encoding = text(topic, "topic"), encoding_of(key, value)
-        return self._open_producer(name, options, encoding)
+        return open_producer(self._session, name, options, encoding)
 
     @overload
     def consumer(
@@ -418,73 +420,30 @@ class Fluvio(Closeable):
             checked_listener(on_revoked, "on_revoked"),
             checked_listener(on_lost, "on_lost"),
         )
-
-        decoding = codecs_of(key, value, on_undecodable)
-
-        def options(partitions: PartitionsOf, start: StartOf, prefetch: Size) -> ConsumerOptions:
-            return ConsumerOptions(
-                partitions,
-                start,
-                resume,
-                stop_at_end,
-                consumer_id,
-                commit,
-                auto_commit_interval,
-                isolation,
-                max_bytes,
-                prefetch,
-                on_evicted,
-                smartmodules,
-                membership,
-                decoding,
-            )
-
+        made = partial(
+            ConsumerOptions,
+            resume=resume,
+            stop_at_end=stop_at_end,
+            consumer_id=consumer_id,
+            commit=commit,
+            auto_commit_interval=auto_commit_interval,
+            isolation=isolation,
+            max_bytes=max_bytes,
+            on_evicted=on_evicted,
+            smartmodules=smartmodules,
+            membership=membership,
+            codecs=codecs_of(key, value, on_undecodable),
+        )
+        # What is by topic where there are several, is checked there.
+        options = cast(Callable[..., ConsumerOptions], made)
         if isinstance(topic, (list, tuple)):
             if membership is not None:
                 raise ConfigError("topic is a list, and group is given: a group shares one topic, so open one for each")
             several = options_by_topic(topic, partitions, start, prefetch, options)
             return open_topics(self._session, several)
         name = text(topic, "topic")
-        one = options(cast("PartitionsOf", partitions), cast("StartOf", start), prefetch)
-        return self._open_consumer(name, one)
-
-    def _open_producer(self, topic: str, options: ProducerOptions, encoding: Encoding | None) -> Producer[Any, Any]:
-        backend = self._session.backend
-        backend.check()
-        self._session.check_open()
-        name = Slice(topic)
-        native, alive = options.native()
-        operation = backend.completions.start(
-            lib.flv_producer_open,
-            self._session.handle,
-            name.value,
-            native,
-            timeout=self._session.admin_timeout,
-            phase="connect",
-            waiter=backend.waiter(),
-        )
-        del alive
-        handle = (backend.finish(operation)).take("flv_producer_t *", lib.flv_producer_free)
-        return Producer(self._session, handle, topic, options, encoding)
-
-    def _open_consumer(self, topic: str, options: ConsumerOptions) -> Consumer[Any, Any]:
-        backend = self._session.backend
-        backend.check()
-        self._session.check_open()
-        name = Slice(topic)
-        native, alive = options.native()
-        operation = backend.completions.start(
-            lib.flv_consumer_open,
-            self._session.handle,
-            name.value,
-            native,
-            timeout=self._session.admin_timeout,
-            phase="connect",
-            waiter=backend.waiter(),
-        )
-        del alive
-        handle = (backend.finish(operation)).take("flv_consumer_t *", lib.flv_consumer_free)
-        return Consumer(self._session, handle, topic, options)
+        one = options(partitions, start, prefetch=prefetch)
+        return open_consumer(self._session, name, one)
 
     # -- asking
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import NoReturn
 
 from fluvio_cffi._backends.threads import SyncBackend
-from fluvio_cffi._errors import ClosedError, UsageError, timed_out
+from fluvio_cffi._errors import ClosedError, UsageError
+from fluvio_cffi._failures import timed_out
 from fluvio_cffi._native.calls import text_of
 from fluvio_cffi._native.errors import from_native
 from fluvio_cffi._native.loader import ffi, lib

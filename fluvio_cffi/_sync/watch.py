@@ -11,8 +11,9 @@ from typing import Generic, NoReturn, TypeVar
 from fluvio_cffi._admin.document import from_document
 from fluvio_cffi._admin.objects.changes import Change
 from fluvio_cffi._backends.threads import SyncBackend
-from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, UsageError, timed_out
+from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, UsageError
 from fluvio_cffi._exports import publish
+from fluvio_cffi._failures import timed_out
 from fluvio_cffi._lifetime import logger
 from fluvio_cffi._native.calls import Slice, copy_buffer
 from fluvio_cffi._native.errors import from_native

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from fluvio_cffi._errors import ConfigError, os_failure
+from fluvio_cffi._errors import ConfigError
+from fluvio_cffi._failures import os_failure
 
 from .checks import shown, wrong_type
 

@@ -17,6 +17,7 @@ from conftest import World
 import fluvio_cffi
 from fluvio_cffi import LocalCluster, ProfileStore, Tls, _errors
 from fluvio_cffi._errors import FluvioError, fresh
+from fluvio_cffi._failures import brief
 from fluvio_cffi._native.errors import _CLASSES, from_native
 from fluvio_cffi._native.loader import ffi, lib
 from fluvio_cffi._values import checks as _check
@@ -195,8 +196,8 @@ def test_the_library_after_its_end() -> None:
 
 
 def test_a_message_is_short() -> None:
-    assert _errors.brief("x" * 300) == "x" * 300
-    long = _errors.brief(f"what happened {'x' * 5000}; what to do")
+    assert brief("x" * 300) == "x" * 300
+    long = brief(f"what happened {'x' * 5000}; what to do")
     assert len(long) == 300
     assert long.startswith("what happened ") and long.endswith("; what to do")
 
