@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Generic
 
 from fluvio_cffi._backends.base import AsyncBackend
-from fluvio_cffi._consume.batch import RecordBatch
+from fluvio_cffi._consume.batch import Cut, RecordBatch
 from fluvio_cffi._consume.subscription import Subscription
 from fluvio_cffi._errors import DecodeError
 from fluvio_cffi._values.records import K, V
@@ -38,7 +38,7 @@ class AsyncBatches(Generic[K, V]):
         subscription = self._subscription
         buffer = subscription.buffer
         while True:
-            cut = await next_batch(self._backend, subscription, self._limit, self._wait)
+            cut = await self._next()
             if cut is None:
                 raise StopAsyncIteration
             failure: DecodeError | None = None
@@ -60,3 +60,6 @@ class AsyncBatches(Generic[K, V]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._consumer!r}>"
+
+    async def _next(self) -> Cut | None:
+        return await next_batch(self._backend, self._subscription, self._limit, self._wait)

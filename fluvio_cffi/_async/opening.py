@@ -18,6 +18,7 @@ from .producer import AsyncProducer
 from .session import AsyncSession
 from .topics_consumer import AsyncTopicsConsumer
 from .topics_reading import finish_all
+from .watching import consumer_class, producer_class, topics_consumer_class
 
 
 async def open_producer(
@@ -40,7 +41,7 @@ async def open_producer(
     )
     del alive
     handle = (await backend.finish(operation)).take("flv_producer_t *", lib.flv_producer_free)
-    return AsyncProducer(session, handle, topic, options, encoding)
+    return producer_class()(session, handle, topic, options, encoding)
 
 
 async def open_consumer(session: AsyncSession, topic: str, options: ConsumerOptions) -> AsyncConsumer[Any, Any]:
@@ -50,7 +51,7 @@ async def open_consumer(session: AsyncSession, topic: str, options: ConsumerOpti
     session.check_open()
     operation = await backend.finish(_start(session, topic, options, backend.waiter()))
     handle = operation.take("flv_consumer_t *", lib.flv_consumer_free)
-    return AsyncConsumer(session, handle, topic, options)
+    return consumer_class()(session, handle, topic, options)
 
 
 async def open_topics(session: AsyncSession, options: Mapping[str, ConsumerOptions]) -> AsyncTopicsConsumer[Any, Any]:
@@ -71,7 +72,7 @@ async def open_topics(session: AsyncSession, options: Mapping[str, ConsumerOptio
         topic: operation.take("flv_consumer_t *", lib.flv_consumer_free)
         for topic, operation in zip(options, operations, strict=True)
     }
-    return AsyncTopicsConsumer(session, handles, options)
+    return topics_consumer_class()(session, handles, options)
 
 
 def _start(session: AsyncSession, topic: str, options: ConsumerOptions, waiter: Wakeable) -> Operation:

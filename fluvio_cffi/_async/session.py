@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fluvio_cffi import _observing
 from fluvio_cffi._backends.base import AsyncBackend
 from fluvio_cffi._consume.subscription import Subscription
 from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError
@@ -44,7 +45,9 @@ class AsyncSession(Forgettable):
         self.closed: bool = False
         self.gone: bool = False
         self._name = name
-        _sessions.add(self)
+        sessions.add(self)
+        if _observing.observer is not None:
+            _observing.observer.client(self, self.endpoint, handle)
 
     @property
     def state(self) -> ClientState:
@@ -128,14 +131,15 @@ class AsyncSession(Forgettable):
             raise ClosedError("the client is closed")
 
 
-_sessions: Members[AsyncSession] = Members()
+sessions: Members[AsyncSession] = Members()
+"""Those of all clients."""
 
 
 def _hand_over_all() -> int:
     """The program ends: what is queued goes to the library, as far as there is room, and it hears what was processed.
     How many records are left."""
     held = 0
-    for session in _sessions:
+    for session in sessions:
         for consumer in session.consumers:
             consumer.mark_before_hand()
         held += sum([producer.push_at_exit() for producer in session.producers])

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Generic
 
 from fluvio_cffi._backends.base import AsyncBackend
-from fluvio_cffi._consume.batch import RecordBatch
+from fluvio_cffi._consume.batch import Cut, RecordBatch
 from fluvio_cffi._consume.moves import go_on, hold_back, start_seek
 from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._consume.places import shown
@@ -153,7 +153,7 @@ class AsyncTopicsConsumer(Forgettable, Closeable, Generic[K, V]):
         self._topics.check_open()
         number(max_records, "max_records", 1, 1 << 31)
         wait = None if max_wait is None else parse_duration(max_wait, "max_wait")
-        return _Batches(self, self._backend, self._topics, max_records, wait)
+        return self._new_batches(max_records, wait)
 
     def tracker(self, *, max_in_hand: int = 1000) -> AsyncTracker:
         """Hands out the records from now on, to any number of workers: as :meth:`AsyncConsumer.tracker`.
@@ -163,7 +163,7 @@ class AsyncTopicsConsumer(Forgettable, Closeable, Generic[K, V]):
         """
         self._topics.check_open()
         self._topics.current.check_undecoded()
-        return AsyncTracker(self, self._backend, self._session, self._topics, max_in_hand)
+        return self._new_tracker(max_in_hand)
 
     # -- elsewhere, later
 
@@ -356,6 +356,12 @@ class AsyncTopicsConsumer(Forgettable, Closeable, Generic[K, V]):
 
     # -- inside
 
+    def _new_batches(self, limit: int, wait: float | None) -> AsyncBatches[K, V]:
+        return AsyncTopicsBatches(self, self._backend, self._topics, limit, wait)
+
+    def _new_tracker(self, most: int) -> AsyncTracker:
+        return AsyncTracker(self, self._backend, self._session, self._topics, most)
+
     def _end(self) -> None:
         for each in self._topics.subscriptions.values():
             self._session.end_consumer(each)
@@ -370,7 +376,9 @@ class AsyncTopicsConsumer(Forgettable, Closeable, Generic[K, V]):
                 logger.debug("%r: %s", self, failure)
 
 
-class _Batches(AsyncBatches[K, V]):
+class AsyncTopicsBatches(AsyncBatches[K, V]):
+    """The batches of a consumer of several topics."""
+
     __slots__ = ("_topics",)
 
     def __init__(
@@ -385,7 +393,7 @@ class _Batches(AsyncBatches[K, V]):
 
     async def __anext__(self) -> RecordBatch[K, V]:
         while True:
-            found = await next_batch(self._backend, self._topics, self._limit, self._wait)
+            found = await self._next_of_all()
             if found is None:
                 raise StopAsyncIteration
             subscription, cut = found
@@ -403,3 +411,6 @@ class _Batches(AsyncBatches[K, V]):
                     raise failure
                 if cut.parts:
                     return cut.batch
+
+    async def _next_of_all(self) -> tuple[Subscription, Cut] | None:
+        return await next_batch(self._backend, self._topics, self._limit, self._wait)

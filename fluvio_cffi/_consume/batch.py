@@ -286,6 +286,18 @@ class RecordBatch(Sequence[Record[K, V]], Generic[K, V]):
     def __reduce__(self) -> tuple[object, ...]:
         return RecordBatch, (self._parts,)
 
+    def _spans(self) -> dict[int, tuple[int, int]]:
+        spans: dict[int, tuple[int, int]] = {}
+        for part in self._parts:
+            first, last = min(part.offsets), max(part.offsets)
+            before = spans.get(part.partition, (first, last))
+            spans[int(part.partition)] = min(before[0], first), max(before[1], last)
+        return spans
+
+
+# For who watches, and not for the users who see the class: of each partition, the first and the last offset.
+batch_spans: Final[Callable[[RecordBatch[Any, Any]], dict[int, tuple[int, int]]]] = RecordBatch._spans  # noqa: SLF001  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType, reportUnknownVariableType]
+
 
 class State(NamedTuple):
     """What a buffer holds. It is never changed: another one takes its place.
@@ -352,6 +364,13 @@ class Buffer:
         if state.source is None:
             return state.size
         return state.size - len(state.parts[0]) + length_hint(state.left)
+
+    @property
+    def following(self) -> Record[Any, Any] | None:
+        """The record that leaves next one by one, as it is in the log; ``None``: none is about to."""
+        state = self.state
+        left = 0 if state.source is None else length_hint(state.left)
+        return state.parts[0].record(len(state.parts[0]) - left) if left else None
 
     def push(self, columns: Columns, chunk: CData, first: bool = False) -> None:
         """A chunk came in; never an empty one. It is struck out of the library's `chunk`.

@@ -24,6 +24,7 @@ from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError, Us
 from fluvio_cffi._native.errors import explained, from_native
 from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._native.queue import Operation
+from fluvio_cffi._values.codecs import Codec
 from fluvio_cffi._values.quantities import left
 from fluvio_cffi._values.records import Record
 
@@ -45,8 +46,10 @@ class Subscription:
     :ivar commits: what was processed, and is stored.
     :ivar group: what of its group it sees, if it is the member of one.
     :ivar decoding: what makes keys and values of bytes, if something does.
+    :ivar value_codec: that of the values, if there is one.
     :ivar buffer: what was taken from the library and is not handed out yet.
     :ivar records: those that may leave one by one, of :attr:`buffer`; empty: :meth:`hand_out` puts more there.
+    :ivar singly: whether no more than one record is let go at a time.
     :ivar reading: whether a read is going on. Whoever reads claims it.
     :ivar waiting: what the read waits for, while it does.
     :ivar seeks: how many seeks there were.
@@ -67,9 +70,11 @@ class Subscription:
         self.group: Group | None = None if options.membership is None else Group(handle, options.membership)
         decoding = None if options.codecs is None else Decoding(options.codecs)
         self.decoding: Decoding | None = decoding
+        self.value_codec: Codec[Any] | None = None if options.codecs is None else options.codecs.value
         self.buffer: Buffer = Buffer(Columns.records if decoding is None else decoding.records)
         self.commits: Commits = Commits(backend, handle, topic, options, self.buffer)
         self.records: Iterator[Record[Any, Any]] = _NOTHING
+        self.singly: bool = False
         self.reading: bool = False
         self.waiting: Operation | None = None
         self.seeks: int = 0
@@ -176,6 +181,9 @@ class Subscription:
     def begin_to_read(self) -> None:
         """The next records are asked for one by one."""
         self._come_back()
+        if self.singly:
+            self._stride = 1
+            return
         # Few at a time while the caller is slow, so that other tasks are let run every millisecond.
         spent = max(monotonic() - self._strode, 1e-6)
         fitting = int(self.buffer.given * _STRIDE_SECONDS / spent)
@@ -232,6 +240,12 @@ class Subscription:
         if self.decoding is None:
             raise error
         self.decoding.pass_over(self.buffer, error)
+
+    @property
+    def following(self) -> Record[Any, Any] | None:
+        """The record that leaves next by :attr:`records`, as it is in the log, after :meth:`hand_out`; ``None``: none
+        does, since something has come in between."""
+        return self.buffer.following
 
     def change(self, change: Callable[[State], State]) -> None:
         """Changes what the buffer holds."""

@@ -206,6 +206,17 @@ class Deliveries:
         ticket, within, timestamp = self._find(index)
         return (-1, -1, -1) if ticket.error is not None else (ticket.partition, ticket.offset(within), timestamp)
 
+    def spans(self) -> dict[int, tuple[int, int]]:
+        """Of each partition, the first and the last offset of what is known to be there."""
+        spans: dict[int, tuple[int, int]] = {}
+        for (ticket, start, stop), index in zip(self.runs(), self._indices, strict=False):
+            first = ticket.offset(index)
+            if ticket.done and ticket.error is None and first is not None:
+                last = first + stop - start - 1
+                before = spans.get(ticket.partition, (first, last))
+                spans[ticket.partition] = min(before[0], first), max(before[1], last)
+        return spans
+
     def state(self) -> list[_Run]:
         """What a copy of them is made of: see :func:`_restore`."""
         return [
@@ -322,6 +333,11 @@ def result_of(deliveries: Deliveries) -> SendResult:
     # Nobody else is to make one of them.
     result._deliveries = deliveries  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return result
+
+
+def result_spans(result: SendResult) -> dict[int, tuple[int, int]]:
+    """Of each partition, the first and the last offset of what is known to be there."""
+    return result._deliveries.spans()  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def _restore(topic: str, runs: list[_Run]) -> SendResult:

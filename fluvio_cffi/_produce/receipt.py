@@ -172,6 +172,13 @@ class BaseReceipt(Generic[BackendT]):
                 if ticket.error is not None and ticket.generation == ledger.generation:
                     ledger.count -= count
 
+    def _outcome(self) -> RecordMetadata | FluvioError:
+        """What became of the record, which is settled. Nobody claims it by that."""
+        ticket = self._settled()
+        if ticket.error is not None:
+            return ticket.error_of(self._index)
+        return ticket.metadata(self._ledger.topic, self._index, self._timestamp or 0)
+
     def _settled(self) -> Ticket:
         ticket = self._ticket
         if ticket is None or not ticket.done:
@@ -182,7 +189,8 @@ class BaseReceipt(Generic[BackendT]):
         return ticket
 
 
-# For the producer, and not for the users who see the class: the record is a record of a ticket; it will not be handed
-# over.
+# For the producer, and not for the users who see the class: the record is a record of a ticket; what became of it; it
+# will not be handed over.
 bind_receipt: Final[Callable[[BaseReceipt[Any], Ticket, int, int], None]] = BaseReceipt._bind  # noqa: SLF001  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportPrivateUsage]
+outcome_of: Final[Callable[[BaseReceipt[Any]], RecordMetadata | FluvioError]] = BaseReceipt._outcome  # noqa: SLF001  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportPrivateUsage]
 fail_receipt: Final[Callable[[BaseReceipt[Any], FluvioError], None]] = BaseReceipt._fail  # noqa: SLF001  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType, reportPrivateUsage]

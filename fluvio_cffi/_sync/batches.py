@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Generic
 
 from fluvio_cffi._backends.threads import SyncBackend
-from fluvio_cffi._consume.batch import RecordBatch
+from fluvio_cffi._consume.batch import Cut, RecordBatch
 from fluvio_cffi._consume.subscription import Subscription
 from fluvio_cffi._errors import DecodeError
 from fluvio_cffi._values.records import K, V
@@ -39,7 +39,7 @@ class Batches(Generic[K, V]):
         subscription = self._subscription
         buffer = subscription.buffer
         while True:
-            cut = next_batch(self._backend, subscription, self._limit, self._wait)
+            cut = self._next()
             if cut is None:
                 raise StopIteration
             failure: DecodeError | None = None
@@ -61,3 +61,6 @@ class Batches(Generic[K, V]):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._consumer!r}>"
+
+    def _next(self) -> Cut | None:
+        return next_batch(self._backend, self._subscription, self._limit, self._wait)

@@ -178,7 +178,7 @@ class Consumer(Forgettable, Closeable, Generic[K, V]):
         self._subscription.check_open()
         number(max_records, "max_records", 1, 1 << 31)
         wait = None if max_wait is None else parse_duration(max_wait, "max_wait")
-        return Batches(self, self._backend, self._subscription, max_records, wait)
+        return self._new_batches(max_records, wait)
 
     def tracker(self, *, max_in_hand: int = 1000) -> Tracker:
         """Hands out the records from now on, to any number of workers, is told in any order which are done, and commits
@@ -192,7 +192,7 @@ class Consumer(Forgettable, Closeable, Generic[K, V]):
         if self._subscription.group is not None:
             raise UsageError("a tracker is not for the members of a group yet: open the consumer with a consumer_id")
         self._subscription.check_undecoded()
-        return Tracker(self, self._backend, self._session, self._subscription, max_in_hand)
+        return self._new_tracker(max_in_hand)
 
     # -- elsewhere, later
 
@@ -368,6 +368,12 @@ class Consumer(Forgettable, Closeable, Generic[K, V]):
         self._forgotten(shown)
 
     # -- inside
+
+    def _new_batches(self, limit: int, wait: float | None) -> Batches[K, V]:
+        return Batches(self, self._backend, self._subscription, limit, wait)
+
+    def _new_tracker(self, most: int) -> Tracker:
+        return Tracker(self, self._backend, self._session, self._subscription, most)
 
     def _hand_over_close(self) -> None:
         """The caller leaves at once; the library goes on closing for a second."""

@@ -19,6 +19,7 @@ from .producer import Producer
 from .session import Session
 from .topics_consumer import TopicsConsumer
 from .topics_reading import finish_all
+from .watching import consumer_class, producer_class, topics_consumer_class
 
 
 def open_producer(
@@ -41,7 +42,7 @@ def open_producer(
     )
     del alive
     handle = (backend.finish(operation)).take("flv_producer_t *", lib.flv_producer_free)
-    return Producer(session, handle, topic, options, encoding)
+    return producer_class()(session, handle, topic, options, encoding)
 
 
 def open_consumer(session: Session, topic: str, options: ConsumerOptions) -> Consumer[Any, Any]:
@@ -51,7 +52,7 @@ def open_consumer(session: Session, topic: str, options: ConsumerOptions) -> Con
     session.check_open()
     operation = backend.finish(_start(session, topic, options, backend.waiter()))
     handle = operation.take("flv_consumer_t *", lib.flv_consumer_free)
-    return Consumer(session, handle, topic, options)
+    return consumer_class()(session, handle, topic, options)
 
 
 def open_topics(session: Session, options: Mapping[str, ConsumerOptions]) -> TopicsConsumer[Any, Any]:
@@ -72,7 +73,7 @@ def open_topics(session: Session, options: Mapping[str, ConsumerOptions]) -> Top
         topic: operation.take("flv_consumer_t *", lib.flv_consumer_free)
         for topic, operation in zip(options, operations, strict=True)
     }
-    return TopicsConsumer(session, handles, options)
+    return topics_consumer_class()(session, handles, options)
 
 
 def _start(session: Session, topic: str, options: ConsumerOptions, waiter: Wakeable) -> Operation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fluvio_cffi import _observing
 from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._consume.subscription import Subscription
 from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError
@@ -43,7 +44,9 @@ class Session(Forgettable):
         self.closed: bool = False
         self.gone: bool = False
         self._name = name
-        _sessions.add(self)
+        sessions.add(self)
+        if _observing.observer is not None:
+            _observing.observer.client(self, self.endpoint, handle)
 
     @property
     def state(self) -> ClientState:
@@ -125,14 +128,15 @@ class Session(Forgettable):
             raise ClosedError("the client is closed")
 
 
-_sessions: Members[Session] = Members()
+sessions: Members[Session] = Members()
+"""Those of all clients."""
 
 
 def _hand_over_all() -> int:
     """The program ends: what is queued goes to the library, as far as there is room, and it hears what was processed.
     How many records are left."""
     held = 0
-    for session in _sessions:
+    for session in sessions:
         for consumer in session.consumers:
             consumer.mark_before_hand()
         held += sum([producer.push_at_exit() for producer in session.producers])

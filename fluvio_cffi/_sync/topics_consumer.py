@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Generic
 
 from fluvio_cffi._backends.threads import SyncBackend
-from fluvio_cffi._consume.batch import RecordBatch
+from fluvio_cffi._consume.batch import Cut, RecordBatch
 from fluvio_cffi._consume.moves import go_on, hold_back, start_seek
 from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._consume.places import shown
@@ -152,7 +152,7 @@ class TopicsConsumer(Forgettable, Closeable, Generic[K, V]):
         self._topics.check_open()
         number(max_records, "max_records", 1, 1 << 31)
         wait = None if max_wait is None else parse_duration(max_wait, "max_wait")
-        return _Batches(self, self._backend, self._topics, max_records, wait)
+        return self._new_batches(max_records, wait)
 
     def tracker(self, *, max_in_hand: int = 1000) -> Tracker:
         """Hands out the records from now on, to any number of workers: as :meth:`Consumer.tracker`.
@@ -162,7 +162,7 @@ class TopicsConsumer(Forgettable, Closeable, Generic[K, V]):
         """
         self._topics.check_open()
         self._topics.current.check_undecoded()
-        return Tracker(self, self._backend, self._session, self._topics, max_in_hand)
+        return self._new_tracker(max_in_hand)
 
     # -- elsewhere, later
 
@@ -349,6 +349,12 @@ class TopicsConsumer(Forgettable, Closeable, Generic[K, V]):
 
     # -- inside
 
+    def _new_batches(self, limit: int, wait: float | None) -> Batches[K, V]:
+        return TopicsBatches(self, self._backend, self._topics, limit, wait)
+
+    def _new_tracker(self, most: int) -> Tracker:
+        return Tracker(self, self._backend, self._session, self._topics, most)
+
     def _end(self) -> None:
         for each in self._topics.subscriptions.values():
             self._session.end_consumer(each)
@@ -363,7 +369,9 @@ class TopicsConsumer(Forgettable, Closeable, Generic[K, V]):
                 logger.debug("%r: %s", self, failure)
 
 
-class _Batches(Batches[K, V]):
+class TopicsBatches(Batches[K, V]):
+    """The batches of a consumer of several topics."""
+
     __slots__ = ("_topics",)
 
     def __init__(
@@ -378,7 +386,7 @@ class _Batches(Batches[K, V]):
 
     def __next__(self) -> RecordBatch[K, V]:
         while True:
-            found = next_batch(self._backend, self._topics, self._limit, self._wait)
+            found = self._next_of_all()
             if found is None:
                 raise StopIteration
             subscription, cut = found
@@ -396,3 +404,6 @@ class _Batches(Batches[K, V]):
                     raise failure
                 if cut.parts:
                     return cut.batch
+
+    def _next_of_all(self) -> tuple[Subscription, Cut] | None:
+        return next_batch(self._backend, self._topics, self._limit, self._wait)

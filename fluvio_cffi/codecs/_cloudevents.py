@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, Generic, TypeVar
 
+from fluvio_cffi import _observing
 from fluvio_cffi._values.checks import text
 from fluvio_cffi._values.codecs import Codec, check_codec
 
@@ -70,6 +71,8 @@ class CloudEvents(Generic[T]):
             "time": time.isoformat(),
             **value.extensions,
         }
+        if _observing.context is not None and "traceparent" not in value.extensions:
+            event.update(_observing.context())
         if value.subject is not None:
             event["subject"] = value.subject
         data = self._data.encode(value.data)

@@ -1,0 +1,82 @@
+# Made by tools/async_to_sync.py from fluvio_cffi/_async/observed_producer.py: change that, and run it.
+"""A producer that is watched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fluvio_cffi import _observing
+from fluvio_cffi._metadata import RecordMetadata
+from fluvio_cffi._native.loader import CData
+from fluvio_cffi._produce.delivery import SendResult
+from fluvio_cffi._produce.encoding import Encoding
+from fluvio_cffi._produce.options import ProducerOptions
+from fluvio_cffi._produce.receipt import outcome_of
+from fluvio_cffi._values.quantities import Timeout
+from fluvio_cffi._values.records import KeyIn, ProducerRecord, Record, ValueIn
+from fluvio_cffi._values.times import Timestamp
+
+from .producer import Producer
+from .receipt import Receipt
+from .session import Session
+
+
+class ObservedProducer(Producer[KeyIn, ValueIn]):
+    """A producer that is watched: each call that sends is told of."""
+
+    def __init__(
+        self,
+        session: Session,
+        handle: CData,
+        topic: str,
+        options: ProducerOptions,
+        encoding: Encoding | None = None,
+    ) -> None:
+        super().__init__(session, handle, topic, options, encoding)
+        assert _observing.observer is not None
+        self._observer = _observing.observer.producer(session.endpoint, topic)
+
+    def send(
+        self,
+        value: ValueIn,
+        *,
+        key: KeyIn | None = None,
+        partition: int | None = None,
+        timestamp: Timestamp | None = None,
+        timeout: Timeout = ...,
+    ) -> RecordMetadata:
+        """As of any producer."""
+        with self._observer.sending() as sending:
+            metadata = super().send(value, key=key, partition=partition, timestamp=timestamp, timeout=timeout)
+            sending.acknowledged(metadata)
+        return metadata
+
+    def enqueue(
+        self,
+        value: ValueIn,
+        *,
+        key: KeyIn | None = None,
+        partition: int | None = None,
+        timestamp: Timestamp | None = None,
+        timeout: Timeout = ...,
+    ) -> Receipt:
+        """As of any producer."""
+        with self._observer.sending() as sending:
+            receipt = super().enqueue(value, key=key, partition=partition, timestamp=timestamp, timeout=timeout)
+            settled = sending.goes_on()
+        receipt.add_done_callback(lambda done: settled(outcome_of(done)))
+        return receipt
+
+    def send_all(
+        self,
+        records: Iterable[
+            ValueIn | tuple[KeyIn | None, ValueIn] | ProducerRecord[KeyIn, ValueIn] | Record[KeyIn, ValueIn]
+        ],
+        *,
+        timeout: Timeout = ...,
+    ) -> SendResult:
+        """As of any producer."""
+        with self._observer.sending(batch=True) as sending:
+            result = super().send_all(records, timeout=timeout)
+            sending.all_acknowledged(result)
+        return result

@@ -1,0 +1,27 @@
+"""OpenTelemetry: calls of producers and consumers as spans and metrics, by its conventions for messaging.
+
+>>> from fluvio_cffi import opentelemetry
+>>> opentelemetry.instrument()
+>>> for record in consumer:
+...     with opentelemetry.process(record, consumer=consumer):
+...         handle(record)
+
+Producers and consumers that are opened after :func:`instrument` are watched; all others cost what they cost without.
+It needs ``opentelemetry-api``: ``pip install 'fluvio_cffi[otel]'``. To see anything, a program also needs an SDK and
+an exporter, as for any other library.
+"""
+
+from __future__ import annotations
+
+try:
+    import opentelemetry.trace  # noqa: F401  # pyright: ignore[reportUnusedImport]
+except ImportError as error:
+    raise ImportError(
+        "fluvio_cffi.opentelemetry needs the package opentelemetry-api, which is not installed: "
+        "pip install 'fluvio_cffi[otel]'"
+    ) from error
+
+from ._context import extract, inject
+from ._instrument import Instrumentor, instrument, process, uninstrument
+
+__all__ = ["Instrumentor", "extract", "inject", "instrument", "process", "uninstrument"]
