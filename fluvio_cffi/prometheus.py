@@ -10,10 +10,12 @@ It needs ``prometheus-client``: ``pip install 'fluvio_cffi[prometheus]'``.
 from __future__ import annotations
 
 import re
+import threading
+import weakref
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
-from fluvio_cffi._errors import ForkedError
+from fluvio_cffi._errors import ConfigError, ForkedError
 from fluvio_cffi._values.checks import text, wrong_type, wrong_value
 from fluvio_cffi._values.measures import BY_TOPIC, ERRORS, OF_CLIENT, Measure
 from fluvio_cffi._values.metrics import Metrics
@@ -58,61 +60,102 @@ class Measured(Protocol):
 
 
 class ClientCollector(Collector):
-    """Tells a registry what a client has counted. Made by :func:`register`."""
+    """Tells what a client has counted. Made by :func:`register`."""
 
-    def __init__(self, client: Measured, registry: CollectorRegistry, labels: Mapping[str, str]) -> None:
+    def __init__(self, client: Measured, clients: _Clients, labels: Mapping[str, str]) -> None:
         self._client = client
-        self._registry = registry
-        self._labels = dict(labels)
+        self._clients = clients
+        self._labels = {**labels, "endpoint": client.endpoint}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What all of its metrics have."""
+        return dict(self._labels)
 
     def collect(self) -> Iterator[Family]:
-        """The metrics, as they are now. Any thread, also after the client was closed."""
-        families = self._families()
+        """The metrics of this client alone, as they are now. Any thread, also after the client was closed."""
+        families = _families()
+        self.add_to(families)
+        yield from families.values()
+
+    def unregister(self) -> None:
+        """The registry no longer has what the client counts, and the client is not kept. Again, nothing happens."""
+        self._clients.remove(self)
+
+    def add_to(self, families: Mapping[str, Family]) -> None:
+        """Adds the numbers of this client."""
         try:
             found, connected = self._client.metrics(), self._client.state == "connected"
         except ForkedError:
             # In a child of the process the client is not there.
             return
-        common = [*self._labels.values(), self._client.endpoint]
-        families["connected"].add_metric(common, int(connected))
+        self._add(families["connected"], int(connected))
         for measure in BY_TOPIC:
             for topic, numbers in found.topics.items():
-                families[measure.name].add_metric([*common, topic], getattr(numbers, measure.name))
+                self._add(families[measure.name], getattr(numbers, measure.name), topic=topic)
         for measure in OF_CLIENT:
-            families[measure.name].add_metric(common, getattr(found, measure.name))
+            self._add(families[measure.name], getattr(found, measure.name))
         for name, count in found.errors.items():
-            families[ERRORS.name].add_metric([*common, name], count)
+            self._add(families[ERRORS.name], count, error=name)
+
+    def _add(self, family: Family, value: float, **labels: str) -> None:
+        name = f"{family.name}_total" if isinstance(family, CounterMetricFamily) else family.name
+        family.add_sample(name, {**self._labels, **labels}, value)
+
+
+class _Clients(Collector):
+    """The clients of one registry, which are told together: a metric may be there only once."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        # The registry has these, and not the other way round.
+        self._registry = weakref.ref(registry)
+        self._members: list[ClientCollector] = []
+
+    def collect(self) -> Iterator[Family]:
+        families = _families()
+        for member in [*self._members]:
+            member.add_to(families)
         yield from families.values()
 
     def describe(self) -> Iterator[Family]:
-        """The metrics without their numbers: for the registry, which so sees at once whether two are of one name."""
-        # Several clients are told apart by their labels, not by the names of what they count.
-        return iter(())
+        yield from _families().values()
 
-    def unregister(self) -> None:
-        """The registry no longer has what the client counts. Again, nothing happens."""
-        registry, self._registry = self._registry, CollectorRegistry()
-        try:
-            registry.unregister(self)
-        except KeyError:
-            # It was unregistered there.
-            return
+    def add(self, member: ClientCollector) -> None:
+        with _lock:
+            if any(member.labels == other.labels for other in self._members):
+                raise ConfigError(
+                    f"labels are {member.labels} for another client in this registry, too: unregister that, or give "
+                    "each of them other labels"
+                )
+            registry = self._registry()
+            if not self._members and registry is not None:
+                registry.register(self)
+            self._members.append(member)
 
-    def _families(self) -> dict[str, Family]:
-        common = [*self._labels, "endpoint"]
-        connected = GaugeMetricFamily(f"{_PREFIX}connected", "Whether the client sees its cluster.", labels=common)
-        families: dict[str, Family] = {"connected": connected}
-        for measure in BY_TOPIC:
-            families[measure.name] = _family(measure, [*common, "topic"])
-        for measure in OF_CLIENT:
-            families[measure.name] = _family(measure, common)
-        families[ERRORS.name] = _family(ERRORS, [*common, "error"])
-        return families
+    def remove(self, member: ClientCollector) -> None:
+        with _lock:
+            if member in self._members:
+                self._members.remove(member)
+                registry = self._registry()
+                if not self._members and registry is not None:
+                    registry.unregister(self)
 
 
-def _family(measure: Measure, labels: list[str]) -> Family:
+_lock: Final = threading.Lock()
+_registries: Final[weakref.WeakKeyDictionary[CollectorRegistry, _Clients]] = weakref.WeakKeyDictionary()
+
+
+def _families() -> dict[str, Family]:
+    families: dict[str, Family] = {
+        "connected": GaugeMetricFamily(f"{_PREFIX}connected", "Whether the client sees its cluster.")
+    }
+    families.update({measure.name: _family(measure) for measure in (*BY_TOPIC, *OF_CLIENT, ERRORS)})
+    return families
+
+
+def _family(measure: Measure) -> Family:
     make = CounterMetricFamily if measure.rises else GaugeMetricFamily
-    return make(f"{_PREFIX}{measure.name}", measure.text, labels=labels)
+    return make(f"{_PREFIX}{measure.name}", measure.text)
 
 
 def register(
@@ -126,7 +169,8 @@ def register(
     :param client: a :class:`Fluvio` or an :class:`AsyncFluvio`.
     :param registry: which registry; left out: the one of the process.
     :param labels: of all metrics: several clients in one registry need some by which they can be told apart.
-    :raises ConfigError: a label that Prometheus does not take, or that is taken already.
+    :raises ConfigError: a label that Prometheus does not take; or the labels and the cluster are those of another
+        client in the registry.
     """
     if not callable(getattr(client, "metrics", None)):
         raise wrong_type("client", "a Fluvio or an AsyncFluvio", client)
@@ -135,6 +179,8 @@ def register(
         text(value, f"labels[{name!r}]", empty=True)
         if _LABEL.fullmatch(text(name, "a label")) is None or name.startswith("__") or name in _OWN:
             raise wrong_value("a label", name, f"letters, digits and _, and none of {', '.join(_OWN)}")
-    collector = ClientCollector(client, registry, given)
-    registry.register(collector)
+    with _lock:
+        clients = _registries.setdefault(registry, _Clients(registry))
+    collector = ClientCollector(client, clients, given)
+    clients.add(collector)
     return collector

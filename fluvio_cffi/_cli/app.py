@@ -32,6 +32,7 @@ _COMMANDS: Final = {
     "profile": ("profiles:profile", "Clusters that are known by name."),
     "status": ("status:status", "How the cluster is, and what is wrong."),
     "top": ("top:top", "What the cluster does just now."),
+    "exporter": ("exporter:exporter", "Lag and health of the cluster, for Prometheus."),
     "events": ("events:events", "What happens in the cluster."),
     "ping": ("status:ping", "Whether the cluster answers, and how fast."),
     "bench": ("bench:bench", "How fast the cluster is."),

@@ -52,6 +52,11 @@ class Clients:
             self._clients[number] = _Client(endpoint, os.getpid(), handle, None)
             weakref.finalize(session, self._end, number).atexit = False
 
+    @property
+    def known(self) -> int:
+        """How many there are to be added up."""
+        return len(self._clients)
+
     def totals(self, now: bool = False) -> dict[str, Metrics]:
         """What was counted by the clients of each cluster, together, by its address.
 

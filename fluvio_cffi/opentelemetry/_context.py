@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from opentelemetry import propagate
 from opentelemetry.context import Context
@@ -62,7 +62,7 @@ def senders(what: Record[Any, Any] | RecordBatch[Any, Any], codec: Codec[Any] | 
     """
     event_codec: CloudEvents[Any] | None = None
     if isinstance(codec, CloudEvents):
-        event_codec = cast("CloudEvents[Any]", codec)
+        event_codec = codec  # pyright: ignore[reportUnknownVariableType]
     elif codec is not None:
         return []
     records = what[:_MOST_LINKS] if isinstance(what, RecordBatch) else [what]

@@ -24,7 +24,7 @@ from ._context import of_event
 from ._instruments import Instruments
 from ._spans import WatchedConsumer, WatchedProducer, processing
 
-_clients: Final = Clients()
+clients: Final = Clients()
 # Instruments cannot be taken away from a meter provider, so each gets them once.
 _instruments: Final[list[tuple[MeterProvider | None, Instruments]]] = []
 
@@ -38,7 +38,7 @@ class Watch:
 
     def client(self, session: object, endpoint: str, handle: CData) -> None:
         """See :class:`Observer`."""
-        _clients.add(session, endpoint, handle)
+        clients.add(session, endpoint, handle)
 
     def producer(self, endpoint: str, topic: str) -> WatchedProducer:
         """See :class:`Observer`."""
@@ -90,7 +90,7 @@ def _instruments_of(provider: MeterProvider | None) -> Instruments:
         if known is provider:
             instruments.active = True
             return instruments
-    made = Instruments(get_meter(names.SCOPE, __version__, provider, names.SCHEMA_URL), _clients)
+    made = Instruments(get_meter(names.SCOPE, __version__, provider, names.SCHEMA_URL), clients)
     _instruments.append((provider, made))
     return made
 

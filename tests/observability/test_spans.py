@@ -120,16 +120,18 @@ async def test_batches(world: World) -> None:
     assert read == 1000
     first = told.tree()[0]
     assert first == (
-        f"send {topic} PRODUCER UNSET batch.message_count=1000 fluvio.offset.first=(0, 0) fluvio.offset.last=(499, 499) "
-        "fluvio.partitions=(0, 1)"
+        f"send {topic} PRODUCER UNSET batch.message_count=1000 "
+        "fluvio.offset.first=(0, 0) fluvio.offset.last=(499, 499) fluvio.partitions=(0, 1)"
     )
     spans = told.spans()[1:]
     counted = {"receive": 0, "process": 0, "commit": 0}
     for span in spans:
-        counted[span.name.split()[0]] += dict(span.attributes or {})["messaging.batch.message_count"]  # type: ignore[operator]
+        told_of: Any = span.attributes
+        counted[span.name.split()[0]] += told_of["messaging.batch.message_count"]
     assert counted == {"receive": 1000, "process": 1000, "commit": 1000}
     # The first and the last of each partition, whatever the batches were.
-    begins, ends = {}, {}
+    begins: dict[int, int] = {}
+    ends: dict[int, int] = {}
     for span in spans:
         found: Any = dict(span.attributes or {})
         for partition, begin, end in zip(
@@ -176,8 +178,7 @@ async def test_failures(world: World) -> None:
         "receive t CLIENT ERROR error.type=OffsetOutOfRangeError !OffsetOutOfRangeError",
         "commit t CLIENT ERROR error.type=UsageError !UsageError",
     ]
-    assert told.spans()[0].status.description is not None
-    assert told.spans()[0].status.description.startswith("StorageError: ")
+    assert (told.spans()[0].status.description or "").startswith("StorageError: ")
 
 
 async def test_a_failure_that_nobody_looks_at_is_reported(world: World) -> None:

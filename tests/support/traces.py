@@ -93,7 +93,7 @@ def line(span: ReadableSpan, names: dict[int, str], hidden: tuple[str, ...]) -> 
         if name not in ALWAYS and name not in hidden
     )
     links = [f"-> {names.get(link.context.span_id, 'elsewhere')}" for link in span.links]
-    events = [f"!{event.attributes['exception.type']}" for event in span.events if event.attributes]
+    events = [f"!{event.attributes['exception.type']!s}" for event in span.events if event.attributes]
     return " ".join([span.name, span.kind.name, span.status.status_code.name, *shown, *events, *links])
 
 
