@@ -18,9 +18,7 @@ from .settings import Failure, Settings, note
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65_535), default=9400, show_default=True, help="0: any that is free.")
 @click.option("--host", default="0.0.0.0", show_default=True, help="The address to listen at.")
-@click.option(
-    "--timeout", type=SPAN, default="5s", show_default=True, help="How long it may ask the cluster, each time."
-)
+@click.option("--timeout", type=SPAN, default="5s", show_default=True, help="How long it may ask, each time.")
 @click.pass_obj
 def exporter(settings: Settings, port: int, host: str, timeout: float) -> None:
     """The lag of consumers and groups, and what is wrong, for Prometheus.

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import click
 
-from fluvio_cffi import ClusterStatus, Fluvio
+from fluvio_cffi import ClusterStatus, Fluvio, FluvioError, GroupNotFoundError
 
 from .output import Column, instant, size, table, write, write_line
 from .parameters import COUNT, SPAN, output
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.table import Table
+    from fluvio_cffi import Timeout
 
 
 @dataclass
@@ -28,6 +28,9 @@ class Sample:
     :ivar sizes: bytes.
     :ivar offsets: of each consumer and topic, how many records are behind it.
     :ivar lags: and before it; ``None``: that is not known.
+    :ivar group_offsets: the same of each consumer group and its topic.
+    :ivar group_lags: the same.
+    :ivar errors: how many errors this client has met by then, by class.
     """
 
     status: ClusterStatus
@@ -36,22 +39,48 @@ class Sample:
     sizes: dict[str, int] = field(default_factory=dict[str, int])
     offsets: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
     lags: dict[tuple[str, str], int | None] = field(default_factory=dict[tuple[str, str], "int | None"])
+    group_offsets: dict[tuple[str, str], int] = field(default_factory=dict[tuple[str, str], int])
+    group_lags: dict[tuple[str, str], int | None] = field(default_factory=dict[tuple[str, str], "int | None"])
+    errors: dict[str, int] = field(default_factory=dict[str, int])
 
 
-def sample(client: Fluvio) -> Sample:
-    """How far everything is now. What SPUs tell is up to half a second old."""
-    taken = Sample(client.admin.cluster.status())
-    for partition in client.admin.partitions.list():
+def sample(client: Fluvio, timeout: Timeout = ...) -> Sample:
+    """How far everything is now. What SPUs tell is up to half a second old.
+
+    :param timeout: seconds that one question may take; left out: the client's ``admin_timeout``.
+    """
+    admin = client.admin
+    taken = Sample(admin.cluster.status(timeout=timeout))
+    for partition in admin.partitions.list(timeout=timeout):
         leader = partition.status.leader
         end = leader.log_end if leader is not None else None
         taken.ends[partition.topic] = taken.ends.get(partition.topic, 0) + (end or 0)
         taken.sizes[partition.topic] = taken.sizes.get(partition.topic, 0) + (partition.status.size or 0)
-    for stored in client.admin.consumer_offsets.list():
+    for stored in admin.consumer_offsets.list(timeout=timeout):
         key = (stored.consumer_id, stored.topic)
-        taken.offsets[key] = taken.offsets.get(key, 0) + (0 if stored.offset is None else stored.offset + 1)
-        before = taken.lags.get(key, 0)
-        taken.lags[key] = None if before is None or stored.lag is None else before + stored.lag
+        _count(taken.offsets, taken.lags, key, stored.offset, stored.lag)
+    for summary in admin.groups.list(timeout=timeout):
+        try:
+            group = admin.groups.get(summary.group, summary.topic, timeout=timeout)
+        except GroupNotFoundError:
+            continue
+        for each in group.partitions:
+            _count(taken.group_offsets, taken.group_lags, (group.group, group.topic), each.committed, each.lag)
+    taken.errors.update(client.metrics().errors)
     return taken
+
+
+def _count(
+    offsets: dict[tuple[str, str], int],
+    lags: dict[tuple[str, str], int | None],
+    key: tuple[str, str],
+    offset: int | None,
+    lag: int | None,
+) -> None:
+    """One partition more of what somebody reads."""
+    offsets[key] = offsets.get(key, 0) + (0 if offset is None else offset + 1)
+    before = lags.get(key, 0)
+    lags[key] = None if before is None or lag is None else before + lag
 
 
 @dataclass
@@ -69,6 +98,16 @@ class ConsumerRow:
     """A consumer in a topic, between two samples."""
 
     consumer_id: str
+    topic: str
+    lag: int | None
+    consumed: float
+
+
+@dataclass
+class GroupRow:
+    """A consumer group, between two samples."""
+
+    group: str
     topic: str
     lag: int | None
     consumed: float
@@ -94,18 +133,38 @@ def consumer_rows(before: Sample, now: Sample) -> list[ConsumerRow]:
     return sorted(rows, key=lambda row: (-(row.lag or 0), row.consumer_id, row.topic))
 
 
-_TOPICS = (
+def group_rows(before: Sample, now: Sample) -> list[GroupRow]:
+    """Those that are furthest behind first."""
+    seconds = max(now.at - before.at, 1e-3)
+    rows = [
+        GroupRow(*key, now.group_lags[key], max(offset - before.group_offsets.get(key, offset), 0) / seconds)
+        for key, offset in now.group_offsets.items()
+    ]
+    return sorted(rows, key=lambda row: (-(row.lag or 0), row.group, row.topic))
+
+
+def new_errors(before: Sample, now: Sample) -> dict[str, int]:
+    """The errors that this client has met in between, by class."""
+    return {
+        name: count - before.errors.get(name, 0)
+        for name, count in now.errors.items()
+        if count > before.errors.get(name, 0)
+    }
+
+
+TOPICS = (
     Column("TOPIC", lambda row: row.topic),
     Column("RECORDS", lambda row: f"{row.records:,}", right=True),
     Column("SIZE", lambda row: size(row.size), right=True),
     Column("PRODUCED/s", lambda row: f"{row.produced:,.0f}", right=True),
 )
-_CONSUMERS = (
-    Column("CONSUMER", lambda row: row.consumer_id),
+_READ = (
     Column("TOPIC", lambda row: row.topic),
     Column("LAG", lambda row: None if row.lag is None else f"{row.lag:,}", right=True),
     Column("CONSUMED/s", lambda row: f"{row.consumed:,.0f}", right=True),
 )
+CONSUMERS = (Column("CONSUMER", lambda row: row.consumer_id), *_READ)
+GROUPS = (Column("GROUP", lambda row: row.group), *_READ)
 
 
 @click.command()
@@ -116,29 +175,28 @@ _CONSUMERS = (
 def top(settings: Settings, interval: float, count: int | None) -> None:
     """What the cluster does just now.
 
-    Records a second of each topic, and how far its consumers are behind. On a terminal it fills the
-    screen until Ctrl-C; elsewhere it writes a table, or a line of JSON, each time.
+    Records a second of each topic, how far consumers and groups are behind, and what goes wrong. On a
+    terminal it fills the screen until Ctrl-C, with how it went as bars, and waits for a cluster that is away;
+    elsewhere it writes tables, or a line of JSON, each time.
     """
     with settings.connect() as client:
-        screen = _Screen() if settings.output == "table" and sys.stdout.isatty() else None
-        try:
-            before = sample(client)
-            shown = 0
-            while count is None or shown < count:
-                time.sleep(interval)
-                now = sample(client)
-                if screen is not None:
-                    screen.show(before, now)
-                else:
-                    _write(settings, before, now)
-                before = now
-                shown += 1
-        finally:
-            if screen is not None:
-                screen.close()
+        if settings.output == "table" and sys.stdout.isatty():
+            from .screen import watch
+
+            watch(client, interval, count)
+            return
+        before = sample(client)
+        shown = 0
+        while count is None or shown < count:
+            time.sleep(interval)
+            now = sample(client)
+            _write(settings, before, now)
+            before = now
+            shown += 1
 
 
-def _head(now: Sample) -> str:
+def head(now: Sample) -> str:
+    """How the cluster is, in two lines."""
     status = now.status
     offline, behind = len(status.offline_partitions), len(status.under_replicated_partitions)
     return (
@@ -150,60 +208,35 @@ def _head(now: Sample) -> str:
 
 
 def _write(settings: Settings, before: Sample, now: Sample) -> None:
-    topics, consumers = topic_rows(before, now), consumer_rows(before, now)
+    topics, consumers, groups = topic_rows(before, now), consumer_rows(before, now), group_rows(before, now)
     if settings.output != "table":
         write_line(
             {
                 "time": instant(round(time.time() * 1000)),
                 "topics": [vars(row) for row in topics],
                 "consumers": [vars(row) for row in consumers],
+                "groups": [vars(row) for row in groups],
+                "errors": new_errors(before, now),
             }
         )
         return
-    parts = [_head(now), table(topics, _TOPICS) if topics else "No topics"]
-    write("\n\n".join([*parts, table(consumers, _CONSUMERS)] if consumers else parts) + "\n")
+    tables: list[tuple[Sequence[object], tuple[Column, ...]]] = [(consumers, CONSUMERS), (groups, GROUPS)]
+    parts = [head(now), table(topics, TOPICS) if topics else "No topics"]
+    parts += [table(rows, columns) for rows, columns in tables if rows]
+    write("\n\n".join(parts) + "\n")
 
 
-class _Screen:
-    """The whole terminal, whatever its size becomes."""
-
-    def __init__(self) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        self._console = Console()
-        self._live = Live(console=self._console, screen=True, auto_refresh=False)
-        self._live.start()
-
-    def close(self) -> None:
-        self._live.stop()
-
-    def show(self, before: Sample, now: Sample) -> None:
-        topics, consumers = topic_rows(before, now), consumer_rows(before, now)
-        # The head, titles and a blank line or two.
-        room = max(self._console.height - 7, 2)
-        below = min(len(consumers), room // 2)
-        parts: list[RenderableType] = [_line(_head(now)), "", _rich(topics[: room - below], _TOPICS)]
-        if consumers:
-            parts += ["", _rich(consumers[: max(room - len(topics), below)], _CONSUMERS)]
-        from rich.console import Group
-
-        self._live.update(Group(*parts), refresh=True)
-
-
-def _line(text: str) -> RenderableType:
-    from rich.text import Text
-
-    return Text(text, style="bold", no_wrap=True, overflow="ellipsis")
-
-
-def _rich(rows: list[TopicRow] | list[ConsumerRow], columns: tuple[Column, ...]) -> Table:
-    from rich.table import Table
-    from rich.text import Text
-
-    made = Table(box=None, header_style="reverse", expand=True, pad_edge=False)
-    for column in columns:
-        made.add_column(column.title, justify="right" if column.right else "left", no_wrap=True)
-    for row in rows:
-        made.add_row(*(Text("-" if (cell := column.cell(row)) is None else str(cell)) for column in columns))
-    return made
+def failed(before: Sample, error: FluvioError) -> Sample:
+    """The sample of a moment at which the cluster did not answer: as it was, with one more error."""
+    name = type(error).__name__
+    errors = {**before.errors, name: before.errors.get(name, 0) + 1}
+    return Sample(
+        before.status,
+        ends=before.ends,
+        sizes=before.sizes,
+        offsets=before.offsets,
+        lags=before.lags,
+        group_offsets=before.group_offsets,
+        group_lags=before.group_lags,
+        errors=errors,
+    )

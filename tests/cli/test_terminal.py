@@ -154,6 +154,23 @@ def test_top_follows_the_size_of_the_terminal(topic: str, cluster: LocalCluster,
     assert "\x1b[?1049l" in left
 
 
+def test_top_waits_for_a_cluster_that_is_away(tmp_path: Path) -> None:
+    """What was seen last stays, with what is wrong; then it goes on."""
+    with LocalCluster(data_dir=tmp_path) as cluster:
+        port = int(cluster.endpoint.rpartition(":")[2])
+        child = on_terminal("-c", cluster.endpoint, "top", "-i", "100ms", columns=100)
+        child.expect_exact("1 of 1 SPUs online")
+        cluster.kill()
+        child.expect_exact("no answer for")
+        child.expect("Fluvio(Connection|Timeout)Error")
+        with LocalCluster(data_dir=tmp_path, port=port), Fluvio.connect(cluster.endpoint) as client:
+            client.admin.topics.create("again")
+            child.expect_exact("again")
+            child.sendintr()
+            left = whole(child)
+    assert (child.exitstatus, "Traceback" in left) == (130, False)
+
+
 @pytest.mark.parametrize("form", ["table", "json"])
 def test_events(name: str, cluster: LocalCluster, fluvio_client: Fluvio, form: str) -> None:
     """What is there at first, what comes, and what goes; to a pipe, too, at once."""
