@@ -149,7 +149,11 @@ def _add_partitions(
 
 
 def _add_consumers(gauges: Mapping[str, GaugeMetricFamily], client: Fluvio, timeout: float) -> None:
+    # Groups keep a copy there, under their names.
+    groups = {(sample.labels["group"], sample.labels["topic"]) for sample in gauges["group_members"].samples}
     for each in client.admin.consumer_offsets.list(timeout=timeout):
+        if (each.consumer_id, each.topic) in groups:
+            continue
         labels = [each.consumer_id, each.topic, str(each.partition)]
         if each.offset is not None:
             gauges["consumer_offset"].add_metric(labels, each.offset)
@@ -176,6 +180,6 @@ def _add_groups(gauges: Mapping[str, GaugeMetricFamily], client: Fluvio, timeout
 
 _QUESTIONS: Final[Mapping[str, Callable[[Mapping[str, GaugeMetricFamily], Fluvio, float], None]]] = {
     "cluster": _add_cluster,
-    "consumers": _add_consumers,
     "groups": _add_groups,
+    "consumers": _add_consumers,
 }

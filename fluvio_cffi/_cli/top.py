@@ -66,6 +66,8 @@ def sample(client: Fluvio, timeout: Timeout = ...) -> Sample:
             continue
         for each in group.partitions:
             _count(taken.group_offsets, taken.group_lags, (group.group, group.topic), each.committed, each.lag)
+        # It keeps a copy among the consumers, under its name.
+        taken.offsets.pop((group.group, group.topic), None)
     taken.errors.update(client.metrics().errors)
     return taken
 
