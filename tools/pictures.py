@@ -92,10 +92,10 @@ def at_work(endpoint: str) -> Iterator[None]:
                     producer.enqueue(f'{{"order": {number}, "state": "paid"}}', key=f"o-{number}")
                     number += 1
 
-    def consume(rate: float, **options: str) -> None:
+    def consume(rate: float, consumer_id: str | None, group: str | None) -> None:
         with Fluvio.connect(endpoint) as client:
-            consumer = client.consumer("orders", start=Offset.beginning(), **options)
-            with consumer:
+            start = Offset.beginning()
+            with client.consumer("orders", start=start, consumer_id=consumer_id, group=group) as consumer:
                 read = 0
                 while not over.is_set():
                     record: Record = consumer.receive(timeout=30)
@@ -107,9 +107,9 @@ def at_work(endpoint: str) -> Iterator[None]:
     work = [
         threading.Thread(target=produce, args=("orders", 100)),
         threading.Thread(target=produce, args=("invoices", 20)),
-        threading.Thread(target=consume, args=(1000,), kwargs={"consumer_id": "billing"}),
-        threading.Thread(target=consume, args=(200,), kwargs={"consumer_id": "reports"}),
-        threading.Thread(target=consume, args=(600,), kwargs={"group": "shipping"}),
+        threading.Thread(target=consume, args=(1000, "billing", None)),
+        threading.Thread(target=consume, args=(200, "reports", None)),
+        threading.Thread(target=consume, args=(600, None, "shipping")),
     ]
     for thread in work:
         thread.start()

@@ -37,6 +37,7 @@ def exporting(endpoint: str, *options: str) -> Iterator[tuple[str, Any]]:
         text=True,
     )
     try:
+        assert process.stderr is not None
         yield process.stderr.readline().strip(), process
     finally:
         process.kill()
@@ -49,7 +50,8 @@ Scraped = dict[str, dict[tuple[str, ...], float]]
 def parsed(text: str) -> Scraped:
     """By metric, the values by those of its labels."""
     found: Scraped = {}
-    for family in text_string_to_metric_families(text):
+    parse: Any = text_string_to_metric_families
+    for family in parse(text):
         for sample in family.samples:
             values = found.setdefault(sample.name, {})
             assert tuple(sample.labels.values()) not in values
@@ -100,7 +102,9 @@ def collected(collector: ClusterCollector) -> dict[str, dict[str, float]]:
     registry = CollectorRegistry()
     registry.register(collector)
     found: dict[str, dict[str, float]] = {}
-    for family in text_string_to_metric_families(generate_latest(registry).decode()):
+    exposed: Any = generate_latest
+    parse: Any = text_string_to_metric_families
+    for family in parse(exposed(registry).decode()):
         assert family.documentation
         for sample in family.samples:
             key = " ".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))

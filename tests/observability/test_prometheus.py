@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from conftest import World
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
+from prometheus_client import generate_latest as untyped
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
@@ -20,15 +21,22 @@ from fluvio_cffi import AlreadyExistsError, ConfigError, Fluvio, LocalCluster, O
 pytestmark = pytest.mark.timeout(60)
 
 
+generate_latest: Any = untyped
+
+
 @pytest.fixture
 def registry() -> CollectorRegistry:
     return CollectorRegistry()
 
 
+def families_of(registry: Any) -> list[Any]:
+    parse: Any = text_string_to_metric_families
+    return [*parse(generate_latest(registry).decode())]
+
+
 def scraped(registry: CollectorRegistry) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     """What a scrape gives, by name and labels; what Prometheus reads is valid in both formats."""
-    text = generate_latest(registry).decode()
-    families = [*text_string_to_metric_families(text)]
+    families = families_of(registry)
     assert len({family.name for family in families}) == len(families)
     assert all(family.documentation for family in families)
     assert [*parse_openmetrics(generate_openmetrics(registry).decode())] or not families

@@ -32,6 +32,7 @@ from fluvio_cffi import (
     RecordBatch,
     StorageError,
     TableFormat,
+    opentelemetry,
 )
 from fluvio_cffi._native.loader import ffi
 from fluvio_cffi._produce.delivery import Ledger
@@ -289,8 +290,11 @@ def test_others_that_wait_for_room(client: Fluvio) -> None:
 @pytest.mark.parametrize("group", [None, "us"])
 @pytest.mark.parametrize("how", ["receive", "for", "batches", "commit", "committed", "seek"])
 def test_reading(client: Fluvio, how: str, group: str | None) -> None:
+    read_interrupted(client, how, group, f"interrupts-{how}-{group}".lower())
+
+
+def read_interrupted(client: Fluvio, how: str, group: str | None, topic: str) -> None:
     """What was not returned is still there, and comes once."""
-    topic = f"interrupts-{how}-{group}".lower()
     client.admin.topics.create(topic)
     with client.producer(topic) as producer:
         producer.send_all([b"%d" % number for number in range(3000)])
@@ -331,6 +335,16 @@ def test_reading(client: Fluvio, how: str, group: str | None) -> None:
 
     at_each_place(client, call, check)
     consumer.close()
+
+
+@pytest.mark.parametrize("how", ["receive", "for", "batches"])
+def test_reading_that_is_watched(client: Fluvio, how: str) -> None:
+    """The same: what watches is told of a record before that leaves."""
+    opentelemetry.instrument()
+    try:
+        read_interrupted(client, how, None, f"interrupts-watched-{how}")
+    finally:
+        opentelemetry.uninstrument()
 
 
 @pytest.mark.usefixtures("client")

@@ -52,9 +52,11 @@ def at(seconds: float, written: int, behind: int, **errors: int) -> Sample:
     )
 
 
-def shown(screen: Screen, console: Console, *samples: Sample, trouble: FluvioTimeoutError | None = None) -> list[str]:
+def shown(
+    screen: Screen, console: Console, before: Sample, now: Sample, trouble: FluvioTimeoutError | None = None
+) -> list[str]:
     with console.capture() as capture:
-        console.print(screen.drawn(*samples, trouble))
+        console.print(screen.drawn(before, now, trouble))
     return [line.rstrip() for line in capture.get().splitlines()]
 
 
