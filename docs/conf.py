@@ -53,7 +53,11 @@ def without_private(
     returns: str | None,
 ) -> tuple[str | None, str | None]:
     """A class that is made from something private is not made by users: how is not shown."""
-    if what == "class" and signature and re.search(r"CData|fluvio_cffi\._|\*made", signature):
+    if (
+        what == "class"
+        and signature
+        and re.search(r"CData|fluvio_cffi(\.\w+)?\._|\*made", signature)
+    ):
         return "", returns
     return signature, returns
 

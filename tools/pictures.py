@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-from fluvio_cffi import Fluvio, LocalCluster, Offset, Record
+from fluvio_cffi import Consumer, Fluvio, LocalCluster, Offset
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PROGRAM: Final = "import sys; sys.argv[0] = 'flv'; from fluvio_cffi_flv import main; sys.exit(main())"
@@ -82,6 +82,7 @@ font-size: {char_height}px; line-height: {line_height}px }}
 def at_work(endpoint: str) -> Iterator[None]:
     """Producers, consumers and a group, in threads, until the end of the block."""
     over = threading.Event()
+    consumers: list[Consumer] = []
 
     def produce(topic: str, rate: float) -> None:
         with Fluvio.connect(endpoint) as client, client.producer(topic) as producer:
@@ -93,16 +94,18 @@ def at_work(endpoint: str) -> Iterator[None]:
                     number += 1
 
     def consume(rate: float, consumer_id: str | None, group: str | None) -> None:
-        with Fluvio.connect(endpoint) as client:
-            start = Offset.beginning()
-            with client.consumer("orders", start=start, consumer_id=consumer_id, group=group) as consumer:
-                read = 0
-                while not over.is_set():
-                    record: Record = consumer.receive(timeout=30)
-                    read += 1
-                    if read % 20 == 0:
-                        consumer.commit(record)
-                        over.wait(20 / rate)
+        start = Offset.beginning()
+        with (
+            Fluvio.connect(endpoint) as client,
+            client.consumer("orders", start=start, consumer_id=consumer_id, group=group) as consumer,
+        ):
+            consumers.append(consumer)
+            for read, record in enumerate(consumer, 1):
+                if read % 20 == 0:
+                    consumer.commit(record)
+                    over.wait(20 / rate)
+                if over.is_set():
+                    break
 
     work = [
         threading.Thread(target=produce, args=("orders", 100)),
@@ -117,6 +120,8 @@ def at_work(endpoint: str) -> Iterator[None]:
         yield
     finally:
         over.set()
+        for consumer in consumers:
+            consumer.stop()
         for thread in work:
             thread.join()
 

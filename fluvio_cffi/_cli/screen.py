@@ -14,10 +14,10 @@ from rich.text import Text
 
 from fluvio_cffi import Fluvio, FluvioError
 
-from . import top
+from . import samples
 from .history import History, sparkline
 from .output import Column
-from .top import Sample
+from .samples import Sample
 
 # What the tables without bars take; what is left beyond that is for them.
 _PLAIN: Final = 72
@@ -30,15 +30,15 @@ def watch(client: Fluvio, interval: float, count: int | None) -> None:
     """Looks at the cluster again and again. While it is away, what was seen last stays, with what is wrong."""
     screen = Screen(Console())
     with screen:
-        before = top.sample(client)
+        before = samples.sample(client)
         shown = 0
         while count is None or shown < count:
             time.sleep(interval)
             trouble: FluvioError | None = None
             try:
-                now = top.sample(client, _PATIENCE)
+                now = samples.sample(client, _PATIENCE)
             except FluvioError as error:
-                trouble, now = error, top.failed(before, error)
+                trouble, now = error, samples.failed(before, error)
             screen.show(before, now, trouble)
             before = now
             shown += 1
@@ -67,9 +67,9 @@ class Screen:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._live = Live(console=console, screen=True, auto_refresh=False)
-        self._topics = _Part(top.TOPICS, "PRODUCED", History())
-        self._consumers = _Part(top.CONSUMERS, "LAG SO FAR", History())
-        self._groups = _Part(top.GROUPS, "LAG SO FAR", History())
+        self._topics = _Part(samples.TOPICS, "PRODUCED", History())
+        self._consumers = _Part(samples.CONSUMERS, "LAG SO FAR", History())
+        self._groups = _Part(samples.GROUPS, "LAG SO FAR", History())
         self._errors = _Part(_ERRORS, "MET", History())
         self._away: float | None = None
 
@@ -87,7 +87,7 @@ class Screen:
     def drawn(self, before: Sample, now: Sample, trouble: FluvioError | None = None) -> RenderableType:
         """What is shown."""
         self._take(before, now)
-        parts: list[RenderableType] = [_line(top.head(now), "bold")]
+        parts: list[RenderableType] = [_line(samples.head(now), "bold")]
         if trouble is None:
             self._away = None
         else:
@@ -102,12 +102,12 @@ class Screen:
         return Group(*parts)
 
     def _take(self, before: Sample, now: Sample) -> None:
-        topics = top.topic_rows(before, now)
-        consumers, groups = top.consumer_rows(before, now), top.group_rows(before, now)
+        topics = samples.topic_rows(before, now)
+        consumers, groups = samples.consumer_rows(before, now), samples.group_rows(before, now)
         self._topics.fill(topics, {row.topic: row.produced for row in topics})
         self._consumers.fill(consumers, {(row.consumer_id, row.topic): row.lag for row in consumers})
         self._groups.fill(groups, {(row.group, row.topic): row.lag for row in groups})
-        new = top.new_errors(before, now)
+        new = samples.new_errors(before, now)
         errors = [_ErrorRow(name, met) for name, met in sorted(now.errors.items())]
         self._errors.fill(errors, {row.error: new.get(row.error, 0) for row in errors})
 
@@ -142,11 +142,11 @@ _ERRORS: Final = (
 
 
 def _key(row: Any) -> Hashable:
-    if isinstance(row, top.TopicRow):
+    if isinstance(row, samples.TopicRow):
         return row.topic
-    if isinstance(row, top.ConsumerRow):
+    if isinstance(row, samples.ConsumerRow):
         return (row.consumer_id, row.topic)
-    if isinstance(row, top.GroupRow):
+    if isinstance(row, samples.GroupRow):
         return (row.group, row.topic)
     found: Hashable = row.error
     return found

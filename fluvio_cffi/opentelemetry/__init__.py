@@ -13,15 +13,11 @@ an exporter, as for any other library.
 
 from __future__ import annotations
 
-try:
-    import opentelemetry.trace  # noqa: F401  # pyright: ignore[reportUnusedImport]
-except ImportError as error:
-    raise ImportError(
-        "fluvio_cffi.opentelemetry needs the package opentelemetry-api, which is not installed: "
-        "pip install 'fluvio_cffi[otel]'"
-    ) from error
+from fluvio_cffi._extras import need
 
-from ._context import extract, inject
-from ._instrument import Instrumentor, instrument, process, uninstrument
+need("opentelemetry.trace", "opentelemetry-api", "otel", __name__)
+
+from ._context import extract, inject  # noqa: E402
+from ._instrument import Instrumentor, instrument, process, uninstrument  # noqa: E402
 
 __all__ = ["Instrumentor", "extract", "inject", "instrument", "process", "uninstrument"]

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from fluvio_cffi import ClusterStatus, FluvioTimeoutError
 from fluvio_cffi._cli.history import History, sparkline
+from fluvio_cffi._cli.samples import Sample, failed, new_errors
 from fluvio_cffi._cli.screen import Screen
-from fluvio_cffi._cli.top import Sample, failed, new_errors
 
 
 def test_bars() -> None:

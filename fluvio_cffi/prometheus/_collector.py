@@ -1,11 +1,4 @@
-"""Prometheus: what a client counts, for a registry of ``prometheus-client``.
-
->>> from fluvio_cffi import prometheus
->>> prometheus.register(client)
-
-What the client has counted is read when the registry is scraped: there is no thread, and nothing else costs anything.
-It needs ``prometheus-client``: ``pip install 'fluvio_cffi[prometheus]'``.
-"""
+"""Tells a registry what clients count."""
 
 from __future__ import annotations
 
@@ -15,24 +8,16 @@ import weakref
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final, Protocol
 
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import REGISTRY, Collector, CollectorRegistry
+
 from fluvio_cffi._errors import ConfigError, ForkedError
 from fluvio_cffi._values.checks import text, wrong_type, wrong_value
 from fluvio_cffi._values.measures import BY_TOPIC, ERRORS, OF_CLIENT, Measure
 from fluvio_cffi._values.metrics import Metrics
 
-try:
-    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-    from prometheus_client.registry import REGISTRY, Collector, CollectorRegistry
-except ImportError as error:
-    raise ImportError(
-        "fluvio_cffi.prometheus needs the package prometheus-client, which is not installed: "
-        "pip install 'fluvio_cffi[prometheus]'"
-    ) from error
-
 if TYPE_CHECKING:
     from fluvio_cffi._values.records import ClientState
-
-__all__ = ["ClientCollector", "register"]
 
 _PREFIX: Final = "fluvio_client_"
 _LABEL: Final = re.compile("[a-zA-Z_][a-zA-Z0-9_]*")
@@ -42,7 +27,7 @@ Family = CounterMetricFamily | GaugeMetricFamily
 
 
 class Measured(Protocol):
-    """A client, :class:`Fluvio` or :class:`AsyncFluvio`, as a collector needs it."""
+    """A client, ``Fluvio`` or ``AsyncFluvio``, as a collector needs it."""
 
     @property
     def endpoint(self) -> str:
@@ -59,7 +44,7 @@ class Measured(Protocol):
         ...
 
 
-class ClientCollector(Collector):
+class ClientCollector:
     """Tells what a client has counted. Made by :func:`register`."""
 
     def __init__(self, client: Measured, clients: _Clients, labels: Mapping[str, str]) -> None:
@@ -166,7 +151,7 @@ def register(
 
     The client is kept until :meth:`ClientCollector.unregister`; what it had counted is told also after its close.
 
-    :param client: a :class:`Fluvio` or an :class:`AsyncFluvio`.
+    :param client: a ``Fluvio`` or an ``AsyncFluvio``.
     :param registry: which registry; left out: the one of the process.
     :param labels: of all metrics: several clients in one registry need some by which they can be told apart.
     :raises ConfigError: a label that Prometheus does not take; or the labels and the cluster are those of another
