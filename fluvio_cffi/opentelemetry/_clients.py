@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import threading
 import time
 import weakref
@@ -24,7 +23,6 @@ class _Client(NamedTuple):
     """One client: the library's, or, once that is gone, what it had counted."""
 
     endpoint: str
-    process: int
     handle: CData
     metrics: Metrics | None
 
@@ -49,8 +47,14 @@ class Clients:
         if session not in self._known:
             self._known.add(session)
             number = next(self._numbers)
-            self._clients[number] = _Client(endpoint, os.getpid(), handle, None)
+            self._clients[number] = _Client(endpoint, handle, None)
             weakref.finalize(session, self._end, number).atexit = False
+
+    def forget(self) -> None:
+        """In a child of the process there are none of them. A thread that counted them may have had the lock."""
+        self._lock = threading.Lock()
+        self._clients = {}
+        self._totals = {}
 
     @property
     def known(self) -> int:
@@ -74,8 +78,7 @@ class Clients:
         if len(gone) > _MOST_GONE:
             self._unite(gone)
         for client in [*self._clients.values()]:
-            if client.process == os.getpid():
-                _add(totals, client)
+            _add(totals, client)
         return totals
 
     def _unite(self, gone: dict[int, _Client]) -> None:
@@ -83,18 +86,18 @@ class Clients:
         united: dict[str, Metrics] = {}
         for client in gone.values():
             _add(united, client)
-        nothing = next(iter(gone.values())).handle
         for number in gone:
             del self._clients[number]
         for endpoint, metrics in united.items():
-            self._clients[next(self._numbers)] = _Client(endpoint, os.getpid(), nothing, metrics)
+            self._clients[next(self._numbers)] = _Client(endpoint, None, metrics)
 
     def _end(self, number: int) -> None:
-        client = self._clients[number]
-        if client.process == os.getpid():
+        client = self._clients.get(number)
+        if client is not None:
             try:
                 self._clients[number] = client._replace(metrics=at_rest(read_metrics(client.handle)), handle=None)
             except Exception as error:
+                del self._clients[number]
                 logger.debug("what a client has counted cannot be read: %s", error)
 
 

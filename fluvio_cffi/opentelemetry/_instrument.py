@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
@@ -25,6 +26,7 @@ from ._instruments import Instruments
 from ._spans import WatchedConsumer, WatchedProducer, processing
 
 clients: Final = Clients()
+os.register_at_fork(after_in_child=clients.forget)
 # Instruments cannot be taken away from a meter provider, so each gets them once.
 _instruments: Final[list[tuple[MeterProvider | None, Instruments]]] = []
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import threading
 import weakref
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import REGISTRY, Collector, CollectorRegistry
@@ -19,6 +19,7 @@ from fluvio_cffi._values.metrics import Metrics
 if TYPE_CHECKING:
     from fluvio_cffi._values.records import ClientState
 
+_CONNECTED: Final = "connected"
 _PREFIX: Final = "fluvio_client_"
 _LABEL: Final = re.compile("[a-zA-Z_][a-zA-Z0-9_]*")
 _OWN: Final = ("endpoint", "topic", "error")
@@ -47,45 +48,42 @@ class Measured(Protocol):
 class ClientCollector:
     """Tells what a client has counted. Made by :func:`register`."""
 
-    def __init__(self, client: Measured, clients: _Clients, labels: Mapping[str, str]) -> None:
+    def __init__(
+        self, client: Measured, labels: Mapping[str, str], unregister: Callable[[ClientCollector], None]
+    ) -> None:
         self._client = client
-        self._clients = clients
         self._labels = {**labels, "endpoint": client.endpoint}
+        self._unregister = unregister
 
     @property
     def labels(self) -> dict[str, str]:
         """What all of its metrics have."""
         return dict(self._labels)
 
-    def collect(self) -> Iterator[Family]:
-        """The metrics of this client alone, as they are now. Any thread, also after the client was closed."""
-        families = _families()
-        self.add_to(families)
-        yield from families.values()
+    def collect(self) -> Iterator[Any]:
+        """The metrics of this client alone, as they are now: families of ``prometheus-client``. Any thread, also after
+        the client was closed."""
+        yield from _told([self])
 
     def unregister(self) -> None:
         """The registry no longer has what the client counts, and the client is not kept. Again, nothing happens."""
-        self._clients.remove(self)
+        self._unregister(self)
 
-    def add_to(self, families: Mapping[str, Family]) -> None:
-        """Adds the numbers of this client."""
+    def numbers(self) -> Iterator[tuple[str, dict[str, str], float]]:
+        """What it has counted: the field of ``Metrics``, the labels, the value. Any thread."""
         try:
             found, connected = self._client.metrics(), self._client.state == "connected"
         except ForkedError:
             # In a child of the process the client is not there.
             return
-        self._add(families["connected"], int(connected))
+        yield _CONNECTED, self._labels, int(connected)
         for measure in BY_TOPIC:
-            for topic, numbers in found.topics.items():
-                self._add(families[measure.name], getattr(numbers, measure.name), topic=topic)
+            for topic, counted in found.topics.items():
+                yield measure.name, {**self._labels, "topic": topic}, getattr(counted, measure.name)
         for measure in OF_CLIENT:
-            self._add(families[measure.name], getattr(found, measure.name))
+            yield measure.name, self._labels, getattr(found, measure.name)
         for name, count in found.errors.items():
-            self._add(families[ERRORS.name], count, error=name)
-
-    def _add(self, family: Family, value: float, **labels: str) -> None:
-        name = f"{family.name}_total" if isinstance(family, CounterMetricFamily) else family.name
-        family.add_sample(name, {**self._labels, **labels}, value)
+            yield ERRORS.name, {**self._labels, "error": name}, count
 
 
 class _Clients(Collector):
@@ -97,10 +95,7 @@ class _Clients(Collector):
         self._members: list[ClientCollector] = []
 
     def collect(self) -> Iterator[Family]:
-        families = _families()
-        for member in [*self._members]:
-            member.add_to(families)
-        yield from families.values()
+        return _told([*self._members])
 
     def describe(self) -> Iterator[Family]:
         yield from _families().values()
@@ -132,10 +127,20 @@ _registries: Final[weakref.WeakKeyDictionary[CollectorRegistry, _Clients]] = wea
 
 def _families() -> dict[str, Family]:
     families: dict[str, Family] = {
-        "connected": GaugeMetricFamily(f"{_PREFIX}connected", "Whether the client sees its cluster.")
+        _CONNECTED: GaugeMetricFamily(f"{_PREFIX}{_CONNECTED}", "Whether the client sees its cluster.")
     }
     families.update({measure.name: _family(measure) for measure in (*BY_TOPIC, *OF_CLIENT, ERRORS)})
     return families
+
+
+def _told(clients: Sequence[ClientCollector]) -> Iterator[Family]:
+    families = _families()
+    for client in clients:
+        for name, labels, value in client.numbers():
+            family = families[name]
+            total = "_total" if isinstance(family, CounterMetricFamily) else ""
+            family.add_sample(f"{family.name}{total}", labels, value)
+    yield from families.values()
 
 
 def _family(measure: Measure) -> Family:
@@ -166,6 +171,6 @@ def register(
             raise wrong_value("a label", name, f"letters, digits and _, and none of {', '.join(_OWN)}")
     with _lock:
         clients = _registries.setdefault(registry, _Clients(registry))
-    collector = ClientCollector(client, clients, given)
+    collector = ClientCollector(client, given, clients.remove)
     clients.add(collector)
     return collector

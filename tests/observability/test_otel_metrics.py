@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -16,6 +17,7 @@ from traces import Telemetry, telemetry
 import fluvio_cffi
 from fluvio_cffi import DeliveryUnknownError, Fluvio, FluvioTimeoutError, LocalCluster, Offset, opentelemetry
 from fluvio_cffi._values.measures import BY_TOPIC, ERRORS, OF_CLIENT, at_rest, together
+from fluvio_cffi.opentelemetry import _instrument
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -146,8 +148,6 @@ def test_clients_that_are_gone_are_counted_on(cluster: LocalCluster) -> None:
 
 def test_many_clients_that_are_gone(cluster: LocalCluster) -> None:
     """They are added up, so that a process may open any number of them."""
-    from fluvio_cffi.opentelemetry import _instrument
-
     with telemetry() as told:
         for _ in range(70):
             Fluvio.connect(cluster.endpoint).close()
@@ -155,6 +155,19 @@ def test_many_clients_that_are_gone(cluster: LocalCluster) -> None:
         gc.collect()
         told.points()
         assert _instrument.clients.known < 40
+
+
+def test_after_a_fork(cluster: LocalCluster) -> None:
+    """A child has no clients yet, whatever a thread of its parent was at."""
+    with telemetry() as told, Fluvio.connect(cluster.endpoint) as client:
+        client.ping()
+        assert told.points()["fluvio.client.requests"]
+        with vars(_instrument.clients)["_lock"]:
+            child = os.fork()
+            if child == 0:
+                os._exit(len(_instrument.clients.totals(now=True)))
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert told.points()["fluvio.client.requests"]
 
 
 def test_together() -> None:
