@@ -14,10 +14,8 @@ from typing import Any
 
 import pytest
 from cli_support import Run, started
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client import CollectorRegistry
+from scraped import exposed, parsed, strictly
 
 from fluvio_cffi import Fluvio, FluvioConnectionError, LocalCluster, Offset, prometheus
 from fluvio_cffi._cli.exported import ClusterCollector
@@ -47,11 +45,10 @@ def exporting(endpoint: str, *options: str) -> Iterator[tuple[str, Any]]:
 Scraped = dict[str, dict[tuple[str, ...], float]]
 
 
-def parsed(text: str) -> Scraped:
+def values_of(text: str) -> Scraped:
     """By metric, the values by those of its labels."""
     found: Scraped = {}
-    parse: Any = text_string_to_metric_families
-    for family in parse(text):
+    for family in parsed(text):
         for sample in family.samples:
             values = found.setdefault(sample.name, {})
             assert tuple(sample.labels.values()) not in values
@@ -61,7 +58,7 @@ def parsed(text: str) -> Scraped:
 
 def scrape(url: str) -> Scraped:
     with urllib.request.urlopen(url, timeout=20) as answer:
-        return parsed(answer.read().decode())
+        return values_of(answer.read().decode())
 
 
 def filled(cluster: LocalCluster) -> None:
@@ -102,9 +99,7 @@ def collected(collector: ClusterCollector) -> dict[str, dict[str, float]]:
     registry = CollectorRegistry()
     registry.register(collector)
     found: dict[str, dict[str, float]] = {}
-    exposed: Any = generate_latest
-    parse: Any = text_string_to_metric_families
-    for family in parse(exposed(registry).decode()):
+    for family in parsed(exposed(registry)):
         assert family.documentation
         for sample in family.samples:
             key = " ".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
@@ -136,7 +131,7 @@ def test_the_numbers() -> None:
             assert found["fluvio_topics"][""] == len(everything)
             registry = CollectorRegistry()
             registry.register(collector)
-            assert [*parse_openmetrics(generate_openmetrics(registry).decode())]
+            assert strictly(registry)
             assert found["fluvio_exporter_info"] == {f"version={__import__('fluvio_cffi').__version__}": 1}
             assert set(found["fluvio_exporter_answered"].values()) == {1}
             # What is not there any more cannot say how far consumers are; the rest is told all the same.

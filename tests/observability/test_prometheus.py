@@ -11,17 +11,11 @@ from typing import Any
 import pytest
 from conftest import World
 from prometheus_client import CollectorRegistry
-from prometheus_client import generate_latest as untyped
-from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
-from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
-from prometheus_client.parser import text_string_to_metric_families
+from scraped import exposed, parsed, strictly
 
 from fluvio_cffi import AlreadyExistsError, ConfigError, Fluvio, LocalCluster, Offset, prometheus
 
 pytestmark = pytest.mark.timeout(60)
-
-
-generate_latest: Any = untyped
 
 
 @pytest.fixture
@@ -29,17 +23,12 @@ def registry() -> CollectorRegistry:
     return CollectorRegistry()
 
 
-def families_of(registry: Any) -> list[Any]:
-    parse: Any = text_string_to_metric_families
-    return [*parse(generate_latest(registry).decode())]
-
-
 def scraped(registry: CollectorRegistry) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     """What a scrape gives, by name and labels; what Prometheus reads is valid in both formats."""
-    families = families_of(registry)
+    families = parsed(exposed(registry))
     assert len({family.name for family in families}) == len(families)
     assert all(family.documentation for family in families)
-    assert [*parse_openmetrics(generate_openmetrics(registry).decode())] or not families
+    assert strictly(registry) or not families
     samples = [sample for family in families for sample in family.samples]
     found = {(sample.name, frozenset(sample.labels.items())): sample.value for sample in samples}
     assert len(found) == len(samples)
@@ -61,7 +50,7 @@ async def test_the_text(world: World, registry: CollectorRegistry) -> None:
             with pytest.raises(AlreadyExistsError):
                 await client.admin.topics.create("orders")
             prometheus.register(client, registry=registry, labels={"service": "shop"})
-            lines = generate_latest(registry).decode().splitlines()
+            lines = exposed(registry).splitlines()
             own = client.metrics()
     where = f'{{endpoint="{cluster.endpoint}",service="shop"'
     wanted = [
@@ -108,7 +97,7 @@ def test_the_last_one_takes_all_with_it(cluster: LocalCluster, registry: Collect
         alone = {family.name for family in collector.collect()}
         assert alone == {family.name for family in registry.collect()}
         collector.unregister()
-        assert generate_latest(registry) == b""
+        assert exposed(registry) == ""
         # The names are free again.
         prometheus.register(client, registry=registry).unregister()
 
@@ -187,7 +176,7 @@ def test_wrong_arguments(fluvio_client: Fluvio, registry: CollectorRegistry) -> 
             prometheus.register(fluvio_client, registry=registry, labels={label: "x"})
     with pytest.raises(ConfigError, match=r"labels\['a'\] must be a str"):
         prometheus.register(fluvio_client, registry=registry, labels={"a": wrong.__len__()})
-    assert generate_latest(registry) == b""
+    assert exposed(registry) == ""
 
 
 def test_the_registry_may_go(fluvio_client: Fluvio) -> None:
