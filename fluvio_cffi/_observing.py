@@ -1,7 +1,7 @@
 """Whoever watches what producers and consumers do, one call at a time: nobody, unless :func:`observe` was called.
 
 A producer or consumer is watched from its opening on, by objects of classes that only then are loaded
-(`_async.observed`); nothing of this is in the way of one that is not.
+(`_async.observed_producer` and others); nothing of this is in the way of one that is not.
 """
 
 from __future__ import annotations
