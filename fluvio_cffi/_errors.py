@@ -9,7 +9,7 @@
     ├── UsageError                    a wrong event loop, a second reader
     │   ├── ClosedError               the object was closed
     │   └── ForkedError               the client was inherited through a fork
-    ├── ResourceError                 no descriptor, thread, memory, port or room is left here; the cause is an OSError
+    ├── ResourceError                 no descriptor, memory, port or room is left here
     ├── FluvioTimeoutError            (also TimeoutError) .phase .receipt
     ├── FluvioConnectionError         (also ConnectionError) unreachable, or the connection was lost
     │   ├── TLSError

@@ -24,6 +24,7 @@ _COMMANDS: Final = {
     "partition": ("partitions:partition", "Partitions of topics."),
     "consumer": ("consumers:consumer", "How far consumers have come."),
     "group": ("groups:group", "Consumer groups."),
+    "dead-letters": ("dead_letters:dead_letters", "Records that programs could not process."),
     "smartmodule": ("smartmodules:smartmodule", "SmartModules, which SPUs run on records."),
     "table-format": ("table_formats:table_format", "How 'consume -O table' shows records."),
     "spu": ("spus:spu", "SPUs, the servers that hold partitions."),

@@ -17,6 +17,7 @@ from fluvio_cffi import Consumer, Fluvio, Offset, RecordBatch, SmartModule, Topi
 
 from .chains import chain, smartmodules
 from .formats import FORMATS, Printer, printer
+from .mirrors import mirrored
 from .parameters import CONSUMER, COUNT, ISOLATION, OFFSET, PARTITION, SIZE, TABLE_FORMAT, TOPIC, seconds_of
 from .settings import Settings, colours, note
 
@@ -37,6 +38,7 @@ _MAX_BYTES: Final = 1_048_576
     help="Read this partition; may be repeated (default: all).",
 )
 @click.option("-A", "--all-partitions", is_flag=True, help="Read all partitions, which is the default.")
+@click.option("-m", "--mirror", metavar="NAME", help="The partition that belongs to this remote or home cluster.")
 @click.option("-d", "--disable-continuous", is_flag=True, help="End at the end that the topic has now.")
 @click.option("-B", "--beginning", is_flag=True, help="From the first record.")
 @click.option("-H", "--head", type=OFFSET, metavar="N", help="From N records after the first one of each partition.")
@@ -92,6 +94,8 @@ def consume(settings: Settings, /, topics: tuple[str, ...], **options: Any) -> i
     start = _start(options)
     if options["all_partitions"] and options["partitions"]:
         raise click.UsageError("--all-partitions and --partition are given")
+    if options["mirror"] is not None and (options["partitions"] or options["all_partitions"]):
+        raise click.UsageError("--mirror is given, and which partitions: the mirror has a partition of its own")
     end = options["end"]
     if len(topics) > 1:
         _check_several(options)
@@ -101,6 +105,8 @@ def consume(settings: Settings, /, topics: tuple[str, ...], **options: Any) -> i
     identity = _identity(options)
     with settings.connect() as client:
         write = prepare(client)
+        if options["mirror"] is not None:
+            options["partitions"] = (mirrored(client, topics[0], options["mirror"], written=False),)
         with _open(client, topics, start, modules, options, identity) as consumer, _stopping(consumer) as ended_by:
             if sys.stdout.isatty():
                 _announce(topics, start, end)
@@ -110,7 +116,7 @@ def consume(settings: Settings, /, topics: tuple[str, ...], **options: Any) -> i
 
 def _check_several(options: dict[str, Any]) -> None:
     """Whether several topics can be read so."""
-    for option in ("partitions", "end", "group"):
+    for option in ("partitions", "mirror", "end", "group"):
         if options[option] not in (None, ()):
             raise click.UsageError(f"--{option.rstrip('s')} and several topics are given: it is meant for one")
 

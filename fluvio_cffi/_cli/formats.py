@@ -139,17 +139,18 @@ def _as_json(record: Record) -> bytes:
         "partition": record.partition,
         "offset": record.offset,
         "timestamp_ms": record.timestamp,
-        **_content("key", record.key),
-        **_content("value", record.value),
+        **content("key", record.key),
+        **content("value", record.value),
     }
     return json.dumps(document, ensure_ascii=False).encode()
 
 
-def _content(name: str, content: bytes | None) -> dict[str, str | None]:
+def content(name: str, data: bytes | None) -> dict[str, str | None]:
+    """Bytes as a field of JSON: text, or else base64 with another name."""
     try:
-        return {name: None if content is None else content.decode()}
+        return {name: None if data is None else data.decode()}
     except UnicodeDecodeError:
-        return {f"{name}_base64": base64.b64encode(content or b"").decode()}
+        return {f"{name}_base64": base64.b64encode(data or b"").decode()}
 
 
 # -- templates

@@ -6,12 +6,12 @@ from typing import Final
 
 import click
 
-from fluvio_cffi import HomeCluster, RemoteCluster
+from fluvio_cffi import Fluvio, HomeCluster, HomePartition, RemoteCluster, RemotePartition
 
 from .common import delete_each
 from .output import Column, ago, show, words, write
 from .parameters import output
-from .settings import Settings
+from .settings import Failure, Settings
 
 _STATES: Final = (
     Column("SC", lambda mirror: words(mirror.status.pairing_sc.resolution)),
@@ -74,3 +74,20 @@ def status(settings: Settings) -> None:
     with settings.connect() as client:
         found = [mirror for mirror in client.admin.mirrors.list() if isinstance(mirror.spec, HomeCluster)]
     show(settings, found, HOMES, none="No home cluster found")
+
+
+def mirrored(client: Fluvio, topic: str, mirror: str, *, written: bool) -> int:
+    """The partition of a topic that belongs to another cluster.
+
+    :param written: whether it must be one whose records go there.
+    """
+    for partition, target in client.admin.topics.get(topic).status.mirror_map.items():
+        if isinstance(target, HomePartition):
+            other, goes = target.remote_cluster, target.source
+        elif isinstance(target, RemotePartition):
+            other, goes = target.home_cluster, not target.target
+        else:
+            continue
+        if other == mirror and (goes or not written):
+            return partition
+    raise Failure(f"no partition of {topic!r} {'goes' if written else 'belongs'} to {mirror!r}")

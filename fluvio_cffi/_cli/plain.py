@@ -25,7 +25,11 @@ def run(arguments: Sequence[str], program: str) -> int:
         what = "the command line" if first is None else repr(first)
         print(f"{_name(program)}: {what} needs click and rich: {INSTALL}", file=sys.stderr)
         return 2
-    given = _parser(program).parse_args(arguments)
+    parser = _parser(program)
+    if not arguments:
+        parser.print_help(sys.stderr)
+        return 2
+    given = parser.parse_args(arguments)
     try:
         if given.command == "demo":
             from . import demo

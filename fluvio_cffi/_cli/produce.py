@@ -13,12 +13,13 @@ from typing import Any, Final, TypeAlias
 
 import click
 
-from fluvio_cffi import Delivery, Fluvio, HomePartition, Partitioner, Producer, RemotePartition, SmartModule
+from fluvio_cffi import Delivery, Fluvio, Partitioner, Producer, SmartModule
 
 from .chains import chain, smartmodules
+from .mirrors import mirrored
 from .output import size
 from .parameters import CODEC, ISOLATION, PARTITION, SIZE, SPAN, TOPIC
-from .settings import Failure, Settings, note
+from .settings import Settings, note
 from .sources import keyed, lines, of_json
 
 Item: TypeAlias = "bytes | tuple[bytes | None, bytes]"
@@ -177,7 +178,7 @@ def _open(client: Fluvio, topic: str, modules: tuple[SmartModule, ...], options:
     """A producer as the options say."""
     partition = options["partition"]
     if options["mirror"] is not None:
-        partition = _mirrored(client, topic, options["mirror"])
+        partition = mirrored(client, topic, options["mirror"], written=True)
     semantic: Delivery = "at_most_once" if "most" in options["delivery_semantic"].lower() else "at_least_once"
     return client.producer(
         topic,
@@ -190,16 +191,6 @@ def _open(client: Fluvio, topic: str, modules: tuple[SmartModule, ...], options:
         partitioner=None if partition is None else Partitioner.fixed(partition),
         smartmodules=modules,
     )
-
-
-def _mirrored(client: Fluvio, topic: str, mirror: str) -> int:
-    """The partition of a topic whose records go to another cluster."""
-    for partition, target in client.admin.topics.get(topic).status.mirror_map.items():
-        if isinstance(target, HomePartition) and target.remote_cluster == mirror and target.source:
-            return partition
-        if isinstance(target, RemotePartition) and target.home_cluster == mirror and not target.target:
-            return partition
-    raise Failure(f"no partition of {topic!r} goes to {mirror!r}")
 
 
 # -- sending

@@ -221,6 +221,24 @@ def test_mirrored_partitions_only(run: Run, name: str) -> None:
     filled(run, name, b"")
     assert run("produce", name, "-m", "edge", input=b"x\n").err == f"flv: no partition of '{name}' goes to 'edge'\n"
     assert run("produce", name, "-m", "edge", "-p", "0").status == 2
+    assert run("consume", name, "-m", "edge", "-d").err == f"flv: no partition of '{name}' belongs to 'edge'\n"
+    assert run("consume", name, "-m", "edge", "-p", "0").status == 2
+    assert run("consume", name, "other", "-m", "edge").status == 2
+
+
+def test_the_partition_of_a_mirror(run: Run, name: str, tmp_path: Path) -> None:
+    remotes = [f"{name}-one", f"{name}-two"]
+    file = tmp_path / "mirrors.json"
+    file.write_text(json.dumps(remotes))
+    for remote in remotes:
+        assert run("remote", "register", remote).status == 0
+    assert run("topic", "create", name, "--mirror-apply", str(file), "--home-to-remote").status == 0
+    for remote in remotes:
+        assert run("produce", name, "-m", remote, input=remote.encode()).status == 0
+    for remote in remotes:
+        assert run("consume", name, "-m", remote, "-B", "-d").out == f"{remote}\n"
+    run("topic", "delete", name)
+    run("remote", "unregister", *remotes)
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,9 @@ def bare(*arguments: str, **keywords: object) -> subprocess.CompletedProcess[str
 
 
 def test_without_the_extra() -> None:
+    alone = bare()
+    assert (alone.returncode, alone.stdout) == (2, "")
+    assert "run an embedded cluster" in alone.stderr and "pip install 'fluvio_cffi[cli]'" in alone.stderr
     assert bare("--version").stdout == f"fluvio_cffi {fluvio_cffi.__version__}\n"
     assert "an embedded cluster until Ctrl-C" in bare("--help").stdout
     assert "--spus" in bare("cluster", "--help").stdout

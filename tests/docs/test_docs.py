@@ -23,7 +23,7 @@ import pytest
 from c_support import Toolchain
 
 import fluvio_cffi
-from fluvio_cffi import Fluvio, LocalCluster, Offset, codecs
+from fluvio_cffi import Fluvio, LocalCluster, Offset, _errors, codecs
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -151,6 +151,16 @@ def test_tests(block: Block, cluster: LocalCluster, tmp_path: Path) -> None:
 def test_no_block_is_wider_than_the_page(page: Path) -> None:
     for block in blocks_of(page):
         assert [line for line in block.text.splitlines() if len(line) > WIDTH] == [], str(block)
+
+
+def test_the_tree_of_errors_is_no_wider_than_the_page() -> None:
+    assert [line for line in (inspect.getdoc(_errors) or "").splitlines() if len(line) > WIDTH] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_drawings_are_plain(page: Path) -> None:
+    """Browsers take lines and arrows from other fonts, where they have other widths."""
+    assert re.findall("[\u2500-\u25ff]", page.read_text(encoding="utf-8")) == []
 
 
 C = """
