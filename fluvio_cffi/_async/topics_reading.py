@@ -85,8 +85,12 @@ async def _ready(backend: AsyncBackend, topics: Topics, deadline: float | None) 
     if backend.due():
         await backend.rest()
     while not topics.stopped:
-        if topics.look():
-            return True
+        try:
+            if topics.look():
+                return True
+        except FluvioError:
+            topics.set_aside()
+            raise
         if topics.called_away:
             return False
         if topics.ended:

@@ -5,26 +5,28 @@ from __future__ import annotations
 import contextlib
 from contextlib import AbstractContextManager
 from types import TracebackType
+from typing import Any, Generic
 
 from fluvio_cffi._backends.base import AsyncBackend, Waiter
 from fluvio_cffi._consume.batch import Cut
 from fluvio_cffi._consume.subscription import Subscription
 from fluvio_cffi._consume.topics import Topics
 from fluvio_cffi._consume.tracking import Processing, Tracking
-from fluvio_cffi._errors import ClosedError, ConfigError, FluvioError, FluvioTimeoutError
+from fluvio_cffi._errors import ClosedError, ConfigError, FluvioError, FluvioTimeoutError, RecordLike
 from fluvio_cffi._lifetime import logger
 from fluvio_cffi._values.checks import instance, number, shown
 from fluvio_cffi._values.quantities import Timeout, ending, left, parse_timeout
-from fluvio_cffi._values.records import Record
+from fluvio_cffi._values.records import K, Record, V
 
 from . import reading, topics_reading
+from .decoding import decode_batch
 from .session import AsyncSession
 
 # Records that are taken at a time, at most: they come from one topic, and others are to have their turn.
 _AT_ONCE = 100
 
 
-class AsyncTracker:
+class AsyncTracker(Generic[K, V]):
     """Hands out the records of a consumer to any number of workers, who tell in any order which are done. Made by
     :meth:`AsyncConsumer.tracker`.
 
@@ -81,22 +83,24 @@ class AsyncTracker:
 
     # -- handing out
 
-    def __aiter__(self) -> AsyncTracker:
+    def __aiter__(self) -> AsyncTracker[K, V]:
         self._reader.check_open()
         return self
 
-    async def __anext__(self) -> Record:
+    async def __anext__(self) -> Record[K, V]:
         record = await self._next(None)
         if record is None:
             raise StopAsyncIteration
         return record
 
-    async def receive(self, timeout: Timeout = ...) -> Record:
+    async def receive(self, timeout: Timeout = ...) -> Record[K, V]:
         """The next record, for a worker.
 
         :param timeout: seconds; left out or ``None``: no limit; ``0``: only what is there now.
         :raises FluvioTimeoutError: ``phase="read"``: no record came in time, or too many are not done.
         :raises RecordFailedError: a record has failed: see :meth:`fail`.
+        :raises DecodeError: a codec cannot read a record. Its ``record`` is in the caller's hand then: say that it is
+            :meth:`done`, once it is put elsewhere, or that it did :meth:`fail`.
         :raises ClosedError: at the end (``stop_at_end``), and when the consumer was stopped or closed.
         """
         deadline = ending(parse_timeout(timeout, None))
@@ -108,7 +112,7 @@ class AsyncTracker:
 
     # -- being told
 
-    def done(self, record: Record) -> None:
+    def done(self, record: Record[Any, Any] | RecordLike) -> None:
         """The record is processed. Again, nothing happens. Any thread.
 
         :raises ConfigError: it is no record of the consumer.
@@ -121,10 +125,11 @@ class AsyncTracker:
         tracking.wake_room()
         tracking.wake_joining()
 
-    def retry(self, record: Record) -> None:
+    def retry(self, record: Record[K, V]) -> None:
         """The record is to be handed out again, to whoever asks next, unless it is :meth:`done` before. Any thread.
 
         :raises ConfigError: it is no record of the consumer.
+        :raises UsageError: no codec can read it: that would not be otherwise the next time.
         """
         subscription = self._of(record)
         tracking = self._tracking
@@ -132,7 +137,7 @@ class AsyncTracker:
             self._call_away(subscription)
             tracking.wake_joining()
 
-    def fail(self, record: Record, error: BaseException) -> None:
+    def fail(self, record: Record[Any, Any] | RecordLike, error: BaseException) -> None:
         """The record failed for good: nothing further is handed out. Reads raise a :class:`RecordFailedError` with
         `error` as its cause; what was done before the record is committed, and it comes again when the consumer is
         opened next. To go on without it put it elsewhere, and say that it is :meth:`done`. Any thread.
@@ -145,7 +150,7 @@ class AsyncTracker:
         self._call_away(subscription)
         self._tracking.wake_all()
 
-    def processing(self, record: Record) -> AbstractContextManager[Record]:
+    def processing(self, record: Record[K, V]) -> AbstractContextManager[Record[K, V]]:
         """A block in which the record is processed, for ``with``: :meth:`done` at its end, and :meth:`fail` if it
         raises. A cancellation does neither: the record comes again when the consumer is opened next."""
         self._of(record)
@@ -204,7 +209,7 @@ class AsyncTracker:
         for each in self._subscriptions.values():
             each.stop()
 
-    async def __aenter__(self) -> AsyncTracker:
+    async def __aenter__(self) -> AsyncTracker[K, V]:
         self._reader.check_open()
         return self
 
@@ -227,7 +232,7 @@ class AsyncTracker:
 
     # -- inside
 
-    def _of(self, record: Record) -> Subscription:
+    def _of(self, record: Record[Any, Any] | RecordLike) -> Subscription:
         instance(record, "record", Record)
         subscription = self._subscriptions.get(record.topic)
         if subscription is None:
@@ -249,7 +254,7 @@ class AsyncTracker:
             if waiting is not None:
                 self._backend.completions.cancel(waiting)
 
-    async def _next(self, deadline: float | None) -> Record | None:
+    async def _next(self, deadline: float | None) -> Record[K, V] | None:
         """The next record; ``None`` at the end."""
         self._backend.check()
         tracking = self._tracking
@@ -295,6 +300,7 @@ class AsyncTracker:
         while not reader.stopped:
             reader.called_away = False
             tracking.check()
+            tracking.tell()
             if tracking.hand_out_again():
                 return True
             free = tracking.free
@@ -303,10 +309,24 @@ class AsyncTracker:
                 continue
             found = await self._read(min(free, _AT_ONCE), deadline)
             if found is not None:
-                if tracking.hold(*found):
+                if await self._hold(*found):
                     return True
             elif not reader.called_away:
                 return False
+        return False
+
+    async def _hold(self, subscription: Subscription, cut: Cut) -> bool:
+        """Takes a batch, decoded; false: there is nothing of it to hand out."""
+        if subscription.decoding is None:
+            return self._tracking.hold(subscription, cut)
+        decoded = await decode_batch(self._backend, subscription.decoding, subscription.buffer, cut)
+        if decoded is None:
+            return False
+        cut, failure = decoded
+        if cut.parts:
+            return self._tracking.hold(subscription, cut)
+        if self._tracking.hold_undecodable(subscription, cut, failure) and failure is None:
+            self.done(cut.batch[0])
         return False
 
     async def _read(self, limit: int, deadline: float | None) -> tuple[Subscription, Cut] | None:

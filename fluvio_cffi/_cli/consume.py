@@ -106,7 +106,8 @@ def consume(settings: Settings, /, topics: tuple[str, ...], **options: Any) -> i
     with settings.connect() as client:
         write = prepare(client)
         if options["mirror"] is not None:
-            options["partitions"] = (mirrored(client, topics[0], options["mirror"], written=False),)
+            first, *_ = topics
+            options["partitions"] = (mirrored(client, first, options["mirror"], written=False),)
         with _open(client, topics, start, modules, options, identity) as consumer, _stopping(consumer) as ended_by:
             if sys.stdout.isatty():
                 _announce(topics, start, end)

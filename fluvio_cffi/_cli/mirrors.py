@@ -6,7 +6,7 @@ from typing import Final
 
 import click
 
-from fluvio_cffi import Fluvio, HomeCluster, HomePartition, RemoteCluster, RemotePartition
+from fluvio_cffi import Fluvio, HomeCluster, HomePartition, RemoteCluster
 
 from .common import delete_each
 from .output import Column, ago, show, words, write
@@ -84,10 +84,8 @@ def mirrored(client: Fluvio, topic: str, mirror: str, *, written: bool) -> int:
     for partition, target in client.admin.topics.get(topic).status.mirror_map.items():
         if isinstance(target, HomePartition):
             other, goes = target.remote_cluster, target.source
-        elif isinstance(target, RemotePartition):
-            other, goes = target.home_cluster, not target.target
         else:
-            continue
+            other, goes = target.home_cluster, not target.target
         if other == mirror and (goes or not written):
             return partition
     raise Failure(f"no partition of {topic!r} {'goes' if written else 'belongs'} to {mirror!r}")

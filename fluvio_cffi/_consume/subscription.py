@@ -378,11 +378,6 @@ class Subscription:
         if self.tracked is not None:
             raise UsageError("a tracker hands out the records of this consumer: open another one to seek")
 
-    def check_undecoded(self) -> None:
-        """Raises where codecs decode what is read."""
-        if self.decoding is not None:
-            raise UsageError("a tracker hands out records as they are in the log: open the consumer without codecs")
-
     def no_more(self) -> ClosedError:
         """The error that says why nothing more is handed out."""
         if self.closed:

@@ -92,9 +92,22 @@ class Topics:
     :ivar reading: whether a read is going on. Whoever reads claims it.
     :ivar bell: wakes the reader.
     :ivar called_away: see :class:`Subscription`.
+    :ivar aside: the topics whose error was raised: the others go on without them, until somebody seeks or resumes
+        there, or nothing else is left.
     """
 
-    __slots__ = ("_looked", "_since", "_waits", "bell", "called_away", "current", "reading", "subscriptions")
+    __slots__ = (
+        "_failing",
+        "_looked",
+        "_since",
+        "_waits",
+        "aside",
+        "bell",
+        "called_away",
+        "current",
+        "reading",
+        "subscriptions",
+    )
 
     def __init__(self, subscriptions: Sequence[Subscription]) -> None:
         self.subscriptions: dict[str, Subscription] = {each.topic: each for each in subscriptions}
@@ -107,6 +120,9 @@ class Topics:
         # The library's waits that were started; they go on from one read to the next.
         self._waits: dict[str, Operation] = {}
         self._looked = 0.0
+        self.aside: set[str] = set()
+        # Whose turn it is to be looked at: an error is this one's.
+        self._failing: str | None = None
 
     @property
     def stopped(self) -> bool:
@@ -136,7 +152,7 @@ class Topics:
 
     def look(self) -> bool:
         """Takes a chunk of each topic of which nothing is held, if that was not done just now; whether something can be
-        handed out."""
+        handed out. An error of one topic is raised, each time: :meth:`set_aside` has it told once."""
         now = monotonic()
         since = self._since
         held = False
@@ -149,11 +165,22 @@ class Topics:
         if held and now - self._looked < _LOOK_SECONDS:
             return True
         self._looked = now
+        if self.aside and all(each.ended or topic in self.aside for topic, each in self.subscriptions.items()):
+            # Nothing else is left: it must not look like the end.
+            self.aside.clear()
         for topic, each in self.subscriptions.items():
-            if topic not in since and not each.ended and each.take() and each.buffer.count:
+            if topic in since or each.ended or topic in self.aside:
+                continue
+            self._failing = topic
+            if each.take() and each.buffer.count:
                 since[topic] = now
                 held = True
         return held
+
+    def set_aside(self) -> None:
+        """The error that a look has raised goes to the caller: the others go on without its topic."""
+        if self._failing is not None:
+            self.aside.add(self._failing)
 
     def first(self) -> tuple[Subscription, float]:
         """Whose turn it is, and since when it has waited; to be called after a look that has found something."""
@@ -174,6 +201,12 @@ class Topics:
         self.current = subscription
         return True
 
+    def bring_back(self, topic: str) -> None:
+        """Somebody has sought, paused or resumed there: it is looked at again. Any thread."""
+        self.aside.discard(topic)
+        # A reader may wait for the others only, since this topic had ended, or was set aside.
+        self.bell.wake()
+
     # -- waiting
 
     def listen(self, full: Subscription | None = None) -> bool:
@@ -183,7 +216,7 @@ class Topics:
         :raises ClosedError: it was closed.
         """
         for topic, each in self.subscriptions.items():
-            if each.ended or (each.buffer.count and each is not full):
+            if each.ended or topic in self.aside or (each.buffer.count and each is not full):
                 continue
             wait = self._waits.get(topic)
             if wait is None or wait.done:

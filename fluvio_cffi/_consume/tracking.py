@@ -19,18 +19,19 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from fluvio_cffi._consume.batch import Cut
 from fluvio_cffi._consume.subscription import Subscription
 from fluvio_cffi._consume.window import Window
-from fluvio_cffi._errors import FluvioError, FluvioTimeoutError, RecordFailedError
-from fluvio_cffi._values.records import Record
+from fluvio_cffi._errors import DecodeError, FluvioError, FluvioTimeoutError, RecordFailedError, RecordLike, UsageError
+from fluvio_cffi._values.records import K, Record, V
 
 WaiterT = TypeVar("WaiterT")
 
-_NOTHING: Final[Iterator[Record]] = iter(())
+_NOTHING: Final[Iterator[Record[Any, Any]]] = iter(())
 
 
 class Tracking(Generic[WaiterT]):
     """The records that were taken for workers.
 
     :ivar records: those that may leave; empty: somebody must fetch more.
+    :ivar untold: the error of a record that no codec can read, until whoever fetches has raised it.
     :ivar fetching: whether somebody does. Whoever fetches claims it.
     :ivar windows: by topic, what was taken and is not done.
     :ivar failure: of a record that failed: why nothing further is handed out.
@@ -40,7 +41,8 @@ class Tracking(Generic[WaiterT]):
     """
 
     def __init__(self, topics: list[str], most: int, awaken: Callable[[WaiterT], None]) -> None:
-        self.records: Iterator[Record] = _NOTHING
+        self.records: Iterator[Record[Any, Any]] = _NOTHING
+        self.untold: DecodeError | None = None
         self.fetching: bool = False
         self.windows: dict[str, Window] = {topic: Window() for topic in topics}
         self.failure: RecordFailedError | None = None
@@ -50,7 +52,7 @@ class Tracking(Generic[WaiterT]):
         self._most = most
         self._awaken = awaken
         self._waiting: deque[WaiterT] = deque()
-        self._again: deque[Record] = deque()
+        self._again: deque[Record[Any, Any]] = deque()
 
     @property
     def free(self) -> int:
@@ -72,22 +74,48 @@ class Tracking(Generic[WaiterT]):
 
     def hold(self, subscription: Subscription, cut: Cut) -> bool:
         """Takes a batch out of the consumer; false: it was not to be had any more."""
-        window = self.windows[subscription.topic]
         records = [*cut.batch]
-        window.add(records)
-        count = len(records)
-        leaving = iter(records)
+        self.windows[subscription.topic].add(records)
+        return self._take(subscription, cut, iter(records), len(records), None)
+
+    def hold_undecodable(self, subscription: Subscription, cut: Cut, error: DecodeError | None) -> bool:
+        """The same with one record that no codec can read. It does not leave.
+
+        :param error: is to be raised for it, and whoever gets that has it in hand; ``None``: it is passed over, and so
+            done.
+        """
+        passed_over = error is None
+        self.windows[subscription.topic].add(cut.batch, undecodable=True, done=passed_over)
+        return self._take(subscription, cut, _NOTHING, 0 if passed_over else 1, error)
+
+    def _take(
+        self,
+        subscription: Subscription,
+        cut: Cut,
+        leaving: Iterator[Record[Any, Any]],
+        undone: int,
+        error: DecodeError | None,
+    ) -> bool:
+        window, buffer = self.windows[subscription.topic], subscription.buffer
         none: list[Any] = []
-        buffer = subscription.buffer
         # One step: what was held back, sought or stopped meanwhile is not handed out.
         if buffer.state is cut.before and not subscription.stopped:
             buffer.state = cut.after
             window.reserved = none
-            window.undone += count
+            window.undone += undone
             self.records = leaving
+            self.untold = error
             return True
         window.take_back()
         return False
+
+    def tell(self) -> None:
+        """Raises the error of a record that no codec can read, once."""
+        error = self.untold
+        if error is not None:
+            # One step; only whoever fetches comes here.
+            self.untold = None
+            raise error
 
     def take_back(self) -> None:
         """Whoever fetched before was interrupted: what was not taken is not held."""
@@ -115,18 +143,22 @@ class Tracking(Generic[WaiterT]):
 
     # -- being told
 
-    def give_back(self, record: Record) -> bool:
+    def give_back(self, record: Record[Any, Any]) -> bool:
         """It is to be handed out again; false: it is done, or was given back already."""
         window, again = self.windows[record.topic], self._again
-        if not window.give_back(record.partition, record.offset):
-            entry = window.entry(record.partition, record.offset)
-            # Whoever gave it back before may have been interrupted in the middle of that.
-            if entry is None or not entry.returned or any(each is record for each in [*again]):
-                return False
+        entry = window.entry(record.partition, record.offset)
+        if entry is not None and entry.undecodable:
+            raise UsageError("no codec can read this record: say that it is done, or that it has failed")
+        if window.give_back(record.partition, record.offset):
+            again.append(record)
+            return True
+        # Whoever gave it back before may have been interrupted in the middle of that.
+        if entry is None or not entry.returned or any(each is record for each in [*again]):
+            return False
         again.append(record)
         return True
 
-    def fail(self, record: Record, error: BaseException) -> None:
+    def fail(self, record: Record[Any, Any] | RecordLike, error: BaseException) -> None:
         """It failed: nothing further is handed out."""
         place = f"the record at offset {record.offset} of partition {record.partition} of {record.topic!r}"
         failure = RecordFailedError(
@@ -230,23 +262,23 @@ class Tracking(Generic[WaiterT]):
 class Tracker(Protocol):
     """Is told what becomes of records."""
 
-    def done(self, record: Record) -> None:
+    def done(self, record: Record[Any, Any]) -> None:
         """It is processed."""
 
-    def fail(self, record: Record, error: BaseException) -> None:
+    def fail(self, record: Record[Any, Any], error: BaseException) -> None:
         """It failed."""
 
 
-class Processing(AbstractContextManager[Record]):
+class Processing(AbstractContextManager[Record[K, V]], Generic[K, V]):
     """A block in which a record is processed."""
 
     __slots__ = ("_record", "_tracker")
 
-    def __init__(self, tracker: Tracker, record: Record) -> None:
+    def __init__(self, tracker: Tracker, record: Record[K, V]) -> None:
         self._tracker = tracker
         self._record = record
 
-    def __enter__(self) -> Record:
+    def __enter__(self) -> Record[K, V]:
         return self._record
 
     def __exit__(

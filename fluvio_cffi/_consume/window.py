@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from fluvio_cffi._consume.batch import SharedOffset
 from fluvio_cffi._values.records import Record
@@ -19,15 +20,17 @@ class _Entry:
     :ivar offset: its offset: the object that the record has, by which those are told apart that share one.
     :ivar processed: the offset to store when it and all before it are done.
     :ivar done: whether it is.
+    :ivar undecodable: whether no codec can read it, so that it cannot be handed out again.
     :ivar returned: whether a worker has given it back, and it was not handed out again.
     """
 
-    __slots__ = ("done", "offset", "processed", "returned")
+    __slots__ = ("done", "offset", "processed", "returned", "undecodable")
 
-    def __init__(self, offset: int) -> None:
+    def __init__(self, offset: int, undecodable: bool, done: bool) -> None:
         self.offset = offset
         self.processed: int = offset.processed if isinstance(offset, SharedOffset) else offset
-        self.done = False
+        self.done = done
+        self.undecodable = undecodable
         self.returned = False
 
 
@@ -66,14 +69,14 @@ class Window:
         self.returned: int = 0
         self.reserved: list[tuple[_Partition, _Entry]] = []
 
-    def add(self, records: Iterable[Record]) -> None:
+    def add(self, records: Iterable[Record[Any, Any]], *, undecodable: bool = False, done: bool = False) -> None:
         """These are about to be taken, in this order: :attr:`reserved` has them until they are."""
         reserved = self.reserved
         for record in records:
             partition = self._partitions.get(record.partition)
             if partition is None:
                 partition = self._partitions[record.partition] = _Partition()
-            entry = _Entry(record.offset)
+            entry = _Entry(record.offset, undecodable, done)
             shared = (*partition.by_offset.get(entry.offset, ()), entry)
             reserved.append((partition, entry))
             partition.entries.append(entry)

@@ -180,18 +180,16 @@ class Consumer(Forgettable, Closeable, Generic[K, V]):
         wait = None if max_wait is None else parse_duration(max_wait, "max_wait")
         return self._new_batches(max_records, wait)
 
-    def tracker(self, *, max_in_hand: int = 1000) -> Tracker:
+    def tracker(self, *, max_in_hand: int = 1000) -> Tracker[K, V]:
         """Hands out the records from now on, to any number of workers, is told in any order which are done, and commits
         of each partition what has no unfinished record before it. Nothing else reads or seeks the consumer after that.
 
         :param max_in_hand: how many records it takes, at most, from the oldest one on that is not done.
-        :raises UsageError: the consumer was opened without a ``consumer_id``, or with a group or codecs, or is being
-            read.
+        :raises UsageError: the consumer was opened without a ``consumer_id``, or with a group, or is being read.
         """
         self._subscription.check_open()
         if self._subscription.group is not None:
             raise UsageError("a tracker is not for the members of a group yet: open the consumer with a consumer_id")
-        self._subscription.check_undecoded()
         return self._new_tracker(max_in_hand)
 
     # -- elsewhere, later

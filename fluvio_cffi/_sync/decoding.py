@@ -13,7 +13,8 @@ def decode_batch(
     backend: SyncBackend, decoding: Decoding, buffer: Buffer, cut: Cut
 ) -> tuple[Cut, DecodeError | None] | None:
     """What is to be handed out of a cut: its records decoded, as far as they can be; or where the first cannot, that
-    one alone: its error, or no record if it is passed over. ``None``: something has come in between."""
+    one alone, as it is in the log, without parts, and its error, if it is not to be passed over. ``None``: something
+    has come in between."""
     parts: list[Columns] = []
     for part in cut.parts:
         decoded = decoding.part(part)
@@ -35,7 +36,7 @@ def _before(
         return None
     if not good:
         nothing: list[Columns] = []
-        return Cut(cut.batch, shorter.before, shorter.after, nothing), decoding.failure(bad.record, bad.error)
+        return shorter._replace(parts=nothing), decoding.failure(bad.record, bad.error)
     if bad.good:
         decoded = decoding.part(part.slice(0, bad.good))
         if isinstance(decoded, Bad):

@@ -36,8 +36,8 @@ class TopicsConsumer(Forgettable, Closeable, Generic[K, V]):
 
     ``for record in consumer`` reads them one by one, :meth:`batches` many at a time, each batch of one topic,
     :meth:`receive` a single one, in any mixture; else as :class:`Consumer`. What that tells by partition is told
-    by topic and partition here. An error that is raised while reading names its topic; the others go on once it was
-    sought there, or the topic is paused.
+    by topic and partition here. An error that is raised while reading names its topic, and is raised once: the others
+    go on without that topic, until it is sought, paused or resumed. When nothing else is left, it is raised again.
     """
 
     _opened = "the client's consumer([topic, ...])"
@@ -154,14 +154,13 @@ class TopicsConsumer(Forgettable, Closeable, Generic[K, V]):
         wait = None if max_wait is None else parse_duration(max_wait, "max_wait")
         return self._new_batches(max_records, wait)
 
-    def tracker(self, *, max_in_hand: int = 1000) -> Tracker:
+    def tracker(self, *, max_in_hand: int = 1000) -> Tracker[K, V]:
         """Hands out the records from now on, to any number of workers: as :meth:`Consumer.tracker`.
 
         :param max_in_hand: how many records it takes, at most, from the oldest one on that is not done.
-        :raises UsageError: the consumer was opened without a ``consumer_id``, or with codecs, or is being read.
+        :raises UsageError: the consumer was opened without a ``consumer_id``, or is being read.
         """
         self._topics.check_open()
-        self._topics.current.check_undecoded()
         return self._new_tracker(max_in_hand)
 
     # -- elsewhere, later
@@ -191,8 +190,7 @@ class TopicsConsumer(Forgettable, Closeable, Generic[K, V]):
         target = offset if isinstance(offset, Offset) else Offset.at(offset)
         limit = parse_timeout(timeout, self._session.admin_timeout)
         operation = start_seek(subscription, partition, target, limit, backend.waiter())
-        # A reader may wait for the others only, since this topic had ended.
-        topics.bell.wake()
+        topics.bring_back(topic)
         (backend.finish(operation)).check()
 
     def pause(self, topic: str | None = None, *partitions: int) -> None:
@@ -206,6 +204,7 @@ class TopicsConsumer(Forgettable, Closeable, Generic[K, V]):
         """
         for each in self._topics.subscriptions.values() if topic is None else (self._topics.of(topic),):
             hold_back(each, partitions)
+            self._topics.bring_back(each.topic)
 
     def resume(self, topic: str | None = None, *partitions: int) -> None:
         """Go on with partitions that were paused, where they were. Any thread; safe in a signal handler.
@@ -217,6 +216,7 @@ class TopicsConsumer(Forgettable, Closeable, Generic[K, V]):
         """
         for each in self._topics.subscriptions.values() if topic is None else (self._topics.of(topic),):
             go_on(each, partitions)
+            self._topics.bring_back(each.topic)
 
     # -- stored offsets
 

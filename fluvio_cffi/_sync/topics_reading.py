@@ -86,8 +86,12 @@ def _ready(backend: SyncBackend, topics: Topics, deadline: float | None) -> bool
     if backend.due():
         backend.rest()
     while not topics.stopped:
-        if topics.look():
-            return True
+        try:
+            if topics.look():
+                return True
+        except FluvioError:
+            topics.set_aside()
+            raise
         if topics.called_away:
             return False
         if topics.ended:

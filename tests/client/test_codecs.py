@@ -29,6 +29,7 @@ from fluvio_cffi import (
     AsyncConsumer,
     AsyncFluvio,
     AsyncProducer,
+    ClosedError,
     ConfigError,
     Consumer,
     DecodeError,
@@ -38,6 +39,7 @@ from fluvio_cffi import (
     ProducerRecord,
     Record,
     RecordBatch,
+    RecordFailedError,
     UsageError,
 )
 from fluvio_cffi.codecs import (
@@ -315,11 +317,88 @@ async def test_wrong_arguments(world: World) -> None:
                         await open("t", **{which: wrong})
         with pytest.raises(ConfigError, match="on_undecodable is 'ignore': it must be"):
             await client.consumer("t", value=Json(), on_undecodable="ignore")
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("commit", ["manual", "auto"])
+async def test_poison_of_a_tracker_is_in_hand_until_it_is_done(world: World, several: bool, commit: str) -> None:
+    async with world.connect() as client:
+        for bad in ({0}, {2}, {COUNT - 1}, {1, 2}, set(range(COUNT))):
+            topic = await world.topic(client)
+            async with client.producer(topic) as producer:
+                await producer.send_all([POISON if index in bad else b"%d" % index for index in range(COUNT)])
+            keywords: dict[str, Any] = {"consumer_id": topic, "stop_at_end": True, "commit": commit}
+            topics = [topic] if several else topic
+            async with client.consumer(topics, value=Callables(written, int), **keywords) as consumer:
+                held: list[Any] = []
+                async with consumer.tracker() as tracker:
+                    for index in range(COUNT):
+                        try:
+                            record = await tracker.receive(timeout=10)
+                            assert (record.offset, record.value) == (index, index)
+                            tracker.done(record)
+                        except DecodeError as error:
+                            assert error.record is not None
+                            assert (error.record.offset, error.record.value) == (index, POISON)
+                            with pytest.raises(UsageError, match="no codec can read this record"):
+                                tracker.retry(error.record)
+                            held.append(error.record)
+                        assert tracker.in_hand == len(held)
+                    with pytest.raises(ClosedError):
+                        await tracker.receive(timeout=10)
+                    await tracker.commit()
+                    committed = {} if min(bad) == 0 else {0: min(bad) - 1}
+                    assert await consumer.committed() == ({topic: committed} if several else committed)
+                    for record in reversed(held):
+                        tracker.done(record)
+                    await tracker.join(timeout=10)
+            async with client.consumer(topic, consumer_id=topic) as consumer:
+                assert await consumer.committed() == {0: COUNT - 1}
+
+
+async def test_poison_that_a_tracker_passes_over(world: World) -> None:
+    async with world.connect() as client:
+        for bad in ({0}, {2}, {COUNT - 1}, {1, 2}, set(range(COUNT))):
+            topic = await world.topic(client)
+            async with client.producer(topic) as producer:
+                await producer.send_all([POISON if index in bad else b"%d" % index for index in range(COUNT)])
+            told: list[DecodeError] = []
+            for choice in ("skip", told.append):
+                options: dict[str, Any] = {"value": Callables(written, int), "on_undecodable": choice}
+                identity = f"{topic} {choice}"
+                async with (
+                    client.consumer(topic, consumer_id=identity, stop_at_end=True, **options) as consumer,
+                    consumer.tracker() as tracker,
+                ):
+                    seen = []
+                    async for record in tracker:
+                        seen.append(record.value)
+                        tracker.done(record)
+                    assert seen == sorted(set(range(COUNT)) - bad)
+                    assert tracker.in_hand == 0
+                async with client.consumer(topic, consumer_id=identity) as consumer:
+                    assert await consumer.committed() == {0: COUNT - 1}
+            assert [error.offset for error in told] == sorted(bad)
+
+
+async def test_poison_that_fails_comes_again(world: World) -> None:
+    async with world.connect() as client:
         topic = await world.topic(client)
-        for topics in (topic, [topic]):
-            async with client.consumer(topics, consumer_id="c", value=Json()) as consumer:
-                with pytest.raises(UsageError, match="as they are in the log: open the consumer without codecs"):
-                    consumer.tracker()
+        async with client.producer(topic) as producer:
+            await producer.send_all([b"0", POISON, b"2"])
+        for _ in range(2):
+            async with client.consumer(topic, consumer_id="c", value=Callables(written, int)) as consumer:
+                tracker = consumer.tracker()
+                with pytest.raises(DecodeError) as bad:
+                    while True:
+                        tracker.done(await tracker.receive(timeout=10))
+                assert bad.value.record is not None
+                tracker.fail(bad.value.record, bad.value)
+                with pytest.raises(RecordFailedError) as failed:
+                    await tracker.receive(timeout=10)
+                assert failed.value.__cause__ is bad.value
+                await tracker.commit()
+                assert await consumer.committed() == {0: 0}
 
 
 def test_codecs_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -427,6 +506,7 @@ if TYPE_CHECKING:
                 assert_type(batch, RecordBatch[str, Order])
                 assert_type(batch.value_list(), list[Order])
                 await consumer.commit(batch)
+            assert_type(await consumer.tracker().receive(), Record[str, Order])
         async with client.consumer("t") as plain:
             assert_type(plain, AsyncConsumer[bytes, bytes])
             assert_type((await plain.receive()).value, bytes)

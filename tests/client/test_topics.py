@@ -156,21 +156,53 @@ async def test_a_topic_that_does_not_exist(world: World) -> None:
         assert (wrong.value.topic, wrong.value.partition) == (topics[0], 5)
 
 
-async def test_a_topic_that_is_deleted_is_named_and_the_others_go_on_without_it(world: World) -> None:
+@pytest.mark.parametrize("batches", [False, True])
+async def test_a_topic_that_is_deleted_is_named_and_the_others_go_on_without_it(world: World, batches: bool) -> None:
     async with world.connect() as client:
         gone, stays = await filled(world, client, 3, 3)
         async with client.consumer([gone, stays], start=Offset.beginning()) as consumer:
+
+            async def offset() -> int:
+                if not batches:
+                    return int((await consumer.receive(timeout=30)).offset)
+                async for batch in consumer.batches(max_records=1):
+                    return int(batch[0].offset)
+                raise AssertionError
+
             for _ in range(6):
-                await consumer.receive(timeout=10)
+                await offset()
             await client.admin.topics.delete(gone)
-            for _ in range(2):
+            for expected in (3, 4):
                 with pytest.raises(TopicNotFoundError) as error:
-                    await consumer.receive(timeout=30)
+                    await offset()
                 assert error.value.topic == gone
+                async with client.producer(stays) as producer:
+                    await producer.send(b"3")
+                assert await offset() == expected
+                # Whoever asks for it is told again.
+                consumer.resume(gone)
             consumer.pause(gone)
-            async with client.producer(stays) as producer:
-                await producer.send(b"3")
-            assert (await consumer.receive(timeout=10)).offset == 3
+            with pytest.raises(FluvioTimeoutError):
+                await consumer.receive(timeout=0.05)
+
+
+async def test_an_error_is_not_taken_for_the_end(world: World) -> None:
+    """The topic whose error was raised comes last, when the others have ended, and each time."""
+    async with world.connect() as client:
+        gone, stays = await filled(world, client, 3, 3)
+        async with client.consumer([gone, stays], start=Offset.end()) as consumer:
+            await client.admin.topics.delete(gone)
+            with pytest.raises(TopicNotFoundError):
+                await consumer.receive(timeout=30)
+            consumer.resume()
+            with pytest.raises(TopicNotFoundError):
+                await consumer.receive(timeout=30)
+            await consumer.seek(stays, 0, 0)
+            assert [(await consumer.receive(timeout=10)).offset for _ in range(3)] == [0, 1, 2]
+            await client.admin.topics.delete(stays)
+            for _ in range(3):
+                with pytest.raises(TopicNotFoundError):
+                    await consumer.receive(timeout=30)
 
 
 async def test_waiting(world: World) -> None:
