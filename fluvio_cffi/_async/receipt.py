@@ -36,8 +36,9 @@ class AsyncReceipt(BaseReceipt[AsyncBackend]):
         """Have `fn` called with this receipt, once, when the record is settled. Any thread.
 
         A client of a loop calls it there, so it must not block; soon, if the record is settled by now; not, if the loop
-        ends first. A client of threads calls it in one that waits in a call of the client, its close at the latest; at
-        once, if the record is settled by now. It is never called in a thread of the library's own.
+        ends first. A client of threads calls it in one that waits in a call of the client, at the latest its close or
+        the end of the program; at once, if the record is settled by now. It is never called in a thread of the
+        library's own.
 
         What it raises is logged; on trio also SystemExit and KeyboardInterrupt, which elsewhere go on to the loop or
         the thread. A failure at which it does not look, by :meth:`result` or :meth:`exception`, is

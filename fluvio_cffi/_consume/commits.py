@@ -32,6 +32,7 @@ class Commits:
     """
 
     __slots__ = (
+        "_automatic",
         "_backend",
         "_before",
         "_buffer",
@@ -57,7 +58,7 @@ class Commits:
         self._handle = handle
         self._topic = topic
         self._buffer = buffer
-        self._by_itself = options.commits_by_itself
+        self._automatic = self._by_itself = options.commits_by_itself
         # What the library commits in the background: by partition, the last processed offset.
         self._cells: dict[int, CData] = {}
         # What had been handed out when the last read began.
@@ -99,9 +100,12 @@ class Commits:
     def take_over(self) -> bool:
         """From now on somebody else says what is processed, by :meth:`note`, and not what is read; whether the library
         commits it in the background."""
-        by_itself = self._by_itself
         self._by_itself = False
-        return by_itself
+        return self._automatic
+
+    def give_back(self) -> None:
+        """It is what is read again."""
+        self._by_itself = self._automatic
 
     def note(self, partition: int, offset: int) -> None:
         """All up to this offset is processed: the library may commit it."""

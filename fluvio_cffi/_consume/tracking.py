@@ -70,6 +70,26 @@ class Tracking(Generic[WaiterT]):
             if self.records is records and length_hint(records) == leaving:
                 return max(0, undone - leaving)
 
+    # -- beginning
+
+    def take_over(self, subscription: Subscription) -> None:
+        """From now on workers say what of it is processed."""
+        # What was handed out before counts as processed, as with any other read.
+        subscription.begin_batch()
+        self.by_itself = subscription.commits.take_over()
+        subscription.tracked = self.wake_all
+        subscription.note_dropped = self.note_dropped
+
+    def give_up(self, subscription: Subscription) -> None:
+        """As if it had never been taken over."""
+        subscription.tracked = subscription.note_dropped = None
+        subscription.commits.give_back()
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nothing was ever taken."""
+        return not any(each.used for each in self.windows.values())
+
     # -- handing out
 
     def hold(self, subscription: Subscription, cut: Cut) -> bool:

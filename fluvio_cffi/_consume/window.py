@@ -69,6 +69,11 @@ class Window:
         self.returned: int = 0
         self.reserved: list[tuple[_Partition, _Entry]] = []
 
+    @property
+    def used(self) -> bool:
+        """Whether anything was ever taken."""
+        return bool(self._partitions)
+
     def add(self, records: Iterable[Record[Any, Any]], *, undecodable: bool = False, done: bool = False) -> None:
         """These are about to be taken, in this order: :attr:`reserved` has them until they are."""
         reserved = self.reserved

@@ -27,6 +27,8 @@ from fluvio_cffi._values.quantities import Duration, ending, left, parse_duratio
 # Called again and again: hand over to the library what Python still holds, as far as there is room, and tell how many
 # records it holds then.
 hand_over: Final[list[Callable[[], int]]] = []
+# Called when that is settled: threads take up what has completed, so that functions that wait for it are called.
+take_up: Final[list[Callable[[], None]]] = []
 # Called when all is over.
 at_end: Final[list[Callable[[], None]]] = []
 
@@ -123,6 +125,8 @@ def _drain() -> int:
         while True:
             held = sum(call() for call in hand_over)
             unsettled = _flush(completions, left(deadline))
+            for each in take_up:
+                each()
             if not held or unsettled or left(deadline) == 0:
                 return held + unsettled
     except ResourceError:

@@ -12,7 +12,7 @@ from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError
 from fluvio_cffi._failures import brief
 from fluvio_cffi._lifetime import Forgettable, Members
 from fluvio_cffi._native.calls import view
-from fluvio_cffi._native.lifecycle import hand_over
+from fluvio_cffi._native.lifecycle import hand_over, take_up
 from fluvio_cffi._native.loader import CData, lib
 from fluvio_cffi._native.queue import Operation
 from fluvio_cffi._produce.thread_intake import ThreadIntake
@@ -143,4 +143,12 @@ def _hand_over_all() -> int:
     return held
 
 
+def _take_up_all() -> None:
+    """What was handed over is settled."""
+    for session in _sessions:
+        if not session.closed:
+            session.backend.look()
+
+
 hand_over.append(_hand_over_all)
+take_up.append(_take_up_all)

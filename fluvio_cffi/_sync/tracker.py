@@ -56,24 +56,29 @@ class Tracker(Generic[K, V]):
         subscriptions = [reader] if isinstance(reader, Subscription) else [*reader.subscriptions.values()]
         for each in subscriptions:
             each.commits.check()
-        if not reader.reading:
-            # One step. From now on nobody else reads.
-            reader.reading = True
-        else:
-            raise subscriptions[0].second_reader()
         # Not forgotten as long as there is the tracker.
         self._consumer = consumer
         self._backend: SyncBackend = backend
         self._session = session
         self._reader = reader
         self._subscriptions: dict[str, Subscription] = {each.topic: each for each in subscriptions}
-        self._tracking: Tracking[Waiter] = Tracking([*self._subscriptions], max_in_hand, backend.awaken)
+        tracking: Tracking[Waiter] = Tracking([*self._subscriptions], max_in_hand, backend.awaken)
+        if not reader.reading:
+            # One step. From now on nobody else reads; if nobody ever has the tracker, its end undoes that.
+            reader.reading = True
+            self._tracking = tracking
+        else:
+            raise subscriptions[0].second_reader()
         for each in subscriptions:
-            # What was handed out before counts as processed, as with any other read.
-            each.begin_batch()
-            self._tracking.by_itself = each.commits.take_over()
-            each.tracked = self._tracking.wake_all
-            each.note_dropped = self._tracking.note_dropped
+            tracking.take_over(each)
+
+    def __del__(self) -> None:
+        # Only of one that has handed out nothing, such as where Ctrl-C came before the caller had it.
+        tracking = getattr(self, "_tracking", None)
+        if tracking is not None and tracking.untouched:
+            for each in self._subscriptions.values():
+                tracking.give_up(each)
+            self._reader.reading = False
 
     @property
     def in_hand(self) -> int:

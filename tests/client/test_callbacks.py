@@ -252,3 +252,21 @@ async def test_what_is_not_settled_stays_so(world: World) -> None:
         receipt.add_done_callback(lambda receipt: receipt.result())
         with pytest.raises(UsageError, match="not settled yet"):
             receipt.result()
+
+
+def test_at_the_end_of_the_program(cluster: LocalCluster) -> None:
+    """Nobody closes anything, or waits: it is called all the same, and may send once more."""
+    code = f"""
+from fluvio_cffi import Fluvio
+client = Fluvio.connect("{cluster.endpoint}")
+client.admin.topics.create("callbacks-at-exit")
+producer = client.producer("callbacks-at-exit", linger=0.2)
+
+def again(receipt):
+    print("first at", receipt.result().offset, flush=True)
+    producer.enqueue("b").add_done_callback(lambda receipt: print("then at", receipt.result().offset, flush=True))
+
+producer.enqueue("a").add_done_callback(again)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "first at 0\nthen at 1\n", "")

@@ -32,6 +32,7 @@ from fluvio_cffi import (
     RecordBatch,
     StorageError,
     TableFormat,
+    Tracker,
     opentelemetry,
 )
 from fluvio_cffi._native.loader import ffi
@@ -345,6 +346,30 @@ def test_reading_that_is_watched(client: Fluvio, how: str) -> None:
         read_interrupted(client, how, None, f"interrupts-watched-{how}")
     finally:
         opentelemetry.uninstrument()
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_making_a_tracker(client: Fluvio, several: bool) -> None:
+    """A tracker that nobody has got does not keep the consumer."""
+    topic = f"interrupts-tracker-{several}".lower()
+    client.admin.topics.create(topic)
+    with client.producer(topic) as producer:
+        producer.send_all([b"x"] * 3000)
+    made: list[Tracker] = []
+    options: dict[str, Any] = {"start": Offset.beginning(), "consumer_id": topic, "commit": "auto"}
+    consumer: Any = client.consumer([topic] if several else topic, **options)
+
+    def check(_: bool) -> None:
+        made.clear()
+        consumer.receive(timeout=5)
+        consumer.commit()
+
+    at_each_place(client, lambda: made.append(consumer.tracker()), check)
+    # What was read counts as before.
+    last = consumer.receive(timeout=5).offset
+    consumer.close()
+    with client.consumer(topic, consumer_id=topic) as consumer:
+        assert consumer.committed() == {0: last - 1}
 
 
 @pytest.mark.usefixtures("client")
