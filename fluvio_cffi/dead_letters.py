@@ -51,7 +51,7 @@ class DeadLetter:
     @classmethod
     def of(cls, record: RecordLike, error: BaseException, *, attempts: int = 1) -> DeadLetter:
         """The letter for a record as it is in the log: of a consumer without codecs, or the ``record`` of a
-        :class:`DecodeError`.
+        :class:`~fluvio_cffi.DecodeError`.
 
         :param record: could not be processed.
         :param error: what the last attempt raised.

@@ -112,7 +112,7 @@ def replay(settings: Settings, topic: str, target: str | None, consumer: str, dr
     else:
         done = "would be sent" if dry_run else "sent"
         lines = [f'{each["records"]} records {done} to topic "{each["topic"]}"' for each in document]
-        write("\n".join(lines) or "No dead letters found")
+        write("\n".join(lines) or "No dead letters to send")
     return 1 if replaying.left_out else 0
 
 

@@ -93,7 +93,7 @@ def test_replay(run: Run, fluvio_cluster: LocalCluster, dead: str, name: str) ->
     assert values(fluvio_cluster, name) == [(b"k", b"%d" % number) for number in range(5)]
     # Each once.
     again = run("dead-letters", "replay", dead)
-    assert (again.status, again.out) == (0, "No dead letters found\n")
+    assert (again.status, again.out) == (0, "No dead letters to send\n")
     other = run("dead-letters", "replay", dead, "-c", f"{name}-other", "--to", name, "-O", "json")
     assert json.loads(other.out) == [{"topic": name, "records": 5}]
     assert len(values(fluvio_cluster, name)) == 10
