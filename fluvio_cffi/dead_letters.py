@@ -34,7 +34,7 @@ class DeadLetter:
     :ivar key: its key; ``None``: it has none.
     :ivar value: its value.
     :ivar error: the class of the exception that it raised last.
-    :ivar message: what that said.
+    :ivar message: what that said: 300 characters at most.
     :ivar attempts: how often it was tried.
     """
 
@@ -93,7 +93,7 @@ class DeadLetter:
                 document.get("message", ""),
                 document.get("attempts", 1),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
             raise ConfigError(f"this is no dead letter: {type(error).__name__}: {error}") from error
         kinds = ((letter.topic, str), (letter.partition, int), (letter.offset, int))
         for given, kind in kinds:

@@ -169,11 +169,9 @@ class Tracking(Generic[WaiterT]):
         entry = window.entry(record.partition, record.offset)
         if entry is not None and entry.undecodable:
             raise UsageError("no codec can read this record: say that it is done, or that it has failed")
-        if window.give_back(record.partition, record.offset):
-            again.append(record)
-            return True
+        returned = window.give_back(record.partition, record.offset)
         # Whoever gave it back before may have been interrupted in the middle of that.
-        if entry is None or not entry.returned or any(each is record for each in [*again]):
+        if not returned and (entry is None or not entry.returned or any(each is record for each in [*again])):
             return False
         again.append(record)
         return True

@@ -41,6 +41,7 @@ def test_a_letter_of_another_program() -> None:
         b"\xff",
         b"[]",
         b"7",
+        b"[" * 100_000,
         b"{}",
         b'{"topic": "t", "partition": 0, "offset": 3, "value": "not base64"}',
         b'{"topic": "t", "partition": 0, "offset": 3, "value": null}',
