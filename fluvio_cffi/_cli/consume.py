@@ -106,8 +106,7 @@ def consume(settings: Settings, /, topics: tuple[str, ...], **options: Any) -> i
     with settings.connect() as client:
         write = prepare(client)
         if options["mirror"] is not None:
-            first, *_ = topics
-            options["partitions"] = (mirrored(client, first, options["mirror"], written=False),)
+            options["partitions"] = [mirrored(client, one, options["mirror"], written=False) for one in topics]
         with _open(client, topics, start, modules, options, identity) as consumer, _stopping(consumer) as ended_by:
             if sys.stdout.isatty():
                 _announce(topics, start, end)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any, Generic
+from typing import Generic
 
 from fluvio_cffi._backends.base import Waiter
 from fluvio_cffi._backends.threads import SyncBackend
@@ -119,7 +119,7 @@ class Tracker(Generic[K, V]):
 
     # -- being told
 
-    def done(self, record: Record[Any, Any] | RecordLike) -> None:
+    def done(self, record: Record[K, V] | RecordLike) -> None:
         """The record is processed. Again, nothing happens. Any thread.
 
         :raises ConfigError: it is no record of the consumer.
@@ -144,7 +144,7 @@ class Tracker(Generic[K, V]):
             self._call_away(subscription)
             tracking.wake_joining()
 
-    def fail(self, record: Record[Any, Any] | RecordLike, error: BaseException) -> None:
+    def fail(self, record: Record[K, V] | RecordLike, error: BaseException) -> None:
         """The record failed for good: nothing further is handed out. Reads raise a :class:`RecordFailedError` with
         `error` as its cause; what was done before the record is committed, and it comes again when the consumer is
         opened next. To go on without it put it elsewhere, and say that it is :meth:`done`. Any thread.
@@ -239,7 +239,7 @@ class Tracker(Generic[K, V]):
 
     # -- inside
 
-    def _of(self, record: Record[Any, Any] | RecordLike) -> Subscription:
+    def _of(self, record: Record[K, V] | RecordLike) -> Subscription:
         instance(record, "record", Record)
         subscription = self._subscriptions.get(record.topic)
         if subscription is None:
