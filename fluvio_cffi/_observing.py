@@ -50,7 +50,7 @@ class Reading(Protocol):
     """
 
     def received(self, what: Record[Any, Any] | RecordBatch[Any, Any], codec: Codec[Any] | None) -> None:
-        """It has this for its caller, as it is in the log; `codec` is to make something of the values."""
+        """It has this for its caller; `codec` is to make something of values that are as they are in the log."""
 
     def failed(self, error: BaseException) -> None:
         """It has nothing, for this reason."""

@@ -375,7 +375,7 @@ class AsyncConsumer(Forgettable, Closeable, Generic[K, V]):
     def _new_batches(self, limit: int, wait: float | None) -> AsyncBatches[K, V]:
         return AsyncBatches(self, self._backend, self._subscription, limit, wait)
 
-    def _new_tracker(self, most: int) -> AsyncTracker:
+    def _new_tracker(self, most: int) -> AsyncTracker[K, V]:
         return AsyncTracker(self, self._backend, self._session, self._subscription, most)
 
     def _hand_over_close(self) -> None:

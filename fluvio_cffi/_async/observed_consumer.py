@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Generic
 
 from fluvio_cffi import _observing
 from fluvio_cffi._backends.base import AsyncBackend
@@ -73,7 +73,7 @@ class AsyncObservedConsumer(AsyncConsumer[K, V]):
     def _new_batches(self, limit: int, wait: float | None) -> AsyncBatches[K, V]:
         return AsyncObservedBatches(self, self._backend, self._subscription, limit, wait, self._observer)
 
-    def _new_tracker(self, most: int) -> AsyncTracker:
+    def _new_tracker(self, most: int) -> AsyncTracker[K, V]:
         return AsyncObservedTracker(self, self._backend, self._session, self._subscription, most, self._observer)
 
 
@@ -123,7 +123,7 @@ class AsyncObservedBatches(AsyncBatches[K, V]):
         return cut
 
 
-class AsyncObservedTracker(AsyncTracker):
+class AsyncObservedTracker(AsyncTracker[K, V]):
     """The tracker of a consumer that is watched."""
 
     def __init__(
@@ -138,7 +138,7 @@ class AsyncObservedTracker(AsyncTracker):
         super().__init__(consumer, backend, session, reader, max_in_hand)
         self._observer = observer
 
-    async def _next(self, deadline: float | None) -> Record | None:
+    async def _next(self, deadline: float | None) -> Record[K, V] | None:
         reading = self._observer.reading()
         try:
             record = await super()._next(deadline)
@@ -149,7 +149,7 @@ class AsyncObservedTracker(AsyncTracker):
             reading.received(record, None)
         return record
 
-    def processing(self, record: Record) -> AbstractContextManager[Record]:
+    def processing(self, record: Record[K, V]) -> AbstractContextManager[Record[K, V]]:
         """As of any tracker."""
         return _ObservedProcessing(super().processing(record), self._observer.processing(record))
 
@@ -159,16 +159,16 @@ class AsyncObservedTracker(AsyncTracker):
             await super().commit(timeout)
 
 
-class _ObservedProcessing(AbstractContextManager[Record]):
+class _ObservedProcessing(AbstractContextManager[Record[K, V]], Generic[K, V]):
     """Two blocks in one: the inner one tells the tracker what has become of the record."""
 
     __slots__ = ("_inner", "_outer")
 
-    def __init__(self, inner: AbstractContextManager[Record], outer: AbstractContextManager[object]) -> None:
+    def __init__(self, inner: AbstractContextManager[Record[K, V]], outer: AbstractContextManager[object]) -> None:
         self._inner = inner
         self._outer = outer
 
-    def __enter__(self) -> Record:
+    def __enter__(self) -> Record[K, V]:
         self._outer.__enter__()
         return self._inner.__enter__()
 

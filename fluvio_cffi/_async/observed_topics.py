@@ -75,7 +75,7 @@ class AsyncObservedTopicsConsumer(AsyncTopicsConsumer[K, V]):
     def _new_batches(self, limit: int, wait: float | None) -> AsyncBatches[K, V]:
         return _Batches(self, self._backend, self._topics, limit, wait, self._observer)
 
-    def _new_tracker(self, most: int) -> AsyncTracker:
+    def _new_tracker(self, most: int) -> AsyncTracker[K, V]:
         return AsyncObservedTracker(self, self._backend, self._session, self._topics, most, self._observer)
 
 

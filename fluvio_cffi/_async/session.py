@@ -148,7 +148,7 @@ def _hand_over_all() -> int:
 
 def _take_up_all() -> None:
     """What was handed over is settled."""
-    for session in _sessions:
+    for session in sessions:
         if not session.closed:
             session.backend.look()
 

@@ -359,7 +359,7 @@ class AsyncTopicsConsumer(Forgettable, Closeable, Generic[K, V]):
     def _new_batches(self, limit: int, wait: float | None) -> AsyncBatches[K, V]:
         return AsyncTopicsBatches(self, self._backend, self._topics, limit, wait)
 
-    def _new_tracker(self, most: int) -> AsyncTracker:
+    def _new_tracker(self, most: int) -> AsyncTracker[K, V]:
         return AsyncTracker(self, self._backend, self._session, self._topics, most)
 
     def _end(self) -> None:

@@ -370,7 +370,7 @@ class Consumer(Forgettable, Closeable, Generic[K, V]):
     def _new_batches(self, limit: int, wait: float | None) -> Batches[K, V]:
         return Batches(self, self._backend, self._subscription, limit, wait)
 
-    def _new_tracker(self, most: int) -> Tracker:
+    def _new_tracker(self, most: int) -> Tracker[K, V]:
         return Tracker(self, self._backend, self._session, self._subscription, most)
 
     def _hand_over_close(self) -> None:

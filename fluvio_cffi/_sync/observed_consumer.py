@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Generic
 
 from fluvio_cffi import _observing
 from fluvio_cffi._backends.threads import SyncBackend
@@ -74,7 +74,7 @@ class ObservedConsumer(Consumer[K, V]):
     def _new_batches(self, limit: int, wait: float | None) -> Batches[K, V]:
         return ObservedBatches(self, self._backend, self._subscription, limit, wait, self._observer)
 
-    def _new_tracker(self, most: int) -> Tracker:
+    def _new_tracker(self, most: int) -> Tracker[K, V]:
         return ObservedTracker(self, self._backend, self._session, self._subscription, most, self._observer)
 
 
@@ -122,7 +122,7 @@ class ObservedBatches(Batches[K, V]):
         return cut
 
 
-class ObservedTracker(Tracker):
+class ObservedTracker(Tracker[K, V]):
     """The tracker of a consumer that is watched."""
 
     def __init__(
@@ -137,7 +137,7 @@ class ObservedTracker(Tracker):
         super().__init__(consumer, backend, session, reader, max_in_hand)
         self._observer = observer
 
-    def _next(self, deadline: float | None) -> Record | None:
+    def _next(self, deadline: float | None) -> Record[K, V] | None:
         reading = self._observer.reading()
         try:
             record = super()._next(deadline)
@@ -148,7 +148,7 @@ class ObservedTracker(Tracker):
             reading.received(record, None)
         return record
 
-    def processing(self, record: Record) -> AbstractContextManager[Record]:
+    def processing(self, record: Record[K, V]) -> AbstractContextManager[Record[K, V]]:
         """As of any tracker."""
         return _ObservedProcessing(super().processing(record), self._observer.processing(record))
 
@@ -158,16 +158,16 @@ class ObservedTracker(Tracker):
             super().commit(timeout)
 
 
-class _ObservedProcessing(AbstractContextManager[Record]):
+class _ObservedProcessing(AbstractContextManager[Record[K, V]], Generic[K, V]):
     """Two blocks in one: the inner one tells the tracker what has become of the record."""
 
     __slots__ = ("_inner", "_outer")
 
-    def __init__(self, inner: AbstractContextManager[Record], outer: AbstractContextManager[object]) -> None:
+    def __init__(self, inner: AbstractContextManager[Record[K, V]], outer: AbstractContextManager[object]) -> None:
         self._inner = inner
         self._outer = outer
 
-    def __enter__(self) -> Record:
+    def __enter__(self) -> Record[K, V]:
         self._outer.__enter__()
         return self._inner.__enter__()
 

@@ -74,7 +74,7 @@ class ObservedTopicsConsumer(TopicsConsumer[K, V]):
     def _new_batches(self, limit: int, wait: float | None) -> Batches[K, V]:
         return _Batches(self, self._backend, self._topics, limit, wait, self._observer)
 
-    def _new_tracker(self, most: int) -> Tracker:
+    def _new_tracker(self, most: int) -> Tracker[K, V]:
         return ObservedTracker(self, self._backend, self._session, self._topics, most, self._observer)
 
 

@@ -352,7 +352,7 @@ class TopicsConsumer(Forgettable, Closeable, Generic[K, V]):
     def _new_batches(self, limit: int, wait: float | None) -> Batches[K, V]:
         return TopicsBatches(self, self._backend, self._topics, limit, wait)
 
-    def _new_tracker(self, most: int) -> Tracker:
+    def _new_tracker(self, most: int) -> Tracker[K, V]:
         return Tracker(self, self._backend, self._session, self._topics, most)
 
     def _end(self) -> None:
