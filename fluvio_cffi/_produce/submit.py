@@ -17,6 +17,10 @@ from fluvio_cffi._produce.encode import Accept, Block, RecordRefused
 _RUNS: Final = 1024
 # flv_run_t: ticket, index, count
 _RUN: Final = Struct("=QII")
+_SUBMISSION_SIZE: Final = ffi.sizeof("flv_submission_t")
+_ROOM: Final = ffi.offsetof("flv_submission_t", "room")
+# What has come of a single record: `room` and `timestamp` of flv_submission_t, and the flv_run_t behind that.
+_ONE: Final = Struct(f"=Qq{_SUBMISSION_SIZE - _ROOM - 16}xQI")
 _NULL: Final = ffi.NULL
 _AWAITED: Final = int(lib.FLV_RECORDS_AWAITED)
 _UINT8: Final = ffi.typeof("uint8_t[]")
@@ -33,6 +37,7 @@ class _Structs:
     :ivar position: where in its block that run begins.
     :ivar block: where the records come from, until the submission is accounted for.
     :ivar accept: who is told of the runs that are left over.
+    :ivar memory: holds `submission`, and `runs` behind it.
     :ivar single: describes a single record; its columns are :attr:`columns`.
     :ivar columns: length of the value, length of the key, partition and timestamp of that record.
     :ivar rare: whether `single` points to more columns than the length of the value.
@@ -44,6 +49,7 @@ class _Structs:
         "busy",
         "columns",
         "error",
+        "memory",
         "position",
         "rare",
         "records",
@@ -60,9 +66,12 @@ class _Structs:
         self.error = ffi.new("flv_error_t **")
         self.records = ffi.new("flv_records_t *")
         self.records.struct_size = ffi.sizeof("flv_records_t")
-        self.runs = ffi.new("flv_run_t[]", _RUNS)
-        self.submission = ffi.new("flv_submission_t *")
-        self.submission.struct_size = ffi.sizeof("flv_submission_t")
+        # Side by side, so that what has come of a single record is read at once.
+        block = ffi.new("uint64_t[]", (_SUBMISSION_SIZE + _RUNS * _RUN.size) // 8)
+        self.memory = memoryview(ffi.buffer(block))
+        self.runs = ffi.cast("flv_run_t *", block + _SUBMISSION_SIZE // 8)
+        self.submission = ffi.cast("flv_submission_t *", block)
+        self.submission.struct_size = _SUBMISSION_SIZE
         self.run = self.position = 0
         self.single = ffi.new("flv_records_t *")
         self.single.struct_size = ffi.sizeof("flv_records_t")
@@ -298,15 +307,14 @@ class Submitter:
         submission = structs.submission
         ledger = self._ledger
         completions = self._completions
-        run = structs.runs[0]
-        number = run.ticket
-        self.room = submission.room
+        room, timestamp, number, index = _ONE.unpack_from(structs.memory, _ROOM)
+        self.room = room
         # One step.
         ledger.submitted += 1
         submission.accepted = 0
         ticket = completions.tickets.get(number) or completions.ticket(number)
         ticket.attach(ledger)
-        accept(owner, ticket, run.index, submission.timestamp)
+        accept(owner, ticket, index, timestamp)
         # One step.
         submission.runs = 0
         ticket.bound += 1
