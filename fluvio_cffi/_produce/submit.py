@@ -21,6 +21,10 @@ _SUBMISSION_SIZE: Final = ffi.sizeof("flv_submission_t")
 _ROOM: Final = ffi.offsetof("flv_submission_t", "room")
 # What has come of a single record: `room` and `timestamp` of flv_submission_t, and the flv_run_t behind that.
 _ONE: Final = Struct(f"=Qq{_SUBMISSION_SIZE - _ROOM - 16}xQI")
+# What a single record may have beside its value.
+_KEY: Final = 1
+_PARTITION: Final = 2
+_TIMESTAMP: Final = 4
 _NULL: Final = ffi.NULL
 _AWAITED: Final = int(lib.FLV_RECORDS_AWAITED)
 _UINT8: Final = ffi.typeof("uint8_t[]")
@@ -40,7 +44,7 @@ class _Structs:
     :ivar memory: holds `submission`, and `runs` behind it.
     :ivar single: describes a single record; its columns are :attr:`columns`.
     :ivar columns: length of the value, length of the key, partition and timestamp of that record.
-    :ivar rare: whether `single` points to more columns than the length of the value.
+    :ivar shape: what `single` points to beside the length of the value.
     """
 
     __slots__ = (
@@ -51,10 +55,10 @@ class _Structs:
         "error",
         "memory",
         "position",
-        "rare",
         "records",
         "run",
         "runs",
+        "shape",
         "single",
         "submission",
     )
@@ -83,7 +87,7 @@ class _Structs:
             ffi.new("int64_t[]", 1),
         )
         self.single.value_lengths = self.columns[0]
-        self.rare = False
+        self.shape = 0
 
 
 class Submitter:
@@ -217,19 +221,24 @@ class Submitter:
             single.flags = _AWAITED if awaited else 0
             value_lengths, key_lengths, partitions, timestamps = structs.columns
             value_lengths[0] = len(value)
-            rare = key is not None or partition is not None or timestamp is not None
-            if rare or structs.rare:
-                structs.rare = rare
-                single.key_lengths = _NULL if key is None else key_lengths
-                single.partitions = _NULL if partition is None else partitions
-                single.timestamps = _NULL if timestamp is None else timestamps
-                if key is not None:
-                    key_lengths[0] = len(key)
-                    value = key + value
-                if partition is not None:
-                    partitions[0] = partition
-                if timestamp is not None:
-                    timestamps[0] = timestamp
+            shape = 0
+            if key is not None:
+                shape = _KEY
+                key_lengths[0] = len(key)
+                value = key + value
+            if partition is not None:
+                shape |= _PARTITION
+                partitions[0] = partition
+            if timestamp is not None:
+                shape |= _TIMESTAMP
+                timestamps[0] = timestamp
+            if shape != structs.shape:
+                # Unknown until the last of them is set.
+                structs.shape = -1
+                single.key_lengths = key_lengths if shape & _KEY else _NULL
+                single.partitions = partitions if shape & _PARTITION else _NULL
+                single.timestamps = timestamps if shape & _TIMESTAMP else _NULL
+                structs.shape = shape
             data = ffi.from_buffer(_UINT8, value)
             single.data = data
             single.data_len = len(value)
