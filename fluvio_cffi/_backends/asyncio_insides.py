@@ -45,6 +45,9 @@ _first: Final = itemgetter(0)
 _second: Final = itemgetter(1)
 _source_of: Final = attrgetter("_source_traceback")
 _call: Final = cast("Callable[[partial[Any]], object]", partial.__call__)
+_run: Final = cast("Callable[[Context, object, object], object]", Context.run)
+_remove: Final = cast("Callable[[object, object], int]", asyncio.Future.remove_done_callback)  # pyright: ignore[reportUnknownMemberType]
+_set_result: Final = cast("Callable[[object, object], None]", asyncio.Future.set_result)  # pyright: ignore[reportUnknownMemberType]
 
 
 def _all(calls: Iterable[object]) -> None:
@@ -83,14 +86,14 @@ class Resumption:
             map(awaited.extend, [compress(futures, single)]),
             map(outcomes.extend, [compress(results, single)]),
             map(callbacks.extend, [chain.from_iterable(compress(lists, single))]),
-            map(removed.extend, [map(Future.remove_done_callback, awaited, map(_first, callbacks))]),
-            map(Future.set_result, compress(awaited, removed), compress(outcomes, removed)),
+            map(removed.extend, [map(_remove, awaited, map(_first, callbacks))]),
+            map(_set_result, compress(awaited, removed), compress(outcomes, removed)),
             map(ready.extend, [compress(awaited, removed)]),
         )
         going = compress(callbacks, removed), compress(callbacks, removed)
         self.ready = ready
         self._left = iter(ready)
-        self._calls: Iterator[object] = map(Context.run, map(_second, going[0]), map(_first, going[1]), self._left)
+        self._calls: Iterator[object] = map(_run, map(_second, going[0]), map(_first, going[1]), self._left)
 
     def go_on(self) -> bool:
         """Lets some of the tasks go on, before this returns; whether those were all. In a callback of the loop."""

@@ -49,6 +49,12 @@ def deliver(futures: Sequence[SendFuture], results: Sequence[RecordMetadata]) ->
             future.set_result(result)
 
 
+class Deliver(Protocol):
+    """:func:`deliver`, as it is done where the senders wait."""
+
+    def __call__(self, futures: Sequence[SendFuture], results: Sequence[RecordMetadata], /) -> None: ...
+
+
 class Account(Protocol):
     """The account of the producer whose records a ticket has: what is in flight, and which failures nobody has claimed.
 
@@ -56,14 +62,17 @@ class Account(Protocol):
     :ivar settled: how many of its records are settled.
     :ivar count: how many failures nobody has claimed.
     :ivar generation: rises whenever the failures were reported.
-    :ivar deliver: :func:`deliver`, as it is done where the senders wait.
     """
 
-    deliver: Callable[[Sequence[SendFuture], Sequence[RecordMetadata]], None]
     topic: str
     settled: int
     count: int
     generation: int
+
+    @property
+    def deliver(self) -> Deliver:
+        """Has the senders of records go on."""
+        ...
 
     def example(self, ticket: Ticket) -> None:
         """Notes a ticket whose records failed."""

@@ -9,7 +9,7 @@ Any call may come in the middle of any other one: `_native.queue` says what "one
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, Final, overload
 
 from fluvio_cffi._errors import DeliveryError, FluvioError, FluvioTimeoutError, Outcome, Phase
@@ -17,7 +17,7 @@ from fluvio_cffi._failures import brief
 from fluvio_cffi._metadata import RecordMetadata
 from fluvio_cffi._native.errors import explained
 from fluvio_cffi._native.loader import CData, ffi, lib
-from fluvio_cffi._native.tickets import SendFuture, Ticket, Wakeable, about, deliver
+from fluvio_cffi._native.tickets import Deliver, Ticket, Wakeable, about, deliver
 from fluvio_cffi._values.checks import kind
 
 EXAMPLES: Final = 16
@@ -49,7 +49,7 @@ class Ledger:
         self.settled: int = 0
         self.count: int = 0
         self.generation: int = 0
-        self.deliver: Callable[[Sequence[SendFuture], Sequence[RecordMetadata]], None] = deliver
+        self.deliver: Deliver = deliver
         self._examples: list[Ticket] = []
 
     def late(self, phase: Phase, what: str, outcome: Outcome) -> FluvioTimeoutError:
