@@ -1,9 +1,12 @@
 """The consumer: what awaits. Everything else of it is in `_consume`."""
 
+# mypy: disable-error-code="unreachable"
+
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from itertools import chain
 from types import TracebackType
 from typing import Generic
 
@@ -132,9 +135,20 @@ class AsyncConsumer(Forgettable, Closeable, Generic[K, V]):
 
     # -- reading
 
-    def __aiter__(self) -> AsyncConsumer[K, V]:
-        self._subscription.check_open()
-        return self
+    def __aiter__(self) -> AsyncIterator[Record[K, V]]:
+        subscription = self._subscription
+        subscription.check_open()
+        if True:  # ASYNC
+            return self
+        else:
+            if not subscription.leaves_alone:
+                return self
+
+            def run() -> Iterator[Record[K, V]] | None:
+                return subscription.records if next_records(self._backend, subscription, None) else None
+
+            # No Python code runs for each record. An iterator that has raised is over; a new one goes on.
+            return chain.from_iterable(iter(run, None))
 
     async def __anext__(self) -> Record[K, V]:
         subscription = self._subscription

@@ -20,16 +20,16 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from fluvio_cffi._native.process import forked, process
 from fluvio_cffi._native.queue import CompletionQueue, Operation
-from fluvio_cffi._native.tickets import SendFuture
+from fluvio_cffi._native.tickets import SendFuture, deliver
 
 if TYPE_CHECKING:
-    pass
+    from fluvio_cffi._metadata import RecordMetadata
 
 READY_CALLS: Final = 1000
 READY_SECONDS: Final = 0.0003
@@ -120,6 +120,9 @@ class Backend:
 class AsyncBackend(Backend, ABC):
     """Where the tasks of an event loop wait."""
 
+    tells_late: ClassVar[bool] = False
+    """Whether a cancelled task hears of it only when it waits next."""
+
     def __init__(self, completions: CompletionQueue) -> None:
         super().__init__(completions)
         # The loop's.
@@ -143,9 +146,9 @@ class AsyncBackend(Backend, ABC):
     def send_future(self) -> SendFuture:
         """A new future for the calling task to await. Checks as :meth:`check` does."""
 
-    def lone_future(self) -> SendFuture:
-        """The same for a task that most likely waits alone."""
-        return self.send_future()
+    def deliver(self, futures: Sequence[SendFuture], results: Sequence[RecordMetadata]) -> None:
+        """The records whose senders await `futures` are acknowledged."""
+        deliver(futures, results)
 
     @abstractmethod
     async def wait(self, waiter: Waiter, timeout: float | None) -> bool:

@@ -20,6 +20,7 @@ from time import monotonic
 from typing import Final
 
 from fluvio_cffi._backends.base import Backend, Waiter, leaves
+from fluvio_cffi._native.process import process
 from fluvio_cffi._native.queue import CompletionQueue, Operation
 
 # A signal may be delivered to a thread of the library. So that Ctrl-C is noticed all the same, the main thread, in
@@ -168,7 +169,8 @@ class SyncBackend(Backend):
 
     def check(self) -> None:
         """Raises after a fork."""
-        self.check_fork()
+        if self.generation != process.generation:
+            self.check_fork()
 
     def waiter(self) -> SyncWaiter:
         """A new wait of the calling thread."""

@@ -139,6 +139,7 @@ class TrioBackend(AsyncBackend):
     """
 
     future: ClassVar[type[TrioSendFuture]] = TrioSendFuture
+    tells_late = True
 
     def __init__(self, token: TrioToken) -> None:
         super().__init__(CompletionQueue())

@@ -6,10 +6,13 @@ import itertools
 import pickle
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from operator import eq, length_hint
-from typing import Any, ClassVar, Final, Generic, NamedTuple, cast, overload
+from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeAlias, cast, overload
 
 from fluvio_cffi._native.loader import CData, ffi
 from fluvio_cffi._values.records import K, Record, V
+
+Source: TypeAlias = Callable[[list[str]], Iterator[Record[Any, Any]]]
+"""Gives the next records of a part, as many as there are names of the topic in the list: its *gate*."""
 
 _ABSENT = -1
 _NONE: Final[Iterator[bytes]] = iter(())
@@ -136,6 +139,23 @@ class Columns:
             strict=False,
         )
         return map(_new_record, itertools.repeat(Record), fields)
+
+    def source(self, values: Iterator[bytes]) -> Source:
+        """The records, a few at a time; `values` is an iterator over their values. None leaves any more once the gate
+        that was given is emptied."""
+        columns = (
+            itertools.repeat(self.partition),
+            iter(self.offsets),
+            iter(self.stamps) if isinstance(self.stamps, list) else itertools.repeat(self.stamps),
+            itertools.repeat(None) if self.keys is None else iter(self.keys),
+            values,
+        )
+
+        def next_ones(gate: list[str]) -> Iterator[Record[Any, Any]]:
+            # The gate stands first: when it ends, nothing is taken from the others.
+            return map(_new_record, itertools.repeat(Record), zip(gate, *columns, strict=False))
+
+        return next_ones
 
 
 _COLUMNS = ("topic", "partition", "offsets", "stamps", "keys", "values", "next_offset", "nbytes", "places")
@@ -319,7 +339,7 @@ class State(NamedTuple):
     begun: dict[int, int]
     seeks: dict[int, int]
     paused: frozenset[int]
-    source: Iterator[Record[Any, Any]] | None
+    source: Source | None
     left: Iterator[bytes]
     hand: tuple[int, int] | None
 
@@ -343,16 +363,16 @@ class Buffer:
     means. So :attr:`state` is looked at once, what follows is made of that, and takes its place in one step, if it is
     still the same; else all is done again. Records that leave one by one change no state. Whoever reckons with how many
     have left must see to it first that nobody takes any more of them without putting another state in its place: that
-    is what :attr:`Subscription.records` is emptied for.
+    is what :meth:`close_gate` is for, and :attr:`Subscription.records` emptied.
     """
 
-    __slots__ = ("_records", "given", "state")
+    __slots__ = ("_gate", "_source", "given", "state")
 
-    def __init__(
-        self, records: Callable[[Columns, Iterator[bytes]], Iterator[Record[Any, Any]]] = Columns.records
-    ) -> None:
-        # What makes records of columns, and an iterator over their values.
-        self._records = records
+    def __init__(self, source: Callable[[Columns, Iterator[bytes]], Source] = Columns.source) -> None:
+        # What makes a source of columns, and an iterator over their values.
+        self._source = source
+        # Of the records that may leave one by one.
+        self._gate: list[str] = []
         self.state: State = State((), 0, {}, {}, {}, frozenset(), None, _NONE, None)
         # How many records the last iterator was given.
         self.given: int = 0
@@ -405,11 +425,17 @@ class Buffer:
             if first:
                 parts = (parts[first], *parts[:first], *parts[first + 1 :])
             left = iter(parts[0].values)
-            source = self._records(parts[0], left)
+            source = self._source(parts[0], left)
             remain = len(parts[0].values)
         self.given = remain if remain < stride else stride
         after = _new_state(State, (parts, size, at, begun, seeks, paused, source, left, None))
-        return after, itertools.islice(source, stride)
+        gate = [parts[0].topic] * stride
+        self._gate = gate
+        return after, source(gate)
+
+    def close_gate(self) -> None:
+        """No more records leave one by one, whoever has the iterator, until :meth:`read` has given another one."""
+        self._gate.clear()
 
     def cut(self, limit: int, full: bool = False, barred: frozenset[int] = _NOBODY) -> Cut | None:
         """The next records, at most `limit`, as a batch; ``None`` if there is none.

@@ -7,11 +7,11 @@ with the record in the error; then reading goes on after it. It counts as handed
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import repeat
+from itertools import islice, repeat
 from operator import length_hint
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from fluvio_cffi._consume.batch import Buffer, Columns
+from fluvio_cffi._consume.batch import Buffer, Columns, Source
 from fluvio_cffi._errors import DecodeError
 from fluvio_cffi._values.checks import wrong_value
 from fluvio_cffi._values.codecs import Codec, check_codec, guarded
@@ -63,6 +63,11 @@ class Decoding:
         self._part: Columns | None = None
 
     # -- one by one
+
+    def source(self, part: Columns, values: Iterator[bytes]) -> Source:
+        """What :meth:`Columns.source` gives, decoded. Whoever takes them must see by himself whether they may leave."""
+        records = self.records(part, values)
+        return lambda gate: islice(records, len(gate))
 
     def records(self, part: Columns, values: Iterator[bytes]) -> Iterator[Record[Any, Any]]:
         """The records, decoded as they are asked for. An error in one leaves the others where they are, and has taken

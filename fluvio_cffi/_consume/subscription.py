@@ -71,7 +71,7 @@ class Subscription:
         decoding = None if options.codecs is None else Decoding(options.codecs)
         self.decoding: Decoding | None = decoding
         self.value_codec: Codec[Any] | None = None if options.codecs is None else options.codecs.value
-        self.buffer: Buffer = Buffer(Columns.records if decoding is None else decoding.records)
+        self.buffer: Buffer = Buffer(Columns.source if decoding is None else decoding.source)
         self.commits: Commits = Commits(backend, handle, topic, options, self.buffer)
         self.records: Iterator[Record[Any, Any]] = _NOTHING
         self.singly: bool = False
@@ -192,12 +192,17 @@ class Subscription:
     def begin_batch(self) -> None:
         """The next records are asked for as a batch."""
         self._come_back()
-        self.records = _NOTHING
+        self._end_run()
 
     def _come_back(self) -> None:
         self.commits.mark(self._with_dropped)
         if self.group is not None:
             self.group.come_back()
+
+    @property
+    def leaves_alone(self) -> bool:
+        """Whether records may be taken from :attr:`records` without a look at this for each of them."""
+        return self.group is None and self.decoding is None and not self.singly
 
     @property
     def barred(self) -> frozenset[int]:
@@ -224,6 +229,8 @@ class Subscription:
         """Lets the next records leave one by one, as many as the stride allows; false: there is none by now."""
         self._strode = monotonic()
         buffer = self.buffer
+        # Who has an iterator over earlier ones has no more of it.
+        buffer.close_gate()
         state = buffer.state
         group = self.group
         stride = self._stride
@@ -233,6 +240,11 @@ class Subscription:
             buffer.state, self.records = begun
             return True
         return False
+
+    def _end_run(self) -> None:
+        """No more records leave one by one, until :meth:`hand_out` lets others."""
+        self.buffer.close_gate()
+        self.records = _NOTHING
 
     def undecodable(self, error: Exception) -> None:
         """The record that was to leave next could not be decoded, and has left. Raises that, unless it is to be passed
@@ -253,7 +265,7 @@ class Subscription:
         while True:
             before = buffer.state
             # Until another state takes the place of this one, no more records leave it one by one.
-            self.records = _NOTHING
+            self._end_run()
             after = change(before)
             # One step.
             if buffer.state is before:
@@ -331,7 +343,7 @@ class Subscription:
     def stop(self) -> None:
         """Nothing further is handed out; a read that is going on ends."""
         self.stopped = True
-        self.records = _NOTHING
+        self._end_run()
         if not self.backend.forked:
             lib.flv_consumer_stop(self.handle)
         if self.tracked is not None:

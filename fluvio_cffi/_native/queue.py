@@ -190,6 +190,7 @@ class CompletionQueue:
     """One queue and everything that completes through it.
 
     :ivar descriptor: readable while completions wait.
+    :ivar due: the callbacks that drains found due.
     :ivar ended: whether no completion is looked at any more.
     :ivar tickets: those that are not settled, or not all records of which are accounted for.
     """
@@ -215,9 +216,9 @@ class CompletionQueue:
         self._cap = CAP_MAX
         # One is enough, unless several drain at a time.
         self._catches = [_Catch()]
-        # What was drained and is not passed over yet, in order; and the callbacks that are due.
+        # What was drained and is not passed over yet, in order.
         self._found: deque[_Completion] = deque()
-        self._due: deque[Callable[[], None]] = deque()
+        self.due: deque[Callable[[], None]] = deque()
         # How many drains are under way; and, until none is, what owns the results that they found: the errors of
         # tickets, and what an operation does not own yet.
         self._inside = 0
@@ -359,10 +360,11 @@ class CompletionQueue:
         """Does what the completions ask for that were found."""
         found = self._found
         tickets = self.tickets
-        while True:
+        while found:
             try:
                 completion = found[0]
             except IndexError:
+                # Others have passed over it meanwhile.
                 return
             token, _, status, kind, _, value, extra, partition, _ = completion
             ticket = None
@@ -389,7 +391,7 @@ class CompletionQueue:
         for catch in self._catches:
             if catch.count[0]:
                 return True
-        return bool(self._found or self._due)
+        return bool(self._found or self.due)
 
     @property
     def draining(self) -> bool:
@@ -399,7 +401,7 @@ class CompletionQueue:
     def run_due(self) -> None:
         """Calls the callbacks that drains found due: rather twice than never. Those that come meanwhile have their turn
         next: of a callback that adds another one each time there is no end."""
-        due = self._due
+        due = self.due
         for _ in range(len(due)):
             try:
                 first = due[0]
@@ -414,10 +416,10 @@ class CompletionQueue:
 
     def call_later(self, callback: Callable[[], None]) -> None:
         """Has `callback` called with those that the next drain finds due: perhaps twice. Any thread."""
-        self._due.append(callback)
+        self.due.append(callback)
 
     def _ran(self, first: Callable[[], None]) -> None:
-        due = self._due
+        due = self.due
         # One step.
         if due and due[0] is first:
             due.popleft()
@@ -440,7 +442,7 @@ class CompletionQueue:
                 rest = Operation(token, operation.phase, None, None)
                 rest.abandoned = True
                 self._operations[token] = rest
-                operation.complete(_CLOSED, 0, 0, _NOTHING, self._due)
+                operation.complete(_CLOSED, 0, 0, _NOTHING, self.due)
                 waiter.wake()
 
     def _adapt(self, last: int) -> None:
@@ -484,7 +486,7 @@ class CompletionQueue:
         operation = self._operations.get(token)
         if operation is None:
             return
-        operation.complete(status, value, result, self._keep(result) if result else _NOTHING, self._due)
+        operation.complete(status, value, result, self._keep(result) if result else _NOTHING, self.due)
         waiter = operation.waiter
         if operation.abandoned:
             operation.dispose()

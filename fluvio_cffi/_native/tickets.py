@@ -42,6 +42,19 @@ class SendFuture(Protocol):
     def __await__(self) -> Generator[Any, Any, RecordMetadata]: ...
 
 
+def deliver(futures: Sequence[SendFuture], results: Sequence[RecordMetadata]) -> None:
+    """The records whose senders await `futures` are acknowledged."""
+    for future, result in zip(futures, results, strict=False):
+        if not future.done():
+            future.set_result(result)
+
+
+class Deliver(Protocol):
+    """:func:`deliver`, as it is done where the senders wait."""
+
+    def __call__(self, futures: Sequence[SendFuture], results: Sequence[RecordMetadata], /) -> None: ...
+
+
 class Account(Protocol):
     """The account of the producer whose records a ticket has: what is in flight, and which failures nobody has claimed.
 
@@ -55,6 +68,11 @@ class Account(Protocol):
     settled: int
     count: int
     generation: int
+
+    @property
+    def deliver(self) -> Deliver:
+        """Has the senders of records go on."""
+        ...
 
     def example(self, ticket: Ticket) -> None:
         """Notes a ticket whose records failed."""
@@ -117,7 +135,13 @@ class Ticket:
             self.partition = partition
             self.count = count
             self.done = True
-        self._notify()
+        ledger = self.ledger
+        # What `_account` does, of what has not failed. One step.
+        if ledger is not None and not self._accounted and self.error is None:
+            self._accounted = True
+            ledger.settled += self.count
+        if self._waiters is not None or self._futures is not None:
+            self._notify()
 
     def fail(self, error: FluvioError, count: int) -> None:
         """The records failed."""
@@ -213,21 +237,22 @@ class Ticket:
             self._futures = None
 
     def _serve(self, index: int, timestamp: int, futures: Sequence[SendFuture]) -> None:
+        ledger = self.ledger
         if self.error is not None:
             for place, future in enumerate(futures, index):
                 if not future.done():
                     future.set_exception(self.error_of(place))
-        elif self.ledger is not None:
+        elif ledger is not None:
+            base = self.base
             if len(futures) == 1:
-                if not futures[0].done():
-                    metadata = (self.ledger.topic, self.partition, self.offset(index), timestamp)
-                    futures[0].set_result(_new_metadata(RecordMetadata, metadata))
+                offset = None if base < 0 else base + index
+                record = _new_metadata(RecordMetadata, (ledger.topic, self.partition, offset, timestamp))
+                ledger.deliver(futures, (record,))
                 return
-            offsets = repeat(None) if self.base < 0 else numbers(self.base + index)
-            fields = zip(repeat(self.ledger.topic), repeat(self.partition), offsets, repeat(timestamp), strict=False)
-            for future, record in zip(futures, map(_new_metadata, repeat(RecordMetadata), fields), strict=False):
-                if not future.done():
-                    future.set_result(record)
+            offsets = repeat(None) if base < 0 else numbers(base + index)
+            fields = zip(repeat(ledger.topic), repeat(self.partition), offsets, repeat(timestamp), strict=False)
+            records = map(_new_metadata, repeat(RecordMetadata, len(futures)), fields)
+            ledger.deliver(futures, [*records])
 
 
 def about(error: FluvioError, first: int, count: int, place: int) -> FluvioError:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from fluvio_cffi._native.queue import CompletionQueue
 from fluvio_cffi._native.tickets import SendFuture
+
+if TYPE_CHECKING:
+    from fluvio_cffi._metadata import RecordMetadata
 
 
 class ProduceBackend(Protocol):
@@ -39,18 +42,20 @@ class LoopBackend(ProduceBackend, Protocol):
     """Where the tasks of an event loop wait.
 
     :ivar thread: the loop's thread.
+    :ivar tells_late: whether a cancelled task hears of it only when it waits next.
     :ivar cancellations: rises when a task that awaits a future is cancelled, where that is known.
     """
 
     thread: int
+    tells_late: ClassVar[bool]
     cancellations: int
 
     def send_future(self) -> SendFuture:
         """A new future for the calling task to await. Checks as :meth:`check` does."""
         ...
 
-    def lone_future(self) -> SendFuture:
-        """The same for a task that most likely waits alone."""
+    def deliver(self, futures: Sequence[SendFuture], results: Sequence[RecordMetadata]) -> None:
+        """The records whose senders await `futures` are acknowledged."""
         ...
 
     def cancelled(self) -> bool:

@@ -17,7 +17,7 @@ from fluvio_cffi._failures import brief
 from fluvio_cffi._metadata import RecordMetadata
 from fluvio_cffi._native.errors import explained
 from fluvio_cffi._native.loader import CData, ffi, lib
-from fluvio_cffi._native.tickets import Ticket, Wakeable, about
+from fluvio_cffi._native.tickets import Deliver, Ticket, Wakeable, about, deliver
 from fluvio_cffi._values.checks import kind
 
 EXAMPLES: Final = 16
@@ -36,9 +36,10 @@ class Ledger:
     :ivar settled: how many of them are settled.
     :ivar count: how many failures nobody has claimed.
     :ivar generation: how often failures were reported; each is reported once.
+    :ivar deliver: has senders that wait go on with where their records are.
     """
 
-    __slots__ = ("_examples", "_producer", "count", "generation", "settled", "submitted", "topic")
+    __slots__ = ("_examples", "_producer", "count", "deliver", "generation", "settled", "submitted", "topic")
 
     def __init__(self, topic: str, producer: CData) -> None:
         self.topic: str = topic
@@ -48,6 +49,7 @@ class Ledger:
         self.settled: int = 0
         self.count: int = 0
         self.generation: int = 0
+        self.deliver: Deliver = deliver
         self._examples: list[Ticket] = []
 
     def late(self, phase: Phase, what: str, outcome: Outcome) -> FluvioTimeoutError:

@@ -40,6 +40,7 @@ class LoopIntake(Intake[ReceiptT, RoomQueue]):
     ) -> None:
         super().__init__(backend, handle, topic, options, receipt, RoomQueue())
         self._backend = backend
+        self.ledger.deliver = backend.deliver
         self._outbox = Outbox(self.ledger)
         self._groups = self._outbox.groups
         self._scheduled = False
@@ -106,9 +107,9 @@ class LoopIntake(Intake[ReceiptT, RoomQueue]):
         if cost > self.free or cost >= CHUNK_BYTES:
             return None
         if not groups and self.ledger.submitted - self.ledger.settled < DIRECT:
-            future = backend.lone_future()
+            future = backend.send_future()
             # A record in the outbox is left out if its task is cancelled before the loop turns; this one would go.
-            if backend.cancelled():
+            if backend.tells_late and backend.cancelled():
                 return None
             return future if self.accept(future, value, key, None, None, cost, True, PendingSends) else None
         future = backend.send_future()

@@ -17,6 +17,14 @@ from fluvio_cffi._produce.encode import Accept, Block, RecordRefused
 _RUNS: Final = 1024
 # flv_run_t: ticket, index, count
 _RUN: Final = Struct("=QII")
+_SUBMISSION_SIZE: Final = ffi.sizeof("flv_submission_t")
+_ROOM: Final = ffi.offsetof("flv_submission_t", "room")
+# What has come of a single record: `room` and `timestamp` of flv_submission_t, and the flv_run_t behind that.
+_ONE: Final = Struct(f"=Qq{_SUBMISSION_SIZE - _ROOM - 16}xQI")
+# What a single record may have beside its value.
+_KEY: Final = 1
+_PARTITION: Final = 2
+_TIMESTAMP: Final = 4
 _NULL: Final = ffi.NULL
 _AWAITED: Final = int(lib.FLV_RECORDS_AWAITED)
 _UINT8: Final = ffi.typeof("uint8_t[]")
@@ -33,9 +41,10 @@ class _Structs:
     :ivar position: where in its block that run begins.
     :ivar block: where the records come from, until the submission is accounted for.
     :ivar accept: who is told of the runs that are left over.
+    :ivar memory: holds `submission`, and `runs` behind it.
     :ivar single: describes a single record; its columns are :attr:`columns`.
     :ivar columns: length of the value, length of the key, partition and timestamp of that record.
-    :ivar rare: whether `single` points to more columns than the length of the value.
+    :ivar shape: what `single` points to beside the length of the value.
     """
 
     __slots__ = (
@@ -44,11 +53,12 @@ class _Structs:
         "busy",
         "columns",
         "error",
+        "memory",
         "position",
-        "rare",
         "records",
         "run",
         "runs",
+        "shape",
         "single",
         "submission",
     )
@@ -60,9 +70,12 @@ class _Structs:
         self.error = ffi.new("flv_error_t **")
         self.records = ffi.new("flv_records_t *")
         self.records.struct_size = ffi.sizeof("flv_records_t")
-        self.runs = ffi.new("flv_run_t[]", _RUNS)
-        self.submission = ffi.new("flv_submission_t *")
-        self.submission.struct_size = ffi.sizeof("flv_submission_t")
+        # Side by side, so that what has come of a single record is read at once.
+        block = ffi.new("uint64_t[]", (_SUBMISSION_SIZE + _RUNS * _RUN.size) // 8)
+        self.memory = memoryview(ffi.buffer(block))
+        self.runs = ffi.cast("flv_run_t *", block + _SUBMISSION_SIZE // 8)
+        self.submission = ffi.cast("flv_submission_t *", block)
+        self.submission.struct_size = _SUBMISSION_SIZE
         self.run = self.position = 0
         self.single = ffi.new("flv_records_t *")
         self.single.struct_size = ffi.sizeof("flv_records_t")
@@ -74,7 +87,7 @@ class _Structs:
             ffi.new("int64_t[]", 1),
         )
         self.single.value_lengths = self.columns[0]
-        self.rare = False
+        self.shape = 0
 
 
 class Submitter:
@@ -208,19 +221,24 @@ class Submitter:
             single.flags = _AWAITED if awaited else 0
             value_lengths, key_lengths, partitions, timestamps = structs.columns
             value_lengths[0] = len(value)
-            rare = key is not None or partition is not None or timestamp is not None
-            if rare or structs.rare:
-                structs.rare = rare
-                single.key_lengths = _NULL if key is None else key_lengths
-                single.partitions = _NULL if partition is None else partitions
-                single.timestamps = _NULL if timestamp is None else timestamps
-                if key is not None:
-                    key_lengths[0] = len(key)
-                    value = key + value
-                if partition is not None:
-                    partitions[0] = partition
-                if timestamp is not None:
-                    timestamps[0] = timestamp
+            shape = 0
+            if key is not None:
+                shape = _KEY
+                key_lengths[0] = len(key)
+                value = key + value
+            if partition is not None:
+                shape |= _PARTITION
+                partitions[0] = partition
+            if timestamp is not None:
+                shape |= _TIMESTAMP
+                timestamps[0] = timestamp
+            if shape != structs.shape:
+                # Unknown until the last of them is set.
+                structs.shape = -1
+                single.key_lengths = key_lengths if shape & _KEY else _NULL
+                single.partitions = partitions if shape & _PARTITION else _NULL
+                single.timestamps = timestamps if shape & _TIMESTAMP else _NULL
+                structs.shape = shape
             data = ffi.from_buffer(_UINT8, value)
             single.data = data
             single.data_len = len(value)
@@ -298,15 +316,14 @@ class Submitter:
         submission = structs.submission
         ledger = self._ledger
         completions = self._completions
-        run = structs.runs[0]
-        number = run.ticket
-        self.room = submission.room
+        room, timestamp, number, index = _ONE.unpack_from(structs.memory, _ROOM)
+        self.room = room
         # One step.
         ledger.submitted += 1
         submission.accepted = 0
         ticket = completions.tickets.get(number) or completions.ticket(number)
         ticket.attach(ledger)
-        accept(owner, ticket, run.index, submission.timestamp)
+        accept(owner, ticket, index, timestamp)
         # One step.
         submission.runs = 0
         ticket.bound += 1

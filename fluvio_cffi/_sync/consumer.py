@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from types import TracebackType
 from typing import Generic
 
@@ -133,9 +134,17 @@ class Consumer(Forgettable, Closeable, Generic[K, V]):
 
     # -- reading
 
-    def __iter__(self) -> Consumer[K, V]:
-        self._subscription.check_open()
-        return self
+    def __iter__(self) -> Iterator[Record[K, V]]:
+        subscription = self._subscription
+        subscription.check_open()
+        if not subscription.leaves_alone:
+            return self
+
+        def run() -> Iterator[Record[K, V]] | None:
+            return subscription.records if next_records(self._backend, subscription, None) else None
+
+        # No Python code runs for each record. An iterator that has raised is over; a new one goes on.
+        return chain.from_iterable(iter(run, None))
 
     def __next__(self) -> Record[K, V]:
         subscription = self._subscription

@@ -206,11 +206,11 @@ class TopicProducer(Wrapper[Producing]):
 
     def send_string(self, buf: str) -> ProduceOutput:
         """Sends text, with an empty key: so all of it goes to one partition."""
-        return self.send([], buf.encode("utf-8"))
+        return self.send(b"", buf.encode("utf-8"))
 
     async def async_send_string(self, buf: str) -> ProduceOutput:
         """The same, for tasks."""
-        return await self.async_send([], buf.encode("utf-8"))
+        return await self.async_send(b"", buf.encode("utf-8"))
 
     def send(self, key: Octets, value: Octets) -> ProduceOutput:
         """Sends a record; waits only while the buffer is full.

@@ -283,7 +283,7 @@ async def test_the_task_goes_on_as_itself(world: World, debug: bool) -> None:
 async def test_a_task_registers_itself_without_python_code(world: World) -> None:
     """A signal handler's exception in that code would leave a task that nothing wakes, nor cancels, any more."""
     async with world.connect() as client, client.producer(await world.topic(client)) as producer:
-        future = type(producer._backend.lone_future())
+        future = type(producer._backend.send_future())
         for name in (
             "add_done_callback",
             "remove_done_callback",
@@ -305,14 +305,14 @@ async def test_callbacks_of_what_a_task_awaits(world: World) -> None:
             await warm(producer)
             backend = producer._backend
             seen: list[str] = []
-            one = backend.lone_future()
+            one = backend.send_future()
             one.add_done_callback(lambda _: seen.append("first"), context=copy_context())
             one.add_done_callback(lambda _: seen.append("second"))
             one.set_result(RecordMetadata(topic, 0, 0, 0))
             assert seen == []
             await asyncio.sleep(0)
             assert seen == ["first", "second"]
-            two = backend.lone_future()
+            two = backend.send_future()
 
             def never(_: object) -> None:
                 seen.append("never")
@@ -322,7 +322,7 @@ async def test_callbacks_of_what_a_task_awaits(world: World) -> None:
             two.set_exception(ClosedError("gone"))
             with pytest.raises(ClosedError):
                 await two
-            three = backend.lone_future()
+            three = backend.send_future()
             three.add_done_callback(lambda _: seen.append("cancelled"), context=copy_context())
             assert three.cancel()
             assert not three.cancel()

@@ -523,7 +523,7 @@ async def idle(client: Any) -> None:
     """Every operation that was started has completed, and every ticket."""
     completions = client._session.backend.completions
     with anyio.fail_after(5):
-        while completions._operations or completions.tickets or completions._due:
+        while completions._operations or completions.tickets or completions.due:
             await anyio.sleep(0.005)
 
 

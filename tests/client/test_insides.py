@@ -3,6 +3,7 @@ others than it knows, it goes the documented way."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from insides import session_of
 import fluvio_cffi
 from fluvio_cffi._backends import asyncio_insides, trio_insides
 from fluvio_cffi._backends.asyncio import AsyncioBackend
-from fluvio_cffi._backends.asyncio_insides import LoneFuture, QuickAsyncioBackend
+from fluvio_cffi._backends.asyncio_insides import QuickAsyncioBackend
 from fluvio_cffi._backends.trio import TrioBackend, abort_send
 from fluvio_cffi._backends.trio_insides import QuickTrioBackend
 
@@ -49,7 +50,7 @@ async def test_the_insides_are_known_here(world: World, looked_at_anew: None) ->
         )
 
 
-class Hidden(LoneFuture):
+class Hidden(asyncio.Future[Any]):
     """Does not say what its callbacks are."""
 
     @property
@@ -57,7 +58,7 @@ class Hidden(LoneFuture):
         raise AttributeError("_callbacks")
 
 
-class Bare(LoneFuture):
+class Bare(asyncio.Future[Any]):
     """Keeps callbacks without their contexts."""
 
     @property
@@ -65,7 +66,7 @@ class Bare(LoneFuture):
         return [callback for callback, _ in super()._callbacks or ()]
 
 
-class Elsewhere(LoneFuture):
+class Elsewhere(asyncio.Future[Any]):
     """Keeps its callbacks elsewhere."""
 
     @property
@@ -73,7 +74,7 @@ class Elsewhere(LoneFuture):
         return None
 
 
-class Early(LoneFuture):
+class Early(asyncio.Future[Any]):
     """Has a callback of its own from the beginning."""
 
     @property
@@ -84,9 +85,9 @@ class Early(LoneFuture):
 @pytest.mark.backends("asyncio", "uvloop")
 @pytest.mark.parametrize("future", [Hidden, Bare, Elsewhere, Early])
 async def test_futures_of_another_kind(
-    world: World, looked_at_anew: None, future: type[LoneFuture], monkeypatch: pytest.MonkeyPatch
+    world: World, looked_at_anew: None, future: type[asyncio.Future[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(asyncio_insides, "LoneFuture", future)
+    monkeypatch.setattr(asyncio_insides, "Future", future)
     assert asyncio_insides.best_backend() is AsyncioBackend
 
 

@@ -3,10 +3,13 @@ documented way then, or the test fails. `test_insides` makes such runs."""
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 from fluvio_cffi._backends import asyncio_insides, trio_insides
 
 
-class OtherFuture(asyncio_insides.LoneFuture):
+class OtherFuture(asyncio.Future[Any]):
     """A future that keeps its callbacks elsewhere."""
 
     @property
@@ -19,7 +22,7 @@ def refuse(*_: object) -> None:
 
 
 def pytest_configure() -> None:
-    asyncio_insides.LoneFuture = OtherFuture  # type: ignore[misc]
+    asyncio_insides.Future = OtherFuture
     trio_insides.SLEEP = None  # type: ignore[misc]
     for kind in (asyncio_insides.QuickAsyncioBackend, trio_insides.QuickTrioBackend):
         kind.__init__ = refuse  # type: ignore[assignment, method-assign]

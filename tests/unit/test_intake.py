@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from fluvio_cffi import ClosedError, FluvioError
 from fluvio_cffi._native.loader import ffi, lib
-from fluvio_cffi._native.tickets import Ticket
+from fluvio_cffi._native.tickets import Ticket, deliver
 from fluvio_cffi._produce.encode import OVERHEAD, Accept, Block, join_records
 from fluvio_cffi._produce.loop_intake import DIRECT, LoopIntake
 from fluvio_cffi._produce.options import ProducerOptions
@@ -75,6 +75,7 @@ class Loop:
 
     cancellations = 0
     thread = 0
+    deliver = staticmethod(deliver)
 
     def __init__(self) -> None:
         self.completions = Queue()
