@@ -18,7 +18,9 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-use crate::{Cluster, Config, net};
+use crate::cluster::Cluster;
+use crate::config::Config;
+use crate::net;
 
 pub type Target = fn(&[u8]);
 

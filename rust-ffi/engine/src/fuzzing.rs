@@ -8,8 +8,13 @@ use std::{env, fs, process, thread};
 use bytes::Bytes;
 use fluvio_cffi_wire::split_batches;
 
-use crate::{ClusterConfig, Profile, Profiles};
-use crate::{consumer, group_log, producer, replies, smartmodule, transport};
+use crate::consumer;
+use crate::group_log;
+use crate::producer;
+use crate::profile::{ClusterConfig, Profile, Profiles};
+use crate::replies;
+use crate::smartmodule;
+use crate::transport;
 
 pub type Target = fn(&[u8]);
 
@@ -55,8 +60,8 @@ fn edit(file: &Profiles) {
     let _ = file.load(None);
     let Ok((_, before)) = file.list() else { return };
     let config = ClusterConfig { endpoint: "there:9003".to_owned(), ..ClusterConfig::default() };
-    let others = |all: Vec<Profile>| all.into_iter().filter(|profile| ![NAME, "other"].contains(&&*profile.name));
-    let others = |all| others(all).collect::<Vec<_>>();
+    let is_other = |it: &Profile| it.cluster != NAME && ![NAME, "other"].contains(&&*it.name);
+    let others = |all: Vec<Profile>| all.into_iter().filter(is_other).collect::<Vec<_>>();
     let now = || file.list().unwrap();
     if file.add(NAME, &config, false, true).is_err() {
         assert_eq!(now().1, before);
@@ -71,6 +76,12 @@ fn edit(file: &Profiles) {
     file.delete(name).unwrap();
     assert_eq!(now().0, None);
     assert_eq!(others(now().1), others(before));
+}
+
+/// An offset: near the first, or near the greatest.
+pub(crate) fn offset(byte: u8) -> i64 {
+    let near = i64::from(byte & 0x7f);
+    if byte < 0x80 { near } else { i64::MAX - near }
 }
 
 /// The bytes of batches with their checksums set right: no noise would come behind them.

@@ -5,7 +5,7 @@ use super::assignment::Assignment;
 use super::cursor::{AfterReply, Cursor};
 use super::{Chunk, ChunkEncoder, RecordRef, Start};
 use crate::error::ErrorKind;
-use crate::fuzzing::sealed;
+use crate::fuzzing::{offset, sealed};
 
 /// Writes the offset of each record.
 struct Offsets;
@@ -31,7 +31,7 @@ fn cursor(start: i64, fetch_bytes: u32) -> Cursor {
 /// records from there on, or an error where it stands; never one twice, nor out of the range.
 pub(crate) fn stream(data: &[u8]) {
     let Some((&[start, asked], bytes)) = data.split_first_chunk() else { return };
-    let (start, bytes) = (i64::from(start), sealed(bytes));
+    let (start, bytes) = (offset(start), sealed(bytes));
     let mut cursor = cursor(start, u32::from(asked) << 4);
     let Ok((mut reply, after)) = cursor.split("t", &bytes) else { return };
     if let AfterReply::Acknowledge(next) = after {
@@ -67,7 +67,7 @@ pub(crate) fn stream(data: &[u8]) {
 /// within that range, or an error where it stands.
 pub(crate) fn stamps(data: &[u8]) {
     let Some((&[start, next], bytes)) = data.split_first_chunk() else { return };
-    let (start, next, bytes) = (i64::from(start), i64::from(next), sealed(bytes));
+    let (start, next, bytes) = (offset(start), offset(next), sealed(bytes));
     let mut cursor = cursor(start, 1 << 20);
     cursor.gives_values = next & 1 == 1;
     let mut chunks = Vec::new();

@@ -64,7 +64,8 @@ impl Reader {
             let body = batch.body(MOST_UNPACKED).map_err(|cause| self.broken(&cause))?;
             for record in batch.records(&body).map_err(|cause| self.broken(&cause))? {
                 let record = record.map_err(|cause| self.broken(&cause))?;
-                let offset = batch.header.base_offset + record.offset_delta;
+                let offset = batch.header.base_offset.checked_add(record.offset_delta);
+                let offset = offset.ok_or_else(|| self.broken(&"an offset lies beyond the greatest that there is"))?;
                 if offset >= next {
                     let timestamp = batch.header.first_timestamp.saturating_add(record.timestamp_delta);
                     items.push(item(offset, timestamp, record.key, record.value));
@@ -85,4 +86,42 @@ fn item(offset: i64, timestamp: i64, key: Option<&[u8]>, value: &[u8]) -> Item {
     let said = key.and_then(|key| Some((key, Arc::new(Record::decode(offset, value).ok()?))));
     let digest = said.as_ref().map_or_else(|| Record::digest_of(value), |(_, record)| record.digest);
     Item { offset, digest, timestamp, said }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use fluvio_cffi_wire::{BatchBuilder, Codec};
+
+    use super::*;
+    use crate::fuzzing::sealed;
+
+    /// A batch of two records from offset `base` on, the last of which says that it is `last` behind that.
+    fn batch(base: i64, last: u8) -> Bytes {
+        let mut builder = BatchBuilder::with_capacity(100);
+        builder.push(7, Some(b"group/topic"), b"{}");
+        builder.push(7, None, b"");
+        let mut bytes = builder.finish(Codec::None).unwrap().to_vec();
+        bytes[..8].copy_from_slice(&base.to_be_bytes());
+        bytes[26] = last;
+        let at = bytes.len() - 4;
+        assert_eq!(bytes[at], 2, "the second record's offset, zigzag-coded");
+        bytes[at] = 2 * last;
+        sealed(&bytes)
+    }
+
+    #[test]
+    fn records_from_the_next_one_on() {
+        let mut reader = Reader::new("log", 0, 6, 100);
+        let items = reader.split(&batch(5, 1)).unwrap();
+        assert_eq!((items.len(), items[0].offset, reader.next), (1, 6, 7));
+    }
+
+    #[test]
+    fn an_offset_beyond_the_greatest_is_an_error() {
+        const NEXT: i64 = i64::MAX - 3;
+        let mut reader = Reader::new("log", 0, NEXT, 100);
+        let error = reader.split(&batch(NEXT, 9)).unwrap_err();
+        assert_eq!((error.kind, reader.next), (ErrorKind::CorruptRecord, NEXT));
+    }
 }

@@ -9,8 +9,7 @@ use super::greeting::{Server, judge};
 /// client says goes out as it is, or not at all.
 pub(crate) fn connection(data: &[u8]) {
     for server in [Server::Sc, Server::Spu] {
-        let first = judge("there", server, data).is_ok();
-        assert!(first || judge("there", server, data).is_err());
+        let _ = judge("there", server, data);
     }
     let mut exchange = Exchange::default();
     let (mut said, mut sent) = (0, BytesMut::new());
