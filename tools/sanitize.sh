@@ -23,7 +23,8 @@ if [ "$kind" = thread ]; then
     options+=(--build-std)
 fi
 unset CARGO_TARGET_DIR
-cargo +nightly fuzz build documents --fuzz-dir "$folder" --target-dir "$target" --sanitizer "$kind" "${options[@]}"
+cargo +nightly fuzz build documents --fuzz-dir "$folder" --target-dir "$target" --sanitizer "$kind" \
+    --no-default-features --features abi "${options[@]}"
 library=$(realpath "$target/$platform/release/deps/libfluvio_cffi.so")
 
 FLUVIO_CFFI_SANITIZED=$library:$runtime PYTHONPATH=$PWD .venv/bin/python -m pytest -W error -q \
