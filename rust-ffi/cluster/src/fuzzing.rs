@@ -104,9 +104,9 @@ impl Tried {
     }
 }
 
-/// Requests to the SC, or to an SPU if the first byte is odd; each begins with its length in two bytes, which become the
-/// four of a frame. If that byte has its second bit set the rest is said as it is. Whatever comes, the servers hang up
-/// when the client does, and answer others.
+/// Requests to the SC, or to an SPU if the first byte is odd; each begins with its length in two bytes, which become
+/// the four of a frame. If that byte has its second bit set the rest is said as it is. Whatever comes, the servers hang
+/// up when the client does, and answer others.
 pub fn requests(data: &[u8]) {
     let Some((&to, mut rest)) = data.split_first() else { return };
     let mut tried = TRIED.lock().unwrap_or_else(PoisonError::into_inner);

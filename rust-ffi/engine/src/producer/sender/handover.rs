@@ -1,5 +1,6 @@
 //! How work passes between callers' threads and a task: who comes first does it, and nothing is left lying with nobody
-//! awake. `rust-ffi/models` tries all orders in which threads can come; so the lock comes from whoever includes this file.
+//! awake. `rust-ffi/models` tries all orders in which threads can come; so the lock comes from whoever includes this
+//! file.
 
 use std::sync::PoisonError;
 
