@@ -18,12 +18,13 @@ PYTEST := cd $(VENV) && bin/pytest --config-file=../pyproject.toml --rootdir=.. 
 PROGRESS := $(BIN)/python tools/progress.py
 CARGO := cargo
 MANIFEST := --manifest-path rust-ffi/Cargo.toml --locked
+MODELS := --manifest-path rust-ffi/models/Cargo.toml --locked
 
-RUST_SOURCES := $(shell find rust-ffi -name target -prune -o \( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
+RUST_SOURCES := $(shell find rust-ffi \( -name target -o -name fuzz -o -name models \) -prune -o \( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
 PYTHON_SOURCES := pytest_fluvio_cffi.py fluvio_cffi_flv.py $(shell find fluvio_cffi \( -name '*.py' -o -name "*.pyi" -o -name py.typed \) ! -name _binding.py)
 WHEEL_SOURCES := $(RUST_SOURCES) $(PYTHON_SOURCES) include/fluvio_cffi.h tools/build_binding.py setup.py pyproject.toml README.md LICENSE
 
-.PHONY: help demo test test-rust test-python test-pythons test-long test-unit conformance docs links bench bench-full develop wheel sdist c-sdk test-c-sdk lint lint-python lint-rust deny format clean
+.PHONY: help demo test test-rust test-python test-pythons test-long test-unit conformance docs links bench bench-full develop wheel sdist c-sdk test-c-sdk fuzz sanitize lint lint-python lint-rust deny format clean
 
 help:
 	@echo 'make demo          build, start an embedded cluster, produce and consume, and say how fast it was'
@@ -43,6 +44,8 @@ help:
 	@echo 'make lint          style, types, generated files, clippy;  make format: put style right'
 	@echo '                   (make test-python PYTEST_ARGS="-k name" for some of the tests)'
 	@echo 'make c-sdk         a tarball for C and C++ in dist/;  make test-c-sdk: programs built from it alone'
+	@echo 'make fuzz          bytes of any kind to all that reads what others wrote, a minute each (FUZZ_SECONDS=60)'
+	@echo 'make sanitize      the programs in C with a library that AddressSanitizer watches, then ThreadSanitizer'
 	@echo 'make deny          whether the crates that are used may be used: licences, bans, sources'
 	@echo 'make clean         remove everything that was made'
 
@@ -55,6 +58,9 @@ test: test-rust test-python
 # a call can be interrupted. Within two hours, on a machine that does nothing else; a line for each figure.
 test-long: $(VENV)/.wheel $(VENV)/.test $(VENV)/.witness
 	FLUVIO_CFFI_LONG=1 $(CARGO) test $(MANIFEST) -p fluvio-cffi-group -- --nocapture --test-threads 1
+	FLUVIO_CFFI_LONG=1 $(CARGO) test $(MANIFEST) --workspace --lib -- --nocapture kept_of_fuzzing
+	FLUVIO_CFFI_LONG=1 $(CARGO) test $(MODELS)
+	tools/fuzz.sh
 	cd $(VENV) && FLUVIO_CFFI_LONG=1 bin/pytest --config-file=../pyproject.toml --rootdir=.. --verbose --capture=no -m long $(PYTEST_ARGS) \
 		../tests
 
@@ -72,6 +78,15 @@ conformance:
 
 test-rust:
 	$(CARGO) test --workspace $(MANIFEST)
+	$(CARGO) test --quiet $(MODELS)
+
+# Both need a nightly compiler and cargo-fuzz; where they are missing they say so, and are content.
+fuzz:
+	@tools/fuzz.sh
+
+sanitize: $(VENV)/.wheel $(VENV)/.test
+	@tools/sanitize.sh address
+	@tools/sanitize.sh thread
 
 test-python: $(VENV)/.wheel $(VENV)/.test $(VENV)/.witness
 	$(PYTEST) $(PYTEST_ARGS)
@@ -128,7 +143,7 @@ lint-python: $(VENV)/.lint
 	PYTHONPATH=$(CURDIR) $(BIN)/basedpyright --pythonpath $(BIN)/python --verifytypes fluvio_cffi --ignoreexternal
 
 lint-rust:
-	$(CARGO) fmt --manifest-path rust-ffi/Cargo.toml --all --check
+	for workspace in . fuzz models; do $(CARGO) fmt --manifest-path rust-ffi/$$workspace/Cargo.toml --all --check || exit 1; done
 	@! grep --recursive --include='*.rs' --exclude-dir=target --line-number --extended-regexp '^ *//.{119,}$$' rust-ffi \
 		|| { echo 'comments are at most 120 characters wide'; exit 1; }
 	tools/header.sh --check
@@ -140,11 +155,11 @@ deny:
 format: $(VENV)/.lint
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-	$(CARGO) fmt --manifest-path rust-ffi/Cargo.toml --all
+	for workspace in . fuzz models; do $(CARGO) fmt --manifest-path rust-ffi/$$workspace/Cargo.toml --all || exit 1; done
 
 clean:
 	rm -rf $(VENV) .venv-peer bench.json bench.svg bench-full.json bench-full.svg build dist fluvio_cffi.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
-	rm -rf rust-ffi/target fluvio_cffi/bin docs/_build
+	rm -rf rust-ffi/target rust-ffi/*/target rust-ffi/fuzz/artifacts fluvio_cffi/bin docs/_build
 	rm -f fluvio_cffi/_binding.py fluvio_cffi/libfluvio_cffi.so fluvio_cffi/libfluvio_cffi.dylib
 	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
 

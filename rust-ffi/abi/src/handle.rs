@@ -1,15 +1,18 @@
 //! Handles: numbers that look like pointers, in one table. A number is never used twice, so that a stale handle, one of
 //! another kind or a forged one is an error in every build, not undefined behaviour.
 
+mod table;
+
 use std::any::Any;
-use std::collections::HashMap;
 use std::ffi::c_void;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+// For the table.
+use std::sync;
+use std::sync::{Arc, LazyLock};
 
 use fluvio_cffi_engine::{Error, ErrorKind, Result};
 
 use crate::pointer::require;
+use table::Table;
 
 /// What a handle can stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,15 +66,11 @@ impl Entry {
 
     /// Puts it into the table; the handle is the caller's.
     pub(crate) fn insert(self) -> *mut c_void {
-        let number = NEXT.fetch_add(16, Ordering::Relaxed);
-        TABLE.write().unwrap_or_else(PoisonError::into_inner).insert(number, self);
-        std::ptr::without_provenance_mut(number)
+        std::ptr::without_provenance_mut(TABLE.insert(self))
     }
 }
 
-static TABLE: LazyLock<RwLock<HashMap<usize, Entry>>> = LazyLock::new(RwLock::default);
-/// Multiples of 16, as real pointers would be. The first page is left out.
-static NEXT: AtomicUsize = AtomicUsize::new(0x1000);
+static TABLE: LazyLock<Table<Entry>> = LazyLock::new(Table::new);
 
 /// Puts `object` into the table; the handle is the caller's.
 pub(crate) fn insert<H: Handle>(object: Arc<H::Object>) -> *mut H {
@@ -82,8 +81,7 @@ pub(crate) fn insert<H: Handle>(object: Arc<H::Object>) -> *mut H {
 pub(crate) fn get<H: Handle>(handle: *const H) -> Result<Arc<H::Object>> {
     let name = H::KIND.name();
     require(handle.cast::<u8>(), name)?;
-    let found =
-        TABLE.read().unwrap_or_else(PoisonError::into_inner).get(&handle.addr()).map(|it| Arc::clone(&it.object));
+    let found = TABLE.find(handle.addr(), |entry| Arc::clone(&entry.object));
     let found =
         found.ok_or_else(|| Error::new(ErrorKind::Closed, format!("{name} was freed, or was never a handle")))?;
     found
@@ -93,20 +91,15 @@ pub(crate) fn get<H: Handle>(handle: *const H) -> Result<Arc<H::Object>> {
 
 /// Takes the object of a handle out of the table. `None`: no such handle (any more), one of another kind, or NULL.
 pub(crate) fn remove<H: Handle>(handle: *mut H) -> Option<Arc<H::Object>> {
-    take(handle.addr(), |kind| kind == H::KIND)?.object.downcast().ok()
+    TABLE.take(handle.addr(), |entry| entry.kind == H::KIND)?.object.downcast().ok()
 }
 
 /// Takes what a handle stands for, if its kind is `wanted`, out of the table, and drops it.
 pub(crate) fn dispose(handle: *mut c_void, wanted: impl FnOnce(Kind) -> bool) {
-    drop(take(handle.addr(), wanted));
-}
-
-fn take(number: usize, wanted: impl FnOnce(Kind) -> bool) -> Option<Entry> {
-    let mut table = TABLE.write().unwrap_or_else(PoisonError::into_inner);
-    table.get(&number).is_some_and(|entry| wanted(entry.kind)).then(|| table.remove(&number)).flatten()
+    drop(TABLE.take(handle.addr(), |entry| wanted(entry.kind)));
 }
 
 /// How many handles of a kind exist.
 pub(crate) fn count(kind: Kind) -> usize {
-    TABLE.read().unwrap_or_else(PoisonError::into_inner).values().filter(|entry| entry.kind == kind).count()
+    TABLE.count(|entry| entry.kind == kind)
 }

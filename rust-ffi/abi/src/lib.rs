@@ -16,6 +16,8 @@ mod encode;
 mod errors;
 mod events;
 mod fork;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod handle;
 mod json;
 mod lifecycle;

@@ -21,6 +21,8 @@ mod config;
 mod control;
 mod faults;
 mod files;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod listener;
 mod log;
 mod net;

@@ -13,6 +13,8 @@ pub mod descriptors;
 mod error;
 mod events;
 mod executor;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod group_log;
 mod guard;
 mod limit;

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// From the top down. Modules on one line do not use each other.
 const ENGINE: &[&str] = &[
     "lib",
+    "fuzzing",
     "client",
     "admin",
     "consumer producer",
@@ -29,6 +30,7 @@ const ENGINE: &[&str] = &[
 
 const ABI: &[&str] = &[
     "lib",
+    "fuzzing",
     "admin consumer debug errors events lifecycle metrics producer profiles watch",
     "client",
     "owner",
@@ -44,6 +46,7 @@ const ABI: &[&str] = &[
 const CLUSTER: &[&str] = &[
     "main",
     "lib",
+    "fuzzing",
     "cluster",
     "sc",
     "spu",
@@ -54,8 +57,16 @@ const CLUSTER: &[&str] = &[
     "socket",
 ];
 
-const GROUP: &[&str] =
-    &["lib", "newcomer participant", "replica", "apply directory json", "assign command", "guard state", "names"];
+const GROUP: &[&str] = &[
+    "lib",
+    "fuzzing",
+    "newcomer participant",
+    "replica",
+    "apply directory json",
+    "assign command",
+    "guard state",
+    "names",
+];
 
 /// The Rust files below `folder`.
 fn sources(folder: &Path) -> Vec<PathBuf> {

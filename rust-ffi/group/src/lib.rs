@@ -62,6 +62,8 @@ mod apply;
 mod assign;
 mod command;
 mod directory;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod guard;
 mod json;
 mod names;

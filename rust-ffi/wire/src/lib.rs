@@ -8,6 +8,8 @@
 mod batch;
 mod codec;
 mod frame;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzing;
 mod produce;
 mod records;
 mod varint;

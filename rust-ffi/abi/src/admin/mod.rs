@@ -78,7 +78,7 @@ trait Call: Send {
         binary: &'a [u8],
     ) -> Pin<Box<dyn Future<Output = Result<Answer>> + Send + 'a>>;
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     fn document(&self) -> serde_json::Value;
 }
 
@@ -91,7 +91,7 @@ impl<M: Method> Call for M {
         Box::pin(Method::run(*self, admin, binary))
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     #[allow(clippy::unwrap_used)]
     fn document(&self) -> serde_json::Value {
         serde_json::to_value(self).unwrap()
@@ -202,6 +202,18 @@ pub extern "C" fn flv_admin_call(
         })?;
         Ok(OK)
     })
+}
+
+/// A document for the method with this number, if there is one: what was understood is understood the same once it was
+/// written.
+#[cfg(any(test, fuzzing))]
+#[allow(clippy::unwrap_used)]
+pub(crate) fn fuzz(method: usize, document: &[u8]) {
+    let Some(entry) = methods().nth(method) else { return };
+    let Ok(call) = (entry.parse)(document) else { return };
+    let written = call.document();
+    let again = (entry.parse)(written.to_string().as_bytes()).unwrap();
+    assert_eq!(again.document(), written, "{}", entry.name);
 }
 
 #[cfg(test)]

@@ -3,17 +3,19 @@
 mod callback;
 mod completion;
 mod exports;
+mod inbox;
 mod signal;
 #[cfg(target_os = "linux")]
 mod watched;
 
-use std::collections::{HashMap, VecDeque};
+use std::mem::MaybeUninit;
 #[cfg(target_os = "linux")]
 use std::os::fd::RawFd;
+// For the inbox.
+use std::sync;
 #[cfg(target_os = "linux")]
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fluvio_cffi_engine::{Error, Result};
 #[cfg(target_os = "linux")]
@@ -26,6 +28,7 @@ use callback::Callback;
 pub use callback::*;
 pub use completion::*;
 pub use exports::*;
+use inbox::Inbox;
 use signal::Signal;
 #[cfg(target_os = "linux")]
 use watched::{Entry, Watched};
@@ -45,19 +48,9 @@ enum Mode {
     Callback(Callback),
 }
 
-#[derive(Default)]
-struct State {
-    completions: VecDeque<flv_completion_t>,
-    /// Whether the descriptor is readable, or about to be.
-    signalled: bool,
-    /// Whether the owner gave it up.
-    closed: bool,
-    running: HashMap<u64, AbortHandle>,
-}
-
 /// The queue behind a handle. Operations and producers keep references to it.
 pub(crate) struct Queue {
-    state: Mutex<State>,
+    inbox: Inbox<flv_completion_t, AbortHandle>,
     mode: Mode,
     #[cfg(target_os = "linux")]
     watched: Watched,
@@ -75,81 +68,49 @@ pub(crate) fn running() -> usize {
 impl Queue {
     fn new(mode: Mode) -> Self {
         Self {
-            state: Mutex::default(),
+            inbox: Inbox::new(&RUNNING),
             mode,
             #[cfg(target_os = "linux")]
             watched: Watched::default(),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Starts an operation: `spawn` gets its id and gives what aborts it.
     pub(crate) fn begin(&self, spawn: impl FnOnce(u64) -> AbortHandle) -> Result<()> {
-        // Held until the handle is stored, so that an operation which ends at once finds it.
-        let mut state = self.lock();
-        if state.closed {
-            return Err(Error::closed("queue"));
-        }
         let id = NEXT_OPERATION.fetch_add(1, Ordering::Relaxed);
-        RUNNING.fetch_add(1, Ordering::Relaxed);
-        let handle = spawn(id);
-        state.running.insert(id, handle);
-        Ok(())
+        if self.inbox.begin(id, || spawn(id)) { Ok(()) } else { Err(Error::closed("queue")) }
     }
 
     /// Queues a completion; wakes whoever waits on the descriptor.
     pub(crate) fn post(&self, completion: flv_completion_t) {
-        let mut state = self.lock();
-        if completion.kind == OPERATION && state.running.remove(&completion.operation).is_some() {
-            RUNNING.fetch_sub(1, Ordering::Relaxed);
-        }
-        if state.closed {
-            drop(state);
-            return completion.dispose();
-        }
+        let operation = (completion.kind == OPERATION).then_some(completion.operation);
         match &self.mode {
-            Mode::Callback(callback) => {
-                drop(state);
+            Mode::Callback(callback) => match self.inbox.end(operation) {
+                false => completion.dispose(),
                 // SAFETY: the contract of callback mode; the completion lives for the call.
-                unsafe { (callback.function)(callback.ctx, &raw const completion) };
-            }
+                true => unsafe { (callback.function)(callback.ctx, &raw const completion) },
+            },
             Mode::Descriptor(signal) => {
-                state.completions.push_back(completion);
-                let set = !std::mem::replace(&mut state.signalled, true);
-                drop(state);
-                if set {
-                    signal.set();
+                if let Err(completion) = self.inbox.post(completion, operation, signal) {
+                    completion.dispose();
                 }
             }
         }
     }
 
-    fn drain(&self, out: &mut [std::mem::MaybeUninit<flv_completion_t>]) -> usize {
+    fn drain(&self, out: &mut [MaybeUninit<flv_completion_t>]) -> usize {
         let is_quiet = self.read_watched();
-        let mut state = self.lock();
-        let count = out.len().min(state.completions.len());
-        for (slot, completion) in out.iter_mut().zip(state.completions.drain(..count)) {
-            slot.write(completion);
-        }
-        // Under the lock, and only when nothing is left: otherwise a wake-up could be lost. Whatever `signalled` says:
-        // a `set` may come after the drain that took its completion, and would keep the descriptor readable for
-        // nothing. Where nobody was to signal, the drain that finds nothing sees to that.
-        if let Mode::Descriptor(signal) = &self.mode {
-            if !state.completions.is_empty() {
-                if is_quiet {
-                    signal.set();
-                }
-            } else {
-                state.signalled = false;
-                if !is_quiet || count == 0 {
-                    signal.clear();
-                }
+        let signal = match &self.mode {
+            Mode::Descriptor(signal) => Some(signal),
+            Mode::Callback(_) => None,
+        };
+        let most = out.len();
+        let mut slots = out.iter_mut();
+        self.inbox.drain(most, is_quiet, signal, |completion| {
+            if let Some(slot) = slots.next() {
+                slot.write(completion);
             }
-        }
-        count
+        })
     }
 
     /// Lets the connections be read that are watched here, and are readable. Whether nobody had signalled before: then
@@ -160,7 +121,7 @@ impl Queue {
         if self.watched.is_empty() {
             return false;
         }
-        let is_quiet = !std::mem::replace(&mut self.lock().signalled, true);
+        let is_quiet = self.inbox.quieten();
         // Few are cheaper to try than to ask for.
         let readers = self.watched.few().unwrap_or_else(|| self.watched.of(signal.epoll.ready()));
         readers.iter().for_each(|reader| reader.read());
@@ -184,18 +145,13 @@ impl Queue {
     }
 
     fn cancel(&self, operation: u64) {
-        let handle = self.lock().running.get(&operation).cloned();
-        if let Some(handle) = handle {
+        if let Some(handle) = self.inbox.abort(operation) {
             handle.abort();
         }
     }
 
     fn close(&self) {
-        let left = {
-            let mut state = self.lock();
-            state.closed = true;
-            std::mem::take(&mut state.completions)
-        };
+        let left = self.inbox.close();
         #[cfg(target_os = "linux")]
         self.watched.close();
         left.iter().for_each(flv_completion_t::dispose);

@@ -4,6 +4,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use fluvio_cffi_engine::descriptors;
 
+use super::inbox::Wakeup;
 #[cfg(target_os = "linux")]
 use super::watched::{Epoll, SIGNAL};
 
@@ -58,8 +59,10 @@ impl Signal {
         #[cfg(not(target_os = "linux"))]
         return self.read.as_raw_fd();
     }
+}
 
-    pub(super) fn set(&self) {
+impl Wakeup for Signal {
+    fn set(&self) {
         let one = 1_u64.to_ne_bytes();
         #[cfg(target_os = "linux")]
         let write = &self.read;
@@ -69,7 +72,7 @@ impl Signal {
         unsafe { libc::write(write.as_raw_fd(), one.as_ptr().cast(), one.len()) };
     }
 
-    pub(super) fn clear(&self) {
+    fn clear(&self) {
         let mut bytes = [0_u8; 8];
         // SAFETY: eight writable bytes. Fails when a `set` is still to come, which then makes a spurious wake-up.
         unsafe { libc::read(self.read.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len()) };

@@ -4,6 +4,7 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::AtomicUsize;
 
 use super::completion::TICKET;
+use super::inbox::Wakeup;
 use super::signal::Signal;
 use super::*;
 use crate::boundary::OK;

@@ -20,6 +20,8 @@ mod assignment;
 mod cursor;
 mod decode;
 mod fetcher;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod group;
 mod inspection;
 mod options;

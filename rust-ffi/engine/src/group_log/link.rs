@@ -8,7 +8,8 @@ use fluvio_cffi_wire::{BatchBuilder, Codec, ProduceEntry, ProduceHead, produce_r
 use fluvio_protocol::link::ErrorCode;
 
 use super::Place;
-use super::stream::{Item, LogStream, within};
+use super::reader::Item;
+use super::stream::{LogStream, within};
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit::Limit;
 use crate::log_offsets::{leader, log_bounds};
@@ -90,7 +91,7 @@ impl Link {
 }
 
 /// An error if the server did not write what it was sent.
-fn written(mut body: Bytes) -> Result<()> {
+pub(super) fn written(mut body: Bytes) -> Result<()> {
     let cut = || Error::incompatible("the SPU's reply to a produce request cannot be read");
     let topics = body.try_get_i32().map_err(|_| cut())?;
     for _ in 0..topics.min(1) {

@@ -4,7 +4,8 @@ use fluvio_cffi_group::{GroupKey, Newcomer, Replica, Step};
 
 use super::Place;
 use super::directory::Known;
-use super::stream::{Item, LogStream, within};
+use super::reader::Item;
+use super::stream::{LogStream, within};
 use crate::boottime::boottime;
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit::Limit;

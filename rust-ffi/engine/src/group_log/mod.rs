@@ -5,7 +5,7 @@
 //! | `mod.rs` | the handle, which all that is opened with one client shares |
 //! | `task.rs` | the task behind it: one reader and one producer |
 //! | `link.rs` | their connections |
-//! | `stream.rs` | records as they are read |
+//! | `stream.rs`, `reader.rs` | records as they are read |
 //! | `load.rs` | the way of a newcomer to the state of its group |
 //! | `observer.rs` | one who follows a group without being a member |
 //! | `directory.rs` | what is known of the log, for those who come later |
@@ -14,9 +14,12 @@
 //! that the link is down. A producer's acknowledgement decides nothing; what counts is what is read back.
 
 mod directory;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod link;
 mod load;
 mod observer;
+mod reader;
 mod stream;
 mod task;
 

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::directory::Kept;
 use super::link::Link;
-use super::stream::Item;
+use super::reader::Item;
 use super::{Ask, News, Place, Subscriber};
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Result};

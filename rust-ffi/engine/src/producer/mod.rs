@@ -10,6 +10,8 @@
 //! [`TicketSink`].
 
 mod accumulator;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod modules;
 mod partitioner;
 mod sender;

@@ -1,5 +1,7 @@
 //! What servers answer, decoded by the official crates after every length, count and duration in it was checked.
 
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod layouts;
 mod record_bytes;
 mod walk;

@@ -18,8 +18,6 @@ use fluvio_protocol::Encoder;
 use fluvio_protocol::link::ErrorCode;
 use fluvio_protocol::link::smartmodule::SmartModuleTransformRuntimeError;
 use fluvio_protocol::link::versions::ApiVersionKey;
-use fluvio_sc_schema::TryEncodableFrom;
-use fluvio_sc_schema::objects::{ObjectApiListResponse, ObjectApiWatchResponse};
 use fluvio_spu_schema::server::consumer_offset::{
     DeleteConsumerOffsetResponse, FetchConsumerOffsetsResponse, UpdateConsumerOffsetResponse,
 };
@@ -29,13 +27,9 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{TestRng, TestRunner};
 
-use super::RecordBytes;
+use super::fuzzing::{SC, SPU, agree, decode_sc};
 use super::*;
 use crate::error::ErrorKind;
-
-/// The newest versions.
-const SC: Version = 19;
-const SPU: Version = 25;
 
 /// A reply of the SC that was recorded: what it answers, in which version, and its body.
 type Recorded = (Answer, Version, Vec<u8>);
@@ -64,28 +58,6 @@ static RECORDED: LazyLock<Vec<Recorded>> = LazyLock::new(|| {
 fn decoded<T: Decoder>(mut bytes: &[u8], version: Version) -> Option<usize> {
     let read = catch_unwind(AssertUnwindSafe(|| T::decode_from(&mut bytes, version).is_ok().then_some(bytes.len())));
     read.unwrap_or_else(|_| panic!("{} panics on what was found good", std::any::type_name::<T>()))
-}
-
-/// Everything that the official crates make of a reply of the SC, as the `fluvio` crate has it done.
-fn decode_sc(answer: Answer, body: &[u8], version: Version) {
-    macro_rules! objects {
-        ($shell:ident, $reply:expr, $($spec:ident),*) => {
-            if let Ok(reply) = $reply {
-                $(drop(<_ as TryEncodableFrom<$shell<$spec>>>::downcast(&reply));)*
-            }
-        };
-        ($shell:ident, $reply:expr) => {
-            objects!($shell, $reply, TopicSpec, PartitionSpec, SpuSpec, CustomSpuSpec, SpuGroupSpec, SmartModuleSpec,
-                TableFormatSpec, MirrorSpec)
-        };
-    }
-    let mut body = body;
-    match answer {
-        Answer::Versions => drop(ApiVersionsResponse::decode_from(&mut body, version)),
-        Answer::Status => drop(Status::decode_from(&mut body, version)),
-        Answer::List => objects!(ListResponse, ObjectApiListResponse::decode_from(&mut body, version)),
-        Answer::Watch => objects!(WatchResponse, ObjectApiWatchResponse::decode_from(&mut body, version)),
-    }
 }
 
 #[test]
@@ -245,27 +217,6 @@ fn noise(random: &mut TestRng) -> Vec<u8> {
         number => number.to_be_bytes()[0],
     };
     (0..length).map(byte).collect()
-}
-
-/// What was walked over is decoded without a panic, and as far as the walk went; what was decoded and encoded again is
-/// walked over to its end. Says whether there was something.
-fn agree<T: Decoder + Encoder + Layout>(bytes: &[u8], version: Version) -> bool {
-    let name = std::any::type_name::<T>();
-    let mut walk = Walk::new(bytes, version);
-    if T::walk(&mut walk).is_err() {
-        return false;
-    }
-    let mut rest = bytes;
-    let value = catch_unwind(AssertUnwindSafe(|| T::decode_from(&mut rest, version)));
-    // Texts that are none, and versions that are none, are the decoder's to find.
-    let Ok(value) = value.unwrap_or_else(|_| panic!("{name} panics on what was found good")) else { return false };
-    assert_eq!(walk.left(), rest.len(), "{name}");
-    let mut again = Vec::new();
-    value.encode(&mut again, version).unwrap();
-    let mut walk = Walk::new(&again, version);
-    T::walk(&mut walk).unwrap_or_else(|cause| panic!("{name}: {cause}"));
-    assert_eq!(walk.left(), 0, "{name}");
-    true
 }
 
 /// Noise is understood alike, also in parts that whole replies seldom get to.

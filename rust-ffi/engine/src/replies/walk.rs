@@ -101,7 +101,7 @@ impl<'a> Walk<'a> {
         (0..count).try_for_each(|_| each(self))
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn left(&self) -> usize {
         self.rest.len()
     }

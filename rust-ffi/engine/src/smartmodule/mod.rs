@@ -10,6 +10,8 @@
 
 mod chain;
 mod exports;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};

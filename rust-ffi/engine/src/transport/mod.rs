@@ -4,6 +4,8 @@ mod connection;
 mod connector;
 mod dialer;
 mod exchange;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod greeting;
 mod socket;
 mod stream;

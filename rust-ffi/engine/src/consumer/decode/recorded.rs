@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use super::super::assignment::Assignment;
 use super::super::{Chunk, ChunkEncoder, RecordRef, Start};
 use super::*;
+use crate::fuzzing::crc32c;
 use crate::replies::RecordBytes;
 
 /// Writes offset, time and value of each record.
@@ -116,12 +117,6 @@ fn damaged(bytes: &[u8], changes: &[(prop::sample::Index, u8)]) -> Bytes {
     let checksum = crc32c(&bytes[21..]);
     bytes[17..21].copy_from_slice(&checksum.to_be_bytes());
     bytes.into()
-}
-
-fn crc32c(bytes: &[u8]) -> u32 {
-    bytes.iter().fold(u32::MAX, |crc, byte| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0x82f6_3b78 * (crc & 1)))
-    }) ^ u32::MAX
 }
 
 proptest! {

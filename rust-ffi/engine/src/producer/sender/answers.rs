@@ -60,6 +60,12 @@ pub(super) fn read(mut body: Bytes, batches: usize) -> Result<Vec<Answer>> {
     }
 }
 
+/// How many answers there are.
+#[cfg(any(test, fuzzing))]
+pub(in crate::producer) fn answers_of(body: Bytes, batches: usize) -> Result<usize> {
+    read(body, batches).map(|answers| answers.len())
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {

@@ -17,10 +17,7 @@ impl SpuSender {
     /// Sends what is ready on the caller's thread if nothing is in flight; otherwise wakes the task, which does it.
     /// Never waits. `awaited`: the caller is going to wait for the records where it can watch the connection.
     pub(in crate::producer) fn send_or_wake(self: &Arc<Self>, shared: &Arc<Shared>, awaited: bool) {
-        let is_sent = self.work.try_lock().is_ok_and(|mut work| self.send(shared, &mut work, awaited));
-        if !is_sent {
-            self.wake();
-        }
+        self.handover.here_or_wake(|work| self.send(shared, work, awaited));
     }
 
     /// Sends what is ready if nothing is in flight; gives whether all of it has left and the reply will be read.

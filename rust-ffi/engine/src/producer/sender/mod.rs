@@ -27,28 +27,31 @@
 //! thread that reads a reply, and the supervisor ends a pause when the SPU turns out to be reachable; `alarm` is set by
 //! the task alone.
 //!
-//! **Order of locks:** [`SpuSender::work`], then the accumulator's state, then that of the last error; nobody holds
+//! **Order of locks:** a sender's work, then the accumulator's state, then that of the last error; nobody holds
 //! the work of two senders. The sink is asked to watch a connection, and to stop that, with `work` locked; it hears of
 //! settled tickets when no lock is held.
 //!
 //! - [`supervisor`]: follows the cluster metadata, and has a sender for each SPU that leads a partition
 //! - [`task`]: the task of one sender
 //! - [`direct`]: what callers' threads do themselves
-//! - [`work`] and [`connection`]: what both share
+//! - [`handover`], [`work`] and [`connection`]: what both share
 //! - [`replies`] and [`answers`]: what becomes of a batch by the server's answer
 //! - [`takeover`]: what goes back when another SPU leads, the time is over, or the producer ends
 
 mod answers;
 mod connection;
 mod direct;
+mod handover;
 mod replies;
 mod supervisor;
 mod takeover;
 mod task;
 mod work;
 
+// For the hand-over.
+use std::sync;
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -58,6 +61,9 @@ use super::Shared;
 use crate::error::Error;
 use crate::limit::Trouble;
 
+#[cfg(any(test, fuzzing))]
+pub(super) use answers::answers_of;
+use handover::{Handover, Wake};
 pub(super) use supervisor::supervise;
 use work::Work;
 
@@ -73,9 +79,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) struct SpuSender {
     /// The SPU's id.
     pub(super) spu: i32,
-    /// Wakes the task.
-    wakeup: Notify,
-    work: Mutex<Work>,
+    handover: Handover<Work, Notify>,
     /// What went wrong last, for the errors of records that could not be delivered in time.
     last_error: Trouble,
     /// Whether the SPU cannot be reached, as far as is known.
@@ -84,12 +88,17 @@ pub(super) struct SpuSender {
     found: Notify,
 }
 
+impl Wake for Notify {
+    fn wake(&self) {
+        self.notify_one();
+    }
+}
+
 impl SpuSender {
     pub(super) fn new(spu: i32) -> Self {
         Self {
             spu,
-            wakeup: Notify::new(),
-            work: Mutex::default(),
+            handover: Handover::default(),
             last_error: Trouble::default(),
             unreachable: AtomicBool::new(false),
             found: Notify::new(),
@@ -98,7 +107,7 @@ impl SpuSender {
 
     /// Tells the task that there is something to do.
     pub(super) fn wake(&self) {
-        self.wakeup.notify_one();
+        self.handover.task.wake();
     }
 
     /// What went wrong since the SPU took records last, if anything.
@@ -146,7 +155,7 @@ impl SpuSender {
     }
 
     fn lock(&self) -> MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+        self.handover.lock()
     }
 }
 

@@ -131,7 +131,7 @@ impl SenderTask {
     /// Waits until the producer is abandoned, which wakes every sender.
     async fn abandoned(&self) {
         while !self.shared.accumulator.is_abandoned() {
-            self.sender.wakeup.notified().await;
+            self.sender.handover.task.notified().await;
         }
     }
 
@@ -188,7 +188,7 @@ impl SenderTask {
                 self.is_called = true;
                 self.fail_if_silent();
             }
-            () = self.sender.wakeup.notified() => self.is_called = true,
+            () = self.sender.handover.task.notified() => self.is_called = true,
         }
     }
 

@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fluvio_cffi_engine::fuzzing::run("connections", data));
