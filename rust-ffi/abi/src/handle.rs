@@ -23,6 +23,8 @@ pub(crate) enum Kind {
     Error,
     Buffer,
     Owner,
+    Arrow,
+    ArrowReader,
 }
 
 impl Kind {
@@ -38,6 +40,8 @@ impl Kind {
             Self::Error => "error",
             Self::Buffer => "buffer",
             Self::Owner => "owner",
+            Self::Arrow => "arrow",
+            Self::ArrowReader => "reader",
         }
     }
 }
