@@ -89,6 +89,34 @@ def times(factor: float, of: tuple[str, ...], against: str, text: str, goal: flo
     return Target(text, of, factor, goal, at_least=True, against=against)
 
 
+def _arrow(amounts: Amounts) -> list[Measure]:
+    """The bulk measures with columns in place of objects, beside the others with what they have."""
+    spec = {"count": amounts.records, "size": SIZE, "partitions": 1, "by": "arrow"}
+    return [
+        Measure(
+            "produce-arrow",
+            "bulk produce of one column of a table, until all are acknowledged, one partition",
+            "write",
+            (OFFICIAL, PLAIN, *HOSTS),
+            {**spec, "verb": "produce"},
+            rounds=0.8,
+            targets=(times(0.9, HOSTS, PLAIN, "send_arrow against the plain loop"),),
+        ),
+        Measure(
+            "consume-arrow",
+            "bulk consume as Arrow data, the number of every value summed by Arrow, one partition",
+            "read",
+            (OFFICIAL, BATCHES, PLAIN, *HOSTS),
+            {**spec, "verb": "consume"},
+            rounds=0.8,
+            targets=(
+                times(8, HOSTS, OFFICIAL, "consume as Arrow data, against the official client"),
+                times(0.7, HOSTS, PLAIN, "consume as Arrow data, against the plain loop"),
+            ),
+        ),
+    ]
+
+
 def table(amounts: Amounts) -> list[Measure]:
     """The measures of ``make bench``."""
     records = {"count": amounts.records, "size": SIZE}
@@ -136,6 +164,7 @@ def table(amounts: Amounts) -> list[Measure]:
                 ),
             ),
         ]
+    found += _arrow(amounts)
     found += [_through(module, amounts) for module in ("contains", "upper")]
     one = {"verb": "send", "size": SIZE, "count": amounts.sends, "tasks": 1}
     found.append(

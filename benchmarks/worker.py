@@ -4,9 +4,10 @@ Usage: python worker.py HOST SPEC
 
 HOST is asyncio, uvloop, trio or sync (threads). SPEC is a JSON object: verb, addr, topic, count, size of values, and
 
-    produce             partitions, codec, keys; lazy: make the values as they are sent, not before
-    consume             the same of a topic that has exactly `count` records; by: "batches" or "records"; through, wasm:
-                        the SmartModule that they come through, `contains` or `upper`, and the file that it is in
+    produce             partitions, codec, keys; lazy: make the values as they are sent, not before; or by: "arrow":
+                        as a column of a table, see columns.py
+    consume             the same of a topic that has exactly `count` records; by: "batches", "records" or "arrow";
+                        through, wasm: the SmartModule that they come through, `contains` or `upper`, and its file
     send                tasks: so many, each with one record in flight; lanes: as many, for the reading back
     end-to-end          interval_ms; shared (official client only): one client sends and reads
     fairness            by, prefetch, interval_ms, intervals: one of two partitions has `count` records waiting, again
@@ -529,6 +530,15 @@ SYNC_VERBS: dict[str, Callable[[Spec], Result]] = {
 
 
 def main(host: str, spec: Spec) -> Result:
+    if spec.get("by") == "arrow":
+        # Others need no pyarrow.
+        import columns
+
+        whole: dict[str, Any] = {"produce": columns.produce, "consume": columns.consume}
+        if host != "sync":
+            return run(host, lambda: whole[spec["verb"]](spec))
+        whole = {"produce": columns.sync_produce, "consume": columns.sync_consume}
+        return whole[spec["verb"]](spec)
     if host == "sync":
         return SYNC_VERBS[spec["verb"]](spec)
     return run(host, lambda: ASYNC_VERBS[spec["verb"]](spec))

@@ -38,7 +38,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     (
         "py:class",
-        r"(collections\.abc|contextlib|datetime|pathlib|os|builtins|types|opentelemetry|prometheus_client)\..*|(.*\.)?(T|ItemT|K|V|KeyIn|ValueIn|M|(Async)?Batches)",
+        r"(collections\.abc|contextlib|datetime|pathlib|os|builtins|types|opentelemetry|prometheus_client)\..*|(.*\.)?(T|ItemT|K|V|KeyIn|ValueIn|M|WhatT|(Async)?Batches|Arrow(Array|Stream)able)",
     )
 ]
 

@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from fluvio_cffi._connect.config import ClusterConfig, Profile, ProfileStore, Tls, TlsPolicy
+from fluvio_cffi._consume.arrow import ArrowBatch
 from fluvio_cffi._consume.batch import RecordBatch
 from fluvio_cffi._consume.decoding import OnUndecodable
 from fluvio_cffi._consume.membership import Listener
@@ -72,6 +73,7 @@ from fluvio_cffi._errors import (
 )
 from fluvio_cffi._metadata import RecordMetadata
 from fluvio_cffi._native.lifecycle import set_exit_timeout
+from fluvio_cffi._produce.arrow import ArrowData
 from fluvio_cffi._produce.delivery import SendResult
 from fluvio_cffi._values.metrics import Metrics, TopicMetrics
 from fluvio_cffi._values.quantities import Duration, Size, Timeout
@@ -92,10 +94,12 @@ from fluvio_cffi._values.records import (
     Pending,
     ProducerRecord,
     Record,
+    RecordFormat,
 )
 from fluvio_cffi._values.smartmodules import Lookback, ParamValue, SmartModule, SmartModuleChain, SmartModuleKind
 from fluvio_cffi._values.times import Timestamp
 
+from ._async.arrow import AsyncArrowBatches, AsyncArrowConsumer
 from ._async.batches import AsyncBatches
 from ._async.client import AsyncFluvio
 from ._async.consumer import AsyncConsumer
@@ -105,6 +109,7 @@ from ._async.receipt import AsyncReceipt
 from ._async.topics_consumer import AsyncTopicsConsumer
 from ._async.tracker import AsyncTracker
 from ._opening import Opening
+from ._sync.arrow import ArrowBatches, ArrowConsumer
 from ._sync.batches import Batches
 from ._sync.client import Fluvio
 from ._sync.consumer import Consumer
@@ -203,7 +208,13 @@ __all__ = [
     "Admin",
     "Alignment",
     "AlreadyExistsError",
+    "ArrowBatch",
+    "ArrowBatches",
+    "ArrowConsumer",
+    "ArrowData",
     "AsyncAdmin",
+    "AsyncArrowBatches",
+    "AsyncArrowConsumer",
     "AsyncBatches",
     "AsyncClusterAdmin",
     "AsyncConsumer",
@@ -330,6 +341,7 @@ __all__ = [
     "Record",
     "RecordBatch",
     "RecordFailedError",
+    "RecordFormat",
     "RecordLike",
     "RecordMetadata",
     "RecordTooLargeError",

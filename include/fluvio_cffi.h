@@ -6,6 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The Arrow C data interface: who uses them defines them, as its specification says. */
+struct ArrowSchema;
+struct ArrowArray;
+struct ArrowArrayStream;
+
 /*
  The numbers of `flv_status_t`. New ones are appended, none is ever reused.
  */
@@ -458,6 +463,10 @@ typedef enum {
      A pickle stream for Python: see `docs/c-abi.md`.
      */
     FLV_FORMAT_PICKLE = 1,
+    /*
+     Columns in the Arrow format: see `flv_consumer_arrow`.
+     */
+    FLV_FORMAT_ARROW = 2,
 } flv_format_e;
 
 /*
@@ -554,6 +563,35 @@ typedef enum {
 } flv_member_state_e;
 
 /*
+ A structure of the Arrow C data interface.
+ */
+typedef enum {
+    /*
+     `struct ArrowSchema`.
+     */
+    FLV_ARROW_SCHEMA = 0,
+    /*
+     `struct ArrowArray`.
+     */
+    FLV_ARROW_ARRAY = 1,
+    /*
+     `struct ArrowArrayStream`.
+     */
+    FLV_ARROW_STREAM = 2,
+} flv_arrow_kind_e;
+
+/*
+ Reads what is to be sent out of Arrow data. One thread at a time.
+ */
+typedef struct flv_arrow_reader_t flv_arrow_reader_t;
+
+/*
+ Records in the Arrow format: columns `partition` (int32), `offset` (int64), `timestamp` (timestamp[ms, UTC], or
+ null), `key` (binary, or null) and `value` (binary). They never change, and may be used from any threads.
+ */
+typedef struct flv_arrow_t flv_arrow_t;
+
+/*
  Bytes that are the caller's, until `flv_buffer_free`.
  */
 typedef struct flv_buffer_t flv_buffer_t;
@@ -617,6 +655,68 @@ typedef struct {
      */
     size_t len;
 } flv_slice_t;
+
+/*
+ Records to submit, borrowed for the call.
+ */
+typedef struct {
+    /*
+     `sizeof(flv_records_t)`.
+     */
+    uint32_t struct_size;
+    /*
+     0, or `FLV_RECORDS_AWAITED`.
+     */
+    uint32_t flags;
+    /*
+     How many records.
+     */
+    size_t count;
+    /*
+     One record after the other: the bytes of its key, if it has one, then of its value.
+     */
+    const uint8_t *data;
+    /*
+     Bytes of `data`.
+     */
+    size_t data_len;
+    /*
+     Bytes of each value; `count` entries.
+     */
+    const uint32_t *value_lengths;
+    /*
+     NULL: no record has a key. Else `count` entries: bytes of the key, or -1 for no key (0 is an empty one).
+     */
+    const int32_t *key_lengths;
+    /*
+     NULL: the partitioner decides. Else `count` entries: the partition, or -1. With neither key nor partition a
+     record goes where it can be written, and moves with its batch if it waits where that is not possible; its ticket
+     tells.
+     */
+    const int32_t *partitions;
+    /*
+     NULL: now. Else `count` entries: milliseconds since the epoch, or INT64_MIN for now.
+     */
+    const int64_t *timestamps;
+} flv_records_t;
+
+/*
+ Some of the records of an `flv_arrow_t`.
+ */
+typedef struct {
+    /*
+     Whose.
+     */
+    const flv_arrow_t *arrow;
+    /*
+     The first of them.
+     */
+    size_t start;
+    /*
+     How many.
+     */
+    size_t count;
+} flv_arrow_part_t;
 
 /*
  Bytes of the library's, lent to the caller for as long as the function that gave them says.
@@ -950,8 +1050,8 @@ typedef struct {
 } flv_record_t;
 
 /*
- Records of one partition, at most 1,000, lent until the next take or the free of their consumer. The caller sets
- `struct_size`.
+ Records of one partition, at most 1,000 (65,536 with `FLV_FORMAT_ARROW`), lent until the next take or the free of
+ their consumer. The caller sets `struct_size`.
  */
 typedef struct {
     /*
@@ -1221,6 +1321,14 @@ typedef struct {
      Handles of owners.
      */
     uint32_t owners;
+    /*
+     Handles of records in the Arrow format.
+     */
+    uint32_t arrows;
+    /*
+     Handles of readers of Arrow data.
+     */
+    uint32_t arrow_readers;
 } flv_counts_t;
 
 /*
@@ -1530,50 +1638,6 @@ typedef struct {
 } flv_producer_options_t;
 
 /*
- Records to submit, borrowed for the call.
- */
-typedef struct {
-    /*
-     `sizeof(flv_records_t)`.
-     */
-    uint32_t struct_size;
-    /*
-     0, or `FLV_RECORDS_AWAITED`.
-     */
-    uint32_t flags;
-    /*
-     How many records.
-     */
-    size_t count;
-    /*
-     One record after the other: the bytes of its key, if it has one, then of its value.
-     */
-    const uint8_t *data;
-    /*
-     Bytes of `data`.
-     */
-    size_t data_len;
-    /*
-     Bytes of each value; `count` entries.
-     */
-    const uint32_t *value_lengths;
-    /*
-     NULL: no record has a key. Else `count` entries: bytes of the key, or -1 for no key (0 is an empty one).
-     */
-    const int32_t *key_lengths;
-    /*
-     NULL: the partitioner decides. Else `count` entries: the partition, or -1. With neither key nor partition a
-     record goes where it can be written, and moves with its batch if it waits where that is not possible; its ticket
-     tells.
-     */
-    const int32_t *partitions;
-    /*
-     NULL: now. Else `count` entries: milliseconds since the epoch, or INT64_MIN for now.
-     */
-    const int64_t *timestamps;
-} flv_records_t;
-
-/*
  `count` consecutive records of a submission are the records `index`, `index + 1`, ... of the batch `ticket`.
  */
 typedef struct {
@@ -1726,6 +1790,109 @@ flv_status_t flv_admin_call(flv_client_t *client,
                             uint64_t token,
                             uint64_t *operation,
                             flv_error_t **error);
+
+/*
+ Records as they were read, in the Arrow format: `offsets` has the offset of each, and `records->partitions` the
+ partition. In place of a timestamp INT64_MIN says that there is none. The records are copied. `*arrow` is yours,
+ until `flv_arrow_free`. Any thread.
+ */
+flv_status_t flv_arrow_from_columns(const flv_records_t *records,
+                                    const int64_t *offsets,
+                                    flv_arrow_t **arrow,
+                                    flv_error_t **error);
+
+/*
+ The offsets, one a record, valid until the free; NULL if `arrow` is none. Any thread.
+ */
+const int64_t *flv_arrow_offsets(const flv_arrow_t *arrow);
+
+/*
+ Bytes of keys and values of some of the records; 0 if `arrow` has no such. Any thread.
+ */
+uint64_t flv_arrow_bytes(const flv_arrow_t *arrow, size_t start, size_t count);
+
+/*
+ Frees records; what was made of them stays. NULL is fine. Any thread.
+ */
+void flv_arrow_free(flv_arrow_t *arrow);
+
+/*
+ Makes the schema of records of `topic`, whose name is in its metadata. `*schema` is the caller's, to release. Any
+ thread.
+ */
+flv_status_t flv_arrow_schema(flv_slice_t topic, struct ArrowSchema *schema, flv_error_t **error);
+
+/*
+ Makes one array of the records of all parts; those of one part are not copied. `*array` is the caller's, to release;
+ it may live longer than anything of the library. Any thread.
+ */
+flv_status_t flv_arrow_array(const flv_arrow_part_t *parts,
+                             size_t count,
+                             struct ArrowArray *array,
+                             flv_error_t **error);
+
+/*
+ Makes a stream of records of `topic`, of an array for each part. Nothing is copied. `*stream` is the caller's, to
+ release; it and its arrays may live longer than anything of the library. Any thread.
+ */
+flv_status_t flv_arrow_stream(flv_slice_t topic,
+                              const flv_arrow_part_t *parts,
+                              size_t count,
+                              struct ArrowArrayStream *stream,
+                              flv_error_t **error);
+
+/*
+ Opens a reader of a table. Its columns: `value` and `key` are binary or utf8, also large, views, of a fixed size or
+ in a dictionary; `partition` is an integer, `timestamp` a time with a zone, or an integer in milliseconds since the
+ epoch. All but `value` may be empty, for none, and have nulls. Of `stream` the reader takes everything, and leaves it
+ released, also where it fails; or, with `stream` NULL, of `schema` and `array`. It reads as it is asked to, on the
+ caller's thread. `*reader` is yours, until `flv_arrow_reader_free`. Any thread.
+ */
+flv_status_t flv_arrow_reader_open(struct ArrowArrayStream *stream,
+                                   struct ArrowSchema *schema,
+                                   struct ArrowArray *array,
+                                   flv_slice_t value,
+                                   flv_slice_t key,
+                                   flv_slice_t partition,
+                                   flv_slice_t timestamp,
+                                   flv_arrow_reader_t **reader,
+                                   flv_error_t **error);
+
+/*
+ Reads the next records, for `flv_producer_submit`: at most 4,096, and 256 KiB of keys and values unless one alone has
+ more. `*records`, whose `struct_size` the caller sets, is filled in; what it points to is lent until the next read,
+ or the free. END: there are no more. If it fails, all before was read: a batch in which a row has no value is not
+ read at all. It may call whoever made the data, and takes as long as that. One thread at a time.
+ */
+flv_status_t flv_arrow_reader_read(flv_arrow_reader_t *reader, flv_records_t *records, flv_error_t **error);
+
+/*
+ Frees a reader, and releases what it reads. NULL is fine. Any thread.
+ */
+void flv_arrow_reader_free(flv_arrow_reader_t *reader);
+
+/*
+ Tells where Python's `PyCapsule_GetName` and `PyCapsule_GetPointer` are, for `flv_arrow_capsule_free`. Any thread.
+ */
+void flv_arrow_capsule_init(void *get_name, void *get_pointer);
+
+/*
+ The name of a capsule that holds a structure of a kind, one of `FLV_ARROW_`; NULL: there is no such kind. It ends
+ with a 0 byte, and lasts as long as the library. Any thread.
+ */
+const char *flv_arrow_capsule_name(uint32_t kind);
+
+/*
+ An empty structure of a kind, one of `FLV_ARROW_`, for a capsule of that name; NULL: there is no such kind. It
+ belongs to the capsule, whose destructor is `flv_arrow_capsule_free`. Any thread.
+ */
+void *flv_arrow_capsule_structure(uint32_t kind);
+
+/*
+ The destructor of a capsule that holds a structure of `flv_arrow_capsule_structure`: releases what nobody has taken
+ out of it, and frees it. Python calls it, on any thread, also in a forked child.
+ */
+void flv_arrow_capsule_free(void *capsule);
 
 /*
  The bytes of a buffer; `*view` is valid until the buffer is freed. Any thread.
@@ -1982,6 +2149,12 @@ flv_status_t flv_consumer_close(flv_consumer_t *consumer,
  fine. Any thread but that of a take under way.
  */
 void flv_consumer_free(flv_consumer_t *consumer);
+
+/*
+ The records of the chunk that is lent, with `FLV_FORMAT_ARROW`. `*arrow` is yours, until `flv_arrow_free`, and may
+ live longer than the consumer. The thread that takes.
+ */
+flv_status_t flv_consumer_arrow(flv_consumer_t *consumer, flv_arrow_t **arrow, flv_error_t **error);
 
 /*
  What the clock of leases shows, in nanoseconds: it counts the time for which the machine was suspended. On Linux

@@ -36,12 +36,16 @@ HEADER = "# Made by tools/async_to_sync.py from fluvio_cffi/_async/{name}: chang
 
 NAMES = {
     "AsyncAdmin": "Admin",
+    "AsyncArrowBatches": "ArrowBatches",
+    "AsyncArrowConsumer": "ArrowConsumer",
+    "AsyncBatchReader": "BatchReader",
     "AsyncBatches": "Batches",
     "AsyncCalls": "Calls",
     "AsyncChunks": "chunks",
     "AsyncClusterAdmin": "ClusterAdmin",
     "AsyncConsumer": "Consumer",
     "AsyncConsumerOffsets": "ConsumerOffsets",
+    "AsyncConsuming": "Consuming",
     "AsyncCustomSpus": "CustomSpus",
     "AsyncEvents": "Events",
     "AsyncFluvio": "Fluvio",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Generic
+from typing import Generic, TypeVar
 
 from fluvio_cffi._backends.base import AsyncBackend
 from fluvio_cffi._consume.batch import Cut, RecordBatch
@@ -14,9 +14,11 @@ from fluvio_cffi._values.records import K, V
 from .decoding import decode_batch
 from .reading import next_batch
 
+BatchT = TypeVar("BatchT")
 
-class AsyncBatches(Generic[K, V]):
-    """The batches of a consumer. Made by :meth:`AsyncConsumer.batches`. A loop goes on where the last one ended."""
+
+class AsyncBatchReader(Generic[BatchT]):
+    """The batches of a consumer, in whatever form."""
 
     __slots__ = ("_backend", "_consumer", "_limit", "_subscription", "_wait")
 
@@ -30,11 +32,11 @@ class AsyncBatches(Generic[K, V]):
         self._limit = limit
         self._wait = wait
 
-    def __aiter__(self) -> AsyncIterator[RecordBatch[K, V]]:
+    def __aiter__(self) -> AsyncIterator[BatchT]:
         self._subscription.check_open()
         return self
 
-    async def __anext__(self) -> RecordBatch[K, V]:
+    async def __anext__(self) -> BatchT:
         subscription = self._subscription
         buffer = subscription.buffer
         while True:
@@ -56,10 +58,17 @@ class AsyncBatches(Generic[K, V]):
                 if failure is not None:
                     raise failure
                 if cut.parts:
-                    return cut.batch
+                    batch: BatchT = cut.batch
+                    return batch
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._consumer!r}>"
 
     async def _next(self) -> Cut | None:
         return await next_batch(self._backend, self._subscription, self._limit, self._wait)
+
+
+class AsyncBatches(AsyncBatchReader[RecordBatch[K, V]], Generic[K, V]):
+    """The batches of a consumer. Made by :meth:`AsyncConsumer.batches`. A loop goes on where the last one ended."""
+
+    __slots__ = ()

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Final, cast, overload
+from typing import Final, Literal, cast, overload
 
 from fluvio_cffi._backends.base import AsyncBackend
 from fluvio_cffi._backends.select import running_backend
@@ -23,7 +23,7 @@ from fluvio_cffi._consume.membership import (
     Listener,
     Membership,
 )
-from fluvio_cffi._consume.options import ConsumerOptions
+from fluvio_cffi._consume.options import ConsumerOptions, arrow_chosen
 from fluvio_cffi._consume.topics import options_by_topic
 from fluvio_cffi._errors import ConfigError, FluvioError, FluvioTimeoutError
 from fluvio_cffi._lifetime import Closeable, logger
@@ -56,10 +56,11 @@ from fluvio_cffi._values.records import (
 from fluvio_cffi._values.smartmodules import SmartModuleChain
 
 from .admin import AsyncAdmin
+from .arrow import AsyncArrowConsumer
 from .consumer import AsyncConsumer
 from .events import AsyncEvents
 from .listening import checked_listener
-from .opening import open_consumer, open_producer, open_topics
+from .opening import open_arrow, open_consumer, open_producer, open_topics
 from .producer import AsyncProducer
 from .room import hand_over_all
 from .session import AsyncSession
@@ -321,7 +322,36 @@ class AsyncFluvio(Closeable):
         key: codecs.Codec[K] | None = None,
         value: codecs.Codec[V] | None = None,
         on_undecodable: OnUndecodable = "raise",
+        format: Literal["records"] = "records",
     ) -> Opening[AsyncConsumer[K, V]]: ...
+
+    @overload
+    def consumer(
+        self,
+        topic: str,
+        *,
+        partitions: Iterable[int] | int | None = None,
+        start: Offset | Mapping[int, Offset] | None = None,
+        resume: bool = True,
+        stop_at_end: bool = False,
+        consumer_id: str | None = None,
+        commit: Commit | None = None,
+        auto_commit_interval: Duration = 5.0,
+        isolation: Isolation = "read_uncommitted",
+        max_bytes: Size = 1_048_576,
+        prefetch: Size = "16MiB",
+        on_evicted: OnEvicted = "raise",
+        smartmodules: SmartModuleChain = (),
+        group: str | None = None,
+        instance: str | None = None,
+        session_timeout: Duration = SESSION_TIMEOUT,
+        rebalance_timeout: Duration = REBALANCE_TIMEOUT,
+        processing_timeout: Duration = PROCESSING_TIMEOUT,
+        on_assigned: Listener | None = None,
+        on_revoked: Listener | None = None,
+        on_lost: Listener | None = None,
+        format: Literal["arrow"],
+    ) -> Opening[AsyncArrowConsumer]: ...
 
     @overload
     def consumer(
@@ -372,7 +402,8 @@ class AsyncFluvio(Closeable):
         key: codecs.Codec[K] | None = None,
         value: codecs.Codec[V] | None = None,
         on_undecodable: OnUndecodable = "raise",
-    ) -> Opening[AsyncConsumer[K, V]] | Opening[AsyncTopicsConsumer[K, V]]:
+        format: Literal["records", "arrow"] = "records",
+    ) -> Opening[AsyncConsumer[K, V]] | Opening[AsyncTopicsConsumer[K, V]] | Opening[AsyncArrowConsumer]:
         """Open a consumer of a topic, or of several, which then take turns.
 
         :param topic: the topic's name; or a list of names, for an :class:`AsyncTopicsConsumer`: `partitions` is then a
@@ -418,6 +449,7 @@ class AsyncFluvio(Closeable):
         :param value: the same for values.
         :param on_undecodable: when a codec cannot read a record: ``"raise"`` :class:`DecodeError`, after the records
             before it; ``"skip"`` it; or a function that gets the error, after which it is skipped.
+        :param format: ``"records"``; or ``"arrow"``, of one topic, without codecs: for an :class:`AsyncArrowConsumer`.
         :raises ConfigError: a bad argument.
         :raises TopicNotFoundError: there is no such topic.
         :raises PartitionNotFoundError: it has no such partition.
@@ -448,6 +480,7 @@ class AsyncFluvio(Closeable):
             smartmodules=smartmodules,
             membership=membership,
             codecs=codecs_of(key, value, on_undecodable),
+            is_arrow=arrow_chosen(format, topic, key, value),
         )
         # What is by topic where there are several, is checked there.
         options = cast(Callable[..., ConsumerOptions], made)
@@ -462,9 +495,12 @@ class AsyncFluvio(Closeable):
         name = text(topic, "topic")
         one = options(partitions, start, prefetch=prefetch)
         if True:  # ASYNC
-            return Opening(partial(open_consumer, self._session, name, one), f"consumer({name!r})")
+            called = f"consumer({name!r})"
+            if one.is_arrow:
+                return Opening(partial(open_arrow, self._session, name, one), called)
+            return Opening(partial(open_consumer, self._session, name, one), called)
         else:
-            return open_consumer(self._session, name, one)
+            return (open_arrow if one.is_arrow else open_consumer)(self._session, name, one)
 
     # -- asking
 

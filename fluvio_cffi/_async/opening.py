@@ -13,6 +13,7 @@ from fluvio_cffi._native.tickets import Wakeable
 from fluvio_cffi._produce.encoding import Encoding
 from fluvio_cffi._produce.options import ProducerOptions
 
+from .arrow import AsyncArrowConsumer
 from .consumer import AsyncConsumer
 from .producer import AsyncProducer
 from .session import AsyncSession
@@ -52,6 +53,16 @@ async def open_consumer(session: AsyncSession, topic: str, options: ConsumerOpti
     operation = await backend.finish(_start(session, topic, options, backend.waiter()))
     handle = operation.take("flv_consumer_t *", lib.flv_consumer_free)
     return consumer_class()(session, handle, topic, options)
+
+
+async def open_arrow(session: AsyncSession, topic: str, options: ConsumerOptions) -> AsyncArrowConsumer:
+    """Opens a consumer of one topic that hands out Arrow data."""
+    backend = session.backend
+    backend.check()
+    session.check_open()
+    operation = await backend.finish(_start(session, topic, options, backend.waiter()))
+    handle = operation.take("flv_consumer_t *", lib.flv_consumer_free)
+    return AsyncArrowConsumer(session, handle, topic, options)
 
 
 async def open_topics(session: AsyncSession, options: Mapping[str, ConsumerOptions]) -> AsyncTopicsConsumer[Any, Any]:

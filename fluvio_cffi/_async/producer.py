@@ -12,11 +12,12 @@ from types import TracebackType
 from typing import Generic
 
 from fluvio_cffi._backends.base import AsyncBackend
-from fluvio_cffi._errors import ClosedError, FluvioError, FluvioTimeoutError
+from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, FluvioTimeoutError
 from fluvio_cffi._lifetime import Closeable, Forgettable, logger
 from fluvio_cffi._metadata import RecordMetadata
 from fluvio_cffi._native.loader import CData, lib
 from fluvio_cffi._native.tickets import Ticket
+from fluvio_cffi._produce.arrow import PLACED, ArrowBlock, ArrowData, ArrowReader, check_plain
 from fluvio_cffi._produce.chunks import ChunkSizer, check_source
 from fluvio_cffi._produce.delivery import Deliveries, SendResult, TicketBarrier, delivery_error, result_of
 from fluvio_cffi._produce.encode import (
@@ -230,10 +231,65 @@ class AsyncProducer(Forgettable, Closeable, Generic[KeyIn, ValueIn]):
                     await self._send_chunk(chunk, deliveries, sizer, deadline)
             except RecordRefused as refused:
                 deliveries.refuse(refused.error)
-            await self._wait_for_all(deliveries, deadline)
-            result = result_of(deliveries)
-            count, errors = deliveries.failures()
-            failure = delivery_error(self._topic, count, errors, result) if count else None
+            result, failure = await self._outcome(deliveries, deadline)
+        except BaseException:
+            deliveries.release()
+            raise
+        if failure is not None:
+            raise failure
+        return result
+
+    async def send_arrow(
+        self,
+        data: ArrowData,
+        *,
+        value: str = "value",
+        key: str | None = None,
+        partition: str | None = None,
+        timestamp: str | None = None,
+        timeout: Timeout = ...,
+    ) -> SendResult:
+        """Send the rows of a table and wait until all are acknowledged: no Python object is made of a row.
+
+        The table is read batch by batch, as there is room, and no further ahead than a chunk (at most 4,096 rows or
+        about 256 KiB) but for the batch that its owner makes; per partition its order is kept. Of what was accepted
+        before an error or a cancellation, all is sent. A table that is slow to read, such as one that is still being
+        computed, holds up the event loop meanwhile: read it in another thread, or send from there.
+
+        :param data: what has ``__arrow_c_stream__`` or ``__arrow_c_array__``: a table, batch or reader of pyarrow, a
+            frame of polars or pandas, a relation of DuckDB, an :class:`ArrowBatch`.
+        :param value: the name of the column with the values: binary or utf8, also large, views, of a fixed size or in
+            a dictionary. Each row must have one.
+        :param key: the name of the column with the keys, of the same types; null: no key.
+        :param partition: the name of the column with the partitions, integers; null: the partitioner decides.
+        :param timestamp: the name of the column with the times: timestamps with a time zone, or integers, which are
+            milliseconds since the epoch; null: now.
+        :param timeout: seconds for all of it; left out or ``None``: no limit beside each record's
+            ``delivery_timeout``.
+        :returns: where the records are, by row.
+        :raises ConfigError: there is no such column, or its type is none of these, which is found before anything is
+            sent; or a row has no value: nothing of its batch is sent; or a partition or time that is none: the rows
+            before it are sent.
+        :raises DeliveryError: if any failed; ``.result`` says which. One record that is too large for a request
+            ends it when those before are settled: it is the last of ``.result``, and the error names its row.
+        :raises FluvioTimeoutError: when the time is over; ``outcome="pending"``: what was accepted goes on.
+        :raises UsageError: the producer has codecs; or this is no CPython.
+        """
+        self._backend.check()
+        check_plain(self._encoding)
+        self._intake.check_open()
+        deadline = ending(parse_timeout(timeout, None))
+        reader = ArrowReader(data, value, key, partition, timestamp)
+        deliveries = Deliveries(self._topic)
+        try:
+            try:
+                block = reader.next()
+                while block is not None:
+                    await self._send_rows(block, deliveries, deadline)
+                    block = reader.next()
+            except RecordRefused as refused:
+                deliveries.refuse(refused.error)
+            result, failure = await self._outcome(deliveries, deadline)
         except BaseException:
             deliveries.release()
             raise
@@ -430,6 +486,23 @@ class AsyncProducer(Forgettable, Closeable, Generic[KeyIn, ValueIn]):
             if deliveries.length:
                 late.outcome, late.retriable = "pending", False
             raise
+
+    async def _send_rows(self, block: ArrowBlock, deliveries: Deliveries, deadline: float | None) -> None:
+        row = position = 0
+        while self._chooser.partitioner is not None and row < block.count:
+            row, position = block.place(self._chooser, row, position)
+            if self._backend.due(PLACED):
+                await self._backend.rest()
+        await self._send_block(block, deliveries, deadline)
+        if self._backend.due(block.count):
+            await self._backend.rest()
+
+    async def _outcome(self, deliveries: Deliveries, deadline: float | None) -> tuple[SendResult, DeliveryError | None]:
+        """Waits until all is settled; what became of it, and the error to raise, if some failed."""
+        await self._wait_for_all(deliveries, deadline)
+        result = result_of(deliveries)
+        count, errors = deliveries.failures()
+        return result, delivery_error(self._topic, count, errors, result) if count else None
 
     async def _wait_for_all(self, deliveries: Deliveries, deadline: float | None) -> None:
         tickets = deliveries.open_tickets()

@@ -410,7 +410,8 @@ class AsyncTopicsBatches(AsyncBatches[K, V]):
                 if failure is not None:
                     raise failure
                 if cut.parts:
-                    return cut.batch
+                    batch: RecordBatch[K, V] = cut.batch
+                    return batch
 
     async def _next_of_all(self) -> tuple[Subscription, Cut] | None:
         return await next_batch(self._backend, self._topics, self._limit, self._wait)

@@ -13,8 +13,9 @@ from typing import Any, Final
 
 import click
 
-from fluvio_cffi import Consumer, Fluvio, Offset, RecordBatch, SmartModule, TopicsConsumer
+from fluvio_cffi import ArrowConsumer, Consumer, Fluvio, Offset, RecordBatch, SmartModule, TopicsConsumer
 
+from . import parquet
 from .chains import chain, smartmodules
 from .formats import FORMATS, Printer, printer
 from .mirrors import mirrored
@@ -66,6 +67,12 @@ _MAX_BYTES: Final = 1_048_576
     type=click.Choice(FORMATS, case_sensitive=False),
     help="How to write values (default: dynamic).",
 )
+@click.option(
+    "--parquet",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="Write the records of the topic into this Parquet file, which is there when it is whole; needs pyarrow.",
+)
 @click.option("--separator", default="\n", metavar="TEXT", help="What stands after each record (default: a new line).")
 @click.option(
     "--table-format", type=TABLE_FORMAT, metavar="NAME", help="With -O table: the columns of this table format."
@@ -103,6 +110,8 @@ def consume(settings: Settings, /, topics: tuple[str, ...], **options: Any) -> i
         raise click.UsageError(f"--end {end} is before --start {options['start']}")
     prepare, modules = printer(options), chain(options)
     identity = _identity(options)
+    if options["parquet"] is not None:
+        return _write_parquet(settings, topics, start, modules, options, identity)
     with settings.connect() as client:
         write = prepare(client)
         if options["mirror"] is not None:
@@ -111,6 +120,28 @@ def consume(settings: Settings, /, topics: tuple[str, ...], **options: Any) -> i
             if sys.stdout.isatty():
                 _announce(topics, start, end)
             _Reading(consumer, write, end, options).run()
+    return 128 + ended_by[0] if ended_by else 0
+
+
+def _write_parquet(
+    settings: Settings,
+    topics: tuple[str, ...],
+    start: Offset | None,
+    modules: tuple[SmartModule, ...],
+    options: dict[str, Any],
+    identity: dict[str, Any],
+) -> int:
+    parquet.check(topics, options)
+    keywords = _keywords(start, modules, options, identity)
+    if identity:
+        # By what is in the file, and not by what was read.
+        keywords["commit"] = "manual"
+    with (
+        settings.connect() as client,
+        client.consumer(topics[0], format="arrow", **keywords) as consumer,
+        _stopping(consumer) as ended_by,
+    ):
+        parquet.write(consumer, options["parquet"], options["most"], bool(identity))
     return 128 + ended_by[0] if ended_by else 0
 
 
@@ -184,7 +215,17 @@ def _open(
     options: dict[str, Any],
     identity: dict[str, Any],
 ) -> Consumer | TopicsConsumer:
-    keywords: dict[str, Any] = {
+    keywords = _keywords(start, modules, options, identity)
+    first, *others = topics
+    if others:
+        return client.consumer([first, *others], **keywords)
+    return client.consumer(first, format="records", **keywords)
+
+
+def _keywords(
+    start: Offset | None, modules: tuple[SmartModule, ...], options: dict[str, Any], identity: dict[str, Any]
+) -> dict[str, Any]:
+    return {
         "partitions": options["partitions"] or None,
         "start": start,
         "stop_at_end": options["disable_continuous"],
@@ -193,12 +234,10 @@ def _open(
         "smartmodules": modules,
         **identity,
     }
-    first, *others = topics
-    return client.consumer([first, *others], **keywords) if others else client.consumer(first, **keywords)
 
 
 @contextmanager
-def _stopping(consumer: Consumer | TopicsConsumer) -> Generator[list[int]]:
+def _stopping(consumer: ArrowConsumer | Consumer | TopicsConsumer) -> Generator[list[int]]:
     """Ctrl-C and SIGTERM end reading once what was read is written, so that what is kept of it is right; a second one
     ends the program. Gives the signals that came."""
     came: list[int] = []

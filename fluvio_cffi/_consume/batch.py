@@ -8,6 +8,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from operator import eq, length_hint
 from typing import Any, ClassVar, Final, Generic, NamedTuple, TypeAlias, cast, overload
 
+from fluvio_cffi._errors import UsageError
 from fluvio_cffi._native.loader import CData, ffi
 from fluvio_cffi._values.records import K, Record, V
 
@@ -49,11 +50,11 @@ class Columns:
         self.values: list[Any] = values
         self.next_offset: int = next_offset
         self.places: list[int] | None = places
-        self._nbytes = nbytes
+        self._nbytes: int | None = nbytes
 
     @classmethod
-    def decode(cls, topic: str, chunk: CData) -> Columns:
-        """The records of a chunk of the library (``FLV_FORMAT_PICKLE``), copied out of it."""
+    def decode(cls, consumer: CData, topic: str, chunk: CData) -> Columns:
+        """The records of a chunk of the library's `consumer` (``FLV_FORMAT_PICKLE``), copied out of it."""
         offsets, stamps, keys, values = pickle.loads(ffi.buffer(chunk.data, chunk.len))
         if isinstance(offsets, int):
             offsets = range(offsets, offsets + len(values))
@@ -63,12 +64,9 @@ class Columns:
             stamps = [None if stamp == _ABSENT else stamp for stamp in stamps]
         places = None
         if chunk.shares_offsets:
-            # What is made of a batch in whose midst reading began has the offset of the whole batch.
-            begins = map(max, reversed(offsets), itertools.repeat(chunk.first_offset))
-            places = [*itertools.accumulate(begins, min, initial=chunk.next_offset)][::-1]
-            offsets = [*map(SharedOffset, offsets, places[1:])]
-            del places[-1]
-        partition = chunk.partition if chunk.epoch < 0 else OwnedPartition(chunk.partition, chunk.epoch)
+            places = places_of_chunk(chunk, offsets)
+            offsets = [*map(SharedOffset, offsets, [*places[1:], chunk.next_offset])]
+        partition = partition_of_chunk(chunk)
         return cls(topic, partition, offsets, stamps, keys, values, chunk.next_offset, chunk.bytes, places)
 
     def __len__(self) -> int:
@@ -158,6 +156,18 @@ class Columns:
         return next_ones
 
 
+def places_of_chunk(chunk: CData, offsets: Sequence[int]) -> list[int]:
+    """For each record of a chunk in which offsets do not rise the smallest offset from there on."""
+    # What is made of a batch in whose midst reading began has the offset of the whole batch.
+    begins = map(max, reversed(offsets), itertools.repeat(chunk.first_offset))
+    return [*itertools.accumulate(begins, min, initial=chunk.next_offset)][:0:-1]
+
+
+def partition_of_chunk(chunk: CData) -> int:
+    """The partition of a chunk, with the epoch under which the member of a group owned it."""
+    return chunk.partition if chunk.epoch < 0 else OwnedPartition(chunk.partition, chunk.epoch)
+
+
 _COLUMNS = ("topic", "partition", "offsets", "stamps", "keys", "values", "next_offset", "nbytes", "places")
 
 
@@ -195,19 +205,14 @@ class OwnedPartition(int):
         return OwnedPartition, (int(self), self.epoch)
 
 
-class RecordBatch(Sequence[Record[K, V]], Generic[K, V]):
-    """Records that were read together, never none. They may be of several partitions; those of one are in order.
-
-    The records are kept in columns, and a :class:`Record` is made when it is asked for: whoever needs the values only
-    takes :meth:`value_list`, which is several times faster. ``RecordBatch[K, V]`` has keys of type ``K`` and values of
-    type ``V``, made by the consumer's codecs; without these both are ``bytes``.
-    """
+class ReadTogether:
+    """What batches have in common, in whatever form their records are."""
 
     __slots__ = ("_length", "_parts")
 
     def __init__(self, parts: Sequence[Columns]) -> None:
-        self._parts = tuple(parts)
-        self._length = sum(map(len, self._parts))
+        self._parts: tuple[Columns, ...] = tuple(parts)
+        self._length: int = sum(map(len, self._parts))
 
     @property
     def topic(self) -> str:
@@ -232,6 +237,21 @@ class RecordBatch(Sequence[Record[K, V]], Generic[K, V]):
         has seen. Otherwise empty."""
         owned = [part.partition for part in self._parts if isinstance(part.partition, OwnedPartition)]
         return {int(partition): partition.epoch for partition in owned}
+
+    def __repr__(self) -> str:
+        spans = ", ".join(f"{part.partition}: {part.offsets[0]}..{part.offsets[-1]}" for part in self._parts)
+        return f"<{type(self).__name__} of {self._length} from {self.topic!r} ({spans}), {self.nbytes} bytes>"
+
+
+class RecordBatch(ReadTogether, Sequence[Record[K, V]], Generic[K, V]):
+    """Records that were read together, never none. They may be of several partitions; those of one are in order.
+
+    The records are kept in columns, and a :class:`Record` is made when it is asked for: whoever needs the values only
+    takes :meth:`value_list`, which is several times faster. ``RecordBatch[K, V]`` has keys of type ``K`` and values of
+    type ``V``, made by the consumer's codecs; without these both are ``bytes``.
+    """
+
+    __slots__ = ()
 
     def value_list(self) -> list[V]:
         """The values, one a record."""
@@ -299,12 +319,22 @@ class RecordBatch(Sequence[Record[K, V]], Generic[K, V]):
 
     __hash__: ClassVar[None]  # type: ignore[assignment]
 
-    def __repr__(self) -> str:
-        spans = ", ".join(f"{part.partition}: {part.offsets[0]}..{part.offsets[-1]}" for part in self._parts)
-        return f"<RecordBatch of {self._length} from {self.topic!r} ({spans}), {self.nbytes} bytes>"
-
     def __reduce__(self) -> tuple[object, ...]:
         return RecordBatch, (self._parts,)
+
+    # -- as Arrow data
+
+    def __arrow_c_schema__(self) -> object:
+        return arrow_data().schema_capsule(self.topic)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        """The records as an Arrow stream, for packages that read such: with the columns of :class:`ArrowBatch`. They
+        are copied; a consumer that was opened with ``format="arrow"`` has them in this form from the beginning.
+
+        :raises UsageError: codecs have decoded them; or this is no CPython.
+        """
+        arrow = arrow_data()
+        return arrow.stream_capsule(self.topic, [(_arrow_of(arrow, part), 0, len(part)) for part in self._parts])
 
     def _spans(self) -> dict[int, tuple[int, int]]:
         spans: dict[int, tuple[int, int]] = {}
@@ -317,6 +347,21 @@ class RecordBatch(Sequence[Record[K, V]], Generic[K, V]):
 
 # For who watches, and not for the users who see the class: of each partition, the first and the last offset.
 batch_spans: Final[Callable[[RecordBatch[Any, Any]], dict[int, tuple[int, int]]]] = RecordBatch._spans  # noqa: SLF001  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType, reportUnknownVariableType]
+
+
+def arrow_data() -> Any:
+    """The module for Arrow data, which is loaded when it is first used: few programs do."""
+    from fluvio_cffi._native import arrow
+
+    return arrow
+
+
+def _arrow_of(arrow: Any, part: Columns) -> object:
+    """The records of a part in the Arrow format."""
+    stamps = [_ABSENT if stamp is None else stamp for stamp in part.stamp_list()]
+    if not all(type(value) is bytes for value in part.values):
+        raise UsageError("codecs have decoded these records: only bytes can be Arrow data")
+    return arrow.from_columns(part.partition, part.offsets, stamps, part.keys, part.values)
 
 
 class State(NamedTuple):
@@ -346,9 +391,12 @@ class State(NamedTuple):
 
 class Cut(NamedTuple):
     """A batch that can leave a buffer: it does in the step that puts `after` in the place of `before`. `parts` are what
-    it is made of."""
+    it is made of.
 
-    batch: RecordBatch[Any, Any]
+    :ivar batch: of the class that the buffer makes.
+    """
+
+    batch: Any
     before: State
     after: State
     parts: Sequence[Columns]
@@ -366,11 +414,16 @@ class Buffer:
     is what :meth:`close_gate` is for, and :attr:`Subscription.records` emptied.
     """
 
-    __slots__ = ("_gate", "_source", "given", "state")
+    __slots__ = ("_batch", "_gate", "_source", "given", "state")
 
-    def __init__(self, source: Callable[[Columns, Iterator[bytes]], Source] = Columns.source) -> None:
+    def __init__(
+        self,
+        source: Callable[[Columns, Iterator[bytes]], Source] = Columns.source,
+        batch: Callable[[Sequence[Columns]], ReadTogether] = RecordBatch,
+    ) -> None:
         # What makes a source of columns, and an iterator over their values.
         self._source = source
+        self._batch = batch
         # Of the records that may leave one by one.
         self._gate: list[str] = []
         self.state: State = State((), 0, {}, {}, {}, frozenset(), None, _NONE, None)
@@ -470,7 +523,7 @@ class Buffer:
             return None
         size -= limit - left
         after = _new_state(State, (tuple(rest), size, at, before.begun, before.seeks, paused, None, _NONE, None))
-        return Cut(RecordBatch(taken), before, after, taken)
+        return Cut(self._batch(taken), before, after, taken)
 
     def handed_out(self) -> dict[int, int]:
         """For each partition of which something was handed out the offset of the last such record."""

@@ -7,7 +7,7 @@ from struct import Struct
 from typing import Any, Final
 
 from fluvio_cffi._consume.backend import ConsumeBackend
-from fluvio_cffi._consume.batch import Buffer, OwnedPartition, RecordBatch, SharedOffset
+from fluvio_cffi._consume.batch import Buffer, OwnedPartition, ReadTogether, SharedOffset
 from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._errors import CommitFencedError, ConfigError, ConfigTypeError, UsageError
 from fluvio_cffi._native.calls import copy_buffer
@@ -118,7 +118,7 @@ class Commits:
         if self.consumer_id is None and self.group is None:
             raise UsageError("the consumer was opened without a consumer_id: it has no stored offsets")
 
-    def processed(self, what: Record[Any, Any] | RecordBatch[Any, Any] | Mapping[int, int]) -> dict[int, int]:
+    def processed(self, what: Record[Any, Any] | ReadTogether | Mapping[int, int]) -> dict[int, int]:
         """By partition, the offset that a commit of `what` stores: of the last record that was processed."""
         if isinstance(what, Mapping):
             for partition, offset in what.items():
@@ -126,11 +126,11 @@ class Commits:
                 number(offset, f"the offset to commit of partition {partition}", 0, (1 << 63) - 1)
             # Of a key that was there before, a dict keeps the first one: it may be of an earlier epoch.
             return {int(partition): offset for partition, offset in what.items()}
-        if not isinstance(what, (Record, RecordBatch)):
+        if not isinstance(what, (Record, ReadTogether)):
             raise ConfigTypeError(f"what must be a Record, a RecordBatch or {{partition: offset}}, not {kind(what)}")
         if what.topic != self._topic:
             raise ConfigError(f"what is of topic {what.topic!r}: this consumer reads {self._topic!r}")
-        if isinstance(what, RecordBatch):
+        if isinstance(what, ReadTogether):
             epochs = what.epochs
             last = {
                 OwnedPartition(partition, epochs[partition]) if epochs else partition: offset

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Final
 
 from fluvio_cffi._consume.decoding import Codecs
 from fluvio_cffi._consume.membership import Membership
-from fluvio_cffi._errors import ConfigError
+from fluvio_cffi._errors import ConfigError, UsageError
 from fluvio_cffi._native.calls import Slice, milliseconds
 from fluvio_cffi._native.chain import native_chain
 from fluvio_cffi._native.loader import CData, ffi, lib
 from fluvio_cffi._values.checks import choice, flag, number, text, wrong_type, wrong_value
 from fluvio_cffi._values.partitions import numbers
 from fluvio_cffi._values.quantities import Duration, Size, parse_duration, parse_size
-from fluvio_cffi._values.records import ISOLATIONS, Commit, Isolation, Offset, OnEvicted
+from fluvio_cffi._values.records import (
+    ISOLATIONS,
+    RECORD_FORMATS,
+    Commit,
+    Isolation,
+    Offset,
+    OnEvicted,
+    RecordFormat,
+)
 from fluvio_cffi._values.smartmodules import SmartModule, SmartModuleChain, chain_of
 
 _A_START: Final = "an Offset, such as Offset.beginning() or Offset.at(5), or a dict of one for each partition"
@@ -46,6 +55,7 @@ class ConsumerOptions:
         "auto_commit",
         "codecs",
         "consumer_id",
+        "is_arrow",
         "membership",
         "partitions",
         "smartmodules",
@@ -68,6 +78,7 @@ class ConsumerOptions:
         smartmodules: SmartModuleChain,
         membership: Membership | None,
         codecs: Codecs | None,
+        is_arrow: bool,
     ) -> None:
         if consumer_id is not None and not 0 < len(text(consumer_id, "consumer_id").encode()) < 256:
             raise ConfigError(f"consumer_id has {len(consumer_id.encode())} bytes: it must have 1 to 255")
@@ -83,6 +94,7 @@ class ConsumerOptions:
             _check_free(consumer_id, partitions, resume)
         self.consumer_id: str | None = consumer_id
         self.codecs: Codecs | None = codecs
+        self.is_arrow: bool = is_arrow
         self.auto_commit: float | None = interval if commit == "auto" else None
         self._skip_evicted = bool(choice(on_evicted, "on_evicted", ("raise", "skip")))
         self.partitions: tuple[int, ...] = numbers(partitions)
@@ -115,7 +127,7 @@ class ConsumerOptions:
         """``flv_consumer_options_t *`` and what it points to."""
         options = ffi.new("flv_consumer_options_t *")
         lib.flv_consumer_options_init(options, ffi.sizeof("flv_consumer_options_t"))
-        options.format = lib.FLV_FORMAT_PICKLE
+        options.format = lib.FLV_FORMAT_ARROW if self.is_arrow else lib.FLV_FORMAT_PICKLE
         partitions = ffi.new("uint32_t[]", self.partitions)
         if self.partitions:
             options.partitions = partitions
@@ -150,6 +162,19 @@ class ConsumerOptions:
     def commits_by_itself(self) -> bool:
         """Whether what was processed is committed in the background."""
         return self.auto_commit is not None
+
+
+def arrow_chosen(format: RecordFormat, topic: object, key: object, value: object) -> bool:
+    """Whether records are read as Arrow data; raises where they cannot be."""
+    if not choice(format, "format", RECORD_FORMATS):
+        return False
+    if isinstance(topic, (list, tuple)):
+        raise UsageError('format is "arrow", and topic is a list: open a consumer for each topic')
+    if key is not None or value is not None:
+        raise UsageError('format is "arrow", which knows no codecs: leave key and value out')
+    if sys.implementation.name != "cpython":
+        raise UsageError(f'format is "arrow": that needs CPython, as {sys.implementation.name} has no capsules')
+    return True
 
 
 def _check_free(consumer_id: str | None, partitions: object, resume: bool) -> None:

@@ -8,13 +8,23 @@ says what "one step" means.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any, Final
 
 from fluvio_cffi._consume.backend import ConsumeBackend
-from fluvio_cffi._consume.batch import Buffer, Columns, State, gone, positions, waiting, waiting_but
+from fluvio_cffi._consume.batch import (
+    Buffer,
+    Columns,
+    ReadTogether,
+    RecordBatch,
+    State,
+    gone,
+    positions,
+    waiting,
+    waiting_but,
+)
 from fluvio_cffi._consume.commits import Commits
 from fluvio_cffi._consume.decoding import Decoding
 from fluvio_cffi._consume.group import Group
@@ -37,6 +47,11 @@ _STRIDE_SECONDS: Final = 0.00016
 _FRESH_SECONDS: Final = 0.005
 # How often a read that waits looks, at most, for what SmartModules have dropped.
 _SHORTEST: Final = 0.05
+
+
+Form = tuple[Callable[[CData, str, CData], Columns], Callable[[Sequence[Columns]], ReadTogether]]
+"""In which form records are read: what makes columns of a consumer's topic and chunk, and batches of columns."""
+RECORDS: Final[Form] = (Columns.decode, RecordBatch)
 
 
 class Subscription:
@@ -63,7 +78,14 @@ class Subscription:
     :ivar called_away: whether a read is to end without records, since the tracker has something else for its reader.
     """
 
-    def __init__(self, backend: ConsumeBackend, handle: CData, topic: str, options: ConsumerOptions) -> None:
+    def __init__(
+        self,
+        backend: ConsumeBackend,
+        handle: CData,
+        topic: str,
+        options: ConsumerOptions,
+        form: Form = RECORDS,
+    ) -> None:
         self.backend: ConsumeBackend = backend
         self.handle: CData = handle
         self.topic: str = topic
@@ -71,7 +93,8 @@ class Subscription:
         decoding = None if options.codecs is None else Decoding(options.codecs)
         self.decoding: Decoding | None = decoding
         self.value_codec: Codec[Any] | None = None if options.codecs is None else options.codecs.value
-        self.buffer: Buffer = Buffer(Columns.source if decoding is None else decoding.source)
+        self._columns_of, batch = form
+        self.buffer: Buffer = Buffer(Columns.source if decoding is None else decoding.source, batch)
         self.commits: Commits = Commits(backend, handle, topic, options, self.buffer)
         self.records: Iterator[Record[Any, Any]] = _NOTHING
         self.singly: bool = False
@@ -330,7 +353,7 @@ class Subscription:
         chunk = self._chunk
         if not chunk.count:
             return False
-        self.buffer.push(Columns.decode(self.topic, chunk), chunk, first)
+        self.buffer.push(self._columns_of(self.handle, self.topic, chunk), chunk, first)
         return True
 
     def give_up(self, partitions: Collection[int]) -> None:

@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate, chain
 from operator import add
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 from fluvio_cffi._errors import ConfigError, ConfigTypeError, FluvioError
 from fluvio_cffi._native.loader import lib
@@ -68,6 +68,10 @@ def check_timestamp(timestamp: Timestamp) -> int:
     return to_milliseconds(timestamp, "timestamp")
 
 
+Column: TypeAlias = "array[int] | memoryview"
+"""Numbers, one a record."""
+
+
 class Block:
     """Records as columns. They leave it in order, in as many pieces as the buffer has room for.
 
@@ -89,20 +93,20 @@ class Block:
 
     def __init__(
         self,
-        data: bytes,
-        value_lengths: array[int],
-        key_lengths: array[int] | None = None,
-        partitions: array[int] | None = None,
-        timestamps: array[int] | None = None,
+        data: bytes | memoryview,
+        value_lengths: Column,
+        key_lengths: Column | None = None,
+        partitions: Column | None = None,
+        timestamps: Column | None = None,
     ) -> None:
         self.count = len(value_lengths)
         self.left = (0, 0, len(data) + OVERHEAD * self.count)
         self.isolating = False
-        self.data = data
-        self.value_lengths = value_lengths
-        self.key_lengths = key_lengths
-        self.partitions = partitions
-        self.timestamps = timestamps
+        self.data: bytes | memoryview = data
+        self.value_lengths: Column = value_lengths
+        self.key_lengths: Column | None = key_lengths
+        self.partitions: Column | None = partitions
+        self.timestamps: Column | None = timestamps
 
     @property
     def start(self) -> int:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Generic
+from typing import Generic, TypeVar
 
 from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._consume.batch import Cut, RecordBatch
@@ -15,9 +15,11 @@ from fluvio_cffi._values.records import K, V
 from .decoding import decode_batch
 from .reading import next_batch
 
+BatchT = TypeVar("BatchT")
 
-class Batches(Generic[K, V]):
-    """The batches of a consumer. Made by :meth:`Consumer.batches`. A loop goes on where the last one ended."""
+
+class BatchReader(Generic[BatchT]):
+    """The batches of a consumer, in whatever form."""
 
     __slots__ = ("_backend", "_consumer", "_limit", "_subscription", "_wait")
 
@@ -31,11 +33,11 @@ class Batches(Generic[K, V]):
         self._limit = limit
         self._wait = wait
 
-    def __iter__(self) -> Iterator[RecordBatch[K, V]]:
+    def __iter__(self) -> Iterator[BatchT]:
         self._subscription.check_open()
         return self
 
-    def __next__(self) -> RecordBatch[K, V]:
+    def __next__(self) -> BatchT:
         subscription = self._subscription
         buffer = subscription.buffer
         while True:
@@ -57,10 +59,17 @@ class Batches(Generic[K, V]):
                 if failure is not None:
                     raise failure
                 if cut.parts:
-                    return cut.batch
+                    batch: BatchT = cut.batch
+                    return batch
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._consumer!r}>"
 
     def _next(self) -> Cut | None:
         return next_batch(self._backend, self._subscription, self._limit, self._wait)
+
+
+class Batches(BatchReader[RecordBatch[K, V]], Generic[K, V]):
+    """The batches of a consumer. Made by :meth:`Consumer.batches`. A loop goes on where the last one ended."""
+
+    __slots__ = ()

@@ -7,14 +7,14 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from itertools import chain
 from types import TracebackType
-from typing import Generic
+from typing import Any, Generic, TypeVar
 
 from fluvio_cffi._backends.threads import SyncBackend
-from fluvio_cffi._consume.batch import RecordBatch
+from fluvio_cffi._consume.batch import ReadTogether, RecordBatch
 from fluvio_cffi._consume.moves import go_on, hold_back, start_seek
 from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._consume.places import shown
-from fluvio_cffi._consume.subscription import Subscription
+from fluvio_cffi._consume.subscription import RECORDS, Form, Subscription
 from fluvio_cffi._errors import FluvioError, UsageError
 from fluvio_cffi._lifetime import Closeable, Forgettable, logger
 from fluvio_cffi._native.loader import CData, lib
@@ -27,18 +27,12 @@ from .reading import next_records
 from .session import Session
 from .tracker import Tracker
 
+WhatT = TypeVar("WhatT", bound=Record[Any, Any] | ReadTogether)
+"""What of a consumer can be committed, beside offsets."""
 
-class Consumer(Forgettable, Closeable, Generic[K, V]):
-    """Reads the records of a topic, each once and in the order of its partition. Made by :meth:`Fluvio.consumer`.
 
-    ``for record in consumer`` reads them one by one, :meth:`batches` many at a time, :meth:`receive` a single
-    one, in any mixture. Breaking out of a loop loses nothing: the next read goes on where it ended.
-    One thread reads at a time.
-
-    A read that is interrupted or runs out of time has taken nothing. An error that is raised while reading leaves the
-    consumer open, at the same position. ``Consumer[K, V]`` reads keys of type ``K`` and values of type ``V``,
-    made by codecs; without these both are ``bytes``.
-    """
+class Consuming(Forgettable, Closeable, Generic[WhatT]):
+    """What the consumers of one topic have in common, in whatever form they hand out its records."""
 
     _opened = "the client's consumer(topic)"
 
@@ -48,7 +42,7 @@ class Consumer(Forgettable, Closeable, Generic[K, V]):
         self._session = session
         self._backend: SyncBackend = backend
         self._topic = topic
-        self._subscription: Subscription = Subscription(backend, handle, topic, options)
+        self._subscription: Subscription = Subscription(backend, handle, topic, options, self._form())
         session.consumers.add(self._subscription)
 
     # -- what it is
@@ -132,75 +126,6 @@ class Consumer(Forgettable, Closeable, Generic[K, V]):
             parts += ["stopped"] if subscription.stopped else []
         return f"<{type(self).__name__} of {', '.join(parts)}>"
 
-    # -- reading
-
-    def __iter__(self) -> Iterator[Record[K, V]]:
-        subscription = self._subscription
-        subscription.check_open()
-        if not subscription.leaves_alone:
-            return self
-
-        def run() -> Iterator[Record[K, V]] | None:
-            return subscription.records if next_records(self._backend, subscription, None) else None
-
-        # No Python code runs for each record. An iterator that has raised is over; a new one goes on.
-        return chain.from_iterable(iter(run, None))
-
-    def __next__(self) -> Record[K, V]:
-        subscription = self._subscription
-        while True:
-            try:
-                for record in subscription.records:
-                    return record
-            except Exception as error:
-                subscription.undecodable(error)
-            if not next_records(self._backend, subscription, None):
-                raise StopIteration
-
-    def receive(self, timeout: Timeout = ...) -> Record[K, V]:
-        """The next record.
-
-        :param timeout: seconds; left out or ``None``: no limit; ``0``: only what is there now.
-        :raises FluvioTimeoutError: ``phase="read"`` when the time is over; nothing is lost.
-        :raises DecodeError: a codec cannot read it; the next read goes on after it.
-        :raises ClosedError: at the end (``stop_at_end``), after :meth:`stop`, and when the consumer is closed.
-        """
-        deadline = ending(parse_timeout(timeout, None))
-        subscription = self._subscription
-        subscription.check_open()
-        while True:
-            try:
-                for record in subscription.records:
-                    return record
-            except Exception as error:
-                subscription.undecodable(error)
-            if not next_records(self._backend, subscription, deadline):
-                raise subscription.no_more()
-
-    def batches(self, *, max_records: int = 1000, max_wait: float | str | None = 0.0) -> Batches[K, V]:
-        """An iterator of batches: waits for a first record without limit, then at most `max_wait` for more.
-
-        :param max_records: records of a batch, at most.
-        :param max_wait: seconds (or text such as ``"100ms"``); ``0``: only what is there already; some milliseconds
-            make larger batches of a trickle; ``None``: until the batch is full.
-        """
-        self._subscription.check_open()
-        number(max_records, "max_records", 1, 1 << 31)
-        wait = None if max_wait is None else parse_duration(max_wait, "max_wait")
-        return self._new_batches(max_records, wait)
-
-    def tracker(self, *, max_in_hand: int = 1000) -> Tracker[K, V]:
-        """Hands out the records from now on, to any number of workers, is told in any order which are done, and commits
-        of each partition what has no unfinished record before it. Nothing else reads or seeks the consumer after that.
-
-        :param max_in_hand: how many records it takes, at most, from the oldest one on that is not done.
-        :raises UsageError: the consumer was opened without a ``consumer_id``, or with a group, or is being read.
-        """
-        self._subscription.check_open()
-        if self._subscription.group is not None:
-            raise UsageError("a tracker is not for the members of a group yet: open the consumer with a consumer_id")
-        return self._new_tracker(max_in_hand)
-
     # -- elsewhere, later
 
     def seek(self, partition: int, offset: Offset | int, *, timeout: Timeout = ...) -> None:
@@ -251,7 +176,7 @@ class Consumer(Forgettable, Closeable, Generic[K, V]):
 
     def commit(
         self,
-        what: Record[K, V] | RecordBatch[K, V] | Mapping[int, int] | None = None,
+        what: WhatT | Mapping[int, int] | None = None,
         *,
         timeout: Timeout = ...,
     ) -> None:
@@ -346,10 +271,6 @@ class Consumer(Forgettable, Closeable, Generic[K, V]):
             raise
         operation.check()
 
-    def __enter__(self) -> Consumer[K, V]:
-        self._subscription.check_open()
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
@@ -376,11 +297,10 @@ class Consumer(Forgettable, Closeable, Generic[K, V]):
 
     # -- inside
 
-    def _new_batches(self, limit: int, wait: float | None) -> Batches[K, V]:
-        return Batches(self, self._backend, self._subscription, limit, wait)
-
-    def _new_tracker(self, most: int) -> Tracker[K, V]:
-        return Tracker(self, self._backend, self._session, self._subscription, most)
+    @staticmethod
+    def _form() -> Form:
+        """In which form it hands out records."""
+        return RECORDS
 
     def _hand_over_close(self) -> None:
         """The caller leaves at once; the library goes on closing for a second."""
@@ -388,3 +308,93 @@ class Consumer(Forgettable, Closeable, Generic[K, V]):
             self._backend.completions.close_later(lib.flv_consumer_close, self._subscription.handle)
         except FluvioError as failure:
             logger.debug("%r: %s", self, failure)
+
+
+class Consumer(Consuming[Record[K, V] | RecordBatch[K, V]], Generic[K, V]):
+    """Reads the records of a topic, each once and in the order of its partition. Made by :meth:`Fluvio.consumer`.
+
+    ``for record in consumer`` reads them one by one, :meth:`batches` many at a time, :meth:`receive` a single
+    one, in any mixture. Breaking out of a loop loses nothing: the next read goes on where it ended.
+    One thread reads at a time.
+
+    A read that is interrupted or runs out of time has taken nothing. An error that is raised while reading leaves the
+    consumer open, at the same position. ``Consumer[K, V]`` reads keys of type ``K`` and values of type ``V``,
+    made by codecs; without these both are ``bytes``.
+    """
+
+    def __iter__(self) -> Iterator[Record[K, V]]:
+        subscription = self._subscription
+        subscription.check_open()
+        if not subscription.leaves_alone:
+            return self
+
+        def run() -> Iterator[Record[K, V]] | None:
+            return subscription.records if next_records(self._backend, subscription, None) else None
+
+        # No Python code runs for each record. An iterator that has raised is over; a new one goes on.
+        return chain.from_iterable(iter(run, None))
+
+    def __next__(self) -> Record[K, V]:
+        subscription = self._subscription
+        while True:
+            try:
+                for record in subscription.records:
+                    return record
+            except Exception as error:
+                subscription.undecodable(error)
+            if not next_records(self._backend, subscription, None):
+                raise StopIteration
+
+    def receive(self, timeout: Timeout = ...) -> Record[K, V]:
+        """The next record.
+
+        :param timeout: seconds; left out or ``None``: no limit; ``0``: only what is there now.
+        :raises FluvioTimeoutError: ``phase="read"`` when the time is over; nothing is lost.
+        :raises DecodeError: a codec cannot read it; the next read goes on after it.
+        :raises ClosedError: at the end (``stop_at_end``), after :meth:`stop`, and when the consumer is closed.
+        """
+        deadline = ending(parse_timeout(timeout, None))
+        subscription = self._subscription
+        subscription.check_open()
+        while True:
+            try:
+                for record in subscription.records:
+                    return record
+            except Exception as error:
+                subscription.undecodable(error)
+            if not next_records(self._backend, subscription, deadline):
+                raise subscription.no_more()
+
+    def batches(self, *, max_records: int = 1000, max_wait: float | str | None = 0.0) -> Batches[K, V]:
+        """An iterator of batches: waits for a first record without limit, then at most `max_wait` for more.
+
+        :param max_records: records of a batch, at most.
+        :param max_wait: seconds (or text such as ``"100ms"``); ``0``: only what is there already; some milliseconds
+            make larger batches of a trickle; ``None``: until the batch is full.
+        """
+        self._subscription.check_open()
+        number(max_records, "max_records", 1, 1 << 31)
+        wait = None if max_wait is None else parse_duration(max_wait, "max_wait")
+        return self._new_batches(max_records, wait)
+
+    def tracker(self, *, max_in_hand: int = 1000) -> Tracker[K, V]:
+        """Hands out the records from now on, to any number of workers, is told in any order which are done, and commits
+        of each partition what has no unfinished record before it. Nothing else reads or seeks the consumer after that.
+
+        :param max_in_hand: how many records it takes, at most, from the oldest one on that is not done.
+        :raises UsageError: the consumer was opened without a ``consumer_id``, or with a group, or is being read.
+        """
+        self._subscription.check_open()
+        if self._subscription.group is not None:
+            raise UsageError("a tracker is not for the members of a group yet: open the consumer with a consumer_id")
+        return self._new_tracker(max_in_hand)
+
+    def __enter__(self) -> Consumer[K, V]:
+        self._subscription.check_open()
+        return self
+
+    def _new_batches(self, limit: int, wait: float | None) -> Batches[K, V]:
+        return Batches(self, self._backend, self._subscription, limit, wait)
+
+    def _new_tracker(self, most: int) -> Tracker[K, V]:
+        return Tracker(self, self._backend, self._session, self._subscription, most)

@@ -14,6 +14,7 @@ from fluvio_cffi._native.tickets import Wakeable
 from fluvio_cffi._produce.encoding import Encoding
 from fluvio_cffi._produce.options import ProducerOptions
 
+from .arrow import ArrowConsumer
 from .consumer import Consumer
 from .producer import Producer
 from .session import Session
@@ -53,6 +54,16 @@ def open_consumer(session: Session, topic: str, options: ConsumerOptions) -> Con
     operation = backend.finish(_start(session, topic, options, backend.waiter()))
     handle = operation.take("flv_consumer_t *", lib.flv_consumer_free)
     return consumer_class()(session, handle, topic, options)
+
+
+def open_arrow(session: Session, topic: str, options: ConsumerOptions) -> ArrowConsumer:
+    """Opens a consumer of one topic that hands out Arrow data."""
+    backend = session.backend
+    backend.check()
+    session.check_open()
+    operation = backend.finish(_start(session, topic, options, backend.waiter()))
+    handle = operation.take("flv_consumer_t *", lib.flv_consumer_free)
+    return ArrowConsumer(session, handle, topic, options)
 
 
 def open_topics(session: Session, options: Mapping[str, ConsumerOptions]) -> TopicsConsumer[Any, Any]:

@@ -403,7 +403,8 @@ class TopicsBatches(Batches[K, V]):
                 if failure is not None:
                     raise failure
                 if cut.parts:
-                    return cut.batch
+                    batch: RecordBatch[K, V] = cut.batch
+                    return batch
 
     def _next_of_all(self) -> tuple[Subscription, Cut] | None:
         return next_batch(self._backend, self._topics, self._limit, self._wait)

@@ -32,6 +32,8 @@ EventKind: TypeAlias = Literal[
 ]
 Commit: TypeAlias = Literal["manual", "auto"]
 OnEvicted: TypeAlias = Literal["raise", "skip"]
+RecordFormat: TypeAlias = Literal["records", "arrow"]
+RECORD_FORMATS: Final = ("records", "arrow")
 Codec: TypeAlias = Literal["none", "gzip", "snappy", "lz4", "zstd"]
 Compression: TypeAlias = Literal["any", "none", "gzip", "snappy", "lz4", "zstd"]
 

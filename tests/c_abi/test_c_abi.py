@@ -129,6 +129,11 @@ def test_quickstart(toolchain: Toolchain, cluster: LocalCluster, checked: bool) 
 
 
 @under_valgrind
+def test_arrow(toolchain: Toolchain, checked: bool) -> None:
+    run(toolchain, SOURCES / "arrow.c", checked)
+
+
+@under_valgrind
 def test_group(toolchain: Toolchain, cluster: LocalCluster, checked: bool) -> None:
     topic = f"c-{time.time_ns()}"
     with Fluvio.connect(cluster.endpoint) as client:

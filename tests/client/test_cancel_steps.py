@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -236,6 +237,45 @@ async def send_all_of_a_list(stage: Stage) -> Case:
     outcome = yield lambda: stage.producer.send_all(values)
     await stage.producer.flush(5)
     check_prefix(stage, values, 0, await stage.log(), outcome.returned)
+
+
+async def send_arrow(stage: Stage) -> Case:
+    import pyarrow
+
+    values = [stage.value() for _ in range(6000)]
+    table = pyarrow.table({"value": values})
+    outcome = yield lambda: stage.producer.send_arrow(table)
+    await stage.producer.flush(5)
+    check_prefix(stage, values, 0, await stage.log(), outcome.returned)
+
+
+async def send_arrow_into_a_small_buffer(stage: Stage) -> Case:
+    import pyarrow
+
+    values = [stage.value(200) for _ in range(100)]
+    producer = await stage.client.producer(stage.topic, buffer_size=3000, max_request_size=3000)
+    table = pyarrow.table({"value": values})
+    outcome = yield lambda: producer.send_arrow(table)
+    await producer.flush(5)
+    check_prefix(stage, values, 0, await stage.log(), outcome.returned)
+    assert producer.pending == (0, 0)
+    await producer.close()
+
+
+async def arrow_batches(stage: Stage) -> Case:
+    import pyarrow
+
+    values = [stage.value() for _ in range(30)]
+    await stage.producer.send_all(values)
+    stage.allowed.update(dict.fromkeys(values, (1,)))
+    start = (await stage.client.offsets(stage.topic))[0][1] - len(values)
+    consumer = await stage.client.consumer(stage.topic, start=Offset.at(start), stop_at_end=True, format="arrow")
+    outcome = yield consumer.batches(max_records=4, max_wait=0.002).__anext__
+    got = pyarrow.table(outcome.value)["value"].to_pylist() if outcome.returned else []
+    async for batch in consumer.batches(max_records=11):
+        got += pyarrow.table(batch)["value"].to_pylist()
+    assert got == values
+    await consumer.close()
 
 
 async def send_all_asynchronously(stage: Stage) -> Case:
@@ -482,6 +522,7 @@ CASES: list[Callable[[Stage], Case]] = [
     send_all_of_a_list,
     send_all_asynchronously,
     send_all_into_a_small_buffer,
+    *([send_arrow, send_arrow_into_a_small_buffer, arrow_batches] if sys.implementation.name == "cpython" else []),
     flush,
     flush_when_full,
     producer_close,

@@ -215,6 +215,12 @@ USES: dict[str, tuple[Callable[[Scene], object], type[Exception], str, str]] = {
     ),
     "send_all of one record": (lambda s: s.producer.send_all(ProducerRecord(SECRET)), T, "records", "a ProducerRecord"),
     "send_all of a number": (lambda s: s.producer.send_all(7), T, "records must be an iterable", "not an int"),
+    "send_arrow of a list": (
+        lambda s: s.producer.send_arrow([SECRET]),
+        T,
+        "data must be Arrow data",
+        "not a list",
+    ),
     "send_all of what is asynchronous": (lambda s: s.producer.send_all(arriving()), T, "records", "AsyncFluvio"),
     "send_all of dicts": (
         lambda s: s.producer.send_all([{"a": SECRET}]),

@@ -238,6 +238,7 @@ SHARES = [
 ]
 SAID = {
     "produce": ["2 lines sent"],
+    "parquet_to_topic": ["1000 records sent to readings"],
     "sharing_asyncio": SHARES,
     "sharing_trio": SHARES,
 }
@@ -250,6 +251,7 @@ IN_TEST_EXAMPLES = {
     "django_view",
     "worker_systemd",
     "processes",
+    "topic_to_parquet",
 }
 TESTED_APART = {"follow", "testing", *WORKERS, *(path.stem for path in SERVICES), *IN_TEST_EXAMPLES}
 

@@ -159,6 +159,23 @@ def test_processes(tmp_path: Path, fluvio_endpoint: str) -> None:
     assert said == "3000 records of 3 processes\n"
 
 
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="Arrow data is for CPython only")
+def test_topic_to_parquet(tmp_path: Path, fluvio_client: Fluvio, fluvio_endpoint: str) -> None:
+    """Each run has what came after the last one."""
+    import pyarrow.parquet
+
+    fluvio_client.admin.topics.create("to-parquet", partitions=2)
+    for run in range(2):
+        with fluvio_client.producer("to-parquet") as producer:
+            producer.send_all(f"{run} {number}" for number in range(3000))
+        command = [str(EXAMPLES / "topic_to_parquet.py"), fluvio_endpoint, "to-parquet", f"{run}.parquet"]
+        with running("-Werror", *command, folder=tmp_path) as process:
+            said, _ = process.communicate(timeout=60)
+        assert said == f"3000 records in {run}.parquet\n"
+        values = pyarrow.parquet.read_table(tmp_path / f"{run}.parquet")["value"].to_pylist()
+        assert sorted(values) == sorted(f"{run} {number}".encode() for number in range(3000))
+
+
 def test_notebook() -> None:
     """Cell by cell, in one event loop, as a kernel does it; each prints what the notebook shows."""
     notebook = json.loads((EXAMPLES / "notebook.ipynb").read_text(encoding="utf-8"))

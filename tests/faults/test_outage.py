@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -134,6 +135,14 @@ async def resets(scene: Scene) -> None:
     assert (await scene.admin.consumer_offsets.reset(**scene.key("reset"), to=3)).offset == 2
 
 
+async def sends_a_table(it: Scene) -> None:
+    if sys.implementation.name != "cpython":
+        return
+    import pyarrow
+
+    await it.producer.send_arrow(pyarrow.table({"value": [b"x"] * 1000}))
+
+
 REPEATED: dict[str, tuple[Call, ...]] = {
     "AsyncFluvio.connect": (
         lambda it: opens(it.world.connect(it.cluster.endpoint, timeout=it.timeout)),
@@ -226,6 +235,7 @@ REPEATED: dict[str, tuple[Call, ...]] = {
 RECORDS: dict[str, tuple[Call, ...]] = {
     "AsyncProducer.send": (lambda it: it.producer.send(b"x"),),
     "AsyncProducer.send_all": (lambda it: it.producer.send_all([b"x"] * 1000),),
+    "AsyncProducer.send_arrow": (sends_a_table,),
     "AsyncProducer.flush": (flushes,),
     "AsyncReceipt.wait": (waits,),
     "AsyncConsumer.receive": (receives,),

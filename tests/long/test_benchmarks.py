@@ -53,10 +53,21 @@ def bench(rust: Path, folder: Path, *options: str) -> dict[str, object]:
 @pytest.mark.timeout(TIMEOUT + 10)
 def test_the_table(rust: Path, tmp_path: Path) -> None:
     found = bench(
-        rust, tmp_path, "--hosts", "asyncio", "--measures", "produce,batches,records,latency,tasks,growth,health"
+        rust,
+        tmp_path,
+        "--hosts",
+        "asyncio",
+        "--measures",
+        "produce,batches,consume,records,latency,tasks,growth,health",
     )
     measures = found["measures"]
     assert isinstance(measures, dict)
+    assert set(measures["consume-arrow"]["contestants"]) == {
+        "official",
+        "official, by batches",
+        "plain loop",
+        "asyncio",
+    }
     assert set(measures["produce-1"]["contestants"]) == {"official", "plain loop", "asyncio"}
     assert measures["produce-1"]["targets"][0]["found"] > 0
 

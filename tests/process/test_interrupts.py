@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import sys
 import threading
 import time
@@ -21,6 +22,7 @@ from laws import native_counts, nothing_left
 from places import Stepper, get_ready, interrupt
 
 from fluvio_cffi import (
+    ArrowBatch,
     AsyncFluvio,
     Change,
     DeliveryError,
@@ -140,8 +142,11 @@ def test_handing_over_in_an_event_loop(cluster: LocalCluster, how: str) -> None:
     assert asyncio.run(main()) > 50
 
 
-@pytest.mark.parametrize("how", ["send", "enqueue", "send_all", "flush", "close"])
+@pytest.mark.parametrize("how", ["send", "enqueue", "send_all", "send_arrow", "flush", "close"])
 def test_sending(client: Fluvio, how: str) -> None:
+    import pyarrow
+
+    table = pyarrow.table({"value": [b"x" * 500] * 20})
     producer = client.producer("interrupts", buffer_size=5_000, max_request_size=5_000)
     before = native_counts()["errors"]
 
@@ -153,6 +158,8 @@ def test_sending(client: Fluvio, how: str) -> None:
                 producer.enqueue(b"x" * 2_000, timeout=5)
         elif how == "send_all":
             producer.send_all([b"x" * 500] * 20, timeout=5)
+        elif how == "send_arrow":
+            producer.send_arrow(table, timeout=5)
         elif how == "flush":
             producer.enqueue(b"x")
             producer.flush()
@@ -175,6 +182,41 @@ def test_sending(client: Fluvio, how: str) -> None:
     at_each_place(client, call, check)
     producer.close()
     assert native_counts()["errors"] == before
+    gc.collect()
+    assert native_counts()["arrow_readers"] == 0
+
+
+def test_reading_arrow(client: Fluvio) -> None:
+    """What was not returned is still there, and comes once; no memory of the library is left behind."""
+    client.admin.topics.create("interrupts-arrow")
+    with client.producer("interrupts-arrow") as producer:
+        producer.send_all([b"%d" % number for number in range(1000)])
+    consumer = client.consumer("interrupts-arrow", start=Offset.beginning(), format="arrow")
+    found: list[ArrowBatch] = []
+    got: list[int] = []
+
+    def call() -> None:
+        for batch in consumer.batches(max_records=2, max_wait=0):
+            found.append(batch)
+            break
+        batch.__arrow_c_stream__(), batch.__arrow_c_array__()
+
+    def check(returned: bool) -> None:
+        got.extend(batch.last_offsets[0] for batch in found)
+        found.clear()
+        following = next(iter(consumer.batches(max_records=1, max_wait=0)))
+        assert following.last_offsets == {0: got[-1] + 1 if got else 0}
+        got.append(following.last_offsets[0])
+        assert consumer.position() == {0: got[-1] + 1}
+        if len(got) > 600:
+            consumer.seek(0, 0)
+            got.clear()
+
+    at_each_place(client, call, check)
+    consumer.close()
+    gc.collect()
+    # What was read ahead.
+    assert native_counts()["arrows"] <= 1
 
 
 @pytest.mark.parametrize("how", ["send", "send_all"])

@@ -95,7 +95,8 @@ def cut_off(buffer: Buffer, limit: int) -> RecordBatch:
     cut = buffer.cut(limit)
     assert cut is not None and cut.before is buffer.state
     buffer.state = cut.after
-    return cut.batch
+    batch: RecordBatch = cut.batch
+    return batch
 
 
 class Push(NamedTuple):

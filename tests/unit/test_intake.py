@@ -124,7 +124,7 @@ class Library:
             cost = block.next_cost()
             self.left -= cost
             size = block.value_lengths[block.start]
-            self.log.append(block.data[block.position : block.position + size])
+            self.log.append(bytes(block.data[block.position : block.position + size]))
             block.advance(1)
             ticket = Ticket()
             ticket.attach(self.ledger)

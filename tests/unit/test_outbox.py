@@ -62,9 +62,9 @@ def records(block: Block) -> list[tuple[bytes | None, bytes]]:
     for index in range(block.start, block.count):
         key = None
         if block.key_lengths is not None and block.key_lengths[index] >= 0:
-            key = block.data[position : position + block.key_lengths[index]]
+            key = bytes(block.data[position : position + block.key_lengths[index]])
             position += len(key)
-        found.append((key, block.data[position : position + block.value_lengths[index]]))
+        found.append((key, bytes(block.data[position : position + block.value_lengths[index]])))
         position += block.value_lengths[index]
     return found
 

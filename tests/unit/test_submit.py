@@ -31,9 +31,9 @@ def contents(block: Block) -> list[tuple[bytes | None, bytes]]:
     for index, length in enumerate(block.value_lengths):
         key = None
         if block.key_lengths is not None and block.key_lengths[index] >= 0:
-            key = block.data[place : place + block.key_lengths[index]]
+            key = bytes(block.data[place : place + block.key_lengths[index]])
             place += len(key)
-        found.append((key, block.data[place : place + length]))
+        found.append((key, bytes(block.data[place : place + length])))
         place += length
     assert place == len(block.data)
     return found

@@ -44,6 +44,10 @@ pub struct flv_counts_t {
     pub events: u32,
     /// Handles of owners.
     pub owners: u32,
+    /// Handles of records in the Arrow format.
+    pub arrows: u32,
+    /// Handles of readers of Arrow data.
+    pub arrow_readers: u32,
 }
 
 growing!(flv_counts_t {
@@ -62,7 +66,9 @@ growing!(flv_counts_t {
     descriptors,
     watches,
     events,
-    owners
+    owners,
+    arrows,
+    arrow_readers
 });
 
 /// Kinds of task inside the library.
@@ -104,6 +110,8 @@ pub extern "C" fn flv_debug_counts(out: *mut flv_counts_t) -> flv_status_t {
             watches: handles(Kind::Watch),
             events: handles(Kind::Events),
             owners: handles(Kind::Owner),
+            arrows: handles(Kind::Arrow),
+            arrow_readers: handles(Kind::ArrowReader),
         };
         structs::write(out, "out", counted)?;
         Ok(OK)

@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     Error,
     Buffer,
     Owner,
+    Arrow,
+    ArrowReader,
 }
 
 impl Kind {
@@ -41,6 +43,8 @@ impl Kind {
             Self::Error => "error",
             Self::Buffer => "buffer",
             Self::Owner => "owner",
+            Self::Arrow => "arrow",
+            Self::ArrowReader => "reader",
         }
     }
 }

@@ -6,6 +6,7 @@
 #![allow(non_camel_case_types, clippy::not_unsafe_ptr_arg_deref)]
 
 mod admin;
+mod arrow;
 mod boundary;
 mod bytes;
 mod client;
@@ -28,6 +29,7 @@ mod pointer;
 mod producer;
 mod profiles;
 mod queue;
+mod records;
 mod runtime;
 mod status;
 mod structs;
@@ -36,6 +38,7 @@ mod transforms;
 mod watch;
 
 pub use admin::*;
+pub use arrow::*;
 pub use bytes::*;
 pub use client::*;
 pub use consumer::*;
@@ -50,6 +53,7 @@ pub use owner::{flv_owner_flush, flv_owner_free, flv_owner_new, flv_owner_shutdo
 pub use producer::*;
 pub use profiles::*;
 pub use queue::*;
+pub use records::*;
 pub use runtime::*;
 pub use status::*;
 pub use tls::*;

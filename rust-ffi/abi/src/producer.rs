@@ -21,6 +21,7 @@ use crate::handle::{self, Handle, Kind};
 use crate::operation::{self, Done, Request, overdue};
 use crate::pointer::{fill, slice};
 use crate::queue::{Queue, TICKET, flv_completion_t, flv_queue_t};
+use crate::records::{flv_records_flag_e, flv_records_t};
 use crate::status::{flv_error_t, flv_status_e, flv_status_t};
 use crate::structs::{self, growing, isolation, millis};
 use crate::transforms::{self, flv_smartmodule_t};
@@ -282,53 +283,7 @@ impl TicketSink for Sink {
     }
 }
 
-/// What a submission says of itself.
-#[repr(C)]
-pub enum flv_records_flag_e {
-    /// Whoever submits the records waits on the descriptor of the producer's queue, and drains it, until their tickets
-    /// have completed: the drain may read the reply itself, which spares waking a thread of the library.
-    FLV_RECORDS_AWAITED = 1,
-}
-
 const AWAITED: u32 = flv_records_flag_e::FLV_RECORDS_AWAITED as u32;
-
-/// Records to submit, borrowed for the call.
-#[repr(C)]
-#[derive(Debug, Clone, Copy)]
-pub struct flv_records_t {
-    /// `sizeof(flv_records_t)`.
-    pub struct_size: u32,
-    /// 0, or `FLV_RECORDS_AWAITED`.
-    pub flags: u32,
-    /// How many records.
-    pub count: usize,
-    /// One record after the other: the bytes of its key, if it has one, then of its value.
-    pub data: *const u8,
-    /// Bytes of `data`.
-    pub data_len: usize,
-    /// Bytes of each value; `count` entries.
-    pub value_lengths: *const u32,
-    /// NULL: no record has a key. Else `count` entries: bytes of the key, or -1 for no key (0 is an empty one).
-    pub key_lengths: *const i32,
-    /// NULL: the partitioner decides. Else `count` entries: the partition, or -1. With neither key nor partition a
-    /// record goes where it can be written, and moves with its batch if it waits where that is not possible; its ticket
-    /// tells.
-    pub partitions: *const i32,
-    /// NULL: now. Else `count` entries: milliseconds since the epoch, or INT64_MIN for now.
-    pub timestamps: *const i64,
-}
-
-growing!(flv_records_t {
-    struct_size,
-    flags,
-    count,
-    data,
-    data_len,
-    value_lengths,
-    key_lengths,
-    partitions,
-    timestamps
-});
 
 /// `count` consecutive records of a submission are the records `index`, `index + 1`, ... of the batch `ticket`.
 #[repr(C)]
@@ -429,18 +384,7 @@ pub extern "C" fn flv_producer_submit(
 ) -> flv_status_t {
     export(error, || {
         let producer = handle::get(producer)?;
-        let none = flv_records_t {
-            struct_size: size_of::<flv_records_t>() as u32,
-            flags: 0,
-            count: 0,
-            data: std::ptr::null(),
-            data_len: 0,
-            value_lengths: std::ptr::null(),
-            key_lengths: std::ptr::null(),
-            partitions: std::ptr::null(),
-            timestamps: std::ptr::null(),
-        };
-        let given = structs::read(records, "records", none)?;
+        let given = flv_records_t::read(records)?;
         let awaited = match given.flags {
             0 => false,
             AWAITED => true,
@@ -449,20 +393,8 @@ pub extern "C" fn flv_producer_submit(
                 return Err(Error::invalid(text));
             }
         };
-        let count = given.count;
         structs::check(submission, "submission")?;
-        fn column<'a, T>(pointer: *const T, count: usize, name: &str) -> Result<Option<&'a [T]>> {
-            if pointer.is_null() { Ok(None) } else { slice(pointer, count, name).map(Some) }
-        }
-        let records = Records {
-            count,
-            data: slice(given.data, given.data_len, "records->data")?,
-            value_lengths: slice(given.value_lengths, count, "records->value_lengths")?,
-            key_lengths: column(given.key_lengths, count, "records->key_lengths")?,
-            partitions: column(given.partitions, count, "records->partitions")?,
-            timestamps: column(given.timestamps, count, "records->timestamps")?,
-            awaited,
-        };
+        let records = Records { awaited, ..given.columns()? };
         // Checks the pointer; never read, only written.
         slice(runs, runs_capacity, "runs")?;
         let runs: &mut [Run] = match runs_capacity {

@@ -34,7 +34,7 @@ pub use admin::{Admin, CreateFlags, TopicSpec};
 pub use boottime::boottime;
 pub use client::{Client, Counts, counts};
 pub use consumer::{
-    Chunk, ChunkEncoder, Consumer, ConsumerOptions, EpochOffset, GroupChange, GroupChangeKind, GroupMember,
+    Chunk, ChunkEncoder, ChunkSize, Consumer, ConsumerOptions, EpochOffset, GroupChange, GroupChangeKind, GroupMember,
     GroupOptions, GroupSlots, MemberState, PartitionState, RecordRef, Start, Take,
 };
 pub use error::{Error, ErrorKind, Outcome, Phase, Result};

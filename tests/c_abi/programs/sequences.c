@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { QUEUE, CLIENT, PRODUCER, CONSUMER, WATCH, EVENTS, ERROR, BUFFER, OWNER, KINDS };
+enum { QUEUE, CLIENT, PRODUCER, CONSUMER, WATCH, EVENTS, ERROR, BUFFER, OWNER, ARROW, READER, KINDS };
 
 #define THREADS 8
 #define SLOTS 6
@@ -48,6 +48,8 @@ static void free_any(uintptr_t handle) {
     flv_error_free((void *)handle);
     flv_buffer_free((void *)handle);
     flv_owner_free((void *)handle);
+    flv_arrow_free((void *)handle);
+    flv_arrow_reader_free((void *)handle);
 }
 
 static void free_all(struct thread *self) {
@@ -203,7 +205,7 @@ static void open_consumer_any(struct thread *self) {
     flv_consumer_options_init(&options);
     flv_start_t starts[2] = {{0, any_number(self, 3), any_offset(self)}, {1, any_number(self, 3), any_offset(self)}};
     options.struct_size = any_size(self, sizeof options);
-    options.format = any_number(self, 1);
+    options.format = any_number(self, 2);
     options.start_kind = any_number(self, 3);
     options.start_value = any_offset(self);
     options.stop_at_end = any_number(self, 1);
@@ -281,6 +283,19 @@ static void use_producer(struct thread *self) {
     keep(self, ERROR, error);
 }
 
+struct capsule {
+    const char *name;
+    void *pointer;
+};
+
+static const char *capsule_name(void *capsule) { return ((struct capsule *)capsule)->name; }
+
+static void *capsule_pointer(void *capsule, const char *name) { return name == NULL ? NULL : ((struct capsule *)capsule)->pointer; }
+
+static void free_structure(uint32_t kind, void *structure) {
+    flv_arrow_capsule_free(&(struct capsule){flv_arrow_capsule_name(kind), structure});
+}
+
 static void use_consumer(struct thread *self) {
     flv_error_t *error = NULL;
     uint64_t operation = 0;
@@ -292,7 +307,12 @@ static void use_consumer(struct thread *self) {
     uint32_t partitions[3] = {0, any_number(self, 2), any_number(self, 2)};
     flv_offset_t offsets[2] = {{0, 0, any_offset(self)}, {any_number(self, 2), any_number(self, 0), any_offset(self)}};
     int64_t start = 0, *slot = NULL;
+    flv_arrow_t *arrow = NULL;
     switch (below(self, 18)) {
+        case 15:
+            flv_consumer_arrow(consumer, one_in(self, 40) ? NULL : &arrow, &error);
+            keep(self, ARROW, arrow);
+            break;
         case 0:
             flv_consumer_take_fresh(consumer, &chunk, &error);
             break;
@@ -525,6 +545,57 @@ static void use_library(struct thread *self) {
     keep(self, ERROR, error);
 }
 
+/* Records in the Arrow format, and what is read of them again. */
+static void use_arrow(struct thread *self) {
+    flv_error_t *error = NULL;
+    flv_arrow_t *arrow = NULL;
+    flv_arrow_reader_t *reader = NULL;
+    uint32_t length = 1;
+    int32_t partition = one_in(self, 9) ? -1 : 0;
+    int64_t offset = any_offset(self);
+    flv_records_t records = {.struct_size = sizeof records, .count = one_in(self, 9) ? 0 : 1};
+    records.data = (const uint8_t *)"x";
+    records.data_len = records.count;
+    records.value_lengths = &length;
+    records.partitions = &partition;
+    flv_arrow_part_t parts[2] = {{any(self, ARROW), 0, below(self, 3)}, {any(self, ARROW), below(self, 2), 1}};
+    /* Whatever a structure holds, it is released by its callback, or by the reader. */
+    struct ArrowArrayStream *stream = NULL;
+    switch (below(self, 6)) {
+        case 0:
+            flv_arrow_from_columns(one_in(self, 40) ? NULL : &records, one_in(self, 40) ? NULL : &offset, &arrow, &error);
+            keep(self, ARROW, arrow);
+            break;
+        case 1:
+            flv_arrow_offsets(parts[0].arrow);
+            flv_arrow_bytes(parts[0].arrow, parts[0].start, parts[0].count);
+            break;
+        case 2:
+            stream = flv_arrow_capsule_structure(FLV_ARROW_STREAM);
+            if (flv_arrow_stream(ANY_TEXT(self, "t", "", "u"), parts, below(self, 3), stream, &error) == FLV_STATUS_OK &&
+                one_in(self, 2)) {
+                flv_arrow_reader_open(stream, NULL, NULL, slice("value"), slice("key"), slice(""), slice(""), &reader, NULL);
+                keep(self, READER, reader);
+            }
+            free_structure(FLV_ARROW_STREAM, stream);
+            break;
+        case 3:
+            stream = flv_arrow_capsule_structure(FLV_ARROW_ARRAY);
+            flv_arrow_array(parts, below(self, 3), (void *)stream, &error);
+            free_structure(FLV_ARROW_ARRAY, stream);
+            break;
+        case 4:
+            stream = flv_arrow_capsule_structure(FLV_ARROW_SCHEMA);
+            flv_arrow_schema(ANY_TEXT(self, "t", "", "u"), (void *)stream, &error);
+            free_structure(FLV_ARROW_SCHEMA, stream);
+            break;
+        default:
+            records.struct_size = any_size(self, sizeof records);
+            flv_arrow_reader_read(any(self, READER), one_in(self, 40) ? NULL : &records, &error);
+    }
+    keep(self, ERROR, error);
+}
+
 static void use_queue(struct thread *self) {
     flv_error_t *error = NULL;
     flv_queue_t *queue = NULL;
@@ -585,6 +656,9 @@ static void *work(void *given) {
             case 10:
                 use_library(self);
                 break;
+            case 12:
+                use_arrow(self);
+                break;
             case 11:
                 if (self->count > 0) {
                     free_any(self->made[below(self, (uint32_t)self->count)]);
@@ -600,6 +674,7 @@ static void *work(void *given) {
 int main(int argc, char **argv) {
     CHECK(argc == 4);
     endpoint = argv[1];
+    flv_arrow_capsule_init((void *)(uintptr_t)capsule_name, (void *)(uintptr_t)capsule_pointer);
     uint64_t seed = strtoull(argv[3], NULL, 10);
     static struct thread threads[THREADS];
     pthread_t running[THREADS];

@@ -1,5 +1,6 @@
 //! The consumer handle.
 
+mod arrow;
 mod group;
 mod options;
 
@@ -13,7 +14,7 @@ use crate::boundary::{OK, export, quiet};
 use crate::bytes::{buffer, flv_slice_t};
 use crate::client::{ClientObject, flv_client_t};
 use crate::closing::{Closing, Work};
-use crate::encode::{Format, flv_record_t, index};
+use crate::encode::{Columns, Format, flv_record_t, index};
 use crate::handle::{self, Handle, Kind};
 use crate::operation::{self, Done, Request, nothing_came};
 use crate::pointer::{require, slice, write_out};
@@ -21,6 +22,7 @@ use crate::queue::flv_queue_t;
 use crate::status::{flv_error_t, flv_status_e, flv_status_t};
 use crate::structs::{self, growing};
 
+pub use arrow::*;
 pub use group::*;
 use options::start;
 pub use options::*;
@@ -35,8 +37,8 @@ impl Handle for flv_consumer_t {
     const KIND: Kind = Kind::Consumer;
 }
 
-/// Records of one partition, at most 1,000, lent until the next take or the free of their consumer. The caller sets
-/// `struct_size`.
+/// Records of one partition, at most 1,000 (65,536 with `FLV_FORMAT_ARROW`), lent until the next take or the free of
+/// their consumer. The caller sets `struct_size`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct flv_chunk_t {
@@ -93,6 +95,7 @@ growing!(flv_chunk_t {
 struct Lent {
     payload: Vec<u8>,
     records: Vec<flv_record_t>,
+    arrow: Option<Arc<Columns>>,
 }
 
 // SAFETY: the pointers in `records` lead into `payload`, which lives and moves with them on the heap.
@@ -192,15 +195,19 @@ pub extern "C" fn flv_consumer_wait(
 fn lend(consumer: &ConsumerObject, taken: Chunk, chunk: *mut flv_chunk_t) -> Result<flv_status_t> {
     let Chunk { partition, count, first_offset, next_offset, bytes, payload, seeks, shares_offsets, epoch, .. } = taken;
     let mut lent = consumer.lent.lock().unwrap_or_else(PoisonError::into_inner);
-    lent.payload = payload;
-    lent.records = match consumer.format {
-        Format::Records => index(&lent.payload, count as usize),
-        Format::Pickle => Vec::new(),
-    };
-    let (data, len, records) = match consumer.format {
-        Format::Records => (std::ptr::null(), 0, lent.records.as_ptr()),
-        Format::Pickle => (lent.payload.as_ptr(), lent.payload.len(), std::ptr::null()),
-    };
+    let (mut data, mut len, mut records) = (std::ptr::null(), 0, std::ptr::null());
+    match consumer.format {
+        Format::Records => {
+            lent.payload = payload;
+            lent.records = index(&lent.payload, count as usize);
+            records = lent.records.as_ptr();
+        }
+        Format::Pickle => {
+            lent.payload = payload;
+            (data, len) = (lent.payload.as_ptr(), lent.payload.len());
+        }
+        Format::Arrow => lent.arrow = Some(Arc::new(Columns::new(payload))),
+    }
     let filled = flv_chunk_t {
         struct_size: 0,
         partition,

@@ -31,6 +31,8 @@ pub enum flv_format_e {
     FLV_FORMAT_RECORDS = 0,
     /// A pickle stream for Python: see `docs/c-abi.md`.
     FLV_FORMAT_PICKLE = 1,
+    /// Columns in the Arrow format: see `flv_consumer_arrow`.
+    FLV_FORMAT_ARROW = 2,
 }
 
 /// Where reading of one partition begins.
@@ -225,7 +227,8 @@ impl flv_consumer_options_t {
         let format = match self.format {
             0 => Format::Records,
             1 => Format::Pickle,
-            other => return Err(Error::invalid(format!("format is {other}: it must be one of FLV_FORMAT_, 0 or 1"))),
+            2 => Format::Arrow,
+            other => return Err(Error::invalid(format!("format is {other}: it must be one of FLV_FORMAT_, 0 to 2"))),
         };
         let mut starts = Vec::new();
         for one in slice(self.starts, self.starts_len, "starts")? {

@@ -1,5 +1,6 @@
 //! The forms in which records leave the library.
 
+mod arrow;
 mod pickle;
 mod records;
 
@@ -7,6 +8,7 @@ use std::sync::Arc;
 
 use fluvio_cffi_engine::ChunkEncoder;
 
+pub(crate) use arrow::{Columns, columns};
 pub use records::flv_record_t;
 pub(crate) use records::index;
 
@@ -15,6 +17,7 @@ pub(crate) use records::index;
 pub(crate) enum Format {
     Records,
     Pickle,
+    Arrow,
 }
 
 impl Format {
@@ -22,6 +25,7 @@ impl Format {
         match self {
             Self::Records => Arc::new(records::Plain),
             Self::Pickle => Arc::new(pickle::Pickle),
+            Self::Arrow => Arc::new(arrow::Arrow),
         }
     }
 }

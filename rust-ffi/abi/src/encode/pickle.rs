@@ -22,7 +22,7 @@ const BINBYTES: u8 = b'B';
 pub(super) struct Pickle;
 
 impl ChunkEncoder for Pickle {
-    fn encode(&self, records: &[RecordRef<'_>]) -> Vec<u8> {
+    fn encode(&self, _partition: u32, records: &[RecordRef<'_>]) -> Vec<u8> {
         const MOST_AROUND_A_RECORD: usize = 2 * 5 + 2 * 10;
         let mut bytes = 0;
         let (mut keys, mut contiguous, mut one_timestamp) = (false, true, true);
@@ -109,7 +109,7 @@ mod tests {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        python.stdin.take().unwrap().write_all(&Pickle.encode(records)).unwrap();
+        python.stdin.take().unwrap().write_all(&Pickle.encode(0, records)).unwrap();
         String::from_utf8(python.wait_with_output().unwrap().stdout).unwrap().trim().to_owned()
     }
 
@@ -160,7 +160,7 @@ mod tests {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        python.stdin.take().unwrap().write_all(&Pickle.encode(&records)).unwrap();
+        python.stdin.take().unwrap().write_all(&Pickle.encode(0, &records)).unwrap();
         assert_eq!(python.wait_with_output().unwrap().stdout, b"True True True True b''\n");
     }
 
@@ -185,7 +185,7 @@ mod tests {
         ] {
             let started = std::time::Instant::now();
             for _ in 0..2000 {
-                std::hint::black_box(Pickle.encode(std::hint::black_box(&records)));
+                std::hint::black_box(Pickle.encode(0, std::hint::black_box(&records)));
             }
             println!("{what}: {:.1} ns a record", started.elapsed().as_nanos() as f64 / 2e6);
         }

@@ -27,7 +27,7 @@ pub(super) struct Plain;
 const ENTRY: usize = 32;
 
 impl ChunkEncoder for Plain {
-    fn encode(&self, records: &[RecordRef<'_>]) -> Vec<u8> {
+    fn encode(&self, _partition: u32, records: &[RecordRef<'_>]) -> Vec<u8> {
         let bytes: usize = records.iter().map(|record| record.key.map_or(0, <[u8]>::len) + record.value.len()).sum();
         let mut out = Vec::with_capacity(records.len() * ENTRY + bytes);
         for record in records {

@@ -10,15 +10,11 @@ use std::sync::Arc;
 use fluvio_cffi_wire::{Codec, RawBatch, WireError};
 
 use super::cursor::Cursor;
-use super::{Chunk, ChunkEncoder, RecordRef};
+use super::{Chunk, ChunkEncoder, ChunkSize, RecordRef};
 use crate::error::{Error, ErrorKind, Result};
 use made::Unstamped;
 use uneven::Uneven;
 
-/// Records of one chunk, at most.
-const CHUNK_RECORDS: usize = 1_000;
-/// Bytes of keys and values of one chunk, at most, unless one record is larger.
-const CHUNK_BYTES: usize = 256 << 10;
 /// Bytes of batches that are decoded in one go, at most, unless one batch is larger.
 const STEP_BYTES: usize = 1 << 20;
 /// Bytes that one batch may unpack to. The server takes no batch of more than 32 MiB.
@@ -119,7 +115,8 @@ impl Cursor {
 
     /// Makes chunks of batches as they usually are: their offsets rise.
     fn walk(&self, step: &Step<'_>, chunks: &mut Vec<Chunk>) -> Walked {
-        let mut records = Vec::with_capacity(CHUNK_RECORDS);
+        let most = step.encoder.chunk_size();
+        let mut records = Vec::with_capacity(ChunkSize::default().records);
         let mut bytes = 0;
         let mut broken = None;
         let mut is_uneven = false;
@@ -135,7 +132,7 @@ impl Cursor {
                         return;
                     }
                     let size = record.key.map_or(0, <[u8]>::len) + record.value.len();
-                    if records.len() == CHUNK_RECORDS || (bytes + size > CHUNK_BYTES && !records.is_empty()) {
+                    if records.len() == most.records || (bytes + size > most.bytes && !records.is_empty()) {
                         chunks.push(chunk_of(self.partition, &records, position, step.encoder));
                         records.clear();
                         bytes = 0;
@@ -288,7 +285,7 @@ fn chunk(
         first_offset,
         next_offset,
         bytes: bytes as u64,
-        payload: encoder.encode(records),
+        payload: encoder.encode(partition, records),
         seeks: 0,
         shares_offsets: false,
         epoch: None,

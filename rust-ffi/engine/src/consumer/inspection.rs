@@ -26,7 +26,7 @@ pub(super) struct Inspection {
 struct Nothing;
 
 impl ChunkEncoder for Nothing {
-    fn encode(&self, _records: &[RecordRef<'_>]) -> Vec<u8> {
+    fn encode(&self, _partition: u32, _records: &[RecordRef<'_>]) -> Vec<u8> {
         Vec::new()
     }
 }

@@ -75,8 +75,29 @@ pub struct RecordRef<'a> {
 /// Turns the records of a chunk into bytes, in a fetcher's task. The embedding program chooses the form in which
 /// records leave the engine.
 pub trait ChunkEncoder: Send + Sync + 'static {
-    /// The bytes for `records`, of which there is at least one.
-    fn encode(&self, records: &[RecordRef<'_>]) -> Vec<u8>;
+    /// The bytes for `records` of `partition`, of which there is at least one.
+    fn encode(&self, partition: u32, records: &[RecordRef<'_>]) -> Vec<u8>;
+
+    /// How large a chunk may be.
+    fn chunk_size(&self) -> ChunkSize {
+        ChunkSize::default()
+    }
+}
+
+/// How large a chunk may be.
+#[derive(Debug, Clone, Copy)]
+pub struct ChunkSize {
+    /// Records of it, at most.
+    pub records: usize,
+    /// Bytes of its keys and values, at most, unless one record is larger.
+    pub bytes: usize,
+}
+
+/// Few enough that an event loop is not held up by whoever makes objects of all of them.
+impl Default for ChunkSize {
+    fn default() -> Self {
+        Self { records: 1_000, bytes: 256 << 10 }
+    }
 }
 
 /// Records of one partition, encoded.

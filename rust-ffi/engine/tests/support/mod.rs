@@ -36,7 +36,7 @@ impl Tickets {
 pub struct Plainly;
 
 impl ChunkEncoder for Plainly {
-    fn encode(&self, records: &[RecordRef<'_>]) -> Vec<u8> {
+    fn encode(&self, _partition: u32, records: &[RecordRef<'_>]) -> Vec<u8> {
         let mut out = Vec::new();
         for record in records {
             out.extend_from_slice(&record.offset.to_le_bytes());

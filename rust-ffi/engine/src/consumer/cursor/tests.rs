@@ -73,7 +73,7 @@ fn batch(base: i64, sizes: &[usize], codec: Codec) -> Bytes {
 struct Offsets;
 
 impl ChunkEncoder for Offsets {
-    fn encode(&self, records: &[RecordRef<'_>]) -> Vec<u8> {
+    fn encode(&self, _partition: u32, records: &[RecordRef<'_>]) -> Vec<u8> {
         records
             .iter()
             .flat_map(|record| {

@@ -19,7 +19,7 @@ use crate::replies::RecordBytes;
 struct Lines;
 
 impl ChunkEncoder for Lines {
-    fn encode(&self, records: &[RecordRef<'_>]) -> Vec<u8> {
+    fn encode(&self, _partition: u32, records: &[RecordRef<'_>]) -> Vec<u8> {
         let line = |record: &RecordRef<'_>| {
             format!("{} {} {}\n", record.offset, record.timestamp, String::from_utf8_lossy(record.value)).into_bytes()
         };

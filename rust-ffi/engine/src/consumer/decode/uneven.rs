@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use super::super::place::Place;
-use super::super::{Chunk, ChunkEncoder, RecordRef};
-use super::{CHUNK_BYTES, CHUNK_RECORDS};
+use super::super::{Chunk, ChunkEncoder, ChunkSize, RecordRef};
 
 /// Records in the order in which they are handed out, and what lies around them.
 pub(super) struct Uneven<'a> {
@@ -25,7 +24,7 @@ impl Uneven<'_> {
         let rises = self.records.is_sorted_by_key(|record| record.offset);
         let mut from = (self.place.skip as usize).min(self.records.len());
         while from < self.records.len() {
-            let to = self.chunk_end(from);
+            let to = self.chunk_end(from, encoder.chunk_size());
             let records = &self.records[from..to];
             let place = self.place_before(from, &places, rises);
             let next_offset = places[to];
@@ -60,13 +59,13 @@ impl Uneven<'_> {
         record.offset.max(self.place.offset)
     }
 
-    fn chunk_end(&self, from: usize) -> usize {
+    fn chunk_end(&self, from: usize, most: ChunkSize) -> usize {
         let mut bytes = 0;
         let fits = |record: &&RecordRef<'_>| {
             bytes += record.key.map_or(0, <[u8]>::len) + record.value.len();
-            bytes <= CHUNK_BYTES
+            bytes <= most.bytes
         };
-        let count = self.records[from..].iter().take(CHUNK_RECORDS).take_while(fits).count();
+        let count = self.records[from..].iter().take(most.records).take_while(fits).count();
         from + count.max(1)
     }
 
@@ -97,7 +96,7 @@ mod tests {
     struct Offsets;
 
     impl ChunkEncoder for Offsets {
-        fn encode(&self, records: &[RecordRef<'_>]) -> Vec<u8> {
+        fn encode(&self, _partition: u32, records: &[RecordRef<'_>]) -> Vec<u8> {
             records.iter().flat_map(|record| record.value.to_vec()).collect()
         }
     }
@@ -133,7 +132,7 @@ mod tests {
             let end = offsets.iter().max().map_or(0, |most| most + 1);
             let whole = chunks(&offsets, &Place::default(), end);
             prop_assert_eq!(whole.iter().map(|chunk| chunk.count as usize).sum::<usize>(), offsets.len());
-            prop_assert!(whole.iter().all(|chunk| chunk.count as usize <= CHUNK_RECORDS));
+            prop_assert!(whole.iter().all(|chunk| chunk.count as usize <= ChunkSize::default().records));
             for index in 0..whole.len() {
                 let rest = chunks(&offsets, &whole[index].place(), end);
                 prop_assert_eq!(numbers(&rest), numbers(&whole[index..]));
