@@ -23,6 +23,7 @@ pub(crate) enum Kind {
     Error,
     Buffer,
     Owner,
+    Logs,
 }
 
 impl Kind {
@@ -38,6 +39,7 @@ impl Kind {
             Self::Error => "error",
             Self::Buffer => "buffer",
             Self::Owner => "owner",
+            Self::Logs => "logs",
         }
     }
 }

@@ -26,7 +26,7 @@ use callback::Callback;
 pub use callback::*;
 pub use completion::*;
 pub use exports::*;
-use signal::Signal;
+pub(crate) use signal::Signal;
 #[cfg(target_os = "linux")]
 use watched::{Entry, Watched};
 

@@ -9,7 +9,7 @@ use super::watched::{Epoll, SIGNAL};
 
 /// A descriptor that is readable while it was signalled. On Linux it is an epoll instance, in which connections are
 /// watched as well.
-pub(super) struct Signal {
+pub(crate) struct Signal {
     read: OwnedFd,
     #[cfg(not(target_os = "linux"))]
     write: OwnedFd,
@@ -19,7 +19,7 @@ pub(super) struct Signal {
 
 impl Signal {
     #[cfg(target_os = "linux")]
-    pub(super) fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> std::io::Result<Self> {
         // SAFETY: no memory is involved.
         let descriptor = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         if descriptor < 0 {
@@ -34,7 +34,7 @@ impl Signal {
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> std::io::Result<Self> {
         let mut ends = [0; 2];
         // SAFETY: room for both ends.
         if unsafe { libc::pipe(ends.as_mut_ptr()) } < 0 {
@@ -52,14 +52,14 @@ impl Signal {
         Ok(unsafe { Self { read: OwnedFd::from_raw_fd(ends[0]), write: OwnedFd::from_raw_fd(ends[1]) } })
     }
 
-    pub(super) fn descriptor(&self) -> RawFd {
+    pub(crate) fn descriptor(&self) -> RawFd {
         #[cfg(target_os = "linux")]
         return self.epoll.descriptor();
         #[cfg(not(target_os = "linux"))]
         return self.read.as_raw_fd();
     }
 
-    pub(super) fn set(&self) {
+    pub(crate) fn set(&self) {
         let one = 1_u64.to_ne_bytes();
         #[cfg(target_os = "linux")]
         let write = &self.read;
@@ -69,7 +69,7 @@ impl Signal {
         unsafe { libc::write(write.as_raw_fd(), one.as_ptr().cast(), one.len()) };
     }
 
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         let mut bytes = [0_u8; 8];
         // SAFETY: eight writable bytes. Fails when a `set` is still to come, which then makes a spurious wake-up.
         unsafe { libc::read(self.read.as_raw_fd(), bytes.as_mut_ptr().cast(), bytes.len()) };
