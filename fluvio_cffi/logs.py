@@ -14,6 +14,7 @@ from fluvio_cffi._native.logs import ROOT, TARGETS
 from fluvio_cffi._native.logs import TRACE as _TRACE
 from fluvio_cffi._native.logs import logs as _logs
 from fluvio_cffi._native.process import process
+from fluvio_cffi._values.checks import kind
 from fluvio_cffi._values.quantities import Duration, parse_duration
 
 __all__ = ["LOGGERS", "TRACE", "disable", "dropped", "enable", "flush"]
@@ -35,7 +36,7 @@ def enable(level: int | str | None = None) -> None:
     :raises ConfigError: it is no level.
     """
     if level is not None:
-        logging.getLogger(ROOT).setLevel(_level(level))
+        _set_level(level)
     _logs.enabled = True
     if process.connected and not process.orphaned:
         _logs.begin()
@@ -67,13 +68,11 @@ def flush(timeout: Duration = 1.0) -> bool:
     return True if reader is None else reader.flush(longest)
 
 
-def _level(level: object) -> int:
-    """The number of a level."""
-    if isinstance(level, int) and not isinstance(level, bool):
-        return level
-    if not isinstance(level, str):
-        raise ConfigTypeError(f"level must be an int or a str, not {type(level).__name__}")
-    number: object = TRACE if level.upper() == "TRACE" else logging.getLevelName(level.upper())
-    if not isinstance(number, int):
-        raise ConfigError(f'level is {level!r}: it must be a level of logging, such as "DEBUG", or "TRACE"')
-    return number
+def _set_level(level: object) -> None:
+    if not isinstance(level, (int, str)) or isinstance(level, bool):
+        raise ConfigTypeError(f"level must be an int or a str, not {kind(level)}")
+    name = level.upper() if isinstance(level, str) else level
+    try:
+        logging.getLogger(ROOT).setLevel(TRACE if name == "TRACE" else name)
+    except ValueError:
+        raise ConfigError(f'level is {level!r}: it must be a level of logging, such as "DEBUG", or "TRACE"') from None

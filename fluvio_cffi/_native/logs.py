@@ -17,7 +17,7 @@ import struct
 import sys
 import threading
 from collections.abc import Iterable
-from time import monotonic
+from time import monotonic, thread_time
 from typing import Any, Final
 
 from fluvio_cffi._native.calls import Slice
@@ -42,6 +42,7 @@ _LEVELS: Final = {
 }
 # flv_log_t: time_ns, number, level, reserved, and the views target, message, fields
 _LAYOUT: Final = struct.Struct("=qQIIQQQQQQ")
+_TEXT: Final[CData] = ffi.typeof("char *")
 _OK: Final = int(lib.FLV_STATUS_OK)
 _EMPTY: Final = int(lib.FLV_STATUS_EMPTY)
 # Entries that are taken at a time.
@@ -49,6 +50,11 @@ _CHUNK: Final = 256
 # Seconds between two lines that say that entries were dropped, and that the end of the program waits for handlers.
 _GAPS_EVERY: Final = 1.0
 _LAST_TURN: Final = 1.0
+# Seconds in which entries come together after the last ones, unless somebody waits for them: to wake this thread for
+# each would cost more than all else. And it rests so many times as long as it was busy: so it takes an eighth of a
+# processor at most, whatever handlers cost, and what is more than that is dropped.
+_TOGETHER: Final = 0.02
+_REST: Final = 7
 # Milliseconds after which levels are looked up again, where logging does not tell of changes.
 _LOOK_AGAIN: Final = 1000
 
@@ -111,6 +117,8 @@ class Reader:
         self._memory = memoryview(ffi.buffer(self._entries))
         self._count: CData = ffi.new("size_t *")
         self._loggers: dict[str, logging.Logger] = {}
+        # The same by where the library keeps their targets' names.
+        self._known: dict[int, logging.Logger] = {}
         self._wanted: dict[str, int] = {}
         # How many entries were said to be dropped, and when that was.
         self._told_dropped = 0
@@ -118,6 +126,8 @@ class Reader:
         # Whether entries are being handed on, and who waits for that to end.
         self._busy = False
         self._waiters: list[threading.Event] = []
+        # Set while entries are not to come together.
+        self._hurry = threading.Event()
         self._thread = threading.Thread(target=self._run, name="logs of fluvio_cffi", daemon=True)
 
     def start(self) -> None:
@@ -133,6 +143,7 @@ class Reader:
         """Ends the thread, once it has handed on what there is; a handler that blocks is not waited for long. How many
         entries were dropped."""
         lib.flv_logs_close(self.handle)
+        self._hurry.set()
         if threading.current_thread() is not self._thread:
             self._thread.join(_LAST_TURN)
         dropped = self.dropped
@@ -154,6 +165,7 @@ class Reader:
         poll.register(self._descriptor, select.POLLIN)
         done = threading.Event()
         self._waiters.append(done)
+        self._hurry.set()
         try:
             # It is busy before it takes what makes the descriptor readable.
             while poll.poll(0) or self._busy:
@@ -162,6 +174,8 @@ class Reader:
                 done.clear()
         finally:
             self._waiters.remove(done)
+            if not self._waiters:
+                self._hurry.clear()
         return True
 
     # -- levels
@@ -186,6 +200,7 @@ class Reader:
         poll.register(self._descriptor, select.POLLIN)
         while True:
             poll.poll(_LOOK_AGAIN if self.dropped > self._told_dropped else self._interval)
+            begun = thread_time()
             self._busy = True
             status = self._take()
             self._busy = False
@@ -195,6 +210,7 @@ class Reader:
                 return
             if self._interval is not None:
                 self.look()
+            self._hurry.wait(max(_TOGETHER, _REST * (thread_time() - begun)))
 
     def _take(self) -> int:
         """Hands on all there is; what the library said instead of more."""
@@ -208,11 +224,8 @@ class Reader:
 
     def _hand_on(self, entries: Iterable[tuple[Any, ...]]) -> None:
         for time_ns, _, level, _, target, target_len, message, message_len, fields, fields_len in entries:
-            name = _text(target, target_len)
-            if name not in self._loggers:
-                # Of a newer library.
-                self._logger(name)
-            logger, levelno = self._loggers[name], _LEVELS.get(level, logging.INFO)
+            logger = self._known.get(target) or self._find(target, _text(target, target_len))
+            levelno = _LEVELS.get(level, logging.INFO)
             try:
                 if logger.isEnabledFor(levelno):
                     record = _record(logger, levelno, _text(message, message_len), time_ns)
@@ -220,6 +233,14 @@ class Reader:
                     logger.handle(record)
             except BaseException:
                 self._tell_failure()
+
+    def _find(self, place: int, target: str) -> logging.Logger:
+        """The logger of a target, whose name stands at `place` for ever."""
+        if target not in self._loggers:
+            # Of a newer library.
+            self._logger(target)
+        logger = self._known[place] = self._loggers[target]
+        return logger
 
     def _tell_dropped(self, is_last: bool) -> None:
         """Says how many entries were dropped, not more than once in a while."""
@@ -240,7 +261,8 @@ class Reader:
 
 
 def _text(data: int, length: int) -> str:
-    return bytes(ffi.buffer(ffi.cast("char *", data), length)).decode("utf-8", "replace") if length else ""
+    text: bytes = ffi.unpack(ffi.cast(_TEXT, data), length)
+    return text.decode("utf-8", "replace")
 
 
 def _record(logger: logging.Logger, level: int, message: str, time_ns: int) -> logging.LogRecord:
@@ -270,12 +292,11 @@ class _Told(dict[int, bool]):
 
 
 def _have_told(logger: logging.Logger) -> bool:
-    """Has changes of a logger's level told from now on, at once; whether that is possible, since it is not documented."""
-    insides: Any = logger
+    """Has changes of a logger's level told at once from now on; whether that is possible: it is not documented."""
     cache: object = getattr(logger, "_cache", None)
     if type(cache) is dict and hasattr(logger.manager, "_clear_cache"):
-        insides._cache = _Told()
-    return isinstance(insides._cache, _Told) if cache is not None else False
+        cache = vars(logger)["_cache"] = _Told()
+    return isinstance(cache, _Told)
 
 
 logs: Final = Logs()

@@ -446,9 +446,10 @@ impl Producer {
     /// many were dropped.
     pub async fn close(&self, flush: bool, timeout: Option<Duration>) -> u64 {
         let shared = self.shared();
-        shared.accumulator.close();
-        let (topic, records) = (&*shared.topic, shared.pending().0);
-        log!(DEBUG, PRODUCER, shared.session.counters(), "a producer is closed", topic, records);
+        if shared.accumulator.close() {
+            let (topic, records) = (&*shared.topic, shared.pending().0);
+            log!(DEBUG, PRODUCER, shared.session.counters(), "a producer is closed", topic, records);
+        }
         if flush {
             let flushed = shared.accumulator.flush();
             match timeout.map(|timeout| Instant::now() + timeout) {
