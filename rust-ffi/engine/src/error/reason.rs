@@ -49,7 +49,8 @@ mod tests {
         ];
         for error in quoting {
             assert!(error.message.contains("s3cret"), "{error}");
-            let late = Error::timeout(crate::error::Phase::Delivery, format!("nothing came within {} s", 3)).after(Some(error.clone()));
+            let late = Error::timeout(crate::error::Phase::Delivery, format!("nothing came within {} s", 3))
+                .after(Some(error.clone()));
             for said in [error.reason(), late.reason()] {
                 assert!(!said.contains("s3cret"), "{said}");
             }
