@@ -45,8 +45,9 @@ _LAYOUT: Final = struct.Struct("=qQIIQQQQQQ")
 _TEXT: Final[CData] = ffi.typeof("char *")
 _OK: Final = int(lib.FLV_STATUS_OK)
 _EMPTY: Final = int(lib.FLV_STATUS_EMPTY)
-# Entries that are taken at a time.
+# Entries that are taken at a time, and between two rests.
 _CHUNK: Final = 256
+_TURN: Final = 4096
 # Seconds between two lines that say that entries were dropped, and that the end of the program waits for handlers.
 _GAPS_EVERY: Final = 1.0
 _LAST_TURN: Final = 1.0
@@ -191,7 +192,8 @@ class Reader:
             wanted = _wanted(logger)
             if self._wanted.get(target) != wanted:
                 self._wanted[target] = wanted
-                lib.flv_logs_set_level(self.handle, Slice(target).value, wanted, ffi.NULL)
+                name = Slice(target)
+                lib.flv_logs_set_level(self.handle, name.value, wanted, ffi.NULL)
 
     # -- in the thread
 
@@ -206,21 +208,23 @@ class Reader:
             self._busy = False
             for waiter in list(self._waiters):
                 waiter.set()
-            if status != _EMPTY:
+            if status not in (_OK, _EMPTY):
                 return
             if self._interval is not None:
                 self.look()
             self._hurry.wait(max(_TOGETHER, _REST * (thread_time() - begun)))
 
     def _take(self) -> int:
-        """Hands on all there is; what the library said instead of more."""
-        while True:
-            status: int = lib.flv_logs_take(self.handle, self._entries, _CHUNK, self._count)
+        """Hands on what there is, though not more than waits at a time: what the library said last."""
+        status = _OK
+        for _ in range(_TURN // _CHUNK):
+            status = lib.flv_logs_take(self.handle, self._entries, _CHUNK, self._count)
             if status == _OK:
                 self._hand_on(_LAYOUT.iter_unpack(self._memory[: self._count[0] * _LAYOUT.size]))
             self._tell_dropped(is_last=status not in (_OK, _EMPTY))
             if status != _OK:
-                return status
+                break
+        return status
 
     def _hand_on(self, entries: Iterable[tuple[Any, ...]]) -> None:
         for time_ns, _, level, _, target, target_len, message, message_len, fields, fields_len in entries:
