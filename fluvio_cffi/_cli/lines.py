@@ -13,10 +13,9 @@ _LEVELS: Final = (logging.WARNING, logging.INFO, logging.DEBUG, logs.TRACE)
 def show(verbosity: int) -> None:
     """Write lines to standard error: 1: what has changed; 2: what is done; 3: each request; 0: none, since what a
     command cannot do it says itself."""
-    logger = logging.getLogger("fluvio_cffi")
     if verbosity == 0:
-        logger.addHandler(logging.NullHandler())
         return
+    logger = logging.getLogger("fluvio_cffi")
     lines = logging.StreamHandler()
     lines.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     logger.addHandler(lines)

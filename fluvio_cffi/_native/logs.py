@@ -135,6 +135,10 @@ class Reader:
         """Begins to listen, as the loggers' levels want it."""
         if logging.getLevelName(TRACE) == f"Level {TRACE}":
             logging.addLevelName(TRACE, "TRACE")
+        above = logging.getLogger(ROOT)
+        if not above.handlers:
+            # As of a library: to where a program wants lines, and not to standard error where it wants none.
+            above.addHandler(logging.NullHandler())
         told = [self._logger(target) for target in TARGETS]
         self._interval = None if all(told) else _LOOK_AGAIN
         self.look()

@@ -18,10 +18,11 @@ from fluvio_cffi import (
     ConfigError,
     ConfigTypeError,
     Fluvio,
-    FluvioError,
     LocalCluster,
     Offset,
+    SmartModuleError,
     Tls,
+    TopicNotFoundError,
     logs,
 )
 from fluvio_cffi._native import loader
@@ -68,7 +69,7 @@ async def test_what_is_done_is_said(world: World, caplog: pytest.LogCaptureFixtu
             sent = await producer.send(b"value")
         async with client.consumer(topic, start=Offset.beginning(), consumer_id="me") as consumer:
             await consumer.commit(await consumer.receive(timeout=10))
-        with pytest.raises(FluvioError):
+        with pytest.raises(TopicNotFoundError):
             await client.admin.topics.get("no-such-topic")
     lines = {(record.name, record.msg.split(" client=")[0]): record for record in said(caplog)}
 
@@ -183,7 +184,7 @@ def test_nothing_of_records_or_secrets_is_in_any_line(caplog: pytest.LogCaptureF
     mark = f"s3cret{secrets.token_hex(8)}"
     key = f"-----BEGIN PRIVATE KEY-----\n{mark}\n-----END PRIVATE KEY-----"
     tls = Tls.verified(f"-----BEGIN CERTIFICATE-----\n{mark}\n-----END CERTIFICATE-----", cert=key, key=key)
-    with pytest.raises(FluvioError):
+    with pytest.raises(ConfigError, match="certificate"):
         Fluvio.connect(cluster.endpoint, tls=tls, timeout=2)
     with Fluvio.connect(cluster.endpoint) as client:
         topic = f"secrets-{time.time_ns()}"
@@ -196,11 +197,11 @@ def test_nothing_of_records_or_secrets_is_in_any_line(caplog: pytest.LogCaptureF
         assert len(read_all(client, topic)) == 102
         with (
             client.consumer(topic, start=Offset.beginning(), smartmodules=modules) as consumer,
-            pytest.raises(FluvioError),
+            pytest.raises(SmartModuleError),
         ):
             for _ in range(102):
                 consumer.receive(timeout=10)
-        with client.producer(topic, smartmodules=modules) as producer, pytest.raises(FluvioError):
+        with client.producer(topic, smartmodules=modules) as producer, pytest.raises(SmartModuleError):
             producer.send(f"error {mark}")
     records = said(caplog)
     assert {record.name.rpartition(".")[2] for record in records} >= {"connection", "producer", "consumer", "admin"}

@@ -22,8 +22,6 @@ WARNING = "RuntimeWarning: fluvio_cffi: "
 COMMON = """
 import asyncio, os, signal, sys, threading, time
 from fluvio_cffi import *
-import logging
-logging.getLogger("fluvio_cffi").addHandler(logging.NullHandler())  # what is logged is not this test's
 endpoint, how = sys.argv[1:]
 
 def leave(*_):
