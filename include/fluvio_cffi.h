@@ -581,6 +581,36 @@ typedef enum {
 } flv_arrow_kind_e;
 
 /*
+ How much is said. Each level has what those before it have.
+ */
+typedef enum {
+    /*
+     Nothing.
+     */
+    FLV_LOG_OFF = 0,
+    /*
+     What is lost for good, or is a bug of the library.
+     */
+    FLV_LOG_ERROR = 1,
+    /*
+     What went wrong, and whether it is tried again: lost connections, refused requests, time-outs, stalls.
+     */
+    FLV_LOG_WARN = 2,
+    /*
+     What has changed: connected, connected again, another leader, partitions of a group's member.
+     */
+    FLV_LOG_INFO = 3,
+    /*
+     What is done: connections, streams, commits, calls.
+     */
+    FLV_LOG_DEBUG = 4,
+    /*
+     Each request that carries records.
+     */
+    FLV_LOG_TRACE = 5,
+} flv_log_level_e;
+
+/*
  Reads what is to be sent out of Arrow data. One thread at a time.
  */
 typedef struct flv_arrow_reader_t flv_arrow_reader_t;
@@ -615,6 +645,12 @@ typedef struct flv_error_t flv_error_t;
  The events of a client. One thread takes at a time; everything else from any threads.
  */
 typedef struct flv_events_t flv_events_t;
+
+/*
+ Somebody who listens to what the library does, to write it to a log. One thread takes at a time; everything else
+ from any threads.
+ */
+typedef struct flv_logs_t flv_logs_t;
 
 /*
  An owner of clients, which end with it: an interpreter, or a plugin, whose end is not that of the process. May be
@@ -1329,6 +1365,14 @@ typedef struct {
      Handles of readers of Arrow data.
      */
     uint32_t arrow_readers;
+    /*
+     Handles of those who listen to logs.
+     */
+    uint32_t logs;
+    /*
+     0.
+     */
+    uint32_t reserved;
 } flv_counts_t;
 
 /*
@@ -1462,6 +1506,42 @@ typedef struct {
      */
     flv_view_t group;
 } flv_event_t;
+
+/*
+ An entry of a log. Nothing in it is of a record's key or value, a SmartModule's words, or a secret.
+ */
+typedef struct {
+    /*
+     When it happened: nanoseconds since the epoch.
+     */
+    int64_t time_ns;
+    /*
+     Rises by 1 with each entry for this listener, from 1. Where it rises by more, entries in between were dropped,
+     because 4,096 were waiting to be taken.
+     */
+    uint64_t number;
+    /*
+     One of `FLV_LOG_`.
+     */
+    uint32_t level;
+    /*
+     0.
+     */
+    uint32_t reserved;
+    /*
+     What it is about: "connection", "cluster", "producer", "consumer", "group" or "admin"; later versions may have
+     more. Valid for ever.
+     */
+    flv_view_t target;
+    /*
+     One line: what happened, and the fields as `name=value`. Valid until the next take, or the free.
+     */
+    flv_view_t message;
+    /*
+     The fields as a JSON object, of numbers, texts and truths. Valid as `message` is.
+     */
+    flv_view_t fields;
+} flv_log_t;
 
 /*
  What a client has done since it was opened, counted per batch, request or chunk, and what is under way. The caller
@@ -2235,6 +2315,12 @@ flv_status_t flv_debug_counts(flv_counts_t *out);
 flv_status_t flv_debug_panic(uint32_t task, flv_error_t **error);
 
 /*
+ For tests: says `count` times something at the lowest level, about a client of `owner`; NULL: of nobody's. Any
+ thread.
+ */
+flv_status_t flv_debug_log(const flv_owner_t *owner, uint64_t count, flv_error_t **error);
+
+/*
  Tells what is known about an error. `info->struct_size` must be set. Any thread.
  */
 flv_status_t flv_error_info(const flv_error_t *error, flv_error_info_t *info);
@@ -2307,6 +2393,46 @@ flv_status_t flv_runtime_flush(int64_t timeout_ms,
  library's. `*dropped_records`: how many records were given up; NULL is fine.
  */
 void flv_runtime_shutdown(int64_t timeout_ms, uint64_t *dropped_records);
+
+/*
+ Listens from now on to what is said at `level` (one of `FLV_LOG_`) and below: of the clients of `owner`; NULL: of
+ all in the process. Up to 4,096 entries wait to be taken; those that come then are dropped. Nobody ever waits for a
+ listener. Needs no client. `*logs` is the caller's until `flv_logs_free`. Any thread.
+ */
+flv_status_t flv_logs_new(const flv_owner_t *owner, uint32_t level, flv_logs_t **logs, flv_error_t **error);
+
+/*
+ From now on this listener hears of `target` what is said at `level` and below; with an empty `target` that holds for
+ all. A target that this version does not know is ignored. Any thread.
+ */
+flv_status_t flv_logs_set_level(flv_logs_t *logs, flv_slice_t target, uint32_t level, flv_error_t **error);
+
+/*
+ The descriptor that is readable while entries wait, and for good once it is closed: for poll, epoll or an event
+ loop. It belongs to the library: never read, write or close it. Valid until the listener is freed. Any thread.
+ */
+int32_t flv_logs_fd(const flv_logs_t *logs);
+
+/*
+ Takes up to `capacity` entries; never waits. OK: `*count` says how many. EMPTY: there are none now. END: none ever
+ again, it was closed. What they show is lent until the next take that gives some, or the free. One thread at a time.
+ */
+flv_status_t flv_logs_take(flv_logs_t *logs, flv_log_t *entries, size_t capacity, size_t *count);
+
+/*
+ How many entries were dropped since the listener was made, because 4,096 were waiting. Any thread.
+ */
+uint64_t flv_logs_dropped(const flv_logs_t *logs);
+
+/*
+ Nothing more is said to this listener. What waits can be taken; then `flv_logs_take` says END. Any thread.
+ */
+void flv_logs_close(flv_logs_t *logs);
+
+/*
+ Frees a listener; what waits is lost. Never blocks. NULL is fine. Any thread.
+ */
+void flv_logs_free(flv_logs_t *logs);
 
 /*
  Tells what a client has done, also after its close. `metrics->struct_size` must be set. Never waits. Any thread.

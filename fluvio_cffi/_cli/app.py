@@ -10,6 +10,7 @@ import click
 
 from fluvio_cffi import __version__
 
+from .lines import show
 from .output import FORMATS
 from .settings import Settings
 
@@ -92,6 +93,7 @@ class _Commands(click.Group):
 @click.option("--client-cert", metavar="FILE", help="With --tls: show servers this certificate.")
 @click.option("--client-key", metavar="FILE", help="With --tls: its private key.")
 @click.option("-O", "--output", type=click.Choice(FORMATS, case_sensitive=False), help="How to write answers.")
+@click.option("-v", "--verbose", count=True, help="Write to stderr what the client does; -vv and -vvv: more of it.")
 @click.version_option(__version__, prog_name="fluvio_cffi", message="%(prog)s %(version)s")
 @click.pass_obj
 def app(
@@ -105,12 +107,14 @@ def app(
     client_cert: str | None,
     client_key: str | None,
     output: str | None,
+    verbose: int,
 ) -> None:
     """The Fluvio client for Python, from the command line.
 
     The cluster is the one of -c, else of --profile, else of the current profile, else, where there is no profile
     file, an embedded one at 127.0.0.1:9003 ('cluster' starts it).
     """
+    show(verbose)
     settings.cluster = cluster
     settings.profile = profile
     settings.tls = tls or enable_client_cert

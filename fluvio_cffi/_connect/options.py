@@ -10,6 +10,7 @@ from fluvio_cffi._errors import ConfigError
 from fluvio_cffi._native.calls import milliseconds
 from fluvio_cffi._native.lifecycle import owner
 from fluvio_cffi._native.loader import CData, ffi, lib
+from fluvio_cffi._native.logs import logs
 from fluvio_cffi._values.checks import flag, text, wrong_type
 from fluvio_cffi._values.quantities import CONNECT_TIMEOUT, Duration, Timeout, limit, parse_timeout
 
@@ -88,6 +89,7 @@ class ConnectOptions:
             options.use_spu_local_address = self._spu_local
         options.wait = _WAITS[self.wait]
         options.owner = owner()
+        logs.begin()
         options.request_timeout_ms = milliseconds(self.request_timeout)
         options.admin_timeout_ms = milliseconds(self.admin_timeout)
         return options, alive

@@ -29,6 +29,8 @@ from fluvio_cffi._values.quantities import Duration, ending, left, parse_duratio
 hand_over: Final[list[Callable[[], int]]] = []
 # Called when that is settled: threads take up what has completed, so that functions that wait for it are called.
 take_up: Final[list[Callable[[], None]]] = []
+# Called when what was accepted had its chance, while the handlers of logging are still open.
+last_words: Final[list[Callable[[], None]]] = []
 # Called when all is over.
 at_end: Final[list[Callable[[], None]]] = []
 
@@ -90,8 +92,9 @@ def _at_exit() -> None:
     """Everything that was registered later has run. Not so ``logging.shutdown``, as logging is imported first: its
     handlers may be ours. It closes them in turn, the one that was made last first."""
     if not process.connected or process.orphaned:
-        return _call_at_end()
+        return _call(last_words + at_end)
     _drain()
+    _call(last_words)
     handlers: list[weakref.ref[_Last]] | None = getattr(logging, "_handlerList", None)
     if handlers is None:
         return _end()
@@ -100,7 +103,7 @@ def _at_exit() -> None:
 
 def _end() -> None:
     dropped = _drain()
-    _call_at_end()
+    _call(at_end)
     if dropped:
         warnings.warn(
             f"fluvio_cffi: {dropped} record(s) were dropped at exit: not acknowledged within {_timeout:g} s. Close or "
@@ -110,8 +113,8 @@ def _end() -> None:
         )
 
 
-def _call_at_end() -> None:
-    for call in at_end:
+def _call(calls: list[Callable[[], None]]) -> None:
+    for call in calls:
         call()
 
 

@@ -194,6 +194,11 @@ def test_cancelled_connects_complete_once(toolchain: Toolchain, checked: bool) -
 
 
 @under_valgrind
+def test_logs(toolchain: Toolchain, cluster: LocalCluster, checked: bool) -> None:
+    run(toolchain, SOURCES / "logs.c", checked, cluster.endpoint)
+
+
+@under_valgrind
 def test_fork(toolchain: Toolchain, cluster: LocalCluster, checked: bool) -> None:
     # In a child the memory of the parent's threads is leaked on purpose.
     run(toolchain, SOURCES / "fork.c", checked, cluster.endpoint, leaks=False)

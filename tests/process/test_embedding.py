@@ -183,6 +183,27 @@ def test_sub_interpreters_end_in_any_order(
     assert sorted(values(cluster, topic)) == sorted(name.encode() for name in wanted)
 
 
+def test_interpreters_hear_of_their_own_clients(host: Host) -> None:
+    """In the log, which a thread of each brings; it ends with its interpreter."""
+    listen = """
+        import logging
+        from fluvio_cffi import Fluvio, logs
+        clients = set()
+        class Keep(logging.Handler):
+            def emit(self, record):
+                clients.add(record.client)
+        logging.getLogger("fluvio_cffi.native").addHandler(Keep())
+        logging.getLogger("fluvio_cffi.native").setLevel(logging.DEBUG)
+        """
+    connect = "Fluvio.connect(ENDPOINT).close()"
+    tell = "assert logs.flush(10); print(sorted(clients))"
+    steps = ["init", "run", listen, "run", connect, "new", "a", "run", listen, "run", connect]
+    steps += ["new", "b", "run", listen, "run", connect, "run", tell]
+    steps += ["in", "a", "run", connect, "run", tell, "end", "a", "in", "b", "end", "b"]
+    steps += ["in", "main", "run", connect, "run", tell, "finish", "left", LIBRARY]
+    assert host(*steps) == f"[3]\n[2, 4]\n[1, 5]\nleft: {NOTHING}\n"
+
+
 def test_a_fork_in_the_host(host: Host, cluster: LocalCluster, topic: str) -> None:
     """The child of a process that had connected says so, and ends; the parent goes on."""
     opened = OPEN.replace("TOPIC", repr(topic)).replace("NAME", "'before'")

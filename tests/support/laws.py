@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from fluvio_cffi._native.loader import ffi, lib
+from fluvio_cffi._native.logs import logs
 
 LONG = os.environ.get("FLUVIO_CFFI_LONG", "") not in ("", "0")
 """Whether the long variants run: set the environment variable FLUVIO_CFFI_LONG to 1."""
@@ -91,6 +92,8 @@ def nothing_left(seconds: float = 5.0) -> Iterator[None]:
     The official client's crates hold on to the last event loop of the library, of which four poll descriptors are left,
     until the next one is made; sometimes to the last two. So of the descriptors only the number is bounded.
     """
+    # The thread that reads the library's log stays once there was a client.
+    logs.begin()
     gc.collect()
     before = settled()
     opened = descriptors()

@@ -15,7 +15,7 @@ use crate::bytes::{buffer, flv_slice_t, flv_view_t};
 use crate::closing::{Closing, Owned, Settling, Work, close_all, commit_all};
 use crate::handle::{self, Handle, Kind};
 use crate::operation::{self, Done, Request, overdue};
-use crate::owner::{self, flv_owner_t};
+use crate::owner::{self, Owner, flv_owner_t};
 use crate::pointer::{slice, write_out};
 use crate::queue::flv_queue_t;
 use crate::runtime::Runtime;
@@ -155,6 +155,7 @@ impl flv_client_options_t {
             request_timeout: millis(self.request_timeout_ms, "request_timeout_ms")?,
             admin_timeout: millis(self.admin_timeout_ms, "admin_timeout_ms")?,
             probe_interval: millis(self.probe_ms, "probe_ms")?,
+            owner: 0,
         })
     }
 }
@@ -238,8 +239,9 @@ pub extern "C" fn flv_client_connect(
 ) -> flv_status_t {
     export(error, || {
         let given = structs::read(options, "options", flv_client_options_t::DEFAULT)?;
-        let options = given.parse(timeout_ms)?;
         let owner = owner::find(given.owner)?;
+        let of = owner.as_deref().map_or(0, Owner::number);
+        let options = ClientOptions { owner: of, ..given.parse(timeout_ms)? };
         let runtime = Runtime::acquire()?;
         let keep = Arc::clone(&runtime);
         let request = Request { timeout_ms, queue, token, operation };

@@ -1,9 +1,10 @@
 //! For tests: what is alive, and tasks that panic.
 
-use fluvio_cffi_engine::{Error, TaskKind, arm_panic, counts, descriptors};
+use fluvio_cffi_engine::{Error, TaskKind, arm_panic, counts, descriptors, say};
 
 use crate::boundary::{OK, export};
-use crate::handle::{Kind, count};
+use crate::handle::{self, Kind, count};
+use crate::owner::flv_owner_t;
 use crate::queue::running;
 use crate::status::{flv_error_t, flv_status_t};
 use crate::structs::{self, growing};
@@ -48,6 +49,10 @@ pub struct flv_counts_t {
     pub arrows: u32,
     /// Handles of readers of Arrow data.
     pub arrow_readers: u32,
+    /// Handles of those who listen to logs.
+    pub logs: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 growing!(flv_counts_t {
@@ -68,7 +73,9 @@ growing!(flv_counts_t {
     events,
     owners,
     arrows,
-    arrow_readers
+    arrow_readers,
+    logs,
+    reserved
 });
 
 /// Kinds of task inside the library.
@@ -112,6 +119,8 @@ pub extern "C" fn flv_debug_counts(out: *mut flv_counts_t) -> flv_status_t {
             owners: handles(Kind::Owner),
             arrows: handles(Kind::Arrow),
             arrow_readers: handles(Kind::ArrowReader),
+            logs: handles(Kind::Logs),
+            reserved: 0,
         };
         structs::write(out, "out", counted)?;
         Ok(OK)
@@ -130,6 +139,16 @@ pub extern "C" fn flv_debug_panic(task: u32, error: *mut *mut flv_error_t) -> fl
             5 => TaskKind::Watch,
             other => return Err(Error::invalid(format!("task is {other}: it must be one of FLV_TASK_, 1 to 5"))),
         });
+        Ok(OK)
+    })
+}
+
+/// For tests: says `count` times something at the lowest level, about a client of `owner`; NULL: of nobody's. Any
+/// thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn flv_debug_log(owner: *const flv_owner_t, count: u64, error: *mut *mut flv_error_t) -> flv_status_t {
+    export(error, || {
+        say(if owner.is_null() { 0 } else { handle::get(owner)?.number() }, count);
         Ok(OK)
     })
 }

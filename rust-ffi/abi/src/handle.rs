@@ -28,6 +28,7 @@ pub(crate) enum Kind {
     Owner,
     Arrow,
     ArrowReader,
+    Logs,
 }
 
 impl Kind {
@@ -45,6 +46,7 @@ impl Kind {
             Self::Owner => "owner",
             Self::Arrow => "arrow",
             Self::ArrowReader => "reader",
+            Self::Logs => "logs",
         }
     }
 }

@@ -2,7 +2,7 @@
 //! several, a plugin of a host. The process is the owner of everything.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use fluvio_cffi_engine::{Error, ErrorKind, Result};
@@ -36,12 +36,14 @@ const LONGEST: Duration = Duration::from_secs(3600);
 
 /// The clients of one owner, as long as they live, and whether it takes more.
 pub(crate) struct Owner {
+    /// Its number in the process; 0: the process itself.
+    number: u64,
     clients: Owned<dyn Settling>,
     ended: AtomicBool,
 }
 
 /// Who owns everything.
-static PROCESS: Owner = Owner::new();
+static PROCESS: Owner = Owner::new(0);
 
 /// The owner that everything has.
 pub(crate) fn process() -> &'static Owner {
@@ -49,8 +51,12 @@ pub(crate) fn process() -> &'static Owner {
 }
 
 impl Owner {
-    const fn new() -> Self {
-        Self { clients: Owned::new(), ended: AtomicBool::new(false) }
+    const fn new(number: u64) -> Self {
+        Self { number, clients: Owned::new(), ended: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     /// Fails once it has ended: nobody connects any more.
@@ -140,9 +146,11 @@ pub(crate) fn adopt<T: Settling + 'static>(owner: Option<&Owner>, client: &Arc<T
 /// Makes an owner, for `owner` of `flv_client_options_t`. It is the caller's until `flv_owner_free`. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_owner_new(owner: *mut *mut flv_owner_t, error: *mut *mut flv_error_t) -> flv_status_t {
+    static OWNERS: AtomicU64 = AtomicU64::new(1);
     export(error, || {
         require(owner, "owner")?;
-        write_out(owner, "owner", handle::insert(Arc::new(Owner::new())))?;
+        let made = Owner::new(OWNERS.fetch_add(1, Ordering::Relaxed));
+        write_out(owner, "owner", handle::insert(Arc::new(made)))?;
         Ok(OK)
     })
 }

@@ -36,7 +36,7 @@ fn structures_lie_in_memory_as_ever() {
         flv_completion_t { token, operation, status, kind, result, value, extra, partition, reserved }
         flv_counts_t {
             struct_size, queues, operations, clients, producers, consumers, errors, buffers, inner_clients,
-            inner_producers, inner_consumers, connections, descriptors, watches, events, owners,
+            inner_producers, inner_consumers, connections, descriptors, watches, events, owners, logs, reserved,
         }
         flv_client_options_t {
             struct_size, use_spu_local_address, endpoint, profile, client_id, request_timeout_ms, admin_timeout_ms,
@@ -71,6 +71,7 @@ fn structures_lie_in_memory_as_ever() {
         }
         flv_position_t { partition, seeks, position, end }
         flv_event_t { struct_size, kind, number, partition, leader, topic, reason, group }
+        flv_log_t { time_ns, number, level, reserved, target, message, fields }
         flv_metrics_t {
             struct_size, reserved, records_produced, bytes_produced, records_consumed, bytes_consumed, requests, retries,
             duplicates_possible, reordered, reconnects, records_buffered, bytes_buffered, requests_in_flight, lag, errors,

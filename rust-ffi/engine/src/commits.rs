@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::limit::{Limit, Trouble};
+use crate::log::log;
 use crate::log_offsets::{known_leader, leader};
 use crate::replies::RecordBytes;
 use crate::session::Session;
@@ -108,6 +109,10 @@ impl Commits {
                 self.drop_backward(&mut left, limit).await?;
             }
             let Err(error) = self.store_all(&mut connections, &mut left, limit).await else { return Ok(()) };
+            log!(
+                WARN, CONSUMER, counters, "a commit has failed",
+                topic = &*self.topic, consumer_id = &*self.id, partitions = left.len(), reason = %error.reason()
+            );
             self.session.metadata().request_refresh();
             attempts.after(error.with_topic(&self.topic)).await.map_err(|error| counters.noted(error))?;
         }
@@ -241,6 +246,16 @@ impl Commits {
         let response: UpdateConsumerOffsetResponse =
             self.session.reply(&mut spu.connection, number).await?.decode(VERSION)?;
         check(&response.error_code, &spu.connection).map_err(|error| error.with_partition(partition))?;
+        log!(
+            DEBUG,
+            CONSUMER,
+            self.session.counters(),
+            "an offset is committed",
+            topic = &*self.topic,
+            partition,
+            consumer_id = &*self.id,
+            offset
+        );
         connections.insert(leader, spu);
         Ok(())
     }

@@ -22,6 +22,7 @@ use crate::blocking;
 use crate::error::{Error, ErrorKind, Outcome, Phase, Result};
 use crate::guard;
 use crate::limit::Limit;
+use crate::log::{Origin, log};
 use crate::metrics::Counters;
 use crate::options::{ClientOptions, check_endpoint};
 use crate::profile::{ClusterConfig, Profiles};
@@ -125,7 +126,7 @@ impl Controller {
             timeout: options.admin_timeout,
             request_timeout: options.request_timeout,
             probe_interval: options.probe_interval,
-            counters: Arc::default(),
+            counters: Arc::new(Counters::new(Origin::new(options.owner))),
             shared: Mutex::default(),
             probe_requests: watch::Sender::default(),
         })
@@ -221,6 +222,7 @@ impl Controller {
         let connecting = Box::pin(Fluvio::connect_with_connector(Box::new(connector), &self.config));
         let fluvio = connecting.await.map_err(explain)?;
         let version = fluvio.platform_version().to_string();
+        log!(DEBUG, CONNECTION, self.counters, "connected to the SC", address = self.endpoint(), version = &*version);
         Ok(Link { admin: Arc::new(fluvio.admin().await), version, lost, failure: failure.clone() })
     }
 
@@ -337,6 +339,14 @@ impl Controller {
         call: impl Future<Output = Result<T>>,
     ) -> Result<T> {
         let result = limit.hold(call, |timeout| self.overdue(what, timeout)).await;
+        match &result {
+            Ok(_) => log!(DEBUG, ADMIN, self.counters, "a call was answered", call = what),
+            Err(error) if error.kind.is_lost() => {
+                log!(WARN, ADMIN, self.counters, "a call has failed", call = what, reason = %error.reason());
+            }
+            // Whoever called hears of it, and may have expected it.
+            Err(error) => log!(INFO, ADMIN, self.counters, "a call was refused", call = what, reason = %error.reason()),
+        }
         result.map_err(|error| self.counters.noted(error))
     }
 

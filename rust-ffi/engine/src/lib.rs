@@ -18,6 +18,7 @@ pub mod fuzzing;
 mod group_log;
 mod guard;
 mod limit;
+mod log;
 mod log_offsets;
 mod metadata;
 mod metrics;
@@ -41,6 +42,7 @@ pub use error::{Error, ErrorKind, Outcome, Phase, Result};
 pub use events::{ClientState, Event, EventKind, Events, NextEvent};
 pub use fluvio_cffi_wire::Codec;
 pub use guard::{TaskKind, arm_panic, install_panic_hook, maybe_panic, panic_error};
+pub use log::say;
 pub use metrics::{ERROR_KINDS, Metrics, TopicMetrics};
 pub use options::{ClientOptions, Isolation};
 pub use producer::{

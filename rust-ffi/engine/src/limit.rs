@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Outcome, Phase, Result};
+use crate::log::log;
 use crate::metrics::Counters;
 
 /// What is held of what a server tells bit by bit, at most.
@@ -102,7 +103,7 @@ impl Limit {
         if !self.begun.swap(true, Ordering::Relaxed) {
             self.trouble.clear();
         }
-        Attempts { limit: self, counters, backoff: Backoff::default(), perhaps: false }
+        Attempts { limit: self, counters, backoff: Backoff::default(), perhaps: false, made: 0 }
     }
 }
 
@@ -113,6 +114,8 @@ pub(crate) struct Attempts<'a> {
     counters: &'a Counters,
     backoff: Backoff,
     perhaps: bool,
+    /// How many have failed.
+    made: u32,
 }
 
 impl Attempts<'_> {
@@ -135,10 +138,21 @@ impl Attempts<'_> {
             });
         }
         self.perhaps |= error.outcome == Outcome::Unknown;
+        self.made += 1;
+        self.tell(&error);
         self.limit.trouble.note(self.counters.noted(error));
         let next = Instant::now() + self.backoff.next();
         tokio::time::sleep_until(self.limit.until.map_or(next, |(until, _)| next.min(until))).await;
         Ok(())
+    }
+
+    /// Says that another attempt follows: the first time loudly.
+    fn tell(&self, error: &Error) {
+        if self.made == 1 {
+            log!(WARN, ADMIN, self.counters, "an attempt has failed, and is repeated", reason = %error.reason());
+        } else {
+            log!(DEBUG, ADMIN, self.counters, "an attempt has failed again", made = self.made, reason = %error.reason());
+        }
     }
 }
 

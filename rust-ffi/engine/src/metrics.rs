@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::{Error, ErrorKind};
+use crate::log::Origin;
 
 /// Every [`ErrorKind`] is smaller.
 pub const ERROR_KINDS: usize = 100;
@@ -99,6 +100,8 @@ pub(crate) struct TopicCounters {
 /// The counters of one client.
 #[derive(Debug)]
 pub(crate) struct Counters {
+    /// Which client that is, for what is logged.
+    pub(crate) origin: Origin,
     pub(crate) records_produced: Counter,
     pub(crate) bytes_produced: Counter,
     pub(crate) records_consumed: Counter,
@@ -121,6 +124,7 @@ pub(crate) struct Counters {
 impl Default for Counters {
     fn default() -> Self {
         Self {
+            origin: Origin::default(),
             records_produced: Counter::default(),
             bytes_produced: Counter::default(),
             records_consumed: Counter::default(),
@@ -142,6 +146,11 @@ impl Default for Counters {
 }
 
 impl Counters {
+    /// Those of the client `origin`.
+    pub(crate) fn new(origin: Origin) -> Self {
+        Self { origin, ..Self::default() }
+    }
+
     /// An error was met.
     pub(crate) fn note(&self, kind: ErrorKind) {
         if let Some(counter) = self.errors.get(kind as usize) {

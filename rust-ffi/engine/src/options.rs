@@ -40,6 +40,8 @@ pub struct ClientOptions {
     pub admin_timeout: Duration,
     /// How often the SC is asked whether it is still there.
     pub probe_interval: Duration,
+    /// Who opens the client, by a number of the host's, for what is logged of it. 0: nobody by name.
+    pub owner: u64,
 }
 
 impl ClientOptions {

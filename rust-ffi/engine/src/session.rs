@@ -13,6 +13,7 @@ use crate::controller::Controller;
 use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::executor;
 use crate::limit::{Limit, took_longer};
+use crate::log::log;
 use crate::metadata::ClusterMetadata;
 use crate::metrics::{Counters, Metrics};
 use crate::options::ClientOptions;
@@ -124,6 +125,7 @@ impl Session {
 
     /// Ends its connections to the SC and its watches; what was opened with it fails.
     pub(crate) fn close(&self) {
+        log!(INFO, CLUSTER, self.counters(), "the client is closed", address = self.endpoint());
         self.inner.metadata.end(Error::closed("client"));
         self.inner.controller.close();
     }
@@ -197,6 +199,22 @@ impl Session {
         let controller = self.controller();
         let (dialer, client_id, timeout) = (controller.dialer(), controller.client_id(), self.request_timeout());
         let opened = Connection::open(dialer, &name, &address, client_id, quick, timeout, self.counters()).await;
+        let counters = self.counters();
+        match &opened {
+            Ok(_) => log!(DEBUG, CONNECTION, counters, "connected to an SPU", spu, address = &*address),
+            Err(error) => {
+                let reason = error.reason();
+                log!(
+                    WARN,
+                    CONNECTION,
+                    counters,
+                    "no connection to an SPU",
+                    spu,
+                    address = &*address,
+                    reason = &*reason
+                );
+            }
+        }
         opened.map_err(|error| Error { message: format!("SPU {spu}: {}", error.message), ..error })
     }
 

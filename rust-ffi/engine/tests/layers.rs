@@ -26,12 +26,13 @@ const ENGINE: &[&str] = &[
     "limit guard smartmodule",
     "backoff boottime metrics descriptors",
     "error",
+    "log",
 ];
 
 const ABI: &[&str] = &[
     "lib",
     "fuzzing",
-    "admin consumer debug errors events lifecycle metrics producer profiles watch",
+    "admin consumer debug errors events lifecycle logs metrics producer profiles watch",
     "client",
     "owner",
     "arrow",

@@ -9,7 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum { QUEUE, CLIENT, PRODUCER, CONSUMER, WATCH, EVENTS, ERROR, BUFFER, OWNER, ARROW, READER, KINDS };
+enum { QUEUE, CLIENT, PRODUCER, CONSUMER, WATCH, EVENTS, ERROR, BUFFER, OWNER, ARROW, READER, LOGS, KINDS };
 
 #define THREADS 8
 #define SLOTS 6
@@ -50,6 +50,7 @@ static void free_any(uintptr_t handle) {
     flv_owner_free((void *)handle);
     flv_arrow_free((void *)handle);
     flv_arrow_reader_free((void *)handle);
+    flv_logs_free((void *)handle);
 }
 
 static void free_all(struct thread *self) {
@@ -596,6 +597,39 @@ static void use_arrow(struct thread *self) {
     keep(self, ERROR, error);
 }
 
+static void use_logs(struct thread *self) {
+    flv_error_t *error = NULL;
+    flv_logs_t *logs = NULL;
+    flv_log_t entries[3];
+    size_t count = 0;
+    switch (below(self, 8)) {
+        case 0:
+            flv_logs_new(one_in(self, 2) ? NULL : any(self, OWNER), below(self, 7), &logs, &error);
+            keep(self, LOGS, logs);
+            break;
+        case 1:
+            flv_logs_set_level(any(self, LOGS), ANY_TEXT(self, "", "producer", "nobody"), below(self, 7), &error);
+            break;
+        case 2:
+            flv_logs_fd(any(self, LOGS));
+            break;
+        case 3:
+            flv_logs_dropped(any(self, LOGS));
+            break;
+        case 4:
+            flv_debug_log(one_in(self, 2) ? NULL : any(self, OWNER), below(self, 100), &error);
+            break;
+        case 5:
+            if (one_in(self, 10)) {
+                flv_logs_close(any(self, LOGS));
+            }
+            break;
+        default:
+            flv_logs_take(any(self, LOGS), one_in(self, 20) ? NULL : entries, below(self, 4), one_in(self, 20) ? NULL : &count);
+    }
+    keep(self, ERROR, error);
+}
+
 static void use_queue(struct thread *self) {
     flv_error_t *error = NULL;
     flv_queue_t *queue = NULL;
@@ -626,7 +660,7 @@ static void *work(void *given) {
     struct thread *self = given;
     while (!over) {
         calls++;
-        switch (below(self, 24)) {
+        switch (below(self, 25)) {
             case 0:
                 connect_any(self);
                 break;
@@ -658,6 +692,9 @@ static void *work(void *given) {
                 break;
             case 12:
                 use_arrow(self);
+                break;
+            case 13:
+                use_logs(self);
                 break;
             case 11:
                 if (self->count > 0) {
@@ -695,7 +732,7 @@ int main(int argc, char **argv) {
         sleep_ms(10);
     }
     check_nothing_left();
-    CHECK(counts().events == 0 && counts().owners == 0);
+    CHECK(counts().events == 0 && counts().owners == 0 && counts().logs == 0);
     CHECK(callback_queues == finalized);
     printf("%ld calls\n", (long)calls);
     return 0;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::sync::{Mutex, MutexGuard};
 
 /// What is readable while something waits.
-pub(super) trait Wakeup {
+pub(crate) trait Wakeup {
     /// It is readable from now on.
     fn set(&self);
     /// It is not, until the next `set`.

@@ -29,7 +29,8 @@ pub use callback::*;
 pub use completion::*;
 pub use exports::*;
 use inbox::Inbox;
-use signal::Signal;
+pub(crate) use inbox::Wakeup;
+pub(crate) use signal::Signal;
 #[cfg(target_os = "linux")]
 use watched::{Entry, Watched};
 

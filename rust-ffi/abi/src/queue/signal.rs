@@ -10,7 +10,7 @@ use super::watched::{Epoll, SIGNAL};
 
 /// A descriptor that is readable while it was signalled. On Linux it is an epoll instance, in which connections are
 /// watched as well.
-pub(super) struct Signal {
+pub(crate) struct Signal {
     read: OwnedFd,
     #[cfg(not(target_os = "linux"))]
     write: OwnedFd,
@@ -20,7 +20,7 @@ pub(super) struct Signal {
 
 impl Signal {
     #[cfg(target_os = "linux")]
-    pub(super) fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> std::io::Result<Self> {
         // SAFETY: no memory is involved.
         let descriptor = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
         if descriptor < 0 {
@@ -35,7 +35,7 @@ impl Signal {
     }
 
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn new() -> std::io::Result<Self> {
+    pub(crate) fn new() -> std::io::Result<Self> {
         let mut ends = [0; 2];
         // SAFETY: room for both ends.
         if unsafe { libc::pipe(ends.as_mut_ptr()) } < 0 {
@@ -53,7 +53,7 @@ impl Signal {
         Ok(unsafe { Self { read: OwnedFd::from_raw_fd(ends[0]), write: OwnedFd::from_raw_fd(ends[1]) } })
     }
 
-    pub(super) fn descriptor(&self) -> RawFd {
+    pub(crate) fn descriptor(&self) -> RawFd {
         #[cfg(target_os = "linux")]
         return self.epoll.descriptor();
         #[cfg(not(target_os = "linux"))]

@@ -45,6 +45,7 @@ use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::group_log::MakeLog;
 use crate::guard;
 use crate::limit::{Limit, Trouble, took_longer};
+use crate::log::log;
 use crate::metrics::{Metrics, TopicCounters};
 use crate::session::{Member, Session};
 use crate::smartmodule::Chain;
@@ -306,6 +307,8 @@ impl Consumer {
             trouble: limit.trouble().clone(),
         });
         shared.session.add(&shared);
+        let (topic, partitions) = (&*shared.topic, assigned.len());
+        log!(DEBUG, CONSUMER, shared.session.counters(), "a consumer is opened", topic, partitions);
         ALIVE.fetch_add(1, Ordering::Relaxed);
         let consumer =
             Self { owner: Arc::new(Owner { shared: Arc::clone(&shared), commits, membership: OnceLock::new() }) };

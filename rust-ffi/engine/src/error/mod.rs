@@ -9,8 +9,10 @@ use fluvio_protocol::link::smartmodule::SmartModuleTransformRuntimeError;
 use fluvio_sc_schema::ApiError;
 
 pub(crate) mod codes;
+mod reason;
 mod smart_module;
 
+use reason::quotes;
 pub(crate) use smart_module::RAN;
 pub use smart_module::SmartModuleFailure;
 
@@ -180,6 +182,8 @@ pub struct Error {
     pub os_error: Option<i32>,
     /// What is known of the SmartModule that failed.
     pub smart_module: Option<Box<SmartModuleFailure>>,
+    /// Whether the message quotes a server or a SmartModule, which may have put anything into it.
+    pub(crate) quotes: bool,
 }
 
 /// The engine's result.
@@ -204,6 +208,7 @@ impl Error {
             phase: Phase::None,
             os_error: None,
             smart_module: None,
+            quotes: false,
         }
     }
 
@@ -286,7 +291,7 @@ impl Error {
 
     /// The same error of a deadline, before which `trouble` was what went wrong last.
     pub fn after(mut self, trouble: Option<Self>) -> Self {
-        if let Some(Self { kind, message, topic, partition, os_error, .. }) = trouble {
+        if let Some(Self { kind, message, topic, partition, os_error, quotes, .. }) = trouble {
             if kind == ErrorKind::Resource {
                 self.kind = kind;
             }
@@ -297,6 +302,7 @@ impl Error {
             self.topic = self.topic.or(topic);
             self.partition = self.partition.or(partition);
             self.os_error = self.os_error.or(os_error);
+            self.quotes |= quotes;
         }
         self
     }
@@ -384,6 +390,7 @@ impl Error {
         let mut error = Self::new(row.kind, message);
         error.code = Some(number.into());
         error.retriable = row.retriable;
+        error.quotes = text.is_some_and(|text| !text.is_empty()) || quotes(code);
         match code {
             ErrorCode::OffsetEvicted { offset, next_available } => {
                 error.offset = Some(*offset);
@@ -453,6 +460,7 @@ impl Error {
             | FluvioError::TopicProducerConfigBuilder(_) => Self::invalid(text),
             FluvioError::SmartModuleRuntime(failure) => {
                 let mut error = Self::new(ErrorKind::SmartModule, format!("{what}: {}", words_of_failure(failure)));
+                error.quotes = true;
                 error.tell_of(failure);
                 error
             }

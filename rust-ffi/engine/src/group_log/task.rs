@@ -16,6 +16,7 @@ use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard;
 use crate::limit::Trouble;
+use crate::log::log;
 
 /// Without a command of one's own on its way, replies are acknowledged at most so often: so a reply has the commands of
 /// many.
@@ -108,7 +109,9 @@ impl Task {
                 End::Over => return,
                 End::Gone(why) => self.forget(&why),
                 End::Lost(error) => {
-                    self.place.session.counters().note(error.kind);
+                    let counters = self.place.session.counters();
+                    log!(WARN, GROUP, counters, "the link to the log of groups is lost", reason = %error.reason());
+                    counters.note(error.kind);
                     self.note(&error);
                     self.place.session.metadata().request_refresh();
                 }

@@ -24,6 +24,7 @@ use crate::error::{Error, ErrorKind, Phase, Result};
 use crate::events::{Announcer, ClientState, Event, Events};
 use crate::guard::{self, TaskKind, maybe_panic};
 use crate::limit::{Limit, Told, Trouble};
+use crate::log::log;
 
 pub(crate) use snapshot::{PartitionView, Snapshot, TopicView, replica};
 use snapshot::{SpuView, size_of_update};
@@ -103,6 +104,7 @@ impl ClusterMetadata {
                 return;
             }
             self.controller.counters().note(error.kind);
+            self.tell_lost(&error, panicked);
             self.trouble.note(error.clone());
             self.snapshot.send_modify(|metadata| {
                 metadata.reconnecting = true;
@@ -174,10 +176,17 @@ impl ClusterMetadata {
         backoff.reset();
         self.trouble.clear();
         self.announcer.state(ClientState::Connected, None);
-        moves.iter().for_each(|event| self.announcer.tell(event));
+        self.tell_moves(&moves);
+        let (counters, address) = (self.controller.counters(), self.controller.endpoint());
         match announce.take() {
-            Some(announce) => drop(announce.send(Ok(link.version.clone()))),
-            None => self.controller.counters().reconnects.add(1),
+            Some(announce) => {
+                log!(INFO, CLUSTER, counters, "connected to the cluster", address, version = &*link.version);
+                drop(announce.send(Ok(link.version.clone())));
+            }
+            None => {
+                log!(INFO, CLUSTER, counters, "the SC is back", address, version = &*link.version);
+                counters.reconnects.add(1);
+            }
         }
         let mut silent = pin!(self.controller.watch_over(link));
         let mut told = Told::default();
@@ -227,7 +236,28 @@ impl ClusterMetadata {
             metadata.apply_partitions(update);
             moves = metadata.moves(before);
         });
-        moves.iter().for_each(|event| self.announcer.tell(event));
+        self.tell_moves(&moves);
+    }
+
+    /// Other SPUs lead partitions now.
+    fn tell_moves(&self, moves: &[Event]) {
+        for event in moves {
+            let (topic, partition, spu) = (event.topic.as_deref(), event.partition, event.leader);
+            log!(INFO, CLUSTER, self.controller.counters(), "another SPU leads a partition", topic, partition, spu);
+            self.announcer.tell(event);
+        }
+    }
+
+    /// The cluster is out of sight: said loudly once, until it is seen again.
+    fn tell_lost(&self, error: &Error, panicked: bool) {
+        let (counters, address) = (self.controller.counters(), self.controller.endpoint());
+        if panicked {
+            log!(ERROR, CLUSTER, counters, "the watch of the cluster begins anew", address, reason = %error.reason());
+        } else if self.state() == ClientState::Connected {
+            log!(WARN, CLUSTER, counters, "the SC is away, and is dialled again", address, reason = %error.reason());
+        } else {
+            log!(DEBUG, CLUSTER, counters, "the SC is still away", address, reason = %error.reason());
+        }
     }
 
     async fn until<T>(&self, deadline: Instant, step: impl Future<Output = Result<T>>) -> Result<T> {

@@ -30,6 +30,7 @@ use tokio::time::Instant;
 use crate::error::{Error, ErrorKind, Outcome, Phase, Result};
 use crate::guard;
 use crate::limit::{Limit, took_longer};
+use crate::log::log;
 use crate::metrics::Metrics;
 use crate::options::Isolation;
 use crate::session::{Member, Session};
@@ -300,6 +301,26 @@ impl Shared {
         count
     }
 
+    /// Says how many of the batches have failed, and why the first one.
+    fn tell_failed(&self, settled: &[Settled]) {
+        let mut failed = settled.iter().filter_map(|one| Some((one, one.result.as_ref().err()?)));
+        let Some((first, error)) = failed.next() else { return };
+        let (mut batches, mut records) = (1, u64::from(first.records));
+        failed.for_each(|(one, _)| (batches, records) = (batches + 1, records + u64::from(one.records)));
+        log!(
+            WARN,
+            PRODUCER,
+            self.session.counters(),
+            "records were not delivered",
+            topic = &*self.topic,
+            partition = first.partition,
+            batches = batches,
+            records = records,
+            outcome = ?error.outcome,
+            reason = %error.reason()
+        );
+    }
+
     /// Notifies the owner of the fate of tickets. No lock may be held.
     fn settle(&self, settled: Vec<Settled>) {
         if settled.is_empty() {
@@ -309,6 +330,7 @@ impl Shared {
         for failed in settled.iter().filter_map(|settled| settled.result.as_ref().err()) {
             counters.note(failed.kind);
         }
+        self.tell_failed(&settled);
         let tickets: Vec<u64> = settled.iter().map(|settled| settled.ticket).collect();
         for Settled { ticket, partition, records, result } in settled {
             self.sink.complete(ticket, TicketOutcome { partition, records, result });
@@ -351,6 +373,8 @@ impl Producer {
         let (topic, doubt) = (topic.to_owned(), Notify::new());
         let shared = Arc::new(Shared { session, topic, options, modules, deduplicates, accumulator, doubt, sink });
         shared.session.add(&shared);
+        let partitions = state.partitions;
+        log!(DEBUG, PRODUCER, shared.session.counters(), "a producer is open", topic = &*shared.topic, partitions);
         ALIVE.fetch_add(1, Ordering::Relaxed);
         let producer = Self { owner: Arc::new(Owner(Arc::clone(&shared))) };
         spawn(Arc::clone(&shared), sender::supervise(shared));
@@ -424,7 +448,10 @@ impl Producer {
     /// many were dropped.
     pub async fn close(&self, flush: bool, timeout: Option<Duration>) -> u64 {
         let shared = self.shared();
-        shared.accumulator.close();
+        if shared.accumulator.close() {
+            let (topic, records) = (&*shared.topic, shared.pending().0);
+            log!(DEBUG, PRODUCER, shared.session.counters(), "a producer is closed", topic, records);
+        }
         if flush {
             let flushed = shared.accumulator.flush();
             match timeout.map(|timeout| Instant::now() + timeout) {

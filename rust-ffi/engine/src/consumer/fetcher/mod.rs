@@ -34,6 +34,7 @@ use crate::commits::Commits;
 use crate::error::{Error, Phase, Result};
 use crate::guard;
 use crate::limit::{Limit, took_longer};
+use crate::log::log;
 use crate::metadata::Snapshot;
 use crate::smartmodule::Chain;
 
@@ -128,7 +129,12 @@ fn find_leader(shared: &Arc<ConsumerShared>, cursor: Cursor, refused: Option<i32
 
 /// Lets the partition stand at an error, unless the caller has sought elsewhere meanwhile.
 fn fail(shared: &Arc<ConsumerShared>, cursor: Cursor, error: Error) {
-    shared.session.counters().note(error.kind);
+    let counters = shared.session.counters();
+    log!(
+        WARN, CONSUMER, counters, "a partition is not read on",
+        topic = &*shared.topic, partition = cursor.partition, reason = %error.reason()
+    );
+    counters.note(error.kind);
     if let Some(cursor) = shared.subscription.fail(cursor, error) {
         dispatch(shared, cursor);
     }

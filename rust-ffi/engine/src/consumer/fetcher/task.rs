@@ -21,6 +21,7 @@ use super::{dispatch, fail, find_leader};
 use crate::backoff::Backoff;
 use crate::error::{Error, ErrorKind, Result};
 use crate::guard::{self, TaskKind, maybe_panic};
+use crate::log::log;
 use crate::log_offsets::bounds_of;
 use crate::replies::RecordBytes;
 use crate::transport::Frame;
@@ -222,7 +223,9 @@ impl Fetcher {
             let Some(connection) = shared.subscription.unless_over(dial).await else { return Ok(()) };
             self.connection = Some(StreamConnection::new(connection?));
             if std::mem::take(&mut self.lost_connection) {
-                shared.session.counters().reconnects.add(1);
+                let (counters, topic, spu) = (shared.session.counters(), &*shared.topic, self.leader);
+                log!(INFO, CONSUMER, counters, "connected again", topic, spu);
+                counters.reconnects.add(1);
             }
         }
         let Some(connection) = &mut self.connection else { return Ok(()) };
@@ -240,11 +243,18 @@ impl Fetcher {
     /// The connection is gone, or was not to be had: every partition looks for its leader again, after a pause; or
     /// fails, if that cannot help.
     async fn recover(&mut self, error: &Error) {
+        let shared = Arc::clone(&self.shared);
         if let Some(connection) = self.connection.take() {
             self.lost_connection = true;
             self.idle.extend(connection.abandon());
+            let (counters, topic, spu) = (shared.session.counters(), &*shared.topic, self.leader);
+            let (partitions, reason) = (self.idle.len(), error.reason());
+            if error.kind == ErrorKind::Internal {
+                log!(ERROR, CONSUMER, counters, "a fetcher begins anew", topic, spu, partitions, reason = &*reason);
+            } else {
+                log!(WARN, CONSUMER, counters, "the connection is lost", topic, spu, partitions, reason = &*reason);
+            }
         }
-        let shared = Arc::clone(&self.shared);
         if !error.retriable {
             return self.idle.drain(..).for_each(|cursor| fail(&shared, cursor, error.clone()));
         }
@@ -346,6 +356,18 @@ impl Fetcher {
         self.backoff.reset();
         shared.subscription.note_end(cursor.partition, response.partition.high_watermark);
         let bytes = response.partition.records.0;
+        log!(
+            TRACE,
+            CONSUMER,
+            shared.session.counters(),
+            "a stream has replied",
+            topic = &*shared.topic,
+            partition = cursor.partition,
+            spu = self.leader,
+            offset = cursor.next(),
+            bytes = bytes.len(),
+            log_end = response.partition.high_watermark
+        );
         let (reply, after) = cursor.split(&shared.topic, &bytes)?;
         let Some(connection) = &mut self.connection else { return Ok(NextStep::AskBounds) };
         match after {
@@ -395,6 +417,17 @@ impl Fetcher {
                 continue;
             }
             let cursor = stream.cursor;
+            log!(
+                WARN,
+                CONSUMER,
+                self.shared.session.counters(),
+                "a stream stands still, and is opened again",
+                topic = &*self.shared.topic,
+                partition,
+                spu = self.leader,
+                offset = cursor.next(),
+                log_end = bounds.last_stable_offset
+            );
             outcome = connection.count_abandoned();
             match verdict {
                 Verdict::Truncated { log_end, end } => {
@@ -426,6 +459,10 @@ impl Fetcher {
             }
             // An error of one partition alone leaves the others in peace.
             Err(error) if error.retriable => {
+                log!(
+                    WARN, CONSUMER, self.shared.session.counters(), "the SPU does not serve a partition",
+                    topic = &*self.shared.topic, partition = cursor.partition, spu = self.leader, reason = %error.reason()
+                );
                 self.shared.trouble.note(self.shared.session.counters().noted(error));
                 find_leader(&self.shared, cursor, Some(self.leader), self.backoff.next());
             }
@@ -443,6 +480,16 @@ impl Fetcher {
             self.idle.push(cursor);
             return Ok(());
         };
+        log!(
+            DEBUG,
+            CONSUMER,
+            self.shared.session.counters(),
+            "a stream is opened",
+            topic = &*self.shared.topic,
+            partition = cursor.partition,
+            spu = self.leader,
+            offset = cursor.next()
+        );
         connection.open_stream(&self.shared, cursor).map_err(|lost| {
             self.idle.push(lost.cursor);
             lost.error

@@ -22,6 +22,7 @@ use crate::events::{Event, EventKind};
 use crate::group_log::{GroupLog, MakeLog, News, Place, load};
 use crate::guard::{TaskKind, maybe_panic};
 use crate::limit::Limit;
+use crate::log::log;
 
 /// Nothing waits longer without being looked at.
 const FAR: Duration = Duration::from_secs(3600);
@@ -116,7 +117,12 @@ impl Host {
                     self.lose_all(&why);
                     backoff.reset();
                 }
-                Err(error) if error.retriable => self.consumer.trouble.note(error),
+                Err(error) if error.retriable => {
+                    let (group, topic) = (self.key.group(), self.key.topic());
+                    let counters = self.consumer.session.counters();
+                    log!(WARN, GROUP, counters, "the group's log cannot be read", group, topic, reason = %error.reason());
+                    self.consumer.trouble.note(error);
+                }
                 Err(error) => {
                     self.fail(error);
                     break;
@@ -161,7 +167,10 @@ impl Host {
 
     /// It is no member any more, for good.
     pub(super) fn fail(&mut self, error: Error) {
-        self.consumer.session.counters().note(error.kind);
+        let counters = self.consumer.session.counters();
+        let (group, topic) = (self.key.group(), self.key.topic());
+        log!(ERROR, GROUP, counters, "the member ends", group, topic, reason = %error.reason());
+        counters.note(error.kind);
         self.shared.fatal().get_or_insert(error.clone());
         match self.opened.take() {
             Some(opened) => drop(opened.send(Err(error))),
@@ -197,6 +206,16 @@ impl Host {
     }
 
     pub(super) fn tell(&self, kind: EventKind, reason: Option<String>) {
+        let (counters, why) = (self.consumer.session.counters(), reason.as_deref());
+        let (group, topic) = (self.key.group(), self.key.topic());
+        match kind {
+            EventKind::GroupJoined => log!(INFO, GROUP, counters, "the group is joined", group, topic),
+            EventKind::GroupResumed => log!(INFO, GROUP, counters, "the member's lease runs again", group, topic),
+            EventKind::GroupSuspended => {
+                log!(WARN, GROUP, counters, "the member's lease is over: it waits", group, topic)
+            }
+            _ => log!(WARN, GROUP, counters, "the member has lost its place", group, topic, reason = why),
+        }
         let event = Event::of_group(kind, self.key.group(), self.key.topic(), reason);
         self.consumer.session.metadata().announce(&event);
     }

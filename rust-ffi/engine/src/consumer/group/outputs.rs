@@ -12,6 +12,7 @@ use crate::consumer::group::{Keeping, Revocation};
 use crate::consumer::{Start, fetcher};
 use crate::error::{Error, ErrorKind};
 use crate::events::EventKind;
+use crate::log::log;
 
 impl Host {
     /// Does what the member wants, in this order.
@@ -19,6 +20,9 @@ impl Host {
         let (mut unresolved, mut gained) = (Vec::new(), Vec::new());
         let mut rebalanced = false;
         for output in outputs {
+            if let Output::Revoke { partition, .. } = output {
+                self.tell_partition("revoked", partition);
+            }
             let takes = matches!(output, Output::Revoke { .. } | Output::Lost { .. } | Output::Keep { .. });
             rebalanced |= takes || matches!(output, Output::Assign { .. });
             if takes {
@@ -29,7 +33,10 @@ impl Host {
                 Output::Append(command) => self.append(&command),
                 Output::Renew => self.renew(),
                 Output::Resolve { partition, epoch } => unresolved.push((partition, epoch)),
-                Output::Assign { partition, epoch, after } => gained.push((partition, epoch, after)),
+                Output::Assign { partition, epoch, after } => {
+                    self.tell_partition("assigned", partition);
+                    gained.push((partition, epoch, after));
+                }
                 Output::Revoke { partition, epoch } => match self.consumer.subscription.give_up(partition, epoch) {
                     Revocation::Unknown => self.released(partition, epoch, false),
                     Revocation::Now => self.released(partition, epoch, true),
@@ -41,6 +48,7 @@ impl Host {
                     }
                 }
                 Output::Lost { partition, epoch } => {
+                    self.tell_partition("lost", partition);
                     self.begins_anew.remove(&(partition, epoch));
                     self.consumer.subscription.lose(partition, epoch);
                 }
@@ -58,6 +66,11 @@ impl Host {
         }
     }
 
+    fn tell_partition(&self, change: &str, partition: u32) {
+        let (counters, group, topic) = (self.consumer.session.counters(), self.key.group(), self.key.topic());
+        log!(INFO, GROUP, counters, "the member's partitions change", group, topic, partition, change);
+    }
+
     fn draw(&mut self) {
         let mut bits = [0; 16];
         match getrandom::fill(&mut bits) {
@@ -72,7 +85,11 @@ impl Host {
     fn append(&mut self, command: &Command) {
         let counters = self.consumer.session.counters();
         match command {
-            Command::Evict { members } => counters.evictions.add(members.len() as u64),
+            Command::Evict { members } => {
+                let (group, topic, members) = (self.key.group(), self.key.topic(), members.len());
+                log!(WARN, GROUP, counters, "members give no sign of life: they are evicted", group, topic, members);
+                counters.evictions.add(members as u64);
+            }
             command if command.sender().is_some() => counters.signs.add(1),
             _ => {}
         }
@@ -131,7 +148,12 @@ impl Host {
     }
 
     fn committed(&mut self, token: u64, fenced: Vec<(u32, i64)>) {
-        self.consumer.session.counters().commits_fenced.add(fenced.len() as u64);
+        let counters = self.consumer.session.counters();
+        if !fenced.is_empty() {
+            let (group, topic, partitions) = (self.key.group(), self.key.topic(), fenced.len());
+            log!(WARN, GROUP, counters, "a commit is fenced: others have the partitions", group, topic, partitions);
+        }
+        counters.commits_fenced.add(fenced.len() as u64);
         if let Some((answer, mut before)) = self.commits.remove(&token) {
             before.extend(fenced);
             drop(answer.send(Ok(before)));

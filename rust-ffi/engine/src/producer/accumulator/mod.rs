@@ -196,8 +196,8 @@ impl Accumulator {
     }
 
     /// Takes no more records.
-    pub(crate) fn close(&self) {
-        self.lock().closed = true;
+    pub(crate) fn close(&self) -> bool {
+        !std::mem::replace(&mut self.lock().closed, true)
     }
 
     /// Takes no more records, and gives none to the senders, which end. Gives the senders that may have some.

@@ -8,6 +8,7 @@ use super::answers::{self, Answer};
 use super::connection::Request;
 use super::work::Work;
 use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::log::log;
 use crate::producer::accumulator::{Batch, Past};
 use crate::producer::{Delivery, Shared};
 use crate::transport::Frame;
@@ -58,7 +59,18 @@ impl SpuSender {
             again.iter().for_each(|batch| connection.forget(batch.partition));
         }
         let has_refused = !again.is_empty();
-        if has_refused {
+        log!(
+            TRACE,
+            PRODUCER,
+            shared.session.counters(),
+            "a request was answered",
+            topic = &*shared.topic,
+            spu = self.spu,
+            batches = results.len() + again.len(),
+            refused = again.len()
+        );
+        if let Some(first) = again.first() {
+            self.tell_refused(shared, first.partition, again.len());
             shared.accumulator.put_back(again);
             work.pause();
         } else {
@@ -66,6 +78,24 @@ impl SpuSender {
             self.clear_error(work);
         }
         Ok(Answered { results, has_refused })
+    }
+
+    /// Says that batches, the first of them of this partition, are sent again.
+    fn tell_refused(&self, shared: &Shared, partition: u32, batches: usize) {
+        let (counters, topic, spu) = (shared.session.counters(), &*shared.topic, self.spu);
+        let reason = self.last_error().map(|error| error.reason());
+        let reason = reason.as_deref();
+        log!(
+            WARN,
+            PRODUCER,
+            counters,
+            "the SPU has refused batches: they are sent again",
+            topic,
+            spu,
+            partition,
+            batches,
+            reason
+        );
     }
 
     /// What follows from the answer to a batch, in a request of that version.

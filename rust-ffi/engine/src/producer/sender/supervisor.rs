@@ -14,6 +14,7 @@ use crate::backoff::Backoff;
 use crate::error::{ErrorKind, Outcome};
 use crate::guard;
 use crate::limit::Limit;
+use crate::log::log;
 use crate::log_offsets::bounds;
 use crate::metadata::PartitionView;
 use crate::producer::Shared;
@@ -25,7 +26,9 @@ const ASK_EVERY: Duration = Duration::from_millis(500);
 pub(in crate::producer) async fn supervise(shared: Arc<Shared>) {
     let mut backoff = Backoff::default();
     while let Err(panic) = guard::caught(follow(&shared)).await {
-        shared.session.counters().note(panic.kind);
+        let (counters, topic) = (shared.session.counters(), &*shared.topic);
+        log!(ERROR, PRODUCER, counters, "the supervisor begins anew", topic, reason = %panic.reason());
+        counters.note(panic.kind);
         backoff.wait().await;
     }
 }
@@ -94,7 +97,7 @@ fn set_partitions(
         Some(Arc::clone(sender))
     });
     for (former, partition) in shared.accumulator.set_partitions(online, leaders.collect()) {
-        former.hand_over(&shared.accumulator, partition);
+        former.hand_over(shared, partition);
     }
     shared.accumulator.wake_senders();
 }

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::SpuSender;
 use super::connection::Request;
+use crate::log::log;
 use crate::producer::Shared;
 use crate::producer::accumulator::{Accumulator, Batch, Settled};
 
@@ -16,7 +17,10 @@ const FORMER_LEADER_PATIENCE: Duration = Duration::from_secs(1);
 impl SpuSender {
     /// Another SPU leads the partition now. Its sender gets nothing of the partition while something is in flight to
     /// this SPU, so what can be taken back is, and the rest gets a short deadline.
-    pub(super) fn hand_over(&self, accumulator: &Accumulator, partition: u32) {
+    pub(super) fn hand_over(&self, shared: &Shared, partition: u32) {
+        let (counters, topic, spu) = (shared.session.counters(), &*shared.topic, self.spu);
+        log!(INFO, PRODUCER, counters, "a partition is taken over from its former leader", topic, partition, spu);
+        let accumulator = &shared.accumulator;
         let mut work = self.lock();
         let Some(connection) = work.connection.any() else { return };
         connection.forget(partition);

@@ -12,6 +12,7 @@ use super::work::Failure;
 use super::{PATIENCE, SpuSender, sleep_until};
 use crate::error::{Error, ErrorKind, Outcome, Phase, Result};
 use crate::guard::{self, TaskKind, maybe_panic};
+use crate::log::log;
 use crate::producer::accumulator::{Batch, Past};
 use crate::producer::{self, Delivery, Shared};
 use crate::transport::{Connection, Frame};
@@ -44,6 +45,8 @@ impl SenderTask {
                 self.has_lost = true;
                 connection.io.abandon();
             }
+            let (counters, spu) = (self.shared.session.counters(), self.sender.spu);
+            log!(ERROR, PRODUCER, counters, "a sender begins anew", topic = &*self.shared.topic, spu, reason = %panic.reason());
             self.shared.settle(self.shared.accumulator.give_up_on(self.sender.spu, &panic));
             self.pause();
         }
@@ -141,6 +144,8 @@ impl SenderTask {
         let address = self.shared.session.metadata().address(spu);
         let place = address.map_or_else(String::new, |(_, address)| format!(" at {address}"));
         let text = format!("SPU {spu}: no connection{place} within {waited} s");
+        let (counters, topic) = (self.shared.session.counters(), &*self.shared.topic);
+        log!(WARN, PRODUCER, counters, "records that can go elsewhere do", topic, spu, reason = &*text);
         self.sender.note_error(&mut self.sender.lock(), Error::timeout(Phase::Connect, text));
         self.sender.set_reachable(&self.shared, false);
     }
@@ -150,7 +155,10 @@ impl SenderTask {
         match connected {
             Ok(connection) => {
                 if std::mem::take(&mut self.has_lost) {
-                    shared.session.counters().reconnects.add(1);
+                    let counters = shared.session.counters();
+                    let (topic, spu) = (&*shared.topic, sender.spu);
+                    log!(INFO, PRODUCER, counters, "connected again", topic, spu, address = connection.peer());
+                    counters.reconnects.add(1);
                 }
                 sender.lock().connection.set(ProduceConnection::new(connection));
                 shared.accumulator.set_connected(sender.spu);
@@ -242,6 +250,7 @@ impl SenderTask {
         if any_sent {
             self.shared.session.counters().note(error.kind);
         }
+        self.tell_lost(&error, in_flight.len(), unsent.len());
         if reset {
             io.abandon();
         }
@@ -259,6 +268,39 @@ impl SenderTask {
         if any_sent || (any_unsent && heard.is_none()) {
             self.sender.note_error(&mut self.sender.lock(), error);
             self.pause();
+        }
+    }
+
+    /// Says what the end of a connection means for the requests on it, of which some were sent and some not.
+    fn tell_lost(&self, error: &Error, sent: usize, unsent: usize) {
+        let (counters, topic) = (self.shared.session.counters(), &*self.shared.topic);
+        let (spu, reason) = (self.sender.spu, error.reason());
+        if sent + unsent == 0 {
+            log!(DEBUG, PRODUCER, counters, "an idle connection has ended", topic, spu, reason = &*reason);
+        } else if self.shared.options.delivery == Delivery::AtLeastOnce {
+            log!(
+                WARN,
+                PRODUCER,
+                counters,
+                "the connection is lost: its requests are sent again",
+                topic,
+                spu,
+                sent,
+                unsent,
+                reason = &*reason
+            );
+        } else {
+            log!(
+                WARN,
+                PRODUCER,
+                counters,
+                "the connection is lost: requests that were not sent are sent again",
+                topic,
+                spu,
+                sent,
+                unsent,
+                reason = &*reason
+            );
         }
     }
 
