@@ -20,7 +20,9 @@ cd "$folder"
 echo "== of $(git -C "$root" log --max-count=1 --format='%h (%cs)' "$commit"), with the library of today: $*"
 export FLUVIO_CFFI_LIBRARY=${FLUVIO_CFFI_LIBRARY:-$root/fluvio_cffi/libfluvio_cffi.so}
 export FLUVIO_CFFI_CLUSTER=${FLUVIO_CFFI_CLUSTER:-$root/fluvio_cffi/bin/fluvio-cffi-cluster}
-# Not what compares the library's exports with a header: there are more by now.
+# Not what compares the library's exports with a header, since there are more by now; nor a later structure that was made up,
+# which ends in the middle of what has really come since.
 PYTHONPATH=$folder "$root/.venv/bin/python" -m pytest -p no:cacheprovider --quiet \
     --deselect tests/c_abi/test_c_abi.py::test_exports_are_what_the_header_declares \
-    --deselect tests/c_abi/test_versions.py::test_every_function_has_a_version "$@"
+    --deselect tests/c_abi/test_versions.py::test_every_function_has_a_version \
+    --deselect "tests/c_abi/test_versions.py::test_program_of_another_version[LATER]" "$@"
