@@ -17,11 +17,12 @@ def test_another_folder_gives_the_same_bytes() -> None:
     wheels = list((ROOT / "dist").glob("*-linux_*.whl"))
     if not wheels:
         pytest.skip("the wheel itself is not in dist/")
-    subprocess.run([ROOT / "tools" / "reproduce.sh", wheels[0].relative_to(ROOT)], check=True)
+    subprocess.run([str(ROOT / "tools" / "reproduce.sh"), str(wheels[0].relative_to(ROOT))], check=True)
 
 
 def test_source_distribution_builds_without_a_network(tmp_path: Path) -> None:
-    command = [ROOT / ".venv" / "bin" / "python", "setup.py", "--quiet", "sdist", "--vendor", "--dist-dir", tmp_path]
+    python = str(ROOT / ".venv" / "bin" / "python")
+    command = [python, "setup.py", "--quiet", "sdist", "--vendor", "--dist-dir", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True)
     (sdist,) = tmp_path.glob("*.tar.gz")
-    subprocess.run([ROOT / "tools" / "test-sdist.sh", sdist], check=True)
+    subprocess.run([str(ROOT / "tools" / "test-sdist.sh"), str(sdist)], check=True)
