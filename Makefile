@@ -22,9 +22,10 @@ MODELS := --manifest-path rust-ffi/models/Cargo.toml --locked
 
 RUST_SOURCES := $(shell find rust-ffi \( -name target -o -name fuzz -o -name models \) -prune -o \( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
 PYTHON_SOURCES := pytest_fluvio_cffi.py fluvio_cffi_flv.py $(shell find fluvio_cffi \( -name '*.py' -o -name "*.pyi" -o -name py.typed \) ! -name _binding.py)
-WHEEL_SOURCES := $(RUST_SOURCES) $(PYTHON_SOURCES) include/fluvio_cffi.h tools/build_binding.py setup.py pyproject.toml README.md LICENSE
+WHEEL_SOURCES := $(RUST_SOURCES) $(PYTHON_SOURCES) include/fluvio_cffi.h setup.py pyproject.toml README.md LICENSE \
+	$(addprefix tools/,build_binding.py rust_flags.py third_party.py vendor.py wheel_files.py)
 
-.PHONY: help demo test test-rust test-python test-pythons test-long test-unit conformance docs links bench bench-full develop wheel sdist c-sdk test-c-sdk fuzz sanitize lint lint-python lint-rust deny format clean
+.PHONY: help demo test test-rust test-python test-pythons test-reproducible test-sdist test-upgrade test-long test-unit conformance docs links bench bench-full develop wheel wheel-manylinux sdist c-sdk test-c-sdk fuzz sanitize lint lint-python lint-rust deny format clean
 
 help:
 	@echo 'make demo          build, start an embedded cluster, produce and consume, and say how fast it was'
@@ -40,7 +41,13 @@ help:
 	@echo 'make bench-full    the same and much more, within an hour'
 	@echo 'make develop       put library, program and binding into fluvio_cffi/, to work without reinstalling'
 	@echo '                   (a debug build; make develop RELEASE=1 for an optimised one)'
-	@echo 'make wheel         build the wheel into dist/;  make sdist: the source distribution'
+	@echo 'make wheel         build the wheel into dist/;  make sdist: the source distribution, with the crates'
+	@echo 'make wheel-manylinux'
+	@echo '                   the wheel for any Linux with glibc 2.28 (TARGET=x86_64-unknown-linux-musl: with musl)'
+	@echo 'make test-reproducible'
+	@echo '                   build the wheel in another folder as well: the bytes are the same'
+	@echo 'make test-sdist    build a wheel from the source distribution alone, without a network'
+	@echo 'make test-upgrade  package, C programs and tests of an earlier commit, with the library of this one (after make develop)'
 	@echo 'make lint          style, types, generated files, clippy;  make format: put style right'
 	@echo '                   (make test-python PYTEST_ARGS="-k name" for some of the tests)'
 	@echo 'make c-sdk         a tarball for C and C++ in dist/;  make test-c-sdk: programs built from it alone'
@@ -102,6 +109,7 @@ docs: $(VENV)/.wheel $(VENV)/.docs
 # that it is compared with has a virtual environment of its own, which the program makes.
 bench bench-full: $(VENV)/.wheel $(VENV)/.test
 	@$(PROGRESS) 'building the official client' \
+		env RUSTFLAGS="$$($(BIN)/python tools/rust_flags.py)" \
 		$(CARGO) build --release $(MANIFEST) -p fluvio-cffi-cluster --example contestants
 	@$(BIN)/python benchmarks/bench.py --rust $(CARGO_TARGET_DIR)/release/examples/contestants --peer .venv-peer \
 		--wheel dist/*.whl --json $@.json --picture $@.svg $(if $(filter %-full,$@),--full) $(BENCH_ARGS)
@@ -118,8 +126,22 @@ develop: $(VENV)/.build $(VENV)/.test
 wheel: dist/.built
 	@ls -l dist/*.whl
 
+# The library of tomorrow under the program of yesterday: FROM=<commit>, by default the last release.
+test-upgrade:
+	tools/test-upgrade.sh $(FROM) $(PYTEST_ARGS)
+
+test-reproducible: dist/.built
+	tools/reproduce.sh dist/*.whl
+
+test-sdist: sdist
+	tools/test-sdist.sh dist/*.tar.gz
+
+# The Rust standard library of the target must be there: rustup target add.
+wheel-manylinux: $(VENV)/.build $(VENV)/.release
+	tools/zig-wheel.sh $(or $(TARGET),$(shell uname -m)-unknown-linux-gnu)
+
 sdist: $(VENV)/.build
-	@$(PROGRESS) 'building the source distribution' $(BIN)/python setup.py sdist
+	@$(PROGRESS) 'building the source distribution' $(BIN)/python setup.py sdist --vendor
 
 c-sdk: | $(VENV)/.made
 	@CARGO='$(CARGO)' $(BIN)/python tools/c_sdk.py
@@ -138,6 +160,7 @@ lint-python: $(VENV)/.lint
 		tests tools include $(addprefix rust-ffi/,wire engine abi cluster group)
 	@$(BIN)/towncrier build --draft --version next >/dev/null
 	PYTHONPATH=$(CURDIR) $(BIN)/lint-imports --no-cache --no-logo
+	$(BIN)/zizmor --offline --quiet --pedantic .github
 	$(BIN)/mypy
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
 	PYTHONPATH=$(CURDIR) $(BIN)/basedpyright --pythonpath $(BIN)/python --verifytypes fluvio_cffi --ignoreexternal
@@ -193,6 +216,10 @@ $(VENV)/.witness: requirements/witness.in | $(VENV)/.made
 
 $(VENV)/.docs: requirements/docs.in requirements/lock.txt | $(VENV)/.made
 	@$(PIP_INSTALL) --requirement requirements/docs.in
+	@touch $@
+
+$(VENV)/.release: requirements/release.in requirements/lock.txt | $(VENV)/.made
+	@$(PIP_INSTALL) --requirement requirements/release.in
 	@touch $@
 
 $(VENV)/.lint: requirements/lint.in requirements/build.in requirements/test.in requirements/lock.txt | $(VENV)/.made

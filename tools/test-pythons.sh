@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Run the Python tests with one wheel on every CPython from 3.10 that is here: tools/test-pythons.sh WHEEL [PYTEST ARGS]
+# Run the Python tests with one wheel on every CPython from 3.10 that is here, or on those that PYTHONS names:
+# tools/test-pythons.sh WHEEL [PYTEST ARGS]
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -25,7 +26,7 @@ find_python() {
     done
 }
 
-for version in 3.10 3.11 3.12 3.13 3.14; do
+for version in ${PYTHONS:-3.10 3.11 3.12 3.13 3.14}; do
     python=$(find_python "$version")
     if [[ -z $python ]]; then
         absent+=("$version")

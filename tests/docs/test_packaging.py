@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import importlib.metadata
+import json
 import os
 import re
 import stat
@@ -82,7 +83,8 @@ def test_wheel_holds_the_package_and_nothing_else() -> None:
         f"fluvio_cffi/{LIBRARY}",
         "fluvio_cffi/bin/fluvio-cffi-cluster",
     }
-    assert any(name.endswith("licenses/LICENSE") for name in names)
+    for name in ("licenses/LICENSE", "licenses/THIRD-PARTY-NOTICES.txt", "sboms/fluvio_cffi.cdx.json"):
+        assert any(file.endswith(f".dist-info/{name}") for file in names)
 
 
 @installed
@@ -91,6 +93,7 @@ def test_metadata() -> None:
     assert metadata["Version"] == fluvio_cffi.__version__
     assert metadata["Requires-Python"] == ">=3.10"
     assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata.get_all("License-File") == ["LICENSE", "THIRD-PARTY-NOTICES.txt"]
     needed = [line for line in importlib.metadata.requires("fluvio_cffi") or [] if "extra ==" not in line]
     assert needed == ["cffi>=1.16"]
 
@@ -101,6 +104,24 @@ def test_wheel_is_small() -> None:
     if not wheels:
         pytest.skip("the wheel itself is not in dist/")
     assert max(wheel.stat().st_size for wheel in wheels) <= 8 * 1024 * 1024
+
+
+@installed
+def test_wheel_says_what_is_in_it() -> None:
+    distribution = importlib.metadata.distribution("fluvio_cffi")
+    sbom = json.loads(distribution.read_text("sboms/fluvio_cffi.cdx.json") or "")
+    assert sbom["metadata"]["component"]["version"] == fluvio_cffi.__version__
+    named = {f"{crate['name']} {crate['version']}" for crate in sbom["components"] if "cargo" in crate["purl"]}
+    assert {name.split()[0] for name in named} > {"fluvio", "ring", "rustls", "tokio", "wasmi", "zstd-sys"}
+    notices = distribution.read_text("licenses/THIRD-PARTY-NOTICES.txt") or ""
+    assert set(re.findall(r"^(\S+ [\d.]+\S*): \S", notices, re.MULTILINE)) == named
+
+
+@installed
+def test_native_files_name_no_folder_of_the_building_machine() -> None:
+    for file in (PACKAGE / LIBRARY, PACKAGE / "bin" / "fluvio-cffi-cluster"):
+        paths = re.findall(rb"/[\w./-]*(?:registry/src|\.cargo|home/|tmp/)[\w./-]*\.(?:rs|c|h|S)\b", file.read_bytes())
+        assert not paths
 
 
 def test_one_version_everywhere() -> None:
