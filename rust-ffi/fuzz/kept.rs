@@ -6,6 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use std::{env, fs};
 
+use super::Target;
+
 /// Inputs that are made of those which are kept, for each target.
 const NEAR: u32 = 500;
 /// How long they are made for by `FLUVIO_CFFI_LONG`.
@@ -63,7 +65,7 @@ impl Random {
 }
 
 /// Runs a target; if it panics, the input is told.
-fn run(name: &str, target: fn(&[u8]), input: &[u8]) {
+fn run(name: &str, target: Target, input: &[u8]) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target(input))) {
         let hex: String = input.iter().map(|byte| format!("{byte:02x}")).collect();
         eprintln!("{name} does not stand this: {hex}");
@@ -73,7 +75,7 @@ fn run(name: &str, target: fn(&[u8]), input: &[u8]) {
 
 /// All that is kept, and for each target a number of inputs near that; the same ones each time, but for those of the
 /// long form.
-pub fn does_no_harm(targets: &[(&str, fn(&[u8]))]) {
+pub fn does_no_harm(targets: &[(&str, Target)]) {
     let is_long = env::var_os("FLUVIO_CFFI_LONG").is_some_and(|it| it != "0");
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
     for (name, target) in targets {

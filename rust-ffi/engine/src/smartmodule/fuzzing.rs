@@ -13,7 +13,7 @@ pub(crate) fn module(data: &[u8]) {
     let packed = super::packed(data).unwrap_or_default();
     assert!(super::unpacked(&packed) == super::unpacked(data));
     let value = data.get(..8);
-    if let Ok(Some(chain)) = Chain::new(&[transform.clone()]) {
+    if let Ok(Some(chain)) = Chain::new(std::slice::from_ref(&transform)) {
         assert_eq!(chain.invocations(Range { from: 1, to: Some(2) }, value).len(), 3);
     }
     let _ = encoded(&[transform], 25);
