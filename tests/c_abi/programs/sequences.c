@@ -660,7 +660,7 @@ static void *work(void *given) {
     struct thread *self = given;
     while (!over) {
         calls++;
-        switch (below(self, 25)) {
+        switch (below(self, 26)) {
             case 0:
                 connect_any(self);
                 break;
