@@ -36,7 +36,8 @@ fn structures_lie_in_memory_as_ever() {
         flv_completion_t { token, operation, status, kind, result, value, extra, partition, reserved }
         flv_counts_t {
             struct_size, queues, operations, clients, producers, consumers, errors, buffers, inner_clients,
-            inner_producers, inner_consumers, connections, descriptors, watches, events, owners, logs, reserved,
+            inner_producers, inner_consumers, connections, descriptors, watches, events, owners, arrows,
+            arrow_readers, logs, reserved,
         }
         flv_client_options_t {
             struct_size, use_spu_local_address, endpoint, profile, client_id, request_timeout_ms, admin_timeout_ms,
