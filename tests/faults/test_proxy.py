@@ -215,6 +215,8 @@ async def test_who_only_looks_on_notices_a_dead_connection(
     long."""
     async with world.connect(proxies[0].endpoint) as client, world.connect(proxies[0].endpoint) as other:
         topic = await world.topic(client)
+        async with other.consumer(topic, group="watched"):
+            pass  # so that there is a log
         async with client.admin.groups.watch("watched", topic) as changes:
             first = await changes.receive(timeout=5)
             assert first.items[0].members == ()

@@ -145,7 +145,8 @@ def test_it_reads_the_log_of_groups(client: Fluvio) -> None:
     assert {command["member"] for command in said if "member" in command} == {member}
     kinds = [command["type"] for command in said if command["type"] not in ("beat", "snapshot")]
     assert kinds == ["join", "commit", "commit", "leave", "reset", "delete"]
-    assert [command["offsets"] for command in said if command["type"] == "commit"] == [[[0, epoch, -1]], [[0, epoch, 9]]]
+    commits = [command["offsets"] for command in said if command["type"] == "commit"]
+    assert commits == [[[0, epoch, -1]], [[0, epoch, 9]]]
 
 
 KINDS: list[tuple[list[tuple[str, dict[str, Any]]], list[str]]] = [

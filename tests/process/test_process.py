@@ -133,7 +133,7 @@ def test_a_forked_child_is_no_member_of_a_group(cluster: Any) -> None:
             with Fluvio.connect(endpoint) as client:
                 client.admin.topics.create("forked-group", exist_ok=True)
                 with client.producer("forked-group") as producer:
-                    producer.send_all("abcd")
+                    producer.send_all(list("abcd"))
                 with client.consumer("forked-group", group="g", session_timeout=1) as consumer:
                     first, member, epoch = consumer.receive(timeout=10), consumer.member_id, consumer.epoch(0)
                     child = os.fork()
