@@ -41,6 +41,13 @@ impl Unchanged {
         self.0.as_ptr().cast()
     }
 
+    #[cfg(test)]
+    pub(super) fn is_so(&self) -> bool {
+        let said: Vec<u64> = self.0.iter().map(|eight| eight.load(Ordering::SeqCst)).collect();
+        assert!(said.iter().all(|eight| *eight == said[0] && [0, 0x0101_0101_0101_0101].contains(eight)), "{said:?}");
+        said[0] != 0
+    }
+
     fn set(&self, is_so: bool) {
         let bytes = u64::from_ne_bytes([u8::from(is_so); 8]);
         self.0.iter().for_each(|eight| eight.store(bytes, Ordering::SeqCst));
