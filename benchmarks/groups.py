@@ -20,7 +20,8 @@ from fluvio_cffi import AsyncConsumer, AsyncFluvio, LocalCluster, Offset, Produc
 GROUP = "measured"
 SESSION = 10.0
 MEMBERS = 100
-PARTITIONS = 300
+MOST_MEMBERS = 300
+SHARE = 3
 BULK = 1_000_000
 PATIENCE = 60.0
 
@@ -31,6 +32,23 @@ _, endpoint, topic, group = sys.argv
 with Fluvio.connect(endpoint) as client, client.consumer(topic, group=group, session_timeout=2) as consumer:
     for record in consumer:
         print(record.partition, flush=True)
+"""
+
+
+KILLED_TOGETHER = """
+import asyncio, sys
+from fluvio_cffi import AsyncFluvio
+_, endpoint, topic, group, members = sys.argv
+async def member():
+    async with (
+        AsyncFluvio.connect(endpoint) as client,
+        client.consumer(topic, group=group, session_timeout=2) as consumer,
+    ):
+        async for batch in consumer.batches():
+            await consumer.commit(batch)
+async def main():
+    await asyncio.gather(*(member() for _ in range(int(members))))
+asyncio.run(main())
 """
 
 
@@ -117,27 +135,52 @@ async def killed(client: AsyncFluvio, endpoint: str) -> None:
     say("of one that is killed, with session_timeout=2", f"{took:.2f} s", "3 s")
 
 
-async def many(endpoint: str, cluster: LocalCluster) -> None:
+async def killed_together(client: AsyncFluvio, endpoint: str) -> None:
+    """Twenty of twenty-five."""
+    await topic(client, "killed-together", 100)
     async with contextlib.AsyncExitStack() as stack:
-        clients = [await stack.enter_async_context(AsyncFluvio.connect(endpoint)) for _ in range(MEMBERS)]
-        await clients[0].admin.topics.create("many", partitions=PARTITIONS)
+        rest = []
+        for _ in range(5):
+            own = await stack.enter_async_context(AsyncFluvio.connect(endpoint))
+            consumer = await own.consumer("killed-together", group=GROUP, session_timeout=2.0)
+            await stack.enter_async_context(reading(consumer))
+            stack.push_async_callback(consumer.close)
+            rest.append(consumer)
+
+        def owned() -> int:
+            return sum(len(consumer.assignment) for consumer in rest)
+
+        await until(lambda: owned() == 100)
+        worker = subprocess.Popen([sys.executable, "-c", KILLED_TOGETHER, endpoint, "killed-together", GROUP, "20"])
+        await until(lambda: owned() == 20)
+        await asyncio.sleep(2)
+        worker.kill()
+        took = await until(lambda: owned() == 100)
+        worker.wait()
+    say("of 20 of 25 that are killed together, with session_timeout=2", f"{took:.2f} s", "3 s")
+
+
+async def many(endpoint: str, cluster: LocalCluster, members: int) -> None:
+    name, partitions = f"many-{members}", members * SHARE
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(AsyncFluvio.connect(endpoint)) for _ in range(members)]
+        await clients[0].admin.topics.create(name, partitions=partitions)
 
         async def join(client: AsyncFluvio) -> AsyncConsumer:
-            return await client.consumer("many", group=GROUP)
+            return await client.consumer(name, group=GROUP)
 
         started = time.perf_counter()
         consumers = await asyncio.gather(*map(join, clients))
         for consumer in consumers:
             await stack.enter_async_context(reading(consumer))
-        share = PARTITIONS // MEMBERS
-        await until(lambda: all(len(consumer.assignment) == share for consumer in consumers))
+        await until(lambda: all(len(consumer.assignment) == SHARE for consumer in consumers))
         took = time.perf_counter() - started
-        say(f"{MEMBERS} members that start together share {PARTITIONS} partitions", f"{took:.2f} s", "10 s")
-        await asyncio.sleep(2)
+        say(f"{members} members that start together share {partitions} partitions", f"{took:.2f} s", "10 s")
+        await asyncio.sleep(5)
         before, begun = _spent(cluster), time.perf_counter()
         await asyncio.sleep(10)
         core = (_spent(cluster) - before) / (time.perf_counter() - begun)
-        say("what they take of a core at rest, with the cluster", f"{core:.1%}", "")
+        say("what they take of a core at rest, with the cluster", f"{core:.1%}", "10 %" if members == MEMBERS else "")
         for consumer in consumers:
             stack.push_async_callback(consumer.close)
 
@@ -201,7 +244,9 @@ async def main(wanted: set[str]) -> None:
                 "commits": lambda: commits(client),
                 "leaving": lambda: leaving(client),
                 "killed": lambda: killed(client, cluster.endpoint),
-                "many": lambda: many(cluster.endpoint, cluster),
+                "together": lambda: killed_together(client, cluster.endpoint),
+                "many": lambda: many(cluster.endpoint, cluster, MEMBERS),
+                "most": lambda: many(cluster.endpoint, cluster, MOST_MEMBERS),
                 "bulk": lambda: bulk(client),
             }
             for name, measure in figures.items():

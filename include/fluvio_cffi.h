@@ -1206,13 +1206,23 @@ typedef struct {
      */
     const int64_t *lease;
     /*
-     Rises whenever an epoch slot changes, or a change waits to be told.
+     Rises whenever an epoch slot changes, a change waits to be told, or the lease ends.
      */
     const int64_t *changes;
     /*
      The reader writes `flv_boottime()` here when it comes back for more, where it is served from what it holds.
      */
     int64_t *came_back;
+    /*
+     Bytes for a reader that goes through them in step with its records: all are 1 while `*changes` is what it was when
+     `flv_consumer_change` last said EMPTY, else 0. Before the library has noticed that a lease has ended, say after the
+     process was stopped, they are still 1: so the clock is looked at as well, every few records.
+     */
+    const uint8_t *unchanged;
+    /*
+     How many.
+     */
+    size_t unchanged_count;
 } flv_group_slots_t;
 
 /*

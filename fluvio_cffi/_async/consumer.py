@@ -366,6 +366,7 @@ class AsyncConsumer(AsyncConsuming[Record[K, V] | RecordBatch[K, V]], Generic[K,
         deadline = ending(parse_timeout(timeout, None))
         subscription = self._subscription
         subscription.check_open()
+        subscription.begin_to_receive()
         while True:
             try:
                 for record in subscription.records:

@@ -12,7 +12,7 @@ from fluvio_cffi._errors import UsageError
 from fluvio_cffi._native.loader import CData, ffi
 from fluvio_cffi._values.records import K, Record, V
 
-Source: TypeAlias = Callable[[list[str]], Iterator[Record[Any, Any]]]
+Source: TypeAlias = Callable[[Iterable[str]], Iterator[Record[Any, Any]]]
 """Gives the next records of a part, as many as there are names of the topic in the list: its *gate*."""
 
 _ABSENT = -1
@@ -149,7 +149,7 @@ class Columns:
             values,
         )
 
-        def next_ones(gate: list[str]) -> Iterator[Record[Any, Any]]:
+        def next_ones(gate: Iterable[str]) -> Iterator[Record[Any, Any]]:
             # The gate stands first: when it ends, nothing is taken from the others.
             return map(_new_record, itertools.repeat(Record), zip(gate, *columns, strict=False))
 
@@ -459,12 +459,17 @@ class Buffer:
                 self.state = after
 
     def read(
-        self, state: State, stride: int, barred: frozenset[int] = _NOBODY
+        self,
+        state: State,
+        stride: int,
+        barred: frozenset[int] = _NOBODY,
+        leave: Callable[[Iterable[str]], Iterator[str]] | None = None,
     ) -> tuple[State, Iterator[Record[Any, Any]]] | None:
         """The state from which records leave one by one, and an iterator over the next ones, at most `stride`, at least
         one; ``None`` if there is none.
 
         :param barred: partitions of which nothing may be handed out, beside those that are held back.
+        :param leave: what is to pass the gate passes this as well; none leaves any more where it ends.
         """
         parts, size, at, begun, seeks, paused, source, left, _ = state
         remain = 0 if source is None or parts[0].partition in barred else length_hint(left)
@@ -484,7 +489,7 @@ class Buffer:
         after = _new_state(State, (parts, size, at, begun, seeks, paused, source, left, None))
         gate = [parts[0].topic] * stride
         self._gate = gate
-        return after, source(gate)
+        return after, source(gate if leave is None else leave(gate))
 
     def close_gate(self) -> None:
         """No more records leave one by one, whoever has the iterator, until :meth:`read` has given another one."""

@@ -67,7 +67,7 @@ class Decoding:
     def source(self, part: Columns, values: Iterator[bytes]) -> Source:
         """What :meth:`Columns.source` gives, decoded. Whoever takes them must see by himself whether they may leave."""
         records = self.records(part, values)
-        return lambda gate: islice(records, len(gate))
+        return lambda gate: islice(records, len(gate)) if isinstance(gate, list) else map(_second, gate, records)
 
     def records(self, part: Columns, values: Iterator[bytes]) -> Iterator[Record[Any, Any]]:
         """The records, decoded as they are asked for. An error in one leaves the others where they are, and has taken
@@ -164,6 +164,10 @@ class Decoding:
             part.nbytes,
             part.places,
         )
+
+
+def _second(_: object, record: Record[Any, Any]) -> Record[Any, Any]:
+    return record
 
 
 def _same(data: bytes) -> object:

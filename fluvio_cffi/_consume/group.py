@@ -1,14 +1,18 @@
 """What the member of a group owns, and until when records of it may be handed out.
 
 The library decides both, and says so in words of memory, so that a reader need not call it: the end of the lease, for
-each partition the epoch under which records of it may be handed out, and a count that rises when an epoch changes.
+each partition the epoch under which records of it may be handed out, a count that rises when an epoch changes or the
+lease ends, and bytes that tell whether it has.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain, compress, repeat
+from operator import gt
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 from fluvio_cffi._consume.batch import Buffer, Columns, OwnedPartition, State
 from fluvio_cffi._consume.membership import Listener, Membership
@@ -33,21 +37,33 @@ def _word(place: CData) -> memoryview[int]:
     return memoryview(ffi.buffer(place, ffi.sizeof("int64_t"))).cast("q")
 
 
-class Reader(Protocol):
-    """Whose records leave one by one."""
-
-    records: Iterator[_Record]
-
-
-# The clock by which leases run, in nanoseconds; it goes on while the machine is suspended.
 _CLOCK: Final[int | None] = getattr(time, "CLOCK_BOOTTIME", None)
-_clock: Final[Callable[..., int]] = lib.flv_boottime if _CLOCK is None else time.clock_gettime_ns
-_which: Final[tuple[int, ...]] = () if _CLOCK is None else (_CLOCK,)
+now: Final[Callable[[], int]] = lib.flv_boottime if _CLOCK is None else partial(time.clock_gettime_ns, _CLOCK)
+"""What the clock shows by which leases run, in nanoseconds; it goes on while the machine is suspended."""
+
+_LOOK_EVERY: Final = 16
 
 
-def now() -> int:
-    """What that clock shows."""
-    return _clock(*_which)
+def _moments() -> Iterator[int]:
+    """What the clock shows whenever it is asked."""
+    return iter(now, None) if _CLOCK is None else map(time.clock_gettime_ns, repeat(_CLOCK))
+
+
+def sixteens(unchanged: memoryview[int]) -> list[memoryview[int]]:
+    """The bytes that the library clears, in the parts that :func:`leave` goes through."""
+    return [unchanged[at : at + _LOOK_EVERY] for at in range(0, len(unchanged), _LOOK_EVERY)]
+
+
+def leave(gate: Iterable[str], lease: Sequence[int], unchanged: Sequence[Sequence[int]]) -> Iterator[str]:
+    """What passes a gate, as long as records may be handed out: looks at the clock for every sixteenth, and for each at
+    one of the bytes that the library clears. No Python code runs, so it is one step.
+
+    :param gate: which lets no more pass than there are bytes.
+    :param lease: whose first element is its end.
+    :param unchanged: the bytes, in :func:`sixteens`.
+    """
+    leased = map(gt, repeat(lease[0]), _moments())
+    return compress(gate, chain.from_iterable(compress(unchanged, leased)))
 
 
 class Assignment(NamedTuple):
@@ -90,11 +106,14 @@ class Group:
         raise_status(lib.flv_consumer_group_slots(handle, slots, _NO_ERROR), _NO_ERROR)
         self._lease = _word(slots.lease)
         self._changes = _word(slots.changes)
+        self._unchanged = sixteens(memoryview(ffi.buffer(slots.unchanged, slots.unchanged_count)))
         self._came_back: CData = slots.came_back
         self._epochs: dict[int, CData] = {}
         # What may not be handed out though it is held, and how many changes there were when that was looked at.
         self._barred = _NOBODY
         self._compared = -1
+        # How many there were when the library last said that there is nothing to be told.
+        self._looked = -1
 
     # -- whether records may be handed out
 
@@ -118,13 +137,12 @@ class Group:
         """Whether what a batch is made of may be handed out now."""
         return self.leased() and all(self._current(part.partition) for part in parts)
 
-    def read(self, reader: Reader, buffer: Buffer, state: State, stride: int) -> tuple[State, Iterator[_Record]] | None:
+    def read(self, buffer: Buffer, state: State, stride: int) -> tuple[State, Iterator[_Record]] | None:
         """What :meth:`Buffer.read` gives; its records leave only as long as they may be handed out."""
-        begun = buffer.read(state, stride, self.barred(state))
-        if begun is None:
-            return None
-        after, records = begun
-        return after, Guard(reader, records, self._lease, self._changes, self._compared)
+        return buffer.read(state, stride, self.barred(state), self._leave)
+
+    def _leave(self, gate: Iterable[str]) -> Iterator[str]:
+        return leave(gate, self._lease, self._unchanged)
 
     def _current(self, partition: int) -> bool:
         return isinstance(partition, OwnedPartition) and self._epoch(partition) == partition.epoch
@@ -143,15 +161,18 @@ class Group:
     @property
     def moved(self) -> bool:
         """Whether there may be a change that was not told."""
-        return self.untold or self._changes[0] != self._compared
+        return self.untold or self._changes[0] != self._looked
 
     def next_change(self) -> Assignment | None:
         """The oldest change that is not :meth:`done`."""
         change = ffi.new("flv_group_change_t *")
         change.struct_size = ffi.sizeof("flv_group_change_t")
         error = ffi.new("flv_error_t **")
+        # Before the call: what changes after it is seen.
+        changes = self._changes[0]
         status = lib.flv_consumer_change(self._handle, change, error)
         if status == lib.FLV_STATUS_EMPTY:
+            self._looked = changes
             self.untold = False
             return None
         raise_status(status, error, "read")
@@ -202,35 +223,3 @@ class Group:
         error = ffi.new("flv_error_t **")
         raise_status(lib.flv_consumer_member(self._handle, member, error), error)
         return member
-
-
-class Guard:
-    """Records of one partition, which leave one by one as long as they may be handed out."""
-
-    __slots__ = ("_changes", "_known", "_lease", "_reader", "_records")
-
-    def __init__(
-        self,
-        reader: Reader,
-        records: Iterator[_Record],
-        lease: Sequence[int],
-        changes: Sequence[int],
-        known: int,
-    ) -> None:
-        # Which holds it, too, as long as it is open.
-        self._reader = reader
-        self._records = records
-        self._lease = lease
-        self._changes = changes
-        self._known = known
-
-    def __iter__(self) -> Guard:
-        return self
-
-    def __next__(self) -> _Record:
-        moment = _clock(*_which)
-        # One step, from the last look to the record: see `Buffer`.
-        if self._lease[0] > moment and self._changes[0] == self._known and self._reader.records is self:
-            for record in self._records:
-                return record
-        raise StopIteration

@@ -212,6 +212,11 @@ class Subscription:
         fitting = int(self.buffer.given * _STRIDE_SECONDS / spent)
         self._stride = max(min(fitting, self._stride * 2, _STRIDE), 1)
 
+    def begin_to_receive(self) -> None:
+        """The next record is asked for by itself."""
+        if self.group is not None and not self.group.leased():
+            self.records = _NOTHING
+
     def begin_batch(self) -> None:
         """The next records are asked for as a batch."""
         self._come_back()
@@ -257,7 +262,7 @@ class Subscription:
         state = buffer.state
         group = self.group
         stride = self._stride
-        begun = buffer.read(state, stride) if group is None else group.read(self, buffer, state, stride)
+        begun = buffer.read(state, stride) if group is None else group.read(buffer, state, stride)
         # One step: what was held back, sought or stopped meanwhile is not handed out.
         if begun is not None and buffer.state is state and not self.stopped:
             buffer.state, self.records = begun

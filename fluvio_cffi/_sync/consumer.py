@@ -356,6 +356,7 @@ class Consumer(Consuming[Record[K, V] | RecordBatch[K, V]], Generic[K, V]):
         deadline = ending(parse_timeout(timeout, None))
         subscription = self._subscription
         subscription.check_open()
+        subscription.begin_to_receive()
         while True:
             try:
                 for record in subscription.records:

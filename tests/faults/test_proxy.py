@@ -207,6 +207,27 @@ async def test_a_reader_notices_a_silent_peer(world: World, proxies: tuple[Proxy
             assert (await consumer.receive(timeout=5)).value == b"1"
 
 
+@pytest.mark.backends("asyncio")
+async def test_who_only_looks_on_notices_a_dead_connection(
+    world: World, own: LocalCluster, proxies: tuple[Proxy, Proxy]
+) -> None:
+    """It says nothing itself that would not come back, so it asks after 5 s of silence, and waits for the answer as
+    long."""
+    async with world.connect(proxies[0].endpoint) as client, world.connect(proxies[0].endpoint) as other:
+        topic = await world.topic(client)
+        async with other.consumer(topic, group="watched"):
+            pass  # so that there is a log
+        async with client.admin.groups.watch("watched", topic) as changes:
+            first = await changes.receive(timeout=5)
+            assert first.items[0].members == ()
+            proxies[1].become("dropped")
+            async with other.consumer(topic, group="watched"):
+                begun = time.monotonic()
+                while not (await changes.receive(timeout=30)).items[0].members:
+                    pass
+                assert time.monotonic() - begun < 20
+
+
 async def test_slow(world: World, proxies: tuple[Proxy, Proxy]) -> None:
     """A slow peer is no dead one."""
     async with world.connect(proxies[0].endpoint) as client:

@@ -3,8 +3,10 @@ Rust client bears the same witness in rust-ffi/engine/tests/witness.rs."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
+import re
 import subprocess
 import sys
 import time
@@ -18,6 +20,7 @@ from witness import needs_witness
 
 from fluvio_cffi import Fluvio, LocalCluster, Offset, SmartModule
 
+PAGE = Path(__file__).parents[2] / "docs" / "group-log.md"
 PROGRAM = Path(__file__).parents[1] / "support" / "pypi_fluvio.py"
 CODECS = {"none": "None_", "gzip": "Gzip", "snappy": "Snappy", "lz4": "Lz4", "zstd": "Zstd"}
 # More than any backlog here. With less it loses what a reply cuts in two.
@@ -105,6 +108,45 @@ def test_it_loses_no_larger_share_of_what_is_produced_here(client: Fluvio) -> No
     print("lost of", 5 * len(records), "each:", lost)
     assert lost["theirs"] > 0
     assert lost["ours"] <= lost["theirs"] * 1.3
+
+
+def documented() -> dict[str, set[str]]:
+    """The fields of each command in the log of groups, as its page shows them."""
+    fields: dict[str, set[str]] = {}
+    for block in re.findall(r"```json [^\n]+\n(.*?)```", PAGE.read_text(), re.DOTALL):
+        with contextlib.suppress(json.JSONDecodeError):
+            shown = json.loads(block)
+            fields.setdefault(shown["type"], set()).update(shown)
+    return fields
+
+
+def test_it_reads_the_log_of_groups(client: Fluvio) -> None:
+    """What members say is there for everybody, as it is documented."""
+    topic, group = "shared-by-a-group", "seen"
+    client.admin.topics.create(topic)
+    with client.producer(topic) as producer:
+        producer.send_all(str(number) for number in range(10))
+    with client.consumer(topic, group=group, instance="one", stop_at_end=True) as consumer:
+        for record in consumer:
+            last = record
+        consumer.commit(last)
+        epoch, member = consumer.epoch(0), consumer.member_id
+        consumer.close(leave=True)
+    client.admin.groups.reset(group, topic, Offset.beginning())
+    client.admin.groups.delete(group, topic)
+    said = []
+    for line in pypi("consume", client.endpoint, "consumer-group", ABOVE_THE_BACKLOG).splitlines():
+        _, key, value = line.split(" ")
+        if bytes.fromhex(key) == f"{group}/{topic}".encode():
+            said.append(json.loads(bytes.fromhex(value)))
+    fields = documented()
+    for command in said:
+        assert set(command) <= fields[command["type"]], command
+    assert {command["member"] for command in said if "member" in command} == {member}
+    kinds = [command["type"] for command in said if command["type"] not in ("beat", "snapshot")]
+    assert kinds == ["join", "commit", "commit", "leave", "reset", "delete"]
+    commits = [command["offsets"] for command in said if command["type"] == "commit"]
+    assert commits == [[[0, epoch, -1]], [[0, epoch, 9]]]
 
 
 KINDS: list[tuple[list[tuple[str, dict[str, Any]]], list[str]]] = [

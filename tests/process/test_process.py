@@ -124,6 +124,47 @@ def test_fork_before_the_first_connect(cluster: Any) -> None:
     assert (status, output) == (0, "both\n"), errors
 
 
+def test_a_forked_child_is_no_member_of_a_group(cluster: Any) -> None:
+    """It says nothing in the log: neither a sign of life, nor that it leaves."""
+    status, output, errors = outcome(
+        python(
+            cluster,
+            """
+            with Fluvio.connect(endpoint) as client:
+                client.admin.topics.create("forked-group", exist_ok=True)
+                with client.producer("forked-group") as producer:
+                    producer.send_all(list("abcd"))
+                with client.consumer("forked-group", group="g", session_timeout=1) as consumer:
+                    first, member, epoch = consumer.receive(timeout=10), consumer.member_id, consumer.epoch(0)
+                    child = os.fork()
+                    if child == 0:
+                        for call in (
+                            consumer.receive,
+                            consumer.commit,
+                            consumer.committed,
+                            lambda: consumer.assignment,
+                            lambda: consumer.close(leave=True),
+                        ):
+                            try:
+                                call()
+                                print("no error", call)
+                            except ForkedError:
+                                pass
+                        sys.exit()
+                    assert os.waitpid(child, 0)[1] == 0
+                    deadline = time.monotonic() + 2
+                    while time.monotonic() < deadline:
+                        time.sleep(0.1)
+                        assert (consumer.member_id, consumer.epoch(0)) == (member, epoch)
+                    consumer.commit(first)
+                    assert consumer.receive(timeout=10).offset == first.offset + 1
+                    print("one")
+            """,
+        )
+    )
+    assert (status, output) == (0, "one\n"), errors
+
+
 def test_fork_after_connect(cluster: Any) -> None:
     status, output, errors = outcome(
         python(

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from fluvio_cffi import AsyncFluvio, CommitFencedError, Consumer, Fluvio, FluvioTimeoutError, Record
+from fluvio_cffi import AsyncConsumer, AsyncFluvio, CommitFencedError, Consumer, Fluvio, FluvioTimeoutError, Record
 
 IN_HAND = 50
 """Records that are handed out and not committed, of all partitions, at most."""
@@ -73,6 +73,14 @@ async def by_batches(endpoint: str, topic: str, journal: Journal, **keywords: An
                 journal.write("fenced", *error.fenced)
 
 
+async def commit(consumer: AsyncConsumer, journal: Journal) -> None:
+    """What was handed out; of what somebody else has by now, say since this one waited for more, nothing is stored."""
+    try:
+        await consumer.commit()
+    except CommitFencedError as error:
+        journal.write("fenced", *error.fenced)
+
+
 async def one_by_one(endpoint: str, topic: str, journal: Journal, **keywords: Any) -> None:
     async with (
         AsyncFluvio.connect(endpoint, wait=True) as client,
@@ -86,16 +94,19 @@ async def one_by_one(endpoint: str, topic: str, journal: Journal, **keywords: An
             journal.done(record)
             count += 1
             if count % IN_HAND == 0:
-                try:
-                    await consumer.commit()
-                except CommitFencedError as error:
-                    journal.write("fenced", *error.fenced)
-        await consumer.commit()
+                await commit(consumer, journal)
+        await commit(consumer, journal)
 
 
 def in_a_thread(endpoint: str, topic: str, journal: Journal, **keywords: Any) -> None:
+    def commit_now() -> None:
+        try:
+            consumer.commit()
+        except CommitFencedError as error:
+            journal.write("fenced", *error.fenced)
+
     def revoked(partitions: tuple[int, ...]) -> None:
-        consumer.commit()
+        commit_now()
 
     consumer: Consumer
     with (
@@ -115,11 +126,8 @@ def in_a_thread(endpoint: str, topic: str, journal: Journal, **keywords: Any) ->
             journal.done(record)
             count += 1
             if count % IN_HAND == 0:
-                try:
-                    consumer.commit()
-                except CommitFencedError as error:
-                    journal.write("fenced", *error.fenced)
-        consumer.commit()
+                commit_now()
+        commit_now()
 
 
 def main(backend: str, endpoint: str, topic: str, group: str, session: str, path: str) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Callable
+import time
 from typing import Any
 
 import pytest
 
-from fluvio_cffi import AsyncFluvio, ConfigError, ConfigTypeError, Fluvio, Record, RecordBatch
+from fluvio_cffi import AsyncFluvio, ConfigError, ConfigTypeError, Fluvio, RecordBatch
 from fluvio_cffi._consume.batch import Buffer, Columns, OwnedPartition, gone
-from fluvio_cffi._consume.group import Guard, now
-from fluvio_cffi._native.loader import ffi
+from fluvio_cffi._consume.group import leave, now, sixteens
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"group": ""}, "group is empty: it must have at least one character"),
@@ -138,25 +137,38 @@ def test_what_is_barred_is_kept() -> None:
     assert [record.offset for record in begun[1]] == [2]
 
 
-class Reader:
-    def __init__(self) -> None:
-        self.records: Any = iter(())
+def about_to_leave(count: int, lease: int, unchanged: Any) -> tuple[Any, Any]:
+    """The offsets of records that leave one by one, and the buffer that they leave."""
+    buffer = filled(owned(0, 5, *range(50)))
+    begun = buffer.read(buffer.state, count, leave=lambda gate: leave(gate, [lease], sixteens(unchanged)))
+    assert begun is not None
+    buffer.state, records = begun
+    return (record.offset for record in records), buffer
 
 
-SPOIL: dict[str, Callable[[Any, Any, Reader], None]] = {
-    "the lease has ended": lambda lease, changes, reader: lease.__setitem__(0, now() - 1),
-    "an epoch has changed": lambda lease, changes, reader: changes.__setitem__(0, 8),
-    "somebody has put an end to it": lambda lease, changes, reader: setattr(reader, "records", iter(())),
-}
+def test_records_leave_under_a_lease() -> None:
+    offsets, buffer = about_to_leave(20, now() + 10**12, memoryview(b"\1" * 512))
+    assert list(offsets) == list(range(20))
+    assert buffer.count == 30
+    offsets, buffer = about_to_leave(20, now() - 1, memoryview(b"\1" * 512))
+    assert list(offsets) == []
+    assert buffer.count == 50
 
 
-@pytest.mark.parametrize("spoil", SPOIL.values(), ids=list(SPOIL))
-def test_each_record_is_handed_out_under_a_lease(spoil: Callable[[Any, Any, Reader], None]) -> None:
-    reader, lease, changes = Reader(), ffi.new("int64_t *", now() + 10**12), ffi.new("int64_t *", 7)
-    source = iter([Record("t", 0, offset, None, None, b"v") for offset in range(4)])
-    guard = reader.records = Guard(reader, source, lease, changes, 7)
-    assert [next(guard).offset, next(guard).offset] == [0, 1]
-    spoil(lease, changes, reader)
-    assert list(guard) == []
+def test_none_leaves_after_a_change() -> None:
+    unchanged = bytearray(b"\1" * 512)
+    offsets, buffer = about_to_leave(20, now() + 10**12, memoryview(unchanged))
+    assert [next(offsets), next(offsets)] == [0, 1]
+    unchanged[:] = bytes(512)
+    assert list(offsets) == []
     # None was taken in vain.
-    assert next(source).offset == 2
+    assert buffer.count == 48
+
+
+def test_the_clock_is_looked_at_for_every_sixteenth() -> None:
+    """The library may be late with its word: say, the whole process was stopped."""
+    offsets, buffer = about_to_leave(40, now() + 300_000_000, memoryview(b"\1" * 512))
+    assert [next(offsets), next(offsets)] == [0, 1]
+    time.sleep(0.4)
+    assert list(offsets) == list(range(2, 16))
+    assert buffer.count == 50 - 16

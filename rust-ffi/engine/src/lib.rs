@@ -36,7 +36,7 @@ pub use boottime::boottime;
 pub use client::{Client, Counts, counts};
 pub use consumer::{
     Chunk, ChunkEncoder, ChunkSize, Consumer, ConsumerOptions, EpochOffset, GroupChange, GroupChangeKind, GroupMember,
-    GroupOptions, GroupSlots, MemberState, PartitionState, RecordRef, Start, Take,
+    GroupOptions, GroupSlots, MemberState, PartitionState, RecordRef, Start, Take, Unchanged,
 };
 pub use error::{Error, ErrorKind, Outcome, Phase, Result};
 pub use events::{ClientState, Event, EventKind, Events, NextEvent};

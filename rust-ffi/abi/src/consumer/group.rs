@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use fluvio_cffi_engine::{EpochOffset, GroupChange, MemberState, Result, boottime};
+use fluvio_cffi_engine::{EpochOffset, GroupChange, MemberState, Result, Unchanged, boottime};
 
 use super::flv_consumer_t;
 use crate::boundary::{OK, export};
@@ -57,13 +57,19 @@ pub struct flv_group_slots_t {
     pub reserved: u32,
     /// Until when records may be handed out, in nanoseconds of `flv_boottime`; 0: not at all.
     pub lease: *const i64,
-    /// Rises whenever an epoch slot changes, or a change waits to be told.
+    /// Rises whenever an epoch slot changes, a change waits to be told, or the lease ends.
     pub changes: *const i64,
     /// The reader writes `flv_boottime()` here when it comes back for more, where it is served from what it holds.
     pub came_back: *mut i64,
+    /// Bytes for a reader that goes through them in step with its records: all are 1 while `*changes` is what it was when
+    /// `flv_consumer_change` last said EMPTY, else 0. Before the library has noticed that a lease has ended, say after the
+    /// process was stopped, they are still 1: so the clock is looked at as well, every few records.
+    pub unchanged: *const u8,
+    /// How many.
+    pub unchanged_count: usize,
 }
 
-growing!(flv_group_slots_t { struct_size, reserved, lease, changes, came_back });
+growing!(flv_group_slots_t { struct_size, reserved, lease, changes, came_back, unchanged, unchanged_count });
 
 /// Where a member of a group stands.
 #[repr(C)]
@@ -142,6 +148,8 @@ pub extern "C" fn flv_consumer_group_slots(
             lease: known.lease.as_ptr(),
             changes: known.changes.as_ptr(),
             came_back: known.came_back.as_ptr(),
+            unchanged: known.unchanged.as_ptr(),
+            unchanged_count: Unchanged::COUNT,
         };
         structs::write(slots, "slots", filled)?;
         Ok(OK)

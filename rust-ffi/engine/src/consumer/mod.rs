@@ -50,7 +50,7 @@ use crate::metrics::{Metrics, TopicCounters};
 use crate::session::{Member, Session};
 use crate::smartmodule::Chain;
 
-pub use group::{EpochOffset, GroupChange, GroupChangeKind, GroupMember, GroupSlots, MemberState};
+pub use group::{EpochOffset, GroupChange, GroupChangeKind, GroupMember, GroupSlots, MemberState, Unchanged};
 pub use options::{ConsumerOptions, GroupOptions, Start};
 
 pub(crate) use fetcher::first_since;

@@ -6,6 +6,7 @@ use bytes::{Buf, Bytes};
 use fluvio_cffi_group::GroupKey;
 use fluvio_cffi_wire::{BatchBuilder, Codec, ProduceEntry, ProduceHead, produce_request};
 use fluvio_protocol::link::ErrorCode;
+use tokio::time::Instant;
 
 use super::Place;
 use super::reader::Item;
@@ -77,6 +78,16 @@ impl Link {
                 frame = self.producer.next_frame() => written(frame?.body)?,
             }
         }
+    }
+
+    /// When the stream's peer was last heard, or probed.
+    pub(super) fn heard(&self) -> Instant {
+        self.stream.heard()
+    }
+
+    /// Sees whether it still lives: an error if it has not answered since the last time.
+    pub(super) fn probe(&mut self) -> Result<()> {
+        self.stream.probe()
     }
 
     /// Whether a reply of the stream waits for being acknowledged.

@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use fluvio_protocol::link::ErrorCode;
 use fluvio_spu_schema::Isolation;
+use fluvio_spu_schema::server::fetch_offset::FetchOffsetsRequest;
 use fluvio_spu_schema::server::stream_fetch::{StreamFetchRequest, StreamFetchResponse};
 use fluvio_spu_schema::server::update_offset::{OffsetUpdate, UpdateOffsetsRequest};
+
+use tokio::time::Instant;
 
 use super::Place;
 use super::reader::{Item, Reader};
@@ -17,6 +20,7 @@ use crate::transport::{Connection, Frame};
 
 const STREAM_FETCH_VERSION: i16 = 25;
 const UPDATE_OFFSETS_VERSION: i16 = 0;
+const FETCH_OFFSETS_VERSION: i16 = 25;
 /// Bytes of one reply, unless one batch is larger.
 const REPLY: i32 = 1 << 20;
 /// Replies in a row without a whole batch, after which the connection is replaced.
@@ -34,6 +38,10 @@ pub(crate) struct LogStream {
     waits: bool,
     /// How many replies in a row had no whole batch: each leaves a stream behind that cannot be ended.
     empty: usize,
+    /// When the peer was last heard, or probed.
+    heard: Instant,
+    /// Whether it has answered since it was probed.
+    is_heard: bool,
 }
 
 impl LogStream {
@@ -47,7 +55,8 @@ impl LogStream {
     /// The same on a connection that is there.
     pub(super) fn on(connection: Connection, place: &Place, next: i64) -> Result<Self> {
         let reader = Reader::new(&place.topic, place.partition, next, REPLY);
-        let mut stream = Self { connection, reader, number: 0, session: 0, waits: false, empty: 0 };
+        let (heard, is_heard) = (Instant::now(), true);
+        let mut stream = Self { connection, reader, number: 0, session: 0, waits: false, empty: 0, heard, is_heard };
         stream.request()?;
         Ok(stream)
     }
@@ -74,11 +83,29 @@ impl LogStream {
     pub(crate) async fn next(&mut self) -> Result<Vec<Item>> {
         loop {
             let frame = self.connection.next_frame().await?;
+            (self.heard, self.is_heard) = (Instant::now(), true);
             if frame.correlation == self.number {
                 return self.receive(&frame);
             }
             self.connection.stray()?;
         }
+    }
+
+    /// When the peer was last heard, or probed.
+    pub(super) fn heard(&self) -> Instant {
+        self.heard
+    }
+
+    /// Asks for the end of the log, so that the peer says anything; an error if it has not since the last time.
+    pub(super) fn probe(&mut self) -> Result<()> {
+        if !self.is_heard {
+            let text = format!("{} does not answer", self.connection.peer());
+            return Err(Error::new(ErrorKind::Connection, text));
+        }
+        (self.heard, self.is_heard) = (Instant::now(), false);
+        let request = FetchOffsetsRequest::new(self.reader.topic.clone(), self.reader.partition);
+        self.connection.request(&request, FETCH_OFFSETS_VERSION)?;
+        self.connection.try_flush().map(drop)
     }
 
     /// Whether a reply waits for being acknowledged.

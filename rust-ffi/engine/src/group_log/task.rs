@@ -23,6 +23,8 @@ use crate::log::log;
 const CALM: Duration = Duration::from_millis(50);
 /// A connection may take so long, at least.
 const LEAST_PATIENCE: Duration = Duration::from_millis(250);
+/// After so long without a word the peer is asked for one: those who only look on say nothing that would come back.
+const QUIET: Duration = Duration::from_secs(5);
 /// How long a log may end before what was read of it, as it may while its leader changes.
 const SHORT: Duration = Duration::from_secs(5);
 
@@ -226,7 +228,7 @@ impl Task {
             if let Err(error) = self.catch_up(&mut link) {
                 return error.into();
             }
-            let calm = self.acknowledged + CALM;
+            let (calm, quiet) = (self.acknowledged + CALM, link.heard() + QUIET);
             tokio::select! {
                 items = link.next() => match items.map_err(End::from).and_then(|items| self.read(items)) {
                     Ok(()) => {}
@@ -241,6 +243,9 @@ impl Task {
                 },
                 () = tokio::time::sleep_until(calm), if link.waits() => {}
                 () = due(self.kept.due()) => {}
+                () = tokio::time::sleep_until(quiet) => if let Err(error) = link.probe() {
+                    return error.into();
+                }
             }
         }
     }

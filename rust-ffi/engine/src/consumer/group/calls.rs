@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::super::Consumer;
-use super::{Call, GroupChange, Membership};
+use super::{Call, GroupChange, Membership, Unchanged};
 use crate::error::{Error, ErrorKind, Phase, Result, first_few};
 use crate::limit::{Limit, took_longer};
 
@@ -50,6 +50,8 @@ pub struct GroupSlots {
     pub changes: Arc<AtomicI64>,
     /// When the reader last came back for more, as it says itself.
     pub came_back: Arc<AtomicI64>,
+    /// Whether `changes` has risen since [`Consumer::change`] last found none.
+    pub unchanged: Arc<Unchanged>,
 }
 
 /// An offset of a partition.
@@ -88,8 +90,12 @@ impl Consumer {
     /// Where the member and its reader meet.
     pub fn group_slots(&self) -> Result<GroupSlots> {
         let slots = &self.membership()?.shared.slots;
-        let (lease, changes, came_back) = (&slots.lease, &slots.changes, &slots.came_back);
-        Ok(GroupSlots { lease: Arc::clone(lease), changes: Arc::clone(changes), came_back: Arc::clone(came_back) })
+        Ok(GroupSlots {
+            lease: Arc::clone(&slots.lease),
+            changes: Arc::clone(&slots.changes),
+            came_back: Arc::clone(&slots.came_back),
+            unchanged: Arc::clone(&slots.unchanged),
+        })
     }
 
     /// The place that has the epoch under which a partition may be handed out; -1: not at all.

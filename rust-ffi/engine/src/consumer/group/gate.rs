@@ -216,12 +216,20 @@ impl Gate {
         self.tell(GroupChangeKind::Lost, partition, epoch);
     }
 
+    /// The lease has ended.
+    pub(crate) fn lapse(&mut self) {
+        self.slots.touch();
+    }
+
     // ---- the reader's side
 
-    /// The oldest change that is not acknowledged; the reader knows of it from now on.
+    /// The oldest change that is not acknowledged; the reader knows of it from now on. Without one it knows of all.
     pub(crate) fn change(&mut self) -> Option<GroupChange> {
         let change = self.changes.front().cloned();
         self.told = change.as_ref().map(|change| change.number);
+        if change.is_none() {
+            self.slots.looked_at();
+        }
         change
     }
 

@@ -180,7 +180,7 @@ impl Host {
     }
 
     fn finish(&mut self) {
-        self.shared.slots.lease.store(0, Ordering::SeqCst);
+        self.lease_until(0);
         let mut member = self.shared.member();
         (member.state, member.id) = (MemberState::Ended, None);
         drop(member);
@@ -194,7 +194,7 @@ impl Host {
 
     /// Everything that it owns is gone.
     fn lose_all(&mut self, why: &str) {
-        self.shared.slots.lease.store(0, Ordering::SeqCst);
+        self.lease_until(0);
         for (partition, epoch) in self.consumer.subscription.owned() {
             self.consumer.subscription.lose(partition, epoch);
         }
@@ -445,12 +445,18 @@ impl Host {
         self.perform(out);
     }
 
+    /// Records may be handed out until then.
+    fn lease_until(&self, end: i64) {
+        if end < self.shared.slots.lease.swap(end, Ordering::SeqCst) {
+            self.consumer.subscription.lapse();
+        }
+    }
+
     /// Lets the reader, and whoever asks, see where the member stands.
     fn settle(&mut self) {
         let Some(participant) = &self.participant else { return };
-        let lease = nanoseconds(participant.lease_end());
         let had = self.shared.slots.has_lease();
-        self.shared.slots.lease.store(lease, Ordering::SeqCst);
+        self.lease_until(nanoseconds(participant.lease_end()));
         if !had && self.shared.slots.has_lease() {
             self.consumer.subscription.wake_reader();
         }

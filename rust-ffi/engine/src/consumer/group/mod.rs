@@ -36,6 +36,7 @@ pub use calls::{EpochOffset, GroupMember, GroupSlots, MemberState};
 pub(super) use gate::{Gate, Keeping, Revocation};
 pub use gate::{GroupChange, GroupChangeKind};
 pub(super) use slots::Slots;
+pub use slots::Unchanged;
 
 use super::{ConsumerShared, Take};
 use crate::error::{Error, Result};

@@ -168,6 +168,7 @@ impl Host {
                 self.tell(EventKind::GroupJoined, None);
             }
             Output::Suspended => {
+                self.consumer.subscription.lapse();
                 self.stands(MemberState::Suspended);
                 self.tell(EventKind::GroupSuspended, None);
             }

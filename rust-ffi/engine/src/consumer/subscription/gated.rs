@@ -116,6 +116,13 @@ impl Subscription {
         self.readable.notify_waiters();
     }
 
+    /// The lease has ended: the reader is to look at it before the next record.
+    pub(crate) fn lapse(&self) {
+        if let Some(gate) = &mut self.lock().gate {
+            gate.lapse();
+        }
+    }
+
     /// The lease runs again.
     pub(crate) fn wake_reader(&self) {
         self.readable.notify_waiters();

@@ -95,3 +95,33 @@ fn what_was_told_is_followed_by_the_truth() {
     assert_eq!(gate.acknowledge(revoked.number), []);
     assert!(gate.has_changes());
 }
+
+#[test]
+fn a_reader_that_knows_of_all_need_not_look_until_something_changes() {
+    let mut gate = gate(true);
+    let knows = |gate: &Gate| gate.slots().unchanged.is_so();
+    assert!(!knows(&gate));
+    assert_eq!(gate.change(), None);
+    assert!(knows(&gate));
+    gate.assign(0, 7);
+    assert!(!knows(&gate));
+    // Being told is not enough, nor is the acknowledgement, which changes an epoch.
+    let change = gate.change().unwrap();
+    assert!(!knows(&gate));
+    gate.acknowledge(change.number);
+    assert!(!knows(&gate));
+    let changes: [fn(&mut Gate); 4] = [
+        |gate| assert_eq!(gate.revoke(0, 7), Revocation::Later),
+        |gate| assert_eq!(gate.keep(0, 7), Keeping::BeginsAnew),
+        |gate| gate.lose(0, 7),
+        Gate::lapse,
+    ];
+    for change in changes {
+        while let Some(told) = gate.change() {
+            gate.acknowledge(told.number);
+        }
+        assert!(knows(&gate));
+        change(&mut gate);
+        assert!(!knows(&gate));
+    }
+}
