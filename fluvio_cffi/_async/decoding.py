@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fluvio_cffi._backends.base import AsyncBackend
-from fluvio_cffi._consume.batch import Buffer, Columns, Cut, RecordBatch
+from fluvio_cffi._consume.batch import Buffer, Cut, RecordBatch
+from fluvio_cffi._consume.columns import Columns
 from fluvio_cffi._consume.decoding import Bad, Decoding
 from fluvio_cffi._errors import DecodeError
 

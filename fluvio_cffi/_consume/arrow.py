@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
-from fluvio_cffi._consume.batch import Columns, ReadTogether, arrow_data, partition_of_chunk, places_of_chunk
+from fluvio_cffi._consume.batch import ReadTogether, arrow_data
+from fluvio_cffi._consume.columns import Columns, partition_of_chunk, places_of_chunk
 from fluvio_cffi._native.errors import raise_status
 from fluvio_cffi._native.loader import CData, ffi, lib
 

@@ -7,7 +7,8 @@ from struct import Struct
 from typing import Any, Final
 
 from fluvio_cffi._consume.backend import ConsumeBackend
-from fluvio_cffi._consume.batch import Buffer, OwnedPartition, ReadTogether, SharedOffset
+from fluvio_cffi._consume.batch import Buffer, ReadTogether
+from fluvio_cffi._consume.columns import OwnedPartition, SharedOffset
 from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._errors import CommitFencedError, ConfigError, ConfigTypeError, UsageError
 from fluvio_cffi._native.calls import copy_buffer

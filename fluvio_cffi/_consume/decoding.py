@@ -11,7 +11,8 @@ from itertools import islice, repeat
 from operator import length_hint
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from fluvio_cffi._consume.batch import Buffer, Columns, Source
+from fluvio_cffi._consume.batch import Buffer
+from fluvio_cffi._consume.columns import Columns, Source
 from fluvio_cffi._errors import DecodeError
 from fluvio_cffi._values.checks import wrong_value
 from fluvio_cffi._values.codecs import Codec, check_codec, guarded

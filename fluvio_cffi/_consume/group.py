@@ -14,7 +14,8 @@ from itertools import chain, compress, repeat
 from operator import gt
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
-from fluvio_cffi._consume.batch import Buffer, Columns, OwnedPartition, State
+from fluvio_cffi._consume.batch import Buffer, State
+from fluvio_cffi._consume.columns import Columns, OwnedPartition
 from fluvio_cffi._consume.membership import Listener, Membership
 from fluvio_cffi._errors import PartitionNotFoundError
 from fluvio_cffi._native.errors import raise_status

@@ -14,17 +14,8 @@ from time import monotonic
 from typing import Any, Final
 
 from fluvio_cffi._consume.backend import ConsumeBackend
-from fluvio_cffi._consume.batch import (
-    Buffer,
-    Columns,
-    ReadTogether,
-    RecordBatch,
-    State,
-    gone,
-    positions,
-    waiting,
-    waiting_but,
-)
+from fluvio_cffi._consume.batch import Buffer, ReadTogether, RecordBatch, State, gone, positions, waiting, waiting_but
+from fluvio_cffi._consume.columns import Columns
 from fluvio_cffi._consume.commits import Commits
 from fluvio_cffi._consume.decoding import Decoding
 from fluvio_cffi._consume.group import Group

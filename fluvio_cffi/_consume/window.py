@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fluvio_cffi._consume.batch import SharedOffset
+from fluvio_cffi._consume.columns import SharedOffset
 from fluvio_cffi._values.records import Record
 
 

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from fluvio_cffi._backends.threads import SyncBackend
-from fluvio_cffi._consume.batch import Buffer, Columns, Cut, RecordBatch
+from fluvio_cffi._consume.batch import Buffer, Cut, RecordBatch
+from fluvio_cffi._consume.columns import Columns
 from fluvio_cffi._consume.decoding import Bad, Decoding
 from fluvio_cffi._errors import DecodeError
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fluvio_cffi import Record, RecordBatch
-from fluvio_cffi._consume.batch import Buffer, Columns, holding_back, positions, without
+from fluvio_cffi._consume.batch import Buffer, holding_back, positions, without
+from fluvio_cffi._consume.columns import Columns
 
 
 def columns(partition: int, first: int, count: int, *, keys: bool = False, gap: int = 0) -> Columns:

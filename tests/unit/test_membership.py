@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from fluvio_cffi import AsyncFluvio, ConfigError, ConfigTypeError, Fluvio, RecordBatch
-from fluvio_cffi._consume.batch import Buffer, Columns, OwnedPartition, gone
+from fluvio_cffi._consume.batch import Buffer, gone
+from fluvio_cffi._consume.columns import Columns, OwnedPartition
 from fluvio_cffi._consume.group import leave, now, sixteens
 
 REFUSED: list[tuple[dict[str, Any], str]] = [

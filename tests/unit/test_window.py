@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fluvio_cffi import Record
-from fluvio_cffi._consume.batch import SharedOffset
+from fluvio_cffi._consume.columns import SharedOffset
 from fluvio_cffi._consume.window import Window
 
 
