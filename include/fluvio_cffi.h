@@ -1934,9 +1934,9 @@ flv_status_t flv_arrow_stream(flv_slice_t topic,
 /*
  Opens a reader of a table. Its columns: `value` and `key` are binary or utf8, also large, views, of a fixed size or
  in a dictionary; `partition` is an integer, `timestamp` a time with a zone, or an integer in milliseconds since the
- epoch. All but `value` may be empty, for none, and have nulls. Of `stream` the reader takes everything, and leaves it
- released, also where it fails; or, with `stream` NULL, of `schema` and `array`. It reads as it is asked to, on the
- caller's thread. `*reader` is yours, until `flv_arrow_reader_free`. Any thread.
+ epoch. All but `value` may be empty, for none, and have nulls. Of `stream` the reader takes everything, and leaves
+ it released, also where it fails; or, with `stream` NULL, of `schema` and `array`. It reads as it is asked to, on
+ the caller's thread. `*reader` is yours, until `flv_arrow_reader_free`. Any thread.
  */
 flv_status_t flv_arrow_reader_open(struct ArrowArrayStream *stream,
                                    struct ArrowSchema *schema,
@@ -1949,10 +1949,10 @@ flv_status_t flv_arrow_reader_open(struct ArrowArrayStream *stream,
                                    flv_error_t **error);
 
 /*
- Reads the next records, for `flv_producer_submit`: at most 4,096, and 256 KiB of keys and values unless one alone has
- more. `*records`, whose `struct_size` the caller sets, is filled in; what it points to is lent until the next read,
- or the free. END: there are no more. If it fails, all before was read: a batch in which a row has no value is not
- read at all. It may call whoever made the data, and takes as long as that. One thread at a time.
+ Reads the next records, for `flv_producer_submit`: at most 4,096, and 256 KiB of keys and values unless one alone
+ has more. `*records`, whose `struct_size` the caller sets, is filled in; what it points to is lent until the next
+ read, or the free. END: there are no more. If it fails, all before was read: a batch in which a row has no value is
+ not read at all. It may call whoever made the data, and takes as long as that. One thread at a time.
  */
 flv_status_t flv_arrow_reader_read(flv_arrow_reader_t *reader, flv_records_t *records, flv_error_t **error);
 

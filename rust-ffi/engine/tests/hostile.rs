@@ -184,6 +184,7 @@ fn options(endpoint: SocketAddr) -> ClientOptions {
         request_timeout: Duration::from_millis(500),
         admin_timeout: Duration::from_secs(2),
         probe_interval: Duration::from_millis(300),
+        owner: 0,
     }
 }
 

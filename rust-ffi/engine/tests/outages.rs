@@ -37,6 +37,7 @@ fn options(endpoint: &str, timeout: Option<Duration>, wait: Option<bool>) -> Cli
         request_timeout: Duration::from_secs(5),
         admin_timeout: Duration::from_secs(10),
         probe_interval: Duration::from_secs(10),
+        owner: 0,
     }
 }
 

@@ -54,6 +54,7 @@ async fn rsa_keys_in_both_formats() {
             request_timeout: Duration::from_secs(10),
             admin_timeout: Duration::from_secs(10),
             probe_interval: Duration::from_secs(10),
+            owner: 0,
         };
         let client = Client::connect(options).await.unwrap();
         assert!(!client.platform_version().is_empty());

@@ -220,9 +220,9 @@ pub extern "C" fn flv_arrow_stream(
 
 /// Opens a reader of a table. Its columns: `value` and `key` are binary or utf8, also large, views, of a fixed size or
 /// in a dictionary; `partition` is an integer, `timestamp` a time with a zone, or an integer in milliseconds since the
-/// epoch. All but `value` may be empty, for none, and have nulls. Of `stream` the reader takes everything, and leaves it
-/// released, also where it fails; or, with `stream` NULL, of `schema` and `array`. It reads as it is asked to, on the
-/// caller's thread. `*reader` is yours, until `flv_arrow_reader_free`. Any thread.
+/// epoch. All but `value` may be empty, for none, and have nulls. Of `stream` the reader takes everything, and leaves
+/// it released, also where it fails; or, with `stream` NULL, of `schema` and `array`. It reads as it is asked to, on
+/// the caller's thread. `*reader` is yours, until `flv_arrow_reader_free`. Any thread.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_arrow_reader_open(
     stream: *mut ArrowArrayStream,
@@ -263,10 +263,10 @@ pub extern "C" fn flv_arrow_reader_open(
     })
 }
 
-/// Reads the next records, for `flv_producer_submit`: at most 4,096, and 256 KiB of keys and values unless one alone has
-/// more. `*records`, whose `struct_size` the caller sets, is filled in; what it points to is lent until the next read,
-/// or the free. END: there are no more. If it fails, all before was read: a batch in which a row has no value is not
-/// read at all. It may call whoever made the data, and takes as long as that. One thread at a time.
+/// Reads the next records, for `flv_producer_submit`: at most 4,096, and 256 KiB of keys and values unless one alone
+/// has more. `*records`, whose `struct_size` the caller sets, is filled in; what it points to is lent until the next
+/// read, or the free. END: there are no more. If it fails, all before was read: a batch in which a row has no value is
+/// not read at all. It may call whoever made the data, and takes as long as that. One thread at a time.
 #[unsafe(no_mangle)]
 pub extern "C" fn flv_arrow_reader_read(
     reader: *mut flv_arrow_reader_t,

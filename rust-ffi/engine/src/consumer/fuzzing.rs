@@ -11,7 +11,7 @@ use crate::fuzzing::{offset, sealed};
 struct Offsets;
 
 impl ChunkEncoder for Offsets {
-    fn encode(&self, records: &[RecordRef<'_>]) -> Vec<u8> {
+    fn encode(&self, _: u32, records: &[RecordRef<'_>]) -> Vec<u8> {
         records.iter().flat_map(|record| record.offset.to_be_bytes()).collect()
     }
 }

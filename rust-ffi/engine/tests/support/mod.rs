@@ -82,6 +82,7 @@ pub async fn connect(endpoint: &str) -> Client {
         request_timeout: Duration::from_secs(5),
         admin_timeout: Duration::from_secs(10),
         probe_interval: Duration::from_secs(10),
+        owner: 0,
     };
     Client::connect(options).await.unwrap()
 }

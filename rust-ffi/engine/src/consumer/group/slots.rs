@@ -21,8 +21,8 @@ impl Table {
     }
 }
 
-/// Bytes that a reader goes through in step with its records, so that looking costs it next to nothing: each is 1 as long
-/// as nothing has changed that it has not looked at, else 0.
+/// Bytes that a reader goes through in step with its records, so that looking costs it next to nothing: each is 1 as
+/// long as nothing has changed that it has not looked at, else 0.
 #[derive(Debug)]
 pub struct Unchanged([AtomicU64; Self::COUNT / 8]);
 
