@@ -254,7 +254,7 @@ async def test_what_is_no_arrow_data(world: World) -> None:
                 await producer.send_arrow(pa.array([b"a"]))
             spent = pa.RecordBatchReader.from_batches(pa.schema([]), [])
             spent.__arrow_c_stream__()
-            with pytest.raises((ConfigError, OSError, ValueError)):
+            with pytest.raises(ConfigError, match="data has no columns"):
                 await producer.send_arrow(spent)
         with pytest.raises(ClosedError):
             await producer.send_arrow(pa.table({"value": [b"a"]}))
