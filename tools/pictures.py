@@ -131,7 +131,8 @@ def written(endpoint: str, arguments: Sequence[str], columns: int, rows: int) ->
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     kept = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")}
-    environment = {**kept, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color", "FLV_PROFILE_PATH": os.devnull}
+    package = os.pathsep.join(sys.path[1:])
+    environment = {**kept, "PYTHONPATH": package, "TERM": "xterm-256color", "FLV_PROFILE_PATH": os.devnull}
     process = subprocess.Popen(
         [sys.executable, "-c", PROGRAM, "-c", endpoint, *arguments],
         stdin=its,
