@@ -72,6 +72,7 @@ fn structures_lie_in_memory_as_ever() {
         }
         flv_position_t { partition, seeks, position, end }
         flv_event_t { struct_size, kind, number, partition, leader, topic, reason, group }
+        flv_arrow_part_t { arrow, start, count }
         flv_log_t { time_ns, number, level, reserved, target, message, fields }
         flv_metrics_t {
             struct_size, reserved, records_produced, bytes_produced, records_consumed, bytes_consumed, requests, retries,
@@ -84,7 +85,7 @@ fn structures_lie_in_memory_as_ever() {
         flv_epoch_offset_t { partition, reserved, offset, epoch }
         flv_group_change_t { struct_size, kind, number, partitions, epochs, count }
         flv_group_member_t { struct_size, state, generation, id }
-        flv_group_slots_t { struct_size, reserved, lease, changes, came_back }
+        flv_group_slots_t { struct_size, reserved, lease, changes, came_back, unchanged, unchanged_count }
     };
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/c_abi/layout.json");
     if std::env::var_os("FLUVIO_CFFI_WRITE_LAYOUT").is_some() {
