@@ -26,6 +26,8 @@ mod options;
 mod producer;
 mod profile;
 mod replies;
+#[cfg(any(test, fuzzing))]
+mod sealing;
 mod session;
 mod smartmodule;
 mod stored_offsets;

@@ -26,7 +26,7 @@ const ENGINE: &[&str] = &[
     "limit guard smartmodule",
     "backoff boottime metrics descriptors",
     "error",
-    "log",
+    "log sealing",
 ];
 
 const ABI: &[&str] = &[

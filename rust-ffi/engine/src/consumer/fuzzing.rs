@@ -5,7 +5,7 @@ use super::assignment::Assignment;
 use super::cursor::{AfterReply, Cursor};
 use super::{Chunk, ChunkEncoder, RecordRef, Start};
 use crate::error::ErrorKind;
-use crate::fuzzing::{offset, sealed};
+use crate::sealing::{offset, sealed};
 
 /// Writes the offset of each record.
 struct Offsets;

@@ -1,7 +1,7 @@
 //! What holds for what is read of a log of groups, whoever wrote it.
 
 use super::reader::Reader;
-use crate::fuzzing::{offset, sealed};
+use crate::sealing::{offset, sealed};
 
 /// A reply, the first byte says where reading begins: records from there on, or an error that moves nothing.
 pub(crate) fn reply(data: &[u8]) {

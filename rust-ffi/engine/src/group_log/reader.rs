@@ -94,7 +94,7 @@ mod tests {
     use fluvio_cffi_wire::{BatchBuilder, Codec};
 
     use super::*;
-    use crate::fuzzing::sealed;
+    use crate::sealing::sealed;
 
     /// A batch of two records from offset `base` on, the last of which says that it is `last` behind that.
     fn batch(base: i64, last: u8) -> Bytes {

@@ -12,8 +12,8 @@ use proptest::prelude::*;
 use super::super::assignment::Assignment;
 use super::super::{Chunk, ChunkEncoder, RecordRef, Start};
 use super::*;
-use crate::fuzzing::crc32c;
 use crate::replies::RecordBytes;
+use crate::sealing::crc32c;
 
 /// Writes offset, time and value of each record.
 struct Lines;
