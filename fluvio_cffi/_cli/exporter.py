@@ -21,7 +21,7 @@ from .settings import Failure, Settings, note
 @click.option("--timeout", type=SPAN, default="5s", show_default=True, help="How long it may ask, each time.")
 @click.pass_obj
 def exporter(settings: Settings, port: int, host: str, timeout: float) -> None:
-    """The lag of consumers and groups, and what is wrong, for Prometheus.
+    """Lag and health of the cluster, for Prometheus.
 
     At http://HOST:PORT/metrics until Ctrl-C. The cluster is asked whenever that is read; while it is away,
     fluvio_up is 0.

@@ -244,7 +244,7 @@ class Producer(Forgettable, Closeable, Generic[KeyIn, ValueIn]):
         The table is read batch by batch, as there is room, and no further ahead than a chunk (at most 4,096 rows or
         about 256 KiB) but for the batch that its owner makes; per partition its order is kept. Of what was accepted
         before an error or an interruption, all is sent. A table that is slow to read, such as one that is still being
-        computed, holds up the event loop meanwhile: read it in another thread, or send from there.
+        computed, holds up all else in this thread meanwhile: read it in another one, or send from there.
 
         :param data: what has ``__arrow_c_stream__`` or ``__arrow_c_array__``: a table, batch or reader of pyarrow, a
             frame of polars or pandas, a relation of DuckDB, an :class:`ArrowBatch`.
