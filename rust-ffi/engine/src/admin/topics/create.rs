@@ -7,11 +7,13 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fluvio::FluvioAdmin;
 use fluvio::metadata::topic::{TopicSpec as Upstream, TopicStatus as UpstreamStatus};
 use fluvio_sc_schema::objects::Metadata;
 use tokio::sync::SetOnce;
+use tokio::time::{Instant, timeout};
 
 use super::leaders::Leaders;
 use super::spec::{check_topic_name, invalid_topic};
@@ -20,6 +22,9 @@ use crate::admin::{Admin, CreateFlags, Kind, Spu, SpuResolution, done, exists, u
 use crate::error::{Error, ErrorKind, Result};
 
 const CREATED: &str = "was created and exists";
+
+/// How long, at least and at most, a refusal may be on its way when the topic has been seen.
+const REFUSAL: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
 
 impl Admin {
     /// Creates a topic and returns it. Names and limits are checked before anything is sent. `wait_ready`: return once
@@ -110,11 +115,17 @@ impl Admin {
         };
         let mut reply = pin!(self.session.controller().long(&self.limit, &what, flags.exist_ok, create));
         let mut seen = pin!(self.see(name, &wanted, &sent, leaders));
+        let begun = Instant::now();
         let replied = tokio::select! {
             biased;
             replied = &mut reply => replied,
             seen = &mut seen => match seen {
-                Ok(topic) => return Ok(topic),
+                // Of two who create it at once the one that is refused sees the other's. That takes some round trips;
+                // as many more are given to the refusal, which is older.
+                Ok(topic) => return match timeout(begun.elapsed().clamp(REFUSAL.0, REFUSAL.1), reply).await {
+                    Ok(Err(error)) if error.kind == ErrorKind::AlreadyExists => Err(error),
+                    _ => Ok(topic),
+                },
                 // Somebody has deleted it meanwhile.
                 Err(error) if error.kind == ErrorKind::TopicNotFound => return Err(done(error)),
                 Err(_) => {
