@@ -7,7 +7,7 @@ from typing import Any
 
 from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._native.calls import Slice
-from fluvio_cffi._native.loader import lib
+from fluvio_cffi._native.loader import CData, lib
 from fluvio_cffi._native.queue import Operation
 from fluvio_cffi._native.tickets import Wakeable
 from fluvio_cffi._produce.encoding import Encoding
@@ -47,22 +47,12 @@ async def open_producer(
 
 async def open_consumer(session: AsyncSession, topic: str, options: ConsumerOptions) -> AsyncConsumer[Any, Any]:
     """Opens a consumer of one topic."""
-    backend = session.backend
-    backend.check()
-    session.check_open()
-    operation = await backend.finish(_start(session, topic, options, backend.waiter()))
-    handle = operation.take("flv_consumer_t *", lib.flv_consumer_free)
-    return consumer_class()(session, handle, topic, options)
+    return consumer_class()(session, await _handle(session, topic, options), topic, options)
 
 
 async def open_arrow(session: AsyncSession, topic: str, options: ConsumerOptions) -> AsyncArrowConsumer:
     """Opens a consumer of one topic that hands out Arrow data."""
-    backend = session.backend
-    backend.check()
-    session.check_open()
-    operation = await backend.finish(_start(session, topic, options, backend.waiter()))
-    handle = operation.take("flv_consumer_t *", lib.flv_consumer_free)
-    return AsyncArrowConsumer(session, handle, topic, options)
+    return AsyncArrowConsumer(session, await _handle(session, topic, options), topic, options)
 
 
 async def open_topics(session: AsyncSession, options: Mapping[str, ConsumerOptions]) -> AsyncTopicsConsumer[Any, Any]:
@@ -84,6 +74,15 @@ async def open_topics(session: AsyncSession, options: Mapping[str, ConsumerOptio
         for topic, operation in zip(options, operations, strict=True)
     }
     return topics_consumer_class()(session, handles, options)
+
+
+async def _handle(session: AsyncSession, topic: str, options: ConsumerOptions) -> CData:
+    """The library's consumer of one topic."""
+    backend = session.backend
+    backend.check()
+    session.check_open()
+    operation = await backend.finish(_start(session, topic, options, backend.waiter()))
+    return operation.take("flv_consumer_t *", lib.flv_consumer_free)
 
 
 def _start(session: AsyncSession, topic: str, options: ConsumerOptions, waiter: Wakeable) -> Operation:

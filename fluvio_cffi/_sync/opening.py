@@ -8,7 +8,7 @@ from typing import Any
 
 from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._native.calls import Slice
-from fluvio_cffi._native.loader import lib
+from fluvio_cffi._native.loader import CData, lib
 from fluvio_cffi._native.queue import Operation
 from fluvio_cffi._native.tickets import Wakeable
 from fluvio_cffi._produce.encoding import Encoding
@@ -48,22 +48,12 @@ def open_producer(
 
 def open_consumer(session: Session, topic: str, options: ConsumerOptions) -> Consumer[Any, Any]:
     """Opens a consumer of one topic."""
-    backend = session.backend
-    backend.check()
-    session.check_open()
-    operation = backend.finish(_start(session, topic, options, backend.waiter()))
-    handle = operation.take("flv_consumer_t *", lib.flv_consumer_free)
-    return consumer_class()(session, handle, topic, options)
+    return consumer_class()(session, _handle(session, topic, options), topic, options)
 
 
 def open_arrow(session: Session, topic: str, options: ConsumerOptions) -> ArrowConsumer:
     """Opens a consumer of one topic that hands out Arrow data."""
-    backend = session.backend
-    backend.check()
-    session.check_open()
-    operation = backend.finish(_start(session, topic, options, backend.waiter()))
-    handle = operation.take("flv_consumer_t *", lib.flv_consumer_free)
-    return ArrowConsumer(session, handle, topic, options)
+    return ArrowConsumer(session, _handle(session, topic, options), topic, options)
 
 
 def open_topics(session: Session, options: Mapping[str, ConsumerOptions]) -> TopicsConsumer[Any, Any]:
@@ -85,6 +75,15 @@ def open_topics(session: Session, options: Mapping[str, ConsumerOptions]) -> Top
         for topic, operation in zip(options, operations, strict=True)
     }
     return topics_consumer_class()(session, handles, options)
+
+
+def _handle(session: Session, topic: str, options: ConsumerOptions) -> CData:
+    """The library's consumer of one topic."""
+    backend = session.backend
+    backend.check()
+    session.check_open()
+    operation = backend.finish(_start(session, topic, options, backend.waiter()))
+    return operation.take("flv_consumer_t *", lib.flv_consumer_free)
 
 
 def _start(session: Session, topic: str, options: ConsumerOptions, waiter: Wakeable) -> Operation:

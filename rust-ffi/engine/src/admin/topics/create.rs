@@ -2,8 +2,8 @@
 //!
 //! The SC answers once the SPUs have told it that they serve the partitions: up to 400 ms later than they do, and not
 //! at all if it has lost what they told. So the topic is also followed by what the watches and its leaders say;
-//! whichever comes first. What is wrong with a create only the SC says: that it refuses one comes at once, before any
-//! leader can have heard of the topic.
+//! whichever comes first. What is wrong with a create only the SC says. It refuses one at once, but where another has
+//! just created the topic, that one may be seen before the refusal is heard: so a refusal gets some time even then.
 
 use std::pin::pin;
 use std::sync::Arc;
