@@ -66,6 +66,9 @@ class AsyncioBackend(AsyncBackend):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(CompletionQueue())
         self.loop = loop
+        # How often it was asked to drain though the descriptor says nothing; and how often when it last began.
+        self._asked = 0
+        self._begun = 0
         # A loop that has nothing to say about its futures need not be asked for them.
         usual = getattr(type(loop), "create_future", None) is asyncio.BaseEventLoop.create_future
         self._future: Callable[[], asyncio.Future[RecordMetadata]] = (
@@ -131,12 +134,24 @@ class AsyncioBackend(AsyncBackend):
 
     def _readable(self) -> None:
         try:
+            self._begun = self._asked
             self.turned()
             self._pump()
         except BaseException:
-            # A signal handler's: what is left is done in the loop's next turn.
-            self.loop.call_soon(self._readable)
+            # A signal handler's.
+            self._come_again()
             raise
+
+    def _come_again(self) -> None:
+        """What is left is done in the loop's next turn, though the descriptor says nothing of it."""
+        asked = self._asked = self._asked + 1
+        self.loop.call_soon(self._readable)
+        # That is over where a signal handler raises before its first instruction.
+        self.loop.call_soon(self._make_up, asked)
+
+    def _make_up(self, asked: int) -> None:
+        if self._begun < asked:
+            self._readable()
 
     def _attach(self) -> None:
         self.loop.add_reader(self.completions.descriptor, self._readable)

@@ -169,6 +169,7 @@ class QuickAsyncioBackend(AsyncioBackend):
     def _readable(self) -> None:
         try:
             completions = self.completions
+            self._begun = self._asked
             self._ready = 0
             self.draining = True
             completions.drain()
@@ -179,9 +180,9 @@ class QuickAsyncioBackend(AsyncioBackend):
             if self._settled:
                 self._resume()
         except BaseException:
-            # A signal handler's, or a task's: what is left is done in the loop's next turn.
+            # A signal handler's, or a task's.
             self.draining = False
-            self.loop.call_soon(self._readable)
+            self._come_again()
             raise
 
     def _resume(self) -> None:
@@ -195,7 +196,7 @@ class QuickAsyncioBackend(AsyncioBackend):
                 if resumption is None:
                     resumption = self._resumption = Resumption(futures, results)
                 if not resumption.go_on():
-                    self.loop.call_soon(self._readable)
+                    self._come_again()
                     return
                 if len(resumption.ready) < len(futures):
                     super().deliver(futures, results)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Callable, Coroutine
 from contextvars import ContextVar, copy_context
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -184,6 +186,52 @@ def test_one_that_ends_the_loop(kind: type[BaseException]) -> None:
     finally:
         loop.close()
     assert seen == list(range(10))
+
+
+def test_an_interrupt_as_the_rest_begins() -> None:
+    """A signal handler raises before the first instruction of the drain that is to let the rest go on: they do."""
+    seen: list[int] = []
+    tasks: list[asyncio.Task[None]] = []
+    drains = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> None:
+        nonlocal drains
+        if event == "call" and frame.f_code is QuickAsyncioBackend._readable.__code__:  # noqa: SLF001
+            drains += 1
+            if drains == 2:
+                raise KeyboardInterrupt
+
+    async def begin() -> None:
+        loop = asyncio.get_running_loop()
+
+        async def task(number: int) -> None:
+            await sends.futures[number]
+            seen.append(number)
+            # Longer than they go on together.
+            deadline = loop.time() + 0.0001
+            while loop.time() < deadline:
+                pass
+
+        sends = Sends(100)
+        tasks.extend(await sends.begin(task))
+        sends.acknowledge()
+        loop.call_soon(sends.readable)
+        await asyncio.wait(tasks)
+
+    async def rest() -> None:
+        await asyncio.wait(tasks)
+
+    loop = asyncio.new_event_loop()
+    sys.settrace(trace)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(begin())
+        assert len(seen) < 100
+        loop.run_until_complete(asyncio.wait_for(rest(), 5))
+    finally:
+        sys.settrace(None)
+        loop.close()
+    assert seen == list(range(100))
 
 
 @pytest.mark.parametrize("count", [1, 5])
