@@ -23,7 +23,7 @@ MODELS := --manifest-path rust-ffi/models/Cargo.toml --locked
 RUST_SOURCES := $(shell find rust-ffi \( -name target -o -name fuzz -o -name models \) -prune -o \( -name '*.rs' -o -name '*.toml' -o -name Cargo.lock \) -print)
 PYTHON_SOURCES := pytest_fluvio_cffi.py fluvio_cffi_flv.py $(shell find fluvio_cffi \( -name '*.py' -o -name "*.pyi" -o -name py.typed \) ! -name _binding.py)
 WHEEL_SOURCES := $(RUST_SOURCES) $(PYTHON_SOURCES) include/fluvio_cffi.h setup.py pyproject.toml README.md LICENSE \
-	$(addprefix tools/,build_binding.py rust_flags.py third_party.py vendor.py wheel_files.py)
+	$(addprefix tools/,build_binding.py release_flags.py third_party.py vendor.py wheel_files.py)
 
 .PHONY: help demo test test-rust test-python test-pythons test-reproducible test-sdist test-upgrade test-long test-unit conformance docs links bench bench-full develop wheel wheel-manylinux sdist c-sdk test-c-sdk fuzz sanitize lint lint-python lint-rust deny format clean
 
@@ -108,8 +108,7 @@ docs: $(VENV)/.wheel $(VENV)/.docs
 # With a script's path Python looks for modules in its folder, not here: the installed wheel is measured. The PyPI package
 # that it is compared with has a virtual environment of its own, which the program makes.
 bench bench-full: $(VENV)/.wheel $(VENV)/.test
-	@$(PROGRESS) 'building the official client' \
-		env RUSTFLAGS="$$($(BIN)/python tools/rust_flags.py)" \
+	@eval "$$($(BIN)/python tools/release_flags.py)" && $(PROGRESS) 'building the official client' \
 		$(CARGO) build --release $(MANIFEST) -p fluvio-cffi-cluster --example contestants
 	@$(BIN)/python benchmarks/bench.py --rust $(CARGO_TARGET_DIR)/release/examples/contestants --peer .venv-peer \
 		--wheel dist/*.whl --json $@.json --picture $@.svg $(if $(filter %-full,$@),--full) $(BENCH_ARGS)

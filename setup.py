@@ -16,7 +16,7 @@ from setuptools_rust import Binding, RustExtension, Strip, build_rust
 ROOT = Path(__file__).resolve().parent
 sys.path.insert(0, str(ROOT / "tools"))
 
-import rust_flags  # noqa: E402
+import release_flags  # noqa: E402
 import third_party  # noqa: E402
 import vendor  # noqa: E402
 import wheel_files  # noqa: E402
@@ -31,7 +31,7 @@ class BuildRust(build_rust):
     def run(self) -> None:
         self.verbose = 0  # cargo's own lines say enough
         if self.release or not self.inplace:
-            os.environ["RUSTFLAGS"] = rust_flags.released()
+            os.environ.update(release_flags.released())
         super().run()
 
     def get_dylib_ext_path(self, ext: RustExtension, target_fname: str) -> str:

@@ -103,7 +103,7 @@ def test_wheel_is_small() -> None:
     wheels = list((ROOT / "dist").glob("*.whl"))
     if not wheels:
         pytest.skip("the wheel itself is not in dist/")
-    assert max(wheel.stat().st_size for wheel in wheels) <= 8 * 1024 * 1024
+    assert max(wheel.stat().st_size for wheel in wheels) <= 8_000_000
 
 
 @installed

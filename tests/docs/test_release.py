@@ -130,12 +130,20 @@ def test_smallest_is_the_same_but_smaller(tmp_path: Path, monkeypatch: pytest.Mo
 @needs_cargo
 def test_released_code_has_no_paths(monkeypatch: pytest.MonkeyPatch) -> None:
     """That the compiler is told so; whether it heeds it is asked of the installed files, in test_packaging.py."""
-    rust_flags = tool("rust_flags", monkeypatch)
+    release_flags = tool("release_flags", monkeypatch)
     monkeypatch.setenv("RUSTFLAGS", "-Cforce-frame-pointers")
-    first, *ours = rust_flags.released().split()
+    first, *ours = release_flags.released()["RUSTFLAGS"].split()
     assert first == "-Cforce-frame-pointers"
     home = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
     assert any(flag.startswith(f"--remap-path-prefix={home}") and flag.endswith("=/crates") for flag in ours)
+
+
+def test_zstd_packs_at_the_level_that_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At level 1 it looks for repetitions in the fastest way, however large a batch is. The others are left out."""
+    flags = tool("release_flags", monkeypatch).released()["CFLAGS"]
+    assert "-DZSTD_EXCLUDE_DFAST_BLOCK_COMPRESSOR" in flags.split()
+    codec = (ROOT / "rust-ffi" / "wire" / "src" / "codec.rs").read_text(encoding="utf-8")
+    assert re.findall(r"ZSTD_LEVEL.* = (\d+);", codec) == ["1"]
 
 
 # -- the workflows
