@@ -68,7 +68,8 @@ def senders(what: Received, codec: Codec[Any] | None = None) -> list[Context]:
         return []
     records: Iterable[Record[Any, Any]] = [what] if isinstance(what, Record) else ()
     if isinstance(what, RecordBatch):
-        records = what[:_MOST_LINKS]
+        batch: RecordBatch[Any, Any] = what  # pyright: ignore[reportUnknownVariableType]
+        records = batch[:_MOST_LINKS]
     return [context for record in records if (context := _sender(record.value, event_codec)) is not None]
 
 
