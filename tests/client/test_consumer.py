@@ -170,15 +170,17 @@ async def test_a_batch_waits_for_more_but_not_for_ever(world: World) -> None:
             assert time.monotonic() - begun < 0.5
 
 
-async def test_a_batch_that_waits_for_more_sleeps(world: World) -> None:
+@pytest.mark.parametrize("form", ["records", "arrow", "group", "several"])
+async def test_a_batch_that_waits_for_more_sleeps(world: World, form: str) -> None:
+    options = {"arrow": {"format": "arrow"}, "group": {"group": "sleeping"}}.get(form, {})
     async with world.connect() as client:
         topic = await filled(world, client, 1)
-        for form in ({}, {"format": "arrow"}):
-            async with client.consumer(topic, start=Offset.beginning(), **form) as consumer:
-                batches = consumer.batches(max_records=2, max_wait=0.4)
-                begun = time.thread_time()
-                assert len(await batches.__anext__()) == 1
-                assert time.thread_time() - begun < 0.04
+        read = [topic] if form == "several" else topic
+        async with client.consumer(read, start=Offset.beginning(), **options) as consumer:
+            batches = consumer.batches(max_records=2, max_wait=0.4)
+            begun = time.thread_time()
+            assert len(await batches.__anext__()) == 1
+            assert time.thread_time() - begun < 0.04
 
 
 @pytest.mark.timeout(20)
