@@ -17,7 +17,7 @@ from typing import Any
 import measures
 import picture
 import report
-from contestants import HOSTS, PEER, PEER_PACKAGE, Contestant, Failure, installed_hosts, ours, peer, rust
+from contestants import HOSTS, PEER, PEER_PACKAGE, Contestant, Failure, installed_hosts, ours, peer, rust, tracing
 from measures import SIZE, Amounts, Measure
 from runs import Bench, Skip
 
@@ -104,6 +104,8 @@ def progress(text: str) -> None:
 
 def contestants(options: argparse.Namespace, wanted: Sequence[Measure]) -> dict[str, Contestant]:
     found = [*rust(options.rust), *map(ours, options.hosts)]
+    if "sync" in options.hosts:
+        found += tracing()
     if options.peer is not None and any(PEER in measure.who for measure in wanted):
         progress(f"looking for {PEER_PACKAGE}")
         try:

@@ -20,6 +20,8 @@ BATCHES = "official, by batches"
 SHARED = "official, one client"
 PEER = "PyPI fluvio"
 PLAIN = "plain loop"
+OFF = "sync, tracing off"
+TRACED = "sync, traced"
 PEER_PACKAGE = "fluvio==0.21.0"
 
 
@@ -68,6 +70,15 @@ def rust(program: Path) -> list[Contestant]:
 def ours(host: str) -> Contestant:
     """This library on one event loop, or on threads."""
     return Contestant(host, [sys.executable, str(HERE / "worker.py"), host])
+
+
+def tracing() -> list[Contestant]:
+    """This library in a process in which tracing was on, and is off again; and with tracing, of which the SDK makes
+    spans that nobody exports."""
+    if importlib.util.find_spec("opentelemetry.sdk") is None:
+        return []
+    command = ours("sync").command
+    return [Contestant(OFF, command, {"tracing": "off"}), Contestant(TRACED, command, {"tracing": "on"}, share=0.05)]
 
 
 def installed_hosts() -> list[str]:

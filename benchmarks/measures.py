@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from contestants import BATCHES, HOSTS, OFFICIAL, PEER, PLAIN, SHARED
+from contestants import BATCHES, HOSTS, OFF, OFFICIAL, PEER, PLAIN, SHARED, TRACED
 
 MIB = 1 << 20
 MODULES = Path(__file__).parent.parent / "tests" / "smartmodules"
@@ -117,6 +117,19 @@ def _arrow(amounts: Amounts) -> list[Measure]:
     ]
 
 
+def _tracing(by: str, amounts: Amounts) -> Measure:
+    """Without and with spans."""
+    return Measure(
+        f"tracing-{by}",
+        f"bulk consume by {by} in a process that can trace, one partition",
+        "read",
+        ("sync", OFF, TRACED),
+        {"verb": "consume", "by": by, "count": amounts.records, "size": SIZE, "partitions": 1},
+        rounds=0.8,
+        targets=(Target(f"processor time, by {by}, tracing off", (OFF,), 1.05, against="sync", figure="cpu_seconds"),),
+    )
+
+
 def table(amounts: Amounts) -> list[Measure]:
     """The measures of ``make bench``."""
     records = {"count": amounts.records, "size": SIZE}
@@ -166,6 +179,7 @@ def table(amounts: Amounts) -> list[Measure]:
         ]
     found += _arrow(amounts)
     found += [_through(module, amounts) for module in ("contains", "upper")]
+    found += [_tracing(by, amounts) for by in ("batches", "records")]
     one = {"verb": "send", "size": SIZE, "count": amounts.sends, "tasks": 1}
     found.append(
         Measure(

@@ -7,7 +7,8 @@ HOST is asyncio, uvloop, trio or sync (threads). SPEC is a JSON object: verb, ad
     produce             partitions, codec, keys; lazy: make the values as they are sent, not before; or by: "arrow":
                         as a column of a table, see columns.py
     consume             the same of a topic that has exactly `count` records; by: "batches", "records" or "arrow";
-                        through, wasm: the SmartModule that they come through, `contains` or `upper`, and its file
+                        through, wasm: the SmartModule that they come through, `contains` or `upper`, and its file;
+                        tracing: "on", or "off" again
     send                tasks: so many, each with one record in flight; lanes: as many, for the reading back
     end-to-end          interval_ms; shared (official client only): one client sends and reads
     fairness            by, prefetch, interval_ms, intervals: one of two partitions has `count` records waiting, again
@@ -529,7 +530,20 @@ SYNC_VERBS: dict[str, Callable[[Spec], Result]] = {
 }
 
 
+def can_trace(on: bool) -> None:
+    """Tracing is switched on, with spans that nobody exports; and off again, unless it is to stay `on`."""
+    from opentelemetry.sdk.trace import TracerProvider
+
+    from fluvio_cffi import opentelemetry
+
+    opentelemetry.instrument(tracer_provider=TracerProvider())
+    if not on:
+        opentelemetry.uninstrument()
+
+
 def main(host: str, spec: Spec) -> Result:
+    if "tracing" in spec:
+        can_trace(spec["tracing"] == "on")
     if spec.get("by") == "arrow":
         # Others need no pyarrow.
         import columns

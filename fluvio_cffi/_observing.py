@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias
 
-from fluvio_cffi._consume.batch import RecordBatch
+from fluvio_cffi._consume.batch import ReadTogether
 from fluvio_cffi._errors import FluvioError
 from fluvio_cffi._metadata import RecordMetadata
 from fluvio_cffi._native.loader import CData
@@ -20,7 +20,9 @@ from fluvio_cffi._values.records import Record
 
 Settled: TypeAlias = RecordMetadata | FluvioError
 """What became of a record."""
-Processed: TypeAlias = Record[Any, Any] | RecordBatch[Any, Any] | Mapping[Any, Any] | None
+Received: TypeAlias = Record[Any, Any] | ReadTogether
+"""What a read has brought."""
+Processed: TypeAlias = Received | Mapping[Any, Any] | None
 """What was given to a ``commit``."""
 
 
@@ -43,17 +45,19 @@ class Sending(Protocol):
 
 
 class Reading(Protocol):
-    """A call that reads. It ends with one of these, at the end of the log with none.
+    """A call that reads, as a block. It ends when it has received something, or with the error that leaves the block;
+    at the end of the log with neither.
 
     It is told before anything leaves the consumer: the caller may be interrupted by a signal handler in what watches,
     and then nothing must have been taken.
     """
 
-    def received(self, what: Record[Any, Any] | RecordBatch[Any, Any], codec: Codec[Any] | None) -> None:
-        """It has this for its caller; `codec` is to make something of values that are as they are in the log."""
+    def __enter__(self) -> Reading: ...
 
-    def failed(self, error: BaseException) -> None:
-        """It has nothing, for this reason."""
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object, /) -> None: ...
+
+    def received(self, what: Received, codec: Codec[Any] | None) -> None:
+        """It has this for its caller; `codec` is to make something of values that are as they are in the log."""
 
 
 class ProducerObserver(Protocol):
@@ -67,7 +71,7 @@ class ProducerObserver(Protocol):
 class ConsumerObserver(Protocol):
     """Watches one consumer."""
 
-    def reading(self, batch: bool = False) -> Reading:
+    def reading(self) -> Reading:
         """A call is about to wait for a record, or for a batch."""
         ...
 

@@ -40,7 +40,7 @@ class AsyncArrowConsumer(AsyncConsuming[ArrowBatch]):
         self._subscription.check_open()
         number(max_records, "max_records", 1, 1 << 31)
         wait = None if max_wait is None else parse_duration(max_wait, "max_wait")
-        return AsyncArrowBatches(self, self._backend, self._subscription, max_records, wait)
+        return self._new_batches(max_records, wait)
 
     def __arrow_c_schema__(self) -> object:
         """The schema of its batches, in a capsule: it is known before the first of them. Any thread."""
@@ -49,6 +49,9 @@ class AsyncArrowConsumer(AsyncConsuming[ArrowBatch]):
     async def __aenter__(self) -> AsyncArrowConsumer:
         self._subscription.check_open()
         return self
+
+    def _new_batches(self, limit: int, wait: float | None) -> AsyncArrowBatches:
+        return AsyncArrowBatches(self, self._backend, self._subscription, limit, wait)
 
     @staticmethod
     def _form() -> Form:

@@ -17,7 +17,7 @@ from fluvio_cffi._observing import ConsumerObserver
 from fluvio_cffi._values.quantities import Timeout, ending, parse_timeout
 from fluvio_cffi._values.records import K, Record, V
 
-from .batches import AsyncBatches
+from .batches import AsyncBatches, AsyncBatchReader, BatchT
 from .consumer import AsyncConsumer
 from .reading import next_records
 from .session import AsyncSession
@@ -81,21 +81,16 @@ async def _next(
     backend: AsyncBackend, subscription: Subscription, deadline: float | None, observer: ConsumerObserver
 ) -> bool:
     """Waits for a record, and tells of it before it leaves; false at the end."""
-    reading = observer.reading()
-    try:
-        if not await next_records(backend, subscription, deadline):
-            return False
-    except BaseException as error:
-        reading.failed(error)
-        raise
-    following = subscription.following
-    if following is not None:
-        reading.received(following, subscription.value_codec)
-    return True
+    with observer.reading() as reading:
+        found = await next_records(backend, subscription, deadline)
+        following = subscription.following if found else None
+        if following is not None:
+            reading.received(following, subscription.value_codec)
+        return found
 
 
-class AsyncObservedBatches(AsyncBatches[K, V]):
-    """Batches of a consumer that is watched."""
+class AsyncObservedReader(AsyncBatchReader[BatchT]):
+    """Batches of a consumer that is watched, in whatever form."""
 
     __slots__ = ("_observer",)
 
@@ -112,15 +107,17 @@ class AsyncObservedBatches(AsyncBatches[K, V]):
         self._observer = observer
 
     async def _next(self) -> Cut | None:
-        reading = self._observer.reading(batch=True)
-        try:
+        with self._observer.reading() as reading:
             cut = await super()._next()
-        except BaseException as error:
-            reading.failed(error)
-            raise
-        if cut is not None:
-            reading.received(cut.batch, self._subscription.value_codec)
-        return cut
+            if cut is not None:
+                reading.received(cut.batch, self._subscription.value_codec)
+            return cut
+
+
+class AsyncObservedBatches(AsyncObservedReader[RecordBatch[K, V]], AsyncBatches[K, V]):
+    """Batches of a consumer of records that is watched."""
+
+    __slots__ = ()
 
 
 class AsyncObservedTracker(AsyncTracker[K, V]):
@@ -139,15 +136,11 @@ class AsyncObservedTracker(AsyncTracker[K, V]):
         self._observer = observer
 
     async def _next(self, deadline: float | None) -> Record[K, V] | None:
-        reading = self._observer.reading()
-        try:
+        with self._observer.reading() as reading:
             record = await super()._next(deadline)
-        except BaseException as error:
-            reading.failed(error)
-            raise
-        if record is not None:
-            reading.received(record, None)
-        return record
+            if record is not None:
+                reading.received(record, None)
+            return record
 
     def processing(self, record: Record[K, V]) -> AbstractContextManager[Record[K, V]]:
         """As of any tracker."""

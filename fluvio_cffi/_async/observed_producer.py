@@ -7,6 +7,7 @@ from collections.abc import AsyncIterable, Iterable
 from fluvio_cffi import _observing
 from fluvio_cffi._metadata import RecordMetadata
 from fluvio_cffi._native.loader import CData
+from fluvio_cffi._produce.arrow import ArrowData
 from fluvio_cffi._produce.delivery import SendResult
 from fluvio_cffi._produce.encoding import Encoding
 from fluvio_cffi._produce.options import ProducerOptions
@@ -80,5 +81,23 @@ class AsyncObservedProducer(AsyncProducer[KeyIn, ValueIn]):
         """As of any producer."""
         with self._observer.sending(batch=True) as sending:
             result = await super().send_all(records, timeout=timeout)
+            sending.all_acknowledged(result)
+        return result
+
+    async def send_arrow(
+        self,
+        data: ArrowData,
+        *,
+        value: str = "value",
+        key: str | None = None,
+        partition: str | None = None,
+        timestamp: str | None = None,
+        timeout: Timeout = ...,
+    ) -> SendResult:
+        """As of any producer."""
+        with self._observer.sending(batch=True) as sending:
+            result = await super().send_arrow(
+                data, value=value, key=key, partition=partition, timestamp=timestamp, timeout=timeout
+            )
             sending.all_acknowledged(result)
         return result

@@ -81,18 +81,13 @@ class AsyncObservedTopicsConsumer(AsyncTopicsConsumer[K, V]):
 
 async def _next(backend: AsyncBackend, topics: Topics, deadline: float | None, observer: ConsumerObserver) -> bool:
     """Waits for a record, and tells of it before it leaves; false at the end."""
-    reading = observer.reading()
-    try:
-        if not await next_records(backend, topics, deadline):
-            return False
-    except BaseException as error:
-        reading.failed(error)
-        raise
-    current = topics.current
-    following = current.following
-    if following is not None:
-        reading.received(following, current.value_codec)
-    return True
+    with observer.reading() as reading:
+        found = await next_records(backend, topics, deadline)
+        current = topics.current
+        following = current.following if found else None
+        if following is not None:
+            reading.received(following, current.value_codec)
+        return found
 
 
 class _Batches(AsyncTopicsBatches[K, V]):
@@ -111,12 +106,8 @@ class _Batches(AsyncTopicsBatches[K, V]):
         self._observer = observer
 
     async def _next_of_all(self) -> tuple[Subscription, Cut] | None:
-        reading = self._observer.reading(batch=True)
-        try:
+        with self._observer.reading() as reading:
             found = await super()._next_of_all()
-        except BaseException as error:
-            reading.failed(error)
-            raise
-        if found is not None:
-            reading.received(found[1].batch, found[0].value_codec)
-        return found
+            if found is not None:
+                reading.received(found[1].batch, found[0].value_codec)
+            return found

@@ -19,7 +19,7 @@ from .producer import AsyncProducer
 from .session import AsyncSession
 from .topics_consumer import AsyncTopicsConsumer
 from .topics_reading import finish_all
-from .watching import consumer_class, producer_class, topics_consumer_class
+from .watching import arrow_consumer_class, consumer_class, producer_class, topics_consumer_class
 
 
 async def open_producer(
@@ -52,7 +52,7 @@ async def open_consumer(session: AsyncSession, topic: str, options: ConsumerOpti
 
 async def open_arrow(session: AsyncSession, topic: str, options: ConsumerOptions) -> AsyncArrowConsumer:
     """Opens a consumer of one topic that hands out Arrow data."""
-    return AsyncArrowConsumer(session, await _handle(session, topic, options), topic, options)
+    return arrow_consumer_class()(session, await _handle(session, topic, options), topic, options)
 
 
 async def open_topics(session: AsyncSession, options: Mapping[str, ConsumerOptions]) -> AsyncTopicsConsumer[Any, Any]:

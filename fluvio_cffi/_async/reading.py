@@ -84,7 +84,7 @@ async def _ready(backend: AsyncBackend, subscription: Subscription, deadline: fl
         if not subscription.take():
             if subscription.ended:
                 return False
-            waited = await _wait(backend, subscription, subscription.mark_due(deadline))
+            waited = await _wait(backend, subscription, 0, subscription.mark_due(deadline))
             if not waited and not subscription.mark_dropped(deadline):
                 raise subscription.too_late()
         ready = buffer.count
@@ -105,7 +105,7 @@ async def _owned_ready(backend: AsyncBackend, subscription: Subscription, group:
                 return False
             if subscription.count:
                 continue
-            waited = await _wait(backend, subscription, subscription.mark_due(deadline))
+            waited = await _wait(backend, subscription, 0, subscription.mark_due(deadline))
             if not waited and not subscription.mark_dropped(deadline):
                 raise subscription.too_late()
     return False
@@ -114,13 +114,16 @@ async def _owned_ready(backend: AsyncBackend, subscription: Subscription, group:
 async def _fill(backend: AsyncBackend, subscription: Subscription, limit: int, deadline: float | None) -> None:
     """Takes what comes until `limit` records are in the buffer, or the time is over, or it must be handed out."""
     group = subscription.group
-    while subscription.count < limit and not subscription.stopped:
+    while not subscription.stopped:
+        held = subscription.count
+        if held >= limit:
+            break
         try:
             if subscription.take():
                 continue
             if subscription.ended or (group is not None and group.untold):
                 return
-            if not await _wait(backend, subscription, deadline):
+            if not await _wait(backend, subscription, held, deadline):
                 break
         except FluvioError:
             # The records before it first; the library says it again.
@@ -130,8 +133,11 @@ async def _fill(backend: AsyncBackend, subscription: Subscription, limit: int, d
             subscription.take()
 
 
-async def _wait(backend: AsyncBackend, subscription: Subscription, deadline: float | None) -> bool:
-    """Waits until there is something to take, or to look at; false if the time is over first."""
+async def _wait(backend: AsyncBackend, subscription: Subscription, held: int, deadline: float | None) -> bool:
+    """Waits until there is something to take, or to look at; false if the time is over first.
+
+    :param held: how many records could be handed out when the library had no more.
+    """
     seconds = left(deadline)
     if seconds == 0:
         return False
@@ -141,7 +147,7 @@ async def _wait(backend: AsyncBackend, subscription: Subscription, deadline: flo
         waiting = begin_to_wait(backend, lib.flv_consumer_wait, subscription.handle, seconds)
         subscription.waiting = waiting
         # Whoever resumes a partition does it the other way round.
-        if subscription.count or subscription.called_away:
+        if subscription.count > held or subscription.called_away:
             backend.completions.abandon(waiting)
             return True
         return await until_ready(backend, waiting)

@@ -7,6 +7,7 @@ from typing import Any
 from fluvio_cffi import _observing
 from fluvio_cffi._exports import loading
 
+from .arrow import AsyncArrowConsumer
 from .consumer import AsyncConsumer
 from .producer import AsyncProducer
 from .topics_consumer import AsyncTopicsConsumer
@@ -28,6 +29,15 @@ def consumer_class() -> type[AsyncConsumer[Any, Any]]:
     with loading("what watches consumers"):
         from .observed_consumer import AsyncObservedConsumer
     return AsyncObservedConsumer
+
+
+def arrow_consumer_class() -> type[AsyncArrowConsumer]:
+    """The class of a consumer of Arrow data that is opened now."""
+    if _observing.observer is None:
+        return AsyncArrowConsumer
+    with loading("what watches consumers"):
+        from .observed_arrow import AsyncObservedArrowConsumer
+    return AsyncObservedArrowConsumer
 
 
 def topics_consumer_class() -> type[AsyncTopicsConsumer[Any, Any]]:

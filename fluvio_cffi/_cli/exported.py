@@ -10,7 +10,9 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.registry import Collector
 
-from fluvio_cffi import ClosedError, ClusterStatus, Fluvio, FluvioError, GroupNotFoundError, __version__
+from fluvio_cffi import ClosedError, ClusterStatus, Fluvio, FluvioError, __version__
+
+from .readers import all_consumers, all_groups
 
 _MOMENT: Final = 0.2
 
@@ -149,11 +151,8 @@ def _add_partitions(
 
 
 def _add_consumers(gauges: Mapping[str, GaugeMetricFamily], client: Fluvio, timeout: float) -> None:
-    # Groups keep a copy there, under their names.
     groups = {(sample.labels["group"], sample.labels["topic"]) for sample in gauges["group_members"].samples}
-    for each in client.admin.consumer_offsets.list(timeout=timeout):
-        if (each.consumer_id, each.topic) in groups:
-            continue
+    for each in all_consumers(client, groups, timeout):
         labels = [each.consumer_id, each.topic, str(each.partition)]
         if each.offset is not None:
             gauges["consumer_offset"].add_metric(labels, each.offset)
@@ -162,12 +161,7 @@ def _add_consumers(gauges: Mapping[str, GaugeMetricFamily], client: Fluvio, time
 
 
 def _add_groups(gauges: Mapping[str, GaugeMetricFamily], client: Fluvio, timeout: float) -> None:
-    for summary in client.admin.groups.list(timeout=timeout):
-        try:
-            group = client.admin.groups.get(summary.group, summary.topic, timeout=timeout)
-        except GroupNotFoundError:
-            # It has gone meanwhile.
-            continue
+    for group in all_groups(client, timeout):
         gauges["group_members"].add_metric([group.group, group.topic], len(group.members))
         for each in group.partitions:
             labels = [group.group, group.topic, str(each.partition)]

@@ -6,9 +6,10 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fluvio_cffi import ClusterStatus, Fluvio, FluvioError, GroupNotFoundError
+from fluvio_cffi import ClusterStatus, Fluvio, FluvioError
 
 from .output import Column, size
+from .readers import all_consumers, all_groups
 
 if TYPE_CHECKING:
     from fluvio_cffi import Timeout
@@ -50,18 +51,12 @@ def sample(client: Fluvio, timeout: Timeout = ...) -> Sample:
         end = leader.log_end if leader is not None else None
         taken.ends[partition.topic] = taken.ends.get(partition.topic, 0) + (end or 0)
         taken.sizes[partition.topic] = taken.sizes.get(partition.topic, 0) + (partition.status.size or 0)
-    for stored in admin.consumer_offsets.list(timeout=timeout):
-        key = (stored.consumer_id, stored.topic)
-        _count(taken.offsets, taken.lags, key, stored.offset, stored.lag)
-    for summary in admin.groups.list(timeout=timeout):
-        try:
-            group = admin.groups.get(summary.group, summary.topic, timeout=timeout)
-        except GroupNotFoundError:
-            continue
+    groups = [*all_groups(client, timeout)]
+    for group in groups:
         for each in group.partitions:
             _count(taken.group_offsets, taken.group_lags, (group.group, group.topic), each.committed, each.lag)
-        # It keeps a copy among the consumers, under its name.
-        taken.offsets.pop((group.group, group.topic), None)
+    for stored in all_consumers(client, {(group.group, group.topic) for group in groups}, timeout):
+        _count(taken.offsets, taken.lags, (stored.consumer_id, stored.topic), stored.offset, stored.lag)
     taken.errors.update(client.metrics().errors)
     return taken
 

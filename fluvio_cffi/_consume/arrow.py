@@ -90,9 +90,6 @@ class ArrowBatch(ReadTogether):
         """How many records there are."""
         return self._length
 
-    def __len__(self) -> int:
-        return self._length
-
     def __arrow_c_schema__(self) -> object:
         """The schema, in a capsule."""
         return arrow_data().schema_capsule(self.topic)

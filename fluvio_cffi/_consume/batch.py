@@ -51,6 +51,17 @@ class ReadTogether:
         owned = [part.partition for part in self._parts if isinstance(part.partition, OwnedPartition)]
         return {int(partition): partition.epoch for partition in owned}
 
+    def __len__(self) -> int:
+        return self._length
+
+    def _spans(self) -> dict[int, tuple[int, int]]:
+        spans: dict[int, tuple[int, int]] = {}
+        for part in self._parts:
+            first, last = part.span
+            before = spans.get(part.partition, (first, last))
+            spans[int(part.partition)] = min(before[0], first), max(before[1], last)
+        return spans
+
     def __repr__(self) -> str:
         spans = ", ".join(f"{part.partition}: {part.offsets[0]}..{part.offsets[-1]}" for part in self._parts)
         return f"<{type(self).__name__} of {self._length} from {self.topic!r} ({spans}), {self.nbytes} bytes>"
@@ -99,9 +110,6 @@ class RecordBatch(ReadTogether, Sequence[Record[K, V]], Generic[K, V]):
             )
         )
 
-    def __len__(self) -> int:
-        return self._length
-
     def __iter__(self) -> Iterator[Record[K, V]]:
         if len(self._parts) == 1:
             return self._parts[0].records(iter(self._parts[0].values))
@@ -149,17 +157,9 @@ class RecordBatch(ReadTogether, Sequence[Record[K, V]], Generic[K, V]):
         arrow = arrow_data()
         return arrow.stream_capsule(self.topic, [(_arrow_of(arrow, part), 0, len(part)) for part in self._parts])
 
-    def _spans(self) -> dict[int, tuple[int, int]]:
-        spans: dict[int, tuple[int, int]] = {}
-        for part in self._parts:
-            first, last = min(part.offsets), max(part.offsets)
-            before = spans.get(part.partition, (first, last))
-            spans[int(part.partition)] = min(before[0], first), max(before[1], last)
-        return spans
-
 
 # For who watches, and not for the users who see the class: of each partition, the first and the last offset.
-batch_spans: Final[Callable[[RecordBatch[Any, Any]], dict[int, tuple[int, int]]]] = RecordBatch._spans  # noqa: SLF001  # pyright: ignore[reportPrivateUsage, reportUnknownMemberType, reportUnknownVariableType]
+batch_spans: Final[Callable[[ReadTogether], dict[int, tuple[int, int]]]] = ReadTogether._spans  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
 
 
 def arrow_data() -> Any:

@@ -95,6 +95,12 @@ class Columns:
         return self.offsets[-1] if self.places is None else self.next_offset - 1
 
     @property
+    def span(self) -> tuple[int, int]:
+        """The smallest and the largest offset."""
+        offsets = self.offsets
+        return (offsets[0], offsets[-1]) if self.places is None else (min(offsets), max(offsets))
+
+    @property
     def nbytes(self) -> int:
         """Bytes of all keys and values; counted when it is first asked for, unless the library has said so."""
         if self._nbytes is None:

@@ -41,7 +41,7 @@ class ArrowConsumer(Consuming[ArrowBatch]):
         self._subscription.check_open()
         number(max_records, "max_records", 1, 1 << 31)
         wait = None if max_wait is None else parse_duration(max_wait, "max_wait")
-        return ArrowBatches(self, self._backend, self._subscription, max_records, wait)
+        return self._new_batches(max_records, wait)
 
     def __arrow_c_schema__(self) -> object:
         """The schema of its batches, in a capsule: it is known before the first of them. Any thread."""
@@ -50,6 +50,9 @@ class ArrowConsumer(Consuming[ArrowBatch]):
     def __enter__(self) -> ArrowConsumer:
         self._subscription.check_open()
         return self
+
+    def _new_batches(self, limit: int, wait: float | None) -> ArrowBatches:
+        return ArrowBatches(self, self._backend, self._subscription, limit, wait)
 
     @staticmethod
     def _form() -> Form:

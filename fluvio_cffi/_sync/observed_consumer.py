@@ -18,7 +18,7 @@ from fluvio_cffi._observing import ConsumerObserver
 from fluvio_cffi._values.quantities import Timeout, ending, parse_timeout
 from fluvio_cffi._values.records import K, Record, V
 
-from .batches import Batches
+from .batches import Batches, BatchReader, BatchT
 from .consumer import Consumer
 from .reading import next_records
 from .session import Session
@@ -80,21 +80,16 @@ class ObservedConsumer(Consumer[K, V]):
 
 def _next(backend: SyncBackend, subscription: Subscription, deadline: float | None, observer: ConsumerObserver) -> bool:
     """Waits for a record, and tells of it before it leaves; false at the end."""
-    reading = observer.reading()
-    try:
-        if not next_records(backend, subscription, deadline):
-            return False
-    except BaseException as error:
-        reading.failed(error)
-        raise
-    following = subscription.following
-    if following is not None:
-        reading.received(following, subscription.value_codec)
-    return True
+    with observer.reading() as reading:
+        found = next_records(backend, subscription, deadline)
+        following = subscription.following if found else None
+        if following is not None:
+            reading.received(following, subscription.value_codec)
+        return found
 
 
-class ObservedBatches(Batches[K, V]):
-    """Batches of a consumer that is watched."""
+class AsyncObservedReader(BatchReader[BatchT]):
+    """Batches of a consumer that is watched, in whatever form."""
 
     __slots__ = ("_observer",)
 
@@ -111,15 +106,17 @@ class ObservedBatches(Batches[K, V]):
         self._observer = observer
 
     def _next(self) -> Cut | None:
-        reading = self._observer.reading(batch=True)
-        try:
+        with self._observer.reading() as reading:
             cut = super()._next()
-        except BaseException as error:
-            reading.failed(error)
-            raise
-        if cut is not None:
-            reading.received(cut.batch, self._subscription.value_codec)
-        return cut
+            if cut is not None:
+                reading.received(cut.batch, self._subscription.value_codec)
+            return cut
+
+
+class ObservedBatches(AsyncObservedReader[RecordBatch[K, V]], Batches[K, V]):
+    """Batches of a consumer of records that is watched."""
+
+    __slots__ = ()
 
 
 class ObservedTracker(Tracker[K, V]):
@@ -138,15 +135,11 @@ class ObservedTracker(Tracker[K, V]):
         self._observer = observer
 
     def _next(self, deadline: float | None) -> Record[K, V] | None:
-        reading = self._observer.reading()
-        try:
+        with self._observer.reading() as reading:
             record = super()._next(deadline)
-        except BaseException as error:
-            reading.failed(error)
-            raise
-        if record is not None:
-            reading.received(record, None)
-        return record
+            if record is not None:
+                reading.received(record, None)
+            return record
 
     def processing(self, record: Record[K, V]) -> AbstractContextManager[Record[K, V]]:
         """As of any tracker."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from fluvio_cffi import _observing
 from fluvio_cffi._metadata import RecordMetadata
 from fluvio_cffi._native.loader import CData
+from fluvio_cffi._produce.arrow import ArrowData
 from fluvio_cffi._produce.delivery import SendResult
 from fluvio_cffi._produce.encoding import Encoding
 from fluvio_cffi._produce.options import ProducerOptions
@@ -78,5 +79,23 @@ class ObservedProducer(Producer[KeyIn, ValueIn]):
         """As of any producer."""
         with self._observer.sending(batch=True) as sending:
             result = super().send_all(records, timeout=timeout)
+            sending.all_acknowledged(result)
+        return result
+
+    def send_arrow(
+        self,
+        data: ArrowData,
+        *,
+        value: str = "value",
+        key: str | None = None,
+        partition: str | None = None,
+        timestamp: str | None = None,
+        timeout: Timeout = ...,
+    ) -> SendResult:
+        """As of any producer."""
+        with self._observer.sending(batch=True) as sending:
+            result = super().send_arrow(
+                data, value=value, key=key, partition=partition, timestamp=timestamp, timeout=timeout
+            )
             sending.all_acknowledged(result)
         return result

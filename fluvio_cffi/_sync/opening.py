@@ -20,7 +20,7 @@ from .producer import Producer
 from .session import Session
 from .topics_consumer import TopicsConsumer
 from .topics_reading import finish_all
-from .watching import consumer_class, producer_class, topics_consumer_class
+from .watching import arrow_consumer_class, consumer_class, producer_class, topics_consumer_class
 
 
 def open_producer(
@@ -53,7 +53,7 @@ def open_consumer(session: Session, topic: str, options: ConsumerOptions) -> Con
 
 def open_arrow(session: Session, topic: str, options: ConsumerOptions) -> ArrowConsumer:
     """Opens a consumer of one topic that hands out Arrow data."""
-    return ArrowConsumer(session, _handle(session, topic, options), topic, options)
+    return arrow_consumer_class()(session, _handle(session, topic, options), topic, options)
 
 
 def open_topics(session: Session, options: Mapping[str, ConsumerOptions]) -> TopicsConsumer[Any, Any]:

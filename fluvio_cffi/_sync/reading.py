@@ -85,7 +85,7 @@ def _ready(backend: SyncBackend, subscription: Subscription, deadline: float | N
         if not subscription.take():
             if subscription.ended:
                 return False
-            waited = _wait(backend, subscription, subscription.mark_due(deadline))
+            waited = _wait(backend, subscription, 0, subscription.mark_due(deadline))
             if not waited and not subscription.mark_dropped(deadline):
                 raise subscription.too_late()
         ready = buffer.count
@@ -106,7 +106,7 @@ def _owned_ready(backend: SyncBackend, subscription: Subscription, group: Group,
                 return False
             if subscription.count:
                 continue
-            waited = _wait(backend, subscription, subscription.mark_due(deadline))
+            waited = _wait(backend, subscription, 0, subscription.mark_due(deadline))
             if not waited and not subscription.mark_dropped(deadline):
                 raise subscription.too_late()
     return False
@@ -115,13 +115,16 @@ def _owned_ready(backend: SyncBackend, subscription: Subscription, group: Group,
 def _fill(backend: SyncBackend, subscription: Subscription, limit: int, deadline: float | None) -> None:
     """Takes what comes until `limit` records are in the buffer, or the time is over, or it must be handed out."""
     group = subscription.group
-    while subscription.count < limit and not subscription.stopped:
+    while not subscription.stopped:
+        held = subscription.count
+        if held >= limit:
+            break
         try:
             if subscription.take():
                 continue
             if subscription.ended or (group is not None and group.untold):
                 return
-            if not _wait(backend, subscription, deadline):
+            if not _wait(backend, subscription, held, deadline):
                 break
         except FluvioError:
             # The records before it first; the library says it again.
@@ -131,8 +134,11 @@ def _fill(backend: SyncBackend, subscription: Subscription, limit: int, deadline
             subscription.take()
 
 
-def _wait(backend: SyncBackend, subscription: Subscription, deadline: float | None) -> bool:
-    """Waits until there is something to take, or to look at; false if the time is over first."""
+def _wait(backend: SyncBackend, subscription: Subscription, held: int, deadline: float | None) -> bool:
+    """Waits until there is something to take, or to look at; false if the time is over first.
+
+    :param held: how many records could be handed out when the library had no more.
+    """
     seconds = left(deadline)
     if seconds == 0:
         return False
@@ -142,7 +148,7 @@ def _wait(backend: SyncBackend, subscription: Subscription, deadline: float | No
         waiting = begin_to_wait(backend, lib.flv_consumer_wait, subscription.handle, seconds)
         subscription.waiting = waiting
         # Whoever resumes a partition does it the other way round.
-        if subscription.count or subscription.called_away:
+        if subscription.count > held or subscription.called_away:
             backend.completions.abandon(waiting)
             return True
         return until_ready(backend, waiting)

@@ -8,6 +8,7 @@ from typing import Any
 from fluvio_cffi import _observing
 from fluvio_cffi._exports import loading
 
+from .arrow import ArrowConsumer
 from .consumer import Consumer
 from .producer import Producer
 from .topics_consumer import TopicsConsumer
@@ -29,6 +30,15 @@ def consumer_class() -> type[Consumer[Any, Any]]:
     with loading("what watches consumers"):
         from .observed_consumer import ObservedConsumer
     return ObservedConsumer
+
+
+def arrow_consumer_class() -> type[ArrowConsumer]:
+    """The class of a consumer of Arrow data that is opened now."""
+    if _observing.observer is None:
+        return ArrowConsumer
+    with loading("what watches consumers"):
+        from .observed_arrow import AsyncObservedArrowConsumer
+    return AsyncObservedArrowConsumer
 
 
 def topics_consumer_class() -> type[TopicsConsumer[Any, Any]]:

@@ -11,6 +11,7 @@ from opentelemetry.trace import Link, get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from fluvio_cffi._consume.batch import RecordBatch
+from fluvio_cffi._observing import Received
 from fluvio_cffi._values.codecs import Codec
 from fluvio_cffi._values.records import Record
 from fluvio_cffi.codecs import CloudEvent, CloudEvents
@@ -55,8 +56,8 @@ def links(contexts: Iterable[Context]) -> list[Link]:
     return [Link(span) for span in spans if span.is_valid][:_MOST_LINKS]
 
 
-def senders(what: Record[Any, Any] | RecordBatch[Any, Any], codec: Codec[Any] | None = None) -> list[Context]:
-    """The contexts in which records were sent, as far as CloudEvents carry them.
+def senders(what: Received, codec: Codec[Any] | None = None) -> list[Context]:
+    """The contexts in which records were sent, as far as CloudEvents carry them. Arrow data is not looked into.
 
     :param codec: of values that are not decoded yet.
     """
@@ -65,7 +66,10 @@ def senders(what: Record[Any, Any] | RecordBatch[Any, Any], codec: Codec[Any] | 
         event_codec = codec  # pyright: ignore[reportUnknownVariableType]
     elif codec is not None:
         return []
-    records = what[:_MOST_LINKS] if isinstance(what, RecordBatch) else [what]
+    records: Iterable[Record[Any, Any]] = [what] if isinstance(what, Record) else ()
+    if isinstance(what, RecordBatch):
+        batch: RecordBatch[Any, Any] = what  # pyright: ignore[reportUnknownVariableType]
+        records = batch[:_MOST_LINKS]
     return [context for record in records if (context := _sender(record.value, event_codec)) is not None]
 
 

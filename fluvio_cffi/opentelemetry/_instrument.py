@@ -13,7 +13,8 @@ from opentelemetry.trace import INVALID_SPAN, Span, Tracer, TracerProvider, get_
 
 from fluvio_cffi import __version__, _observing
 from fluvio_cffi._async.session import sessions as loop_sessions
-from fluvio_cffi._consume.batch import RecordBatch
+from fluvio_cffi._consume.arrow import ArrowBatch
+from fluvio_cffi._consume.batch import ReadTogether, RecordBatch
 from fluvio_cffi._native.loader import CData
 from fluvio_cffi._sync.session import sessions as thread_sessions
 from fluvio_cffi._values.checks import wrong_type
@@ -98,7 +99,7 @@ def _instruments_of(provider: MeterProvider | None) -> Instruments:
 
 
 def process(
-    record_or_batch: Record[Any, Any] | RecordBatch[Any, Any],
+    record_or_batch: Record[Any, Any] | RecordBatch[Any, Any] | ArrowBatch,
     *,
     consumer: object = None,
     sent: Context | Iterable[Context] = (),
@@ -107,13 +108,13 @@ def process(
     that what else the program does there belongs to it. It is linked to the spans that sent the records, as far as
     these carry their contexts. Without :func:`instrument` it is a plain block.
 
-    :param record_or_batch: what was read.
+    :param record_or_batch: what was read; it may be Arrow data.
     :param consumer: who has read it: then the span also names the group (or the ``consumer_id``) and the cluster.
     :param sent: the context of who sent it, or several of them, from :func:`extract`; those of ``CloudEvents`` are
         found without that.
     :raises ConfigError: it is neither a record nor a batch.
     """
-    if not isinstance(record_or_batch, (Record, RecordBatch)):
+    if not isinstance(record_or_batch, (Record, ReadTogether)):
         raise wrong_type("record_or_batch", "a Record or a RecordBatch", record_or_batch)
     contexts = [sent] if isinstance(sent, Context) else [*sent]
     watched: object = getattr(consumer, "_observer", None)

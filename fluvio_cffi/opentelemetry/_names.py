@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from opentelemetry.util.types import AttributeValue
 
-from fluvio_cffi._consume.batch import RecordBatch, batch_spans
-from fluvio_cffi._values.records import Record
+from fluvio_cffi._consume.batch import ReadTogether, batch_spans
+from fluvio_cffi._observing import Received
 
 SCOPE: Final = "fluvio_cffi"
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.38.0"
@@ -70,8 +70,8 @@ def places(spans: Mapping[int, tuple[int, int]]) -> Attributes:
     return found
 
 
-def contents(what: Record[Any, Any] | RecordBatch[Any, Any]) -> Attributes:
+def contents(what: Received) -> Attributes:
     """A record, or a batch: its topic, and where it is."""
-    if isinstance(what, RecordBatch):
+    if isinstance(what, ReadTogether):
         return {DESTINATION: what.topic, MESSAGE_COUNT: len(what), **places(batch_spans(what))}
     return {DESTINATION: what.topic, **place(what.topic, what.partition, what.offset)}

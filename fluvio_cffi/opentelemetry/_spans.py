@@ -12,7 +12,7 @@ from opentelemetry import context as contexts
 from opentelemetry.context import Context
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode, Tracer, set_span_in_context
 
-from fluvio_cffi._consume.batch import RecordBatch
+from fluvio_cffi._consume.batch import ReadTogether
 from fluvio_cffi._errors import (
     ClosedError,
     ConfigError,
@@ -24,7 +24,7 @@ from fluvio_cffi._errors import (
 )
 from fluvio_cffi._lifetime import logger
 from fluvio_cffi._metadata import RecordMetadata
-from fluvio_cffi._observing import Processed, Settled
+from fluvio_cffi._observing import Processed, Received, Settled
 from fluvio_cffi._produce.delivery import SendResult, result_spans
 from fluvio_cffi._values.codecs import Codec
 from fluvio_cffi._values.records import Record
@@ -204,9 +204,9 @@ def _was_tried(error: BaseException) -> bool:
 class WatchedConsumer(Watched):
     """A consumer."""
 
-    def reading(self, batch: bool = False) -> ReadCall:
+    def reading(self) -> ReadCall:
         """See :class:`ConsumerObserver`."""
-        return ReadCall(self, batch)
+        return ReadCall(self)
 
     def committing(self, what: Processed) -> Block:
         """See :class:`ConsumerObserver`."""
@@ -214,7 +214,7 @@ class WatchedConsumer(Watched):
         name = self.name("commit", attributes.get(names.DESTINATION))
         return Block(self.tracer, name, SpanKind.CLIENT, attributes, self.instruments.operation)
 
-    def processing(self, record: Record[Any, Any] | RecordBatch[Any, Any], sent: Iterable[Context] = ()) -> Block:
+    def processing(self, record: Received, sent: Iterable[Context] = ()) -> Block:
         """See :class:`ConsumerObserver`.
 
         :param sent: the contexts of those who sent it, beside those that CloudEvents carry.
@@ -226,16 +226,25 @@ class ReadCall:
     """A call that reads: its span is made when it is over, and began when it did. So it has all that it is to have from
     its beginning on, as samplers want it."""
 
-    __slots__ = ("_batch", "_clock", "_watched")
+    __slots__ = ("_clock", "_over", "_watched")
 
-    def __init__(self, watched: WatchedConsumer, batch: bool) -> None:
+    def __init__(self, watched: WatchedConsumer) -> None:
         self._watched = watched
-        self._batch = batch
+        self._over = False
         self._clock = Clock()
 
+    def __enter__(self) -> ReadCall:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object, /) -> None:
+        # So `receive` says that there is no more.
+        if error is not None and not self._over and not isinstance(error, ClosedError):
+            self._failed(error)
+
     @safe
-    def received(self, what: Record[Any, Any] | RecordBatch[Any, Any], codec: Codec[Any] | None) -> None:
+    def received(self, what: Received, codec: Codec[Any] | None) -> None:
         """See :class:`Reading`."""
+        self._over = True
         watched = self._watched
         attributes = {**names.operation("receive", "receive"), **watched.common, names.DESTINATION: what.topic}
         passed = self._clock.passed
@@ -248,14 +257,10 @@ class ReadCall:
         )
         span.end(self._clock.begun + passed)
         watched.instruments.operation(passed / _SECOND, attributes, None)
-        watched.instruments.consumed(len(what) if isinstance(what, RecordBatch) else 1, attributes)
+        watched.instruments.consumed(len(what) if isinstance(what, ReadTogether) else 1, attributes)
 
     @safe
-    def failed(self, error: BaseException) -> None:
-        """See :class:`Reading`."""
-        if isinstance(error, ClosedError):
-            # So `receive` says that there is no more.
-            return
+    def _failed(self, error: BaseException) -> None:
         watched = self._watched
         attributes = {**names.operation("receive", "receive"), **watched.common}
         passed = self._clock.passed
@@ -277,7 +282,7 @@ class ReadCall:
 
 def _committed(what: Processed) -> names.Attributes:
     """What is committed, as far as the caller has named it."""
-    if isinstance(what, (Record, RecordBatch)):
+    if isinstance(what, (Record, ReadTogether)):
         return names.contents(what)
     if isinstance(what, Mapping) and len(what) == 1 and isinstance(topic := next(iter(what)), str):
         return {names.DESTINATION: topic}
@@ -288,7 +293,7 @@ def processing(
     tracer: Tracer,
     instruments: Instruments,
     common: names.Attributes,
-    what: Record[Any, Any] | RecordBatch[Any, Any],
+    what: Received,
     sent: Iterable[Context],
 ) -> Block:
     """The block in which a program processes something."""

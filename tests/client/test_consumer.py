@@ -170,6 +170,38 @@ async def test_a_batch_waits_for_more_but_not_for_ever(world: World) -> None:
             assert time.monotonic() - begun < 0.5
 
 
+@pytest.mark.parametrize("form", ["records", "arrow", "group", "several"])
+async def test_a_batch_that_waits_for_more_sleeps(world: World, form: str) -> None:
+    options = {"arrow": {"format": "arrow"}, "group": {"group": "sleeping"}}.get(form, {})
+    async with world.connect() as client:
+        topic = await filled(world, client, 1)
+        read = [topic] if form == "several" else topic
+        async with client.consumer(read, start=Offset.beginning(), **options) as consumer:
+            batches = consumer.batches(max_records=2, max_wait=0.4)
+            begun = time.thread_time()
+            assert len(await batches.__anext__()) == 1
+            assert time.thread_time() - begun < 0.04
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.backends("asyncio", "uvloop", "trio")
+async def test_a_batch_that_waits_for_more_lets_others_run(world: World) -> None:
+    import anyio
+
+    async with world.connect() as client:
+        topic = await filled(world, client, 2)
+        async with (
+            client.producer(topic) as producer,
+            client.consumer(topic, start=Offset.beginning()) as consumer,
+            anyio.create_task_group() as tasks,
+        ):
+            # From now on it has one that it can hand out.
+            assert (await consumer.receive()).offset == 0
+            tasks.start_soon(producer.send, b"the third")
+            batch = await consumer.batches(max_records=2, max_wait=None).__anext__()
+            assert batch.offset_list() == [1, 2]
+
+
 async def test_stop(world: World) -> None:
     async with world.connect() as client:
         topic = await filled(world, client, 3000)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from typing import Any
 
 import pytest
 from conftest import World
 from opentelemetry.context import Context
-from traces import Telemetry, current_name, telemetry
+from traces import Telemetry, bare, cancelled_after, current_name, telemetry
 
 import fluvio_cffi
 from fluvio_cffi import (
@@ -29,28 +28,6 @@ from fluvio_cffi.codecs import CloudEvent, CloudEvents, Json
 pytestmark = pytest.mark.timeout(60)
 
 SPU = 5001
-
-
-def bare(consumer: Any) -> Any:
-    """What the user of a client has, of whichever kind it is."""
-    return getattr(consumer, "target", consumer)
-
-
-async def cancelled_after(world: World, seconds: float, function: Any) -> None:
-    """Calls something, and cancels it."""
-    if world.backend == "trio":
-        import trio
-
-        with trio.move_on_after(seconds):
-            await function()
-    else:
-        import asyncio
-
-        task = asyncio.ensure_future(function())
-        await asyncio.sleep(seconds)
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
 
 
 async def test_a_round_trip(world: World) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from conftest import World
 from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -113,3 +115,25 @@ def telemetry() -> Iterator[Telemetry]:
 def current_name() -> str:
     """The name of the current span."""
     return getattr(trace.get_current_span(), "name", "")
+
+
+def bare(consumer: Any) -> Any:
+    """What the user of a client has, of whichever kind it is."""
+    return getattr(consumer, "target", consumer)
+
+
+async def cancelled_after(world: World, seconds: float, function: Any) -> None:
+    """Calls something, and cancels it."""
+    if world.backend == "trio":
+        import trio
+
+        with trio.move_on_after(seconds):
+            await function()
+    else:
+        import asyncio
+
+        task = asyncio.ensure_future(function())
+        await asyncio.sleep(seconds)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task

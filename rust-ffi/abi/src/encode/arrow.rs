@@ -42,8 +42,8 @@ struct Places {
     times_valid: Range<usize>,
     key_ends: Range<usize>,
     keys_valid: Range<usize>,
-    keys: Range<usize>,
     value_ends: Range<usize>,
+    keys: Range<usize>,
     values: Range<usize>,
 }
 
@@ -75,8 +75,8 @@ impl Counts {
             times_valid: next(valid(self.times_missing)),
             key_ends: next((self.rows + 1) * 4),
             keys_valid: next(valid(self.keys_missing)),
-            keys: next(self.key_bytes),
             value_ends: next((self.rows + 1) * 4),
+            keys: next(self.key_bytes),
             values: next(self.value_bytes),
         }
     }
@@ -109,32 +109,65 @@ pub(crate) fn columns(records: &[RecordRef<'_>], partition: impl Fn(usize) -> u3
     let places = counts.places();
     let mut out = Vec::with_capacity(places.values.end + ALIGNMENT);
     let start = first_aligned(&out);
-    let begin = |out: &mut Vec<u8>, place: &Range<usize>| out.resize(start + place.start, 0);
-    begin(&mut out, &places.counts);
-    out.extend_from_slice(&counts.to_bytes());
-    begin(&mut out, &places.partitions);
-    (0..counts.rows).for_each(|index| out.extend_from_slice(&partition(index).to_ne_bytes()));
-    begin(&mut out, &places.offsets);
-    records.iter().for_each(|record| out.extend_from_slice(&record.offset.to_ne_bytes()));
-    begin(&mut out, &places.times);
-    records.iter().for_each(|record| out.extend_from_slice(&record.timestamp.to_ne_bytes()));
-    if counts.times_missing > 0 {
-        begin(&mut out, &places.times_valid);
-        bits(&mut out, records, |record| record.timestamp >= 0);
+    out.resize(start + places.keys.start, 0);
+    fill(&mut out[start..], records, partition, &counts, &places);
+    if counts.key_bytes > 0 {
+        records.iter().filter_map(|record| record.key).for_each(|key| out.extend_from_slice(key));
     }
-    begin(&mut out, &places.key_ends);
-    ends(&mut out, records, |record| record.key.map_or(0, <[u8]>::len));
-    if counts.keys_missing > 0 {
-        begin(&mut out, &places.keys_valid);
-        bits(&mut out, records, |record| record.key.is_some());
-    }
-    begin(&mut out, &places.keys);
-    records.iter().for_each(|record| out.extend_from_slice(record.key.unwrap_or_default()));
-    begin(&mut out, &places.value_ends);
-    ends(&mut out, records, |record| record.value.len());
-    begin(&mut out, &places.values);
+    out.resize(start + places.values.start, 0);
     records.iter().for_each(|record| out.extend_from_slice(record.value));
     out
+}
+
+/// Fills in the columns before the keys, which are zeroes.
+fn fill(
+    memory: &mut [u8],
+    records: &[RecordRef<'_>],
+    partition: impl Fn(usize) -> u32,
+    counts: &Counts,
+    places: &Places,
+) {
+    let mut memory = Memory { rest: memory, at: 0 };
+    memory.take(&places.counts).copy_from_slice(&counts.to_bytes());
+    let partitions = memory.take_numbers(&places.partitions);
+    let offsets = memory.take_numbers(&places.offsets);
+    let times = memory.take_numbers(&places.times);
+    if counts.times_missing > 0 {
+        bits(memory.take(&places.times_valid), records, |record| record.timestamp >= 0);
+    }
+    if counts.key_bytes > 0 {
+        ends(memory.take_numbers(&places.key_ends), records, |record| record.key.map_or(0, <[u8]>::len));
+    }
+    if 0 < counts.keys_missing && counts.keys_missing < counts.rows {
+        bits(memory.take(&places.keys_valid), records, |record| record.key.is_some());
+    }
+    ends(memory.take_numbers(&places.value_ends), records, |record| record.value.len());
+    // In one go: these are the columns that each record fills.
+    let all = partitions.iter_mut().zip(offsets).zip(times).zip(records).enumerate();
+    for (index, (((place, offset), time), record)) in all {
+        *place = partition(index).to_ne_bytes();
+        *offset = record.offset.to_ne_bytes();
+        *time = record.timestamp.to_ne_bytes();
+    }
+}
+
+/// The columns' memory, from the first aligned byte on; what is taken of it lies ever further back.
+struct Memory<'a> {
+    rest: &'a mut [u8],
+    at: usize,
+}
+
+impl<'a> Memory<'a> {
+    fn take(&mut self, place: &Range<usize>) -> &'a mut [u8] {
+        let (_, rest) = std::mem::take(&mut self.rest).split_at_mut(place.start - self.at);
+        let (taken, rest) = rest.split_at_mut(place.len());
+        (self.rest, self.at) = (rest, place.end);
+        taken
+    }
+
+    fn take_numbers<const N: usize>(&mut self, place: &Range<usize>) -> &'a mut [[u8; N]] {
+        self.take(place).as_chunks_mut().0
+    }
 }
 
 /// Where in the memory of `bytes` the first multiple of [`ALIGNMENT`] is.
@@ -143,19 +176,18 @@ fn first_aligned(bytes: &[u8]) -> usize {
 }
 
 /// A bit a record, the lowest one first.
-fn bits(out: &mut Vec<u8>, records: &[RecordRef<'_>], is_there: impl Fn(&RecordRef<'_>) -> bool) {
-    let byte =
-        |eight: &[RecordRef<'_>]| eight.iter().rev().fold(0, |byte, record| byte << 1 | u8::from(is_there(record)));
-    out.extend(records.chunks(8).map(byte));
+fn bits(column: &mut [u8], records: &[RecordRef<'_>], is_there: impl Fn(&RecordRef<'_>) -> bool) {
+    for (byte, eight) in column.iter_mut().zip(records.chunks(8)) {
+        *byte = eight.iter().rev().fold(0, |byte, record| byte << 1 | u8::from(is_there(record)));
+    }
 }
 
-/// 0, and where the bytes of each record end.
-fn ends(out: &mut Vec<u8>, records: &[RecordRef<'_>], size: impl Fn(&RecordRef<'_>) -> usize) {
+/// Where the bytes of each record end, behind the 0 that is there.
+fn ends(column: &mut [[u8; 4]], records: &[RecordRef<'_>], size: impl Fn(&RecordRef<'_>) -> usize) {
     let mut end = 0_i32;
-    out.extend_from_slice(&end.to_ne_bytes());
-    for record in records {
+    for (place, record) in column.iter_mut().skip(1).zip(records) {
         end = end.wrapping_add(size(record) as i32);
-        out.extend_from_slice(&end.to_ne_bytes());
+        *place = end.to_ne_bytes();
     }
 }
 
