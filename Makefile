@@ -33,7 +33,7 @@ help:
 	@echo 'make test-unit     what needs no cluster, in seconds (after make develop)'
 	@echo 'make test-long     what takes long, within two hours'
 	@echo 'make conformance ENDPOINT=host:port'
-	@echo '                   whether another cluster does what the embedded one does (after make develop)'
+	@echo '                   whether another cluster does what the embedded one does'
 	@echo 'make test-pythons  the Python tests with the same wheel on every CPython that is here'
 	@echo 'make docs          build the documentation, with the reference, into docs/_build/'
 	@echo 'make links         whether the links of the documentation to other sites lead somewhere'
@@ -80,6 +80,7 @@ test-unit:
 # in it under names of their own, and removed again.
 conformance:
 	@[ -n '$(ENDPOINT)' ] || { echo 'which cluster? make conformance ENDPOINT=host:port'; exit 2; }
+	@$(MAKE) --no-print-directory develop
 	FLUVIO_CFFI_ENDPOINT='$(ENDPOINT)' $(CARGO) test $(MANIFEST) -p fluvio-cffi-cluster --test conformance
 	PYTHONPATH=$(CURDIR) $(BIN)/python -m pytest -W error --quiet tests/interop/test_conformance.py --fluvio-endpoint '$(ENDPOINT)'
 
@@ -162,6 +163,7 @@ lint-python: $(VENV)/.lint
 	$(BIN)/zizmor --offline --quiet --pedantic .github
 	$(BIN)/mypy
 	$(BIN)/basedpyright --pythonpath $(BIN)/python
+	$(BIN)/python tools/doc_types.py
 	PYTHONPATH=$(CURDIR) $(BIN)/basedpyright --pythonpath $(BIN)/python --verifytypes fluvio_cffi --ignoreexternal
 
 lint-rust:

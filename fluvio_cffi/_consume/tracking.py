@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from operator import length_hint
 from types import TracebackType
-from typing import Any, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Protocol, TypeVar
 
 from fluvio_cffi._consume.batch import Cut
 from fluvio_cffi._consume.subscription import Subscription
@@ -306,3 +306,10 @@ class Processing(AbstractContextManager[Record[K, V]], Generic[K, V]):
             self._tracker.done(self._record)
         elif isinstance(error, Exception):
             self._tracker.fail(self._record, error)
+
+    if not TYPE_CHECKING:  # to a type checker it has only what fits it
+
+        async def __aenter__(self) -> NoReturn:
+            raise UsageError("the block of processing() waits for nothing: use `with`, and not `async with`")
+
+        async def __aexit__(self, *_: object) -> None: ...

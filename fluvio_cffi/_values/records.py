@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Final, Generic, Literal, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, TypeAlias, cast
 
 from fluvio_cffi._errors import ConfigError
 
@@ -243,13 +243,12 @@ class Record(_RecordFields[K, V]):
         """
         return cast("bytes", self.value).decode()
 
-    def json(self) -> object:
+    def json(self) -> Any:
         """The value, which is ``bytes``, parsed as JSON.
 
         :raises ValueError: if it is none.
         """
-        parsed: object = json.loads(cast("bytes", self.value))
-        return parsed
+        return json.loads(cast("bytes", self.value))
 
     def __repr__(self) -> str:
         return (

@@ -26,8 +26,6 @@ class Json(Generic[T]):
     For models of pydantic there is :class:`Pydantic`.
     """
 
-    __slots__ = ("_type", "decode", "encode")
-
     def __init__(self, type: type[T] | None = None, /) -> None:
         """
         :param type: what values are; left out: whatever there is in JSON.

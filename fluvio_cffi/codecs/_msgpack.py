@@ -20,8 +20,6 @@ else:
 class MsgPack(Generic[T]):
     """MessagePack, of any type that ``msgspec`` knows, which checks what it reads. Needs ``msgspec``."""
 
-    __slots__ = ("_type", "decode", "encode")
-
     def __init__(self, type: type[T] | None = None, /) -> None:
         """
         :param type: what values are; left out: whatever there is in MessagePack.

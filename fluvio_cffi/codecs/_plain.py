@@ -31,8 +31,6 @@ class Raw:
 class Text:
     """Text as UTF-8."""
 
-    __slots__ = ("decode",)
-
     def __init__(self) -> None:
         self.decode: Callable[[bytes], str] = bytes.decode
 
@@ -46,8 +44,6 @@ class Text:
 
 class Callables(Generic[T]):
     """Any two functions."""
-
-    __slots__ = ("decode", "encode")
 
     def __init__(self, encode: Callable[[T], bytes], decode: Callable[[bytes], T]) -> None:
         """

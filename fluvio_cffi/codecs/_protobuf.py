@@ -18,8 +18,6 @@ M = TypeVar("M", bound=_Message)
 class Protobuf(Generic[M]):
     """A message of Protocol Buffers, of the classes that ``protoc`` makes."""
 
-    __slots__ = ("_message", "decode")
-
     def __init__(self, message: type[M], /) -> None:
         """
         :param message: the class of the messages.

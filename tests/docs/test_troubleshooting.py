@@ -573,6 +573,19 @@ async def _(world: World, directory: Path) -> None:
     await in_another_thread(lambda: asyncio.run(entering(world.cluster.endpoint)))
 
 
+@situation("`async with tracker.processing(...)`")
+async def _(world: World, directory: Path) -> None:
+    async with world.connect() as client:
+        topic = await world.topic(client)
+        async with client.producer(topic) as producer:
+            await producer.send(b"x")
+        async with client.consumer(topic, consumer_id="workers") as consumer:
+            async with consumer.tracker() as tracker:
+                record = await tracker.receive(timeout=10)
+                async with getattr(tracker, "target", tracker).processing(record):
+                    pass
+
+
 @situation("something is used after it was closed")
 async def _(world: World, directory: Path) -> None:
     async with world.connect() as client:

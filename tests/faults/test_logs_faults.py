@@ -46,13 +46,14 @@ class Heard:
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         self._caplog = caplog
 
-    def until(self, target: str, words: str, seconds: float = 15.0) -> Any:
-        """The first line about `target` that begins so; the test fails without one."""
+    def until(self, target: str, words: str, seconds: float = 15.0, **fields: object) -> Any:
+        """The first line about `target` that begins so, and has these fields; the test fails without one."""
         deadline = time.monotonic() + seconds
         while True:
             logs.flush(1)
             for record in self._caplog.records:
-                if record.name == f"{ROOT}.{target}" and record.getMessage().startswith(words):
+                begins = record.name == f"{ROOT}.{target}" and record.getMessage().startswith(words)
+                if begins and fields.items() <= vars(record).items():
                     return record
             assert time.monotonic() < deadline, [record.getMessage() for record in self._caplog.records]
             time.sleep(0.01)
@@ -167,3 +168,6 @@ def test_members_of_groups(own: LocalCluster, client: Fluvio, topic: str, heard:
         assert consumer.assignment is not None
         changed = heard.until("group", "the member's partitions change")
         assert (changed.levelname, changed.partition, changed.change) == ("INFO", 0, "assigned")
+    # Closed in order: nothing was lost.
+    changed = heard.until("group", "the member's partitions change", change="given up")
+    assert (changed.levelname, changed.partition) == ("INFO", 0)

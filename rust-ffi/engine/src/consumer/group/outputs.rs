@@ -48,7 +48,8 @@ impl Host {
                     }
                 }
                 Output::Lost { partition, epoch } => {
-                    self.tell_partition("lost", partition);
+                    let change = if self.leaving.is_some() { "given up" } else { "lost" };
+                    self.tell_partition(change, partition);
                     self.begins_anew.remove(&(partition, epoch));
                     self.consumer.subscription.lose(partition, epoch);
                 }
