@@ -30,6 +30,8 @@ myst_heading_anchors = 3
 autodoc_default_options = {"members": True, "undoc-members": True}
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
+# A call with many arguments shows one on each line.
+maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
 
 nitpicky = True

@@ -579,11 +579,10 @@ async def _(world: World, directory: Path) -> None:
         topic = await world.topic(client)
         async with client.producer(topic) as producer:
             await producer.send(b"x")
-        async with client.consumer(topic, consumer_id="workers") as consumer:
-            async with consumer.tracker() as tracker:
-                record = await tracker.receive(timeout=10)
-                async with getattr(tracker, "target", tracker).processing(record):
-                    pass
+        async with client.consumer(topic, consumer_id="workers") as consumer, consumer.tracker() as tracker:
+            record = await tracker.receive(timeout=10)
+            async with getattr(tracker, "target", tracker).processing(record):
+                pass
 
 
 @situation("something is used after it was closed")
