@@ -36,24 +36,18 @@ def write_blocks(folder: Path) -> list[str]:
 
 def main() -> int:
     """Returns the exit code."""
-    bin_folder = Path(sys.executable).parent
+    folder_of_tools = Path(sys.executable).parent
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         files = write_blocks(folder)
         (folder / "pyrightconfig.json").write_text(json.dumps(PYRIGHT), encoding="utf-8")
-        mypy = [
-            bin_folder / "mypy",
-            *MYPY,
-            "--python-executable",
-            sys.executable,
-            "--cache-dir",
-            ROOT / ".mypy_cache" / "docs",
-        ]
-        pyright = [bin_folder / "basedpyright", "--pythonpath", sys.executable, "-p", folder]
+        cache = str(ROOT / ".mypy_cache" / "docs")
+        mypy = ["mypy", *MYPY, "--python-executable", sys.executable, "--cache-dir", cache, *files]
+        pyright = ["basedpyright", "--pythonpath", sys.executable, "-p", name]
         surroundings = {**os.environ, "MYPYPATH": str(ROOT)}
         codes = [
-            subprocess.run([*command], cwd=folder, env=surroundings, check=False).returncode
-            for command in ([*mypy, *files], pyright)
+            subprocess.run([folder_of_tools / tool, *arguments], cwd=folder, env=surroundings, check=False).returncode
+            for tool, *arguments in (mypy, pyright)
         ]
     return max(codes)
 
