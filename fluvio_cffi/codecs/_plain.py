@@ -10,6 +10,8 @@ from fluvio_cffi._values.checks import kind
 
 T = TypeVar("T")
 
+# A codec whose functions are attributes has no `__slots__`: pyright would take what they name for methods.
+
 
 class Raw:
     """Bytes as they are."""
