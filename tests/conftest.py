@@ -116,8 +116,7 @@ class Plain:
         return self.target.wait()
 
     def __aiter__(self) -> Plain:
-        iter(self.target)
-        return self
+        return Plain(iter(self.target))
 
     async def __anext__(self) -> Any:
         try:

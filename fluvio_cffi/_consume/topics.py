@@ -134,6 +134,11 @@ class Topics:
         """Whether no more comes of any topic, unless there is a seek."""
         return all(each.ended for each in self.subscriptions.values())
 
+    @property
+    def leave_alone(self) -> bool:
+        """Whether records may be taken from their subscriptions without a look at these for each of them."""
+        return all(each.leaves_alone for each in self.subscriptions.values())
+
     # -- taking turns
 
     def begin_to_read(self) -> None:

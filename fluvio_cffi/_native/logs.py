@@ -43,6 +43,7 @@ _LEVELS: Final = {
 # flv_log_t: time_ns, number, level, reserved, and the views target, message, fields
 _LAYOUT: Final = struct.Struct("=qQIIQQQQQQ")
 _TEXT: Final[CData] = ffi.typeof("char *")
+_new_record: Final = logging.LogRecord.__new__
 _OK: Final = int(lib.FLV_STATUS_OK)
 _EMPTY: Final = int(lib.FLV_STATUS_EMPTY)
 # Entries that are taken at a time, and between two rests.
@@ -231,14 +232,23 @@ class Reader:
         return status
 
     def _hand_on(self, entries: Iterable[tuple[Any, ...]]) -> None:
+        told: list[tuple[logging.Logger, int, str, int]] = []
+        documents: list[bytes] = []
         for time_ns, _, level, _, target, target_len, message, message_len, fields, fields_len in entries:
             logger = self._known.get(target) or self._find(target, _text(target, target_len))
             levelno = _LEVELS.get(level, logging.INFO)
+            if logger.isEnabledFor(levelno):
+                told.append((logger, levelno, _text(message, message_len), time_ns))
+                documents.append(_bytes(fields, fields_len))
+        # All at once: a line alone would cost several times as much.
+        records = Records()
+        for (logger, levelno, words, time_ns), fields in zip(
+            told, json.loads(b"[%b]" % b",".join(documents)), strict=True
+        ):
             try:
-                if logger.isEnabledFor(levelno):
-                    record = _record(logger, levelno, _text(message, message_len), time_ns)
-                    record.__dict__.update(json.loads(_text(fields, fields_len)))
-                    logger.handle(record)
+                record = records.make(logger, levelno, words, time_ns)
+                record.__dict__.update(fields)
+                logger.handle(record)
             except BaseException:
                 self._tell_failure()
 
@@ -268,18 +278,44 @@ class Reader:
         threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), self._thread)))
 
 
-def _text(data: int, length: int) -> str:
+def _bytes(data: int, length: int) -> bytes:
     text: bytes = ffi.unpack(ffi.cast(_TEXT, data), length)
-    return text.decode("utf-8", "replace")
+    return text
 
 
-def _record(logger: logging.Logger, level: int, message: str, time_ns: int) -> logging.LogRecord:
-    """A record as the logger makes one, with the time at which it happened."""
-    record = logger.makeRecord(logger.name, level, "(native)", 0, message, (), None)
-    created = time_ns / 1e9
-    record.relativeCreated += (created - record.created) * 1000
-    record.created, record.msecs = created, float(time_ns // 1_000_000 % 1000)
-    return record
+def _text(data: int, length: int) -> str:
+    return _bytes(data, length).decode("utf-8", "replace")
+
+
+class Records:
+    """Makes records of lines that are handed on together.
+
+    What a record says of process and thread is the same for all of them, and costs most of making one. So of each
+    logger and level the first is made as the logger makes one, and the others are copies of it; unless the program has
+    a factory or a class of loggers of its own.
+    """
+
+    __slots__ = ("_copies", "_first")
+
+    def __init__(self) -> None:
+        self._copies: bool = logging.getLogRecordFactory() is logging.LogRecord
+        self._first: dict[tuple[logging.Logger, int], dict[str, Any]] = {}
+
+    def make(self, logger: logging.Logger, level: int, message: str, time_ns: int) -> logging.LogRecord:
+        """A record with the time at which it happened."""
+        first = self._first.get((logger, level))
+        if first is None:
+            record = logger.makeRecord(logger.name, level, "(native)", 0, message, (), None)
+            if self._copies and type(logger).makeRecord is logging.Logger.makeRecord:
+                self._first[logger, level] = vars(record).copy()
+        else:
+            record = _new_record(logging.LogRecord)
+            vars(record).update(first)
+            record.msg = message
+        created = time_ns / 1e9
+        record.relativeCreated += (created - record.created) * 1000
+        record.created, record.msecs = created, float(time_ns // 1_000_000 % 1000)
+        return record
 
 
 def _wanted(logger: logging.Logger) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from types import TracebackType
 from typing import Generic
 
@@ -107,9 +108,17 @@ class TopicsConsumer(Forgettable, Closeable, Generic[K, V]):
 
     # -- reading
 
-    def __iter__(self) -> TopicsConsumer[K, V]:
-        self._topics.check_open()
-        return self
+    def __iter__(self) -> Iterator[Record[K, V]]:
+        topics = self._topics
+        topics.check_open()
+        if not topics.leave_alone:
+            return self
+
+        def run() -> Iterator[Record[K, V]] | None:
+            return topics.current.records if next_records(self._backend, topics, None) else None
+
+        # As of one topic: no Python code runs for each record.
+        return chain.from_iterable(iter(run, None))
 
     def __next__(self) -> Record[K, V]:
         topics = self._topics

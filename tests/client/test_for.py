@@ -3,14 +3,25 @@ what is said to the consumer meanwhile holds from the next record on all the sam
 
 from __future__ import annotations
 
+import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from itertools import islice
 from threading import Thread
 
 import pytest
 
-from fluvio_cffi import ClosedError, Consumer, Fluvio, FluvioTimeoutError, LocalCluster, Offset, UsageError
+from fluvio_cffi import (
+    ClosedError,
+    Consumer,
+    Fluvio,
+    FluvioTimeoutError,
+    LocalCluster,
+    Offset,
+    TopicsConsumer,
+    UsageError,
+)
 
 pytestmark = pytest.mark.timeout(60)
 COUNT = 3000
@@ -132,3 +143,70 @@ def test_an_error_leaves_the_consumer_where_it_is(cluster: LocalCluster) -> None
             waiting.join(10)
             assert list(records) == []
             assert next(iter(consumer)).value == b"2"
+
+
+# -- several topics
+
+
+@pytest.fixture
+def several(cluster: LocalCluster, topic: str) -> Iterator[TopicsConsumer]:
+    with Fluvio.connect(cluster.endpoint) as client:
+        client.admin.topics.create("for-others", exist_ok=True)
+        if client.offsets("for-others")[0][1] < COUNT:
+            with client.producer("for-others") as producer:
+                producer.send_all([b"%d" % number for number in range(COUNT)])
+        with client.consumer([topic, "for-others"], start=Offset.beginning(), stop_at_end=True) as consumer:
+            yield consumer
+
+
+def test_of_several_topics_no_code_runs_for_each_record(several: TopicsConsumer) -> None:
+    calls = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    records = iter(several)
+    sys.setprofile(count)
+    try:
+        deque(islice(records, 2 * COUNT - 1), 0)
+    finally:
+        sys.setprofile(None)
+    assert calls < COUNT
+    assert len([*records]) == 1
+
+
+def test_of_several_topics_loops_batches_and_single_reads_go_on_where_the_last_ended(several: TopicsConsumer) -> None:
+    seen: dict[str, list[int]] = {topic: [] for topic in several.topics}
+    first = iter(several)
+    while True:
+        read = [*islice(first, 3), *islice(several, 5), *islice(iter(several), 7)]
+        if not read:
+            break
+        for batch in islice(several.batches(max_records=11), 1):
+            read += batch
+        for record in read:
+            seen[record.topic].append(record.offset)
+        assert several.position() == {topic: {0: len(offsets)} for topic, offsets in seen.items()}
+    assert seen == {topic: list(range(COUNT)) for topic in several.topics}
+
+
+@pytest.mark.parametrize("call", ["pause", "seek", "stop"])
+def test_of_several_topics_what_another_thread_says_holds_from_the_next_record_on(
+    several: TopicsConsumer, call: str
+) -> None:
+    records = iter(several)
+    offsets(records, 200)
+    topic = next(records).topic
+    if call == "pause":
+        in_a_thread(several.pause, topic)
+        at = several.position()[topic]
+        assert {record.topic for record in islice(records, COUNT // 2)} == {*several.topics} - {topic}
+        in_a_thread(several.resume, topic)
+        assert [record.offset for record in records if record.topic == topic] == list(range(at[0], COUNT))
+    elif call == "seek":
+        in_a_thread(several.seek, topic, 0, 5)
+        assert [record.offset for record in records if record.topic == topic] == list(range(5, COUNT))
+    else:
+        in_a_thread(several.stop)
+        assert offsets(records) == []

@@ -3,8 +3,10 @@ secret is in any line."""
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
+import os
 import secrets
 import time
 from collections.abc import Iterator
@@ -237,3 +239,43 @@ async def test_a_handler_may_use_structlog(backend: str, world: World) -> None:
         logger.removeHandler(handler)
     events = [json.loads(line) for line in lines]
     assert any(event["event"].startswith("connected") and event["client"] > 0 for event in events)
+
+
+def test_lines_that_are_handed_on_together_are_records_of_their_own(
+    cluster: LocalCluster, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each has its own fields and time, and what `logging` knows of process and thread."""
+    caplog.set_level(logs.TRACE, logger=ROOT)
+    with Fluvio.connect(cluster.endpoint):
+        assert logs.flush(10)
+        caplog.clear()
+        say(300)
+        say(300)
+        lines = [record for record in said(caplog) if hasattr(record, "number")]
+    assert [vars(record)["number"] for record in lines] == [*range(1, 301)] * 2
+    assert [record.created for record in lines] == sorted(record.created for record in lines)
+    for record in lines:
+        assert record.getMessage().endswith(f"number={vars(record)['number']}")
+        assert (record.name, record.levelno, record.levelname) == (f"{ROOT}.connection", logs.TRACE, "TRACE")
+        assert (record.process, record.threadName) == (os.getpid(), "logs of fluvio_cffi")
+        assert -0.001 < record.created % 1 * 1000 - record.msecs < 1.001
+        assert abs(record.relativeCreated - lines[0].relativeCreated - (record.created - lines[0].created) * 1000) < 1
+
+
+def test_a_factory_of_the_programs_own_makes_each_record(
+    cluster: LocalCluster, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = itertools.count()
+
+    def factory(*arguments: Any, **keywords: Any) -> logging.LogRecord:
+        record = logging.LogRecord(*arguments, **keywords)
+        record.made = next(made)
+        return record
+
+    caplog.set_level(logs.TRACE, logger=ROOT)
+    with Fluvio.connect(cluster.endpoint):
+        assert logs.flush(10)
+        monkeypatch.setattr(logging, "_logRecordFactory", factory)
+        say(50)
+        lines = [record for record in said(caplog) if hasattr(record, "number")]
+    assert len({vars(record)["made"] for record in lines}) == len(lines) == 50
