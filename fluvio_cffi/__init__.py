@@ -99,25 +99,7 @@ from fluvio_cffi._values.records import (
 from fluvio_cffi._values.smartmodules import Lookback, ParamValue, SmartModule, SmartModuleChain, SmartModuleKind
 from fluvio_cffi._values.times import Timestamp
 
-from ._async.arrow import AsyncArrowBatches, AsyncArrowConsumer
-from ._async.batches import AsyncBatches
-from ._async.client import AsyncFluvio
-from ._async.consumer import AsyncConsumer
-from ._async.events import AsyncEvents
-from ._async.producer import AsyncProducer
-from ._async.receipt import AsyncReceipt
-from ._async.topics_consumer import AsyncTopicsConsumer
-from ._async.tracker import AsyncTracker
 from ._opening import Opening
-from ._sync.arrow import ArrowBatches, ArrowConsumer
-from ._sync.batches import Batches
-from ._sync.client import Fluvio
-from ._sync.consumer import Consumer
-from ._sync.events import Events
-from ._sync.producer import Producer
-from ._sync.receipt import Receipt
-from ._sync.topics_consumer import TopicsConsumer
-from ._sync.tracker import Tracker
 
 if TYPE_CHECKING:
     from ._admin.objects.changes import Change, ChangeKind
@@ -176,29 +158,47 @@ if TYPE_CHECKING:
         TopicStatus,
     )
     from ._async.admin import AsyncAdmin
+    from ._async.arrow import AsyncArrowBatches, AsyncArrowConsumer
+    from ._async.batches import AsyncBatches
+    from ._async.client import AsyncFluvio
     from ._async.cluster import AsyncClusterAdmin
+    from ._async.consumer import AsyncConsumer
+    from ._async.events import AsyncEvents
     from ._async.groups import AsyncGroups
     from ._async.mirrors import AsyncMirrors
     from ._async.offsets import AsyncConsumerOffsets
     from ._async.partitions import AsyncPartitions
+    from ._async.producer import AsyncProducer
+    from ._async.receipt import AsyncReceipt
     from ._async.smartmodules import AsyncSmartModules
     from ._async.spu_groups import AsyncSpuGroups
     from ._async.spus import AsyncCustomSpus, AsyncSpus
     from ._async.tables import AsyncTableFormats
     from ._async.topics import AsyncTopics
+    from ._async.topics_consumer import AsyncTopicsConsumer
+    from ._async.tracker import AsyncTracker
     from ._async.watch import AsyncWatch
     from ._cluster.faults import Fault, Faults
     from ._sync.admin import Admin
+    from ._sync.arrow import ArrowBatches, ArrowConsumer
+    from ._sync.batches import Batches
+    from ._sync.client import Fluvio
     from ._sync.cluster import ClusterAdmin
+    from ._sync.consumer import Consumer
+    from ._sync.events import Events
     from ._sync.groups import Groups
     from ._sync.mirrors import Mirrors
     from ._sync.offsets import ConsumerOffsets
     from ._sync.partitions import Partitions
+    from ._sync.producer import Producer
+    from ._sync.receipt import Receipt
     from ._sync.smartmodules import SmartModules
     from ._sync.spu_groups import SpuGroups
     from ._sync.spus import CustomSpus, Spus
     from ._sync.tables import TableFormats
     from ._sync.topics import Topics
+    from ._sync.topics_consumer import TopicsConsumer
+    from ._sync.tracker import Tracker
     from ._sync.watch import Watch
     from .cluster import LocalCluster
 

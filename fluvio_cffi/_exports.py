@@ -1,5 +1,6 @@
-"""Where the public names are that are loaded when they are first used: administration, kind by kind, which is a good
-half of the package, and the embedded cluster."""
+"""Where the public names are that are loaded when they are first used: the client, of which most programs need one
+half, for loops or for threads; administration, kind by kind, which is a good half of the package; the embedded
+cluster."""
 
 from __future__ import annotations
 
@@ -72,6 +73,15 @@ _NAMES: Final = {
         "TopicSpec",
         "TopicStatus",
     ],
+    "._async.arrow": ["AsyncArrowBatches", "AsyncArrowConsumer"],
+    "._async.batches": ["AsyncBatches"],
+    "._async.client": ["AsyncFluvio"],
+    "._async.consumer": ["AsyncConsumer"],
+    "._async.events": ["AsyncEvents"],
+    "._async.producer": ["AsyncProducer"],
+    "._async.receipt": ["AsyncReceipt"],
+    "._async.topics_consumer": ["AsyncTopicsConsumer"],
+    "._async.tracker": ["AsyncTracker"],
     "._async.admin": ["AsyncAdmin"],
     "._async.cluster": ["AsyncClusterAdmin"],
     "._async.groups": ["AsyncGroups"],
@@ -84,6 +94,15 @@ _NAMES: Final = {
     "._async.tables": ["AsyncTableFormats"],
     "._async.topics": ["AsyncTopics"],
     "._async.watch": ["AsyncWatch"],
+    "._sync.arrow": ["ArrowBatches", "ArrowConsumer"],
+    "._sync.batches": ["Batches"],
+    "._sync.client": ["Fluvio"],
+    "._sync.consumer": ["Consumer"],
+    "._sync.events": ["Events"],
+    "._sync.producer": ["Producer"],
+    "._sync.receipt": ["Receipt"],
+    "._sync.topics_consumer": ["TopicsConsumer"],
+    "._sync.tracker": ["Tracker"],
     "._sync.admin": ["Admin"],
     "._sync.cluster": ["ClusterAdmin"],
     "._sync.groups": ["Groups"],

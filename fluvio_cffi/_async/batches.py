@@ -9,6 +9,7 @@ from fluvio_cffi._backends.base import AsyncBackend
 from fluvio_cffi._consume.batch import Cut, RecordBatch
 from fluvio_cffi._consume.subscription import Subscription
 from fluvio_cffi._errors import DecodeError
+from fluvio_cffi._exports import publish
 from fluvio_cffi._values.records import K, V
 
 from .decoding import decode_batch
@@ -72,3 +73,6 @@ class AsyncBatches(AsyncBatchReader[RecordBatch[K, V]], Generic[K, V]):
     """The batches of a consumer. Made by :meth:`AsyncConsumer.batches`. A loop goes on where the last one ended."""
 
     __slots__ = ()
+
+
+publish(__name__)

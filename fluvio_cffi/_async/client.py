@@ -26,6 +26,7 @@ from fluvio_cffi._consume.membership import (
 from fluvio_cffi._consume.options import ConsumerOptions, arrow_chosen
 from fluvio_cffi._consume.topics import options_by_topic
 from fluvio_cffi._errors import ConfigError, FluvioError, FluvioTimeoutError
+from fluvio_cffi._exports import publish
 from fluvio_cffi._lifetime import Closeable, logger
 from fluvio_cffi._native.calls import Slice, copy_buffer
 from fluvio_cffi._native.loader import CData, ffi, lib
@@ -600,3 +601,6 @@ class AsyncFluvio(Closeable):
                 await self.close()
             except FluvioError as failure:
                 logger.error("%r: %s", self, failure)
+
+
+publish(__name__)

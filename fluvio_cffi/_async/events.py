@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from fluvio_cffi._backends.base import AsyncBackend
 from fluvio_cffi._errors import ClosedError, UsageError
+from fluvio_cffi._exports import publish
 from fluvio_cffi._failures import timed_out
 from fluvio_cffi._native.calls import text_of
 from fluvio_cffi._native.errors import from_native
@@ -137,3 +138,6 @@ class AsyncEvents:
         if status != lib.FLV_STATUS_OK:
             error, self._error[0] = self._error[0], ffi.NULL
             raise from_native(status, error)
+
+
+publish(__name__)

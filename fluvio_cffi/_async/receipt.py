@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 
 from fluvio_cffi._backends.base import AsyncBackend
+from fluvio_cffi._exports import publish
 from fluvio_cffi._metadata import RecordMetadata
 from fluvio_cffi._produce.callbacks import DoneCallback
 from fluvio_cffi._produce.receipt import BaseReceipt
@@ -82,3 +83,6 @@ class AsyncReceipt(BaseReceipt[AsyncBackend]):
 
 # For the producer, whose `send` has a limit in seconds, and not for the users who see the class.
 wait_for = AsyncReceipt._wait  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+publish(__name__)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from fluvio_cffi._consume.arrow import ArrowBatch, ArrowColumns
 from fluvio_cffi._consume.batch import arrow_data
 from fluvio_cffi._consume.subscription import Form
+from fluvio_cffi._exports import publish
 from fluvio_cffi._values.checks import number
 from fluvio_cffi._values.quantities import parse_duration
 
@@ -57,3 +58,6 @@ class ArrowConsumer(Consuming[ArrowBatch]):
     @staticmethod
     def _form() -> Form:
         return ArrowColumns.take, ArrowBatch
+
+
+publish(__name__)

@@ -10,6 +10,7 @@ from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._consume.batch import Cut, RecordBatch
 from fluvio_cffi._consume.subscription import Subscription
 from fluvio_cffi._errors import DecodeError
+from fluvio_cffi._exports import publish
 from fluvio_cffi._values.records import K, V
 
 from .decoding import decode_batch
@@ -73,3 +74,6 @@ class Batches(BatchReader[RecordBatch[K, V]], Generic[K, V]):
     """The batches of a consumer. Made by :meth:`Consumer.batches`. A loop goes on where the last one ended."""
 
     __slots__ = ()
+
+
+publish(__name__)

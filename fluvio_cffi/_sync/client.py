@@ -19,6 +19,7 @@ from fluvio_cffi._consume.membership import PROCESSING_TIMEOUT, REBALANCE_TIMEOU
 from fluvio_cffi._consume.options import ConsumerOptions, arrow_chosen
 from fluvio_cffi._consume.topics import options_by_topic
 from fluvio_cffi._errors import ConfigError, FluvioError, FluvioTimeoutError
+from fluvio_cffi._exports import publish
 from fluvio_cffi._lifetime import Closeable, logger
 from fluvio_cffi._native.calls import Slice, copy_buffer
 from fluvio_cffi._native.loader import CData, ffi, lib
@@ -570,3 +571,6 @@ class Fluvio(Closeable):
                 self.close()
             except FluvioError as failure:
                 logger.error("%r: %s", self, failure)
+
+
+publish(__name__)

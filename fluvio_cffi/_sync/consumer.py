@@ -16,6 +16,7 @@ from fluvio_cffi._consume.options import ConsumerOptions
 from fluvio_cffi._consume.places import shown
 from fluvio_cffi._consume.subscription import RECORDS, Form, Subscription
 from fluvio_cffi._errors import FluvioError, UsageError
+from fluvio_cffi._exports import publish
 from fluvio_cffi._lifetime import Closeable, Forgettable, logger
 from fluvio_cffi._native.loader import CData, lib
 from fluvio_cffi._values.checks import flag, number
@@ -399,3 +400,6 @@ class Consumer(Consuming[Record[K, V] | RecordBatch[K, V]], Generic[K, V]):
 
     def _new_tracker(self, most: int) -> Tracker[K, V]:
         return Tracker(self, self._backend, self._session, self._subscription, most)
+
+
+publish(__name__)

@@ -12,6 +12,7 @@ from typing import Generic
 
 from fluvio_cffi._backends.threads import SyncBackend
 from fluvio_cffi._errors import ClosedError, DeliveryError, FluvioError, FluvioTimeoutError
+from fluvio_cffi._exports import publish
 from fluvio_cffi._lifetime import Closeable, Forgettable, logger
 from fluvio_cffi._metadata import RecordMetadata
 from fluvio_cffi._native.loader import CData, lib
@@ -529,3 +530,6 @@ class Producer(Forgettable, Closeable, Generic[KeyIn, ValueIn]):
 
 def _too_late() -> ClosedError:
     return ClosedError("the producer was closed before the record was sent")
+
+
+publish(__name__)

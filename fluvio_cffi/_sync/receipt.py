@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fluvio_cffi._backends.threads import SyncBackend
+from fluvio_cffi._exports import publish
 from fluvio_cffi._metadata import RecordMetadata
 from fluvio_cffi._produce.callbacks import DoneCallback
 from fluvio_cffi._produce.receipt import BaseReceipt
@@ -76,3 +77,6 @@ class Receipt(BaseReceipt[SyncBackend]):
 
 # For the producer, whose `send` has a limit in seconds, and not for the users who see the class.
 wait_for = Receipt._wait  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+
+
+publish(__name__)

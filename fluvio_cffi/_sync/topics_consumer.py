@@ -17,6 +17,7 @@ from fluvio_cffi._consume.places import shown
 from fluvio_cffi._consume.subscription import Subscription
 from fluvio_cffi._consume.topics import Topics
 from fluvio_cffi._errors import ConfigTypeError, DecodeError, FluvioError
+from fluvio_cffi._exports import publish
 from fluvio_cffi._lifetime import Closeable, Forgettable, logger
 from fluvio_cffi._native.loader import CData, lib
 from fluvio_cffi._native.queue import Operation
@@ -417,3 +418,6 @@ class TopicsBatches(Batches[K, V]):
 
     def _next_of_all(self) -> tuple[Subscription, Cut] | None:
         return next_batch(self._backend, self._topics, self._limit, self._wait)
+
+
+publish(__name__)

@@ -15,6 +15,7 @@ from fluvio_cffi._consume.subscription import Subscription
 from fluvio_cffi._consume.topics import Topics
 from fluvio_cffi._consume.tracking import Processing, Tracking
 from fluvio_cffi._errors import ClosedError, ConfigError, FluvioError, FluvioTimeoutError, RecordLike
+from fluvio_cffi._exports import publish
 from fluvio_cffi._lifetime import logger
 from fluvio_cffi._values.checks import instance, number, shown
 from fluvio_cffi._values.quantities import Timeout, ending, left, parse_timeout
@@ -362,3 +363,6 @@ class Tracker(Generic[K, V]):
                 raise tracking.no_room()
         finally:
             tracking.room = None
+
+
+publish(__name__)

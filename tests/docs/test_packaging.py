@@ -144,7 +144,7 @@ def test_import_leaves_administration_for_later() -> None:
         "import sys, fluvio_cffi\n"
         "objects = [n for n in sys.modules if n.startswith('fluvio_cffi._admin.objects')]\n"
         "print('Topic' in vars(fluvio_cffi), objects, 'Topic' in dir(fluvio_cffi))\n"
-        "print(fluvio_cffi.Topic, fluvio_cffi.AsyncTopics, 'Admin' in vars(fluvio_cffi))\n"
+        "print(fluvio_cffi.Topic, fluvio_cffi.AsyncTopics, 'AsyncTopics' in vars(fluvio_cffi))\n"
         "print([n for n in sys.modules if n.startswith('fluvio_cffi._admin.objects.')])\n"
     )
     assert python(code).stdout.splitlines() == [
@@ -153,6 +153,20 @@ def test_import_leaves_administration_for_later() -> None:
         str([f"fluvio_cffi._admin.objects.{kind}" for kind in ("common", "topics")]),
     ]
     assert not hasattr(fluvio_cffi, "Topick")
+
+
+@pytest.mark.parametrize(
+    ("client", "half", "other"), [("AsyncFluvio", "_async", "_sync"), ("Fluvio", "_sync", "_async")]
+)
+def test_import_of_one_half_leaves_the_other_for_later(client: str, half: str, other: str) -> None:
+    code = (
+        "import sys, fluvio_cffi\n"
+        "def loaded(half): return any(n.startswith('fluvio_cffi.' + half) for n in sys.modules)\n"
+        f"print(loaded('{half}'), loaded('{other}'))\n"
+        f"from fluvio_cffi import {client}\n"
+        f"print({client}, loaded('{half}'), loaded('{other}'), '{client}' in vars(fluvio_cffi))\n"
+    )
+    assert python(code).stdout.splitlines() == ["False False", f"<class 'fluvio_cffi.{client}'> True False True"]
 
 
 def test_import_starts_nothing() -> None:
