@@ -221,7 +221,7 @@ class Subscription:
     @property
     def leaves_alone(self) -> bool:
         """Whether records may be taken from :attr:`records` without a look at this for each of them."""
-        return self.group is None and self.decoding is None and not self.singly
+        return self.decoding is None and not self.singly
 
     @property
     def barred(self) -> frozenset[int]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pickle
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import chain
 from typing import Any
 
 import anyio
@@ -14,7 +16,9 @@ from conftest import World
 from fluvio_cffi import (
     ClosedError,
     CommitFencedError,
+    Fluvio,
     FluvioTimeoutError,
+    LocalCluster,
     MemberFencedError,
     Offset,
     PartitionNotFoundError,
@@ -428,3 +432,16 @@ async def test_events_and_metrics(world: World) -> None:
                 pass
             assert (event.topic, event.group) == (topic, GROUP)
             assert client.metrics().rebalances >= 1
+
+
+def test_a_loop_needs_no_python_code_for_each_record(cluster: LocalCluster) -> None:
+    """As without a group: what passes between the library and the loop is an iterator of the interpreter's own."""
+    with Fluvio.connect(cluster.endpoint) as client:
+        topic = f"loop-{uuid.uuid4().hex[:8]}"
+        client.admin.topics.create(topic)
+        with client.producer(topic) as producer:
+            producer.send_all(b"%d" % number for number in range(100))
+        with client.consumer(topic, group=GROUP, stop_at_end=True) as consumer:
+            records = iter(consumer)
+            assert type(records) is chain
+            assert [record.offset for record in records] == [*range(100)]

@@ -1,11 +1,10 @@
 //! The only way in which a state changes.
 
-use std::collections::HashMap;
-
-use crate::assign::{Holding, assign};
+use crate::assign::{Holding, assign_in, assign_one};
 use crate::command::{Command, Entry, Join, Released};
 use crate::guard::{Guard, stands};
 use crate::names::{GroupKey, MemberId, Offset};
+use crate::roll::Roll;
 use crate::state::{Member, Partition, State, VERSION};
 
 /// What became of a command at its place.
@@ -32,6 +31,12 @@ impl State {
     /// Applies the command that stands at `offset` of the log. Whether what it supposes holds is decided here, and by
     /// everybody alike.
     pub fn apply(&mut self, key: &GroupKey, offset: Offset, command: &Command) -> Effect {
+        self.apply_with(&mut Roll::new(key.clone()), offset, command)
+    }
+
+    /// The same, with what was found out about the members before.
+    pub(crate) fn apply_with(&mut self, roll: &mut Roll, offset: Offset, command: &Command) -> Effect {
+        let given_up = self.given_up_by(command);
         let effect = match command {
             Command::Join(join) => Effect::changed_if(self.join(offset, join)),
             Command::Beat { member, n } => Effect { counts: self.counts(*member, *n, offset), ..Effect::VOID },
@@ -46,9 +51,19 @@ impl State {
         };
         if effect.changed {
             self.generation = offset;
-            self.rebalance(key, offset);
+            match given_up {
+                Some(number) => self.pass_on(roll, offset, number),
+                None => self.rebalance(roll, offset),
+            }
         }
         effect
+    }
+
+    /// The partition that a release gives up as it was asked to.
+    fn given_up_by(&self, command: &Command) -> Option<usize> {
+        let Command::Release { released, .. } = command else { return None };
+        let number = released.partition as usize;
+        self.partitions.get(number).is_some_and(|partition| partition.moving).then_some(number)
     }
 
     /// Whether the command of a member with this number counts; if so it is a sign of life.
@@ -207,17 +222,13 @@ impl State {
     }
 
     /// Gives what has no owner to whom it is to go, and marks what is to move.
-    fn rebalance(&mut self, key: &GroupKey, offset: Offset) {
+    fn rebalance(&mut self, roll: &mut Roll, offset: Offset) {
         self.version = self.members.iter().map(|member| member.v).min().unwrap_or(self.version);
-        let ids: Vec<MemberId> = self.members.iter().map(|member| member.id).collect();
-        let places: HashMap<MemberId, usize> = ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
-        let held = self.partitions.iter().map(|partition| Holding {
-            owner: partition.owner.and_then(|owner| places.get(&owner).copied()),
-            moving: partition.moving,
-        });
-        let targets = assign(key, &ids, &held.collect::<Vec<_>>());
+        roll.follow(&self.members);
+        let held: Vec<Holding> = self.held(roll).collect();
+        let targets = assign_in(roll.order(), &held);
         for (partition, target) in self.partitions.iter_mut().zip(targets) {
-            let target = target.map(|at| ids[at]);
+            let target = target.map(|at| self.members[at].id);
             match (partition.owner, target) {
                 (None, Some(target)) => {
                     partition.give(target, offset);
@@ -227,6 +238,20 @@ impl State {
                 (Some(owner), target) => partition.moving = target != Some(owner),
             }
         }
+    }
+
+    /// The same after nothing but this partition was given up, which was to move: no other's owner changes.
+    fn pass_on(&mut self, roll: &mut Roll, offset: Offset, number: usize) {
+        self.partitions[number].moving = false;
+        roll.follow(&self.members);
+        if let Some(target) = assign_one(roll.order(), number, self.held(roll)) {
+            self.partitions[number].give(self.members[target].id, offset);
+        }
+    }
+
+    fn held(&self, roll: &Roll) -> impl ExactSizeIterator<Item = Holding> {
+        let held = |it: &Partition| Holding { owner: it.owner.and_then(|id| roll.place(id)), moving: it.moving };
+        self.partitions.iter().map(held)
     }
 }
 

@@ -23,11 +23,23 @@ pub struct Holding {
 /// 2. Who owns more than its share gives first what is moving already, then its highest numbers.
 /// 3. What has no owner, or is given, goes in ascending order to those below their share, in the order of the hash.
 pub fn assign(key: &GroupKey, members: &[MemberId], partitions: &[Holding]) -> Vec<Option<usize>> {
-    if members.is_empty() {
+    assign_in(&order(key, members), partitions)
+}
+
+/// The places of the members in the order of the hash.
+pub(crate) fn order(key: &GroupKey, members: &[MemberId]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..members.len()).collect();
+    order.sort_by_cached_key(|&at| (key.rank(members[at]), members[at]));
+    order
+}
+
+/// The same, where the order of the hash is known: `order` has the place of each member once.
+pub(crate) fn assign_in(order: &[usize], partitions: &[Holding]) -> Vec<Option<usize>> {
+    if order.is_empty() {
         return vec![None; partitions.len()];
     }
-    let mut owned: Vec<Vec<usize>> = vec![Vec::new(); members.len()];
-    let mut settled = vec![0_usize; members.len()];
+    let mut owned: Vec<Vec<usize>> = vec![Vec::new(); order.len()];
+    let mut settled = vec![0_usize; order.len()];
     let mut free = Vec::new();
     for (number, partition) in partitions.iter().enumerate() {
         match partition.owner {
@@ -38,9 +50,8 @@ pub fn assign(key: &GroupKey, members: &[MemberId], partitions: &[Holding]) -> V
             None => free.push(number),
         }
     }
-    let mut order: Vec<usize> = (0..members.len()).collect();
-    order.sort_by_cached_key(|&at| (key.rank(members[at]), members[at]));
-    let quotas = quotas(partitions.len(), &order, &owned, &settled);
+    let counts: Vec<usize> = owned.iter().map(Vec::len).collect();
+    let quotas = quotas(partitions.len(), order, &counts, &settled);
 
     let mut targets: Vec<Option<usize>> = partitions.iter().map(|partition| partition.owner).collect();
     for (owned, &quota) in owned.iter_mut().zip(&quotas) {
@@ -50,7 +61,7 @@ pub fn assign(key: &GroupKey, members: &[MemberId], partitions: &[Holding]) -> V
     }
     free.sort_unstable();
     let mut free = free.into_iter();
-    for &member in &order {
+    for &member in order {
         for number in free.by_ref().take(quotas[member].saturating_sub(owned[member].len())) {
             targets[number] = Some(member);
         }
@@ -58,17 +69,42 @@ pub fn assign(key: &GroupKey, members: &[MemberId], partitions: &[Holding]) -> V
     targets
 }
 
+/// Where one partition goes that has just been given up, by one who was to give it up, after everything else was
+/// assigned: what [`assign_in`] says of it. It says nothing new of the others, so that they need not be looked at one by
+/// one: what is moving is what is owned beyond the shares, and stays so.
+pub(crate) fn assign_one(
+    order: &[usize],
+    number: usize,
+    partitions: impl ExactSizeIterator<Item = Holding>,
+) -> Option<usize> {
+    let count = partitions.len();
+    let (mut owned, mut settled, mut before) = (vec![0; order.len()], vec![0; order.len()], 0);
+    for (at, partition) in partitions.enumerate() {
+        if let Some(owner) = partition.owner {
+            owned[owner] += 1;
+            settled[owner] += usize::from(!partition.moving);
+            before += usize::from(partition.moving && at < number);
+        }
+    }
+    let quotas = quotas(count, order, &owned, &settled);
+    let mut wanted = 0;
+    order.iter().copied().find(|&member| {
+        wanted += quotas[member].saturating_sub(owned[member]);
+        wanted > before
+    })
+}
+
 /// How many partitions each member is to have.
-fn quotas(partitions: usize, order: &[usize], owned: &[Vec<usize>], settled: &[usize]) -> Vec<usize> {
+fn quotas(partitions: usize, order: &[usize], owned: &[usize], settled: &[usize]) -> Vec<usize> {
     let (floor, larger) = (partitions / order.len(), partitions % order.len());
     let mut quotas = vec![floor; order.len()];
-    let mut claims = order.to_vec();
-    claims.sort_by_key(|&member| match () {
+    let claim = |member: usize| match () {
         () if settled[member] > floor => 0,
-        () if owned[member].len() > floor => 1,
+        () if owned[member] > floor => 1,
         () => 2,
-    });
-    for &member in &claims[..larger] {
+    };
+    let claims = (0..3).flat_map(|first| order.iter().filter(move |&&member| claim(member) == first));
+    for &member in claims.take(larger) {
         quotas[member] += 1;
     }
     quotas

@@ -110,6 +110,11 @@ impl Command {
             _ => None,
         }
     }
+
+    /// Whether by it members come or go.
+    pub(crate) fn is_of_members(&self) -> bool {
+        matches!(self, Self::Join(_) | Self::Leave { .. } | Self::Evict { .. })
+    }
 }
 
 /// A command at its place in the log.

@@ -70,6 +70,7 @@ mod names;
 mod newcomer;
 mod participant;
 mod replica;
+mod roll;
 mod state;
 
 #[cfg(test)]

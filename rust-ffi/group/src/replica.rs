@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use crate::apply::Effect;
 use crate::command::{Command, Record, Snapshot};
 use crate::names::{GroupKey, Offset, hash};
+use crate::roll::Roll;
 use crate::state::State;
 
 /// For so many commands a reader knows what its running hash was.
@@ -26,7 +27,7 @@ pub struct Read {
 /// The state of a group up to a place of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Replica {
-    key: GroupKey,
+    roll: Roll,
     state: State,
     last: Offset,
     chain: u64,
@@ -46,12 +47,12 @@ impl Replica {
     pub fn at(key: GroupKey, snapshot: Snapshot) -> Self {
         let Snapshot { as_of, state, chain } = snapshot;
         let recent = VecDeque::from([(as_of, chain)]);
-        Self { key, state, last: as_of, chain, recent, commands: 0, bytes: 0, changes: 0 }
+        Self { roll: Roll::new(key), state, last: as_of, chain, recent, commands: 0, bytes: 0, changes: 0 }
     }
 
     /// Whose state it is.
     pub fn key(&self) -> &GroupKey {
-        &self.key
+        self.roll.key()
     }
 
     /// The state.
@@ -73,7 +74,7 @@ impl Replica {
         if let Command::Snapshot(snapshot) = &record.command {
             return Read { diverged: self.meet(snapshot), ..Read::default() };
         }
-        let effect = self.state.apply(&self.key, record.offset, &record.command);
+        let effect = self.state.apply_with(&mut self.roll, record.offset, &record.command);
         if effect.counts {
             self.extend_chain(record, &effect);
             self.commands += 1;

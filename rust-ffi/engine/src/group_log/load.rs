@@ -11,6 +11,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limit::Limit;
 use crate::log_offsets::log_bounds;
 
+/// So many records are kept in memory, at most.
+const MOST_KEPT: i64 = 32_768;
+
 /// What a newcomer has found.
 pub(crate) struct Loaded {
     pub(crate) replica: Replica,
@@ -47,14 +50,15 @@ async fn try_load(place: &Place, key: &GroupKey, at_least: i64, limit: &Limit) -
     let end = end.max(at_least);
     let mut newcomer = Newcomer::new(key.clone(), start, end);
     let mut times = Vec::new();
-    let mut hand = |newcomer: &mut Newcomer, item: Item| {
-        if let Some((of, record)) = item.said {
-            if of == *key {
+    let mut hand = |newcomer: &mut Newcomer, item: &Item| {
+        if let Some((of, record)) = &item.said {
+            if of == key {
                 times.push((item.offset, item.timestamp));
             }
-            newcomer.record(&of, &record);
+            newcomer.record(of, record);
         }
     };
+    let mut passage = Passage::default();
     loop {
         match newcomer.next(boottime()) {
             Step::Ready(replica) => {
@@ -62,13 +66,10 @@ async fn try_load(place: &Place, key: &GroupKey, at_least: i64, limit: &Limit) -
                 return Ok(Loaded { replica: *replica, known, times });
             }
             Step::Read(from, to) => {
-                let mut stream = LogStream::open(place, from, limit).await?;
-                while stream.next_offset() < to {
-                    stream.acknowledge()?;
-                    let read = within(place.session.request_timeout(), stream.next()).await?;
-                    for item in read.into_iter().filter(|item| item.offset < to) {
-                        hand(&mut newcomer, item);
-                    }
+                if passage.has(from, to) {
+                    passage.items(from, to).for_each(|item| hand(&mut newcomer, item));
+                } else {
+                    passage.read(place, (from, to), limit, |item| hand(&mut newcomer, item)).await?;
                 }
             }
             Step::Wait(until) => {
@@ -76,7 +77,7 @@ async fn try_load(place: &Place, key: &GroupKey, at_least: i64, limit: &Limit) -
                 while let Step::Wait(_) = newcomer.next(boottime()) {
                     let left = until.saturating_sub(boottime());
                     let Ok(items) = tokio::time::timeout(left, stream.next()).await else { break };
-                    items?.into_iter().for_each(|item| hand(&mut newcomer, item));
+                    items?.iter().for_each(|item| hand(&mut newcomer, item));
                     stream.acknowledge()?;
                 }
             }
@@ -90,5 +91,46 @@ async fn try_load(place: &Place, key: &GroupKey, at_least: i64, limit: &Limit) -
                 return Err(Error::new(ErrorKind::Consumer, text).with_topic(key.topic()));
             }
         }
+    }
+}
+
+/// What was read of the log last. A newcomer wants most of it twice: first for where things are, then for the state.
+#[derive(Default)]
+struct Passage {
+    /// The first place, and the one after the last.
+    range: (i64, i64),
+    items: Vec<Item>,
+}
+
+impl Passage {
+    fn has(&self, from: i64, to: i64) -> bool {
+        self.range.0 <= from && to <= self.range.1
+    }
+
+    fn items(&self, from: i64, to: i64) -> impl Iterator<Item = &Item> {
+        self.items.iter().filter(move |item| (from..to).contains(&item.offset))
+    }
+
+    /// Hands over what is there from a place up to, but not with, another.
+    async fn read(
+        &mut self,
+        place: &Place,
+        (from, to): (i64, i64),
+        limit: &Limit,
+        mut hand: impl FnMut(&Item),
+    ) -> Result<()> {
+        *self = Self::default();
+        let is_kept = to - from <= MOST_KEPT;
+        let mut stream = LogStream::open(place, from, limit).await?;
+        while stream.next_offset() < to {
+            stream.acknowledge()?;
+            let read = within(place.session.request_timeout(), stream.next()).await?;
+            let items = read.into_iter().filter(|item| item.offset < to).inspect(&mut hand);
+            if is_kept { self.items.extend(items) } else { items.for_each(drop) }
+        }
+        if is_kept {
+            self.range = (from, to);
+        }
+        Ok(())
     }
 }

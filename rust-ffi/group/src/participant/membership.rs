@@ -73,9 +73,13 @@ impl Membership {
         if leased && self.leaving.is_none() { self.holdings.hands(partition) } else { None }
     }
 
-    /// Members or owners changed, or the quarantine ended.
-    pub(crate) fn settle(&mut self, state: &State, now: Moment, out: &mut Vec<Output>) {
+    /// Members came or went.
+    pub(crate) fn follow(&mut self, state: &State, now: Moment) {
         self.peers.follow(state, now);
+    }
+
+    /// Owners changed, or the quarantine ended.
+    pub(crate) fn settle(&mut self, state: &State, now: Moment, out: &mut Vec<Output>) {
         let quarantine = &self.quarantine;
         let stays = |number, epoch| quarantine.as_ref().is_some_and(|(_, taken)| taken.contains(&(number, epoch)));
         self.holdings.settle(state, self.id, stays, now, out);

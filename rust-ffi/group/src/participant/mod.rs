@@ -249,6 +249,9 @@ impl Participant {
                     self.gone(now, record, out);
                 } else {
                     if read.effect.changed {
+                        if record.command.is_of_members() {
+                            member.follow(state, now);
+                        }
                         member.settle(state, now, out);
                     }
                     match record.command.sender() {

@@ -1,6 +1,6 @@
 //! The others: when each was last heard of, and who may be evicted.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
@@ -49,12 +49,18 @@ impl Peers {
         peers
     }
 
-    /// Members came or went.
+    /// Members came or went, by one command.
     pub(crate) fn follow(&mut self, state: &State, now: Moment) {
-        self.signs.retain(|id, _| state.position(*id).is_some());
         let session = |member: &Member| Duration::from_millis(member.session_ms.into());
-        for member in state.members.iter().filter(|member| member.id != self.me) {
+        // Who joins comes last, and the others are known: of hundreds that join together not all are looked at each time.
+        let before = self.signs.len() + 1;
+        let known = if before > 1 && state.members.len() == before + 1 { before } else { 0 };
+        for member in state.members.iter().skip(known).filter(|member| member.id != self.me) {
             self.signs.entry(member.id).or_insert(Sign { session: session(member), read: now, evicted: None });
+        }
+        if self.signs.len() >= state.members.len() {
+            let stay: BTreeSet<MemberId> = state.members.iter().map(|member| member.id).collect();
+            self.signs.retain(|id, _| stay.contains(id));
         }
         self.pace = state.members.iter().map(session).min().unwrap_or(Duration::MAX);
         self.look_ahead();

@@ -3,10 +3,11 @@
 use super::is_long;
 use super::scenarios::{join, key};
 use super::search::Random;
-use crate::assign::{Holding, assign};
+use crate::assign::{Holding, assign, assign_one, order};
 use crate::command::{Command, Join, Released};
 use crate::names::{GroupKey, MemberId, Offset};
-use crate::state::State;
+use crate::roll::Roll;
+use crate::state::{Partition, State};
 
 fn members(count: usize) -> Vec<MemberId> {
     (1..=count as u128).map(MemberId).collect()
@@ -58,11 +59,13 @@ fn check(members: &[MemberId], held: &[Holding], releases: &mut u64) {
         moving(&settled),
         "no fixed point: {held:?}"
     );
+    let order = order(&key(), members);
     for number in (0..held.len()).filter(|number| settled[*number].moving) {
         let mut released = settled.clone();
         released[number] = Holding { owner: None, moving: false };
         let next = assign(&key(), members, &released);
         assert_ne!(next[number], settled[number].owner, "what was released goes back: {held:?}");
+        assert_eq!(assign_one(&order, number, released.iter().copied()), next[number], "looked at alone: {held:?}");
         let after = given(&released, &next);
         let mut expected = moving(&settled);
         expected[number] = false;
@@ -98,17 +101,17 @@ fn sequences_settle() {
     let mut random = Random::new(7);
     for _ in 0..if is_long() { 200_000 } else { 5_000 } {
         let partitions = 1 + random.below(12) as u32;
-        let (mut state, mut offset, mut ids) = (State::default(), 0, 0_u128);
+        let (mut state, mut roll, mut offset, mut ids) = (State::default(), Roll::new(key()), 0, 0_u128);
         let mut changes = 1 + random.below(8);
         while changes > 0 || state.partitions.iter().any(|it| it.moving) {
             let moving: Vec<u32> =
                 (0..partitions).filter(|at| state.partition(*at).is_some_and(|it| it.moving)).collect();
             if !moving.is_empty() && (changes == 0 || random.below(3) > 0) {
-                release(&mut state, offset, random.one(&moving), moving.len());
+                release(&mut state, &mut roll, offset, random.one(&moving));
             } else {
                 changes -= 1;
                 ids += 1;
-                change(&mut state, offset, &mut random, ids, partitions);
+                change(&mut state, &mut roll, offset, &mut random, (ids, partitions));
             }
             offset += 1;
         }
@@ -118,16 +121,25 @@ fn sequences_settle() {
     }
 }
 
-fn release(state: &mut State, offset: Offset, number: u32, before: usize) {
+fn release(state: &mut State, roll: &mut Roll, offset: Offset, number: u32) {
     let partition = state.partitions[number as usize];
+    let ids: Vec<MemberId> = state.members.iter().map(|it| it.id).collect();
+    let holding = |(at, it): (usize, &Partition)| match at == number as usize {
+        true => Holding { owner: None, moving: false },
+        false => Holding { owner: ids.iter().position(|id| Some(*id) == it.owner), moving: it.moving },
+    };
+    let held: Vec<Holding> = state.partitions.iter().enumerate().map(holding).collect();
+    let expected = given(&held, &assign(&key(), &ids, &held));
     let member = partition.owner.unwrap();
     let n = state.member(member).unwrap().n + 1;
     let released = Released { partition: number, epoch: partition.epoch, committed: None };
-    assert!(state.apply(&key(), offset, &Command::Release { member, n, released }).changed);
-    assert_eq!(state.partitions.iter().filter(|it| it.moving).count(), before - 1);
+    assert!(state.apply_with(roll, offset, &Command::Release { member, n, released }).changed);
+    let is = |it: &Partition| (it.owner, it.moving);
+    let of = |it: &Holding| (it.owner.map(|at| ids[at]), it.moving);
+    assert_eq!(state.partitions.iter().map(is).collect::<Vec<_>>(), expected.iter().map(of).collect::<Vec<_>>());
 }
 
-fn change(state: &mut State, offset: Offset, random: &mut Random, id: u128, partitions: u32) {
+fn change(state: &mut State, roll: &mut Roll, offset: Offset, random: &mut Random, (id, partitions): (u128, u32)) {
     let Command::Join(mut new) = join(id, partitions) else { unreachable!() };
     let holders: Vec<_> = state.members.iter().filter(|it| it.instance.is_some()).cloned().collect();
     let kind = random.below(5);
@@ -136,15 +148,15 @@ fn change(state: &mut State, offset: Offset, random: &mut Random, id: u128, part
         let holder = &holders[random.below(holders.len() as u64) as usize];
         let before: Vec<bool> = state.partitions.iter().map(|it| it.moving).collect();
         *new = Join { instance: holder.instance.clone(), replaces: Some(holder.id), ..*new };
-        assert!(state.apply(&key(), offset, &Command::Join(new)).changed);
+        assert!(state.apply_with(roll, offset, &Command::Join(new)).changed);
         assert_eq!(state.partitions.iter().map(|it| it.moving).collect::<Vec<_>>(), before);
     } else if kind < 2 || state.members.is_empty() {
         new.instance = (random.below(2) == 0).then(|| format!("i{id}").into());
-        assert!(state.apply(&key(), offset, &Command::Join(new)).changed);
+        assert!(state.apply_with(roll, offset, &Command::Join(new)).changed);
     } else {
         let gone = &state.members[random.below(state.members.len() as u64) as usize];
         let evict = Command::Evict { members: vec![(gone.id, gone.last_beat)] };
-        assert!(state.apply(&key(), offset, &evict).changed);
+        assert!(state.apply_with(roll, offset, &evict).changed);
     }
 }
 

@@ -45,7 +45,7 @@ fn members_keep_apart_and_come_to_rest() {
 
 #[test]
 fn who_starts_together_settles() {
-    let setups: &[_] = if is_long() { &[setups::START, setups::HUNDRED] } else { &[setups::START] };
+    let setups: &[_] = if is_long() { &[setups::START, setups::HUNDRED, setups::MOST] } else { &[setups::START] };
     for setup in setups {
         let outcome = run(*setup, 1);
         assert_eq!(outcome.broken, None);

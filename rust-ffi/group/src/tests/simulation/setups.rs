@@ -115,3 +115,5 @@ pub(crate) const KILLED: Setup = Setup { processes: 25, partitions: 50, killed: 
 /// All start at once.
 pub(crate) const START: Setup = Setup { processes: 25, partitions: 75, is_start: true, ..CALM };
 pub(crate) const HUNDRED: Setup = Setup { processes: 100, partitions: 300, ..START };
+/// As many as are supported.
+pub(crate) const MOST: Setup = Setup { processes: 300, partitions: 900, ..START };
