@@ -86,7 +86,7 @@ fn what_is_dropped_is_counted() {
     });
 }
 
-/// Whoever waits is woken by the close, gets what was there before it, and is told that it is over for as long as it asks.
+/// Whoever waits is woken by the close, gets what was there before it, and is told as often as it asks that it is over.
 #[test]
 fn a_close_wakes_for_good() {
     every_order(3, || {
