@@ -52,7 +52,7 @@ help:
 	@echo '                   (make test-python PYTEST_ARGS="-k name" for some of the tests)'
 	@echo 'make c-sdk         a tarball for C and C++ in dist/;  make test-c-sdk: programs built from it alone'
 	@echo 'make fuzz          bytes of any kind to all that reads what others wrote, a minute each (FUZZ_SECONDS=60)'
-	@echo 'make sanitize      the programs in C with a library that AddressSanitizer watches, then ThreadSanitizer'
+	@echo 'make sanitize      the programs in C with a library that AddressSanitizer watches, then ThreadSanitizer; miri'
 	@echo 'make deny          whether the crates that are used may be used: licences, bans, sources'
 	@echo 'make clean         remove everything that was made'
 
@@ -88,13 +88,14 @@ test-rust:
 	$(CARGO) test --workspace $(MANIFEST)
 	$(CARGO) test --quiet $(MODELS)
 
-# Both need a nightly compiler and cargo-fuzz; where they are missing they say so, and are content.
+# They need a nightly compiler, with cargo-fuzz or miri; where these are missing they say so, and are content.
 fuzz:
 	@tools/fuzz.sh
 
 sanitize: $(VENV)/.wheel $(VENV)/.test
 	@tools/sanitize.sh address
 	@tools/sanitize.sh thread
+	@tools/miri.sh
 
 test-python: $(VENV)/.wheel $(VENV)/.test $(VENV)/.witness
 	$(PYTEST) $(PYTEST_ARGS)

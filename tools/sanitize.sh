@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Runs the programs in C against a library that a sanitizer watches: address (with leaks) or thread. It needs a nightly
-# compiler with rust-src, and cargo-fuzz, whose build of the library is used: without them it says so, and is content.
+# Runs the programs in C against a library that a sanitizer watches: address (with leaks) or thread; and for address the
+# tests of Arrow data, in an interpreter that has the runtime. It needs a nightly compiler with rust-src, and cargo-fuzz,
+# whose build of the library is used: without them it says so, and is content.
 # docs/dev/hardening.md has more.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -27,5 +28,31 @@ cargo +nightly fuzz build documents --fuzz-dir "$folder" --target-dir "$target" 
     --no-default-features --features abi "${options[@]}"
 library=$(realpath "$target/$platform/release/deps/libfluvio_cffi.so")
 
-FLUVIO_CFFI_SANITIZED=$library:$runtime PYTHONPATH=$PWD .venv/bin/python -m pytest -W error -q \
-    tests/c_abi/test_c_abi.py tests/long/test_sequences.py "${@:2}"
+# With the package that is installed, or with that of PYTHONPATH.
+root=$PWD
+tests() {
+    local python=$1 files=("${@:2}")
+    (cd .venv && "$python" -m pytest --config-file="$root/pyproject.toml" --rootdir="$root" -W error -q "${files[@]/#/$root/tests/}")
+}
+FLUVIO_CFFI_SANITIZED=$library:$runtime tests bin/python c_abi/test_c_abi.py long/test_sequences.py
+
+[ "$kind" = address ] || exit 0
+# Python's own program, with the runtime, which must be there before anything is loaded. Python leaves at its end what
+# it has, so leaks are no subject here.
+place=$target/python
+mkdir -p "$place/bin"
+cp .venv/pyvenv.cfg "$place/"
+ln -sfn "$root/.venv/lib" "$place/lib"
+read -r include libraries name < <(.venv/bin/python -c '
+import sysconfig
+print(*map(sysconfig.get_config_var, ("INCLUDEPY", "LIBDIR", "LDVERSION")))')
+if ! [ -e "$libraries/libpython$name.so" ]; then
+    echo "no Arrow data under a sanitizer: there is no libpython$name.so"
+    exit 0
+fi
+printf '#include <Python.h>\nint main(int count, char **arguments) { return Py_BytesMain(count, arguments); }\n' |
+    cc -x c - -x none -o "$place/bin/python" -I"$include" -L"$libraries" -Wl,-rpath,"$libraries" -lpython"$name" \
+        -Wl,--whole-archive "$runtime" -Wl,--no-whole-archive,--export-dynamic -ldl -lrt -lm
+# What is freed is kept for a while, so that the test of memory would find it growing.
+ASAN_OPTIONS=detect_leaks=0 PYTHONMALLOC=malloc PYTEST_ADDOPTS='-k "not takes_no_memory"' FLUVIO_CFFI_LIBRARY=$library \
+    tests "$root/$place/bin/python" client/test_arrow.py client/test_send_arrow.py process/test_arrow_exit.py

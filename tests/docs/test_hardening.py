@@ -38,6 +38,19 @@ def test_every_target_has_a_few_small_seeds() -> None:
         assert sum(seed.stat().st_size for seed in seeds) <= MOST, name
 
 
+def test_the_fuzzers_lock_file_has_what_the_crates_depend_on() -> None:
+    lock = (FUZZ / "Cargo.lock").read_text(encoding="utf-8")
+    for manifest in [RUST / crate / "Cargo.toml" for crate in ("wire", "group", "engine", "abi", "cluster")]:
+        text = manifest.read_text(encoding="utf-8")
+        table = re.search(r"^\[dependencies\]\n(.*?)^\[", text, re.MULTILINE | re.DOTALL)
+        assert table is not None
+        names = set(re.findall(r"^([\w-]+)(?:\.workspace)? = ", table[1], re.MULTILINE))
+        package = f'name = "fluvio-cffi-{manifest.parent.name}"\nversion = "[^"]+"\ndependencies = \\[(.*?)\\]'
+        locked = re.search(package, lock, re.DOTALL)
+        assert locked is not None
+        assert set(re.findall(r'"([\w-]+)[ "]', locked[1])) == names, manifest
+
+
 def test_every_model_includes_the_source_that_it_says() -> None:
     rows = re.findall(r"^\| `(\w+\.rs)` \| `rust-ffi/([\w/]+\.rs)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
     models = {path.name for path in (RUST / "models" / "tests").glob("*.rs")}

@@ -26,7 +26,8 @@ def test_every_block_is_in_the_table() -> None:
 
 
 def test_its_tests_exist() -> None:
-    rust = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "rust-ffi" / "abi").rglob("*.rs"))
+    sources = [*(ROOT / "rust-ffi" / "abi").rglob("*.rs"), *(ROOT / "rust-ffi" / "models" / "tests").iterdir()]
+    rust = "".join(path.read_text(encoding="utf-8") for path in sources)
     programs = {path.name for folder in (SOURCES, ROOT / "examples" / "c") for path in folder.iterdir()}
     named = {name for _, tests in rows().values() for name in re.findall(r"`([\w.]+)`", tests)}
     assert len(named) > 15

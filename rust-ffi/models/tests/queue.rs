@@ -2,52 +2,20 @@
 
 use std::sync::atomic::AtomicUsize;
 
-use fluvio_cffi_models::every_order;
+use fluvio_cffi_models::{Descriptor, Wakeup, every_order};
 use loom::sync;
+use loom::sync::Arc;
 use loom::sync::atomic::Ordering::SeqCst;
-use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
 #[path = "../../abi/src/queue/inbox.rs"]
 mod inbox;
 
-use inbox::{Inbox, Wakeup};
+use inbox::Inbox;
 
 /// What a model counts with; leaked, as the queue's is for ever.
 fn counter() -> &'static AtomicUsize {
     Box::leak(Box::default())
-}
-
-/// A descriptor.
-#[derive(Default)]
-struct Descriptor {
-    readable: Mutex<bool>,
-    changed: Condvar,
-}
-
-impl Descriptor {
-    fn is_readable(&self) -> bool {
-        *self.readable.lock().unwrap()
-    }
-
-    /// As an event loop does. That it waits for ever is what loom calls a deadlock.
-    fn wait(&self) {
-        let mut readable = self.readable.lock().unwrap();
-        while !*readable {
-            readable = self.changed.wait(readable).unwrap();
-        }
-    }
-}
-
-impl Wakeup for Descriptor {
-    fn set(&self) {
-        *self.readable.lock().unwrap() = true;
-        self.changed.notify_all();
-    }
-
-    fn clear(&self) {
-        *self.readable.lock().unwrap() = false;
-    }
 }
 
 struct Queue {

@@ -212,6 +212,13 @@ impl<'a> BytesColumn<'a> {
         Ok(Some(self.column.slice(buffer, start, length)))
     }
 
+    /// Where the bytes of a row are; where [`Self::is_joined`] says so, those of the rows after it follow. A slice of
+    /// the row would not do: it may be used for its own bytes alone.
+    pub(super) fn pointer(&self, row: usize) -> Result<*const u8> {
+        let (buffer, start, _) = self.place(row)?;
+        Ok(self.column.buffer(buffer).cast::<u8>().wrapping_add(start))
+    }
+
     /// The first row that has no bytes.
     pub(super) fn first_null(&self) -> Option<usize> {
         match &self.codes {

@@ -275,6 +275,9 @@ fn fill(batch: &Batch, columns: &Columns, before: usize, records: &mut Records) 
             _ => break,
         }
     }
+    if is_borrowed && records.bytes > 0 {
+        records.borrowed = Some(values.pointer(rows.start)?);
+    }
     Ok(records.value_lengths.len())
 }
 
@@ -318,13 +321,9 @@ impl<'a> One<'a> {
     }
 
     fn push(&self, records: &mut Records, is_borrowed: bool, [keys, partitions, timestamps]: [bool; 3]) {
-        match is_borrowed {
-            true if records.bytes == 0 && !self.value.is_empty() => records.borrowed = Some(self.value.as_ptr()),
-            true => {}
-            false => {
-                records.data.extend_from_slice(self.key.unwrap_or_default());
-                records.data.extend_from_slice(self.value);
-            }
+        if !is_borrowed {
+            records.data.extend_from_slice(self.key.unwrap_or_default());
+            records.data.extend_from_slice(self.value);
         }
         records.bytes += self.size();
         records.value_lengths.push(self.value.len() as u32);

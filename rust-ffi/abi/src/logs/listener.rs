@@ -1,29 +1,17 @@
-//! The ring of one listener, and what it wants to hear.
+//! One who listens: what it wants to hear, and what it has taken.
 
-use std::collections::VecDeque;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use fluvio_cffi_engine::Result;
 
 use super::entry::{Entry, TARGETS};
-use crate::queue::{Signal, Wakeup};
+use super::ring::Ring;
+use crate::queue::Signal;
 
 /// So many entries wait to be taken; those that come then are dropped.
 pub(super) const CAPACITY: usize = 4096;
-
-#[derive(Debug, Default)]
-struct Ring {
-    /// With their numbers.
-    entries: VecDeque<(u64, Arc<Entry>)>,
-    /// The number of the last one, whether it was kept or dropped.
-    number: u64,
-    dropped: u64,
-    /// Whether the descriptor is readable, or about to be.
-    signalled: bool,
-    closed: bool,
-}
 
 /// What [`Listener::take`] found.
 #[derive(Debug, PartialEq, Eq)]
@@ -39,7 +27,7 @@ pub(crate) struct Listener {
     /// The number of the owner whose clients it wants to hear of; 0: of all.
     owner: u64,
     levels: [AtomicU8; TARGETS.len()],
-    ring: Mutex<Ring>,
+    ring: Ring<Arc<Entry>>,
     signal: Signal,
     /// What was taken last, which is lent.
     pub(super) lent: Mutex<Vec<(u64, Arc<Entry>)>>,
@@ -50,14 +38,10 @@ impl Listener {
         Ok(Self {
             owner,
             levels: std::array::from_fn(|_| AtomicU8::new(level)),
-            ring: Mutex::default(),
+            ring: Ring::new(CAPACITY),
             signal: Signal::new()?,
             lent: Mutex::default(),
         })
-    }
-
-    fn ring(&self) -> MutexGuard<'_, Ring> {
-        self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn descriptor(&self) -> RawFd {
@@ -85,49 +69,18 @@ impl Listener {
 
     /// Whether there is no place for an entry, which is dropped then, and counted.
     pub(super) fn is_full(&self) -> bool {
-        let mut ring = self.ring();
-        let is_full = ring.entries.len() == CAPACITY && !ring.closed;
-        if is_full {
-            ring.number += 1;
-            ring.dropped += 1;
-        }
-        is_full
+        self.ring.is_full()
     }
 
     /// One more entry, which is dropped if there is no place for it.
     pub(super) fn push(&self, entry: &Arc<Entry>) {
-        let mut ring = self.ring();
-        if ring.closed {
-            return;
-        }
-        ring.number += 1;
-        if ring.entries.len() == CAPACITY {
-            ring.dropped += 1;
-            return;
-        }
-        let number = ring.number;
-        ring.entries.push_back((number, Arc::clone(entry)));
-        let set = !std::mem::replace(&mut ring.signalled, true);
-        drop(ring);
-        if set {
-            self.signal.set();
-        }
+        self.ring.push(entry, &self.signal);
     }
 
     /// Takes up to `most` entries, which `give` gets and which are lent until the next take.
     pub(super) fn take(&self, most: usize, give: impl FnOnce(&[(u64, Arc<Entry>)]) -> Result<()>) -> Result<Taken> {
         let mut lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut ring = self.ring();
-        let count = most.min(ring.entries.len());
-        let taken: Vec<_> = ring.entries.drain(..count).collect();
-        // Under the lock, and only when nothing is left: otherwise a wake-up could be lost. Once it is closed it stays
-        // readable.
-        if ring.entries.is_empty() && !ring.closed {
-            ring.signalled = false;
-            self.signal.clear();
-        }
-        let is_over = ring.closed;
-        drop(ring);
+        let (taken, is_over) = self.ring.take(most, &self.signal);
         if taken.is_empty() {
             return Ok(if is_over { Taken::End } else { Taken::Empty });
         }
@@ -137,13 +90,12 @@ impl Listener {
     }
 
     pub(super) fn dropped(&self) -> u64 {
-        self.ring().dropped
+        self.ring.dropped()
     }
 
     /// Nothing more comes; what is there can be taken.
     pub(super) fn close(&self) {
-        self.ring().closed = true;
-        self.signal.set();
+        self.ring.close(&self.signal);
     }
 }
 
@@ -186,16 +138,13 @@ mod tests {
                 seen.extend(take(&listener, 100).1);
             }
         });
-        listener.close();
-        loop {
-            match take(&listener, 1000) {
-                (Taken::End, _) => break,
-                (_, numbers) => seen.extend(numbers),
-            }
+        while let (Taken::Entries, numbers) = take(&listener, 1000) {
+            seen.extend(numbers);
         }
         assert!(seen.is_sorted());
         assert_eq!(seen.len() as u64 + listener.dropped(), 8 * EACH);
-        assert_eq!(listener.ring().number, 8 * EACH);
+        listener.push(&entry());
+        assert_eq!(take(&listener, 1).1, [8 * EACH + 1]);
     }
 
     #[test]

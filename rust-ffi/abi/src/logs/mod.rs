@@ -3,12 +3,19 @@
 //!
 //! - [`entry`]: an event as it is told
 //! - [`subscriber`]: takes the engine's events, and has them made only if somebody wants them
-//! - [`listener`]: the ring, and what of all its host wants to hear
+//! - [`listener`]: what of all its host wants to hear, and what was taken last
+//! - [`ring`]: what waits to be taken
 //! - [`exports`]: the C functions
 
 mod entry;
 mod exports;
 mod listener;
+mod ring;
 mod subscriber;
+
+// For the ring.
+use std::sync;
+
+use crate::queue::Wakeup;
 
 pub use exports::*;

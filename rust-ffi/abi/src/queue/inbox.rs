@@ -5,15 +5,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::Wakeup;
 use super::sync::{Mutex, MutexGuard};
-
-/// What is readable while something waits.
-pub(crate) trait Wakeup {
-    /// It is readable from now on.
-    fn set(&self);
-    /// It is not, until the next `set`.
-    fn clear(&self);
-}
 
 struct State<C, A> {
     completions: VecDeque<C>,

@@ -5,6 +5,7 @@ mod completion;
 mod exports;
 mod inbox;
 mod signal;
+mod wakeup;
 #[cfg(target_os = "linux")]
 mod watched;
 
@@ -29,8 +30,8 @@ pub use callback::*;
 pub use completion::*;
 pub use exports::*;
 use inbox::Inbox;
-pub(crate) use inbox::Wakeup;
 pub(crate) use signal::Signal;
+pub(crate) use wakeup::Wakeup;
 #[cfg(target_os = "linux")]
 use watched::{Entry, Watched};
 

@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use fluvio_cffi_engine::descriptors;
 
-use super::inbox::Wakeup;
+use super::Wakeup;
 #[cfg(target_os = "linux")]
 use super::watched::{Epoll, SIGNAL};
 

@@ -3,8 +3,8 @@
 use std::os::fd::AsRawFd;
 use std::sync::atomic::AtomicUsize;
 
+use super::Wakeup;
 use super::completion::TICKET;
-use super::inbox::Wakeup;
 use super::signal::Signal;
 use super::*;
 use crate::boundary::OK;
