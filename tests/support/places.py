@@ -23,6 +23,8 @@ UNDISTURBED = ("SETUP_FINALLY", "SETUP_WITH", "BEFORE_ASYNC_WITH", "YIELD_FROM")
 # What may make a container. Before CPython 3.12 the garbage collector runs there and then, and with it finalizers. (An
 # iterator is asked for, too, but is its own one where it matters.)
 MAKERS = ("BUILD_", "LIST_TO_TUPLE", "FOR_ITER", "MAKE_FUNCTION") if sys.version_info < (3, 12) else ()
+# What the interpreter calls while an object is finalised: what is raised there is only printed. The latter is of cffi.
+FINALIZERS = ("__del__", "_free")
 # From CPython 3.12 on trace functions do not hear of each instruction: 3.12.1 tells of none the first time, 3.13.0 of
 # few once an exception came out of a trace function. `sys.monitoring` tells of all of them.
 MONITORING: Any = getattr(sys, "monitoring", None)
@@ -106,10 +108,9 @@ class Stepper:
         if not code.co_filename.startswith(PACKAGE) or self.hit:
             return None
         if event == "call":
-            # What is raised while an object is finalised is only printed.
             above: FrameType | None = frame
             while above is not None:
-                if above.f_code.co_name == "__del__":
+                if above.f_code.co_name in FINALIZERS:
                     return None
                 above = above.f_back
             frame.f_trace_opcodes = True
@@ -119,7 +120,7 @@ class Stepper:
         return self.trace
 
     def _trace_finalizer(self, frame: FrameType, event: str) -> Any:
-        if frame.f_code.co_name != "__del__" or self.hit:
+        if frame.f_code.co_name not in FINALIZERS or self.hit:
             return None
         if event in ("call", "return"):
             self._finalizing += 1 if event == "call" else -1
