@@ -5,7 +5,6 @@ from __future__ import annotations
 import dis
 import functools
 import gc
-import inspect
 import sys
 import threading
 from collections.abc import Callable
@@ -129,16 +128,13 @@ class Stepper:
     def _monitor(self, code: CodeType, offset: int) -> object:
         if offset not in places(code, True):
             return MONITORING.DISABLE
-        here = inspect.currentframe()
-        frame = here.f_back if here is not None else None
         if (
-            frame is not None
-            and not self.hit
+            not self.hit
             and threading.get_ident() == self._thread
             and offset in places(code, self._finalizers)
             and not self._finalizing
         ):
-            self._come_by(frame)
+            self._come_by(sys._getframe(1))
         return None
 
     def _come_by(self, frame: FrameType) -> None:
