@@ -28,7 +28,8 @@ def codes(code: CodeType) -> Iterator[CodeType]:
 def unhandled(code: CodeType) -> Iterator[int]:
     """The lines from which a loop goes back out of the reach of the handlers that are around it."""
     bytecode = dis.Bytecode(code)
-    instructions = {instruction.offset: instruction for instruction in bytecode}
+    # Where they stand in the source is told from CPython 3.11 on.
+    instructions: dict[int, Any] = {instruction.offset: instruction for instruction in bytecode}
     # CPython 3.10 has none, but instructions.
     entries: list[Any] = getattr(bytecode, "exception_entries", [])
 
