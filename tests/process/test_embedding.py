@@ -25,7 +25,7 @@ NOTHING = (
     "queues 0 operations 0 clients 0 producers 0 consumers 0 errors 0 owners 0 inner 0 0 0 connections 0 descriptors 0"
 )
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(900 if LONG else 120)
 
 
 class Host:
@@ -135,7 +135,7 @@ def test_rounds(host: Host, cluster: LocalCluster, topic: str, code: str, where:
     host.needs_rounds()
     code = code.replace("TOPIC", repr(topic))
     rounds = [step for _ in range(ROUNDS) for step in (*where, "init", "run", code, "finish")]
-    assert host(*rounds, "left", LIBRARY) == f"left: {NOTHING}\n"
+    assert host(*rounds, "left", LIBRARY, timeout=800 if LONG else 60) == f"left: {NOTHING}\n"
     assert sorted(values(cluster, topic)) == sorted([b"sync", b"async"] * 10 * ROUNDS)
 
 

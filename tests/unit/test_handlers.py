@@ -34,9 +34,9 @@ def unhandled(code: CodeType) -> Iterator[int]:
     entries: list[Any] = getattr(bytecode, "exception_entries", [])
 
     def handlers(offset: int) -> set[int]:
-        targets = {entry.target for entry in entries if entry.start <= offset < entry.end}
+        starts = {entry.target for entry in entries if entry.start <= offset < entry.end}
         # The others put back what a comprehension has hidden.
-        return {target for target in targets if instructions[target].opname == "PUSH_EXC_INFO"}
+        return {start for start in starts if instructions[start].opname == "PUSH_EXC_INFO"}
 
     for offset, instruction in instructions.items():
         # What is without a line, or without interrupts, is of `await`.
