@@ -41,7 +41,8 @@ from fluvio_cffi._produce.encode import OVERHEAD
 from fluvio_cffi._produce.outbox import PendingReceipts, PendingSends
 
 pytestmark = [
-    pytest.mark.timeout(60),
+    # Each place once: on CPython 3.10, beside others, that takes minutes.
+    pytest.mark.timeout(300),
     pytest.mark.skipif(sys.implementation.name != "cpython", reason="knows the bytecode of CPython"),
 ]
 
