@@ -320,9 +320,14 @@ class LocalCluster:
         program()
         try:
             self._spawn()
-            while (ready := self._ready_line()) is None:
-                if not (yield from self._more_output(deadline, "did not start")):
+            more = True
+            while True:
+                ready = self._ready_line()
+                if ready is not None:
+                    break
+                if not more:
                     raise FluvioTimeoutError(f"the cluster was not ready within {START_TIMEOUT:g} s{self._said()}")
+                more = yield from self._more_output(deadline, "did not start")
         except BaseException:
             self._kill()
             if self._endpoint is None:
@@ -429,9 +434,12 @@ class LocalCluster:
             process.stdin.close()
             # The program holds the only other end of its standard output: it is at its end when the program is.
             deadline = time.monotonic() + seconds
-            while (left := deadline - time.monotonic()) > 0 and (yield process.stdout.fileno(), left):
-                if not os.read(process.stdout.fileno(), 4096):
+            runs = True
+            while True:
+                left = deadline - time.monotonic()
+                if not runs or left <= 0 or not (yield process.stdout.fileno(), left):
                     break
+                runs = os.read(process.stdout.fileno(), 4096) != b""
         finally:
             self._kill()
 

@@ -53,14 +53,15 @@ class AsyncBatchReader(Generic[BatchT]):
             group = subscription.group
             if group is not None and not group.allows(cut.parts):
                 continue
-            # One step: what was held back, sought or stopped meanwhile is not handed out.
+            batch: BatchT | None = cut.batch if cut.parts and failure is None else None
+            # One step, and no jump after it, where CPython 3.10 lets an interrupt come: what was held back, sought or
+            # stopped meanwhile is not handed out.
             if buffer.state is cut.before and not subscription.stopped:
                 buffer.state = cut.after
+                if batch is not None:
+                    return batch
                 if failure is not None:
                     raise failure
-                if cut.parts:
-                    batch: BatchT = cut.batch
-                    return batch
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} of {self._consumer!r}>"

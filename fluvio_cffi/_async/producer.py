@@ -284,10 +284,11 @@ class AsyncProducer(Forgettable, Closeable, Generic[KeyIn, ValueIn]):
         deliveries = Deliveries(self._topic)
         try:
             try:
-                block = reader.next()
-                while block is not None:
-                    await self._send_rows(block, deliveries, deadline)
+                while True:
                     block = reader.next()
+                    if block is None:
+                        break
+                    await self._send_rows(block, deliveries, deadline)
             except RecordRefused as refused:
                 deliveries.refuse(refused.error)
             result, failure = await self._outcome(deliveries, deadline)
@@ -476,10 +477,14 @@ class AsyncProducer(Forgettable, Closeable, Generic[KeyIn, ValueIn]):
 
         accept_block = partial(intake.accept_block, block, accept)
         try:
-            while block.start < block.count:
+            left = block.count - block.start
+            while True:
+                if not left:
+                    break
                 # Nobody comes before those who wait for room.
                 if intake.contended or not accept_block():
                     await use_room(self._backend, intake, intake.worthwhile(block), deadline, accept_block)
+                left = block.count - block.start
         except RecordRefused as refused:
             error = intake.explained(refused.error, block)
             raise RecordRefused(at_index(error, base + block.start)) from None

@@ -29,10 +29,11 @@ async def next_records(backend: AsyncBackend, subscription: Subscription, deadli
         raise subscription.second_reader()
     try:
         subscription.begin_to_read()
-        while await _ready(backend, subscription, deadline):
-            if subscription.hand_out():
-                return True
-        return False
+        found = False
+        while True:
+            if found or not await _ready(backend, subscription, deadline):
+                return found
+            found = subscription.hand_out()
     finally:
         subscription.reading = False
 
@@ -55,13 +56,13 @@ async def next_batch(
     try:
         subscription.begin_batch()
         buffer = subscription.buffer
-        while await _ready(backend, subscription, deadline):
+        cut = None
+        while True:
+            if cut is not None or not await _ready(backend, subscription, deadline):
+                return cut
             if subscription.count < limit:
                 await _fill(backend, subscription, limit, ending(wait))
             cut = buffer.cut(limit, full=wait is None, barred=subscription.barred)
-            if cut is not None:
-                return cut
-        return None
     finally:
         subscription.reading = False
 

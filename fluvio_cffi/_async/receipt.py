@@ -73,8 +73,9 @@ class AsyncReceipt(BaseReceipt[AsyncBackend]):
                 backend.turned()
                 return self.result()
             except BaseException:
-                if not self._raised:
-                    self._leave(waiter)
+                if self._raised:
+                    raise
+                self._leave(waiter)
                 raise
         if backend.due():
             await backend.rest()

@@ -419,14 +419,14 @@ class AsyncTopicsBatches(AsyncBatches[K, V]):
                 if decoded is None:
                     continue
                 cut, failure = decoded
-            # One step: what was held back, sought or stopped meanwhile is not handed out.
+            batch: RecordBatch[K, V] | None = cut.batch if cut.parts and failure is None else None
+            # One step, as of a consumer of one topic.
             if buffer.state is cut.before and not subscription.stopped:
                 buffer.state = cut.after
+                if batch is not None:
+                    return batch
                 if failure is not None:
                     raise failure
-                if cut.parts:
-                    batch: RecordBatch[K, V] = cut.batch
-                    return batch
 
     async def _next_of_all(self) -> tuple[Subscription, Cut] | None:
         return await next_batch(self._backend, self._topics, self._limit, self._wait)

@@ -26,10 +26,11 @@ async def next_records(backend: AsyncBackend, topics: Topics, deadline: float | 
         raise topics.second_reader()
     try:
         topics.begin_to_read()
-        while await _ready(backend, topics, deadline):
-            if topics.hand_out():
-                return True
-        return False
+        found = False
+        while True:
+            if found or not await _ready(backend, topics, deadline):
+                return found
+            found = topics.hand_out()
     finally:
         topics.reading = False
 
@@ -52,16 +53,17 @@ async def next_batch(
         raise topics.second_reader()
     try:
         topics.begin_batch()
-        while await _ready(backend, topics, deadline):
+        found = None
+        while True:
+            if found is not None or not await _ready(backend, topics, deadline):
+                return found
             first, since = topics.first()
             if first.buffer.count < limit:
                 # A topic that had to wait for its turn has waited for more meanwhile.
                 await _fill(backend, topics, first, limit, None if wait is None else since + wait)
             cut = first.buffer.cut(limit, full=wait is None)
             topics.had_turn(first)
-            if cut is not None:
-                return first, cut
-        return None
+            found = (first, cut) if cut is not None else None
     finally:
         topics.reading = False
 

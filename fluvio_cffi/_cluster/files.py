@@ -36,8 +36,12 @@ def remove(directory: str) -> None:
     # Last of all what shows that it is left: a kill may come in between.
     with contextlib.suppress(OSError), os.scandir(directory) as entries:
         for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path, ignore_errors=True)
-            elif entry.name != _OWNER:
-                os.unlink(entry.path)
+            _remove(entry)
     shutil.rmtree(directory, ignore_errors=True)
+
+
+def _remove(entry: os.DirEntry[str]) -> None:
+    if entry.is_dir(follow_symlinks=False):
+        shutil.rmtree(entry.path, ignore_errors=True)
+    elif entry.name != _OWNER:
+        os.unlink(entry.path)

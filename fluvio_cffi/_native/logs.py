@@ -174,7 +174,9 @@ class Reader:
         self._hurry.set()
         try:
             # It is busy before it takes what makes the descriptor readable.
-            while poll.poll(0) or self._busy:
+            while True:
+                if not (poll.poll(0) or self._busy):
+                    return True
                 if not done.wait(max(deadline - monotonic(), 0.0)):
                     return False
                 done.clear()
@@ -182,7 +184,6 @@ class Reader:
             self._waiters.remove(done)
             if not self._waiters:
                 self._hurry.clear()
-        return True
 
     # -- levels
 

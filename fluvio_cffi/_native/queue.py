@@ -315,10 +315,8 @@ class CompletionQueue:
                 return
         self._inside += 1
         try:
-            for left in catches:
-                # An exception came, or this comes in the middle of another drain.
-                if left.count[0]:
-                    self._note(left)
+            if catch.count[0] or len(catches) > 1:
+                self._note_all()
             if self._adaptive and (self._brought >= CAP_MIN or self._cap < CAP_MAX):
                 self._adapt(self._brought)
             catch.turn += 1
@@ -344,6 +342,12 @@ class CompletionQueue:
         catch = _Catch()
         self._catches.append(catch)
         return catch
+
+    def _note_all(self) -> None:
+        """What was caught before is found: an exception came, or this comes in the middle of another drain."""
+        for catch in self._catches:
+            if catch.count[0]:
+                self._note(catch)
 
     def _note(self, catch: _Catch) -> None:
         """What was caught is found."""

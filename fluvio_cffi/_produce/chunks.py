@@ -70,7 +70,9 @@ def chunks(records: Iterable[object], sizer: ChunkSizer) -> Iterator[Sequence[ob
         sizer.begin()
         try:
             size = count = 0
-            while count < sizer.count and size < CHUNK_BYTES:
+            while True:
+                if count >= sizer.count or size >= CHUNK_BYTES:
+                    break
                 chunk.extend(islice(iterator, min(WEIGHED, sizer.count - count)))
                 part = chunk[count:]
                 if not part:

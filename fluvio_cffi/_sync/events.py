@@ -95,7 +95,9 @@ class Events:
             if backend.due():
                 backend.rest()
             alive = True
-            while self._native.number == self._number:
+            while True:
+                if self._native.number != self._number:
+                    return self._event()
                 status = lib.flv_events_take(self._handle, self._native, self._error)
                 if status == lib.FLV_STATUS_END:
                     return None
@@ -108,7 +110,6 @@ class Events:
                     alive = self._wait(seconds)
                 else:
                     self._check(status)
-            return self._event()
         finally:
             self._reading = False
 

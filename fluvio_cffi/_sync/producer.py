@@ -274,10 +274,11 @@ class Producer(Forgettable, Closeable, Generic[KeyIn, ValueIn]):
         deliveries = Deliveries(self._topic)
         try:
             try:
-                block = reader.next()
-                while block is not None:
-                    self._send_rows(block, deliveries, deadline)
+                while True:
                     block = reader.next()
+                    if block is None:
+                        break
+                    self._send_rows(block, deliveries, deadline)
             except RecordRefused as refused:
                 deliveries.refuse(refused.error)
             result, failure = self._outcome(deliveries, deadline)
@@ -460,10 +461,14 @@ class Producer(Forgettable, Closeable, Generic[KeyIn, ValueIn]):
 
         accept_block = partial(intake.accept_block, block, accept)
         try:
-            while block.start < block.count:
+            left = block.count - block.start
+            while True:
+                if not left:
+                    break
                 # Nobody comes before those who wait for room.
                 if intake.contended or not accept_block():
                     use_room(self._backend, intake, intake.worthwhile(block), deadline, accept_block)
+                left = block.count - block.start
         except RecordRefused as refused:
             error = intake.explained(refused.error, block)
             raise RecordRefused(at_index(error, base + block.start)) from None

@@ -30,10 +30,11 @@ def next_records(backend: SyncBackend, subscription: Subscription, deadline: flo
         raise subscription.second_reader()
     try:
         subscription.begin_to_read()
-        while _ready(backend, subscription, deadline):
-            if subscription.hand_out():
-                return True
-        return False
+        found = False
+        while True:
+            if found or not _ready(backend, subscription, deadline):
+                return found
+            found = subscription.hand_out()
     finally:
         subscription.reading = False
 
@@ -56,13 +57,13 @@ def next_batch(
     try:
         subscription.begin_batch()
         buffer = subscription.buffer
-        while _ready(backend, subscription, deadline):
+        cut = None
+        while True:
+            if cut is not None or not _ready(backend, subscription, deadline):
+                return cut
             if subscription.count < limit:
                 _fill(backend, subscription, limit, ending(wait))
             cut = buffer.cut(limit, full=wait is None, barred=subscription.barred)
-            if cut is not None:
-                return cut
-        return None
     finally:
         subscription.reading = False
 

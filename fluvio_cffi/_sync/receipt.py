@@ -67,8 +67,9 @@ class Receipt(BaseReceipt[SyncBackend]):
                 backend.turned()
                 return self.result()
             except BaseException:
-                if not self._raised:
-                    self._leave(waiter)
+                if self._raised:
+                    raise
+                self._leave(waiter)
                 raise
         if backend.due():
             backend.rest()

@@ -27,10 +27,11 @@ def next_records(backend: SyncBackend, topics: Topics, deadline: float | None) -
         raise topics.second_reader()
     try:
         topics.begin_to_read()
-        while _ready(backend, topics, deadline):
-            if topics.hand_out():
-                return True
-        return False
+        found = False
+        while True:
+            if found or not _ready(backend, topics, deadline):
+                return found
+            found = topics.hand_out()
     finally:
         topics.reading = False
 
@@ -53,16 +54,17 @@ def next_batch(
         raise topics.second_reader()
     try:
         topics.begin_batch()
-        while _ready(backend, topics, deadline):
+        found = None
+        while True:
+            if found is not None or not _ready(backend, topics, deadline):
+                return found
             first, since = topics.first()
             if first.buffer.count < limit:
                 # A topic that had to wait for its turn has waited for more meanwhile.
                 _fill(backend, topics, first, limit, None if wait is None else since + wait)
             cut = first.buffer.cut(limit, full=wait is None)
             topics.had_turn(first)
-            if cut is not None:
-                return first, cut
-        return None
+            found = (first, cut) if cut is not None else None
     finally:
         topics.reading = False
 

@@ -194,14 +194,16 @@ class Watch(Generic[ItemT]):
             if self._over():
                 return False
             handle = self._opened(deadline)
-            while self._change is None and (taken := self._take(handle)) is not True:
+            while True:
+                taken = self._change is not None or self._take(handle)
+                if taken:
+                    return True
                 if taken is False or self._over():
                     return False
                 seconds = left(deadline)
                 if seconds == 0:
                     raise timed_out("read", f"no change of {self._object} came in time")
                 self._wait(handle, seconds)
-            return True
         finally:
             self._reading = False
 

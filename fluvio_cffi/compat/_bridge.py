@@ -269,11 +269,15 @@ class Bridge:
         first = receipts.length
         accept = partial(intake.accept_block, block, receipts.accept)
         try:
-            while block.start < block.count:
+            left = block.count - block.start
+            while True:
+                if not left:
+                    break
                 # Nobody comes before those who wait for room.
                 if intake.contended or not accept():
                     room = intake.worthwhile(block)
                     await use_room(cast("AsyncBackend", self), cast("Any", intake), room, None, accept)
+                left = block.count - block.start
         except RecordRefused as refused:
             raise at_index(intake.explained(refused.error, block), first + block.start) from None
 

@@ -223,8 +223,10 @@ def test_one_that_waits_itself(cluster: LocalCluster) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forks")
 def test_in_a_child(cluster: LocalCluster) -> None:
     code = f"""
-import os
+import os, warnings
 from fluvio_cffi import Fluvio, ForkedError
+# From CPython 3.12 on a fork beside threads warns.
+warnings.simplefilter("ignore", DeprecationWarning)
 with Fluvio.connect({cluster.endpoint!r}) as client:
     client.admin.topics.create("callback-fork", exist_ok=True)
     with client.producer("callback-fork", linger=0.3) as producer:

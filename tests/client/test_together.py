@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from conftest import World, read_all
-from places import Stepper, get_ready, interrupt
+from places import Stepper, interrupt
 
 from fluvio_cffi import RecordMetadata
-from fluvio_cffi._backends.asyncio_insides import QuickAsyncioBackend, Resumption
+from fluvio_cffi._backends.asyncio_insides import QuickAsyncioBackend
 
 pytestmark = [pytest.mark.timeout(60), pytest.mark.backends("asyncio", "uvloop")]
 TASKS = 200
@@ -271,7 +271,6 @@ async def test_an_interrupt_anywhere(world: World, count: int, monkeypatch: pyte
             await each
         return stepper.hit
 
-    get_ready(lambda: Resumption([], []).go_on())
     at = 0
     while await resume(at):
         at += 1

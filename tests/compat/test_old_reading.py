@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from places import Stepper, get_ready, interrupt
+from places import Stepper, interrupt
 
 import fluvio_cffi
 from fluvio_cffi import LocalCluster
@@ -184,7 +184,6 @@ def test_an_interrupt_at_any_place_loses_no_record(
 ) -> None:
     fill(native, old_topic, 2)
     native.admin.topics.create(f"{old_topic}-2")
-    get_ready(lambda: Offset.end())
 
     def opened() -> Iterator[Record]:
         if which == "consumer":

@@ -22,7 +22,7 @@ import anyio
 import pytest
 from conftest import World
 from laws import LONG, nothing_left
-from places import Stepper, get_ready
+from places import Stepper
 
 from fluvio_cffi import (
     ClosedError,
@@ -484,7 +484,6 @@ def walk(cluster: LocalCluster, name: str, elsewhere: bool) -> None:
     outer = CALLS[name]
     triples = 0
     with nothing_left(), Stage(cluster.endpoint, f"{name.replace('_', '-')}-{int(elsewhere)}") as stage:
-        get_ready(lambda: stage.client.state)
         places = count_places(stage, outer)
         for inner_name, inner in CALLS.items():
             if name == "pause_and_resume" and inner.reads == "log":
@@ -670,7 +669,6 @@ async def test_plain_calls_in_the_middle_of_awaited_ones(world: World) -> None:
             await producer.send_all([b"%d" % number for number in range(RECORDS)])
         stage = AsyncStage(world, client, topic)
         await stage.open()
-        get_ready(lambda: client.state)
         for outer, inner in itertools.product(AWAITED, PLAIN):
             places = await count_awaited_places(stage, outer)
             for at in range(places) if LONG else sample(f"{outer.__name__} {inner.__name__}", places):

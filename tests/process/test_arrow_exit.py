@@ -125,6 +125,9 @@ def test_in_the_child_of_a_fork(endpoint: object) -> None:
     """What was made before may be dropped there; nothing new is made."""
     said = run(
         """
+        import warnings
+        # From CPython 3.12 on a fork beside threads warns.
+        warnings.simplefilter("ignore", DeprecationWarning)
         kept = [batch.__arrow_c_stream__(), batch.__arrow_c_array__()]
         child = os.fork()
         if not child:

@@ -220,7 +220,8 @@ def test_what_is_dropped_is_named(cluster: LocalCluster) -> None:
                 _, errors = process.communicate("\n", timeout=20)
             finally:
                 process.kill()
-        assert time.monotonic() - begun < 2
+        # With room for a busy machine; far from the 30 s of one that answers.
+        assert time.monotonic() - begun < 10
         own.kill()
     assert process.returncode == 0
     assert [line for line in errors.splitlines() if not line.startswith("  ")] == [errors.splitlines()[0]]

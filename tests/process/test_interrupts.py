@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from laws import native_counts, nothing_left
-from places import Stepper, get_ready, interrupt
+from places import Stepper, interrupt
 
 from fluvio_cffi import (
     ArrowBatch,
@@ -37,13 +37,12 @@ from fluvio_cffi import (
     Tracker,
     opentelemetry,
 )
-from fluvio_cffi._native.loader import ffi
-from fluvio_cffi._produce.delivery import Ledger
 from fluvio_cffi._produce.encode import OVERHEAD
-from fluvio_cffi._produce.outbox import Outbox, PendingReceipts, PendingSends
+from fluvio_cffi._produce.outbox import PendingReceipts, PendingSends
 
 pytestmark = [
-    pytest.mark.timeout(60),
+    # Each place once: on CPython 3.10, beside others, that takes minutes.
+    pytest.mark.timeout(300),
     pytest.mark.skipif(sys.implementation.name != "cpython", reason="knows the bytecode of CPython"),
 ]
 
@@ -65,7 +64,6 @@ def client(cluster: LocalCluster) -> Iterator[Fluvio]:
 def at_each_place(client: Fluvio, call: Callable[[], object], check: Callable[[bool], None]) -> None:
     """Makes the call again and again, interrupted at one place after another, until there is none left."""
     completions = client._session.backend.completions
-    get_ready(lambda: client.state)
     at = 0
     while True:
         stepper = Stepper(at, interrupt)
@@ -138,7 +136,6 @@ def test_handing_over_in_an_event_loop(cluster: LocalCluster, how: str) -> None:
                 at += 1
             return at
 
-    get_ready(lambda: Outbox(Ledger("t", ffi.NULL)).count)
     assert asyncio.run(main()) > 50
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dis
 import functools
+import gc
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import CodeType, FrameType
+from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 import fluvio_cffi
@@ -20,11 +22,25 @@ UNDISTURBED = ("SETUP_FINALLY", "SETUP_WITH", "BEFORE_ASYNC_WITH", "YIELD_FROM")
 # What may make a container. Before CPython 3.12 the garbage collector runs there and then, and with it finalizers. (An
 # iterator is asked for, too, but is its own one where it matters.)
 MAKERS = ("BUILD_", "LIST_TO_TUPLE", "FOR_ITER", "MAKE_FUNCTION") if sys.version_info < (3, 12) else ()
+# What the interpreter calls while an object is finalised: what is raised there is only printed. The latter is of cffi.
+FINALIZERS = ("__del__", "_free")
+# From CPython 3.12 on trace functions do not hear of each instruction: 3.12.1 tells of none the first time, 3.13.0 of
+# few once an exception came out of a trace function. `sys.monitoring` tells of all of them.
+MONITORING: Any = getattr(sys, "monitoring", None)
+TOOL = 4
+# By identity: the hash of code goes through all of it. The code is kept, so that no other one gets its identity.
+_found: dict[tuple[int, bool], tuple[CodeType, frozenset[int]]] = {}
 
 
-@functools.cache
 def places(code: CodeType, finalizers: bool) -> frozenset[int]:
     """The instructions before which others can come."""
+    key = (id(code), finalizers)
+    if key not in _found:
+        _found[key] = (code, look_for_places(code, finalizers))
+    return _found[key][1]
+
+
+def look_for_places(code: CodeType, finalizers: bool) -> frozenset[int]:
     found: set[int] = set()
     bytecode = dis.Bytecode(code)
 
@@ -77,33 +93,61 @@ class Stepper:
         self._finalizers = finalizers
         self._last: dict[FrameType, int] = {}
         self._called: set[FrameType] = set()
+        self._thread = 0
+        # How many finalizers are on the stack.
+        self._finalizing = 0
 
     def trace(self, frame: FrameType, event: str, _: object) -> Any:
         code = frame.f_code
         # Nothing comes between the end of a Python function and its caller, but for `__init__`, whose caller is C.
-        if event == "call" and not OLD and frame.f_back is not None and code.co_name != "__init__":
+        if event == "call" and not OLD and not self.hit and frame.f_back is not None and code.co_name != "__init__":
             self._called.add(frame.f_back)
+        if MONITORING is not None:
+            return self._trace_finalizer(frame, event)
         if not code.co_filename.startswith(PACKAGE) or self.hit:
             return None
         if event == "call":
-            # What is raised while an object is finalised is only printed.
             above: FrameType | None = frame
             while above is not None:
-                if above.f_code.co_name == "__del__":
+                if above.f_code.co_name in FINALIZERS:
                     return None
                 above = above.f_back
             frame.f_trace_opcodes = True
             frame.f_trace_lines = False
         elif event == "opcode" and (frame.f_lasti in places(code, self._finalizers) or (OLD and self._jumped(frame))):
-            if frame in self._called:
-                self._called.discard(frame)
-                return self.trace
-            self.left -= 1
-            if self.left < 0:
-                self.hit = True
-                self.where = f"{getattr(code, 'co_qualname', code.co_name)}:{frame.f_lineno} @{frame.f_lasti}"
-                self._stop()
+            self._come_by(frame)
         return self.trace
+
+    def _trace_finalizer(self, frame: FrameType, event: str) -> Any:
+        if frame.f_code.co_name not in FINALIZERS or self.hit:
+            return None
+        if event in ("call", "return"):
+            self._finalizing += 1 if event == "call" else -1
+        return self.trace
+
+    def _monitor(self, code: CodeType, offset: int) -> object:
+        if offset not in places(code, True):
+            return MONITORING.DISABLE
+        if (
+            not self.hit
+            and threading.get_ident() == self._thread
+            and offset in places(code, self._finalizers)
+            and not self._finalizing
+        ):
+            self._come_by(sys._getframe(1))
+        return None
+
+    def _come_by(self, frame: FrameType) -> None:
+        """It is at a place."""
+        if frame in self._called:
+            self._called.discard(frame)
+            return
+        self.left -= 1
+        if self.left < 0:
+            self.hit = True
+            code = frame.f_code
+            self.where = f"{getattr(code, 'co_qualname', code.co_name)}:{frame.f_lineno} @{frame.f_lasti}"
+            self._stop()
 
     def _jumped(self, frame: FrameType) -> bool:
         """Whether it has passed over something just now."""
@@ -111,21 +155,52 @@ class Stepper:
         return jumps(frame.f_code).get(last) == frame.f_lasti
 
     def __enter__(self) -> Stepper:
+        self._thread = threading.get_ident()
+        if MONITORING is not None:
+            watch(len(sys.modules))
+            MONITORING.register_callback(TOOL, MONITORING.events.INSTRUCTION, self._monitor)
         sys.settrace(self.trace)
         return self
 
     def __exit__(self, *error: object) -> None:
         sys.settrace(None)
+        if MONITORING is not None:
+            MONITORING.register_callback(TOOL, MONITORING.events.INSTRUCTION, None)
         self._called.clear()
         self._last.clear()
+
+
+@functools.cache
+def watch(modules: int) -> None:
+    """Has `sys.monitoring` tell of each instruction of the package; again when there are more modules."""
+    if MONITORING.get_tool(TOOL) is None:
+        MONITORING.use_tool_id(TOOL, __name__)
+    # Not of `gc.get_objects()`: that leaves out what conftest.py freezes.
+    left: list[object] = [module for name, module in sys.modules.items() if name.partition(".")[0] == "fluvio_cffi"]
+    seen: set[int] = set()
+    while left:
+        one = left.pop()
+        wrapped = getattr(one, "__wrapped__", None)
+        one = one if wrapped is None else wrapped
+        code = one if isinstance(one, CodeType) else getattr(one, "__code__", None)
+        ours = code.co_filename.startswith(PACKAGE) if isinstance(code, CodeType) else is_ours(one)
+        if not ours or id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, CodeType):
+            MONITORING.set_local_events(TOOL, one, MONITORING.events.INSTRUCTION)
+            left += one.co_consts
+        else:
+            left += gc.get_referents(one)
+
+
+def is_ours(one: object) -> bool:
+    """Whether functions of the package may be in it."""
+    if isinstance(one, type | ModuleType):
+        return str(getattr(one, "__module__", None) or one.__name__).startswith("fluvio_cffi")
+    return isinstance(one, dict | property | staticmethod | classmethod | functools.cached_property)
 
 
 def interrupt() -> None:
     """What Ctrl-C does."""
     raise KeyboardInterrupt
-
-
-def get_ready(call: Callable[[], object]) -> None:
-    """CPython 3.12 tells of instructions only from the second time on that it is asked to."""
-    with Stepper(sys.maxsize, interrupt):
-        call()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from places import Stepper, get_ready, interrupt
+from places import Stepper, interrupt
 
 from fluvio_cffi import ClosedError, FluvioError, RecordMetadata, RecordTooLargeError
 from fluvio_cffi._native.loader import ffi
@@ -353,7 +353,6 @@ def test_a_library_that_is_closed_is_not_asked_about_each() -> None:
 @pytest.mark.parametrize("call", ["add", "add the last", "seal"])
 def test_an_exception_out_of_the_blue_confuses_nobody(call: str) -> None:
     """At each place of a call: no owner ever hears of another one's record."""
-    get_ready(lambda: Outbox(Ledger("t", ffi.NULL)).count)
     at = 0
     while True:
         ledger = Ledger("t", ffi.NULL)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from places import Stepper, get_ready, interrupt
+from places import Stepper, interrupt
 
 from fluvio_cffi import ClosedError, FluvioError
 from fluvio_cffi._produce.room import NO_ROOM, RoomQueue, RoomWaiter, ThreadRoomQueue
@@ -234,7 +234,6 @@ def test_what_threads_are_granted_fits(waits: list[tuple[int, int, bool]], room:
 @pytest.mark.parametrize("call", ["grant", "leave", "refuse"])
 def test_an_exception_out_of_the_blue_loses_nobody(call: str) -> None:
     """At each place of a call; the next call makes up for it."""
-    get_ready(lambda: RoomQueue().join(place(1)))
     at = 0
     while True:
         queue = RoomQueue()

@@ -67,12 +67,12 @@ static inline int readable(flv_queue_t *queue, int timeout_ms) {
     return ready > 0;
 }
 
-/* The next completion; fails if none comes within ten seconds. */
+/* The next completion; fails if none comes within a minute: valgrind on a busy machine. */
 static inline flv_completion_t next(flv_queue_t *queue) {
     flv_completion_t completion;
     size_t count = 0;
     while (count == 0) {
-        CHECK(readable(queue, 10000));
+        CHECK(readable(queue, 60000));
         CHECK(flv_queue_drain(queue, &completion, 1, &count) == FLV_STATUS_OK);
     }
     return completion;
