@@ -53,8 +53,8 @@ All of them compare by class, message and attributes, and can be pickled.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias, cast, overload
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from typing import ClassVar, Literal, Protocol, TypeAlias, cast, overload
 
 from ._metadata import RecordMetadata
 
@@ -65,7 +65,7 @@ Phase: TypeAlias = Literal["connect", "enqueue", "wait", "delivery", "flush", "r
 class ReceiptLike(Protocol):
     """A receipt, as an error has it: an :class:`AsyncReceipt`, or of synchronous calls a :class:`Receipt`."""
 
-    def wait(self, timeout: float | None = None) -> Any:
+    def wait(self, timeout: float | None = None) -> Awaitable[RecordMetadata] | RecordMetadata:
         """Wait until the record is settled: a :class:`RecordMetadata`, of an :class:`AsyncReceipt` to be awaited."""
         ...
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NamedTuple, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, Generic, Literal, NamedTuple, TypeAlias, cast
 
 from fluvio_cffi._errors import ConfigError
 
@@ -243,12 +243,13 @@ class Record(_RecordFields[K, V]):
         """
         return cast("bytes", self.value).decode()
 
-    def json(self) -> Any:
-        """The value, which is ``bytes``, parsed as JSON.
+    def json(self) -> object:
+        """The value, which is ``bytes``, parsed as JSON. Of values that are read with ``codecs.Json``, types are known.
 
         :raises ValueError: if it is none.
         """
-        return json.loads(cast("bytes", self.value))
+        parsed: object = json.loads(cast("bytes", self.value))
+        return parsed
 
     def __repr__(self) -> str:
         return (

@@ -222,7 +222,12 @@ def test_sh(block: Block, toolchain: Toolchain, cluster: LocalCluster, tmp_path:
             assert shell.wait(30) == 0
     else:
         shown = subprocess.run(
-            ["sh", "-euc", functions + block.text], cwd=tmp_path, check=True, timeout=180, text=True, capture_output=True
+            ["sh", "-euc", functions + block.text],
+            cwd=tmp_path,
+            check=True,
+            timeout=180,
+            text=True,
+            capture_output=True,
         )
         assert block.output in (None, shown.stdout)
 

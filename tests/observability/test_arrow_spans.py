@@ -64,7 +64,7 @@ async def test_what_goes_wrong(world: World) -> None:
         async with world.connect(cluster.endpoint) as client:
             topic = await world.topic(client)
             async with client.producer(topic) as producer:
-                with pytest.raises(ConfigError):
+                with pytest.raises(ConfigError, match="missing"):
                     await producer.send_arrow(table(b"a"), key="missing")
                 cluster.faults.fail_next(SPU, "produce", 7)
                 with pytest.raises(DeliveryError):

@@ -306,7 +306,7 @@ async def test_a_field_of_ones_own(world: World) -> None:
                 await producer.send(json.dumps(order))
             async with client.consumer(topic, start=Offset.beginning()) as consumer:
                 record = await consumer.receive()
-        sent = opentelemetry.extract(record.json()["trace"])
+        sent = opentelemetry.extract(json.loads(record.text)["trace"])
         assert isinstance(sent, Context)
         with opentelemetry.process(record, sent=sent):
             pass

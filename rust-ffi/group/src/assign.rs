@@ -70,8 +70,8 @@ pub(crate) fn assign_in(order: &[usize], partitions: &[Holding]) -> Vec<Option<u
 }
 
 /// Where one partition goes that has just been given up, by one who was to give it up, after everything else was
-/// assigned: what [`assign_in`] says of it. It says nothing new of the others, so that they need not be looked at one by
-/// one: what is moving is what is owned beyond the shares, and stays so.
+/// assigned: what [`assign_in`] says of it. It says nothing new of the others, so that they need not be looked at one
+/// by one: what is moving is what is owned beyond the shares, and stays so.
 pub(crate) fn assign_one(
     order: &[usize],
     number: usize,

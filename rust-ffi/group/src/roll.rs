@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::names::{GroupKey, MemberId};
 use crate::state::Member;
 
-/// What is known of the members of one group, kept from one command to the next. It only saves time: a reader of the log
-/// applies the releases of hundreds of partitions in a row, and between two of them no member comes or goes.
+/// What is known of the members of one group, kept from one command to the next. It only saves time: a reader of the
+/// log applies the releases of hundreds of partitions in a row, and between two of them no member comes or goes.
 #[derive(Debug, Clone)]
 pub(crate) struct Roll {
     key: GroupKey,
