@@ -298,6 +298,10 @@ async def _(world: World, _: Path) -> None:
             await client.consumer(topic, start=Offset.beginning())
 
 
+# Seconds within which an attempt to connect has failed, on a busy machine, too.
+ATTEMPTED = 2
+
+
 @contextlib.asynccontextmanager
 async def spu_down(world: World, **keywords: Any) -> Any:
     """A consumer and a producer that have worked, and whose SPU is down."""
@@ -322,19 +326,19 @@ async def spu_down(world: World, **keywords: Any) -> Any:
 @situation("an SPU is down; `seek`")
 async def _(world: World, _: Path) -> None:
     async with spu_down(world) as (consumer, _):
-        await consumer.seek(0, Offset.beginning(), timeout=1)
+        await consumer.seek(0, Offset.beginning(), timeout=ATTEMPTED)
 
 
 @situation("an SPU is down; `commit`")
 async def _(world: World, _: Path) -> None:
     async with spu_down(world) as (consumer, _):
-        await consumer.commit(timeout=1)
+        await consumer.commit(timeout=ATTEMPTED)
 
 
 @situation("an SPU is down; `receive(timeout=...)`")
 async def _(world: World, _: Path) -> None:
     async with spu_down(world) as (consumer, _):
-        await consumer.receive(timeout=1)
+        await consumer.receive(timeout=ATTEMPTED)
 
 
 @situation("no record comes")
@@ -348,7 +352,7 @@ async def _(world: World, _: Path) -> None:
     async with spu_down(world) as (_, producer):
         receipt = await producer.enqueue(b"y")
         try:
-            await receipt.wait(timeout=1)
+            await receipt.wait(timeout=ATTEMPTED)
         except fluvio_cffi.FluvioTimeoutError as late:
             assert (late.outcome, late.retriable, late.receipt is not None) == ("pending", False, True)
             raise
@@ -358,7 +362,7 @@ async def _(world: World, _: Path) -> None:
 async def _(world: World, _: Path) -> None:
     async with spu_down(world) as (_, producer):
         await producer.enqueue(b"y")
-        await producer.flush(timeout=1)
+        await producer.flush(timeout=ATTEMPTED)
 
 
 @situation("an SPU is down, and the buffer is full")
@@ -366,7 +370,7 @@ async def _(world: World, _: Path) -> None:
     async with spu_down(world, max_request_size=1024, buffer_size=1024) as (_, producer):
         await producer.enqueue(b"y" * 900)
         try:
-            await producer.enqueue(b"y" * 900, timeout=1)
+            await producer.enqueue(b"y" * 900, timeout=ATTEMPTED)
         except fluvio_cffi.FluvioTimeoutError as late:
             assert (late.outcome, late.retriable) == ("not_written", True)
             raise
