@@ -66,7 +66,8 @@ const GROUP: &[&str] = &[
     "replica",
     "apply directory json",
     "assign command",
-    "guard state",
+    "guard roll",
+    "state",
     "names",
 ];
 
