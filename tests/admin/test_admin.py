@@ -697,7 +697,7 @@ async def test_names_are_refused_before_anything_is_sent(world: World) -> None:
                     with pytest.raises(ConfigError, match="name"):
                         await create(name)
             bads: tuple[tuple[dict[str, Any], str], ...] = (
-                ({"retention": 5}, "retention_seconds is 5: .* at least 10"),
+                ({"retention": 5}, "retention is 5 s: .* at least 10 s"),
                 ({"segment_size": 10}, "segment_size is 10: .* at least 1024"),
                 ({"max_partition_size": 10}, "max_partition_size is 10: .* at least 2048"),
                 ({"segment_size": "2MiB", "max_partition_size": "1MiB"}, "at least segment_size, which is 2097152"),

@@ -94,7 +94,7 @@ async fn what_is_wrong_with_a_topic_is_said_before_anything_is_sent() {
             (TopicSpec { partitions: 0, ..plain() }, "partitions is 0"),
             (TopicSpec { replication: 0, ..plain() }, "replication is 0"),
             (TopicSpec { replication: 2, ..plain() }, "it must be at most the number of SPUs that are online, 1"),
-            (TopicSpec { retention_seconds: Some(9), ..plain() }, "retention_seconds is 9"),
+            (TopicSpec { retention_seconds: Some(9), ..plain() }, "retention is 9 s"),
             (TopicSpec { segment_size: Some(1023), ..plain() }, "segment_size is 1023"),
             (TopicSpec { max_partition_size: Some(2047), ..plain() }, "max_partition_size is 2047"),
             (TopicSpec { max_partition_size: Some(4096), ..plain() }, "at least segment_size"),

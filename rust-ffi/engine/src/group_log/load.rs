@@ -11,8 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::limit::Limit;
 use crate::log_offsets::log_bounds;
 
-/// So many records are kept in memory, at most.
-const MOST_KEPT: i64 = 32_768;
+/// Bytes of the records that are kept in memory, at most.
+const MOST_KEPT: usize = 8 << 20;
 
 /// What a newcomer has found.
 pub(crate) struct Loaded {
@@ -120,15 +120,22 @@ impl Passage {
         mut hand: impl FnMut(&Item),
     ) -> Result<()> {
         *self = Self::default();
-        let is_kept = to - from <= MOST_KEPT;
+        let mut size = 0;
         let mut stream = LogStream::open(place, from, limit).await?;
         while stream.next_offset() < to {
             stream.acknowledge()?;
             let read = within(place.session.request_timeout(), stream.next()).await?;
-            let items = read.into_iter().filter(|item| item.offset < to).inspect(&mut hand);
-            if is_kept { self.items.extend(items) } else { items.for_each(drop) }
+            for item in read.into_iter().filter(|item| item.offset < to) {
+                hand(&item);
+                size += item.size;
+                if size <= MOST_KEPT {
+                    self.items.push(item);
+                } else {
+                    self.items = Vec::new();
+                }
+            }
         }
-        if is_kept {
+        if size <= MOST_KEPT {
             self.range = (from, to);
         }
         Ok(())

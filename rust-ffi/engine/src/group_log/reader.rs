@@ -19,6 +19,8 @@ pub(crate) struct Item {
     pub(crate) digest: u64,
     /// When the SPU took it, milliseconds since the epoch; -1: not known.
     pub(crate) timestamp: i64,
+    /// Bytes of the value.
+    pub(crate) size: usize,
     /// The command, if it is one.
     pub(crate) said: Option<(GroupKey, Arc<Record>)>,
 }
@@ -85,7 +87,7 @@ fn item(offset: i64, timestamp: i64, key: Option<&[u8]>, value: &[u8]) -> Item {
     let key = key.and_then(|key| GroupKey::from_record(key).ok());
     let said = key.and_then(|key| Some((key, Arc::new(Record::decode(offset, value).ok()?))));
     let digest = said.as_ref().map_or_else(|| Record::digest_of(value), |(_, record)| record.digest);
-    Item { offset, digest, timestamp, said }
+    Item { offset, digest, timestamp, size: value.len(), said }
 }
 
 #[cfg(test)]

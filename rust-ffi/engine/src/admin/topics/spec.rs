@@ -288,15 +288,15 @@ impl TopicSpec {
             }
             (None, None) => {}
         }
-        let least = |name: &str, value: Option<u64>, least: u64| match value {
+        let least = |name: &str, value: Option<u64>, least: u64, unit: &str| match value {
             Some(value) if value < least => {
-                Err(invalid_topic(format!("{name} is {value}: it must be at least {least}")))
+                Err(invalid_topic(format!("{name} is {value}{unit}: it must be at least {least}{unit}")))
             }
             _ => Ok(()),
         };
-        least("retention_seconds", self.retention_seconds.map(u64::from), LEAST_RETENTION.into())?;
-        least("segment_size", self.segment_size.map(u64::from), LEAST_SEGMENT.into())?;
-        least("max_partition_size", self.max_partition_size, LEAST_PARTITION)?;
+        least("retention", self.retention_seconds.map(u64::from), LEAST_RETENTION.into(), " s")?;
+        least("segment_size", self.segment_size.map(u64::from), LEAST_SEGMENT.into(), "")?;
+        least("max_partition_size", self.max_partition_size, LEAST_PARTITION, "")?;
         let segment = self.segment_size.unwrap_or(DEFAULT_SEGMENT);
         if let Some(size) = self.max_partition_size.filter(|size| *size < u64::from(segment)) {
             return Err(invalid_topic(format!(
