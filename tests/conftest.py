@@ -318,6 +318,7 @@ ALLOWED_SKIPS = [
     "reads ELF files",
     "the hard limit is ",
     "no valgrind here",
+    "one who watches is enough",
     "no zsh here",
     "no fish here",
     "this Python cannot be embedded",

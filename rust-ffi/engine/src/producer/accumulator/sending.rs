@@ -82,7 +82,12 @@ impl Accumulator {
         if results.is_empty() { Vec::new() } else { self.settle(results) }
     }
 
-    /// Gives up what waits for `spu` in partitions in which it cannot store anything.
+    /// Whether something waits for `spu` in a partition in which it cannot store anything.
+    pub(crate) fn has_broken(&self, spu: i32) -> bool {
+        self.lock().all_led_by(spu).any(|partition| partition.broken.is_some() && partition.has_waiting())
+    }
+
+    /// Gives that up.
     pub(crate) fn fail_broken(&self, spu: i32) -> Vec<Settled> {
         let mut results = Vec::new();
         self.lock().take_broken(spu, |ticket, error| results.push((ticket, Err(error))));

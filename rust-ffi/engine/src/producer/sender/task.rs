@@ -65,7 +65,13 @@ impl SenderTask {
                 self.lose(connection, failure);
             }
             shared.settle(self.sender.expire(&shared));
-            shared.settle(shared.accumulator.fail_broken(self.sender.spu));
+            if shared.accumulator.has_broken(self.sender.spu) {
+                // Before it is heard of here, the SPU may have started again: then it can store what waits.
+                if self.sender.lock().connection.find_end() {
+                    continue;
+                }
+                shared.settle(shared.accumulator.fail_broken(self.sender.spu));
+            }
             let can_dial = {
                 let mut work = self.sender.lock();
                 work.pause_until = work.pause_until.filter(|until| *until > Instant::now());

@@ -73,6 +73,16 @@ impl ConnectionState {
         };
     }
 
+    /// Fails a connection on which nothing is in flight, if the other side has ended it: whether it did.
+    pub(super) fn find_end(&mut self) -> bool {
+        let Self::Connected(connection) = self else { return false };
+        if !connection.in_flight.is_empty() {
+            return false;
+        }
+        let ended = connection.io.check().map_err(|error| self.fail(error, true));
+        ended.is_err()
+    }
+
     /// Takes the connection away, also one that has failed.
     pub(super) fn take(&mut self) -> Option<ProduceConnection> {
         match std::mem::take(self) {
