@@ -82,7 +82,8 @@ conformance:
 	@[ -n '$(ENDPOINT)' ] || { echo 'which cluster? make conformance ENDPOINT=host:port'; exit 2; }
 	@$(MAKE) --no-print-directory develop
 	FLUVIO_CFFI_ENDPOINT='$(ENDPOINT)' $(CARGO) test $(MANIFEST) -p fluvio-cffi-cluster --test conformance
-	PYTHONPATH=$(CURDIR) $(BIN)/python -m pytest -W error --quiet tests/interop/test_conformance.py --fluvio-endpoint '$(ENDPOINT)'
+	PYTHONPATH=$(CURDIR) $(BIN)/python -m pytest -W error --quiet tests/interop/test_conformance.py \
+		tests/client/test_groups.py tests/admin/test_groups_admin.py --fluvio-endpoint '$(ENDPOINT)'
 
 test-rust:
 	$(CARGO) test --workspace $(MANIFEST)

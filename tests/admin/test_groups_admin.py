@@ -22,9 +22,9 @@ PATIENCE = 20.0
 GROUP = "nightly"
 
 
-async def worked(world: World, client: Any, partitions: int = 2, count: int = 5) -> str:
+async def worked(target: World, client: Any, partitions: int = 2, count: int = 5) -> str:
     """A topic, all of which a group has read and committed that has no members any more."""
-    topic = await world.topic(client, partitions=partitions)
+    topic = await target.topic(client, partitions=partitions)
     async with client.producer(topic) as producer:
         for partition in range(partitions):
             await producer.send_all([ProducerRecord(b"%d" % number, partition=partition) for number in range(count)])
@@ -34,10 +34,10 @@ async def worked(world: World, client: Any, partitions: int = 2, count: int = 5)
     return topic
 
 
-async def test_get_and_list(world: World) -> None:
-    async with world.connect(client_id="batch-job") as client:
+async def test_get_and_list(target: World) -> None:
+    async with target.connect(client_id="batch-job") as client:
         groups = client.admin.groups
-        topic = await worked(world, client)
+        topic = await worked(target, client)
         with pytest.raises(GroupNotFoundError, match=r'group "other" on topic .* does not exist: list the groups'):
             await groups.get("other", topic)
         group = await groups.get(GROUP, topic)
@@ -62,10 +62,10 @@ async def test_get_and_list(world: World) -> None:
         assert await groups.list("nowhere") == []
 
 
-async def test_reset(world: World) -> None:
-    async with world.connect() as client:
+async def test_reset(target: World) -> None:
+    async with target.connect() as client:
         groups = client.admin.groups
-        topic = await worked(world, client)
+        topic = await worked(target, client)
         before = await groups.get(GROUP, topic)
         group = await groups.reset(GROUP, topic, {1: Offset.at(3)})
         assert [part.committed for part in group.partitions] == [4, 2]
@@ -82,10 +82,10 @@ async def test_reset(world: World) -> None:
             assert len([record async for record in consumer]) == 10
 
 
-async def test_only_groups_without_members_are_changed(world: World) -> None:
-    async with world.connect() as client:
+async def test_only_groups_without_members_are_changed(target: World) -> None:
+    async with target.connect() as client:
         groups = client.admin.groups
-        topic = await worked(world, client)
+        topic = await worked(target, client)
         async with client.consumer(topic, group=GROUP, session_timeout=1) as consumer:
             with pytest.raises(GroupNotEmptyError, match=r"has members that are at work .*: stop them first"):
                 await groups.reset(GROUP, topic, 0)
@@ -104,9 +104,9 @@ async def test_only_groups_without_members_are_changed(world: World) -> None:
             assert len([record async for record in consumer]) == 10
 
 
-async def test_a_silent_member_is_put_out(world: World) -> None:
-    async with world.connect() as client:
-        topic = await worked(world, client)
+async def test_a_silent_member_is_put_out(target: World) -> None:
+    async with target.connect() as client:
+        topic = await worked(target, client)
         consumer = await client.consumer(topic, group=GROUP, instance="gone", session_timeout=1)
         await consumer.close()  # with an instance it stays in the group
         assert len((await client.admin.groups.get(GROUP, topic)).members) == 1
@@ -117,9 +117,9 @@ async def test_a_silent_member_is_put_out(world: World) -> None:
         assert time.monotonic() - begun < PATIENCE
 
 
-async def test_watch(world: World) -> None:
-    async with world.connect() as client:
-        topic = await worked(world, client)
+async def test_watch(target: World) -> None:
+    async with target.connect() as client:
+        topic = await worked(target, client)
         async with client.admin.groups.watch(GROUP, topic) as changes:
             first = await changes.receive(timeout=PATIENCE)
             assert first.kind == "snapshot"

@@ -18,7 +18,6 @@ from fluvio_cffi import (
     CommitFencedError,
     Fluvio,
     FluvioTimeoutError,
-    LocalCluster,
     MemberFencedError,
     Offset,
     PartitionNotFoundError,
@@ -77,9 +76,9 @@ def numbers(records: Sequence[Record]) -> list[tuple[int, int]]:
     return sorted((record.partition, record.offset) for record in records)
 
 
-async def test_members_share_the_partitions(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client, partitions=4)
+async def test_members_share_the_partitions(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client, partitions=4)
         await produce(client, topic, 10, 4)
         async with client.consumer(topic, group=GROUP) as one:
             first = await read_until(shared(4, one), one)
@@ -105,9 +104,9 @@ async def test_members_share_the_partitions(world: World) -> None:
                 records[0] += await read(other)
 
 
-async def test_batches_commit_under_their_epoch(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client, partitions=2)
+async def test_batches_commit_under_their_epoch(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client, partitions=2)
         await produce(client, topic, 100, 2)
         async with client.consumer(topic, group=GROUP) as consumer:
             seen: list[tuple[int, int]] = []
@@ -126,9 +125,9 @@ async def test_batches_commit_under_their_epoch(world: World) -> None:
                 consumer.epoch(7)
 
 
-async def test_start_is_for_what_was_never_committed(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client)
+async def test_start_is_for_what_was_never_committed(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
         await produce(client, topic, 3, 1)
         async with client.consumer(topic, group=GROUP, start=Offset.end()) as consumer:
             assert await read(consumer, 0.5) == []
@@ -139,9 +138,9 @@ async def test_start_is_for_what_was_never_committed(world: World) -> None:
             assert numbers(await read(consumer, 0.5)) == [(0, 3), (0, 4)]
 
 
-async def test_stop_at_end(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client, partitions=3)
+async def test_stop_at_end(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client, partitions=3)
         await produce(client, topic, 5, 3)
         async with client.consumer(topic, group=GROUP, stop_at_end=True, commit="auto") as consumer:
             records = [record async for record in consumer]
@@ -150,9 +149,9 @@ async def test_stop_at_end(world: World) -> None:
             assert [record async for record in consumer] == []
 
 
-async def test_auto_commits_what_the_next_read_has_passed(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client)
+async def test_auto_commits_what_the_next_read_has_passed(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
         await produce(client, topic, 5, 1)
         async with client.consumer(topic, group=GROUP, commit="auto") as consumer:
             assert (await consumer.receive(timeout=PATIENCE)).offset == 0
@@ -163,12 +162,12 @@ async def test_auto_commits_what_the_next_read_has_passed(world: World) -> None:
             deadline = time.monotonic() + PATIENCE
             while await consumer.committed() != {0: 1}:
                 assert time.monotonic() < deadline
-                await world.sleep(0.01)
+                await target.sleep(0.01)
 
 
-def told(world: World, into: list[Any], name: str, then: Callable[[Any], Awaitable[None]] | None = None) -> Any:
+def told(target: World, into: list[Any], name: str, then: Callable[[Any], Awaitable[None]] | None = None) -> Any:
     """A function to be told; a coroutine function where there can be one."""
-    if world.is_sync:
+    if target.is_sync:
 
         def plainly(partitions: tuple[int, ...]) -> None:
             into.append((name, partitions))
@@ -180,16 +179,16 @@ def told(world: World, into: list[Any], name: str, then: Callable[[Any], Awaitab
 
     async def later(partitions: tuple[int, ...]) -> None:
         into.append((name, partitions))
-        await world.sleep(0.001)
+        await target.sleep(0.001)
         if then is not None:
             await then(partitions)
 
     return later
 
 
-async def test_who_is_told(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client, partitions=2)
+async def test_who_is_told(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client, partitions=2)
         await produce(client, topic, 3, 2)
         said: list[Any] = []
 
@@ -199,12 +198,12 @@ async def test_who_is_told(world: World) -> None:
         one = await client.consumer(
             topic,
             group=GROUP,
-            on_assigned=told(world, said, "assigned"),
-            on_revoked=told(world, said, "revoked", commit),
-            on_lost=told(world, said, "lost"),
+            on_assigned=told(target, said, "assigned"),
+            on_revoked=told(target, said, "revoked", commit),
+            on_lost=told(target, said, "lost"),
         )
         # Nothing is called but in the middle of a read.
-        await world.sleep(0.5)
+        await target.sleep(0.5)
         assert said == []
         records = await read_until(shared(2, one), one)
         while len(records[0]) < 6:
@@ -224,9 +223,9 @@ async def test_who_is_told(world: World) -> None:
         assert len(said) == 1
 
 
-async def test_what_a_function_raises_the_read_raises(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client)
+async def test_what_a_function_raises_the_read_raises(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
         await produce(client, topic, 1, 1)
 
         def fails(partitions: tuple[int, ...]) -> None:
@@ -239,16 +238,16 @@ async def test_what_a_function_raises_the_read_raises(world: World) -> None:
 
 
 @pytest.mark.backends("asyncio", "uvloop", "trio")
-async def test_a_function_whose_read_is_cancelled_is_called_again(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client)
+async def test_a_function_whose_read_is_cancelled_is_called_again(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
         await produce(client, topic, 1, 1)
         calls = []
 
         async def slowly(partitions: tuple[int, ...]) -> None:
             calls.append(partitions)
             if len(calls) == 1:
-                await world.sleep(PATIENCE)
+                await target.sleep(PATIENCE)
 
         async with client.consumer(topic, group=GROUP, on_assigned=slowly) as consumer:
             with anyio.move_on_after(PATIENCE):
@@ -259,9 +258,9 @@ async def test_a_function_whose_read_is_cancelled_is_called_again(world: World) 
             assert calls == [(0,), (0,)]
 
 
-async def test_a_read_in_such_a_function_is_a_second_one(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client)
+async def test_a_read_in_such_a_function_is_a_second_one(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
         failures: list[UsageError] = []
 
         async def again(partitions: tuple[int, ...]) -> None:
@@ -270,15 +269,15 @@ async def test_a_read_in_such_a_function_is_a_second_one(world: World) -> None:
             except UsageError as error:
                 failures.append(error)
 
-        consumer = await client.consumer(topic, group=GROUP, on_assigned=told(world, [], "", again))
+        consumer = await client.consumer(topic, group=GROUP, on_assigned=told(target, [], "", again))
         await read_until(lambda: bool(failures), consumer)
         assert "being read already" in str(failures[0])
         await consumer.close()
 
 
-async def test_commits_of_what_has_gone_are_fenced(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client, partitions=2)
+async def test_commits_of_what_has_gone_are_fenced(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client, partitions=2)
         lost: list[Any] = []
         one = await client.consumer(
             topic, group=GROUP, rebalance_timeout=0.2, on_lost=lambda partitions: lost.append(partitions)
@@ -316,9 +315,9 @@ async def test_commits_of_what_has_gone_are_fenced(world: World) -> None:
         await one.close()
 
 
-async def test_who_does_not_come_back_leaves(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client)
+async def test_who_does_not_come_back_leaves(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
         await produce(client, topic, 3, 1)
         async with (
             client.consumer(topic, group=GROUP, processing_timeout=0.3) as slow,
@@ -337,9 +336,9 @@ async def test_who_does_not_come_back_leaves(world: World) -> None:
             assert slow.member_id != before
 
 
-async def test_an_instance_comes_back(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client, partitions=2)
+async def test_an_instance_comes_back(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client, partitions=2)
         await produce(client, topic, 4, 2)
         async with client.consumer(topic, group=GROUP) as other:
             old = await client.consumer(topic, group=GROUP, instance="one", session_timeout=1)
@@ -363,9 +362,9 @@ async def test_an_instance_comes_back(world: World) -> None:
             await read_until(shared(2, other), other)
 
 
-async def test_an_epoch_rises(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client)
+async def test_an_epoch_rises(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
         epochs = []
         for _ in range(3):
             async with client.consumer(topic, group=GROUP) as consumer:
@@ -374,9 +373,9 @@ async def test_an_epoch_rises(world: World) -> None:
         assert epochs == sorted(set(epochs))
 
 
-async def test_added_partitions_are_shared_too(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client)
+async def test_added_partitions_are_shared_too(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
         async with client.consumer(topic, group=GROUP) as consumer:
             await read_until(shared(1, consumer), consumer)
             await client.admin.topics.add_partitions(topic, 2)
@@ -387,9 +386,9 @@ async def test_added_partitions_are_shared_too(world: World) -> None:
             assert numbers(records[0]) == [(0, 0), (1, 0), (2, 0)]
 
 
-async def test_seek_pause_and_lag(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client)
+async def test_seek_pause_and_lag(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
         await produce(client, topic, 5, 1)
         async with client.consumer(topic, group=GROUP) as consumer:
             assert (await consumer.receive(timeout=PATIENCE)).offset == 0
@@ -408,9 +407,9 @@ async def test_seek_pause_and_lag(world: World) -> None:
                 await consumer.receive(timeout=PATIENCE)
 
 
-async def test_who_has_no_group(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client)
+async def test_who_has_no_group(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
         async with client.consumer(topic) as consumer:
             with pytest.raises(UsageError, match="opened without a group"):
                 _ = consumer.member_id
@@ -422,9 +421,9 @@ async def test_who_has_no_group(world: World) -> None:
                 await consumer.close(leave=True)
 
 
-async def test_events_and_metrics(world: World) -> None:
-    async with world.connect() as client:
-        topic = await world.topic(client)
+async def test_events_and_metrics(target: World) -> None:
+    async with target.connect() as client:
+        topic = await target.topic(client)
         events = client.events()
         async with client.consumer(topic, group=GROUP) as consumer:
             await read_until(shared(1, consumer), consumer)
@@ -434,9 +433,9 @@ async def test_events_and_metrics(world: World) -> None:
             assert client.metrics().rebalances >= 1
 
 
-def test_a_loop_needs_no_python_code_for_each_record(cluster: LocalCluster) -> None:
+def test_a_loop_needs_no_python_code_for_each_record(fluvio_endpoint: str) -> None:
     """As without a group: what passes between the library and the loop is an iterator of the interpreter's own."""
-    with Fluvio.connect(cluster.endpoint) as client:
+    with Fluvio.connect(fluvio_endpoint) as client:
         topic = f"loop-{uuid.uuid4().hex[:8]}"
         client.admin.topics.create(topic)
         with client.producer(topic) as producer:

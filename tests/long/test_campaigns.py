@@ -257,7 +257,7 @@ async def test_the_disk_is_full(world: World) -> None:
             for offset in range(2, 12):
                 await running.aside(control, cluster, "disk-full 5001 on")
                 for _ in range(2):
-                    with pytest.raises(StorageError, match="storage is full|short-circuited"):
+                    with pytest.raises(StorageError, match=r"storage is full|short-circuited"):
                         await producer.send(b"1")
                 await running.aside(control, cluster, "disk-full 5001 off")
                 await reset(running, cluster)
