@@ -238,7 +238,13 @@ class Reader:
         for time_ns, _, level, _, target, target_len, message, message_len, fields, fields_len in entries:
             logger = self._known.get(target) or self._find(target, _text(target, target_len))
             levelno = _LEVELS.get(level, logging.INFO)
-            if logger.isEnabledFor(levelno):
+            try:
+                # A logger may be of a class of the program's own.
+                is_wanted = logger.isEnabledFor(levelno)
+            except BaseException:
+                self._tell_failure()
+                continue
+            if is_wanted:
                 told.append((logger, levelno, _text(message, message_len), time_ns))
                 documents.append(_bytes(fields, fields_len))
         # All at once: a line alone would cost several times as much.

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import secrets
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -260,6 +261,29 @@ def test_lines_that_are_handed_on_together_are_records_of_their_own(
         assert (record.process, record.threadName) == (os.getpid(), "logs of fluvio_cffi")
         assert -0.001 < record.created % 1 * 1000 - record.msecs < 1.001
         assert abs(record.relativeCreated - lines[0].relativeCreated - (record.created - lines[0].created) * 1000) < 1
+
+
+def test_a_logger_that_raises_costs_its_own_line_only(
+    cluster: LocalCluster, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logger = logging.getLogger(f"{ROOT}.connection")
+    is_enabled, told = logger.isEnabledFor, list[str]()
+    answers = itertools.count()
+
+    def asked(level: int) -> bool:
+        if next(answers) == 3:
+            raise LookupError("not this one")
+        return is_enabled(level)
+
+    caplog.set_level(logs.TRACE, logger=ROOT)
+    monkeypatch.setattr(threading, "excepthook", lambda failure: told.append(str(failure.exc_value)))
+    with Fluvio.connect(cluster.endpoint):
+        assert logs.flush(10)
+        monkeypatch.setattr(logger, "isEnabledFor", asked)
+        say(10)
+        lines = [record for record in said(caplog) if hasattr(record, "number")]
+    assert len(lines) == 9
+    assert told == ["not this one"]
 
 
 def test_a_factory_of_the_programs_own_makes_each_record(
