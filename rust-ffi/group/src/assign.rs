@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 
 use crate::names::{GroupKey, MemberId};
+use crate::roll::served;
 
 /// A partition, as far as it matters here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,9 +29,7 @@ pub fn assign(key: &GroupKey, members: &[MemberId], partitions: &[Holding]) -> V
 
 /// The places of the members in the order of the hash.
 pub(crate) fn order(key: &GroupKey, members: &[MemberId]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..members.len()).collect();
-    order.sort_by_cached_key(|&at| (key.rank(members[at]), members[at]));
-    order
+    served(members.iter().map(|id| (key.rank(*id), *id)))
 }
 
 /// The same, where the order of the hash is known: `order` has the place of each member once.

@@ -58,6 +58,14 @@ impl Hash for Roll {
     }
 }
 
+/// The places of members in the order in which they are served; `ranked` has their hashes and ids, in the order of
+/// joining.
+pub(crate) fn served(ranked: impl Iterator<Item = (u64, MemberId)>) -> Vec<usize> {
+    let mut served: Vec<_> = ranked.enumerate().map(|(at, (rank, id))| (rank, id, at)).collect();
+    served.sort_unstable();
+    served.into_iter().map(|(_, _, at)| at).collect()
+}
+
 impl Roll {
     pub(crate) fn new(key: GroupKey) -> Self {
         Self { key, known: Arc::default() }
@@ -78,10 +86,8 @@ impl Roll {
             (member.id, (at, before.map_or_else(|| self.key.rank(member.id), |(_, rank)| *rank)))
         };
         let places: HashMap<_, _, _> = members.iter().enumerate().map(place).collect();
-        let mut served: Vec<_> = places.iter().map(|(id, (at, rank))| (*rank, *id, *at)).collect();
-        served.sort_unstable();
-        let order = served.into_iter().map(|(_, _, at)| at).collect();
-        let ids = members.iter().map(|member| member.id).collect();
+        let ids: Vec<MemberId> = members.iter().map(|member| member.id).collect();
+        let order = served(ids.iter().map(|id| (places[id].1, *id)));
         self.known = Arc::new(Known { ids, order, places });
     }
 

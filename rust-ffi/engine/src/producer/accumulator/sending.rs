@@ -87,7 +87,7 @@ impl Accumulator {
         self.lock().all_led_by(spu).any(|partition| partition.broken.is_some() && partition.has_waiting())
     }
 
-    /// Gives that up.
+    /// Gives up what waits for `spu` in partitions in which it cannot store anything.
     pub(crate) fn fail_broken(&self, spu: i32) -> Vec<Settled> {
         let mut results = Vec::new();
         self.lock().take_broken(spu, |ticket, error| results.push((ticket, Err(error))));
